@@ -1,0 +1,142 @@
+"""doit's tasks and their order. What they do stands in toolchain/steps.py."""
+
+import os
+from pathlib import Path
+from typing import Any
+
+from doit import get_var
+from doit.tools import config_changed
+
+from toolchain import steps
+from toolchain.profile import ROOT, load_profile
+from toolchain.progress import ProgressReporter
+from toolchain.targets import TARGETS
+
+PROFILE = steps.profile_or_exit(get_var("profile"))
+TARGET_FOLDERS = {t: PROFILE.folder / t for t in PROFILE.targets}
+RUNTIME = sorted((ROOT / "runtime_stub").glob("*.c"))
+HEADERS = sorted((ROOT / "runtime_stub").glob("*.h"))
+TOOLCHAIN = ROOT / "toolchain"
+NAMES = sorted(PROFILE.operators)
+
+(ROOT / "build").mkdir(exist_ok=True)
+DOIT_CONFIG = {
+    "default_tasks": ["build"],
+    "dep_file": str(ROOT / "build" / ".doit.json"),
+    "backend": "json",
+    "reporter": ProgressReporter,
+    "num_process": os.cpu_count() or 1,
+    "continue": True,
+    "verbosity": 2,
+}
+
+
+def _modules(*names: str) -> list[str]:
+    return [str(TOOLCHAIN / f"{name}.py") for name in names]
+
+
+LOWERING = _modules(
+    *("child", "codegen", "descriptor", "infer", "lower"),
+    *("spec/__init__", "spec/math"),
+)
+
+
+def task_compile() -> Any:
+    """Compile each operator for each target into one wasm32 object."""
+    for target, folder in TARGET_FOLDERS.items():
+        for name in NAMES:
+            path, dtypes = PROFILE.operators[name], PROFILE.dtypes[name]
+            out = folder / "obj" / name
+            settings = steps.compile_settings(target, dtypes)
+            source = path.with_suffix(".c")
+            sources = [path, source] if source.exists() else [path]
+            yield {
+                "name": f"{target}:{name}",
+                "actions": [
+                    (
+                        steps.compile_operator,
+                        (path, target, dtypes, out, PROFILE.compile_timeout),
+                    )
+                ],
+                "file_dep": [*map(str, sources), *LOWERING],
+                "targets": [f"{out}.json"],
+                "uptodate": [config_changed(settings), (steps.compiled, (out,))],
+            }
+
+
+def task_runtime() -> Any:
+    """Compile the C runtime for each target."""
+    for target, folder in TARGET_FOLDERS.items():
+        for source in RUNTIME:
+            out = folder / "runtime" / f"{source.stem}.o"
+            yield {
+                "name": f"{target}:{source.stem}",
+                "actions": [(steps.compile_runtime, (source, target, out))],
+                "file_dep": [str(p) for p in (source, *HEADERS)]
+                + _modules("clang", "command"),
+                "targets": [str(out)],
+                "uptodate": [config_changed(steps.compile_settings(target, None))],
+            }
+
+
+def task_archive() -> Any:
+    """Collect objects, operator table and runtime into libops_wasm32.a."""
+    for target, folder in TARGET_FOLDERS.items():
+        runtime = [folder / "runtime" / f"{s.stem}.o" for s in RUNTIME]
+        yield {
+            "name": target,
+            "actions": [(steps.make_archive, (folder, NAMES, runtime))],
+            "file_dep": [str(folder / "obj" / f"{n}.json") for n in NAMES]
+            + [*map(str, runtime), *_modules("archive", "descriptor")],
+            "targets": [str(folder / "libops_wasm32.a")],
+            "uptodate": [config_changed({"names": NAMES})],
+        }
+
+
+def task_module() -> Any:
+    """Link each archive into a standalone module; write its manifest and headers."""
+    for target, folder in TARGET_FOLDERS.items():
+        expected = ROOT / "runtime_stub" / "expected" / f"{target}.txt"
+        yield {
+            "name": target,
+            "actions": [(steps.make_module, (folder, NAMES, PROFILE.max_memory))],
+            "file_dep": [str(folder / "libops_wasm32.a"), str(expected)]
+            + _modules("link", "manifest", "header", "module"),
+            "targets": [
+                str(folder / name)
+                for name in (
+                    "ops_wasm32.wasm",
+                    "manifest.json",
+                    "include/ops_wasm32.h",
+                    "include/ops_kernels.h",
+                )
+            ],
+            "uptodate": [config_changed({"max_memory": PROFILE.max_memory})],
+        }
+
+
+def task_build() -> Any:
+    """Build the library for every target (profile=FILE.toml: a part of it)."""
+    return {
+        "actions": [(steps.check_operators, (list(TARGET_FOLDERS.values()), NAMES))],
+        "task_dep": ["module"],
+        "clean": [(steps.clean, (PROFILE.folder,))],
+    }
+
+
+def task_test() -> Any:
+    """Verify the built library in wasmtime (-o NAME: one operator)."""
+    return {
+        "actions": [(steps.run_tests,)],
+        "params": [
+            {
+                "name": "operator",
+                "short": "o",
+                "long": "operator",
+                "default": "",
+                "help": "verify this operator alone",
+            }
+        ],
+        "task_dep": ["build"],
+        "uptodate": [False],
+    }

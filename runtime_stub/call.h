@@ -1,0 +1,92 @@
+/* call.h: one checked call, and what the runtime's parts offer each other. */
+#ifndef OPS_CALL_H_
+#define OPS_CALL_H_
+
+#include "operator.h"
+
+/* Attribute values of one call: at most 8 axes in four lists, and some more. */
+#define OPS_MAX_VALUES 64
+
+/* A tensor argument after the checker: compact, in memory, sizes below 2^31. */
+typedef struct {
+  const char *name; /* of its parameter */
+  uint8_t *data;    /* byte_offset included; NULL if absent or when inferring */
+  int64_t bytes;
+  int64_t count; /* elements */
+  int32_t shape[OPS_MAX_RANK];
+  uint8_t rank;
+  uint8_t dtype;    /* ops_dtype */
+  uint8_t itemsize; /* bytes */
+  uint8_t absent;   /* an optional input that was not given */
+} ops_tensor;
+
+struct ops_request {
+  const ops_operator *op;
+  const ops_family *family;
+  int32_t units; /* solved from the number of arguments */
+  int32_t inputs;
+  int32_t outputs;
+  /* Inputs, then outputs. `shape` of the collapse sets rank and shape of the
+   * outputs; the checker then compares them with what the caller passed. */
+  ops_tensor tensors[OPS_MAX_TENSORS];
+  /* Attribute a starts at values[first[a]]; a list has length[a] entries. */
+  ops_slot values[OPS_MAX_VALUES];
+  uint8_t first[16];
+  uint8_t length[16];
+  /* Only while split infers: sizes come from the attributes, not the tensors. */
+  uint8_t inferring;
+};
+
+/* Fails with a code and a text "<operator>: ...". %s text, %d int32_t, %l int64_t,
+ * %g double, %x shape and dtype of an ops_tensor*, %v its shape alone; a call of
+ * NULL leaves the prefix out. Returns the code. */
+int32_t ops_fail(const ops_request *call, int32_t code, const char *format,
+                 ...);
+/* Appends " (got x float32[2,3], ..., axis=1)": every argument of the call. */
+int32_t ops_fail_got(const ops_request *call, int32_t code,
+                     const char *format, ...);
+
+/* Integer attribute at that position; entry of a list. */
+static inline int64_t ops_int(const ops_request *call, int attribute,
+                              int entry) {
+  return call->values[call->first[attribute] + entry].i;
+}
+
+/* An axis in [-rank, rank) as one in [0, rank), or -1 after ops_fail. */
+int32_t ops_axis(const ops_request *call, const char *attribute, int64_t axis,
+                 int32_t rank);
+/* Product of shape[from..to). */
+int64_t ops_product(const int32_t *shape, int32_t from, int32_t to);
+/* Sets rank and shape of a tensor and, from its dtype, count and bytes;
+ * OPS_ERROR_SHAPE where a size is negative or the bytes pass 2^31. */
+int32_t ops_set_shape(ops_request *call, ops_tensor *tensor, int32_t rank,
+                      const int64_t *shape);
+
+/* Scratch memory of at least `bytes` (64-byte aligned), or NULL after ops_fail.
+ * Released in any order. */
+void *ops_workspace(const ops_request *call, int64_t bytes);
+void ops_release(void *workspace);
+
+/* Memory of `count` elements of dtype of `tensor`, filled with its parameter's
+ * fill value: what stands in for an absent optional input. */
+void *ops_filled(const ops_request *call, const ops_tensor *tensor,
+                 int64_t count);
+
+/* Copies a strided view (elements; stride in elements, any sign) to compact
+ * memory: dst[i0, i1, ...] = src[sum i * stride]. */
+void ops_copy_view(uint8_t *dst, const uint8_t *src, int32_t rank,
+                   const int32_t *shape, const int64_t *strides,
+                   int32_t itemsize);
+
+/* Puts the attributes that the kernel takes after slots[at]; returns the count. */
+int32_t ops_attribute_slots(const ops_request *call, ops_slot *slots, int32_t at);
+/* Runs family->infer over slots that hold sizes and attributes: fills `sizes`
+ * (the canonical sizes of each output in turn) or fails with the requirement's
+ * text. Slot `call->family->inputs` (the first output) is overwritten. */
+int32_t ops_infer_sizes(const ops_request *call, ops_slot *slots, int64_t *sizes);
+/* Runs a kernel; OPS_ERROR_MEMORY after ops_fail if its workspace is not to be
+ * had. */
+int32_t ops_run_kernel(const ops_request *call, ops_kernel kernel,
+                       const ops_slot *slots);
+
+#endif /* OPS_CALL_H_ */

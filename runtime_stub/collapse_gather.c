@@ -1,0 +1,69 @@
+/* collapse_gather.c: slices of data along an axis, chosen by indices.
+ *
+ * Kernel: out[o, m, k] = data[o, indices[m], k], indices in [-n, n); slots:
+ * data [o,n,k], indices [m], out [o,m,k], o, n, k, m, attributes.
+ */
+#include "call.h"
+
+static int32_t gather_axis(const ops_request *call) {
+  return ops_axis(call, "axis", ops_int(call, 0, 0), call->tensors[0].rank);
+}
+
+static int32_t shape(ops_request *call) {
+  const ops_tensor *data = &call->tensors[0], *indices = &call->tensors[1];
+  int32_t axis = gather_axis(call), at = 0;
+  if (axis < 0) return OPS_ERROR_ATTRIBUTE;
+  int32_t rank = data->rank - 1 + indices->rank;
+  if (rank > OPS_MAX_RANK) {
+    return ops_fail_got(call, OPS_ERROR_SHAPE,
+                        "the output would have %d axes, more than %d; give %s "
+                        "or %s fewer",
+                        rank, OPS_MAX_RANK, data->name, indices->name);
+  }
+  int64_t out[OPS_MAX_RANK];
+  for (int32_t i = 0; i < axis; ++i) out[at++] = data->shape[i];
+  for (int32_t i = 0; i < indices->rank; ++i) out[at++] = indices->shape[i];
+  for (int32_t i = axis + 1; i < data->rank; ++i) out[at++] = data->shape[i];
+  return ops_set_shape(call, &call->tensors[call->inputs], rank, out);
+}
+
+/* Indices are data, so nothing has checked them yet. */
+static int32_t check(const ops_request *call, const ops_tensor *indices,
+                     int32_t axis) {
+  int32_t size = call->tensors[0].shape[axis];
+  for (int32_t i = 0; i < indices->count; ++i) {
+    int64_t index = indices->dtype == OPS_INT64
+                        ? ((const int64_t *)indices->data)[i]
+                        : ((const int32_t *)indices->data)[i];
+    if (index >= -(int64_t)size && index < size) continue;
+    if (size == 0) {
+      return ops_fail(call, OPS_ERROR_ATTRIBUTE,
+                      "%s[%d] is %l, but axis %d has size 0; use no indices",
+                      indices->name, i, index, axis);
+    }
+    return ops_fail(call, OPS_ERROR_ATTRIBUTE,
+                    "%s[%d] is %l, outside axis %d of size %d; use %d..%d",
+                    indices->name, i, index, axis, size, -size, size - 1);
+  }
+  return OPS_OK;
+}
+
+static int32_t run(ops_request *call) {
+  const ops_tensor *data = &call->tensors[0], *indices = &call->tensors[1];
+  const ops_tensor *out = &call->tensors[call->inputs];
+  int32_t axis = gather_axis(call);
+  int32_t code = check(call, indices, axis);
+  if (code || out->count == 0) return code;
+  ops_slot slots[7 + OPS_MAX_VALUES];
+  slots[0].p = data->data;
+  slots[1].p = indices->data;
+  slots[2].p = out->data;
+  slots[3].i = ops_product(data->shape, 0, axis);
+  slots[4].i = data->shape[axis];
+  slots[5].i = ops_product(data->shape, axis + 1, data->rank);
+  slots[6].i = indices->count;
+  ops_attribute_slots(call, slots, 7);
+  return ops_run_kernel(call, call->op->kernel, slots);
+}
+
+const ops_collapse ops_collapse_gather = {shape, run};

@@ -1,0 +1,39 @@
+"""Clang: C of the runtime and of hand-written kernels to objects or IR."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+
+from toolchain.command import run, tool
+from toolchain.targets import Target
+
+RUNTIME = Path(__file__).parent.parent / "runtime_stub"
+WARNINGS = ("-Wall", "-Wextra", "-Werror")
+
+
+def flags(target: Target) -> list[str]:
+    """Compiler flags: freestanding C11 for exactly the target's features."""
+    # zig spells features with underscores and takes them after the CPU's name.
+    cpu = "+".join(["mvp", *(f.replace("-", "_") for f in target.features)])
+    return [
+        *("-target", "wasm32-freestanding", f"-mcpu={cpu}"),
+        *("-std=c11", "-O2", "-g0", "-ffreestanding", "-fno-builtin"),
+        *WARNINGS,
+        f"-I{RUNTIME}",
+    ]
+
+
+def compile_c(source: Path, target: Target, out: Path) -> None:
+    """Compile one C file of the runtime to an object."""
+    run([*tool("CLANG"), *flags(target), "-c", source, "-o", out])
+
+
+def compile_ir(source: Path, target: Target) -> str:
+    """Compile a C file to LLVM IR text."""
+    with tempfile.TemporaryDirectory() as folder:
+        out = Path(folder) / "kernel.ll"
+        run(
+            [*tool("CLANG"), *flags(target), "-S", "-emit-llvm", source, "-o", out]
+        )
+        return out.read_text()

@@ -1,0 +1,192 @@
+"""Codegen: one operator for one target becomes one wasm32 object, by LLVM."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import re
+import sys
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from toolchain.descriptor import descriptor
+from toolchain.infer import infer_function, requirement_texts
+from toolchain.lower import Kernel, entry, lower, without_loader
+from toolchain.spec import Operator, SpecError, kernel_name, tensor_dtype
+from toolchain.targets import TARGETS, Target
+
+TRIPLE = "wasm32-unknown-unknown"
+
+
+def load_operator(path: Path) -> Operator:
+    """The KERNEL of an operator file; SpecError where it has none."""
+    module = _import(path)
+    operator = getattr(module, "KERNEL", None)
+    if not isinstance(operator, Operator):
+        raise SpecError(f"{path}: sets no KERNEL = Operator(...); add one")
+    return operator
+
+
+def _import(path: Path) -> ModuleType:
+    # Equal names in two folders stay apart: the module's name holds the path.
+    digest = hashlib.sha256(str(path.resolve()).encode()).hexdigest()[:12]
+    name = f"_operator_{path.stem}_{digest}"
+    if name in sys.modules:
+        return sys.modules[name]
+    spec = importlib.util.spec_from_file_location(name, path)
+    if spec is None or spec.loader is None:
+        raise SpecError(f"{path}: is no Python file")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    sys.modules[name] = module
+    return module
+
+
+def target_machine(target: Target) -> Any:
+    """llvmlite's machine for a target: only the features that the target names."""
+    from llvmlite import binding
+
+    binding.initialize_all_targets()
+    binding.initialize_all_asmprinters()
+    return binding.Target.from_triple(TRIPLE).create_target_machine(
+        cpu="mvp",
+        features=",".join(f"+{f}" for f in target.features),
+        opt=3,
+        reloc="static",
+        codemodel="default",
+    )
+
+
+def optimise(module: Any, machine: Any) -> None:
+    """LLVM's O3 pipeline, with both vectorisers."""
+    from llvmlite import binding
+
+    options = binding.create_pipeline_tuning_options(speed_level=3)
+    options.loop_vectorization = True
+    options.slp_vectorization = True
+    options.loop_unrolling = True
+    builder = binding.create_pass_builder(machine, options)
+    builder.getModulePassManager().run(module, builder)
+
+
+def emit(texts: list[str], target: Target) -> bytes:
+    """Link IR texts into one module, verify, optimise and emit the object."""
+    from llvmlite import binding
+
+    machine = target_machine(target)
+    module = binding.parse_assembly(f'target triple = "{TRIPLE}"\n')
+    module.data_layout = str(machine.target_data)
+    for text in texts:
+        part = binding.parse_assembly(text)
+        part.triple, part.data_layout = module.triple, module.data_layout
+        part.verify()
+        module.link_in(part)
+    module.verify()
+    optimise(module, machine)
+    return bytes(machine.emit_object(module))
+
+
+_FLOAT_MATH = re.compile(r"( = f(?:add|sub|mul)) ")
+
+
+def _flags(text: str, operator: Operator, target: Target) -> str:
+    """Let LLVM fuse multiply-adds, or reorder a reduction, where that is allowed."""
+    if target.contract:
+        text = _FLOAT_MATH.sub(r"\1 contract ", text)
+    if operator.reassociate:
+        text = re.sub(r"( = f(?:add|mul)) ", r"\1 reassoc ", text)
+    return text
+
+
+def _kernel_texts(
+    name: str, operator: Operator, variant: tuple[str, ...], target: Target
+) -> list[str]:
+    kernel = kernel_name(name, variant)
+    texts = []
+    for prefix, form in (("kernel", operator.compute), ("columns", operator.columns)):
+        if form is None:
+            continue
+        inner = f"{prefix}_{kernel}_te"
+        view = Kernel(operator, variant, target)
+        lowered = lower(operator, inner, form, view, target)
+        text = without_loader(lowered.text) + entry(lowered, inner, f"{prefix}_{kernel}")
+        texts.append(_flags(text, operator, target))
+    return texts
+
+
+def compile_object(
+    path: Path, target_name: str, dtypes: tuple[str, ...] | None = None
+) -> tuple[bytes, dict[str, Any]]:
+    """Object and description of one operator file for one target.
+
+    dtypes: keep only variants whose first dtype is listed. Errors: SpecError.
+    """
+    name, target = path.stem, TARGETS[target_name]
+    operator = load_operator(path)
+    variants = [v for v in operator.variants() if dtypes is None or v[0] in dtypes]
+    if not variants:
+        known = ", ".join("_".join(v) for v in operator.variants())
+        raise SpecError(f"{name}: no variant for {dtypes}; it has {known}")
+    texts = [_source_text(path, operator, target)] if operator.source else []
+    for variant in variants:
+        texts += _kernel_texts(name, operator, variant, target)
+    infer = infer_function(name, operator, variants[0], target)
+    texts += [infer] if infer else []
+    requirements = requirement_texts(operator, variants[0], target)
+    texts.append(
+        descriptor(name, operator, variants, requirements, has_infer=bool(infer))
+    )
+    return emit(texts, target), describe(path, operator, variants)
+
+
+def _source_text(path: Path, operator: Operator, target: Target) -> str:
+    from toolchain.clang import compile_ir
+
+    assert operator.source is not None
+    return compile_ir(path.parent / operator.source, target)
+
+
+def describe(
+    path: Path, operator: Operator, variants: list[tuple[str, ...]]
+) -> dict[str, Any]:
+    """What the manifest says of an operator."""
+    name = path.stem
+    formula = (_import(path).__doc__ or "").strip().splitlines()
+
+    def tensors(group: tuple[Any, ...], variant: tuple[str, ...]) -> list[Any]:
+        return [
+            {
+                "name": t.name,
+                "dtype": tensor_dtype(t, variant),
+                "optional": bool(getattr(t, "optional", False)),
+                "variadic": t.variadic,
+            }
+            for t in group
+        ]
+
+    return {
+        "operator": name,
+        "formula": formula[0] if formula else "",
+        "kernels": {
+            kernel_name(name, v): {
+                "inputs": tensors(operator.inputs, v),
+                "outputs": tensors(operator.outputs, v),
+            }
+            for v in variants
+        },
+        "attributes": [_describe_attribute(a) for a in operator.attributes],
+        "aliases": list(operator.aliases),
+        "absent": dict(operator.absent),
+    }
+
+
+def _describe_attribute(attribute: Any) -> dict[str, Any]:
+    return {
+        "name": attribute.name,
+        "kind": attribute.kind,
+        "default": attribute.default,
+        "per_unit": attribute.per_unit,
+        "choices": list(attribute.choices),
+    }
+

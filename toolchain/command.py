@@ -1,0 +1,60 @@
+"""Command: the one place that runs other programs."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+# Environment variable that replaces a tool, and the wheel's tool it replaces.
+TOOLS = {
+    "LLVM_AR": ("ar",),
+    "WASM_LD": ("wasm-ld",),
+    "CLANG": ("cc",),
+}
+# What a tool says of itself: a version below this one is refused.
+LEAST_LLVM = 17
+
+
+class ToolError(Exception):
+    """A program that is missing, too old or failed; the text can be acted on."""
+
+
+def tool(variable: str) -> list[str]:
+    """Command line of a tool: the environment's, or the one of the ziglang wheel."""
+    override = os.environ.get(variable)
+    if override:
+        return shlex.split(override)
+    return [sys.executable, "-m", "ziglang", *TOOLS[variable]]
+
+
+def run(arguments: Sequence[str | Path], *, cwd: Path | None = None) -> str:
+    """Run a program and return its standard output; ToolError where it fails."""
+    words = [str(a) for a in arguments]
+    shown = shlex.join(words)
+    # zig keeps a cache in the home folder by default; ours lives with the build.
+    environment = {**os.environ, "ZIG_GLOBAL_CACHE_DIR": str(zig_cache())}
+    try:
+        done = subprocess.run(
+            words, cwd=cwd, env=environment, capture_output=True, text=True, check=False
+        )
+    except OSError as error:
+        raise ToolError(
+            f"{words[0]}: cannot be run ({error.strerror}); install it, or unset the "
+            f"environment variable that names it ({', '.join(TOOLS)})"
+        ) from None
+    if done.returncode:
+        raise ToolError(
+            f"{Path(words[0]).name} failed with exit code {done.returncode}\n"
+            f"  command: {shown}\n{done.stderr.strip() or done.stdout.strip()}"
+        )
+    return done.stdout
+
+
+def zig_cache() -> Path:
+    """Folder where zig may keep what it has compiled."""
+    given = os.environ.get("ZIG_GLOBAL_CACHE_DIR")
+    return Path(given) if given else Path(__file__).parent.parent / "build" / ".zig"

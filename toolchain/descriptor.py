@@ -1,0 +1,164 @@
+"""Descriptor: the constant data by which the runtime knows an operator.
+
+Emits, as LLVM IR text, the structs of runtime_stub/operator.h, field by field.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from toolchain.spec import (
+    COLLAPSES,
+    DTYPES,
+    Attribute,
+    Input,
+    Operator,
+    Output,
+    kernel_name,
+    tensor_dtype,
+)
+
+_PARAM = "{ ptr, i8, i8, [6 x i8], double }"
+_ATTRIBUTE = "{ ptr, ptr, double, double, double, i8, i8, i8, i8 }"
+_FAMILY = "{ ptr, ptr, ptr, ptr, ptr, ptr, i8, i8, i8, i8, i8, i8 }"
+_OPERATOR = "{ ptr, ptr, ptr, ptr, ptr }"
+_PREFIX = "ops_"
+
+
+@dataclass
+class _Data:
+    """Constants under construction; equal strings are stored once."""
+
+    lines: list[str] = field(default_factory=list)
+    strings: dict[str, str] = field(default_factory=dict)
+
+    def text(self, value: str) -> str:
+        """A pointer to a NUL-terminated string."""
+        if value not in self.strings:
+            raw = value.encode() + b"\0"
+            name = f"@.text{len(self.strings)}"
+            self.strings[value] = name
+            escaped = "".join(f"\\{b:02X}" for b in raw)
+            self.lines.append(
+                f"{name} = private unnamed_addr constant [{len(raw)} x i8] "
+                f'c"{escaped}", align 1'
+            )
+        return f"ptr {self.strings[value]}"
+
+    def array(self, name: str, kind: str, items: Iterable[str]) -> str:
+        """A pointer to a private array; null for an empty one."""
+        entries = list(items)
+        if not entries:
+            return "ptr null"
+        body = ", ".join(f"{kind} {e}" if kind != "ptr" else e for e in entries)
+        self.lines.append(
+            f"@.{name} = private unnamed_addr constant [{len(entries)} x {kind}] [{body}]"
+        )
+        return f"ptr @.{name}"
+
+
+def _double(value: float) -> str:
+    import struct
+
+    return f"double 0x{struct.unpack('<Q', struct.pack('<d', value))[0]:016X}"
+
+
+def _param(data: _Data, tensor: Input | Output, symbols: list[str]) -> str:
+    words = tensor.dims.split() if isinstance(tensor, Input) else []
+    dims = [symbols.index(w) for w in words] + [0] * (6 - len(words))
+    optional = isinstance(tensor, Input) and tensor.optional
+    fill = tensor.fill if isinstance(tensor, Input) else 0.0
+    flags = int(optional) + 2 * int(tensor.variadic)
+    octets = ", ".join(f"i8 {d}" for d in dims)
+    return (
+        f"{{ {data.text(tensor.name)}, i8 {flags}, i8 {len(words)}, "
+        f"[6 x i8] [{octets}], {_double(fill)} }}"
+    )
+
+
+def _limits(attribute: Attribute) -> tuple[float, float]:
+    if attribute.choices:
+        return 0.0, float(len(attribute.choices) - 1)
+    wide = attribute.kind == "float" or attribute.unbounded
+    low, high = (-float("inf"), float("inf")) if wide else (-(2.0**31), 2.0**31 - 1)
+    return (
+        low if attribute.minimum is None else attribute.minimum,
+        high if attribute.maximum is None else attribute.maximum,
+    )
+
+
+def _attribute(data: _Data, attribute: Attribute) -> str:
+    choices = [data.text(c) for c in attribute.choices]
+    listed = data.array(f"choices_{attribute.name}", "ptr", [*choices, "ptr null"])
+    low, high = _limits(attribute)
+    flags = int(attribute.default is None) + 2 * int(attribute.unbounded)
+    kind = ("int", "float").index(attribute.kind)
+    return (
+        f"{{ {data.text(attribute.name)}, {listed if choices else 'ptr null'}, "
+        f"{_double(attribute.default or 0.0)}, {_double(low)}, {_double(high)}, "
+        f"i8 {kind}, i8 {flags}, i8 {attribute.per_unit}, i8 {attribute.slots} }}"
+    )
+
+
+def descriptor(
+    name: str,
+    operator: Operator,
+    variants: list[tuple[str, ...]],
+    requirements: list[str],
+    has_infer: bool,
+) -> str:
+    """IR of every `ops_<kernel>` of an operator; kernels are `kernel_<kernel>`."""
+    data = _Data()
+    tensors = (*operator.inputs, *operator.outputs)
+    symbols = operator.symbols()
+    collapse, _, rule = operator.collapse.partition(".")
+    params = data.array("params", _PARAM, (_param(data, t, symbols) for t in tensors))
+    attributes = data.array(
+        "attributes", _ATTRIBUTE, (_attribute(data, a) for a in operator.attributes)
+    )
+    texts = [data.text(r) for r in requirements]
+    required = data.array("requirements", "ptr", [*texts, "ptr null"] if texts else [])
+    counts = (
+        len(operator.inputs),
+        len(operator.outputs),
+        len(operator.attributes),
+        len(symbols),
+        COLLAPSES[collapse].index(rule),
+        operator.max_units(),
+    )
+    data.lines.append(
+        f"@.family = private unnamed_addr constant {_FAMILY} {{ {data.text(name)}, "
+        f"ptr @ops_collapse_{collapse}, {params}, {attributes}, {required}, "
+        f"ptr {f'@infer_{name}' if has_infer else 'null'}, "
+        + ", ".join(f"i8 {c}" for c in counts)
+        + " }"
+    )
+    for variant in variants:
+        kernel = kernel_name(name, variant)
+        codes = [str(DTYPES.index(tensor_dtype(t, variant))) for t in tensors]
+        dtypes = data.array(f"dtypes_{kernel}", "i8", codes)
+        columns = f"@columns_{kernel}" if operator.columns else "null"
+        data.lines.append(
+            f"@{_PREFIX}{kernel} = constant {_OPERATOR} {{ {data.text(kernel)}, "
+            f"ptr @.family, {dtypes}, ptr @kernel_{kernel}, ptr {columns} }}"
+        )
+        data.lines.append(f"declare i32 @kernel_{kernel}(ptr)")
+        if operator.columns:
+            data.lines.append(f"declare i32 @columns_{kernel}(ptr)")
+    if has_infer:
+        data.lines.append(f"declare i32 @infer_{name}(ptr)")
+    data.lines.append(f"@ops_collapse_{collapse} = external constant {{ ptr, ptr }}")
+    return "\n".join(data.lines) + "\n"
+
+
+def table(kernels: list[str]) -> str:
+    """IR of the static operator table; a missing operator is a link error."""
+    names = sorted(kernels)
+    lines = [f"@{_PREFIX}{n} = external constant {_OPERATOR}" for n in names]
+    entries = ", ".join(f"ptr @{_PREFIX}{n}" for n in names)
+    lines += [
+        f"@ops_table = constant [{len(names)} x ptr] [{entries}]",
+        f"@ops_table_count = constant i32 {len(names)}",
+    ]
+    return "\n".join(lines) + "\n"

@@ -1,0 +1,202 @@
+"""Lower: an operator's tensor expression becomes LLVM IR text, by TVM."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Any
+
+from toolchain.spec import Operator, SpecError, tensor_dtype
+from toolchain.targets import Target
+
+# bool tensors hold one byte per element: kernels see uint8 that is 0 or 1.
+CARRIER = {"bool": "uint8"}
+
+
+class Kernel:
+    """What a compute function sees: inputs, sizes and attributes by name."""
+
+    def __init__(
+        self,
+        operator: Operator,
+        dtypes: tuple[str, ...],
+        target: Target,
+        index_dtype: str = "int32",
+    ) -> None:
+        from tvm import te
+
+        self.target = target
+        self.dtypes = dtypes
+        self.dtype = CARRIER.get(dtypes[0], dtypes[0])
+        self.output_dtypes = [
+            CARRIER.get(d, d)
+            for d in (tensor_dtype(o, dtypes) for o in operator.outputs)
+        ]
+        self.sizes = {s: te.var(s, index_dtype) for s in operator.symbols()}
+        self.inputs = []
+        self.variables: dict[str, Any] = {}
+        for name, size in self.sizes.items():
+            self._set(name, size)
+        for i in operator.inputs:
+            dtype = tensor_dtype(i, dtypes)
+            shape = [self.sizes[s] for s in i.dims.split()]
+            tensor = te.placeholder(shape, CARRIER.get(dtype, dtype), i.name)
+            self.inputs.append(tensor)
+            self._set(i.name, tensor)
+        for a in operator.attributes:
+            dtype = index_dtype if a.variable_dtype == "int32" else a.variable_dtype
+            variables = {n: te.var(n, dtype) for n in a.names()}
+            self.variables |= variables
+            if a.slots:
+                values = list(variables.values())
+                self._set(a.name, values if a.per_unit else values[0])
+
+    def _set(self, name: str, value: Any) -> None:
+        if hasattr(self, name):
+            raise SpecError(f"{name!r} names two things; rename one of them")
+        setattr(self, name, value)
+
+
+@dataclass(frozen=True)
+class Lowered:
+    """IR text of `<name>_compute_` and the slot of each of its parameters."""
+
+    text: str
+    slots: dict[str, int]
+
+
+def _outputs(kernel: Kernel, form: Any) -> list[Any]:
+    outputs = form(kernel)
+    return list(outputs) if isinstance(outputs, (list, tuple)) else [outputs]
+
+
+def lower(
+    operator: Operator, name: str, form: Any, kernel: Kernel, target: Target
+) -> Lowered:
+    """Compile one form of an operator to raw LLVM IR (no optimisation yet).
+
+    The kernel's parameters are matched to slots by name: data pointers of inputs
+    and outputs, sizes, attributes.
+    """
+    import tvm
+    from tvm import te
+
+    outputs = _outputs(kernel, form)
+    names = [t.op.name for t in (*kernel.inputs, *outputs)]
+    if len(set(names)) < len(names):
+        raise SpecError(f"tensors need names of their own, got {', '.join(names)}")
+    bound = {s.name for i in kernel.inputs for s in i.shape if hasattr(s, "name")}
+    free = [v for n, v in kernel.sizes.items() if n not in bound]
+    scalars = [*free, *kernel.variables.values()]
+    function = te.create_prim_func([*kernel.inputs, *outputs, *scalars])
+    module = tvm.IRModule({name: function.with_attr("global_symbol", name)})
+    if operator.schedule is not None:
+        module = _scheduled(operator, module, name, target)
+    order = [*names, *kernel.sizes, *kernel.variables]
+    text = _llvm_ir(module, target)
+    return Lowered(text, {n: i for i, n in enumerate(order)})
+
+
+def _scheduled(operator: Operator, module: Any, name: str, target: Target) -> Any:
+    from tvm import s_tir
+
+    schedule = s_tir.Schedule(module)
+    schedule.work_on(name)
+    assert operator.schedule is not None
+    operator.schedule(schedule, target)
+    return schedule.mod
+
+
+def _llvm_ir(module: Any, target: Target) -> str:
+    import tvm
+    from tvm.target import Target as TVMTarget
+
+    options: dict[str, Any] = {
+        "kind": "llvm",
+        "mtriple": "wasm32-unknown-unknown",
+        "mattr": [f"+{f}" for f in target.features],
+        "opt-level": 0,  # llvmlite optimises; inspect_source shows optimised IR
+    }
+    if target.vector_bits:
+        options["vector-width"] = target.vector_bits
+    # The runtime checks arguments; TVM's own assertions are 73 % of the code.
+    with tvm.transform.PassContext(config={"tirx.disable_assert": True}):
+        library = tvm.compile(module, target=TVMTarget(options))
+    return str(library.mod.inspect_source("ll"))
+
+
+# What TVM emits for its own loader: slots for its backend functions, filled by a
+# constructor. Here the functions are called directly and nothing is constructed.
+_LOADER = (
+    (re.compile(r"^@llvm\.global_ctors = .*$", re.M), ""),
+    (
+        re.compile(r"^@__(\w+Workspace) = linkonce dllexport global ptr null", re.M),
+        r"@__\1 = internal unnamed_addr constant ptr @\1",
+    ),
+    (re.compile(r"^@__(\w+) = linkonce dllexport global", re.M), r"@__\1 = internal global"),
+    (re.compile(r"^define (?:weak |linkonce )?dllexport ", re.M), "define internal "),
+    (re.compile(r"\bnoinline\b"), ""),
+    # Sub-tensors start anywhere: no pointer is aligned to more than its element.
+    (re.compile(r"noalias align 64 %"), "noalias %"),
+    (
+        re.compile(r'^  call void @llvm\.assume\(i1 true\) \[ "align".*$', re.M),
+        "",
+    ),
+    (re.compile(r",? !dbg !\d+|, !prof !\d+"), ""),
+    (re.compile(r"^!llvm\.(dbg\.cu|module\.flags) = .*$", re.M), ""),
+    (re.compile(r"^ +#dbg_\w+\(.*\)$", re.M), ""),
+)
+_BACKEND = {
+    "TVMBackendAllocWorkspace": "declare ptr @{}(i32, i32, i64, i32, i32)",
+    "TVMBackendFreeWorkspace": "declare i32 @{}(i32, i32, ptr)",
+}
+
+
+def without_loader(text: str) -> str:
+    """The IR with TVM's loader hooks replaced by direct calls."""
+    for pattern, replacement in _LOADER:
+        text = pattern.sub(replacement, text)
+    for name, declaration in _BACKEND.items():
+        if f"ptr @{name}\n" in text or f"ptr @{name}," in text:
+            text += "\n" + declaration.format(name) + "\n"
+    return text
+
+
+def entry(lowered: Lowered, name: str, symbol: str) -> str:
+    """IR of `i32 <symbol>(ptr slots)`, which unpacks slots for the kernel."""
+    match = re.search(
+        rf"^define [^\n]*@{re.escape(name)}_compute_\(([^\n]*)\) ", lowered.text, re.M
+    )
+    if match is None:
+        raise SpecError(f"TVM emitted no function {name}_compute_")
+    body, arguments = [], []
+    for position, parameter in enumerate(match.group(1).split(", ")):
+        kind, local = parameter.split(" ")[0], parameter.rsplit("%", 1)[1]
+        if local == "dev_id":
+            arguments.append("i32 0")
+            continue
+        if local not in lowered.slots:
+            raise SpecError(f"parameter {local!r} of the kernel is no argument of it")
+        load = _load(kind, position, 8 * lowered.slots[local])
+        body += load
+        arguments.append(f"{kind} %v{position}")
+    lines = "\n  ".join(body)
+    return (
+        f"\ndefine i32 @{symbol}(ptr noalias readonly %slots) {{\n  {lines}\n"
+        f"  %rc = call i32 @{name}_compute_({', '.join(arguments)})\n"
+        f"  ret i32 %rc\n}}\n"
+    )
+
+
+def _load(kind: str, position: int, offset: int) -> list[str]:
+    """IR that loads one slot (8 bytes: int64, double or pointer) as `kind`."""
+    address = f"%p{position} = getelementptr i8, ptr %slots, i32 {offset}"
+    value = f"%v{position}"
+    if kind == "float":
+        wide = f"%w{position}"
+        return [
+            address,
+            f"{wide} = load double, ptr %p{position}",
+            f"{value} = fptrunc double {wide} to float",
+        ]
+    return [address, f"{value} = load {kind}, ptr %p{position}"]

@@ -1,0 +1,151 @@
+"""Profile: what one build holds: operators, dtypes, targets, memory, folders."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from toolchain.targets import TARGETS
+
+ROOT = Path(__file__).parent.parent
+KERNELS = ROOT / "kernels"
+MAX_MEMORY = 1 << 32  # bytes: all that wasm32 can address
+COMPILE_TIMEOUT = 300  # seconds; the slowest operator takes under 20
+_LEAST_MEMORY = 1 << 20
+_KEYS = ("operators", "targets", "max_memory", "folders", "compile_timeout")
+_UNITS = {"": 1, "KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30}
+
+
+class ProfileError(Exception):
+    """A profile that cannot be built; the text names the file, key and value."""
+
+
+@dataclass(frozen=True)
+class Profile:
+    """One build. operators: file by name; dtypes: those wanted, None for all.
+
+    folder: where the artifacts go. max_memory: bytes. compile_timeout: seconds
+    for one object.
+    """
+
+    folder: Path
+    operators: dict[str, Path]
+    dtypes: dict[str, tuple[str, ...] | None]
+    targets: tuple[str, ...]
+    max_memory: int = MAX_MEMORY
+    compile_timeout: float = COMPILE_TIMEOUT
+
+
+def operator_files(*folders: Path) -> dict[str, Path]:
+    """Operator files by name; names that start with _ are not operators."""
+    return {
+        path.stem: path
+        for folder in folders
+        for path in sorted(folder.glob("*.py"))
+        if not path.name.startswith("_")
+    }
+
+
+def full_profile() -> Profile:
+    """Every operator for every target, into build/."""
+    files = operator_files(KERNELS)
+    return Profile(ROOT / "build", files, dict.fromkeys(files), tuple(TARGETS))
+
+
+def load_profile(path: Path | None) -> Profile:
+    """The profile of a TOML file; the full one for None. Errors: ProfileError."""
+    if path is None:
+        return full_profile()
+    try:
+        data = tomllib.loads(path.read_text())
+    except OSError as error:
+        raise ProfileError(f"{path}: cannot be read ({error.strerror})") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ProfileError(f"{path}: is not valid TOML: {error}") from None
+    if unknown := sorted(set(data) - set(_KEYS)):
+        raise ProfileError(
+            f"{path}: key {unknown[0]!r} is unknown; use {', '.join(_KEYS)}"
+        )
+    folders = [_folder(path, f) for f in _strings(path, data, "folders", [])]
+    files = operator_files(KERNELS, *folders)
+    dtypes = _operators(path, data, files)
+    return Profile(
+        ROOT / "build" / "profiles" / path.stem,
+        {name: files[name] for name in sorted(dtypes)},
+        dtypes,
+        _targets(path, data),
+        _memory(path, data.get("max_memory", MAX_MEMORY)),
+        _timeout(path, data.get("compile_timeout", COMPILE_TIMEOUT)),
+    )
+
+
+def _strings(path: Path, data: dict[str, Any], key: str, default: list[str]) -> list[str]:
+    value = data.get(key, default)
+    if not isinstance(value, list) or not all(isinstance(v, str) for v in value):
+        raise ProfileError(f"{path}: {key} is {value!r}; give a list of strings")
+    return value
+
+
+def _folder(path: Path, name: str) -> Path:
+    folder = (path.parent / name).resolve()
+    if not folder.is_dir():
+        raise ProfileError(f"{path}: folders names {name!r}, but {folder} is no folder")
+    return folder
+
+
+def _operators(
+    path: Path, data: dict[str, Any], files: dict[str, Path]
+) -> dict[str, tuple[str, ...] | None]:
+    given = data.get("operators", list(files))
+    if isinstance(given, list):
+        given = dict.fromkeys(given, True)
+    if not isinstance(given, dict) or not given:
+        raise ProfileError(
+            f"{path}: operators is {given!r}; give a list of names, or a table "
+            'name = ["float32", ...] (true: all its dtypes)'
+        )
+    for name, dtypes in given.items():
+        if name not in files:
+            raise ProfileError(
+                f"{path}: operator {name!r} is unknown; use {', '.join(sorted(files))}"
+            )
+        listed = isinstance(dtypes, list) and all(isinstance(d, str) for d in dtypes)
+        if dtypes is not True and not (listed and dtypes):
+            raise ProfileError(
+                f"{path}: operators.{name} is {dtypes!r}; give a list of dtypes or true"
+            )
+    return {n: None if d is True else tuple(d) for n, d in given.items()}
+
+
+def _targets(path: Path, data: dict[str, Any]) -> tuple[str, ...]:
+    names = _strings(path, data, "targets", list(TARGETS))
+    if not names:
+        raise ProfileError(f"{path}: targets is empty; use {', '.join(TARGETS)}")
+    for name in names:
+        if name not in TARGETS:
+            raise ProfileError(
+                f"{path}: target {name!r} is unknown; use {', '.join(TARGETS)}"
+            )
+    return tuple(dict.fromkeys(names))
+
+
+def _memory(path: Path, value: Any) -> int:
+    match = re.fullmatch(r"(\d+) ?(KiB|MiB|GiB|)", str(value))
+    size = int(match[1]) * _UNITS[match[2]] if match else -1
+    if isinstance(value, bool) or not _LEAST_MEMORY <= size <= MAX_MEMORY:
+        raise ProfileError(
+            f"{path}: max_memory is {value!r}; give bytes or text like "
+            '"64 MiB", from 1 MiB to 4 GiB'
+        )
+    return size
+
+
+def _timeout(path: Path, value: Any) -> float:
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or value <= 0:
+        raise ProfileError(
+            f"{path}: compile_timeout is {value!r}; give seconds, more than 0"
+        )
+    return float(value)

@@ -1,0 +1,249 @@
+"""What an operator file says: the vocabulary of kernels/*.py.
+
+An operator file sets ``KERNEL = Operator(...)``. Everything else (tasks, table,
+header, documentation, tests) follows from it. The module imports neither TVM nor
+numpy by itself: ``te`` and ``tir`` load TVM when they are first used.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+__all__ = [
+    "Attribute",
+    "Bound",
+    "Case",
+    "Input",
+    "Operator",
+    "Output",
+    "SpecError",
+    "pointwise",
+    "te",
+    "tir",
+]
+
+DTYPES = ("float32", "int32", "int8", "uint8", "int64", "bool")
+
+# How the runtime brings tensors of any rank to a kernel's canonical sizes:
+# collapse (a C file, runtime_stub/collapse_<name>.c) and its rules, by number.
+COLLAPSES: dict[str, tuple[str, ...]] = {
+    "elementwise": ("broadcast", "expand"),
+    "rows": ("axis", "reduce_axis", "reduce_axes", "trailing", "spatial"),
+    "exact": ("plain", "lift", "pad_left", "lift_pad_left", "flat"),
+    "matmul": ("plain", "zero_points"),
+    "channels": ("second", "axis"),
+    "view": ("transpose", "slice", "expand", "tile", "split", "reshape"),
+    "gather": ("axis",),
+    "concat": ("axis",),
+    "pad": ("axes",),
+}
+MAX_UNITS = 8
+MAX_TENSORS = 64
+
+
+class SpecError(Exception):
+    """An operator file that does not say what it must; the text is for its author."""
+
+
+class _Lazy:
+    """A module that is imported when one of its attributes is first read."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+
+    def __getattr__(self, attribute: str) -> Any:
+        return getattr(importlib.import_module(self._name), attribute)
+
+
+te: Any = _Lazy("tvm.te")
+tir: Any = _Lazy("tvm.tirx")
+
+
+@dataclass(frozen=True)
+class Input:
+    """A tensor that an operator reads.
+
+    dims: canonical sizes, one letter or word each ("o n"); the same word is the
+    same size. dtype: None for the operator's first dtype, a number for the dtype
+    at that position of its tuple, a name for a fixed one, or a mapping from the
+    first dtype to a name. optional: may be absent, and is then `fill` everywhere.
+    variadic: any number of tensors.
+    """
+
+    name: str
+    dims: str
+    dtype: str | int | Mapping[str, str] | None = None
+    optional: bool = False
+    fill: float = 0.0
+    variadic: bool = False
+
+
+@dataclass(frozen=True)
+class Output:
+    """A tensor that an operator writes; dtype and variadic as for Input."""
+
+    name: str = "out"
+    dtype: str | int | Mapping[str, str] | None = None
+    variadic: bool = False
+
+
+@dataclass(frozen=True)
+class Attribute:
+    """A runtime argument that is not a tensor.
+
+    kind: "int" or "float". default: its value where the caller gives none
+    (None: required). per_unit: 0 for one value, k for a list with k entries per
+    unit (axis, spatial dimension, ...). choices: names of the values 0, 1, ....
+    kernel: how many values the kernel gets (0: the runtime uses it up); None
+    means 1 for a value and 0 for a list. dtype: of the kernel's variable.
+    unbounded: any int64 or float64 is taken.
+    """
+
+    name: str
+    kind: str = "int"
+    default: float | None = None
+    minimum: float | None = None
+    maximum: float | None = None
+    per_unit: int = 0
+    choices: tuple[str, ...] = ()
+    kernel: int | None = None
+    dtype: str | None = None
+    unbounded: bool = False
+
+    @property
+    def slots(self) -> int:
+        """How many values of it the kernel gets."""
+        if self.kernel is not None:
+            return self.kernel
+        return 0 if self.per_unit else 1
+
+    @property
+    def variable_dtype(self) -> str:
+        """Dtype of the kernel's variable."""
+        return self.dtype or ("int32" if self.kind == "int" else "float32")
+
+    def names(self) -> list[str]:
+        """Names of the kernel's variables."""
+        if self.per_unit:
+            return [f"{self.name}_{i}" for i in range(self.slots)]
+        return [self.name] * self.slots
+
+
+@dataclass(frozen=True)
+class Bound:
+    """How far a float result may be from the reference rounded once.
+
+    ulp: in units of the last place of the reference's magnitude, or of `scale`
+    (for results that cancel: what was added up, from the operator's
+    `reference_scale`) where that is larger. absolute: an error that is let pass
+    in any case. why: the reason for the number.
+    """
+
+    ulp: float = 0.0
+    absolute: float = 0.0
+    why: str = ""
+
+
+@dataclass(frozen=True)
+class Case:
+    """One input set: numpy arrays (None: absent) and attributes by name."""
+
+    name: str
+    inputs: tuple[Any, ...]
+    attributes: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Operator:
+    """One operator, for every dtype and target.
+
+    collapse: "<collapse>.<rule>" of COLLAPSES. compute: from a Kernel (inputs,
+    sizes, attributes by name) to the output te.Tensor or a list of them. columns:
+    the second form of a "rows" operator, over x[o, n, k]. reference: numpy, from
+    the inputs (floats as float64; None where absent) and attributes by name.
+    cases: from a dtype tuple and a numpy Generator to cases. dtypes: a name, or a
+    tuple where several vary. absent: why a dtype is not there.
+    """
+
+    collapse: str
+    inputs: tuple[Input, ...]
+    dtypes: tuple[str | tuple[str, ...], ...]
+    reference: Callable[..., Any]
+    cases: Callable[..., Iterable[Case]]
+    compute: Callable[[Any], Any] | None = None
+    outputs: tuple[Output, ...] = (Output(),)
+    attributes: tuple[Attribute, ...] = ()
+    columns: Callable[[Any], Any] | None = None
+    schedule: Callable[[Any, Any], Any] | None = None
+    requires: Callable[[Any], list[tuple[Any, str]]] | None = None
+    reference_scale: Callable[..., Any] | None = None
+    bound: Bound = Bound()
+    sizes: tuple[str, ...] = ()
+    units: int | None = None
+    reassociate: bool = False
+    absent: Mapping[str, str] = field(default_factory=dict)
+    aliases: tuple[str, ...] = ()
+    source: str | None = None
+
+    def __post_init__(self) -> None:
+        name, _, rule = self.collapse.partition(".")
+        if rule not in COLLAPSES.get(name, ()):
+            known = ", ".join(f"{c}.{r}" for c, rs in COLLAPSES.items() for r in rs)
+            raise SpecError(f"collapse {self.collapse!r} is unknown; use one of {known}")
+        if (self.compute is None) == (self.source is None):
+            raise SpecError("give either compute (TE) or source (a C file)")
+        for dtype in {d for t in self.variants() for d in t} | set(self.absent):
+            if dtype not in DTYPES:
+                raise SpecError(f"dtype {dtype!r} is unknown; use {', '.join(DTYPES)}")
+
+    def variants(self) -> list[tuple[str, ...]]:
+        """The dtype tuples it is compiled for."""
+        return [(d,) if isinstance(d, str) else tuple(d) for d in self.dtypes]
+
+    def symbols(self) -> list[str]:
+        """Names of the sizes that a kernel gets, in order."""
+        words = [w for i in self.inputs for w in i.dims.split()] + list(self.sizes)
+        return list(dict.fromkeys(words))
+
+    def max_units(self) -> int:
+        """The most units that one call may have."""
+        if self.units is not None:
+            return self.units
+        if any(t.variadic for t in (*self.inputs, *self.outputs)):
+            return MAX_TENSORS - 2
+        return MAX_UNITS if any(a.per_unit for a in self.attributes) else 0
+
+
+def tensor_dtype(tensor: Input | Output, dtypes: tuple[str, ...]) -> str:
+    """Dtype of a tensor in one variant of its operator."""
+    if tensor.dtype is None:
+        return dtypes[0]
+    if isinstance(tensor.dtype, int):
+        return dtypes[tensor.dtype]
+    if isinstance(tensor.dtype, str):
+        return tensor.dtype
+    return tensor.dtype[dtypes[0]]
+
+
+def kernel_name(operator: str, dtypes: tuple[str, ...]) -> str:
+    """Name of one variant: <operator>_<dtype>[_<dtype>]."""
+    return "_".join((operator, *dtypes))
+
+
+def pointwise(formula: Callable[..., Any]) -> Callable[[Any], Any]:
+    """compute of an elementwise operator: out[i] = formula(k, a[i], b[i], ...).
+
+    The result is cast to the output's dtype; k holds the attributes by name.
+    """
+
+    def compute(k: Any) -> Any:
+        return te.compute(
+            (k.n,),
+            lambda i: formula(k, *(t[i] for t in k.inputs)).astype(k.output_dtypes[0]),
+            name="out",
+        )
+
+    return compute

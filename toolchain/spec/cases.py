@@ -1,0 +1,129 @@
+"""Cases that many operators share: sizes, broadcasts, special values.
+
+Each function returns, or is, a `cases(dtypes, rng)` of an operator. Sizes include
+0, 1, one less and more than a vector's lanes, and a prime.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+import numpy as np
+
+from toolchain.spec import Case
+
+Cases = Callable[[tuple[str, ...], np.random.Generator], Iterator[Case]]
+Array = np.ndarray[Any, np.dtype[Any]]
+
+SIZES = (0, 1, 3, 4, 5, 15, 16, 17, 1031)
+SHAPES: tuple[tuple[int, ...], ...] = (
+    *((n,) for n in SIZES),
+    (),
+    (7, 13),
+    (2, 0, 3),
+    (2, 1, 3, 1, 2, 1, 2, 3),
+)
+BROADCASTS: tuple[tuple[tuple[int, ...], tuple[int, ...]], ...] = (
+    ((), ()),
+    ((7, 13), ()),
+    ((), (5,)),
+    ((7, 13), (13,)),
+    ((7, 1), (7, 13)),
+    ((3, 1, 5), (1, 4, 1)),
+    ((2, 1031), (1031,)),
+    ((300, 3), (3,)),
+    ((2, 3, 4, 5), (3, 1, 1)),
+    ((2, 0, 3), (1, 3)),
+    ((2, 1, 2, 1, 2, 1, 2, 1), (1, 3, 1, 3, 1, 3, 1, 3)),
+)
+SPECIAL = np.array(
+    [
+        *(0.0, -0.0, 1.0, -1.0, 0.5, -0.5, 2.0, -2.0, 3.0, 1.5, 2.5, -2.5, 1e-3),
+        *(np.inf, -np.inf, np.nan, 1e-45, -1e-45, 1e-40, -1e-40, 1.1754944e-38),
+        *(3.4028235e38, -3.4028235e38, 88.7, -103.9, -87.4, 1e10, -1e10, 16777217.0),
+    ],
+    np.float32,
+)
+
+
+def values(
+    rng: np.random.Generator,
+    shape: tuple[int, ...],
+    dtype: str,
+    low: float = -10,
+    high: float = 10,
+) -> Array:
+    """Random elements: floats in [low, high), integers over their whole range."""
+    if dtype == "float32":
+        return rng.uniform(low, high, shape).astype(np.float32)
+    if dtype == "bool":
+        return rng.integers(0, 2, shape).astype(np.bool_)
+    info = np.iinfo(dtype)
+    return rng.integers(info.min, info.max, shape, dtype=dtype, endpoint=True)
+
+
+def integer_special(dtype: str) -> Array:
+    """The ends of an integer dtype's range and what lies about zero."""
+    if dtype == "bool":
+        return np.array([False, True])
+    info = np.iinfo(dtype)
+    near = [v for v in (-3, -2, -1, 0, 1, 2, 3, 7, 100) if info.min <= v <= info.max]
+    return np.array([info.min, info.min + 1, *near, info.max - 1, info.max], dtype)
+
+
+def special(dtype: str) -> Array:
+    """Special values of a dtype."""
+    return SPECIAL if dtype == "float32" else integer_special(dtype)
+
+
+def shape_name(shape: tuple[int, ...]) -> str:
+    """A shape as part of a case's name: 2x3; "scalar" for rank 0."""
+    return "x".join(map(str, shape)) or "scalar"
+
+
+def unary(
+    low: float = -10, high: float = 10, attributes: Mapping[str, Any] | None = None
+) -> Cases:
+    """Every shape with values in [low, high), and the special values."""
+    given = attributes or {}
+
+    def cases(dtypes: tuple[str, ...], rng: np.random.Generator) -> Iterator[Case]:
+        for shape in SHAPES:
+            x = values(rng, shape, dtypes[0], low, high)
+            yield Case(shape_name(shape), (x,), given)
+        yield Case("special", (special(dtypes[0]),), given)
+
+    return cases
+
+
+def bits(rng: np.random.Generator, count: int) -> Array:
+    """float32 values with random bits: every exponent, denormals, a few NaN."""
+    return rng.integers(0, 1 << 32, count, dtype=np.uint64).astype(np.uint32).view("f4")
+
+
+def unary_all(low: float = -10, high: float = 10) -> Cases:
+    """As unary, and values of every magnitude (random bit patterns)."""
+
+    def cases(dtypes: tuple[str, ...], rng: np.random.Generator) -> Iterator[Case]:
+        yield from unary(low, high)(dtypes, rng)
+        if dtypes[0] == "float32":
+            yield Case("bits", (bits(rng, 20011),))
+            yield Case("dense", (values(rng, (20011,), "float32", low, high),))
+
+    return cases
+
+
+def binary(low: float = -10, high: float = 10) -> Cases:
+    """Same shapes, broadcasts, and every pair of special values."""
+
+    def cases(dtypes: tuple[str, ...], rng: np.random.Generator) -> Iterator[Case]:
+        dtype = dtypes[0]
+        shapes = [((n,), (n,)) for n in SIZES]
+        for a, b in (*shapes, *BROADCASTS):
+            pair = (values(rng, a, dtype, low, high), values(rng, b, dtype, low, high))
+            yield Case(f"{shape_name(a)}-{shape_name(b)}", pair)
+        edge = special(dtype)
+        yield Case("special", (edge[:, None].copy(), edge[None, :].copy()))
+
+    return cases

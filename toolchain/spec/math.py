@@ -1,0 +1,582 @@
+"""Scalar float32 functions as TE expressions: arithmetic, selects and bit patterns.
+
+No function calls a libm, loops or reads a table, so LLVM's loop vectoriser turns
+`te.compute((n,), lambda i: exp(x[i]))` into SIMD; on a target without SIMD the same
+expressions are scalar code.
+
+**Bounds** are the worst error seen against float64 rounded once to float32, over every
+61st float32 bit pattern (70 million) and the neighbourhoods named in the docstrings,
+with multiply-adds fused and not fused; denormal results and operands included. NaN
+gives NaN; -0 gives -0 where the function is odd.
+**Coefficients** were fitted for this file with mpmath: minimax in relative error
+(Lawson-weighted least squares; rationals by Sanathanan-Koerner steps), each rounded to
+float32 in turn and the rest fitted again. The error of each fit stands beside it.
+**Bindings**: results hold `tirx.Let` nodes, so that an argument is computed once and
+no select holds a load (TVM would make that select a branch). An expression that is
+needed twice goes through `bind`; used twice bare it defines a variable twice, which
+`tvm.s_tir.Schedule` refuses.
+**Integer arithmetic** stays inside int32, because TVM marks it as free of overflow;
+bits are dropped only by shifts and masks.
+"""
+
+import importlib
+from collections.abc import Callable, Sequence
+from functools import wraps
+from typing import Any, Concatenate, ParamSpec
+
+Expr = Any  # a tvm.tirx.PrimExpr; TVM carries no types
+P = ParamSpec("P")
+
+
+class _Tirx:
+    """`tvm.tirx`, imported at first use: `import tvm` takes seconds."""
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(importlib.import_module("tvm.tirx"), name)
+
+
+tir = _Tirx()
+
+
+def _dtype(x: Expr) -> str:
+    return str(x.expr_ty().dtype)
+
+
+class Let:
+    """The bindings of one expression, in order: `v = let(value)` names a value."""
+
+    def __init__(self) -> None:
+        self._bound: list[tuple[Expr, Expr]] = []
+
+    def __call__(self, value: Expr) -> Expr:
+        var = tir.Var(f"t{len(self._bound)}", _dtype(value))
+        self._bound.append((var, value))
+        return var
+
+    def around(self, result: Expr) -> Expr:
+        """`result` with every binding around it."""
+        for var, value in reversed(self._bound):
+            result = tir.Let(var, value, result)
+        return result
+
+
+def bind(value: Expr, body: Callable[[Expr], Expr]) -> Expr:
+    """`body(v)` with v bound to `value`: computed once, however often body uses it."""
+    let = Let()
+    return let.around(body(let(value)))
+
+
+def _binding(
+    function: Callable[Concatenate[Let, P], Expr],
+) -> Callable[P, Expr]:
+    """Make `f(let, x, ...)` into `f(x, ...)`, its operands bound and its scope closed."""
+
+    @wraps(function)
+    def call(*args: P.args, **kwargs: P.kwargs) -> Expr:
+        let = Let()
+        bound: Any = [let(arg) for arg in args]
+        return let.around(function(let, *bound, **kwargs))
+
+    del call.__wrapped__  # its signature shows `let`
+    return call
+
+
+# Building blocks
+
+
+def _f32(value: float) -> Expr:
+    return tir.const(value, "float32")
+
+
+def _f64(value: float) -> Expr:
+    # Never a bare Python float beside a float64: TVM rounds it to float32 first.
+    return tir.const(value, "float64")
+
+
+def _i32(value: int) -> Expr:
+    return tir.const(value, "int32")
+
+
+def _bits(x: Expr) -> Expr:
+    return tir.reinterpret("int32", x)
+
+
+def _float(bits: Expr) -> Expr:
+    return tir.reinterpret("float32", bits)
+
+
+def _horner(x: Expr, coefficients: Sequence[float]) -> Expr:
+    """c[0] + c[1]*x + c[2]*x^2 + ..., in the dtype of x."""
+    *rest, total = (tir.const(c, _dtype(x)) for c in coefficients)
+    for coefficient in reversed(rest):
+        total = coefficient + total * x
+    return total
+
+
+def _instruction(name: str, *args: Expr) -> Expr:
+    """An LLVM intrinsic that is one instruction on wasm, scalar and vector."""
+    dtype = _dtype(args[0])
+    suffix = dtype.replace("float", "f")
+    return tir.call_llvm_pure_intrin(dtype, f"llvm.{name}.{suffix}", *args)
+
+
+def maximum(x: Expr, y: Expr) -> Expr:
+    """max(x, y); NaN where either is NaN, and +0 above -0 (IEEE 754 maximum)."""
+    return _instruction("maximum", x, y)
+
+
+def minimum(x: Expr, y: Expr) -> Expr:
+    """min(x, y); NaN where either is NaN, and -0 below +0 (IEEE 754 minimum)."""
+    return _instruction("minimum", x, y)
+
+
+def rint(x: Expr) -> Expr:
+    """x rounded to an integer, halves to even; -0.3 gives -0. Exact."""
+    return _instruction("roundeven", x)
+
+
+def floor(x: Expr) -> Expr:
+    """The largest integer <= x. Exact."""
+    return _instruction("floor", x)
+
+
+def ceil(x: Expr) -> Expr:
+    """The smallest integer >= x. Exact."""
+    return _instruction("ceil", x)
+
+
+def trunc(x: Expr) -> Expr:
+    """x without its fraction. Exact."""
+    return _instruction("trunc", x)
+
+
+def sqrt(x: Expr) -> Expr:
+    """The square root, correctly rounded; NaN below 0, -0 at -0."""
+    return _instruction("sqrt", x)
+
+
+def absolute(x: Expr) -> Expr:
+    """|x|, which clears the sign bit (of NaN too)."""
+    return _instruction("fabs", x)
+
+
+def copysign(x: Expr, y: Expr) -> Expr:
+    """|x| with the sign bit of y."""
+    return _instruction("copysign", x, y)
+
+
+@_binding
+def is_nan(let: Let, x: Expr) -> Expr:
+    """Whether x is NaN, as a bool."""
+    return tir.NE(x, x)
+
+
+INF = float("inf")
+NAN = float("nan")
+LARGEST = (2 - 2.0**-23) * 2.0**127  # the largest finite float32
+SMALLEST_NORMAL = 2.0**-126
+LN2 = 0.6931471805599453
+LN2_HI = 0.693145751953125  # 15 bits: exact when multiplied by an integer below 2^9
+LN2_LO = LN2 - LN2_HI
+LOG2E = 1.4426950408889634
+# Adding 1.5*2^23 rounds a small float32 to an integer, which then stands in the low
+# bits; 254 (twice the exponent bias) makes half of it a biased exponent.
+ROUND = 1.5 * 2.0**23 + 254
+
+# (exp(r) - 1 - r)/r^2 on |r| <= 0.35: 1.4e-8 of expm1(r), 3.4e-9 of exp(r)
+EXP = (
+    0.4999999701976776,
+    0.16666541993618011,
+    0.041667431592941284,
+    0.008366875350475311,
+    0.001387186348438263,
+)
+# (2^r - 1)/r on |r| <= 0.503: 3.1e-9 of 2^r
+EXP2 = (
+    0.6931471824645996,
+    0.24022647738456726,
+    0.055503588169813156,
+    0.009618504904210567,
+    0.0013391458196565509,
+    0.00015327814617194235,
+)
+# (log(1+f) - f + f^2/2)/f^3 on [sqrt(1/2)-1, sqrt(2)-1]: 5.9e-9 of log(1+f)
+LOG = (
+    0.3333333134651184,
+    -0.250008225440979,
+    0.20001249015331268,
+    -0.16623324155807495,
+    0.14201374351978302,
+    -0.13160179555416107,
+    0.12763682007789612,
+    -0.07636649161577225,
+)
+# float64: log2((1+s)/(1-s))/s in s^2 on |s| <= 0.1718: 4.3e-12
+LOG2 = (
+    2.885390081790161,
+    0.961796673198144,
+    0.5770836159918004,
+    0.411670704303096,
+    0.34076970906998305,
+)
+# (sin(r) - r)/r^3 and (cos(r) - 1 + r^2/2)/r^4 in r^2 on |r| <= 0.793: 4.2e-9, 1.4e-10
+SIN = (-0.16666653752326965, 0.008332107216119766, -0.00019508073455654085)
+COS = (0.04166664555668831, -0.0013887297827750444, 2.443008816044312e-05)
+# pi/2 in float64; HI has 25 bits: exact when multiplied by an integer below 2^28
+HALF_PI_HI = 1.5707963109016418
+HALF_PI_LO = 1.5893254773528196e-08
+# -log(erfc(a))/a on 0 <= a <= 4: 4.0e-9 of erf(a), 5.2e-8 from rounding the first
+ERF = (
+    1.128379225730896,
+    0.6366150379180908,
+    0.10283242166042328,
+    -0.01940307393670082,
+    0.00037923615309409797,
+    0.0010581461247056723,
+    -0.0002654577256180346,
+    5.957038410997484e-06,
+    4.118209744774504e-06,
+)
+# exp(a^2/2)*erfc(a/sqrt(2))/2*(a + k) in t = (a - k)/(a + k), 0 <= a <= 14.6: 4.6e-9
+TAIL_SHIFT = 4.25
+TAIL = (
+    0.7595542073249817,
+    -0.6251298189163208,
+    0.4182276427745819,
+    -0.22051475942134857,
+    0.0852709710597992,
+    -0.019369760528206825,
+    -0.00074769341154024,
+    0.002190621569752693,
+    -0.00036635855212807655,
+    -0.00023752328706905246,
+)
+
+
+# Exponentials
+
+
+def _round(let: Let, x: Expr) -> tuple[Expr, Expr]:
+    """(k, n): n = x rounded to an integer, and its bits for `_scales`; |x| < 2^15."""
+    shifted = let(x + _f32(ROUND))
+    return _bits(shifted), let(shifted - _f32(ROUND))
+
+
+def _scales(let: Let, k: Expr) -> tuple[Expr, Expr]:
+    """Two normal powers of two whose product is 2^n: |n| <= 250, k from `_round`.
+
+    Scaling in two steps reaches denormal results and 2^128.
+    """
+    half = let(k >> _i32(1))
+    return _float(half << _i32(23)), _float((k - half) << _i32(23))
+
+
+def _exp_reduced(let: Let, x: Expr) -> tuple[Expr, Expr]:
+    """(k, r): exp(x) = 2^n exp(r), |r| <= ln(2)/2."""
+    k, n = _round(let, x * _f32(LOG2E))
+    return k, let((x - n * _f32(LN2_HI)) - n * _f32(LN2_LO))
+
+
+def _exp_minus_1(let: Let, r: Expr) -> Expr:
+    """exp(r) - 1 on |r| <= 0.35."""
+    return r + (r * r) * let(_horner(r, EXP))
+
+
+def _expm1_near(let: Let, x: Expr) -> Expr:
+    """exp(x) - 1 = 2^n p + (2^n - 1), p = exp(r) - 1; for |x| <= 40. -0 gives 0."""
+    k, r = _exp_reduced(let, x)
+    power = let(_float((k - _i32(127)) << _i32(23)))  # k holds n + 254
+    return power * _exp_minus_1(let, r) + (power - _f32(1))
+
+
+def _exp_parts(let: Let, x: Expr) -> tuple[Expr, Expr]:
+    """(m, s): exp(x) = m*s, both normal; for x in [-170, 100]."""
+    k, r = _exp_reduced(let, x)
+    first, second = _scales(let, k)
+    return let((_f32(1) + _exp_minus_1(let, r)) * first), let(second)
+
+
+@_binding
+def exp(let: Let, x: Expr) -> Expr:
+    """exp(x) = 2^n (1 + r + r^2 P(r)), n = round(x/ln 2), r = x - n ln 2.
+
+    **Bound** @exp
+    **Edges** exp(-inf) = 0, exp(inf) = inf; denormal below -87.3, 0 below -103.98.
+    """
+    # Beyond these bounds the result has already become 0 or inf.
+    clamped = let(maximum(minimum(x, _f32(89.0)), _f32(-104.0)))
+    m, s = _exp_parts(let, clamped)
+    return m * s
+
+
+@_binding
+def expm1(let: Let, x: Expr) -> Expr:
+    """exp(x) - 1 = 2 (h p + (h - 1/2)), h = 2^(n-1), p = exp(r) - 1; accurate at 0.
+
+    **Bound** @expm1
+    **Edges** expm1(-0) = -0, expm1(-inf) = -1, expm1(inf) = inf.
+    """
+    clamped = let(maximum(minimum(x, _f32(89.0)), _f32(-18.0)))
+    k, r = _exp_reduced(let, clamped)
+    # k holds n + 254; h leaves room for n = 128.
+    h = let(_float((k - _i32(128)) << _i32(23)))
+    result = _f32(2) * (h * _exp_minus_1(let, r) + (h - _f32(0.5)))
+    return tir.Select(absolute(x) < _f32(2.0**-25), x, result)
+
+
+@_binding
+def elu(let: Let, x: Expr, alpha: Expr) -> Expr:
+    """alpha*(exp(x) - 1) below 0, x elsewhere.
+
+    **Bound** @elu
+    **Edges** elu(-0) = -0, elu(-inf) = -alpha.
+    """
+    below = let(maximum(minimum(x, _f32(0)), _f32(-18.0)))
+    return tir.Select(x < _f32(0), alpha * _expm1_near(let, below), x)
+
+
+@_binding
+def sigmoid(let: Let, x: Expr) -> Expr:
+    """1/(1 + exp(-x)) as (x < 0 ? e : 1)/(1 + e), e = exp(-|x|): never overflows.
+
+    **Bound** @sigmoid
+    **Edges** sigmoid(-inf) = 0, sigmoid(inf) = 1.
+    """
+    e = let(exp(-absolute(x)))
+    return tir.Select(x < _f32(0), e, _f32(1)) / (_f32(1) + e)
+
+
+def _nan_at_minus_infinity(x: Expr, result: Expr) -> Expr:
+    """x*f(x) with f(-inf) = 0: NaN, as ONNX Runtime, torch and IEEE products say."""
+    return tir.Select(tir.EQ(x, _f32(-INF)), _f32(NAN), result)
+
+
+def _gated(let: Let, x: Expr, below: Expr, m: Expr, s: Expr) -> Expr:
+    """below*e/(1 + e) where x < 0, x/(1 + e) elsewhere; e = m*s <= 1, m and s normal.
+
+    `below` is -|x|, clamped where the result has become 0. s comes last, so that a
+    denormal e does not cost the product its digits.
+    """
+    negative = let(x < _f32(0))
+    ratio = tir.Select(negative, below * m, x) / (_f32(1) + m * s)
+    result = ratio * tir.Select(negative, s, _f32(1))
+    return _nan_at_minus_infinity(x, result)
+
+
+@_binding
+def silu(let: Let, x: Expr) -> Expr:
+    """x*sigmoid(x).
+
+    **Bound** @silu
+    **Edges** silu(-inf) = NaN, as ONNX Runtime and torch; silu(-0) = -0.
+    """
+    # At -110 the result is below half the smallest denormal.
+    below = let(maximum(-absolute(x), _f32(-110.0)))
+    m, s = _exp_parts(let, below)
+    return _gated(let, x, below, m, s)
+
+
+@_binding
+def softplus(let: Let, x: Expr) -> Expr:
+    """log(1 + exp(x)) = max(x, 0) + log(1 + e), e = exp(-|x|).
+
+    **Bound** @softplus
+    **Edges** softplus(-inf) = 0, softplus(inf) = inf.
+    """
+    e = let(exp(-absolute(x)))
+    # 1 + e = 2^k (1 + f) with 1 + f in [sqrt(1/2), sqrt(2)]
+    upper = let(e > _f32(0.41421356))
+    f = let(tir.Select(upper, (e - _f32(1)) * _f32(0.5), e))
+    return maximum(x, _f32(0)) + (
+        tir.Select(upper, _f32(LN2), _f32(0)) + (f + _log_tail(let, f))
+    )
+
+
+# Logarithm and power
+
+
+def _log_tail(let: Let, f: Expr) -> Expr:
+    """log(1 + f) - f on [sqrt(1/2) - 1, sqrt(2) - 1]."""
+    square = let(f * f)
+    return square * f * _horner(f, LOG) - _f32(0.5) * square
+
+
+def _split(let: Let, x: Expr) -> tuple[Expr, Expr]:
+    """(e, m): x = 2^e m, m in [sqrt(1/2), sqrt(2)); for 0 < x < inf, else arbitrary."""
+    least = 0x3F3504F3  # the bits of sqrt(1/2)
+    denormal = let(x < _f32(SMALLEST_NORMAL))
+    scaled = tir.Select(denormal, x * _f32(2.0**23), x)
+    origin = tir.Select(denormal, _i32(least + (23 << 23)), _i32(least))
+    offset = let(_bits(let(scaled)) - origin)
+    m = _float((offset & _i32(0x7FFFFF)) + _i32(least))
+    return let((offset >> _i32(23)).astype("float32")), let(m)
+
+
+@_binding
+def log(let: Let, x: Expr) -> Expr:
+    """log(x) = e ln 2 + log(m): x = 2^e m, log(1+f) = f - f^2/2 + f^3 P(f).
+
+    **Bound** @log
+    **Edges** log(0) = -inf (also -0), log(x) = NaN below 0, log(inf) = inf.
+    """
+    e, m = _split(let, x)
+    f = let(m - _f32(1))
+    result = (f + (_log_tail(let, f) + e * _f32(LN2_LO))) + e * _f32(LN2_HI)
+    finite = tir.Select(x < _f32(INF), result, x)
+    edge = tir.Select(x < _f32(0), _f32(NAN), _f32(-INF))
+    return tir.Select(x <= _f32(0), edge, finite)
+
+
+def _exp2_parts(let: Let, t: Expr) -> tuple[Expr, Expr]:
+    """(m, s): 2^t = m*s, both normal, for a float64 t in [-200, 130]."""
+    k, n = _round(let, t.astype("float32"))
+    r = let((t - n.astype("float64")).astype("float32"))
+    first, second = _scales(let, k)
+    return let((_f32(1) + r * _horner(r, EXP2)) * first), let(second)
+
+
+def _log2_magnitude(let: Let, x: Expr) -> Expr:
+    """log2(x) in float64 for x >= 0: 4.3e-12 relative; -inf at 0, inf at inf."""
+    e, m = _split(let, x)
+    edge = tir.Select(x > _f32(0), x, _f32(-INF))
+    e = tir.Select(tir.And(x > _f32(0), x < _f32(INF)), e, edge)
+    wide = let(m.astype("float64"))
+    s = let((wide - _f64(1)) / (wide + _f64(1)))
+    return e.astype("float64") + s * _horner(let(s * s), LOG2)
+
+
+@_binding
+def pow(let: Let, x: Expr, y: Expr) -> Expr:
+    """x^y = sign * 2^(y log2|x|), the logarithm and the product in float64.
+
+    **Bound** @pow
+    **Edges** as IEEE 754 and numpy.power: pow(x, +-0) = pow(1, y) = 1, NaN included;
+    pow(-1, +-inf) = 1; NaN for finite x < 0 and y not an integer; x < 0 and an odd y
+    give the sign, of 0 and inf too.
+    """
+    magnitude = let(absolute(x))
+    # A finite y keeps 0 * y = 0 where |x| = 1.
+    exponent = let(maximum(minimum(y, _f32(LARGEST)), _f32(-LARGEST)))
+    t = let(exponent.astype("float64") * _log2_magnitude(let, magnitude))
+    m, s = _exp2_parts(let, let(maximum(minimum(t, _f64(129)), _f64(-152))))
+    half = let(y * _f32(0.5))
+    whole = let(tir.EQ(floor(y), y))
+    odd = tir.And(whole, tir.NE(floor(half), half))
+    power = let(m * s)
+    signed = tir.Select(odd, copysign(power, x), power)
+    negative = tir.And(x < _f32(0), x > _f32(-INF))
+    real = tir.Select(tir.And(negative, tir.NE(floor(y), y)), _f32(NAN), signed)
+    one = tir.Or(tir.EQ(x, _f32(1)), tir.EQ(y, _f32(0)))
+    return tir.Select(one, _f32(1), real)
+
+
+# Circular functions
+
+
+def _quadrant(let: Let, x: Expr) -> tuple[Expr, Expr]:
+    """(q, r): x = n pi/2 + r, q = n mod 4; r exact to float32 for |x| < 2^28.
+
+    Beyond 2^28 r loses digits and is kept within [-1, 1]; NaN at inf.
+    """
+    wide = let(x.astype("float64"))
+    # Adding 1.5*2^52 leaves the rounded integer in the low bits.
+    shifted = let(wide * _f64(2 / 3.141592653589793) + _f64(1.5 * 2.0**52))
+    n = let(shifted - _f64(1.5 * 2.0**52))
+    r = ((wide - n * _f64(HALF_PI_HI)) - n * _f64(HALF_PI_LO)).astype("float32")
+    q = tir.reinterpret("int64", shifted).astype("int32") & _i32(3)
+    return q, let(maximum(minimum(r, _f32(1)), _f32(-1)))
+
+
+def _circular(let: Let, q: Expr, r: Expr) -> Expr:
+    """sin(q pi/2 + r): the sine or the cosine of r by q's low bit, the sign by bit 1."""
+    square = let(r * r)
+    sine = r + (square * r) * _horner(square, SIN)
+    cosine = (_f32(1) - _f32(0.5) * square) + (square * square) * _horner(square, COS)
+    value = let(tir.Select(tir.EQ(q & _i32(1), _i32(0)), sine, cosine))
+    return _float(_bits(value) ^ ((q & _i32(2)) << _i32(30)))
+
+
+@_binding
+def sin(let: Let, x: Expr) -> Expr:
+    """sin(x): reduction by pi/2 in float64, then odd and even polynomials.
+
+    **Bound** @sin
+    **Edges** sin(-0) = -0, sin(+-inf) = NaN.
+    """
+    q, r = _quadrant(let, x)
+    return tir.Select(tir.EQ(x, _f32(0)), x, _circular(let, let(q), r))
+
+
+@_binding
+def cos(let: Let, x: Expr) -> Expr:
+    """cos(x) = sin(x + pi/2), the quarter turn added to the quadrant.
+
+    **Bound** @cos
+    **Edges** cos(+-0) = 1, cos(+-inf) = NaN.
+    """
+    q, r = _quadrant(let, x)
+    return _circular(let, let(q + _i32(1)), r)
+
+
+# Saturating functions
+
+
+@_binding
+def tanh(let: Let, x: Expr) -> Expr:
+    """tanh(|x|) = t/(t + 2), t = exp(2|x|) - 1, with the sign of x.
+
+    **Bound** @tanh
+    **Edges** tanh(+-inf) = +-1, tanh(-0) = -0.
+    """
+    a = let(minimum(absolute(x), _f32(10.0)))  # tanh rounds to 1 from 9.02
+    t = let(_expm1_near(let, let(a + a)))
+    return copysign(t / (t + _f32(2)), x)
+
+
+@_binding
+def erf(let: Let, x: Expr) -> Expr:
+    """erf(|x|) = 1 - exp(-q), q = -log(erfc(|x|)) = |x| P(|x|), with the sign of x.
+
+    **Bound** @erf
+    **Edges** erf(+-inf) = +-1, erf(-0) = -0.
+    """
+    a = let(minimum(absolute(x), _f32(4.0)))  # erf rounds to 1 from 3.92
+    return copysign(_expm1_near(let, let(-a * _horner(a, ERF))), x)
+
+
+@_binding
+def gelu(let: Let, x: Expr) -> Expr:
+    """x (1 + erf(x/sqrt(2)))/2 = x - y above 0, -y below; y = |x| erfc(|x|/sqrt(2))/2.
+
+    y = exp(-a^2/2) a/(a + k) P((a - k)/(a + k)), so the negative tail keeps its digits.
+    a^2 is split into the exact square of a's upper 12 bits and a small rest.
+    **Bound** @gelu
+    **Edges** gelu(-inf) = NaN, as ONNX Runtime and torch; gelu(-0) = -0.
+    """
+    # At 15 the tail is below half the smallest denormal.
+    a = let(minimum(absolute(x), _f32(15.0)))
+    upper = let(_float(_bits(a) & _i32(-4096)))
+    rest = (a - upper) * (a + upper)
+    k, r = _exp_reduced(let, let(upper * upper * _f32(-0.5)))
+    first, second = _scales(let, k)
+    e = (_f32(1) + _exp_minus_1(let, let(r - _f32(0.5) * rest))) * first
+    share = let(a / (a + _f32(TAIL_SHIFT)))
+    t = let(share + share - _f32(1))
+    y = let((e * (share * _horner(t, TAIL))) * second)
+    return _nan_at_minus_infinity(x, tir.Select(x < _f32(0), -y, x - y))
+
+
+@_binding
+def gelu_tanh(let: Let, x: Expr) -> Expr:
+    """x (1 + tanh(u))/2 = x*sigmoid(2u), u = sqrt(2/pi) (x + 0.044715 x^3) in float64.
+
+    **Bound** @gelu_tanh
+    **Edges** gelu_tanh(-inf) = NaN, as ONNX Runtime and torch; gelu_tanh(-0) = -0.
+    """
+    # At 11 the tail is below half the smallest denormal.
+    below = let(maximum(-absolute(x), _f32(-11.0)))
+    a = let(below.astype("float64"))
+    scale = 2 * 0.7978845608028654 * LOG2E
+    t = let(a * (_f64(scale) + (a * a) * _f64(0.044715 * scale)))
+    m, s = _exp2_parts(let, t)
+    return _gated(let, x, below, m, s)

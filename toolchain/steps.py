@@ -1,0 +1,165 @@
+"""Steps: what the tasks of dodo.py do, one function each.
+
+Modules that take long to import are imported inside, so that `doit list` and a
+build with nothing to do stay fast. Expected failures become doit's TaskFailed.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, ParamSpec
+
+from doit.exceptions import TaskFailed
+
+from toolchain.profile import ROOT, Profile, ProfileError, load_profile
+from toolchain.targets import TARGETS
+
+TOOLS = ("apache-tvm", "llvmlite", "ziglang")
+P = ParamSpec("P")
+
+
+def _step(function: Callable[P, Any]) -> Callable[P, Any]:
+    """Turn a user's mistake, a failed tool or a full disk into a plain message."""
+
+    @functools.wraps(function)
+    def action(*args: P.args, **kwargs: P.kwargs) -> Any:
+        from toolchain.command import ToolError
+        from toolchain.module import ModuleError
+        from toolchain.spec import SpecError
+
+        try:
+            return function(*args, **kwargs)
+        except (ToolError, SpecError, ModuleError) as error:
+            return TaskFailed(str(error))
+        except OSError as error:
+            where = f"{error.filename}: " if error.filename else ""
+            return TaskFailed(f"{where}{error.strerror or error}")
+
+    return action
+
+
+@_step
+def compile_operator(
+    path: Path, target: str, dtypes: tuple[str, ...] | None, out: Path, timeout: float
+) -> Any:
+    """Compile one operator; a mistake in its file is reported and kept for `check`."""
+    from toolchain.child import compile_in_child
+
+    reason = compile_in_child(path, target, dtypes, out, timeout)
+    if reason is not None:
+        print(f"FAILED {target}: {reason}")
+
+
+@_step
+def compile_runtime(source: Path, target: str, out: Path) -> Any:
+    """Compile one C file of the runtime."""
+    from toolchain.clang import compile_c
+
+    out.parent.mkdir(parents=True, exist_ok=True)
+    compile_c(source, TARGETS[target], out)
+
+
+def descriptions(folder: Path, names: list[str]) -> dict[str, Any]:
+    """Description of each compiled operator by name ({"error": ...}: it failed)."""
+    return {n: json.loads((folder / f"{n}.json").read_text()) for n in names}
+
+
+@_step
+def make_archive(folder: Path, names: list[str], runtime: list[Path]) -> Any:
+    """Emit the operator table and archive it with objects and runtime."""
+    from toolchain.archive import archive
+    from toolchain.codegen import emit
+    from toolchain.descriptor import table
+
+    found = descriptions(folder / "obj", names)
+    good = {n: d for n, d in found.items() if "error" not in d}
+    kernels = [k for d in good.values() for k in d["kernels"]]
+    table_object = folder / "runtime" / "ops_table.o"
+    table_object.parent.mkdir(parents=True, exist_ok=True)
+    table_object.write_bytes(emit([table(kernels)], TARGETS[folder.name]))
+    members = [folder / "obj" / f"{n}.o" for n in good]
+    archive([*members, table_object, *runtime], folder / "libops_wasm32.a")
+
+
+@_step
+def make_module(folder: Path, names: list[str], max_memory: int) -> Any:
+    """Link the standalone module, check its interface, write manifest and headers."""
+    from toolchain.header import write_headers
+    from toolchain.link import link
+    from toolchain.manifest import check_interface, write_manifest
+
+    found = descriptions(folder / "obj", names)
+    good = {n: d for n, d in found.items() if "error" not in d}
+    wasm = folder / "ops_wasm32.wasm"
+    fresh = wasm.with_name("ops_wasm32.new.wasm")
+    link(folder / "libops_wasm32.a", fresh, max_memory)
+    check_interface(fresh.read_bytes(), folder.name)
+    write_headers(good, folder / "include")
+    write_manifest(folder, fresh, good, max_memory)
+    fresh.replace(wasm)
+
+
+@_step
+def check_operators(folders: list[Path], names: list[str]) -> Any:
+    """Fail where an operator could not be compiled, with every reason."""
+    reasons = {
+        description["error"]
+        for folder in folders
+        for description in descriptions(folder / "obj", names).values()
+        if "error" in description
+    }
+    if reasons:
+        return TaskFailed(
+            f"{len(reasons)} operator(s) failed; the library holds the others:\n"
+            + "\n".join(sorted(reasons))
+        )
+    return None
+
+
+def profile_or_exit(name: str | None) -> Profile:
+    """The profile of doit's variable `profile`; ends the program on a mistake."""
+    try:
+        return load_profile(Path(name) if name else None)
+    except ProfileError as error:
+        sys.exit(f"error: {error}")
+
+
+def compile_settings(target: str, dtypes: tuple[str, ...] | None) -> dict[str, Any]:
+    """Every setting that changes an object, beside its sources: for config_changed."""
+    return {
+        "target": dataclasses.asdict(TARGETS[target]),
+        "dtypes": dtypes,
+        "tools": {tool: version(tool) for tool in TOOLS},
+        "overrides": {name: os.environ.get(name) for name in ("CLANG",)},
+    }
+
+
+def compiled(out: Path) -> bool:
+    """Whether an object is there; a failed operator has none and is tried again."""
+    return out.with_suffix(".o").exists()
+
+
+def clean(folder: Path) -> None:
+    """Remove a build folder."""
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+@_step
+def run_tests(operator: str) -> Any:
+    """Run the test suite, or the verification of one operator."""
+    words = [sys.executable, "-m", "pytest", "-q"]
+    if operator:
+        words += ["tests/test_operators.py", f"--operator={operator}"]
+    done = subprocess.run(words, cwd=ROOT, check=False)
+    if done.returncode:
+        return TaskFailed(f"the tests failed (pytest's exit code {done.returncode})")
+    return None
