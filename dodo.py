@@ -1,16 +1,14 @@
 """doit's tasks and their order. What they do stands in toolchain/steps.py."""
 
 import os
-from pathlib import Path
 from typing import Any
 
 from doit import get_var
 from doit.tools import config_changed
 
 from toolchain import steps
-from toolchain.profile import ROOT, load_profile
+from toolchain.profile import ROOT
 from toolchain.progress import ProgressReporter
-from toolchain.targets import TARGETS
 
 PROFILE = steps.profile_or_exit(get_var("profile"))
 TARGET_FOLDERS = {t: PROFILE.folder / t for t in PROFILE.targets}
@@ -19,10 +17,10 @@ HEADERS = sorted((ROOT / "runtime_stub").glob("*.h"))
 TOOLCHAIN = ROOT / "toolchain"
 NAMES = sorted(PROFILE.operators)
 
-(ROOT / "build").mkdir(exist_ok=True)
+PROFILE.folder.mkdir(parents=True, exist_ok=True)
 DOIT_CONFIG = {
     "default_tasks": ["build"],
-    "dep_file": str(ROOT / "build" / ".doit.json"),
+    "dep_file": str(PROFILE.folder / ".doit.json"),
     "backend": "json",
     "reporter": ProgressReporter,
     "num_process": os.cpu_count() or 1,
@@ -36,7 +34,7 @@ def _modules(*names: str) -> list[str]:
 
 
 LOWERING = _modules(
-    *("child", "codegen", "descriptor", "infer", "lower"),
+    *("child", "codegen", "descriptor", "infer", "lower", "module"),
     *("spec/__init__", "spec/math"),
 )
 
@@ -140,3 +138,8 @@ def task_test() -> Any:
         "task_dep": ["build"],
         "uptodate": [False],
     }
+
+
+def task_matrix() -> Any:
+    """Write the table of operators and dtypes into the README."""
+    return {"actions": [(steps.update_matrix,)], "uptodate": [False]}

@@ -44,7 +44,11 @@ static int32_t check(const ops_request *call, int32_t axis) {
                             ? "reflect needs a larger axis"
                             : "edge and wrap need one element or more");
   }
-  return OPS_OK;
+  if (begin(call, axis) + end(call, axis) >= -(int64_t)size) return OPS_OK;
+  return ops_fail_got(call, OPS_ERROR_ATTRIBUTE,
+                      "pads[%d] and pads[%d] take away more than the %d "
+                      "elements of axis %d of %s",
+                      axis, call->units + axis, size, axis, x->name);
 }
 
 /* Attributes of the pass over one axis. */
@@ -74,12 +78,6 @@ static int32_t shape(ops_request *call) {
     code = ops_infer_sizes(call, slots, sizes);
     if (code) return code;
     out[axis] = sizes[1];
-    if (sizes[1] < 0) {
-      return ops_fail_got(call, OPS_ERROR_ATTRIBUTE,
-                          "pads[%d] and pads[%d] take away more than axis %d "
-                          "of %s has",
-                          axis, call->units + axis, axis, x->name);
-    }
   }
   return ops_set_shape(call, &call->tensors[call->inputs], x->rank, out);
 }

@@ -176,30 +176,46 @@ static int64_t part_size(const ops_request *call, int32_t part, int64_t size) {
   return part < parts - 1 ? chunk : size - chunk * part;
 }
 
+/* Fails unless all sizes are given, or none and the equal parts fit. */
+static int32_t check_parts(const ops_request *call, const ops_tensor *x,
+                           int32_t axis) {
+  int32_t preset = 0, parts = call->outputs;
+  for (int32_t i = 0; i < parts; ++i) {
+    preset += ops_int(call, 1, i) == -1;
+    if (ops_int(call, 1, i) >= -1) continue;
+    return ops_fail_got(call, OPS_ERROR_ATTRIBUTE,
+                        "split[%d] is %l; use a size of 0 or more", i,
+                        ops_int(call, 1, i));
+  }
+  if (preset && preset != parts) {
+    return ops_fail_got(call, OPS_ERROR_ATTRIBUTE,
+                        "split has %d of %d entries at -1; give all sizes or "
+                        "none",
+                        preset, parts);
+  }
+  if (part_size(call, parts - 1, x->shape[axis]) >= 0) return OPS_OK;
+  return ops_fail_got(call, OPS_ERROR_ATTRIBUTE,
+                      "axis %d of %s has size %d, too small for %d equal "
+                      "parts; give split or fewer outputs",
+                      axis, x->name, x->shape[axis], parts);
+}
+
 /* Attributes: axis, split. */
 static int32_t split(const ops_request *call, const ops_tensor *x,
                      int32_t output, view *v) {
   int32_t axis = ops_axis(call, "axis", ops_int(call, 0, 0), x->rank);
   if (axis < 0) return OPS_ERROR_ATTRIBUTE;
+  int32_t code = check_parts(call, x, axis);
+  if (code) return code;
   whole(x, v);
   int64_t size = x->shape[axis], total = 0;
-  int32_t preset = 0;
   for (int32_t i = 0; i < call->outputs; ++i) {
-    int64_t part = part_size(call, i, size);
-    preset += ops_int(call, 1, i) == -1;
-    if (i == output) v->start = total * v->stride[axis];
-    if (i == output) v->size[axis] = part;
-    total += clamp(part, -huge, huge);
-    if (part >= 0) continue;
-    return ops_fail_got(call, OPS_ERROR_ATTRIBUTE,
-                        "axis %d of %s has size %l, too small for %d equal "
-                        "parts; give split or fewer outputs",
-                        axis, x->name, size, call->outputs);
-  }
-  if (preset && preset != call->outputs) {
-    return ops_fail_got(call, OPS_ERROR_ATTRIBUTE,
-                        "split has %d entries of -1; give all sizes or none",
-                        preset);
+    int64_t part = clamp(part_size(call, i, size), 0, huge);
+    if (i == output) {
+      v->start = total * v->stride[axis];
+      v->size[axis] = part;
+    }
+    total += part;
   }
   if (total == size) return OPS_OK;
   return ops_fail_got(call, OPS_ERROR_ATTRIBUTE,
@@ -207,10 +223,15 @@ static int32_t split(const ops_request *call, const ops_tensor *x,
                       total, axis, x->name, size);
 }
 
-/* One entry of reshape's shape; -1 stays. Fails with -2. */
+/* One entry of reshape's shape; -1 stays, -2 is an error. */
 static int64_t reshape_entry(const ops_request *call, const ops_tensor *x,
                              int32_t i) {
   int64_t size = ops_int(call, 1, i);
+  if (size < -1) {
+    ops_fail_got(call, OPS_ERROR_ATTRIBUTE,
+                 "shape[%d] is %l; use a size, or -1 for what is left", i,
+                 size);
+  }
   if (size != 0 || ops_int(call, 0, 0)) return size;
   if (i < x->rank) return x->shape[i];
   ops_fail_got(call, OPS_ERROR_ATTRIBUTE,
@@ -220,46 +241,54 @@ static int64_t reshape_entry(const ops_request *call, const ops_tensor *x,
   return -2;
 }
 
-/* Attributes: allowzero, shape. */
-static int32_t reshape(const ops_request *call, const ops_tensor *x,
-                       int32_t output, view *v) {
-  (void)output;
-  int64_t known = 1; /* elements without the size that is -1 */
-  int32_t open = -1;
-  v->start = 0;
-  v->rank = call->units;
+/* Reads reshape's shape. `known` receives the elements without the size that is
+ * -1, at most `huge`; `open` where that one is, or -1. */
+static int32_t reshape_sizes(const ops_request *call, const ops_tensor *x,
+                             view *v, int64_t *known, int32_t *open) {
+  *known = 1;
+  *open = -1;
   for (int32_t i = 0; i < v->rank; ++i) {
     int64_t size = v->size[i] = reshape_entry(call, x, i);
     if (size < -1) return OPS_ERROR_ATTRIBUTE;
     if (size >= 0) {
-      known = clamp(known * clamp(size, 0, huge), 0, huge);
-    } else if (open < 0) {
-      open = i;
+      *known = clamp(*known * clamp(size, 0, huge), 0, huge);
+    } else if (*open < 0) {
+      *open = i;
     } else {
       return ops_fail_got(call, OPS_ERROR_ATTRIBUTE,
                           "shape[%d] and shape[%d] are both -1; give one of "
                           "them",
-                          open, i);
+                          *open, i);
     }
   }
-  if (open >= 0 && known == 0) {
-    return ops_fail_got(call, OPS_ERROR_ATTRIBUTE,
-                        "shape[%d] is -1 beside a size of 0, which leaves it "
-                        "open; give it",
-                        open);
-  }
-  int64_t count = known;
-  if (open >= 0) {
-    v->size[open] = x->count / known;
-    count = known * v->size[open];
-  }
-  set_strides(x, v);
-  if (count == x->count) return OPS_OK;
+  if (*open < 0 || *known) return OPS_OK;
   return ops_fail_got(call, OPS_ERROR_ATTRIBUTE,
-                      open < 0 ? "shape has %l elements but %s has %l"
-                               : "shape has a multiple of %l elements but %s "
-                                 "has %l",
-                      known, x->name, x->count);
+                      "shape[%d] is -1 beside a size of 0, which leaves it "
+                      "open; give it",
+                      *open);
+}
+
+/* Attributes: allowzero, shape. */
+static int32_t reshape(const ops_request *call, const ops_tensor *x,
+                       int32_t output, view *v) {
+  (void)output;
+  int64_t known;
+  int32_t open;
+  v->start = 0;
+  v->rank = call->units;
+  int32_t code = reshape_sizes(call, x, v, &known, &open);
+  if (code) return code;
+  if (open < 0 ? known != x->count : x->count % known != 0) {
+    return ops_fail_got(call, OPS_ERROR_ATTRIBUTE,
+                        open < 0 ? "shape has %l elements but %s has %l; make "
+                                   "them equal"
+                                 : "the sizes beside -1 in shape make %l, "
+                                   "which must divide the elements of %s, %l",
+                        known, x->name, x->count);
+  }
+  if (open >= 0) v->size[open] = x->count / known;
+  set_strides(x, v);
+  return OPS_OK;
 }
 
 enum { RULE_TILE = 3 };
@@ -278,7 +307,7 @@ static int32_t shape(ops_request *call) {
         rules[call->family->rule](call, &call->tensors[0], output, &v);
     if (code) return code;
     for (int32_t i = 0; i < v.rank; ++i) {
-      v.size[i] *= clamp(copies(call, i), 0, huge);
+      v.size[i] *= clamp(copies(call, i), -huge, huge);
     }
     code = ops_set_shape(call, &call->tensors[call->inputs + output], v.rank,
                          v.size);

@@ -11,6 +11,8 @@
 
 /* Elements on the side of a tile: 32 lines of 64 bytes on each side fit L1. */
 #define TILE 32
+/* Bytes below which a loop beats memcpy: memory.copy is a call in engines. */
+#define SHORT_ROW 128
 
 typedef struct {
   int32_t rank;
@@ -64,12 +66,11 @@ static void copy_tiles(uint8_t *dst, const uint8_t *src, const plane *p,
 
 static void copy_plane(uint8_t *dst, const uint8_t *src, const plane *p,
                        int32_t itemsize) {
-  /* Across the source only where rows are nearer to each other than columns. */
   if (p->from_column != itemsize && p->from_column && p->rows > 1) {
     copy_tiles(dst, src, p, itemsize);
     return;
   }
-  if (p->from_column != itemsize) {
+  if (p->from_column != itemsize || p->columns * itemsize < SHORT_ROW) {
     copy_tile(dst, src, p, p->rows, p->columns, itemsize);
     return;
   }

@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 import ops_wasm32
 import pytest
+from verification import Cell, Worst, cells, check
+
 from toolchain.codegen import load_operator
 from toolchain.profile import load_profile
-
-from verification import Cell, Worst, cells, check
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+
 from toolchain.codegen import load_operator
 from toolchain.profile import Profile
 from toolchain.spec import Case, Operator, kernel_name, tensor_dtype
@@ -105,7 +106,9 @@ def error_ulp(got: Array, want: Array, scale: Array | None, absolute: float) -> 
     if same.all():
         return 0.0
     with np.errstate(all="ignore"):
-        magnitude = np.abs(rounded) if scale is None else np.maximum(np.abs(rounded), scale)
+        magnitude = (
+            np.abs(rounded) if scale is None else np.maximum(np.abs(rounded), scale)
+        )
         capped = np.minimum(magnitude, np.finfo(np.float32).max).astype(np.float32)
         unit = np.spacing(capped).astype(np.float64)
         # float32 has no result between its largest value and infinity.
@@ -145,5 +148,7 @@ def _miss(got: Array, want: Array, ulp: float) -> str:
     with np.errstate(all="ignore"):
         distance = np.abs(got.astype(np.float64) - want)
         odd = np.isnan(got) != np.isnan(want)
-    at = np.unravel_index(np.argmax(np.where(odd, np.inf, np.nan_to_num(distance))), got.shape)
+    at = np.unravel_index(
+        np.argmax(np.where(odd, np.inf, np.nan_to_num(distance))), got.shape
+    )
     return f"{ulp:g} ULP off; at {at} got {got[at]!r}, want {want[at]!r}"

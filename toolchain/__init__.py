@@ -1,0 +1,1 @@
+"""The pipeline: one step, one file; see ARCHITECTURE.md."""

@@ -86,7 +86,9 @@ def _compile(
 
 def _author_text(path: Path, error: BaseException) -> str:
     """An exception for the author of an operator file: its line, not ours."""
-    lines = [f for f in traceback.extract_tb(error.__traceback__) if f.filename == str(path)]
+    lines = [
+        f for f in traceback.extract_tb(error.__traceback__) if f.filename == str(path)
+    ]
     where = f"line {lines[-1].lineno}: " if lines else ""
     if isinstance(error, SyntaxError) and error.lineno:
         where = f"line {error.lineno}: "

@@ -33,7 +33,5 @@ def compile_ir(source: Path, target: Target) -> str:
     """Compile a C file to LLVM IR text."""
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder) / "kernel.ll"
-        run(
-            [*tool("CLANG"), *flags(target), "-S", "-emit-llvm", source, "-o", out]
-        )
+        run([*tool("CLANG"), *flags(target), "-S", "-emit-llvm", source, "-o", out])
         return out.read_text()

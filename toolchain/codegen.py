@@ -13,10 +13,20 @@ from typing import Any
 from toolchain.descriptor import descriptor
 from toolchain.infer import infer_function, requirement_texts
 from toolchain.lower import Kernel, entry, lower, without_loader
+from toolchain.module import interface
 from toolchain.spec import Operator, SpecError, kernel_name, tensor_dtype
 from toolchain.targets import TARGETS, Target
 
 TRIPLE = "wasm32-unknown-unknown"
+# What an object may call: the runtime's backend functions, and what LLVM makes of
+# loops that copy or fill.
+RUNTIME_FUNCTIONS = {
+    "TVMBackendAllocWorkspace",
+    "TVMBackendFreeWorkspace",
+    "memcpy",
+    "memmove",
+    "memset",
+}
 
 
 def load_operator(path: Path) -> Operator:
@@ -44,7 +54,7 @@ def _import(path: Path) -> ModuleType:
 
 
 def target_machine(target: Target) -> Any:
-    """llvmlite's machine for a target: only the features that the target names."""
+    """Llvmlite's machine for a target: only the features that the target names."""
     from llvmlite import binding
 
     binding.initialize_all_targets()
@@ -110,7 +120,9 @@ def _kernel_texts(
         inner = f"{prefix}_{kernel}_te"
         view = Kernel(operator, variant, target)
         lowered = lower(operator, inner, form, view, target)
-        text = without_loader(lowered.text) + entry(lowered, inner, f"{prefix}_{kernel}")
+        text = without_loader(lowered.text) + entry(
+            lowered, inner, f"{prefix}_{kernel}"
+        )
         texts.append(_flags(text, operator, target))
     return texts
 
@@ -124,10 +136,15 @@ def compile_object(
     """
     name, target = path.stem, TARGETS[target_name]
     operator = load_operator(path)
-    variants = [v for v in operator.variants() if dtypes is None or v[0] in dtypes]
-    if not variants:
-        known = ", ".join("_".join(v) for v in operator.variants())
-        raise SpecError(f"{name}: no variant for {dtypes}; it has {known}")
+    variants = operator.variants()
+    if dtypes is not None:
+        known = dict.fromkeys(v[0] for v in variants)
+        if lacking := [d for d in dtypes if d not in known]:
+            raise SpecError(
+                f"{name}: no variant for {', '.join(lacking)}; "
+                f"it has {', '.join(known)}"
+            )
+        variants = [v for v in variants if v[0] in dtypes]
     texts = [_source_text(path, operator, target)] if operator.source else []
     for variant in variants:
         texts += _kernel_texts(name, operator, variant, target)
@@ -137,7 +154,27 @@ def compile_object(
     texts.append(
         descriptor(name, operator, variants, requirements, has_infer=bool(infer))
     )
-    return emit(texts, target), describe(path, operator, variants)
+    data = emit(texts, target)
+    check_symbols(data)
+    return data, describe(path, operator, variants)
+
+
+def check_symbols(data: bytes) -> None:
+    """SpecError where an object calls what the runtime does not define.
+
+    That would fail the link of the whole library, or pull a scalar libm into a
+    vector loop: exp, log, ... of TE become calls, those of toolchain.spec.math not.
+    """
+    functions = {
+        i.removeprefix("env.").removesuffix(" func")
+        for i in interface(data).imports
+        if i.endswith(" func")
+    }
+    if foreign := sorted(functions - RUNTIME_FUNCTIONS):
+        raise SpecError(
+            f"its kernel calls {', '.join(foreign)}, which nothing defines; use the "
+            "functions of toolchain.spec.math"
+        )
 
 
 def _source_text(path: Path, operator: Operator, target: Target) -> str:
@@ -147,12 +184,17 @@ def _source_text(path: Path, operator: Operator, target: Target) -> str:
     return compile_ir(path.parent / operator.source, target)
 
 
+def formula(path: Path) -> str:
+    """The first line of an operator file's docstring."""
+    lines = (_import(path).__doc__ or "").strip().splitlines()
+    return lines[0].rstrip(".") if lines else ""
+
+
 def describe(
     path: Path, operator: Operator, variants: list[tuple[str, ...]]
 ) -> dict[str, Any]:
     """What the manifest says of an operator."""
     name = path.stem
-    formula = (_import(path).__doc__ or "").strip().splitlines()
 
     def tensors(group: tuple[Any, ...], variant: tuple[str, ...]) -> list[Any]:
         return [
@@ -167,7 +209,7 @@ def describe(
 
     return {
         "operator": name,
-        "formula": formula[0] if formula else "",
+        "formula": formula(path),
         "kernels": {
             kernel_name(name, v): {
                 "inputs": tensors(operator.inputs, v),
@@ -189,4 +231,3 @@ def _describe_attribute(attribute: Any) -> dict[str, Any]:
         "per_unit": attribute.per_unit,
         "choices": list(attribute.choices),
     }
-

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+import re
 import shlex
 import subprocess
 import sys
 from collections.abc import Sequence
+from functools import cache
 from pathlib import Path
 
 # Environment variable that replaces a tool, and the wheel's tool it replaces.
@@ -27,8 +29,26 @@ def tool(variable: str) -> list[str]:
     """Command line of a tool: the environment's, or the one of the ziglang wheel."""
     override = os.environ.get(variable)
     if override:
+        _check_version(variable, override)
         return shlex.split(override)
     return [sys.executable, "-m", "ziglang", *TOOLS[variable]]
+
+
+@cache
+def _check_version(variable: str, override: str) -> None:
+    """ToolError where a tool that replaces one of the wheel's is missing or too old."""
+    said = run([*shlex.split(override), "--version"])
+    match = re.search(r"(?:version|LLD|zig) (\d+)\.(\d+)", said)
+    if match is None:
+        raise ToolError(
+            f"{variable}={override}: does not say that it is a tool of LLVM "
+            f"(--version gives {said.strip()[:80]!r}); unset {variable}, or name one"
+        )
+    if int(match[1]) < LEAST_LLVM:
+        raise ToolError(
+            f"{variable}={override}: is version {match[1]}.{match[2]}, but "
+            f"{LEAST_LLVM} or newer is needed; unset {variable}, or name a newer one"
+        )
 
 
 def run(arguments: Sequence[str | Path], *, cwd: Path | None = None) -> str:

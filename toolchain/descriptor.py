@@ -53,7 +53,8 @@ class _Data:
             return "ptr null"
         body = ", ".join(f"{kind} {e}" if kind != "ptr" else e for e in entries)
         self.lines.append(
-            f"@.{name} = private unnamed_addr constant [{len(entries)} x {kind}] [{body}]"
+            f"@.{name} = private unnamed_addr constant "
+            f"[{len(entries)} x {kind}] [{body}]"
         )
         return f"ptr @.{name}"
 
@@ -110,7 +111,7 @@ def descriptor(
 ) -> str:
     """IR of every `ops_<kernel>` of an operator; kernels are `kernel_<kernel>`."""
     data = _Data()
-    tensors = (*operator.inputs, *operator.outputs)
+    tensors = operator.tensors()
     symbols = operator.symbols()
     collapse, _, rule = operator.collapse.partition(".")
     params = data.array("params", _PARAM, (_param(data, t, symbols) for t in tensors))

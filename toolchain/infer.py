@@ -57,7 +57,9 @@ def infer_function(
     slots = function.args[0]
     place = {n: offset + i for i, n in enumerate(names)}
     emitter = _Emitter(builder, slots, place)
-    address = builder.gep(slots, [ir.Constant(_I32, 8 * first)], source_etype=ir.IntType(8))
+    address = builder.gep(
+        slots, [ir.Constant(_I32, 8 * first)], source_etype=ir.IntType(8)
+    )
     target_pointer = builder.load(address, typ=ir.PointerType())
     status = ir.Constant(_I64, 0)
     requirements = _requirements(operator, kernel)
@@ -66,9 +68,7 @@ def infer_function(
         status = builder.select(holds, status, ir.Constant(_I64, number))
     sizes = [emitter.value(s) for t in outputs for s in t.shape]
     for i, value in enumerate([status, *sizes]):
-        place_i = builder.gep(
-            target_pointer, [ir.Constant(_I32, i)], source_etype=_I64
-        )
+        place_i = builder.gep(target_pointer, [ir.Constant(_I32, i)], source_etype=_I64)
         builder.store(value, place_i)
     builder.ret(ir.Constant(_I32, 0))
     return str(module)
@@ -88,7 +88,9 @@ class _Emitter:
             e = e.asobject()
         kind = type(e).__name__
         if kind == "IntImm":
-            return ir.Constant(ir.IntType(1) if str(e.expr_ty().dtype) == "bool" else _I64, int(e))
+            return ir.Constant(
+                ir.IntType(1) if str(e.expr_ty().dtype) == "bool" else _I64, int(e)
+            )
         if kind == "Var":
             return self._slot(e.name)
         if kind == "Cast":
@@ -124,8 +126,15 @@ class _Emitter:
             return build.select(build.icmp_signed(order, a, b), a, b)
         if kind in ("FloorDiv", "FloorMod"):
             return self._floor(kind, a, b)
-        plain = {"Add": "add", "Sub": "sub", "Mul": "mul", "And": "and_", "Or": "or_",
-                 "Div": "sdiv", "Mod": "srem"}
+        plain = {
+            "Add": "add",
+            "Sub": "sub",
+            "Mul": "mul",
+            "And": "and_",
+            "Or": "or_",
+            "Div": "sdiv",
+            "Mod": "srem",
+        }
         if kind not in plain:
             raise SpecError(f"a size may not be computed with {kind}")
         return getattr(build, plain[kind])(a, b)

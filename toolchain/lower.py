@@ -133,7 +133,10 @@ _LOADER = (
         re.compile(r"^@__(\w+Workspace) = linkonce dllexport global ptr null", re.M),
         r"@__\1 = internal unnamed_addr constant ptr @\1",
     ),
-    (re.compile(r"^@__(\w+) = linkonce dllexport global", re.M), r"@__\1 = internal global"),
+    (
+        re.compile(r"^@__(\w+) = linkonce dllexport global", re.M),
+        r"@__\1 = internal global",
+    ),
     (re.compile(r"^define (?:weak |linkonce )?dllexport ", re.M), "define internal "),
     (re.compile(r"\bnoinline\b"), ""),
     # Sub-tensors start anywhere: no pointer is aligned to more than its element.

@@ -66,7 +66,10 @@ def write_manifest(
         },
         "artifacts": {
             name: {"bytes": path.stat().st_size, "sha256": _sha256(path)}
-            for name, path in (("libops_wasm32.a", archive), ("ops_wasm32.wasm", module))
+            for name, path in (
+                ("libops_wasm32.a", archive),
+                ("ops_wasm32.wasm", module),
+            )
         },
         "objects": {
             f"obj/{n}.o": {"bytes": d["bytes"], "sha256": d["sha256"]}

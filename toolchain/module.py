@@ -92,14 +92,27 @@ def interface(data: bytes) -> Interface:
 
 
 def _imports(content: bytes) -> list[str]:
-    # Only the first is read in full: any import at all is reported as an error.
     count, at = _leb(content, 0)
-    if not count:
-        return []
-    module, at = _name(content, at)
-    field, at = _name(content, at)
-    more = [f"and {count - 1} more"] if count > 1 else []
-    return [f"{module}.{field} {_KINDS[content[at]]}", *more]
+    found = []
+    for _ in range(count):
+        module, at = _name(content, at)
+        field, at = _name(content, at)
+        kind = _KINDS[content[at]]
+        found.append(f"{module}.{field} {kind}")
+        at = _skip_type(content, at + 1, kind)
+    return found
+
+
+def _skip_type(content: bytes, at: int, kind: str) -> int:
+    if kind in ("func", "tag"):
+        return _leb(content, at + (kind == "tag"))[1]
+    if kind == "global":
+        return at + 2
+    at += kind == "table"  # the type of its elements
+    flags, at = content[at], at + 1
+    for _ in range(1 + (flags & 1)):
+        _, at = _leb(content, at)
+    return at
 
 
 def _exports(content: bytes) -> list[str]:

@@ -82,7 +82,9 @@ def load_profile(path: Path | None) -> Profile:
     )
 
 
-def _strings(path: Path, data: dict[str, Any], key: str, default: list[str]) -> list[str]:
+def _strings(
+    path: Path, data: dict[str, Any], key: str, default: list[str]
+) -> list[str]:
     value = data.get(key, default)
     if not isinstance(value, list) or not all(isinstance(v, str) for v in value):
         raise ProfileError(f"{path}: {key} is {value!r}; give a list of strings")

@@ -163,3 +163,15 @@ def run_tests(operator: str) -> Any:
     if done.returncode:
         return TaskFailed(f"the tests failed (pytest's exit code {done.returncode})")
     return None
+
+
+@_step
+def update_matrix() -> Any:
+    """Write the matrix into the README."""
+    from toolchain.matrix import MatrixError, update_readme
+
+    try:
+        update_readme(ROOT / "README.md")
+    except MatrixError as error:
+        return TaskFailed(str(error))
+    return None

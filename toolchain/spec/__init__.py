@@ -192,7 +192,9 @@ class Operator:
         name, _, rule = self.collapse.partition(".")
         if rule not in COLLAPSES.get(name, ()):
             known = ", ".join(f"{c}.{r}" for c, rs in COLLAPSES.items() for r in rs)
-            raise SpecError(f"collapse {self.collapse!r} is unknown; use one of {known}")
+            raise SpecError(
+                f"collapse {self.collapse!r} is unknown; use one of {known}"
+            )
         if (self.compute is None) == (self.source is None):
             raise SpecError("give either compute (TE) or source (a C file)")
         for dtype in {d for t in self.variants() for d in t} | set(self.absent):
@@ -203,6 +205,10 @@ class Operator:
         """The dtype tuples it is compiled for."""
         return [(d,) if isinstance(d, str) else tuple(d) for d in self.dtypes]
 
+    def tensors(self) -> list[Input | Output]:
+        """Inputs, then outputs."""
+        return [*self.inputs, *self.outputs]
+
     def symbols(self) -> list[str]:
         """Names of the sizes that a kernel gets, in order."""
         words = [w for i in self.inputs for w in i.dims.split()] + list(self.sizes)
@@ -212,7 +218,7 @@ class Operator:
         """The most units that one call may have."""
         if self.units is not None:
             return self.units
-        if any(t.variadic for t in (*self.inputs, *self.outputs)):
+        if any(t.variadic for t in self.tensors()):
             return MAX_TENSORS - 2
         return MAX_UNITS if any(a.per_unit for a in self.attributes) else 0
 
@@ -234,7 +240,7 @@ def kernel_name(operator: str, dtypes: tuple[str, ...]) -> str:
 
 
 def pointwise(formula: Callable[..., Any]) -> Callable[[Any], Any]:
-    """compute of an elementwise operator: out[i] = formula(k, a[i], b[i], ...).
+    """Compute of an elementwise operator: out[i] = formula(k, a[i], b[i], ...).
 
     The result is cast to the output's dtype; k holds the attributes by name.
     """

@@ -1,0 +1,68 @@
+"""Conversion: Python numbers and nested lists to arrays, never changing a value."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ops_wasm32.errors import ArgumentError
+
+# Halfway from the largest float32 to the next power of two: what rounds to inf.
+_FLOAT32_OVER = 2.0**128 - 2.0**103
+
+
+def to_array(values: object, dtype: str, what: str) -> NDArray[Any]:
+    """Array of nested lists of numbers.
+
+    Floats round to the nearest float32; any other value that dtype cannot hold is
+    an ArgumentError that names it. what: whose values, for the message.
+    """
+    shape = _shape(values, what)
+    flat = list(_flatten(values, len(shape)))
+    for value in flat:
+        if problem := _problem(value, dtype):
+            raise ArgumentError(f"{what}: {value!r} {problem}")
+    with np.errstate(over="ignore"):
+        return np.array(flat, dtype).reshape(shape)
+
+
+def _shape(values: object, what: str) -> tuple[int, ...]:
+    if not isinstance(values, (list, tuple)):
+        return ()
+    shapes = {_shape(v, what) for v in values}
+    if len(shapes) > 1:
+        raise ArgumentError(f"{what}: its rows differ in length; make them equal")
+    return (len(values), *(shapes.pop() if shapes else ()))
+
+
+def _flatten(values: Any, depth: int) -> Iterator[Any]:
+    if depth == 0:
+        yield values
+    else:
+        for value in values:
+            yield from _flatten(value, depth - 1)
+
+
+def _problem(value: Any, dtype: str) -> str | None:
+    """Why dtype cannot hold a value, or None."""
+    if dtype == "bool":
+        if isinstance(value, (bool, int, float, np.bool_)) and value in (0, 1):
+            return None
+        return "is no bool; use true, false, 0 or 1"
+    if isinstance(value, (bool, np.bool_)):
+        return f"is a bool, but the dtype is {dtype}; use a number"
+    if not isinstance(value, (int, float, np.integer, np.floating)):
+        return "is not a number"
+    if dtype == "float32":
+        size = abs(value)
+        over = size != np.inf and size >= _FLOAT32_OVER
+        return "is too large for float32" if over else None
+    if value != value or value in (np.inf, -np.inf) or int(value) != value:
+        return f"is no whole number, but the dtype is {dtype}"
+    limits = np.iinfo(dtype)
+    if limits.min <= int(value) <= limits.max:
+        return None
+    return f"does not fit {dtype}; it holds {limits.min} to {limits.max}"

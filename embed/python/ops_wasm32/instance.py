@@ -1,0 +1,275 @@
+"""Instance: a module in wasmtime: its memory, its arena and its calls.
+
+What the module answers is checked before it is used as an address: the file may
+be anybody's.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import struct
+from functools import cache
+from typing import Any
+
+import numpy as np
+import wasmtime
+from numpy.typing import NDArray
+
+from ops_wasm32.binding import Bound
+from ops_wasm32.errors import ModuleError, OpsError
+from ops_wasm32.module import read_sections
+
+ABI_VERSION = 1
+MAX_RANK = 8
+_FUNCTIONS = ("abi_version", "alloc", "call", "count", "free", "infer")
+_TEXTS = ("last_error", "name", "signature")
+_MEMORY_ERROR = 7
+_TRAP = -1
+_ARGUMENT_BYTES = 16  # sizeof(TVMFFIAny)
+_ARENA_STEP = 1 << 16  # one page of linear memory: the least it grows by anyway
+_ALIGNMENT = 64  # as ops_alloc; also a cache line
+_CODES = {
+    "float32": (2, 32),
+    "int32": (0, 32),
+    "int8": (0, 8),
+    "uint8": (1, 8),
+    "int64": (0, 64),
+    "bool": (6, 8),
+}
+_NONE, _INT, _FLOAT, _TENSOR = 0, 1, 3, 7
+# DLTensor of wasm32: data, device, ndim, dtype, shape, strides, byte_offset.
+_DLTENSOR = struct.Struct("<IiiiBBHII4xQ")
+_Shape = tuple[int, ...]
+
+
+@cache
+def engine() -> wasmtime.Engine:
+    """Make the engine that all modules of this process share."""
+    return wasmtime.Engine()
+
+
+def accepts(data: bytes) -> bool:
+    """Whether the engine takes the module's features."""
+    try:
+        wasmtime.Module.validate(engine(), data)
+    except wasmtime.WasmtimeError:
+        return False
+    return True
+
+
+def _aligned(size: int) -> int:
+    return -(-size // _ALIGNMENT) * _ALIGNMENT
+
+
+class Instance:
+    """A running module. Not safe for use by several threads at a time."""
+
+    def __init__(self, data: bytes, what: str) -> None:
+        read_sections(data, what)
+        self._store = wasmtime.Store(engine())
+        try:
+            module = wasmtime.Module(engine(), data)
+            exports = wasmtime.Instance(self._store, module, []).exports(self._store)
+        except (wasmtime.WasmtimeError, wasmtime.Trap) as error:
+            reason = str(error).strip().splitlines()[-1].strip()
+            raise ModuleError(f"{what}: cannot be loaded: {reason}") from None
+        names = [f"ops_{name}" for name in (*_FUNCTIONS, *_TEXTS)]
+        found = {name: exports.get(name) for name in names}
+        memory = exports.get("memory")
+        missing = [n for n, f in found.items() if not isinstance(f, wasmtime.Func)]
+        if missing or not isinstance(memory, wasmtime.Memory):
+            raise ModuleError(
+                f"{what}: is no module of operators; it does not export "
+                f"{', '.join(missing) or 'memory'}"
+            )
+        self._functions: dict[str, Any] = found
+        self._memory = memory
+        self._arena = 0
+        self._arena_bytes = 0
+        self._shapes: dict[tuple[int, bytes], list[_Shape]] = {}
+        version = self._run("ops_abi_version")
+        if version != ABI_VERSION:
+            raise ModuleError(
+                f"{what}: has ABI version {version}, this package speaks "
+                f"{ABI_VERSION}; build the module anew or update the package"
+            )
+
+    def names(self) -> list[str]:
+        """Names of the kernels, by index."""
+        count = self._run("ops_count")
+        return [self._text(self._run("ops_name", i)) for i in range(count)]
+
+    def signature(self, index: int) -> str:
+        """Signature of a kernel."""
+        return self._text(self._run("ops_signature", index))
+
+    def infer(self, bound: Bound) -> list[_Shape]:
+        """Shapes of the outputs of a call."""
+        self._reserve(_head_bytes(bound))
+        return self._infer(bound)
+
+    def call(self, bound: Bound) -> list[NDArray[Any]]:
+        """Make a call; the outputs are copies."""
+        self._reserve(_head_bytes(bound))
+        shapes = self._infer(bound)
+        sizes = [0 if x is None else x.nbytes for x in bound.inputs]
+        sizes += [
+            np.dtype(p.dtype).itemsize * int(np.prod(s, dtype=object))
+            for p, s in zip(bound.outputs, shapes, strict=True)
+        ]
+        at, starts = _aligned(_head_bytes(bound)), []
+        for size in sizes:
+            starts.append(at)
+            # An empty tensor gets an address of its own, inside the block.
+            at += _aligned(max(size, 1))
+        self._reserve(at)
+        head = _head(bound, shapes, self._arena, [self._arena + s for s in starts])
+        base = self._base() + self._arena
+        ctypes.memmove(base, head, len(head))
+        for array, start in zip(bound.inputs, starts, strict=False):
+            if array is not None and array.nbytes:
+                ctypes.memmove(base + start, array.ctypes.data, array.nbytes)
+        self._checked("ops_call", bound)
+        base = self._base() + self._arena  # a workspace may have moved memory
+        results = []
+        first = len(bound.inputs)
+        for param, shape, start in zip(
+            bound.outputs, shapes, starts[first:], strict=True
+        ):
+            result = np.empty(shape, param.dtype)
+            ctypes.memmove(result.ctypes.data, base + start, result.nbytes)
+            results.append(result)
+        return results
+
+    def _infer(self, bound: Bound) -> list[_Shape]:
+        """ops_infer, or what it said the last time the same was asked."""
+        unknown: list[_Shape] = [()] * len(bound.outputs)
+        addresses = [0] * (len(bound.inputs) + len(bound.outputs))
+        head = _head(bound, unknown, self._arena, addresses)
+        key = (bound.kernel.index, head)
+        if (known := self._shapes.get(key)) is not None:
+            return known
+        ctypes.memmove(self._base() + self._arena, head, len(head))
+        self._checked("ops_infer", bound)
+        head = ctypes.string_at(self._base() + self._arena, len(head))
+        shapes = _output_shapes(bound, head)
+        if len(self._shapes) >= 256:  # bounds the memory of a host that varies sizes
+            self._shapes.clear()
+        self._shapes[key] = shapes
+        return shapes
+
+    def _checked(self, function: str, bound: Bound) -> None:
+        count = len(bound.inputs) + len(bound.outputs) + len(bound.attributes)
+        code = self._run(function, bound.kernel.index, self._arena, count)
+        if code:
+            raise OpsError(code, self._text(self._run("ops_last_error")))
+
+    def _reserve(self, size: int) -> None:
+        """Make the arena hold at least size bytes; its content is lost if it grows."""
+        if size <= self._arena_bytes:
+            return
+        size = -(-size // _ARENA_STEP) * _ARENA_STEP
+        self._shapes.clear()
+        if self._arena:
+            self._run("ops_free", self._arena)
+        self._arena = self._arena_bytes = 0
+        if size >= 1 << 32:
+            text = f"the call needs {size} bytes; wasm32 has less than 4 GiB"
+            raise OpsError(_MEMORY_ERROR, text)
+        arena = self._run("ops_alloc", size) & 0xFFFFFFFF
+        if not arena:
+            raise OpsError(_MEMORY_ERROR, self._text(self._run("ops_last_error")))
+        if arena + size > self._memory.data_len(self._store):
+            raise ModuleError("ops_alloc gave a block outside memory")
+        self._arena, self._arena_bytes = arena, size
+
+    def _run(self, function: str, *arguments: int) -> int:
+        try:
+            result: int = self._functions[function](self._store, *arguments)
+        except (wasmtime.Trap, wasmtime.WasmtimeError) as error:
+            reason = str(error).strip().splitlines()[-1].strip()
+            text = f"{function} trapped: {reason}; load the module anew"
+            raise OpsError(_TRAP, text) from None
+        return result
+
+    def _base(self) -> int:
+        """Address of linear memory; it changes when memory grows."""
+        return ctypes.addressof(self._memory.data_ptr(self._store).contents)
+
+    def _text(self, address: int) -> str:
+        address &= 0xFFFFFFFF
+        end = min(address + 4096, self._memory.data_len(self._store))
+        if address >= end:
+            return ""
+        raw = self._memory.read(self._store, address, end)
+        return raw.partition(b"\0")[0].decode("utf-8", "replace")
+
+
+def _head_bytes(bound: Bound) -> int:
+    tensors = [*bound.inputs, *bound.outputs]
+    ranks = [max(MAX_RANK, x.ndim if x is not None else 0) for x in bound.inputs]
+    shapes = 8 * (sum(ranks) + MAX_RANK * len(bound.outputs))
+    arguments = _ARGUMENT_BYTES * (len(tensors) + len(bound.attributes))
+    return arguments + _DLTENSOR.size * len(tensors) + shapes
+
+
+def _head(
+    bound: Bound, shapes: list[_Shape], arena: int, addresses: list[int]
+) -> bytes:
+    """Arguments, tensors, then shapes: what stands at the start of the arena."""
+    ranks = [*(-1 if x is None else x.ndim for x in bound.inputs), *map(len, shapes)]
+    sizes = [*(() if x is None else x.shape for x in bound.inputs), *shapes]
+    dtypes = [p.dtype if p else "" for p in _dtypes(bound)]
+    count = len(ranks) + len(bound.attributes)
+    tensor_at = arena + _ARGUMENT_BYTES * count
+    shape_at = tensor_at + _DLTENSOR.size * len(ranks)
+    arguments, tensors, dimensions = [], [], []
+    for rank, size, dtype, address in zip(ranks, sizes, dtypes, addresses, strict=True):
+        room = max(MAX_RANK, rank)
+        absent = rank < 0
+        kind, value = (_NONE, 0) if absent else (_TENSOR, tensor_at)
+        arguments.append(struct.pack("<IIQ", kind, 0, value))
+        code, bits = (0, 0) if absent else _CODES[dtype]
+        fields = (address, 1, 0, max(rank, 0), code, bits, 1, shape_at, 0, 0)
+        tensors.append(_DLTENSOR.pack(*fields))
+        dimensions.append(struct.pack(f"<{room}q", *size, *[0] * (room - len(size))))
+        tensor_at += _DLTENSOR.size
+        shape_at += 8 * room
+    arguments += map(_attribute, bound.attributes)
+    return b"".join((*arguments, *tensors, *dimensions))
+
+
+def _dtypes(bound: Bound) -> list[Any]:
+    params = bound.kernel.inputs
+    extra = len(bound.inputs) - len(params)
+    inputs = [*params[:-1], *[params[-1]] * (extra + 1)] if params else []
+    return [*inputs, *bound.outputs]
+
+
+def _attribute(value: int | float | None) -> bytes:
+    if value is None:
+        return struct.pack("<IIQ", _NONE, 0, 0)
+    if isinstance(value, int):
+        return struct.pack("<IIq", _INT, 0, value)
+    return struct.pack("<IId", _FLOAT, 0, value)
+
+
+def _output_shapes(bound: Bound, head: bytes) -> list[_Shape]:
+    """Shapes that ops_infer has put into the output tensors of the head."""
+    tensors = len(bound.inputs) + len(bound.outputs)
+    tensor_at = _ARGUMENT_BYTES * (tensors + len(bound.attributes))
+    shape_at = tensor_at + _DLTENSOR.size * tensors
+    shape_at += sum(
+        8 * max(MAX_RANK, x.ndim if x is not None else 0) for x in bound.inputs
+    )
+    shapes: list[_Shape] = []
+    for i in range(len(bound.outputs)):
+        at = tensor_at + _DLTENSOR.size * (len(bound.inputs) + i)
+        rank = _DLTENSOR.unpack_from(head, at)[3]
+        if not 0 <= rank <= MAX_RANK:
+            raise ModuleError(f"{bound.kernel.name}: ops_infer gave rank {rank}")
+        shape = struct.unpack_from(f"<{rank}q", head, shape_at + 8 * MAX_RANK * i)
+        if min(shape, default=0) < 0:
+            raise ModuleError(f"{bound.kernel.name}: ops_infer gave shape {shape}")
+        shapes.append(shape)
+    return shapes

@@ -1,0 +1,127 @@
+"""Library: the operators of one loaded module, called with numpy arrays."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from ops_wasm32.binding import Bound, bind
+from ops_wasm32.errors import ArgumentError, ModuleError
+from ops_wasm32.instance import Instance
+from ops_wasm32.module import read_manifest
+from ops_wasm32.signature import Signature, parse_signature, split_kernel
+
+
+class Library:
+    """The operators of a module; load() makes one.
+
+    One thread at a time may use it: all calls share one block of linear memory,
+    which grows to the largest call and is kept. A program with several threads
+    loads one library in each.
+    """
+
+    def __init__(self, data: bytes, path: Path) -> None:
+        self.path = path
+        self._data = data
+        self._instance = Instance(data, str(path))
+        self._signatures: dict[str, Signature] = {}
+
+    def __repr__(self) -> str:
+        return f"<ops_wasm32.Library {self.path}>"
+
+    @cached_property
+    def manifest(self) -> dict[str, Any]:
+        """What the module says of itself: target, features, aliases, tools."""
+        return read_manifest(self._data, str(self.path))
+
+    @property
+    def target(self) -> str:
+        """Target that the module was built for."""
+        return str(self.manifest.get("target"))
+
+    @cached_property
+    def _names(self) -> list[str]:
+        return self._instance.names()
+
+    @cached_property
+    def _families(self) -> dict[str, list[str]]:
+        families: dict[str, list[str]] = {}
+        for name in self._names:
+            families.setdefault(split_kernel(name)[0], []).append(name)
+        return families
+
+    def ops(self) -> list[str]:
+        """Names of the kernels, such as softmax_float32, sorted."""
+        return sorted(self._names)
+
+    def operators(self) -> list[str]:
+        """Names of the operators, such as softmax, sorted."""
+        return sorted(self._families)
+
+    def signature(self, name: str) -> Signature:
+        """Parse what a kernel takes and gives."""
+        if name not in self._signatures:
+            if name not in self._names:
+                raise ArgumentError(
+                    f"no kernel {name!r}; there are {_all(self._names)}"
+                )
+            index = self._names.index(name)
+            text = self._instance.signature(index)
+            self._signatures[name] = parse_signature(text, index)
+        return self._signatures[name]
+
+    def signatures(self, operator: str) -> list[Signature]:
+        """Signatures of all kernels of an operator, or of the kernel so named."""
+        if operator in self._families:
+            return [self.signature(name) for name in self._families[operator]]
+        if operator in self._names:
+            return [self.signature(operator)]
+        raise ArgumentError(
+            f"no operator {operator!r}; there are {_all(self.operators())}"
+        )
+
+    # Any: an array, or a tuple of them where the operator has several outputs; a
+    # union would make every caller of a one-output operator narrow it.
+    def call(self, operator: str, /, *inputs: object, **named: object) -> Any:
+        """Run an operator: an array, or a tuple of arrays for several outputs.
+
+        operator: its name, or that of a kernel. inputs: numpy arrays in order;
+        lists and numbers where only one dtype is possible; None where absent; by
+        keyword too. Attributes go by keyword. to: the output's dtype, where the
+        inputs leave it open. num_outputs: for split.
+
+        Errors: ArgumentError, before the module is asked; OpsError, from it.
+        """
+        return self.run(self.bind(operator, inputs, named))
+
+    def infer(
+        self, operator: str, /, *inputs: object, **named: object
+    ) -> list[tuple[tuple[int, ...], str]]:
+        """Shape and dtype of each output of a call, without running it."""
+        bound = self.bind(operator, inputs, named)
+        shapes = self._instance.infer(bound)
+        return [(s, p.dtype) for s, p in zip(shapes, bound.outputs, strict=True)]
+
+    def bind(
+        self,
+        operator: str,
+        inputs: Sequence[object],
+        named: dict[str, object],
+        data_dtype: str | None = None,
+    ) -> Bound:
+        """Choose the kernel of a call and check its arguments; see call()."""
+        return bind(operator, self.signatures(operator), inputs, named, data_dtype)
+
+    def run(self, bound: Bound) -> Any:
+        """Make a bound call; see call()."""
+        results = self._instance.call(bound)
+        several = len(results) != 1 or bound.kernel.outputs[-1].variadic
+        return tuple(results) if several else results[0]
+
+
+def _all(names: Sequence[str]) -> str:
+    if not names:
+        raise ModuleError("the module holds no operator")
+    return ", ".join(names)

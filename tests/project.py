@@ -1,0 +1,83 @@
+"""A copy of the project in a folder of its own, to build and change at will."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+from toolchain.profile import ROOT
+
+SOURCES = ("dodo.py", "kernels", "toolchain", "runtime_stub", "pyproject.toml")
+
+
+@dataclass(frozen=True)
+class Done:
+    """What a command printed and how it ended."""
+
+    code: int
+    text: str
+
+    @property
+    def ran(self) -> list[str]:
+        """Names of the tasks that had something to do, but for the closing one."""
+        names = re.findall(r"^\[ *\d+/\d+\] (\S+)", self.text, re.M)
+        return sorted(n for n in names if n != "build")
+
+
+@dataclass(frozen=True)
+class Project:
+    """A copy of the project's sources."""
+
+    folder: Path
+
+    def doit(self, *words: str, **environment: str) -> Done:
+        """Run doit in the copy."""
+        done = subprocess.run(
+            [sys.executable, "-m", "doit", *words],
+            cwd=self.folder,
+            env={**os.environ, **environment},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            check=False,
+        )
+        return Done(done.returncode, done.stdout)
+
+    def profile(self, text: str, name: str = "small") -> str:
+        """Write a profile; the word that selects it on doit's command line."""
+        (self.folder / f"{name}.toml").write_text(text)
+        return f"profile={name}.toml"
+
+    def artifacts(self, name: str = "small") -> dict[str, bytes]:
+        """Content of everything that a build of a profile leaves."""
+        top = self.folder / "build" / "profiles" / name
+        return {
+            str(path.relative_to(top)): path.read_bytes()
+            for path in sorted(top.rglob("*"))
+            if path.is_file() and not path.name.startswith(".")
+        }
+
+    def edit(self, file: str, old: str, new: str) -> None:
+        """Replace a text that a file must hold."""
+        path = self.folder / file
+        text = path.read_text()
+        assert old in text
+        path.write_text(text.replace(old, new, 1))
+
+
+def copy_project(folder: Path) -> Project:
+    """Copy the sources into a new folder."""
+    folder.mkdir(parents=True)
+    for name in SOURCES:
+        source = ROOT / name
+        if source.is_dir():
+            ignore = shutil.ignore_patterns("__pycache__")
+            shutil.copytree(source, folder / name, ignore=ignore)
+        else:
+            shutil.copy(source, folder)
+    return Project(folder)

@@ -1,0 +1,252 @@
+"""The build itself: what is rebuilt, the same bytes again, mistakes, profiles."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from project import Project, copy_project
+
+SMALL = 'operators = ["add", "neg"]\ntargets = ["mvp", "simd128"]\n'
+BROKEN = {
+    "no_kernel": ('"""Nothing."""\n', "sets no KERNEL"),
+    "no_syntax": ("def f(:\n", "line 1: SyntaxError"),
+    "refused": (
+        "compute=lambda k: te.compute((k.n,), lambda i: k.x[i, i], name='out')",
+        "Need to provide 1 index",
+    ),
+    "scalar_libm": ("compute=pointwise(lambda k, x: tir.exp(x))", "calls expf"),
+    "llvm_fatal": (
+        "compute=pointwise(lambda k, x: tir.call_llvm_pure_intrin("
+        "'float32', 'llvm.wasm.relaxed.madd.v4f32', x, x, x))",
+        "",
+    ),
+    "aborts": ("compute=lambda k: __import__('os').abort()", "ended with signal 6"),
+    "endless": (
+        "compute=lambda k: __import__('time').sleep(60)",
+        "did not end within 5 s",
+    ),
+}
+FORM = """\
+\"\"\"out[i] = f(x[i])\"\"\"
+from toolchain.spec import Input, Operator, pointwise, te, tir
+KERNEL = Operator(collapse="elementwise.broadcast", inputs=(Input("x", "n"),),
+    dtypes=("float32",), reference=None, cases=None, {})
+"""
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Project:
+    return copy_project(tmp_path / "project")
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory: pytest.TempPathFactory) -> Project:
+    """A copy with the small profile built; tests put back what they change."""
+    project = copy_project(tmp_path_factory.mktemp("built") / "project")
+    done = project.doit("build", project.profile(SMALL))
+    assert done.code == 0, done.text
+    return project
+
+
+def test_nothing_to_do_runs_nothing(built: Project) -> None:
+    assert built.doit("build", "profile=small.toml").ran == []
+
+
+def test_changed_operator_recompiles_only_its_objects(built: Project) -> None:
+    built.edit("kernels/neg.py", '"""', '"""(changed) ')
+    assert built.doit("build", "profile=small.toml").ran == [
+        *("archive:mvp", "archive:simd128"),
+        *("compile:mvp:neg", "compile:simd128:neg"),
+        *("module:mvp", "module:simd128"),
+    ]
+
+
+def test_comment_in_target_table_recompiles_nothing(built: Project) -> None:
+    built.edit("toolchain/targets.py", "TARGETS = {", "# a comment\nTARGETS = {")
+    assert built.doit("build", "profile=small.toml").ran == []
+
+
+def test_changed_target_recompiles_that_target_alone(built: Project) -> None:
+    old, new = '(*_BASE, "simd128")', '(*_BASE, "simd128", "multivalue")'
+    built.edit("toolchain/targets.py", old, new)
+    ran = built.doit("build", "profile=small.toml").ran
+    assert {"compile:simd128:add", "module:simd128"} <= set(ran)
+    assert [name for name in ran if "mvp" in name] == []
+    built.edit("toolchain/targets.py", new, old)
+    assert built.doit("build", "profile=small.toml").code == 0
+
+
+def test_lost_object_is_made_again(built: Project) -> None:
+    path = built.folder / "build/profiles/small/mvp/obj/add.o"
+    before = path.read_bytes()
+    path.unlink()
+    assert built.doit("build", "profile=small.toml").code == 0
+    assert path.read_bytes() == before
+
+
+def test_deleted_operator_leaves_the_library(built: Project) -> None:
+    name = built.profile(SMALL.replace(', "neg"', ""), "less")
+    shutil.copytree(
+        built.folder / "build/profiles/small", built.folder / "build/profiles/less"
+    )
+    assert built.doit("build", name).code == 0
+    archive = built.artifacts("less")["simd128/libops_wasm32.a"]
+    assert b"add.o" in archive
+    assert b"neg.o" not in archive
+
+
+def test_same_bytes_from_two_folders_and_any_number_of_workers(tmp_path: Path) -> None:
+    artifacts = []
+    for workers in ("0", "2"):
+        project = copy_project(tmp_path / f"workers-{workers}" / "project")
+        done = project.doit("build", "-n", workers, project.profile(SMALL))
+        assert done.code == 0, done.text
+        artifacts.append(project.artifacts())
+    first, second = artifacts
+    assert sorted(first) == sorted(second)
+    assert [name for name in first if first[name] != second[name]] == []
+
+
+def test_mistake_in_an_operator_file_fails_that_operator_alone(
+    project: Project,
+) -> None:
+    folder = project.folder / "mine"
+    folder.mkdir()
+    for name, (text, _) in BROKEN.items():
+        text = FORM.format(text) if text.startswith("compute") else text
+        (folder / f"{name}.py").write_text(text)
+    names = ", ".join(f'"{n}"' for n in ("add", *BROKEN))
+    profile = f'operators = [{names}]\ntargets = ["simd128"]\n'
+    profile += 'folders = ["mine"]\ncompile_timeout = 5\n'
+    done = project.doit("build", project.profile(profile))
+    assert done.code != 0
+    assert "Traceback" not in done.text
+    summary = done.text[done.text.index("operator(s) failed") :]
+    for name, (_, reason) in BROKEN.items():
+        line = next(ln for ln in summary.splitlines() if f"mine/{name}.py: " in ln)
+        assert reason in line
+    assert b"add_float32" in project.artifacts()["simd128/ops_wasm32.wasm"]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("operators = [", "is not valid TOML"),
+        ("operator = []", "key 'operator' is unknown; use operators"),
+        ('operators = ["adds"]', "operator 'adds' is unknown; use "),
+        ("operators = 3", "operators is 3; give a list of names"),
+        ('operators = {add = "float32"}', "operators.add is 'float32'"),
+        ('targets = ["avx"]', "target 'avx' is unknown; use mvp, simd128"),
+        ("targets = []", "targets is empty"),
+        ('max_memory = "1 TB"', "max_memory is '1 TB'; give bytes or text"),
+        ('folders = ["nowhere"]', "folders names 'nowhere'"),
+        ("compile_timeout = 0", "compile_timeout is 0; give seconds"),
+    ],
+)
+def test_wrong_profile_is_named(built: Project, text: str, message: str) -> None:
+    done = built.doit("build", built.profile(text, "wrong"))
+    assert done.code != 0
+    assert message in done.text
+    assert "Traceback" not in done.text
+
+
+def test_missing_profile_is_named(built: Project) -> None:
+    done = built.doit("build", "profile=none.toml")
+    assert done.code != 0
+    assert "none.toml: cannot be read (No such file or directory)" in done.text
+
+
+def test_dtype_that_an_operator_lacks_is_named(built: Project) -> None:
+    text = 'operators = {add = ["bool"]}\ntargets = ["mvp"]'
+    done = built.doit("build", built.profile(text, "lacks"))
+    assert done.code != 0
+    assert "add: no variant for bool; it has float32, int32" in done.text
+
+
+def test_add_alone_is_under_10_kb(built: Project) -> None:
+    text = 'operators = {add = ["float32"]}\ntargets = ["simd128"]'
+    assert built.doit("build", built.profile(text, "tiny")).code == 0
+    assert len(built.artifacts("tiny")["simd128/ops_wasm32.wasm"]) < 10_000
+
+
+@pytest.mark.parametrize(
+    ("variable", "script", "message"),
+    [
+        ("LLVM_AR", None, "cannot be run (No such file or directory)"),
+        ("WASM_LD", "echo LLD 9.0.1", "is version 9.0, but 17 or newer is needed"),
+        ("WASM_LD", "echo hello", "does not say that it is a tool of LLVM"),
+        ("CLANG", "exit 3", "failed with exit code 3"),
+    ],
+)
+def test_missing_old_or_broken_tool_is_named(
+    project: Project, variable: str, script: str | None, message: str
+) -> None:
+    path = project.folder / "tool"
+    if script is not None:
+        path.write_text(f"#!/bin/sh\n{script}\n")
+        path.chmod(0o755)
+    name = project.profile('operators = ["add"]\ntargets = ["mvp"]')
+    done = project.doit("build", name, **{variable: str(path)})
+    assert done.code != 0
+    assert message in done.text
+    assert "Traceback" not in done.text
+    assert project.doit("build", name).code == 0
+
+
+def test_interrupted_build_is_right_the_next_time(
+    project: Project, built: Project
+) -> None:
+    words = [sys.executable, "-m", "doit", "build", project.profile(SMALL)]
+    with subprocess.Popen(
+        words, cwd=project.folder, stdout=subprocess.PIPE, start_new_session=True
+    ) as running:
+        assert running.stdout is not None
+        for line in running.stdout:
+            if b"compile:" in line:
+                break
+        time.sleep(0.3)
+        os.killpg(running.pid, signal.SIGKILL)
+    done = project.doit("build", "profile=small.toml")
+    assert done.code == 0, done.text
+    again = copy_project(project.folder.parent / "again")
+    assert again.doit("build", again.profile(SMALL)).code == 0
+    assert project.artifacts() == again.artifacts()
+
+
+def test_full_disk_is_named_and_the_next_build_is_right(project: Project) -> None:
+    # A limit on the size of files stands in for a full disk: writes fail alike.
+    name = project.profile('operators = ["add"]\ntargets = ["mvp"]')
+    limited = f"ulimit -f 2; trap '' XFSZ; exec {sys.executable} -m doit build {name}"
+    done = subprocess.run(
+        ["bash", "-c", limited],
+        cwd=project.folder,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode != 0
+    assert "File too large" in done.stdout + done.stderr
+    assert "Traceback" not in done.stdout + done.stderr
+    assert project.doit("build", name).code == 0
+
+
+def test_build_needs_no_network(project: Project) -> None:
+    unshare = ["unshare", "--net", "--map-root-user"]
+    try:
+        subprocess.run([*unshare, "true"], check=True, capture_output=True)
+    except (OSError, subprocess.CalledProcessError):
+        pytest.skip("this machine lets no process leave its network")
+    name = project.profile('operators = ["add"]\ntargets = ["mvp"]')
+    done = subprocess.run(
+        [*unshare, sys.executable, "-m", "doit", "build", name],
+        cwd=project.folder,
+        check=False,
+    )
+    assert done.returncode == 0

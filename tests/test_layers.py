@@ -1,0 +1,53 @@
+"""Nothing flows back: who may import what."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+
+import pytest
+
+from toolchain.profile import ROOT
+
+KERNELS = sorted((ROOT / "kernels").glob("*.py"))
+TOOLCHAIN = sorted((ROOT / "toolchain").rglob("*.py"))
+# Who lowers tensor expressions: the codegen step, and the vocabulary it reads.
+MAY_IMPORT_TVM = {"lower.py", "child.py", "spec/__init__.py", "spec/math.py"}
+
+
+def imports(path: Path) -> set[str]:
+    found: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: relative import"
+            found |= {node.module or ""}
+    return found
+
+
+@pytest.mark.parametrize("path", KERNELS, ids=lambda p: p.stem)
+def test_kernel_imports_only_the_vocabulary(path: Path) -> None:
+    ours = {n for n in imports(path) if n.split(".")[0] in ("toolchain", "kernels")}
+    assert {n for n in ours if n.split(".")[:2] != ["toolchain", "spec"]} == set()
+    assert "tvm" not in {n.split(".")[0] for n in imports(path)}
+
+
+@pytest.mark.parametrize(
+    "path", TOOLCHAIN, ids=lambda p: str(p.relative_to(ROOT / "toolchain"))
+)
+def test_only_codegen_imports_tvm(path: Path) -> None:
+    name = str(path.relative_to(ROOT / "toolchain"))
+    uses = any(n.split(".")[0] == "tvm" for n in imports(path))
+    assert not uses or name in MAY_IMPORT_TVM
+
+
+@pytest.mark.parametrize("path", TOOLCHAIN, ids=lambda p: p.stem)
+def test_nothing_imports_the_task_file(path: Path) -> None:
+    assert "dodo" not in imports(path)
+
+
+def test_the_vocabulary_imports_nothing_of_the_pipeline() -> None:
+    for path in (ROOT / "toolchain" / "spec").glob("*.py"):
+        ours = {n for n in imports(path) if n.startswith("toolchain")}
+        assert {n for n in ours if not n.startswith("toolchain.spec")} == set()
