@@ -6,7 +6,7 @@ from typing import Any
 from doit import get_var
 from doit.tools import config_changed
 
-from toolchain import steps
+from toolchain import package, steps
 from toolchain.profile import ROOT
 from toolchain.progress import ProgressReporter
 
@@ -16,6 +16,7 @@ RUNTIME = sorted((ROOT / "runtime_stub").glob("*.c"))
 HEADERS = sorted((ROOT / "runtime_stub").glob("*.h"))
 TOOLCHAIN = ROOT / "toolchain"
 NAMES = sorted(PROFILE.operators)
+DIST = ROOT / "dist"
 
 PROFILE.folder.mkdir(parents=True, exist_ok=True)
 DOIT_CONFIG = {
@@ -70,8 +71,11 @@ def task_runtime() -> Any:
             yield {
                 "name": f"{target}:{source.stem}",
                 "actions": [(steps.compile_runtime, (source, target, out))],
-                "file_dep": [str(p) for p in (source, *HEADERS)]
-                + _modules("clang", "command"),
+                "file_dep": [
+                    str(source),
+                    *map(str, HEADERS),
+                    *_modules("clang", "command"),
+                ],
                 "targets": [str(out)],
                 "uptodate": [config_changed(steps.compile_settings(target, None))],
             }
@@ -84,8 +88,11 @@ def task_archive() -> Any:
         yield {
             "name": target,
             "actions": [(steps.make_archive, (folder, NAMES, runtime))],
-            "file_dep": [str(folder / "obj" / f"{n}.json") for n in NAMES]
-            + [*map(str, runtime), *_modules("archive", "descriptor")],
+            "file_dep": [
+                *(str(folder / "obj" / f"{n}.json") for n in NAMES),
+                *map(str, runtime),
+                *_modules("archive", "descriptor"),
+            ],
             "targets": [str(folder / "libops_wasm32.a")],
             "uptodate": [config_changed({"names": NAMES})],
         }
@@ -98,8 +105,11 @@ def task_module() -> Any:
         yield {
             "name": target,
             "actions": [(steps.make_module, (folder, NAMES, PROFILE.max_memory))],
-            "file_dep": [str(folder / "libops_wasm32.a"), str(expected)]
-            + _modules("link", "manifest", "header", "module"),
+            "file_dep": [
+                str(folder / "libops_wasm32.a"),
+                str(expected),
+                *_modules("link", "manifest", "header", "module"),
+            ],
             "targets": [
                 str(folder / name)
                 for name in (
@@ -122,10 +132,28 @@ def task_build() -> Any:
     }
 
 
+def task_package() -> Any:
+    """Make the SDK archive and the Python wheel in dist/."""
+    if profile := get_var("profile"):
+        return {"actions": [(steps.refuse_packages, (profile,))]}
+    return {
+        "actions": [(steps.make_packages, (TARGET_FOLDERS, DIST))],
+        "file_dep": [
+            *(str(f / a) for f in TARGET_FOLDERS.values() for a in package.ARTIFACTS),
+            *map(str, package.SOURCES),
+            *_modules("package"),
+        ],
+        "targets": [str(path) for path in package.package_paths(DIST)],
+        "task_dep": ["build"],
+        "uptodate": [config_changed(os.environ.get("SOURCE_DATE_EPOCH", ""))],
+        "clean": True,
+    }
+
+
 def task_test() -> Any:
     """Verify the built library in wasmtime (-o NAME: one operator)."""
     return {
-        "actions": [(steps.run_tests,)],
+        "actions": [(steps.run_tests, (), {"profile": get_var("profile")})],
         "params": [
             {
                 "name": "operator",

@@ -231,6 +231,7 @@ static int64_t reshape_entry(const ops_request *call, const ops_tensor *x,
     ops_fail_got(call, OPS_ERROR_ATTRIBUTE,
                  "shape[%d] is %l; use a size, or -1 for what is left", i,
                  size);
+    return -2;
   }
   if (size != 0 || ops_int(call, 0, 0)) return size;
   if (i < x->rank) return x->shape[i];

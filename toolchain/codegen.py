@@ -97,6 +97,8 @@ def emit(texts: list[str], target: Target) -> bytes:
     return bytes(machine.emit_object(module))
 
 
+# TVM declares that integers never overflow; those of tensors wrap.
+_NO_WRAP = re.compile(r"( = (?:add|sub|mul|shl))(?: nuw| nsw)+")
 _FLOAT_MATH = re.compile(r"( = f(?:add|sub|mul)) ")
 
 
@@ -118,11 +120,13 @@ def _kernel_texts(
         if form is None:
             continue
         inner = f"{prefix}_{kernel}_te"
-        view = Kernel(operator, variant, target)
+        view = Kernel(operator, variant, target, columns=prefix == "columns")
         lowered = lower(operator, inner, form, view, target)
         text = without_loader(lowered.text) + entry(
             lowered, inner, f"{prefix}_{kernel}"
         )
+        if variant[0] != "float32":
+            text = _NO_WRAP.sub(r"\1", text)
         texts.append(_flags(text, operator, target))
     return texts
 
@@ -146,7 +150,7 @@ def compile_object(
             )
         variants = [v for v in variants if v[0] in dtypes]
     texts = [_source_text(path, operator, target)] if operator.source else []
-    for variant in variants:
+    for variant in dict.fromkeys(operator.carrier(v) for v in variants):
         texts += _kernel_texts(name, operator, variant, target)
     infer = infer_function(name, operator, variants[0], target)
     texts += [infer] if infer else []

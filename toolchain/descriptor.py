@@ -139,14 +139,16 @@ def descriptor(
         kernel = kernel_name(name, variant)
         codes = [str(DTYPES.index(tensor_dtype(t, variant))) for t in tensors]
         dtypes = data.array(f"dtypes_{kernel}", "i8", codes)
-        columns = f"@columns_{kernel}" if operator.columns else "null"
+        body = kernel_name(name, operator.carrier(variant))
+        columns = f"@columns_{body}" if operator.columns else "null"
         data.lines.append(
             f"@{_PREFIX}{kernel} = constant {_OPERATOR} {{ {data.text(kernel)}, "
-            f"ptr @.family, {dtypes}, ptr @kernel_{kernel}, ptr {columns} }}"
+            f"ptr @.family, {dtypes}, ptr @kernel_{body}, ptr {columns} }}"
         )
-        data.lines.append(f"declare i32 @kernel_{kernel}(ptr)")
+    for body in dict.fromkeys(kernel_name(name, operator.carrier(v)) for v in variants):
+        data.lines.append(f"declare i32 @kernel_{body}(ptr)")
         if operator.columns:
-            data.lines.append(f"declare i32 @columns_{kernel}(ptr)")
+            data.lines.append(f"declare i32 @columns_{body}(ptr)")
     if has_infer:
         data.lines.append(f"declare i32 @infer_{name}(ptr)")
     data.lines.append(f"@ops_collapse_{collapse} = external constant {{ ptr, ptr }}")

@@ -22,6 +22,7 @@ class Kernel:
         dtypes: tuple[str, ...],
         target: Target,
         index_dtype: str = "int32",
+        columns: bool = False,
     ) -> None:
         from tvm import te
 
@@ -32,14 +33,19 @@ class Kernel:
             CARRIER.get(d, d)
             for d in (tensor_dtype(o, dtypes) for o in operator.outputs)
         ]
-        self.sizes = {s: te.var(s, index_dtype) for s in operator.symbols()}
+        # In the columns form, rows lie k elements apart.
+        symbols = [*operator.symbols(), *(["k"] if columns else [])]
+        self.sizes = {s: te.var(s, index_dtype) for s in symbols}
         self.inputs = []
         self.variables: dict[str, Any] = {}
         for name, size in self.sizes.items():
             self._set(name, size)
         for i in operator.inputs:
             dtype = tensor_dtype(i, dtypes)
-            shape = [self.sizes[s] for s in i.dims.split()]
+            dims = i.dims.split()
+            if columns and dims == ["o", "n"]:
+                dims.append("k")
+            shape = [self.sizes[s] for s in dims]
             tensor = te.placeholder(shape, CARRIER.get(dtype, dtype), i.name)
             self.inputs.append(tensor)
             self._set(i.name, tensor)
@@ -82,19 +88,49 @@ def lower(
     from tvm import te
 
     outputs = _outputs(kernel, form)
-    names = [t.op.name for t in (*kernel.inputs, *outputs)]
+    inner = [_intermediate(outputs, n) for n in operator.in_place]
+    names = [t.op.name for t in (*kernel.inputs, *inner, *outputs)]
     if len(set(names)) < len(names):
         raise SpecError(f"tensors need names of their own, got {', '.join(names)}")
     bound = {s.name for i in kernel.inputs for s in i.shape if hasattr(s, "name")}
     free = [v for n, v in kernel.sizes.items() if n not in bound]
     scalars = [*free, *kernel.variables.values()]
-    function = te.create_prim_func([*kernel.inputs, *outputs, *scalars])
+    function = te.create_prim_func([*kernel.inputs, *inner, *outputs, *scalars])
     module = tvm.IRModule({name: function.with_attr("global_symbol", name)})
-    if operator.schedule is not None:
-        module = _scheduled(operator, module, name, target)
-    order = [*names, *kernel.sizes, *kernel.variables]
+    module = _scheduled(operator, module, name, target)
+    order = [n for n in names if n not in operator.in_place]
+    order += [*kernel.sizes, *kernel.variables]
+    slots = {n: i for i, n in enumerate(order)}
     text = _llvm_ir(module, target)
-    return Lowered(text, {n: i for i, n in enumerate(order)})
+    for inner_name in operator.in_place:
+        slots[inner_name] = slots[outputs[0].op.name]
+        text = _joined(text, name, inner_name, outputs[0].op.name)
+    return Lowered(text, slots)
+
+
+def _intermediate(outputs: list[Any], name: str) -> Any:
+    """The tensor of that name among those that the outputs are computed from."""
+    found, seen = list(outputs), set()
+    while found:
+        tensor = found.pop()
+        if tensor.op.name == name:
+            return tensor
+        if tensor not in seen:
+            seen.add(tensor)
+            found += tensor.op.input_tensors
+    raise SpecError(f"in_place names {name!r}, but compute makes no such tensor")
+
+
+def _joined(text: str, name: str, inner: str, output: str) -> str:
+    """The IR with one pointer for an intermediate and the output it lives in."""
+    head, body, rest = re.split(
+        rf"(^define [^\n]*@{re.escape(name)}_compute_\(.*?^}})", text, 1, re.M | re.S
+    )
+    signature, _, lines = body.partition("\n")
+    lines = re.sub(rf"%{re.escape(inner)}(?![\w.])", f"%{output}", lines)
+    # TVM's alias metadata holds that the two are apart.
+    lines = re.sub(r", !tbaa !\d+", "", lines)
+    return f"{head}{signature}\n{lines}{rest}"
 
 
 def _scheduled(operator: Operator, module: Any, name: str, target: Target) -> Any:
@@ -102,9 +138,39 @@ def _scheduled(operator: Operator, module: Any, name: str, target: Target) -> An
 
     schedule = s_tir.Schedule(module)
     schedule.work_on(name)
-    assert operator.schedule is not None
-    operator.schedule(schedule, target)
+    if operator.schedule is not None:
+        operator.schedule(schedule, target)
+        return schedule.mod
+    blocks = schedule.get_child_blocks(schedule.get_sblock("root"))
+    if operator.collapse.startswith("rows.") and len(blocks) > 1:
+        # One loop over the rows, so that intermediates are as small as a row.
+        schedule.merge(*(schedule.get_loops(b)[0] for b in blocks))
+    for block in blocks:
+        _schedule_reduction(schedule, block, target)
     return schedule.mod
+
+
+def _schedule_reduction(schedule: Any, block: Any, target: Target) -> None:
+    """Put a reduction's loops outside those over its lanes or columns, init apart.
+
+    Left alone, TVM asks in every step whether it is the first, which is slow, and
+    leaves a reduction over nothing without a value.
+    """
+    from tvm.tirx import IntImm, IterVar
+
+    kinds = [v.iter_type for v in schedule.get(block).iter_vars]
+    loops = dict(zip(schedule.get_loops(block), kinds, strict=False))
+    reduced = [loop for loop, kind in loops.items() if kind == IterVar.CommReduce]
+    if not reduced:
+        return
+    inner = [loop for loop, kind in loops.items() if kind != IterVar.CommReduce][1:]
+    if inner:
+        schedule.reorder(*reduced, *inner)
+    init = schedule.decompose_reduction(block, reduced[0])
+    for part in (init, block):
+        lane = schedule.get_loops(part)[-1]
+        if inner and isinstance(schedule.get(lane).extent, IntImm):
+            schedule.vectorize(lane)
 
 
 def _llvm_ir(module: Any, target: Target) -> str:

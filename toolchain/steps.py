@@ -154,11 +154,36 @@ def clean(folder: Path) -> None:
 
 
 @_step
-def run_tests(operator: str) -> Any:
-    """Run the test suite, or the verification of one operator."""
+def make_packages(targets: dict[str, Path], folder: Path) -> Any:
+    """Write the SDK archive and the Python wheel."""
+    from toolchain.package import PackageError, package_paths, write_sdk, write_wheel
+
+    sdk, wheel = package_paths(folder)
+    try:
+        write_sdk(targets, sdk)
+        write_wheel(targets, wheel)
+    except PackageError as error:
+        return TaskFailed(str(error))
+    for path in (sdk, wheel):
+        print(f"{path}: {path.stat().st_size} bytes")
+    return None
+
+
+def refuse_packages(profile: str) -> Any:
+    """Fail: packages hold every operator for every target."""
+    return TaskFailed(
+        f"packages are made of the full library, not of profile {profile}; run `doit "
+        f"package`, or take the profile's artifacts from {load_profile(Path(profile)).folder}"
+    )
+
+
+@_step
+def run_tests(operator: str, profile: str | None) -> Any:
+    """Run all tests, or the verification of one operator or of a profile's build."""
     words = [sys.executable, "-m", "pytest", "-q"]
-    if operator:
+    if operator or profile:
         words += ["tests/test_operators.py", f"--operator={operator}"]
+        words += [f"--profile-file={profile}"] if profile else []
     done = subprocess.run(words, cwd=ROOT, check=False)
     if done.returncode:
         return TaskFailed(f"the tests failed (pytest's exit code {done.returncode})")

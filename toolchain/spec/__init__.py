@@ -19,6 +19,7 @@ __all__ = [
     "Input",
     "Operator",
     "Output",
+    "SAME_WIDTH",
     "SpecError",
     "pointwise",
     "te",
@@ -42,6 +43,8 @@ COLLAPSES: dict[str, tuple[str, ...]] = {
 }
 MAX_UNITS = 8
 MAX_TENSORS = 64
+# Operators that only move elements need one kernel for each width.
+SAME_WIDTH = {"float32": "int32", "int8": "uint8", "bool": "uint8"}
 
 
 class SpecError(Exception):
@@ -165,7 +168,10 @@ class Operator:
     the second form of a "rows" operator, over x[o, n, k]. reference: numpy, from
     the inputs (floats as float64; None where absent) and attributes by name.
     cases: from a dtype tuple and a numpy Generator to cases. dtypes: a name, or a
-    tuple where several vary. absent: why a dtype is not there.
+    tuple where several vary. absent: why a dtype is not there. carriers: dtypes
+    whose elements another dtype's kernel moves just as well, such as SAME_WIDTH.
+    in_place: names of intermediates of the output's shape and dtype that live in
+    the output's memory, so that they need no workspace.
     """
 
     collapse: str
@@ -184,6 +190,8 @@ class Operator:
     sizes: tuple[str, ...] = ()
     units: int | None = None
     reassociate: bool = False
+    carriers: Mapping[str, str] = field(default_factory=dict)
+    in_place: tuple[str, ...] = ()
     absent: Mapping[str, str] = field(default_factory=dict)
     aliases: tuple[str, ...] = ()
     source: str | None = None
@@ -208,6 +216,10 @@ class Operator:
     def tensors(self) -> list[Input | Output]:
         """Inputs, then outputs."""
         return [*self.inputs, *self.outputs]
+
+    def carrier(self, variant: tuple[str, ...]) -> tuple[str, ...]:
+        """The variant whose kernel serves this one: itself, or by `carriers`."""
+        return tuple(self.carriers.get(d, d) for d in variant)
 
     def symbols(self) -> list[str]:
         """Names of the sizes that a kernel gets, in order."""

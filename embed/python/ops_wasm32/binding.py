@@ -163,7 +163,10 @@ def _check_given(
 
 
 def _dtype(value: object) -> str | None:
-    return value.dtype.name if isinstance(value, np.ndarray) else None
+    """Name of the dtype of an array; None for what has none of its own."""
+    if isinstance(value, np.ndarray) and value.dtype != object:
+        return str(value.dtype.name)
+    return None
 
 
 def _choose(
@@ -252,7 +255,7 @@ def _no_kernel(
 
 def _ready(operator: str, param: Param, value: object) -> NDArray[Any]:
     """Make a compact little-endian array of the parameter's dtype."""
-    if not isinstance(value, np.ndarray):
+    if _dtype(value) is None:
         value = to_array(value, param.dtype, f"{operator}: input {param.name}")
     dtype = np.dtype(param.dtype).newbyteorder("<")
     return np.asarray(value, dtype=dtype, order="C")

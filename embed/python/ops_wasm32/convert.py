@@ -14,14 +14,20 @@ from ops_wasm32.errors import ArgumentError
 _FLOAT32_OVER = 2.0**128 - 2.0**103
 
 
+_MAX_DEPTH = 32  # far more axes than a tensor may have, less than Python recurses
+
+
 def to_array(values: object, dtype: str, what: str) -> NDArray[Any]:
-    """Array of nested lists of numbers.
+    """Make an array of nested lists of numbers, or of an array of Python objects.
 
     Floats round to the nearest float32; any other value that dtype cannot hold is
     an ArgumentError that names it. what: whose values, for the message.
     """
-    shape = _shape(values, what)
-    flat = list(_flatten(values, len(shape)))
+    if isinstance(values, np.ndarray):
+        shape, flat = values.shape, values.ravel().tolist()
+    else:
+        shape = _shape(values, what)
+        flat = list(_flatten(values, len(shape)))
     for value in flat:
         if problem := _problem(value, dtype):
             raise ArgumentError(f"{what}: {value!r} {problem}")
@@ -29,10 +35,12 @@ def to_array(values: object, dtype: str, what: str) -> NDArray[Any]:
         return np.array(flat, dtype).reshape(shape)
 
 
-def _shape(values: object, what: str) -> tuple[int, ...]:
+def _shape(values: object, what: str, depth: int = 0) -> tuple[int, ...]:
+    if depth > _MAX_DEPTH:
+        raise ArgumentError(f"{what}: its lists are nested too deeply")
     if not isinstance(values, (list, tuple)):
         return ()
-    shapes = {_shape(v, what) for v in values}
+    shapes = {_shape(v, what, depth + 1) for v in values}
     if len(shapes) > 1:
         raise ArgumentError(f"{what}: its rows differ in length; make them equal")
     return (len(values), *(shapes.pop() if shapes else ()))
@@ -57,7 +65,7 @@ def _problem(value: Any, dtype: str) -> str | None:
     if not isinstance(value, (int, float, np.integer, np.floating)):
         return "is not a number"
     if dtype == "float32":
-        size = abs(value)
+        size: Any = abs(value)
         over = size != np.inf and size >= _FLOAT32_OVER
         return "is too large for float32" if over else None
     if value != value or value in (np.inf, -np.inf) or int(value) != value:

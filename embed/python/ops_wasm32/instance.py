@@ -7,6 +7,7 @@ be anybody's.
 from __future__ import annotations
 
 import ctypes
+import math
 import struct
 from functools import cache
 from typing import Any
@@ -114,7 +115,7 @@ class Instance:
         shapes = self._infer(bound)
         sizes = [0 if x is None else x.nbytes for x in bound.inputs]
         sizes += [
-            np.dtype(p.dtype).itemsize * int(np.prod(s, dtype=object))
+            np.dtype(p.dtype).itemsize * math.prod(s)
             for p, s in zip(bound.outputs, shapes, strict=True)
         ]
         at, starts = _aligned(_head_bytes(bound)), []

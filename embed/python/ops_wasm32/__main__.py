@@ -1,0 +1,124 @@
+"""The command ops-wasm32: list, info and run."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NoReturn
+
+from ops_wasm32.command_info import show_info, show_list
+from ops_wasm32.command_run import UserError, run
+from ops_wasm32.errors import ArgumentError, ModuleError, OpsError
+
+_RUN_EXAMPLE = """\
+examples:
+  ops-wasm32 run -o Add -d FP32 -I '[1, 2]' -I '[3, 4]'
+  ops-wasm32 run -o softmax -i x.npy axis=-1 --out y.npy
+  ops-wasm32 run -c net.wasm -o MatMul -d INT8 -i inputs.json
+
+A file of inputs is .npy (one), .npz (several, in order) or JSON: nested lists
+(one), or a list of {"input-data": [1, 2], "dim-size": 1, "shape": [2]}.
+"""
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        """Print one line instead of the usage."""
+        self.exit(2, f"error: {message}; see {self.prog} --help\n")
+
+
+def _parser() -> argparse.ArgumentParser:
+    about = "Machine-learning operators in WebAssembly."
+    parser = _Parser(prog="ops-wasm32", description=about)
+    commands = parser.add_subparsers(dest="command", required=True)
+    listing = commands.add_parser("list", help="table of the operators of a module")
+    info = commands.add_parser("info", help="what is in a .wasm file")
+    info.add_argument("file", type=Path, metavar="FILE.wasm")
+    runs = commands.add_parser(
+        "run",
+        help="run one operator",
+        usage="%(prog)s [options] [NAME=VALUE ...]",
+        epilog=_RUN_EXAMPLE,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    for command in (listing, runs):
+        command.add_argument(
+            "-c",
+            "--ms-backend-config",
+            dest="module",
+            type=Path,
+            metavar="FILE",
+            help="the .wasm (default: the bundled one, best target the engine takes)",
+        )
+    _add_run_options(runs)
+    return parser
+
+
+def _add_run_options(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add("-o", "--op-type", required=True, metavar="NAME", help="ONNX or MindSpore name")
+    add(
+        *("-d", "--data-type"),
+        metavar="DTYPE",
+        help="FP32, INT32, INT8, UINT8, INT64, BOOL, or as numpy has it",
+    )
+    add(
+        *("-I", "--input"),
+        dest="inputs",
+        action=_Source,
+        metavar="JSON",
+        help="an input; repeat it for several; null: absent",
+    )
+    add(
+        *("-i", "--input-data-file"),
+        dest="inputs",
+        action=_Source,
+        metavar="FILE",
+        help="inputs from a file; may be repeated",
+    )
+    add("--out", type=Path, metavar="FILE.npy", help="write here (.npz for several)")
+
+
+class _Source(argparse.Action):
+    """Keeps texts and files of inputs in the order in which they are given."""
+
+    def __call__(
+        self,
+        parser: argparse.ArgumentParser,
+        namespace: argparse.Namespace,
+        values: str | Sequence[object] | None,
+        option_string: str | None = None,
+    ) -> None:
+        is_file = self.option_strings[0] == "-i"
+        known = getattr(namespace, self.dest) or []
+        setattr(namespace, self.dest, [*known, (is_file, str(values))])
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command; 0, or 2 after a message where the user must change something."""
+    parser = _parser()
+    # Attributes are what argparse leaves over: its own "*" cannot stand between
+    # options.
+    options, rest = parser.parse_known_args(arguments)
+    for word in rest:
+        if options.command != "run" or word.startswith("-"):
+            parser.error(f"argument {word!r} is unknown")
+    try:
+        if options.command == "list":
+            show_list(options.module)
+        elif options.command == "info":
+            show_info(options.file)
+        else:
+            run(options, rest)
+    except (UserError, ArgumentError, ModuleError, OpsError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    except BrokenPipeError:
+        sys.stderr.close()  # the reader (head, less) has seen enough
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,72 @@
+"""The commands list and info: what a module holds."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from ops_wasm32.library import Library
+from ops_wasm32.locate import load
+from ops_wasm32.module import count_entries, read_manifest, read_module
+from ops_wasm32.signature import DTYPES, Attribute, split_kernel
+
+
+def show_list(path: Path | None) -> None:
+    """Print a table of operators, their dtypes and attributes."""
+    library = load(path)
+    rows = [("operator", "dtypes", "attributes")]
+    rows += [_row(library, name) for name in library.operators()]
+    widths = [max(len(row[i]) for row in rows) for i in range(2)]
+    for first, second, third in rows:
+        print(f"{first:{widths[0]}}  {second:{widths[1]}}  {third}".rstrip())
+
+
+def _row(library: Library, operator: str) -> tuple[str, str, str]:
+    signatures = library.signatures(operator)
+    dtypes = _dtypes([s.name for s in signatures])
+    attributes = ", ".join(_attribute(a) for a in signatures[0].attributes)
+    return operator, dtypes, attributes
+
+
+def _dtypes(kernels: list[str]) -> str:
+    """Dtypes of kernels; "a b -> c d" where two vary."""
+    tuples = [split_kernel(kernel)[1] for kernel in kernels]
+    sets = [{t[i] for t in tuples if len(t) > i} for i in range(max(map(len, tuples)))]
+    return " -> ".join(" ".join(d for d in DTYPES if d in s) for s in sets)
+
+
+def _attribute(attribute: Attribute) -> str:
+    mark = "[]" if attribute.per_unit else ""
+    if attribute.default is None:
+        return f"{attribute.name}{mark}"
+    value = f"{attribute.default:g}"
+    if attribute.choices:
+        value = attribute.choices[int(attribute.default)]
+    return f"{attribute.name}{mark}={value}"
+
+
+def show_info(path: Path) -> None:
+    """Print what a module says of itself."""
+    data = read_module(path)
+    manifest = read_manifest(data, str(path))
+    entries = count_entries(data, str(path))
+    operators = manifest.get("operators", {})
+    kernels = sum(len(names) for names in operators.values())
+    tools = manifest.get("tools", {})
+    lines = {
+        "file": path,
+        "target": manifest.get("target"),
+        "features": " ".join(manifest.get("features", [])) or "none",
+        "ABI version": manifest.get("abi_version"),
+        "size": f"{entries['file']} bytes: {entries['code']} of code, "
+        f"{entries['data']} of data",
+        "max memory": f"{manifest.get('max_memory')} bytes",
+        "imports": entries["imports"],
+        "exports": entries["exports"],
+        "tools": ", ".join(f"{name} {v}" for name, v in tools.items()),
+        "operators": f"{len(operators)}, {kernels} kernels",
+    }
+    for name, value in lines.items():
+        print(f"{name + ':':13}{value}")
+    width = max(map(len, operators), default=0)
+    for name, names in sorted(operators.items()):
+        print(f"  {name:{width}}  {_dtypes(names)}".rstrip())

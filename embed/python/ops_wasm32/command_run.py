@@ -1,0 +1,218 @@
+"""The command run: one operator on inputs from the command line or files."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ops_wasm32.errors import ModuleError
+from ops_wasm32.library import Library
+from ops_wasm32.locate import load
+from ops_wasm32.signature import DTYPES, split_kernel
+
+# The spellings of the proof of concept.
+_SHORT_DTYPES = {
+    "FP32": "float32",
+    "INT32": "int32",
+    "INT8": "int8",
+    "UINT8": "uint8",
+    "INT64": "int64",
+    "BOOL": "bool",
+}
+_ENTRY_KEYS = ("input-data", "dim-size", "shape")
+
+
+class UserError(Exception):
+    """A mistake on the command line or in a file of inputs."""
+
+
+def run(options: argparse.Namespace, words: list[str]) -> None:
+    """Run options.op_type and print its outputs, or write them to options.out.
+
+    words: attributes, NAME=VALUE.
+    """
+    attributes = dict(_attribute(word) for word in words)
+    dtype = _dtype(options.data_type)
+    inputs = [
+        value
+        for is_file, text in options.inputs or []
+        for value in (_read_file(Path(text)) if is_file else _read_text(text))
+    ]
+    library = load(options.module)
+    operator = _operator(library, options.op_type)
+    _check_dtype(library, operator, inputs, dtype)
+    bound = library.bind(operator, inputs, attributes, dtype)
+    result = library.run(bound)
+    outputs = result if isinstance(result, tuple) else (result,)
+    names = [p.name for p in bound.outputs]
+    if len(set(names)) < len(names):  # variadic: one name for all
+        names = [f"{name}_{i}" for i, name in enumerate(names)]
+    named = dict(zip(names, outputs, strict=True))
+    if options.out:
+        _write(options.out, named)
+    elif len(named) == 1:
+        print(json.dumps(_as_lists(outputs[0])))
+    else:
+        print(json.dumps({name: _as_lists(array) for name, array in named.items()}))
+
+
+def _attribute(word: str) -> tuple[str, object]:
+    name, equals, text = word.partition("=")
+    if not equals or not name.isidentifier():
+        raise UserError(f"{word!r} is no attribute; write NAME=VALUE, such as axis=-1")
+    try:
+        return name, json.loads(text)
+    except ValueError:
+        if text.startswith(("[", "{")):
+            raise UserError(f"attribute {name}: {text!r} is no JSON list") from None
+        return name, text  # the name of a choice: mode=reflect
+
+
+def _dtype(text: str | None) -> str | None:
+    if text is None:
+        return None
+    dtype = _SHORT_DTYPES.get(text.upper(), text.lower())
+    if dtype not in DTYPES:
+        raise UserError(
+            f"data type {text!r} is unknown; use {', '.join(_SHORT_DTYPES)} or "
+            f"{', '.join(DTYPES)}"
+        )
+    return dtype
+
+
+def _check_dtype(
+    library: Library, operator: str, inputs: list[object], dtype: str | None
+) -> None:
+    """Ask for -d where several kernels are possible and no input has a dtype."""
+    typed = any(isinstance(x, np.ndarray) and x.dtype != object for x in inputs)
+    kernels = [s.name for s in library.signatures(operator)]
+    firsts = dict.fromkeys(d for k in kernels for d in split_kernel(k)[1][:1])
+    if len(firsts) > 1 and not typed and dtype is None:
+        raise UserError(
+            f"{operator}: JSON inputs have no data type; give -d, one of "
+            f"{', '.join(firsts)}"
+        )
+
+
+def _fold(name: str) -> str:
+    return name.replace("_", "").lower()
+
+
+def _operator(library: Library, text: str) -> str:
+    """Find an operator or a kernel by its ONNX, MindSpore or own name, any case."""
+    names = {_fold(name): name for name in library.operators()}
+    try:
+        aliases: dict[str, str] = library.manifest.get("aliases", {})
+    except ModuleError:
+        aliases = {}  # a stripped module still has names of its own
+    names = {_fold(a): o for a, o in aliases.items()} | names
+    names = {_fold(kernel): kernel for kernel in library.ops()} | names
+    if _fold(text) not in names:
+        known = ", ".join(library.operators())
+        raise UserError(f"operator {text!r} is unknown; use {known}")
+    return names[_fold(text)]
+
+
+def _read_text(text: str) -> list[object]:
+    try:
+        data = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise UserError(
+            f"input {text[:60]!r} is not JSON ({error}); write [[1, 2], [3, 4]], or use "
+            "-i for a file"
+        ) from None
+    return _inputs(data, "input")
+
+
+def _read_file(path: Path) -> list[object]:
+    try:
+        if path.suffix == ".npy":
+            return [_loaded(path, np.load(path, allow_pickle=False))]
+        if path.suffix == ".npz":
+            with np.load(path, allow_pickle=False) as arrays:
+                return [_loaded(path, arrays[name]) for name in arrays]
+        data = json.loads(path.read_text())
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read: {error.strerror or error}") from None
+    except (ValueError, EOFError, RecursionError, zipfile.BadZipFile) as error:
+        kind = {".npy": "a .npy", ".npz": "a .npz"}.get(path.suffix, "a JSON")
+        raise UserError(f"{path}: is not {kind} file: {error}") from None
+    return _inputs(data, str(path))
+
+
+def _loaded(path: Path, array: object) -> NDArray[Any]:
+    if isinstance(array, np.ndarray):
+        return array
+    raise UserError(f"{path}: is not a .npy file")
+
+
+def _inputs(data: object, what: str) -> list[object]:
+    """Inputs in a JSON value: entries of the proof of concept, or one tensor."""
+    if isinstance(data, dict):
+        data = [data]
+    if isinstance(data, list) and any(isinstance(entry, dict) for entry in data):
+        return [_entry(e, f"{what}: entry {i}") for i, e in enumerate(data)]
+    if isinstance(data, (list, int, float, type(None))):
+        return [data]
+    raise UserError(f"{what}: is {data!r}; give numbers in nested lists, or null")
+
+
+def _entry(entry: object, what: str) -> object:
+    """Read {"input-data": [1, 2, 3, 4], "dim-size": 2, "shape": [2, 2]}."""
+    if not isinstance(entry, dict) or not {"input-data", "shape"} <= set(entry):
+        raise UserError(
+            f'{what}: needs {{"input-data": [...], "dim-size": 2, "shape": [2, 2]}}'
+        )
+    if unknown := sorted(set(entry) - set(_ENTRY_KEYS)):
+        raise UserError(f"{what}: key {unknown[0]!r} is unknown; use {_ENTRY_KEYS}")
+    shape, values = entry["shape"], entry["input-data"]
+    if not isinstance(shape, list) or not all(
+        type(s) is int and 0 <= s < 1 << 31 for s in shape
+    ):
+        raise UserError(f"{what}: shape is {shape!r}; give a list of sizes")
+    if entry.get("dim-size", len(shape)) != len(shape):
+        raise UserError(
+            f"{what}: dim-size is {entry['dim-size']} but shape {shape} has "
+            f"{len(shape)} sizes"
+        )
+    if not isinstance(values, list):
+        raise UserError(f"{what}: input-data is {values!r}; give a list of numbers")
+    array = np.empty(len(values), object)  # without a dtype until the kernel is known
+    array[:] = values
+    if array.size != math.prod(shape):
+        raise UserError(
+            f"{what}: input-data has {array.size} numbers but shape {shape} takes "
+            f"{math.prod(shape)}"
+        )
+    return array.reshape(shape)
+
+
+def _write(path: Path, named: dict[str, NDArray[Any]]) -> None:
+    """Write .npy for one output, .npz for any number."""
+    try:
+        if path.suffix == ".npz":
+            np.savez(path, **named)  # type: ignore[arg-type] # numpy's stub: allow_pickle
+        elif path.suffix == ".npy" and len(named) == 1:
+            np.save(path, next(iter(named.values())))
+        else:
+            wanted = ".npy or .npz" if len(named) == 1 else ".npz"
+            raise UserError(
+                f"--out {path}: {len(named)} output(s) go to a file named *{wanted}"
+            )
+    except OSError as error:
+        raise UserError(f"{path}: cannot be written: {error.strerror}") from None
+
+
+def _as_lists(array: NDArray[Any]) -> Any:
+    """Nested lists; a float32 gets the shortest digits that give it back."""
+    if array.dtype != np.float32:
+        return array.tolist()
+    digits = array.astype(str).astype(np.float64)
+    return digits.tolist()
