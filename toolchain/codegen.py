@@ -13,6 +13,7 @@ from typing import Any
 from toolchain.descriptor import descriptor
 from toolchain.infer import infer_function, requirement_texts
 from toolchain.lower import Kernel, entry, lower, without_loader
+from toolchain.microkernel import micro_kernel, used
 from toolchain.module import interface
 from toolchain.spec import Operator, SpecError, kernel_name, tensor_dtype
 from toolchain.targets import TARGETS, Target
@@ -158,6 +159,7 @@ def compile_object(
     texts.append(
         descriptor(name, operator, variants, requirements, has_infer=bool(infer))
     )
+    texts += [micro_kernel(symbol, target) for symbol in used("".join(texts))]
     data = emit(texts, target)
     check_symbols(data)
     return data, describe(path, operator, variants)

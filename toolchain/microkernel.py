@@ -231,17 +231,18 @@ class _Gemm:
 
 
 def _pack(module: Any, name: str, width: int, lanes: int) -> None:
-    """i32 (ptr s, ptr d, stride, depth): transpose 4 rows (without SIMD, 1).
+    """i32 (ptr s, ptr d, stride, depth, valid): transpose 4 rows (without SIMD, 1).
 
-    d[k, i] = s[i, k] for i < 4 (1) and k < depth, where d has `width` units in a
-    row and stride is the bytes from one row of s to the next.
+    d[k, i] = s[min(i, valid - 1), k] for i < 4 (1) and k < depth, where d has
+    `width` units in a row and stride is the bytes from one row of s to the next.
     """
-    function = _function(module, name, ("s", "d", "stride", "depth"))
+    function = _function(module, name, ("s", "d", "stride", "depth", "valid"))
     build = ir.IRBuilder(function.append_basic_block("entry"))
-    source, target, stride, depth = function.args
+    source, target, stride, depth, valid = function.args
     rows = [source]
-    for _ in range(lanes - 1):
-        rows.append(_at(build, rows[-1], stride))
+    for i in range(1, lanes):
+        inside = build.icmp_signed(">", valid, ir.Constant(_I32, i))
+        rows.append(build.select(inside, _at(build, rows[-1], stride), rows[-1]))
     whole = build.and_(depth, ir.Constant(_I32, -lanes))
     start = ir.Constant(_I32, 0)
     if lanes == 4:

@@ -171,9 +171,10 @@ def make_packages(targets: dict[str, Path], folder: Path) -> Any:
 
 def refuse_packages(profile: str) -> Any:
     """Fail: packages hold every operator for every target."""
+    folder = load_profile(Path(profile)).folder
     return TaskFailed(
         f"packages are made of the full library, not of profile {profile}; run `doit "
-        f"package`, or take the profile's artifacts from {load_profile(Path(profile)).folder}"
+        f"package`, or take the profile's artifacts from {folder}"
     )
 
 

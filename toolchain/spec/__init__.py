@@ -22,6 +22,7 @@ __all__ = [
     "SAME_WIDTH",
     "SpecError",
     "pointwise",
+    "script",
     "te",
     "tir",
 ]
@@ -63,6 +64,8 @@ class _Lazy:
 
 te: Any = _Lazy("tvm.te")
 tir: Any = _Lazy("tvm.tirx")
+# Statements, for loop nests inside te.extern (see toolchain/spec/panels.py).
+script: Any = _Lazy("tvm.tirx.script.builder")
 
 
 @dataclass(frozen=True)

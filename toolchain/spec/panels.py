@@ -12,8 +12,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from toolchain.spec import script as T  # noqa: N812  # TVM's own name for it
 from toolchain.spec import te, tir
-from toolchain.spec.lazy import builder as T  # noqa: N812  # TVM's own name for it
 
 # Sizes of the blocks, in units. A block of the left factor (64 x 512 words, 128 KiB)
 # stays in L2 while a panel of the right one (512 x 8 words, 16 KiB) stays in L1; the
@@ -103,45 +103,28 @@ def pack_lines(source: Any, stride: Any, target: Any) -> Pack:
 
     stride: elements from one row to the next.
     """
-    tile = 4 if target.has("simd128") else 1  # as micro_pack has it
+    group = 4 if target.has("simd128") else 1  # rows that micro_pack transposes
 
     def pack(block: Block) -> None:
-        whole = tir.floordiv(block.width, tile)
-        with T.serial(0, block.panel_count()) as p, T.serial(0, whole) as part:
-            line = block.first + p * block.width + part * tile
-            # The last whole group of rows stands in where rows are missing; with
-            # fewer rows than a group, each is packed for itself.
-            with T.If(line + tile <= block.size):
-                with T.Then():
-                    _pack_call(source, stride, block, p, part * tile, line, stride)
-                with T.Else(), T.serial(0, tile) as i:
-                    row = tir.min(line + i, block.size - 1)
-                    _pack_single(source, stride, block, p, part * tile + i, row)
+        groups = block.width // group
+        with T.serial(0, block.panel_count()) as p, T.serial(0, groups) as part:
+            wanted = block.first + p * block.width + part * group
+            line = tir.min(wanted, block.size - 1)
+            call(
+                f"micro_pack_{block.width}",
+                source.access_ptr("r", offset=line * stride + block.start),
+                pointer(block.buffer, [p, 0, part * group], "w"),
+                stride * 4,
+                block.depth,
+                block.size - line,
+            )
 
     return pack
 
 
-def _pack_call(
-    source: Any, stride: Any, block: Block, p: Any, i: Any, line: Any, step: Any
-) -> None:
-    T.evaluate(
-        tir.call_extern(
-            "int32",
-            f"micro_pack_{block.width}",
-            source.access_ptr("r", offset=line * stride + block.start),
-            pointer(block.buffer, [p, 0, i], "w"),
-            step * 4,
-            block.depth,
-        )
-    )
-
-
-def _pack_single(
-    source: Any, stride: Any, block: Block, p: Any, i: Any, row: Any
-) -> None:
-    with T.serial(0, block.depth) as k:
-        value = T.buffer_load_flat(source, row * stride + block.start + k)
-        T.buffer_store(block.buffer, value, [p, k, i])
+def call(name: str, *arguments: Any) -> None:
+    """Call a micro-kernel."""
+    T.evaluate(tir.call_extern("int32", name, *arguments))
 
 
 def pointer(buffer: Any, indices: Sequence[Any], mode: str) -> Any:
@@ -150,3 +133,128 @@ def pointer(buffer: Any, indices: Sequence[Any], mode: str) -> Any:
     for index, size in zip(indices, buffer.shape, strict=True):
         offset = offset * size + index
     return buffer.access_ptr(mode, offset=offset)
+
+
+@dataclass(frozen=True)
+class Product:
+    """out[i, j] = finish(i, j, sum_k left[i, k] * right[k, j]), in TIR.
+
+    rows, depth, columns: its sizes. target: from (i, j) to the pointer of an
+    element of the result; step: elements between its rows. load, store: of one of
+    its elements.
+    """
+
+    panels: Panels
+    rows: Any
+    depth: Any
+    columns: Any
+    left: Pack
+    right: Pack
+    out: Any
+    place: Callable[[Any, Any], list[Any]]
+    step: Any
+    finish: Callable[[Any, Any, Any], Any] | None = None
+
+    def emit(self) -> None:
+        """Add the nest to the function under construction."""
+        tile = self.panels
+        width = tir.min(self.columns, COLUMNS)
+        depth = tir.max(tir.min(self.depth, DEPTH), 1)
+        height = tir.min(self.rows, ROWS)
+        left = T.alloc_buffer((ceil_div(height, tile.rows), depth, tile.rows), tile.dtype)
+        right = T.alloc_buffer(
+            (ceil_div(width, tile.columns), depth, tile.columns), tile.dtype
+        )
+        edge = T.alloc_buffer((tile.rows, tile.columns), tile.dtype)
+        passes = tir.max(ceil_div(self.depth, DEPTH), 1)
+        with T.serial(0, ceil_div(self.columns, COLUMNS)) as jc, T.serial(0, passes) as kc:
+            j, k = jc * COLUMNS, kc * DEPTH
+            columns = tir.min(self.columns - j, COLUMNS)
+            units = tir.min(self.depth - k, DEPTH)
+            across = Block(right, tile.columns, j, columns, self.columns, k, units)
+            self.right(across)
+            with T.serial(0, ceil_div(self.rows, ROWS)) as ic:
+                i = ic * ROWS
+                lines = tir.min(self.rows - i, ROWS)
+                down = Block(left, tile.rows, i, lines, self.rows, k, units)
+                self.left(down)
+                self._tiles(down, across, edge)
+                self._finish(kc == passes - 1, down, across)
+
+    def _tiles(self, down: Block, across: Block, edge: Any) -> None:
+        tile = self.panels
+        with T.serial(0, across.panel_count()) as q, T.serial(0, down.panel_count()) as p:
+            i, j = down.first + p * tile.rows, across.first + q * tile.columns
+            factors = [
+                pointer(down.buffer, [p, 0, 0], "r"),
+                pointer(across.buffer, [q, 0, 0], "r"),
+            ]
+            again = down.start > 0
+            full = tir.all(i + tile.rows <= down.size, j + tile.columns <= across.size)
+            with T.If(full):
+                with T.Then():
+                    out = pointer(self.out, self.place(i, j), "rw")
+                    add = tir.Cast("int32", again)
+                    call(tile.micro_kernel, *factors, out, down.depth, self.step * 4, add)
+                with T.Else():
+                    out = edge.access_ptr("w")
+                    call(tile.micro_kernel, *factors, out, down.depth, tile.columns * 4, 0)
+                    self._copy_edge(edge, i, j, down.size, across.size, again)
+
+    def _copy_edge(
+        self, edge: Any, i: Any, j: Any, rows: Any, columns: Any, again: Any
+    ) -> None:
+        zero = tir.const(0, self.panels.dtype)
+        with (
+            T.serial(0, tir.min(self.panels.rows, rows - i)) as r,
+            T.serial(0, tir.min(self.panels.columns, columns - j)) as c,
+        ):
+            at = self.place(i + r, j + c)
+            before = tir.if_then_else(again, self.out[tuple(at)], zero)
+            T.buffer_store(self.out, before + edge[r, c], at)
+
+    def _finish(self, last: Any, down: Block, across: Block) -> None:
+        """Apply `finish` to the block that is done, while it is in cache."""
+        if self.finish is None:
+            return
+        with (
+            T.If(last),
+            T.Then(),
+            T.serial(0, down.lines) as r,
+            T.serial(0, across.lines) as c,
+        ):
+            i, j = down.first + r, across.first + c
+            at = self.place(i, j)
+            T.buffer_store(self.out, self.finish(i, j, self.out[tuple(at)]), at)
+
+
+def nest(
+    shape: Sequence[Any],
+    inputs: Sequence[Any],
+    emit: Callable[[list[Any], Any], None],
+    dtype: str,
+    name: str = "out",
+) -> Any:
+    """A tensor whose elements a loop nest computes: emit(input buffers, out)."""
+    from tvm.script.ir_builder import IRBuilder
+
+    def body(ins: list[Any], outs: list[Any]) -> Any:
+        # A frame that holds several statements; the attribute itself says nothing.
+        with IRBuilder() as builder, T.attr(tir.const(0, "int32"), "nest", "outer"):
+            emit(ins, outs[0])
+        return builder.get()
+
+    buffers = [tir.decl_buffer(t.shape, t.dtype, t.op.name, layout=None) for t in inputs]
+    out = tir.decl_buffer(tuple(shape), dtype, name, layout=None)
+    return te.extern(
+        [tuple(shape)],
+        list(inputs),
+        body,
+        name=name,
+        in_buffers=buffers,
+        out_buffers=[out],
+    )
+
+
+def as_written(schedule: Any, target: Any) -> None:
+    """The schedule of an operator whose compute is a `nest`: there is none to add."""

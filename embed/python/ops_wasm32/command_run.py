@@ -125,8 +125,8 @@ def _read_text(text: str) -> list[object]:
         data = json.loads(text)
     except (ValueError, RecursionError) as error:
         raise UserError(
-            f"input {text[:60]!r} is not JSON ({error}); write [[1, 2], [3, 4]], or use "
-            "-i for a file"
+            f"input {text[:60]!r} is not JSON ({error}); write [[1, 2], [3, 4]], or "
+            "use -i for a file"
         ) from None
     return _inputs(data, "input")
 

@@ -1,0 +1,154 @@
+"""The C ABI as it is: writes any argument, right or wrong, into a module's memory."""
+
+from __future__ import annotations
+
+import struct
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import wasmtime
+
+NONE, INT, BOOL, FLOAT, TENSOR = 0, 1, 2, 3, 7
+ANY_BYTES, TENSOR_BYTES = 16, 40
+DTYPES = {
+    "float32": (2, 32),
+    "int32": (0, 32),
+    "int8": (0, 8),
+    "uint8": (1, 8),
+    "int64": (0, 64),
+    "bool": (6, 8),
+    "float64": (2, 64),
+}
+
+
+@dataclass
+class Arg:
+    """One TVMFFIAny: its kind and the eight bytes of its value."""
+
+    kind: int
+    value: bytes
+
+
+def integer(value: int) -> Arg:
+    return Arg(INT, struct.pack("<q", value))
+
+
+def number(value: float) -> Arg:
+    return Arg(FLOAT, struct.pack("<d", value))
+
+
+def none() -> Arg:
+    return Arg(NONE, bytes(8))
+
+
+class Module:
+    """An instance of a module and its exports."""
+
+    def __init__(self, path: Path) -> None:
+        engine = wasmtime.Engine()
+        self.store = wasmtime.Store(engine)
+        module = wasmtime.Module.from_file(engine, str(path))
+        self.exports = wasmtime.Instance(self.store, module, []).exports(self.store)
+        memory = self.exports["memory"]
+        assert isinstance(memory, wasmtime.Memory)
+        self.memory = memory
+
+    def run(self, name: str, *args: Any) -> int:
+        """Call an export; pointers come back unsigned."""
+        function = self.exports[name]
+        assert isinstance(function, wasmtime.Func)
+        result: int = function(self.store, *args)
+        return result
+
+    def alloc(self, size: int) -> int:
+        pointer = self.run("ops_alloc", size) & 0xFFFFFFFF
+        assert pointer
+        return pointer
+
+    def write(self, pointer: int, data: bytes) -> int:
+        self.memory.write(self.store, data, pointer)
+        return pointer
+
+    def store_bytes(self, data: bytes) -> int:
+        """A new block that holds these bytes."""
+        return self.write(self.alloc(max(1, len(data))), data)
+
+    def read(self, pointer: int, size: int) -> bytes:
+        return bytes(self.memory.read(self.store, pointer, pointer + size))
+
+    def text(self, pointer: int) -> str:
+        data = self.read(pointer & 0xFFFFFFFF, 1024)
+        return data.split(b"\0")[0].decode()
+
+    def error(self) -> str:
+        return self.text(self.run("ops_last_error"))
+
+    def find(self, name: str) -> int:
+        return self.run("ops_find", self.store_bytes(name.encode() + b"\0"))
+
+    def call(self, name: str, *args: Arg, count: int | None = None) -> int:
+        """ops_call with these arguments (count: another number than there are)."""
+        n = len(args) if count is None else count
+        return self.run("ops_call", self.find(name), self.pack(args), n)
+
+    def infer(self, name: str, *args: Arg) -> int:
+        return self.run("ops_infer", self.find(name), self.pack(args), len(args))
+
+    def pack(self, args: tuple[Arg, ...]) -> int:
+        packed = b"".join(struct.pack("<ii", a.kind, 0) + a.value for a in args)
+        return self.store_bytes(packed)
+
+    def tensor(
+        self,
+        shape: list[int],
+        dtype: str = "float32",
+        *,
+        data: int | None = None,
+        size: int | None = None,
+        strides: list[int] | None = None,
+        **fields: int,
+    ) -> Arg:
+        """A DLTensor; `fields` replaces any of its fields.
+
+        data: its pointer; by default a block of `size` bytes (default: as needed).
+        """
+        code, bits = DTYPES[dtype]
+        count = 1
+        for extent in shape:
+            count *= extent
+        if data is None:
+            data = self.alloc(max(1, count * bits // 8) if size is None else size)
+        values = {
+            "data": data,
+            "device_type": 1,
+            "device_id": 0,
+            "ndim": len(shape),
+            "code": code,
+            "bits": bits,
+            "lanes": 1,
+            "shape_at": self.store_bytes(struct.pack(f"<{len(shape)}q", *shape)),
+            "strides_at": 0
+            if strides is None
+            else self.store_bytes(struct.pack(f"<{len(strides)}q", *strides)),
+            "byte_offset": 0,
+        } | fields
+        packed = struct.pack("<IiiiBBHIIxxxxQ", *values.values())
+        assert len(packed) == TENSOR_BYTES
+        return Arg(TENSOR, struct.pack("<II", self.store_bytes(packed), 0))
+
+    def pointer(self, value: int) -> Arg:
+        """A tensor argument that points anywhere."""
+        return Arg(TENSOR, struct.pack("<II", value, 0))
+
+    def floats(self, tensor: Arg, count: int) -> list[float]:
+        """The first elements of a float32 tensor."""
+        return list(
+            struct.unpack(f"<{count}f", self.read(self.data(tensor), 4 * count))
+        )
+
+    def data(self, tensor: Arg) -> int:
+        """The data pointer of a tensor argument."""
+        at = struct.unpack("<I", tensor.value[:4])[0]
+        pointer: int = struct.unpack("<I", self.read(at, 4))[0]
+        return pointer
