@@ -36,7 +36,7 @@ def _modules(*names: str) -> list[str]:
 
 LOWERING = _modules(
     *("child", "codegen", "descriptor", "infer", "lower", "module"),
-    *("spec/__init__", "spec/math"),
+    *(f"spec/{p.stem}" for p in sorted((TOOLCHAIN / "spec").glob("*.py"))),
 )
 
 

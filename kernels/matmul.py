@@ -2,40 +2,78 @@
 
 Shapes: a [..., M, K], b [..., K, N]; batch axes broadcast, a 1-D a (b) is a row
 (column) that leaves the result.
-Dtypes: float32 adds up in float32.
-Edges: K = 0 gives 0; NaN and infinity propagate as the products have them.
-Source: ONNX MatMul-13; MindSpore MatMul, BatchMatMul.
+Dtypes: float32 adds up in float32; int32 and int8 in int32, cut to their width.
+Edges: K = 0 gives 0; NaN and infinity propagate as the products have them; integers
+wrap as two's complement.
+Source: ONNX MatMul-13; MindSpore MatMul and BatchMatMul (int8).
 """
 
+import numpy as np
+
 from toolchain.spec import Bound, Input, Operator
-from toolchain.spec.panels import Product, as_written, nest, pack_lines, pack_units, panels
+from toolchain.spec.cases_matrix import matrices
+from toolchain.spec.panels import (
+    Product,
+    as_written,
+    ceil_div,
+    emit_narrow,
+    nest,
+    pack_lines,
+    pack_units,
+    pairs,
+    panels,
+)
 
 
-def compute(k):
+def words(k):
+    """Elements of 4 bytes: one is one unit of a panel."""
+
     def emit(ins, out):
         a, b = ins
-        Product(
-            panels(k, "f32"),
-            k.M,
-            k.K,
-            k.N,
-            pack_lines(a, k.K, k.target),
-            pack_units(lambda j, kk: b[kk, j]),
-            out,
-            lambda i, j: [i, j],
-            k.N,
-        ).emit()
+        left, right = pack_lines(a, k.K, k.target), pack_units(lambda j, u: b[u, j])
+        tile = panels(k, "f32" if k.dtype == "float32" else "i32")
+        Product(tile, k.M, k.K, k.N, left, right, out, lambda i, j: [i, j], k.N).emit()
 
-    return nest((k.M, k.N), [k.a, k.b], emit, "float32")
+    return nest((k.M, k.N), [k.a, k.b], emit, k.dtype)
+
+
+def octets(k):
+    """int8: two elements are one unit."""
+
+    def emit(ins, out):
+        a, b = ins
+        row = pairs(lambda i, u: a[i, u].astype("int32"), k.K)
+        column = pairs(lambda j, u: b[u, j].astype("int32"), k.K)
+        left, right = pack_units(row, contiguous=False), pack_units(column)
+        tile, depth = panels(k, "dot"), ceil_div(k.K, 2)
+        product = Product(
+            tile, k.M, depth, k.N, left, right, out, lambda i, j: [i, j], k.N
+        )
+        emit_narrow(product, k.dtype)
+
+    return nest((k.M, k.N), [k.a, k.b], emit, k.dtype)
+
+
+def reference(a, b):
+    if a.dtype == np.int8:
+        return a.astype(np.int32) @ b.astype(np.int32)
+    return a @ b
 
 
 KERNEL = Operator(
     collapse="matmul.plain",
     inputs=(Input("a", "M K"), Input("b", "K N")),
-    dtypes=("float32",),
-    compute=compute,
+    dtypes=("float32", "int32", "int8"),
+    absent={
+        "uint8": "neither ONNX nor MindSpore; matmul_integer takes it",
+        "int64": "no SIMD multiplication worth a tile of its own",
+        "bool": "no multiplication",
+    },
+    compute=lambda k: octets(k) if k.dtype == "int8" else words(k),
     schedule=as_written,
-    reference=lambda a, b: a @ b,
-    cases=None,
-    bound=Bound(ulp=0.5, why="one rounding"),
+    reference=reference,
+    reference_scale=lambda a, b: np.abs(a) @ np.abs(b),
+    cases=matrices,
+    bound=Bound(ulp=8, why="512 sums in a row of one rounding each, in a random walk"),
+    aliases=("BatchMatMul",),
 )

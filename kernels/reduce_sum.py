@@ -1,19 +1,36 @@
 """out[o] = sum_i x[o, i]
 
-Shapes: rows o of n elements, those of `axes`; keepdims=1 leaves axes of size 1.
-Dtypes: float32 in 16 partial sums of float32; integers in their own width, which
-gives the bits that a wider accumulator would be cut to.
+Shapes: rows o of n elements, those of `axes` (none: all axes, or with
+noop_with_empty_axes=1 a copy of x); keepdims=1 leaves axes of size 1.
+Dtypes: float32 added up in float32; integers in their own width, which gives the
+bits that a wider accumulator would be cut to.
 Edges: 0 for an empty row; integers wrap as two's complement.
 Source: ONNX ReduceSum-13; MindSpore ReduceSum.
 """
 
 import numpy as np
 
-from toolchain.spec import Bound, Input, Operator, te
-from toolchain.spec.cases import reductions
-from toolchain.spec.rows import REDUCE_AXES, SUM, fold_columns, row_sum, unsigned
+from toolchain.spec import Bound, Input, Operator
+from toolchain.spec.cases import along_axes, reductions
+from toolchain.spec.rows import REDUCE_AXES, SUM, reduction
+
+rows, columns = reduction(SUM)
 
 
-def rows(k):
-    total = row_sum(k, lambda i, r: unsigned(k.x[i, r]), "total")
-    return te.compute((k.o,), lambda i: total[i].astype(k.dtype), "out")
+def total(x, **axes):
+    return np.sum(x, dtype=x.dtype, **axes)
+
+
+KERNEL = Operator(
+    collapse="rows.reduce_axes",
+    inputs=(Input("x", "o n"),),
+    attributes=REDUCE_AXES,
+    dtypes=("float32", "int32", "int8", "int64"),
+    compute=rows,
+    columns=columns,
+    in_place=("total",),
+    reference=along_axes(total),
+    reference_scale=along_axes(lambda x, **axes: total(np.abs(x), **axes)),
+    cases=reductions(),
+    bound=Bound(ulp=4, why="1031 additions in order along a column; of sum |x|"),
+)

@@ -49,17 +49,18 @@ static int32_t is_name(const char *name) {
   return 0;
 }
 
+/* `next` is where the name would stand. */
 static int32_t fail_find(const char *name, uint32_t next) {
   uint32_t last = ops_table_count - 1;
-  if (!ops_table_count)
-    return ops_fail(0, -1, "ops_find: no operator \"%s\"; there are none",
-                    name);
+  const char *before = "", *after = "";
+  if (ops_table_count) {
+    before = ops_table[next ? next - 1 : 0]->name;
+    after = ops_table[next < last ? next : last]->name;
+  }
   return ops_fail(0, -1,
-                  "ops_find: no operator \"%s\"; nearest are %s and %s of %l, "
-                  "see ops_name",
-                  name, ops_table[next ? next - 1 : 0]->name,
-                  ops_table[next < last ? next : last]->name,
-                  (int64_t)ops_table_count);
+                  "ops_find: no operator \"%s\"; nearest are \"%s\" and "
+                  "\"%s\" of %d, see ops_name",
+                  name, before, after, (int32_t)ops_table_count);
 }
 
 int32_t ops_find(const char *name) {

@@ -40,24 +40,18 @@ int32_t ops_infer_operator(const ops_operator *op, const TVMFFIAny *args,
   return OPS_OK;
 }
 
-static int32_t same_shape(const ops_tensor *tensor, const DLTensor *passed) {
-  if (tensor->rank != passed->ndim) return 0;
-  for (int32_t i = 0; i < tensor->rank; ++i)
-    if (tensor->shape[i] != passed->shape[i]) return 0;
-  return 1;
-}
-
 static int32_t check_outputs(const ops_request *call) {
+  static ops_tensor got;
   for (int32_t o = 0; o < call->outputs; ++o) {
     const ops_tensor *tensor = &call->tensors[call->inputs + o];
     const DLTensor *passed = state.passed[o];
-    if (same_shape(tensor, passed)) continue;
-    ops_tensor got = {.rank = (uint8_t)passed->ndim};
+    got.rank = (uint8_t)passed->ndim;
     for (int32_t i = 0; i < got.rank; ++i)
       got.shape[i] = (int32_t)passed->shape[i];
-    return ops_fail(call, OPS_ERROR_SHAPE,
-                    "%s has shape %v but must be %v; see ops_infer",
-                    tensor->name, &got, tensor);
+    if (!ops_same_shape(tensor, &got))
+      return ops_fail(call, OPS_ERROR_SHAPE,
+                      "%s has shape %v but must be %v; see ops_infer",
+                      tensor->name, &got, tensor);
   }
   return OPS_OK;
 }

@@ -33,13 +33,13 @@ struct ops_request {
   ops_slot values[OPS_MAX_VALUES];
   uint8_t first[16];
   uint8_t length[16];
-  /* Only while split infers: sizes come from the attributes, not the tensors. */
+  /* Only while inferring: sizes come from the attributes, not the tensors. */
   uint8_t inferring;
 };
 
-/* Fails with a code and a text "<operator>: ...". %s text, %d int32_t, %l int64_t,
- * %g double, %x shape and dtype of an ops_tensor*, %v its shape alone; a call of
- * NULL leaves the prefix out. Returns the code. */
+/* Fails with a code and a text "<operator>: ...". %s text, %d int32_t, %l
+ * int64_t, %g double, %x shape and dtype of an ops_tensor*, %v its shape alone;
+ * a call of NULL leaves the prefix out. Returns the code. */
 int32_t ops_fail(const ops_request *call, int32_t code, const char *format,
                  ...);
 /* Appends " (got x float32[2,3], ..., axis=1)": every argument of the call. */
@@ -55,6 +55,7 @@ static inline int64_t ops_int(const ops_request *call, int attribute,
 /* An axis in [-rank, rank) as one in [0, rank), or -1 after ops_fail. */
 int32_t ops_axis(const ops_request *call, const char *attribute, int64_t axis,
                  int32_t rank);
+int32_t ops_same_shape(const ops_tensor *a, const ops_tensor *b);
 /* Product of shape[from..to). */
 int64_t ops_product(const int32_t *shape, int32_t from, int32_t to);
 /* Sets rank and shape of a tensor and, from its dtype, count and bytes;
@@ -78,12 +79,15 @@ void ops_copy_view(uint8_t *dst, const uint8_t *src, int32_t rank,
                    const int32_t *shape, const int64_t *strides,
                    int32_t itemsize);
 
-/* Puts the attributes that the kernel takes after slots[at]; returns the count. */
-int32_t ops_attribute_slots(const ops_request *call, ops_slot *slots, int32_t at);
+/* Puts the attributes that the kernel takes after slots[at]; returns the count.
+ */
+int32_t ops_attribute_slots(const ops_request *call, ops_slot *slots,
+                            int32_t at);
 /* Runs family->infer over slots that hold sizes and attributes: fills `sizes`
  * (the canonical sizes of each output in turn) or fails with the requirement's
  * text. Slot `call->family->inputs` (the first output) is overwritten. */
-int32_t ops_infer_sizes(const ops_request *call, ops_slot *slots, int64_t *sizes);
+int32_t ops_infer_sizes(const ops_request *call, ops_slot *slots,
+                        int64_t *sizes);
 /* Runs a kernel; OPS_ERROR_MEMORY after ops_fail if its workspace is not to be
  * had. */
 int32_t ops_run_kernel(const ops_request *call, ops_kernel kernel,

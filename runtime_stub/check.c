@@ -14,34 +14,27 @@ const char *ops_kind_name(int32_t kind) {
   }
 }
 
+static const char *const faults[] = {
+    [OPS_RANGE_GOOD] = 0,
+    [OPS_RANGE_PAST_MEMORY] = "%s of %s at %l, %l bytes, ends outside memory",
+    [OPS_RANGE_NO_BLOCK] = "%s of %s at %l, %l bytes, is in no live block; use "
+                           "one from ops_alloc that is not yet freed",
+    [OPS_RANGE_PAST_BLOCK] = "%s of %s at %l, %l bytes, is larger than its "
+                             "block, which has %l from there",
+};
+
 int32_t ops_check_range(const ops_request *call, const char *what,
                         const char *name, uint32_t start, uint64_t bytes,
                         uint32_t alignment) {
-  uint64_t room;
-  const int64_t at = start, wanted = (int64_t)bytes;
+  uint64_t extra = alignment; /* what the text has to say besides */
+  const char *text = "%s of %s at %l, %l bytes, is misaligned; align it to %l";
   if (!start)
-    return ops_fail(call, OPS_ERROR_POINTER, "%s of %s is null", what, name);
-  if (start % alignment)
-    return ops_fail(call, OPS_ERROR_POINTER,
-                    "%s of %s at %l is misaligned; align it to %d bytes", what,
-                    name, at, (int32_t)alignment);
-  switch (ops_block_of(start, bytes, &room)) {
-    case OPS_RANGE_GOOD: return OPS_OK;
-    case OPS_RANGE_PAST_MEMORY:
-      return ops_fail(call, OPS_ERROR_POINTER,
-                      "%s of %s at %l takes %l bytes and ends outside memory",
-                      what, name, at, wanted);
-    case OPS_RANGE_NO_BLOCK:
-      return ops_fail(call, OPS_ERROR_POINTER,
-                      "%s of %s at %l, %l bytes, is in no live block; use one "
-                      "from ops_alloc that is not yet freed",
-                      what, name, at, wanted);
-    default:
-      return ops_fail(call, OPS_ERROR_POINTER,
-                      "%s of %s at %l is larger than its block: it takes %l "
-                      "bytes, the block has %l from there",
-                      what, name, at, wanted, (int64_t)room);
-  }
+    text = "%s of %s is null";
+  else if (start % alignment == 0)
+    text = faults[ops_block_of(start, bytes, &extra)];
+  if (!text) return OPS_OK;
+  return ops_fail(call, OPS_ERROR_POINTER, text, what, name, (int64_t)start,
+                  (int64_t)bytes, (int64_t)extra);
 }
 
 /* How many arguments there are whatever the units, and for each unit. */
@@ -62,18 +55,15 @@ static int32_t solve_units(ops_request *call, int32_t n) {
   const ops_family *family = call->family;
   int32_t fixed, each;
   argument_counts(family, &fixed, &each);
-  int32_t rest = n - fixed;
-  call->units = each ? rest / each : 0;
-  int32_t fits = n >= fixed && call->units * each == rest &&
-                 call->units <= family->units;
-  if (fits) return OPS_OK;
-  if (!each)
-    return ops_fail(call, OPS_ERROR_ARGUMENT,
-                    "takes %d arguments, got %d; see ops_signature", fixed, n);
-  return ops_fail(call, OPS_ERROR_ARGUMENT,
-                  "takes %d arguments and %d for each of at most %d units, got "
-                  "%d; see ops_signature",
-                  fixed, each, (int32_t)family->units, n);
+  const char *text =
+      each ? "takes %d arguments and %d for each of at most %d units, got %d; "
+             "see ops_signature"
+           : "takes %d arguments, got %d; see ops_signature";
+  call->units = n > fixed && each ? (n - fixed) / each : 0;
+  if (n == fixed + call->units * each && call->units <= family->units)
+    return OPS_OK;
+  return ops_fail(call, OPS_ERROR_ARGUMENT, text, fixed, each ? each : n,
+                  (int32_t)family->units, n);
 }
 
 static int32_t check_tensors(ops_request *call, const TVMFFIAny **args,
@@ -102,8 +92,8 @@ static int32_t check_tensors(ops_request *call, const TVMFFIAny **args,
   return OPS_OK;
 }
 
-/* Element by element the kernel reads before it writes: in place is right. Weak,
- * so that checking a call does not link that collapse. */
+/* Element by element the kernel reads before it writes: in place is right.
+ * Weak, so that checking a call does not link that collapse. */
 extern const ops_collapse ops_collapse_elementwise __attribute__((weak));
 
 static int32_t overlap(const ops_request *call, const ops_tensor *output,

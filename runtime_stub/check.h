@@ -4,9 +4,10 @@
 
 #include "call.h"
 
-/* Fills `call` from the arguments, or fails. `passed` receives the caller's output
- * tensors. When call->inferring, data pointers are ignored, and of the outputs only
- * the struct and room for OPS_MAX_RANK sizes at its shape pointer are checked. */
+/* Fills `call` from the arguments, or fails. `passed` receives the caller's
+ * output tensors. When call->inferring, data pointers are ignored, and of the
+ * outputs only the struct and room for OPS_MAX_RANK sizes at its shape pointer
+ * are checked. */
 int32_t ops_check(ops_request *call, const ops_operator *op,
                   const TVMFFIAny *args, int32_t n,
                   DLTensor *passed[OPS_MAX_TENSORS]);

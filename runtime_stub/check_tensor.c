@@ -84,10 +84,10 @@ static int32_t check_data(const ops_request *call, ops_tensor *tensor,
                           const DLTensor *given, int32_t output) {
   uint64_t start = (uint32_t)(uintptr_t)given->data;
   if (!tensor->count) return OPS_OK;
-  if (start && given->byte_offset > UINT32_MAX - start)
+  if (given->byte_offset > UINT32_MAX - start)
     return ops_fail(call, OPS_ERROR_POINTER,
-                    "data of %s at %l ends outside memory with byte_offset %l",
-                    tensor->name, (int64_t)start, (int64_t)given->byte_offset);
+                    "byte_offset of %s is %g: it ends outside memory",
+                    tensor->name, (double)given->byte_offset);
   if (start) start += given->byte_offset;
   int32_t code = ops_check_range(call, "data", tensor->name, (uint32_t)start,
                                  (uint64_t)tensor->bytes, tensor->itemsize);

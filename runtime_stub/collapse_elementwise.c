@@ -1,10 +1,11 @@
 /* collapse_elementwise.c: kernels over n elements; inputs broadcast as numpy's.
  *
- * Axes that all tensors run through alike become one. What is left is covered by
- * strips: a strip is a run of whole rows along axis `axis` of the rest, contiguous
- * in the output. An input that is contiguous there too is read in place; any other
- * is gathered into a buffer, and only when it differs from the strip before. So a
- * scalar operand is spread once, and a bias over short rows once for many rows.
+ * Axes that all tensors run through alike become one. What is left is covered
+ * by strips: a strip is a run of whole rows along axis `axis` of the rest,
+ * contiguous in the output. An input that is contiguous there too is read in
+ * place; any other is gathered into a buffer, and only when it differs from the
+ * strip before. So a scalar operand is spread once, and a bias over short rows
+ * once for many rows.
  *
  * rule 1: attribute 0 is a list `shape` that joins the broadcasting.
  */
@@ -48,7 +49,8 @@ static int32_t fail_broadcast(const ops_request *call, const ops_tensor *a,
                               const ops_tensor *b) {
   if (a)
     return ops_fail(call, OPS_ERROR_SHAPE,
-                    "%s %x and %s %x do not broadcast: sizes must be equal or 1",
+                    "%s %x and %s %x do not broadcast: sizes must be equal or "
+                    "1",
                     a->name, a, b->name, b);
   ops_tensor list = {.rank = call->length[0]};
   for (int32_t i = 0; i < list.rank; ++i)
@@ -146,7 +148,8 @@ static int32_t make_loops(const ops_request *call, loops *l) {
 
 /* -- strips -- */
 
-/* Whether an input lies in memory like the output along the axes from `axis`. */
+/* Whether an input lies in memory like the output along the axes from `axis`.
+ */
 static int32_t is_direct(const loops *l, int32_t t, int32_t axis) {
   int64_t step = 1;
   for (int32_t i = l->rank - 1; i >= axis; step *= l->size[i--])

@@ -1,14 +1,15 @@
 /* collapse_exact.c: kernels whose canonical rank is the user's.
  *
  * The sizes (symbols) of a kernel come from its inputs' axes, as params[].dims
- * names them, and the outputs' from the TE definition (family->infer). `rule` is a
- * set of bits that say how tensors of other ranks are taken.
+ * names them, and the outputs' from the TE definition (family->infer). `rule`
+ * is a set of bits that say how tensors of other ranks are taken.
  */
 #include "call.h"
 
 enum {
   /* Input 0 may lack one axis: then axis 2, of size 1, is put into every tensor
-   * of the full rank, and into lists of attributes (see ops_attribute_slots). */
+   * of the full rank, and into lists of attributes (see
+   * ops_attribute_slots). */
   RULE_LIFT = 1,
   /* Tensors of a smaller rank get axes of size 1 in front. */
   RULE_PADLEFT = 2,
@@ -106,10 +107,7 @@ static int32_t check_flat(const ops_request *call) {
   const ops_tensor *first = &call->tensors[0];
   for (int32_t t = 1; t < call->inputs; ++t) {
     const ops_tensor *tensor = &call->tensors[t];
-    int32_t same = tensor->rank == first->rank;
-    for (int32_t i = 0; same && i < first->rank; ++i)
-      same = tensor->shape[i] == first->shape[i];
-    if (!same && !tensor->absent)
+    if (!tensor->absent && !ops_same_shape(tensor, first))
       return ops_fail(call, OPS_ERROR_SHAPE,
                       "%s %x and %s %x must have the same shape", first->name,
                       first, tensor->name, tensor);

@@ -1,9 +1,9 @@
 /* collapse_rows.c: kernels over rows, which some axes of input 0 become.
  *
- * Canonical sizes: [o, n] for the rows form (op->kernel), [o, n, k] for the second
- * form (op->columns, may be NULL), whose elements of a row lie k apart. Axes that
- * lie last, or in one group with the second form, are used where they are; any
- * others are first moved to the end.
+ * Canonical sizes: [o, n] for the rows form (op->kernel), [o, n, k] for the
+ * second form (op->columns, may be NULL), whose elements of a row lie k apart.
+ * Axes that lie last, or in one group with the second form, are used where they
+ * are; any others are first moved to the end.
  */
 #include "call.h"
 
@@ -15,7 +15,8 @@ enum {
   RULE_SPATIAL      /* rows are the axes from 2 on; they stay, with size 1 */
 };
 
-/* Merged axes: neighbours of the same kind are one, those of size 1 left out. */
+/* Merged axes: neighbours of the same kind are one, those of size 1 left out.
+ */
 typedef struct {
   int32_t rank;
   int32_t size[OPS_MAX_RANK];
@@ -111,10 +112,7 @@ static int32_t check_row_inputs(const ops_request *call) {
     ops_tensor row = {.rank = 0};
     for (int32_t i = 0; i < x->rank; ++i)
       if (state.axes >> i & 1) row.shape[row.rank++] = x->shape[i];
-    int32_t same = tensor->rank == row.rank;
-    for (int32_t i = 0; same && i < row.rank; ++i)
-      same = tensor->shape[i] == row.shape[i];
-    if (!same && !tensor->absent)
+    if (!tensor->absent && !ops_same_shape(tensor, &row))
       return ops_fail_got(call, OPS_ERROR_SHAPE,
                           "%s has shape %v but must be %v, as the last axes of "
                           "%s",
@@ -208,7 +206,8 @@ static int32_t move_rows_last(const ops_request *call, const groups *g,
   return OPS_OK;
 }
 
-/* Rows of an output, [before, after, n], to its own order [before, n, after]. */
+/* Rows of an output, [before, after, n], to its own order [before, n, after].
+ */
 static void move_rows_back(const ops_tensor *output, const groups *g,
                            int64_t n, const uint8_t *from) {
   int32_t row = 0;

@@ -22,19 +22,38 @@ static double fill_of(const ops_request *call, const ops_tensor *tensor) {
   return param->fill;
 }
 
+/* The nearest integer in [low, high] towards 0; NaN gives 0. */
+static int64_t saturate(double value, double low, double high) {
+  if (value != value) return 0;
+  if (value <= low) return (int64_t)low;
+  /* 2^63 is a double, the largest int64 is not. */
+  if (value >= high) return high < 0x1p63 ? (int64_t)high : INT64_MAX;
+  return (int64_t)value;
+}
+
+static void put_fill(uint8_t *memory, int64_t i, uint8_t dtype, double fill) {
+  switch (dtype) {
+    case OPS_FLOAT32: ((float *)memory)[i] = (float)fill; break;
+    case OPS_INT32:
+      ((int32_t *)memory)[i] = (int32_t)saturate(fill, INT32_MIN, INT32_MAX);
+      break;
+    case OPS_INT64:
+      ((int64_t *)memory)[i] = saturate(fill, INT64_MIN, 0x1p63);
+      break;
+    case OPS_INT8:
+      memory[i] = (uint8_t)saturate(fill, INT8_MIN, INT8_MAX);
+      break;
+    default: memory[i] = (uint8_t)saturate(fill, 0, UINT8_MAX); break;
+  }
+}
+
 void *ops_filled(const ops_request *call, const ops_tensor *tensor,
                  int64_t count) {
   double fill = fill_of(call, tensor);
   void *memory = ops_workspace(call, count * tensor->itemsize);
   if (!memory) return 0;
-  for (int64_t i = 0; i < count; ++i) {
-    switch (tensor->dtype) {
-      case OPS_FLOAT32: ((float *)memory)[i] = (float)fill; break;
-      case OPS_INT32: ((int32_t *)memory)[i] = (int32_t)fill; break;
-      case OPS_INT64: ((int64_t *)memory)[i] = (int64_t)fill; break;
-      default: ((uint8_t *)memory)[i] = (uint8_t)(int32_t)fill; break;
-    }
-  }
+  for (int64_t i = 0; i < count; ++i)
+    put_fill(memory, i, tensor->dtype, fill);
   return memory;
 }
 
@@ -65,7 +84,8 @@ static int32_t list_slots(const ops_request *call, int32_t a, ops_slot *slots) {
 int32_t ops_attribute_slots(const ops_request *call, ops_slot *slots,
                             int32_t at) {
   for (int32_t a = 0; a < call->family->attribute_count; ++a)
-    if (call->family->attributes[a].slots) at += list_slots(call, a, slots + at);
+    if (call->family->attributes[a].slots)
+      at += list_slots(call, a, slots + at);
   return at;
 }
 

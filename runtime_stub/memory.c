@@ -1,11 +1,11 @@
 /* memory.c: the allocator.
  *
- * Memory comes from memory.grow only, so it lives beside any other allocator. The
- * pieces of it (live blocks, free ones, the bookkeeping's own) are nodes of a
- * treap ordered by address, in which each node knows the largest free piece below
- * it: allocation (the lowest that fits), release and look-up of any address take
- * O(log pieces). The nodes lie in memory of their own: writing past the end of a
- * block damages data, not the allocator.
+ * Memory comes from memory.grow only, so it lives beside any other allocator.
+ * The pieces of it (live blocks, free ones, the bookkeeping's own) are nodes of
+ * a treap ordered by address, in which each node knows the largest free piece
+ * below it: allocation (the lowest that fits), release and look-up of any
+ * address take O(log pieces). The nodes lie in memory of their own: writing
+ * past the end of a block damages data, not the allocator.
  */
 #include "memory.h"
 
@@ -13,7 +13,8 @@
 
 #define ALIGNMENT 64u
 #define PAGE 65536u
-/* Growth by at least 1 MiB: every growth detaches the views of JavaScript hosts. */
+/* Growth by at least 1 MiB: every growth detaches the views of JavaScript
+ * hosts. */
 #define GROWTH 16u
 /* Nodes before the first growth of the pool: 2.3 KB of zeroed memory. */
 #define FIRST_NODES 96u
@@ -176,8 +177,8 @@ static uint32_t grow_pages(uint32_t pages) {
   return before == (uintptr_t)-1 ? 0 : (uint32_t)before * PAGE;
 }
 
-/* Makes sure that one call's nodes are there: otherwise moves to a pool of twice
- * the size and gives the old one back. */
+/* Makes sure that one call's nodes are there: otherwise moves to a pool of
+ * twice the size and gives the old one back. */
 static int32_t reserve_nodes(void) {
   if (heap.capacity - heap.used + heap.spare >= SPARE) return 1;
   uint32_t size = 2 * heap.capacity * (uint32_t)sizeof(node);

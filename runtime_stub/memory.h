@@ -11,9 +11,9 @@ typedef enum {
   OPS_RANGE_PAST_BLOCK   /* starts in a live block, ends after it */
 } ops_range;
 
-/* Whether bytes [start, start + bytes) lie in linear memory and, where they touch
- * the allocator's memory, in one live block. `room` receives the bytes from start
- * to the end of its block, or of memory. bytes must not be 0. */
+/* Whether bytes [start, start + bytes) lie in linear memory and, where they
+ * touch the allocator's memory, in one live block. `room` receives the bytes
+ * from start to the end of its block, or of memory. bytes must not be 0. */
 ops_range ops_block_of(uint32_t start, uint64_t bytes, uint64_t *room);
 
 /* TVM's: kernels call these for their workspaces. NULL when out of memory. */

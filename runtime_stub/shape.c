@@ -17,6 +17,13 @@ int32_t ops_axis(const ops_request *call, const char *attribute, int64_t axis,
   return -1;
 }
 
+int32_t ops_same_shape(const ops_tensor *a, const ops_tensor *b) {
+  int32_t same = a->rank == b->rank;
+  for (int32_t i = 0; same && i < a->rank; ++i)
+    same = a->shape[i] == b->shape[i];
+  return same;
+}
+
 int64_t ops_product(const int32_t *shape, int32_t from, int32_t to) {
   const int64_t most = (int64_t)1 << 31; /* only beside a 0 is it more */
   int64_t product = 1;

@@ -1,9 +1,9 @@
 /* view.c: copies of strided views.
  *
- * The view's axes are merged where they can be. Then two of them make a plane: the
- * last one, along which the destination is contiguous, and the one along which the
- * source is most nearly so. A plane is copied in square tiles, so that both sides
- * use whole cache lines; the other axes are counted through.
+ * The view's axes are merged where they can be. Then two of them make a plane:
+ * the last one, along which the destination is contiguous, and the one along
+ * which the source is most nearly so. A plane is copied in square tiles, so
+ * that both sides use whole cache lines; the other axes are counted through.
  */
 #include <stddef.h>
 
@@ -79,7 +79,8 @@ static void copy_plane(uint8_t *dst, const uint8_t *src, const plane *p,
                      (size_t)(p->columns * itemsize));
 }
 
-/* Leaves out axes of size 1 and merges those that follow each other in memory. */
+/* Leaves out axes of size 1 and merges those that follow each other in memory.
+ */
 static void merge_axes(view *v, int32_t rank, const int32_t *shape,
                        const int64_t *strides, int32_t itemsize) {
   v->rank = 0;
@@ -103,7 +104,9 @@ static void merge_axes(view *v, int32_t rank, const int32_t *shape,
   for (int32_t i = v->rank - 1; i >= 0; to *= v->size[i--]) v->to[i] = to;
 }
 
-static int64_t magnitude(int64_t stride) { return stride < 0 ? -stride : stride; }
+static int64_t magnitude(int64_t stride) {
+  return stride < 0 ? -stride : stride;
+}
 
 /* Takes two axes out of the view: the last, and the other one with the smallest
  * stride in the source. */

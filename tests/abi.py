@@ -53,6 +53,8 @@ class Module:
         memory = self.exports["memory"]
         assert isinstance(memory, wasmtime.Memory)
         self.memory = memory
+        self.blocks = 0
+        self._live: list[int] = []
 
     def run(self, name: str, *args: Any) -> int:
         """Call an export; pointers come back unsigned."""
@@ -64,7 +66,15 @@ class Module:
     def alloc(self, size: int) -> int:
         pointer = self.run("ops_alloc", size) & 0xFFFFFFFF
         assert pointer
+        self._live.append(pointer)
+        self.blocks += 1
         return pointer
+
+    def free_all(self, keep: int) -> None:
+        """Free all blocks but the first `keep`."""
+        while self.blocks > keep:
+            assert self.run("ops_free", self._live.pop()) == 0
+            self.blocks -= 1
 
     def write(self, pointer: int, data: bytes) -> int:
         self.memory.write(self.store, data, pointer)

@@ -75,8 +75,13 @@ def _wide(value: Array | None) -> Array | None:
     return value.astype(np.float64)
 
 
-def expected(operator: Operator, case: Case, reference: Any) -> list[Array]:
-    """What a reference gives, as a list; floats in float64."""
+def expected(
+    operator: Operator, case: Case, reference: Any, dtypes: tuple[str, ...]
+) -> list[Array]:
+    """What a reference gives, as a list; floats in float64.
+
+    A reference with a parameter `dtypes` gets the variant's.
+    """
     wide = [
         [_wide(v) for v in value] if isinstance(value, list) else _wide(value)
         for value in case.inputs
@@ -87,8 +92,15 @@ def expected(operator: Operator, case: Case, reference: Any) -> list[Array]:
         for a in operator.attributes
         if a.choices and a.default is not None
     }
+    given = defaults | named | dict(case.attributes)
+    code = getattr(reference, "__code__", None)  # a numpy function has none
+    if (
+        code
+        and "dtypes" in code.co_varnames[: code.co_argcount + code.co_kwonlyargcount]
+    ):
+        given["dtypes"] = dtypes
     with np.errstate(all="ignore"):
-        result = reference(*wide, **(defaults | named | dict(case.attributes)))
+        result = reference(*wide, **given)
     return list(result) if isinstance(result, (list, tuple)) else [result]
 
 
@@ -122,10 +134,11 @@ def error_ulp(got: Array, want: Array, scale: Array | None, absolute: float) -> 
 
 def check(cell: Cell, operator: Operator, results: list[Array]) -> float:
     """Compare results with the reference; the worst error, or AssertionError."""
-    wants = expected(operator, cell.case, operator.reference)
+    wants = expected(operator, cell.case, operator.reference, cell.dtypes)
     scales: list[Any] = [None] * len(wants)
     if operator.reference_scale is not None:
-        scales = expected(operator, cell.case, operator.reference_scale)
+        scale = operator.reference_scale
+        scales = expected(operator, cell.case, scale, cell.dtypes)
     assert len(wants) == len(results)
     worst = 0.0
     variadic = operator.outputs[0].variadic

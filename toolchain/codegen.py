@@ -11,7 +11,7 @@ from types import ModuleType
 from typing import Any
 
 from toolchain.descriptor import descriptor
-from toolchain.infer import infer_function, requirement_texts
+from toolchain.infer import infer_function, output_dims, requirement_texts
 from toolchain.lower import Kernel, entry, lower, without_loader
 from toolchain.microkernel import micro_kernel, used
 from toolchain.module import interface
@@ -156,8 +156,9 @@ def compile_object(
     infer = infer_function(name, operator, variants[0], target)
     texts += [infer] if infer else []
     requirements = requirement_texts(operator, variants[0], target)
+    dims = output_dims(operator, variants[0], target)
     texts.append(
-        descriptor(name, operator, variants, requirements, has_infer=bool(infer))
+        descriptor(name, operator, variants, requirements, dims, has_infer=bool(infer))
     )
     texts += [micro_kernel(symbol, target) for symbol in used("".join(texts))]
     data = emit(texts, target)

@@ -65,15 +65,13 @@ def _double(value: float) -> str:
     return f"double 0x{struct.unpack('<Q', struct.pack('<d', value))[0]:016X}"
 
 
-def _param(data: _Data, tensor: Input | Output, symbols: list[str]) -> str:
-    words = tensor.dims.split() if isinstance(tensor, Input) else []
-    dims = [symbols.index(w) for w in words] + [0] * (6 - len(words))
+def _param(data: _Data, tensor: Input | Output, dims: list[int]) -> str:
     optional = isinstance(tensor, Input) and tensor.optional
     fill = tensor.fill if isinstance(tensor, Input) else 0.0
     flags = int(optional) + 2 * int(tensor.variadic)
-    octets = ", ".join(f"i8 {d}" for d in dims)
+    octets = ", ".join(f"i8 {d}" for d in dims + [0] * (6 - len(dims)))
     return (
-        f"{{ {data.text(tensor.name)}, i8 {flags}, i8 {len(words)}, "
+        f"{{ {data.text(tensor.name)}, i8 {flags}, i8 {len(dims)}, "
         f"[6 x i8] [{octets}], {_double(fill)} }}"
     )
 
@@ -107,14 +105,20 @@ def descriptor(
     operator: Operator,
     variants: list[tuple[str, ...]],
     requirements: list[str],
+    output_dims: list[list[int]],
     has_infer: bool,
 ) -> str:
-    """IR of every `ops_<kernel>` of an operator; kernels are `kernel_<kernel>`."""
+    """IR of every `ops_<kernel>` of an operator; kernels are `kernel_<kernel>`.
+
+    output_dims: see toolchain.infer.
+    """
     data = _Data()
     tensors = operator.tensors()
     symbols = operator.symbols()
     collapse, _, rule = operator.collapse.partition(".")
-    params = data.array("params", _PARAM, (_param(data, t, symbols) for t in tensors))
+    dims = [[symbols.index(w) for w in i.dims.split()] for i in operator.inputs]
+    pairs = zip(tensors, dims + output_dims, strict=True)
+    params = data.array("params", _PARAM, (_param(data, t, d) for t, d in pairs))
     attributes = data.array(
         "attributes", _ATTRIBUTE, (_attribute(data, a) for a in operator.attributes)
     )

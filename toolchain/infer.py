@@ -15,6 +15,7 @@ from toolchain.spec import Operator, SpecError
 from toolchain.targets import Target
 
 _I64, _I32 = ir.IntType(64), ir.IntType(32)
+NO_SYMBOL = 255  # a size that is computed, in ops_param.dims
 _COMPARE = {"EQ": "==", "NE": "!=", "LT": "<", "LE": "<=", "GT": ">", "GE": ">="}
 
 
@@ -37,6 +38,29 @@ def requirement_texts(
     return [text for _, text in _requirements(operator, kernel)]
 
 
+def output_dims(
+    operator: Operator, variant: tuple[str, ...], target: Target
+) -> list[list[int]]:
+    """For each axis of each output the number of its size, or NO_SYMBOL.
+
+    Empty lists where the runtime does not ask the TE definition.
+    """
+    if not needs_infer(operator) or operator.compute is None:
+        return [[] for _ in operator.outputs]
+    kernel = Kernel(operator, variant, target, index_dtype="int64")
+    numbers = {name: i for i, name in enumerate(kernel.size_variables)}
+    return [
+        [numbers.get(getattr(size, "name", ""), NO_SYMBOL) for size in tensor.shape]
+        for tensor in _outputs(operator, kernel)
+    ]
+
+
+def _outputs(operator: Operator, kernel: Kernel) -> list[Any]:
+    assert operator.compute is not None
+    outputs = operator.compute(kernel)
+    return list(outputs) if isinstance(outputs, (list, tuple)) else [outputs]
+
+
 def infer_function(
     name: str, operator: Operator, variant: tuple[str, ...], target: Target
 ) -> str | None:
@@ -44,11 +68,10 @@ def infer_function(
     if not needs_infer(operator) or operator.compute is None:
         return None
     kernel = Kernel(operator, variant, target, index_dtype="int64")
-    outputs = operator.compute(kernel)
-    outputs = list(outputs) if isinstance(outputs, (list, tuple)) else [outputs]
+    outputs = _outputs(operator, kernel)
     first = len(operator.inputs)
     offset = first + len(outputs)
-    names = [*kernel.sizes, *kernel.variables]
+    names = [*kernel.size_variables, *kernel.variables]
     module = ir.Module(name)
     function = ir.Function(
         module, ir.FunctionType(_I32, [ir.PointerType()]), f"infer_{name}"

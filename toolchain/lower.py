@@ -28,6 +28,7 @@ class Kernel:
 
         self.target = target
         self.dtypes = dtypes
+        self.index_dtype = index_dtype
         self.dtype = CARRIER.get(dtypes[0], dtypes[0])
         self.output_dtypes = [
             CARRIER.get(d, d)
@@ -35,17 +36,17 @@ class Kernel:
         ]
         # In the columns form, rows lie k elements apart.
         symbols = [*operator.symbols(), *(["k"] if columns else [])]
-        self.sizes = {s: te.var(s, index_dtype) for s in symbols}
+        self.size_variables = {s: te.var(s, index_dtype) for s in symbols}
         self.inputs = []
         self.variables: dict[str, Any] = {}
-        for name, size in self.sizes.items():
+        for name, size in self.size_variables.items():
             self._set(name, size)
         for i in operator.inputs:
             dtype = tensor_dtype(i, dtypes)
             dims = i.dims.split()
             if columns and dims == ["o", "n"]:
                 dims.append("k")
-            shape = [self.sizes[s] for s in dims]
+            shape = [self.size_variables[s] for s in dims]
             tensor = te.placeholder(shape, CARRIER.get(dtype, dtype), i.name)
             self.inputs.append(tensor)
             self._set(i.name, tensor)
@@ -56,6 +57,12 @@ class Kernel:
             if a.slots:
                 values = list(variables.values())
                 self._set(a.name, values if a.per_unit else values[0])
+
+    def index(self, value: int) -> Any:
+        """A constant of the dtype that sizes have."""
+        from tvm import tirx
+
+        return tirx.const(value, self.index_dtype)
 
     def _set(self, name: str, value: Any) -> None:
         if hasattr(self, name):
@@ -88,37 +95,44 @@ def lower(
     from tvm import te
 
     outputs = _outputs(kernel, form)
-    inner = [_intermediate(outputs, n) for n in operator.in_place]
+    inner = _in_place(operator, outputs)
     names = [t.op.name for t in (*kernel.inputs, *inner, *outputs)]
     if len(set(names)) < len(names):
         raise SpecError(f"tensors need names of their own, got {', '.join(names)}")
     bound = {s.name for i in kernel.inputs for s in i.shape if hasattr(s, "name")}
-    free = [v for n, v in kernel.sizes.items() if n not in bound]
+    free = [v for n, v in kernel.size_variables.items() if n not in bound]
     scalars = [*free, *kernel.variables.values()]
     function = te.create_prim_func([*kernel.inputs, *inner, *outputs, *scalars])
     module = tvm.IRModule({name: function.with_attr("global_symbol", name)})
     module = _scheduled(operator, module, name, target)
-    order = [n for n in names if n not in operator.in_place]
-    order += [*kernel.sizes, *kernel.variables]
+    inner_names = [t.op.name for t in inner]
+    order = [n for n in names if n not in inner_names]
+    order += [*kernel.size_variables, *kernel.variables]
     slots = {n: i for i, n in enumerate(order)}
     text = _llvm_ir(module, target)
-    for inner_name in operator.in_place:
+    for inner_name in inner_names:
         slots[inner_name] = slots[outputs[0].op.name]
         text = _joined(text, name, inner_name, outputs[0].op.name)
     return Lowered(text, slots)
 
 
-def _intermediate(outputs: list[Any], name: str) -> Any:
-    """The tensor of that name among those that the outputs are computed from."""
-    found, seen = list(outputs), set()
+def _in_place(operator: Operator, outputs: list[Any]) -> list[Any]:
+    """The intermediates that live in the output's memory: those named that fit it."""
+    found, tensors = list(outputs), {}
     while found:
         tensor = found.pop()
-        if tensor.op.name == name:
-            return tensor
-        if tensor not in seen:
-            seen.add(tensor)
-            found += tensor.op.input_tensors
-    raise SpecError(f"in_place names {name!r}, but compute makes no such tensor")
+        if tensor.op.name not in tensors:
+            tensors[tensor.op.name] = tensor
+            found.extend(tensor.op.input_tensors)
+    for name in operator.in_place:
+        if name not in tensors:
+            raise SpecError(f"in_place names {name!r}, but compute makes no such tensor")
+
+    def bits(tensor: Any) -> int:
+        return int(re.sub(r"\D", "", str(tensor.dtype)))
+
+    named = [tensors[n] for n in operator.in_place]
+    return [t for t in named if bits(t) == bits(outputs[0])]
 
 
 def _joined(text: str, name: str, inner: str, output: str) -> str:
@@ -142,35 +156,38 @@ def _scheduled(operator: Operator, module: Any, name: str, target: Target) -> An
         operator.schedule(schedule, target)
         return schedule.mod
     blocks = schedule.get_child_blocks(schedule.get_sblock("root"))
-    if operator.collapse.startswith("rows.") and len(blocks) > 1:
+    rows = operator.collapse.startswith("rows.")
+    if rows and len(blocks) > 1:
         # One loop over the rows, so that intermediates are as small as a row.
         schedule.merge(*(schedule.get_loops(b)[0] for b in blocks))
     for block in blocks:
-        _schedule_reduction(schedule, block, target)
+        _separate_init(schedule, block, rows)
     return schedule.mod
 
 
-def _schedule_reduction(schedule: Any, block: Any, target: Target) -> None:
-    """Put a reduction's loops outside those over its lanes or columns, init apart.
+def _separate_init(schedule: Any, block: Any, rows: bool) -> None:
+    """Put a reduction's first value before its loops.
 
     Left alone, TVM asks in every step whether it is the first, which is slow, and
-    leaves a reduction over nothing without a value.
+    leaves a reduction over nothing without a value. Lanes and columns of rows
+    become the innermost loop, lanes as a vector.
     """
     from tvm.tirx import IntImm, IterVar
 
     kinds = [v.iter_type for v in schedule.get(block).iter_vars]
-    loops = dict(zip(schedule.get_loops(block), kinds, strict=False))
-    reduced = [loop for loop, kind in loops.items() if kind == IterVar.CommReduce]
+    loops = list(zip(schedule.get_loops(block), kinds, strict=False))
+    reduced = [loop for loop, kind in loops if kind == IterVar.CommReduce]
+    inner = [loop for loop, kind in loops if kind != IterVar.CommReduce][1:]
     if not reduced:
         return
-    inner = [loop for loop, kind in loops.items() if kind != IterVar.CommReduce][1:]
-    if inner:
+    if rows and inner:
         schedule.reorder(*reduced, *inner)
+    lanes = bool(inner) and isinstance(schedule.get(inner[-1]).extent, IntImm)
+    if rows and lanes:
+        schedule.vectorize(inner[-1])
     init = schedule.decompose_reduction(block, reduced[0])
-    for part in (init, block):
-        lane = schedule.get_loops(part)[-1]
-        if inner and isinstance(schedule.get(lane).extent, IntImm):
-            schedule.vectorize(lane)
+    if rows and lanes:
+        schedule.vectorize(schedule.get_loops(init)[-1])
 
 
 def _llvm_ir(module: Any, target: Target) -> str:
@@ -181,10 +198,10 @@ def _llvm_ir(module: Any, target: Target) -> str:
         "kind": "llvm",
         "mtriple": "wasm32-unknown-unknown",
         "mattr": [f"+{f}" for f in target.features],
+        # Without SIMD it means nothing, but TVM warns where it is not given.
+        "vector-width": target.vector_bits or 128,
         "opt-level": 0,  # llvmlite optimises; inspect_source shows optimised IR
     }
-    if target.vector_bits:
-        options["vector-width"] = target.vector_bits
     # The runtime checks arguments; TVM's own assertions are 73 % of the code.
     with tvm.transform.PassContext(config={"tirx.disable_assert": True}):
         library = tvm.compile(module, target=TVMTarget(options))
@@ -204,6 +221,8 @@ _LOADER = (
         r"@__\1 = internal global",
     ),
     (re.compile(r"^define (?:weak |linkonce )?dllexport ", re.M), "define internal "),
+    # Conversions of float16, which TVM puts beside every kernel.
+    (re.compile(r"^define weak dso_local ", re.M), "define internal "),
     (re.compile(r"\bnoinline\b"), ""),
     # Sub-tensors start anywhere: no pointer is aligned to more than its element.
     (re.compile(r"noalias align 64 %"), "noalias %"),

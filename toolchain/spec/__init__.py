@@ -12,14 +12,16 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from toolchain.spec.math import Let
+
 __all__ = [
+    "SAME_WIDTH",
     "Attribute",
     "Bound",
     "Case",
     "Input",
     "Operator",
     "Output",
-    "SAME_WIDTH",
     "SpecError",
     "pointwise",
     "script",
@@ -169,7 +171,8 @@ class Operator:
     collapse: "<collapse>.<rule>" of COLLAPSES. compute: from a Kernel (inputs,
     sizes, attributes by name) to the output te.Tensor or a list of them. columns:
     the second form of a "rows" operator, over x[o, n, k]. reference: numpy, from
-    the inputs (floats as float64; None where absent) and attributes by name.
+    the inputs (floats as float64; None where absent) and attributes by name, and
+    `dtypes` where it has such a parameter.
     cases: from a dtype tuple and a numpy Generator to cases. dtypes: a name, or a
     tuple where several vary. absent: why a dtype is not there. carriers: dtypes
     whose elements another dtype's kernel moves just as well, such as SAME_WIDTH.
@@ -261,10 +264,12 @@ def pointwise(formula: Callable[..., Any]) -> Callable[[Any], Any]:
     """
 
     def compute(k: Any) -> Any:
-        return te.compute(
-            (k.n,),
-            lambda i: formula(k, *(t[i] for t in k.inputs)).astype(k.output_dtypes[0]),
-            name="out",
-        )
+        def element(i: Any) -> Any:
+            # Operands are bound: TVM makes a select that holds a load a branch.
+            let = Let()
+            operands = [let(t[i]) for t in k.inputs]
+            return let.around(formula(k, *operands).astype(k.output_dtypes[0]))
+
+        return te.compute((k.n,), element, name="out")
 
     return compute

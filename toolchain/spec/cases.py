@@ -127,3 +127,117 @@ def binary(low: float = -10, high: float = 10) -> Cases:
         yield Case("special", (edge[:, None].copy(), edge[None, :].copy()))
 
     return cases
+
+
+# Rows: shapes with the axis or axes of their rows.
+ROWS: tuple[tuple[tuple[int, ...], int], ...] = (
+    *(((3, n), -1) for n in (0, 1, 3, 4, 5, 15, 16, 17, 31, 33, 1031)),
+    *(((n,), 0) for n in (1, 17, 4099)),
+    *(((n, 5), 0) for n in (0, 1, 3, 17, 1031)),
+    ((2, 17, 19), 1),
+    ((2, 5, 1), -2),
+    ((2, 5, 0), 1),
+    ((0, 5), 1),
+    ((4, 6, 33, 2), -3),
+    ((2, 1, 3, 2, 2, 1, 2, 3), 3),
+)
+AXES: tuple[tuple[tuple[int, ...], tuple[int, ...]], ...] = (
+    *((shape, (axis,)) for shape, axis in ROWS),
+    ((7, 13), ()),
+    ((7, 13), (0, 1)),
+    ((7, 13), (-1, 0)),
+    ((3, 4, 17), (0, 2)),
+    ((3, 4, 17), (1, 2)),
+    ((3, 4, 17), (-2, -3)),
+    ((2, 0, 3), (0, 2)),
+    ((2, 0, 3), (1,)),
+    ((2, 1, 3, 2, 2, 1, 2, 3), (0, 2, 5, 7)),
+    ((2, 1, 3, 2, 2, 1, 2, 3), (7, 1, 3)),
+    ((), ()),
+)
+# Rows that have, or become, NaN, infinity, zeros of both signs.
+SPECIAL_ROWS = np.array(
+    [
+        [1, np.nan, 3, -np.inf, 5],
+        [np.nan, np.inf, np.nan, 0, 1],
+        [np.inf, 1, -1, 0, 2],
+        [-np.inf, 1, -1, 0, 2],
+        [-np.inf, -np.inf, -np.inf, -np.inf, -np.inf],
+        [np.inf, -np.inf, 1, 2, 3],
+        [1e-40, -1e-40, 1e-45, 0, 1e-38],
+        [2, 2, 2, 2, 2],
+    ],
+    np.float32,
+)
+
+
+def rows_of(
+    rng: np.random.Generator, dtype: str, low: float = -10, high: float = 10
+) -> Iterator[tuple[str, Array, int]]:
+    """(name, x, axis): every shape of ROWS, and rows of special values."""
+    for shape, axis in ROWS:
+        x = values(rng, shape, dtype, low, high)
+        yield f"{shape_name(shape)}-axis{axis}", x, axis
+    if dtype == "float32":
+        yield "special", SPECIAL_ROWS, -1
+        yield "special-columns", SPECIAL_ROWS.T.copy(), 0
+        long = np.tile(SPECIAL_ROWS, (1, 9))  # longer than the lanes
+        yield "special-long", long, -1
+    else:
+        edge = integer_special(dtype)
+        yield "special", np.stack([edge, edge[::-1]]), -1
+
+
+def reductions(low: float = -10, high: float = 10) -> Cases:
+    """Axes of every kind, with and without keepdims; special values; no axes at all."""
+
+    def cases(dtypes: tuple[str, ...], rng: np.random.Generator) -> Iterator[Case]:
+        for i, (shape, axes) in enumerate(AXES):
+            x = values(rng, shape, dtypes[0], low, high)
+            name = f"{shape_name(shape)}-axes{'_'.join(map(str, axes)) or 'all'}"
+            given = {"axes": axes} if axes else {}
+            yield Case(name, (x,), {"keepdims": i % 2, **given})
+        for name, x, axis in rows_of(rng, dtypes[0], low, high):
+            if name.startswith("special"):
+                yield Case(name, (x,), {"axes": (axis,)})
+        x = values(rng, (3, 4), dtypes[0], low, high)
+        yield Case("noop", (x,), {"noop_with_empty_axes": 1})
+
+    return cases
+
+
+def along_axes(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Reference of a reduction: function(x, axis=a tuple, keepdims=a bool)."""
+
+    def reference(
+        x: Array, keepdims: int, noop_with_empty_axes: int, axes: tuple[int, ...] = ()
+    ) -> Any:
+        if not axes and noop_with_empty_axes:
+            return x
+        axis = tuple(axes) or tuple(range(x.ndim))
+        return function(x, axis=axis, keepdims=bool(keepdims))
+
+    return reference
+
+
+def along_axis(
+    low: float = -10, high: float = 10, attributes: Mapping[str, Any] | None = None
+) -> Cases:
+    """Rows along any axis, and rows of special values."""
+
+    def cases(dtypes: tuple[str, ...], rng: np.random.Generator) -> Iterator[Case]:
+        for name, x, axis in rows_of(rng, dtypes[0], low, high):
+            yield Case(name, (x,), {"axis": axis, **(attributes or {})})
+
+    return cases
+
+
+def turns(dtypes: tuple[str, ...], rng: np.random.Generator) -> Iterator[Case]:
+    """As unary_all, for circular functions: |x| < 2^17, and what is near n pi/2."""
+    for case in unary_all(-131072, 131072)(dtypes, rng):
+        (x,) = case.inputs
+        far = np.isfinite(x) & (np.abs(x) > 2**17)
+        yield Case(case.name, (np.where(far, np.float32(2**17), x),))
+    yield Case("small", (values(rng, (20011,), dtypes[0]),))
+    quarters = (np.arange(-83443, 83444) * (np.pi / 2)).astype(np.float32)
+    yield Case("quarters", (quarters,))

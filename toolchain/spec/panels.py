@@ -9,7 +9,7 @@ packed is the operator's: rows of a matrix, columns of one, or an image's window
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from toolchain.spec import script as T  # noqa: N812  # TVM's own name for it
@@ -78,24 +78,40 @@ def ceil_div(a: Any, b: Any) -> Any:
 Pack = Callable[[Block], None]
 
 
-def pack_units(load: Callable[[Any, Any], Any]) -> Pack:
-    """Pack load(line, unit), line by line; the last line stands in for those past it.
+def pack_units(load: Callable[[Any, Any], Any], contiguous: bool = True) -> Pack:
+    """Pack load(line, unit), unit by unit; the last line stands in for those past it.
 
-    For lines that are contiguous in memory (the units of one line are not).
+    contiguous: whether neighbouring lines lie side by side in memory.
     """
 
     def pack(block: Block) -> None:
         out = block.buffer
+        lanes = T.vectorized if contiguous else T.serial
         with T.serial(0, block.panel_count()) as p, T.serial(0, block.depth) as k:
             line, unit = block.first + p * block.width, block.start + k
             with T.If(line + block.width <= block.size):
-                with T.Then(), T.vectorized(block.width) as i:
+                with T.Then(), lanes(0, block.width) as i:
                     T.buffer_store(out, load(line + i, unit), [p, k, i])
                 with T.Else(), T.serial(0, block.width) as i:
                     inside = tir.min(line + i, block.size - 1)
                     T.buffer_store(out, load(inside, unit), [p, k, i])
 
     return pack
+
+
+def pairs(load: Callable[[Any, Any], Any], depth: Any) -> Callable[[Any, Any], Any]:
+    """Unit k of a line for the dot tile: values 2 k and 2 k + 1, two int16 in a word.
+
+    load(line, k) gives int32 that fits int16; an odd depth is filled up with 0.
+    """
+
+    def unit(line: Any, k: Any) -> Any:
+        last = depth - 1
+        odd = load(line, tir.min(2 * k + 1, last))
+        high = tir.Select(2 * k < last, odd, tir.const(0, "int32"))
+        return (load(line, 2 * k) & 0xFFFF) | (high << 16)
+
+    return unit
 
 
 def pack_lines(source: Any, stride: Any, target: Any) -> Pack:
@@ -122,6 +138,19 @@ def pack_lines(source: Any, stride: Any, target: Any) -> Pack:
     return pack
 
 
+def either(condition: Any, yes: Pack, no: Pack) -> Pack:
+    """Pack in one of two ways, as an attribute says."""
+
+    def pack(block: Block) -> None:
+        with T.If(condition):
+            with T.Then():
+                yes(block)
+            with T.Else():
+                no(block)
+
+    return pack
+
+
 def call(name: str, *arguments: Any) -> None:
     """Call a micro-kernel."""
     T.evaluate(tir.call_extern("int32", name, *arguments))
@@ -137,11 +166,11 @@ def pointer(buffer: Any, indices: Sequence[Any], mode: str) -> Any:
 
 @dataclass(frozen=True)
 class Product:
-    """out[i, j] = finish(i, j, sum_k left[i, k] * right[k, j]), in TIR.
+    """out[i, j] = finish(i, j, sum_k left[i, k] * right[k, j]), as a loop nest.
 
-    rows, depth, columns: its sizes. target: from (i, j) to the pointer of an
-    element of the result; step: elements between its rows. load, store: of one of
-    its elements.
+    rows, depth, columns: sizes, depth in units. left, right: pack lines i and j of
+    the factors. place: indices in `out` of element i, j; step: elements from one of
+    its rows to the next.
     """
 
     panels: Panels
@@ -226,6 +255,40 @@ class Product:
             i, j = down.first + r, across.first + c
             at = self.place(i, j)
             T.buffer_store(self.out, self.finish(i, j, self.out[tuple(at)]), at)
+
+
+def emit_narrow(product: Product, dtype: str) -> None:
+    """A product whose sums are cast to a narrower dtype, block by block."""
+    whole, out = product, product.out
+    height, width = tir.min(whole.rows, NARROW_ROWS), tir.min(whole.columns, COLUMNS)
+    sums = T.alloc_buffer((height, width), whole.panels.dtype)
+    with (
+        T.serial(0, ceil_div(whole.rows, NARROW_ROWS)) as ib,
+        T.serial(0, ceil_div(whole.columns, COLUMNS)) as jb,
+    ):
+        i, j = ib * NARROW_ROWS, jb * COLUMNS
+        part = replace(
+            whole,
+            rows=tir.min(whole.rows - i, NARROW_ROWS),
+            columns=tir.min(whole.columns - j, COLUMNS),
+            left=shifted(whole.left, i),
+            right=shifted(whole.right, j),
+            out=sums,
+            place=lambda r, c: [r, c],
+            step=width,
+        )
+        part.emit()
+        with T.serial(0, part.rows) as r, T.serial(0, part.columns) as c:
+            T.buffer_store(out, sums[r, c].astype(dtype), whole.place(i + r, j + c))
+
+
+def shifted(pack: Pack, lines: Any) -> Pack:
+    """Pack a part of a factor that starts at a later line."""
+
+    def shifted(block: Block) -> None:
+        pack(replace(block, first=block.first + lines, size=block.size + lines))
+
+    return shifted
 
 
 def nest(

@@ -1,112 +1,194 @@
 """Folds of rows and columns as TE: what reductions and normalisations share.
 
-**Lanes** A float sum may not be reordered, so a loop over it stays scalar and waits
-for every addition. A row is therefore added up in 16 partial sums (four vectors: an
-addition takes four cycles), which `toolchain/lower.py` vectorises, then in pairs. That
-is a fixed order, the same for every length of row, and more accurate than one sum.
-Integers and maxima need no lanes: LLVM reorders them itself.
+**Lanes** LLVM may not reorder a float sum, so a loop over it stays scalar and waits
+for every addition. A row is therefore folded in 16 lanes (four vectors: an addition
+takes four cycles), which `toolchain/lower.py` vectorises, and those in pairs: a fixed
+order, and more accurate than one sum. Integers are left to LLVM, which reorders them.
 **Columns** k.x[o, n, k] is folded along n for all k at once, in order.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
-from toolchain.spec import te, tir
+from toolchain.spec import Attribute, te, tir
 from toolchain.spec import math as m
 
 Expr = Any
-Term = Callable[[Expr, Expr], Expr]  # of row and position
+Compute = Callable[[Any], Any]
 LANES = 16
-LOWEST = {
-    **{"int8": -(2**7), "uint8": 0, "int32": -(2**31), "int64": -(2**63)},
-    "float32": float("-inf"),
-}
-HIGHEST = {
-    **{"int8": 2**7 - 1, "uint8": 2**8 - 1, "int32": 2**31 - 1, "int64": 2**63 - 1},
-    "float32": float("inf"),
-}
+INF = float("inf")
+
+AXIS = Attribute("axis", default=-1, kernel=0)
+REDUCE_AXIS = (
+    Attribute("axis", default=0, kernel=0),
+    Attribute("keepdims", default=1, minimum=0, maximum=1, kernel=0),
+)
+REDUCE_AXES = (
+    Attribute("keepdims", default=1, minimum=0, maximum=1, kernel=0),
+    Attribute("noop_with_empty_axes", default=0, minimum=0, maximum=1, kernel=0),
+    Attribute("axes", default=0, per_unit=1),
+)
 
 
-def _times(a: Expr, b: Expr) -> Expr:
-    return a * b
+def is_float(x: Expr) -> bool:
+    """Whether an expression is a float."""
+    return str(x.expr_ty().dtype).startswith("float")
 
 
-def _plus(a: Expr, b: Expr) -> Expr:
-    return a + b
+def maximum(a: Expr, b: Expr) -> Expr:
+    """The larger; NaN where either is."""
+    return m.maximum(a, b) if is_float(a) else tir.Max(a, b)
 
 
-def _maximum(a: Expr, b: Expr) -> Expr:
-    return m.maximum(a, b) if _is_float(a) else tir.Max(a, b)
+def minimum(a: Expr, b: Expr) -> Expr:
+    """The smaller; NaN where either is."""
+    return m.minimum(a, b) if is_float(a) else tir.Min(a, b)
 
 
-def _minimum(a: Expr, b: Expr) -> Expr:
-    return m.minimum(a, b) if _is_float(a) else tir.Min(a, b)
+def lowest(dtype: str) -> Expr:
+    """-inf, or the smallest integer."""
+    return tir.const(-INF, dtype) if dtype == "float32" else tir.min_value(dtype)
 
 
-def _is_float(a: Expr) -> bool:
-    return str(a.expr_ty().dtype).startswith("float")
+def highest(dtype: str) -> Expr:
+    """inf, or the largest integer."""
+    return tir.const(INF, dtype) if dtype == "float32" else tir.max_value(dtype)
 
 
+@dataclass(frozen=True)
 class Fold:
-    """An associative operation with the value of an empty fold.
+    """An associative operation; empty: the value of an empty fold, by dtype.
 
-    sum and product of integers wrap: give them unsigned terms, since TVM marks
-    signed arithmetic as free of overflow.
+    lanes: whether floats need partial results to be vectorised.
     """
 
-    def __init__(
-        self, operation: Callable[[Expr, Expr], Expr], empty: Callable[[str], float]
-    ) -> None:
-        self.operation, self.empty = operation, empty
+    operation: Callable[[Expr, Expr], Expr]
+    empty: Callable[[str], Expr]
+    lanes: bool = False
 
     def over(self, term: Expr, axis: Expr) -> Expr:
         """TE reduction of a term along an axis."""
-        reducer = te.comm_reducer(
-            self.operation, lambda d: tir.const(self.empty(str(d)), d), "fold"
+        return te.comm_reducer(self.operation, self.empty)(term, axis=axis)
+
+    def rows(self, k: Any, term: Callable[[Expr, Expr], Expr], name: str) -> Any:
+        """Tensor [o]: the fold of term(i, r) over the positions r of row i."""
+        if self.lanes and k.dtype == "float32":
+            return self._in_lanes(k, term, name)
+        r = te.reduce_axis((0, k.n), f"{name}_r")
+        return te.compute((k.o,), lambda i: self.over(term(i, r), r), name)
+
+    def columns(
+        self, k: Any, term: Callable[[Expr, Expr, Expr], Expr], name: str
+    ) -> Any:
+        """Tensor [o, k]: the fold of term(i, r, j) over r."""
+        r = te.reduce_axis((0, k.n), f"{name}_r")
+        return te.compute((k.o, k.k), lambda i, j: self.over(term(i, r, j), r), name)
+
+    def _in_lanes(self, k: Any, term: Callable[[Expr, Expr], Expr], name: str) -> Any:
+        b = te.reduce_axis((0, k.n // LANES), f"{name}_b")
+        r = te.reduce_axis((0, k.n % LANES), f"{name}_r")
+        parts = te.compute(
+            (k.o, LANES),
+            lambda i, lane: self.over(term(i, b * LANES + lane), b),
+            f"{name}_lanes",
         )
-        return reducer(term, axis=axis)
+        rest = te.compute(
+            (k.o,), lambda i: self.over(term(i, k.n - k.n % LANES + r), r), f"{name}_rest"
+        )
+
+        def whole(i: Expr) -> Expr:
+            values = [parts[i, lane] for lane in range(LANES)]
+            while len(values) > 1:
+                half = len(values) // 2
+                values = [
+                    self.operation(a, b)
+                    for a, b in zip(values[:half], values[half:], strict=True)
+                ]
+            return self.operation(values[0], rest[i])
+
+        return te.compute((k.o,), whole, name)
 
 
-SUM = Fold(_plus, lambda dtype: 0)
-PRODUCT = Fold(_times, lambda dtype: 1)
-MAXIMUM = Fold(_maximum, lambda dtype: LOWEST[dtype])
-MINIMUM = Fold(_minimum, lambda dtype: HIGHEST[dtype])
+SUM = Fold(lambda a, b: a + b, lambda dtype: tir.const(0, dtype), lanes=True)
+PRODUCT = Fold(lambda a, b: a * b, lambda dtype: tir.const(1, dtype), lanes=True)
+MAXIMUM = Fold(maximum, lowest, lanes=True)
+MINIMUM = Fold(minimum, highest, lanes=True)
 
 
-def fold(k: Any, kind: Fold, term: Term, name: str) -> Any:
-    """Fold each row, over position, in any order; for integers and maxima."""
-    r = te.reduce_axis((0, k.n), f"{name}_r")
-    return te.compute((k.o,), lambda i: kind.over(term(i, r), r), name)
+def reduction(
+    kind: Fold,
+    before: Callable[[Any, Expr], Expr] = lambda k, x: x,
+    after: Callable[[Any, Expr], Expr] = lambda k, total: total,
+) -> tuple[Compute, Compute]:
+    """(compute, columns): after(k, fold of before(k, x)), as the dtype of x.
+
+    The fold is the tensor "total".
+    """
+
+    def rows(k: Any) -> Any:
+        total = kind.rows(k, lambda i, r: before(k, k.x[i, r]), "total")
+        return te.compute(
+            (k.o,), lambda i: after(k, total[i]).astype(k.dtype), "out"
+        )
+
+    def columns(k: Any) -> Any:
+        total = kind.columns(k, lambda i, r, j: before(k, k.x[i, r, j]), "total")
+        return te.compute(
+            (k.o, k.k), lambda i, j: after(k, total[i, j]).astype(k.dtype), "out"
+        )
+
+    return rows, columns
 
 
-def fold_columns(k: Any, kind: Fold, term: Callable[..., Expr], name: str) -> Any:
-    """Fold term(i, r, j) over r, for each i and column j."""
-    r = te.reduce_axis((0, k.n), f"{name}_r")
-    return te.compute((k.o, k.k), lambda i, j: kind.over(term(i, r, j), r), name)
+def _exp_difference(x: Expr, peak: Expr) -> Expr:
+    """exp(x - peak), x <= peak, with the rounding error of the difference applied.
+
+    The error (Knuth's TwoSum) is at most half an ULP of 104, beyond which exp is 0.
+    """
+    let = m.Let()
+    x, peak = let(x), let(peak)
+    d = let(x - peak)
+    back = let(d - x)
+    error = let((x - (d - back)) - (peak + back))
+    e = let(m.exp(d))
+    # Not where an infinity has made the error NaN.
+    small = tir.Select(d > tir.const(-110.0, "float32"), error, tir.const(0.0, "float32"))
+    return let.around(e + e * small)
 
 
-def fold_lanes(k: Any, kind: Fold, term: Term, name: str) -> Any:
-    """Fold each row in lanes; for float sums and products."""
-    b = te.reduce_axis((0, k.n // LANES), f"{name}_b")
-    r = te.reduce_axis((0, k.n % LANES), f"{name}_r")
-    lanes = te.compute(
-        (k.o, LANES),
-        lambda i, lane: kind.over(term(i, b * LANES + lane), b),
-        f"{name}_lanes",
-    )
-    rest = te.compute(
-        (k.o,),
-        lambda i: kind.over(term(i, k.n // LANES * LANES + r), r),
-        f"{name}_rest",
-    )
+def softmax(
+    finish: Callable[[Expr, Expr, Expr, Expr], Expr],
+) -> tuple[Compute, Compute]:
+    """(compute, columns) of out = finish(x, peak, e, sum of e), e = exp(x - peak).
 
-    def all_of(i: Expr) -> Expr:
-        parts = [lanes[i, lane] for lane in range(LANES)]
-        while len(parts) > 1:
-            half = len(parts) // 2
-            parts = [kind.operation(a, b) for a, b in zip(parts[:half], parts[half:])]
-        return kind.operation(parts[0], rest[i])
+    e is the tensor "e", of the output's shape.
+    """
 
-    return te.compute((k.o,), all_of, name)
+    def rows(k: Any) -> Any:
+        peak = MAXIMUM.rows(k, lambda i, r: k.x[i, r], "peak")
+        e = te.compute((k.o, k.n), lambda i, r: _exp_difference(k.x[i, r], peak[i]), "e")
+        total = SUM.rows(k, lambda i, r: e[i, r], "total")
+        return te.compute(
+            (k.o, k.n),
+            lambda i, r: finish(k.x[i, r], peak[i], e[i, r], total[i]),
+            "out",
+        )
+
+    def columns(k: Any) -> Any:
+        peak = MAXIMUM.columns(k, lambda i, r, j: k.x[i, r, j], "peak")
+        e = te.compute(
+            (k.o, k.n, k.k),
+            lambda i, r, j: _exp_difference(k.x[i, r, j], peak[i, j]),
+            "e",
+        )
+        total = SUM.columns(k, lambda i, r, j: e[i, r, j], "total")
+        return te.compute(
+            (k.o, k.n, k.k),
+            lambda i, r, j: finish(k.x[i, r, j], peak[i, j], e[i, r, j], total[i, j]),
+            "out",
+        )
+
+    return rows, columns

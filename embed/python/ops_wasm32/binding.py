@@ -10,11 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ops_wasm32.convert import to_array
-from ops_wasm32.errors import ArgumentError
-from ops_wasm32.signature import DTYPES, Attribute, Param, Signature, split_kernel
+from ops_wasm32.errors import ArgumentError, listed
+from ops_wasm32.selection import SELECTORS, choose_kernel, dtype_of
+from ops_wasm32.signature import Attribute, Param, Signature, expand
 
-# Keywords of a call that are neither an input nor an attribute of its kernel.
-_SELECTORS = ("to", "dtype")
 _Value = int | float | None
 
 
@@ -42,9 +41,9 @@ def bind(
     """
     tensors, attributes, options = _sort_names(operator, kernels[0], named)
     given = [_as_typed(v) for v in _inputs(operator, kernels[0], positional, tensors)]
-    params = _expand(kernels[0].inputs, len(given))
+    params = expand(kernels[0].inputs, len(given))
     _check_given(operator, kernels[0], params, given)
-    kernel = _choose(operator, kernels, params, given, options, data_dtype)
+    kernel = choose_kernel(operator, kernels, params, given, options, data_dtype)
     count = options.get("num_outputs")
     units = _units(operator, kernel, len(given), attributes, count)
     return Bound(
@@ -52,10 +51,10 @@ def bind(
         tuple(
             None if value is None else _ready(operator, param, value)
             for param, value in zip(
-                _expand(kernel.inputs, len(given)), given, strict=True
+                expand(kernel.inputs, len(given)), given, strict=True
             )
         ),
-        _expand(kernel.outputs, len(kernel.outputs) - 1 + units),
+        expand(kernel.outputs, len(kernel.outputs) - 1 + units),
         tuple(
             value
             for attribute in kernel.attributes
@@ -64,25 +63,21 @@ def bind(
     )
 
 
-def _listed(names: Sequence[str]) -> str:
-    return ", ".join(names) or "none"
-
-
 def _sort_names(
     operator: str, kernel: Signature, named: Mapping[str, object]
 ) -> tuple[dict[str, object], dict[str, object], dict[str, object]]:
     """Keywords by what they name: inputs, attributes, options of the call."""
     inputs = [p.name for p in kernel.inputs]
     attributes = [a.name for a in kernel.attributes]
-    options = [s for s in _SELECTORS if s not in attributes]
+    options = [s for s in SELECTORS if s not in attributes]
     if any(p.variadic for p in kernel.outputs) and "num_outputs" not in attributes:
         options.append("num_outputs")
     for name in named:
         if name not in (*inputs, *attributes, *options):
             raise ArgumentError(
                 f"{operator}: argument {name!r} is unknown; inputs: "
-                f"{_listed(inputs)}; attributes: {_listed(attributes)}; "
-                f"options: {_listed(options)}"
+                f"{listed(inputs)}; attributes: {listed(attributes)}; "
+                f"options: {listed(options)}"
             )
     first, second, third = (
         {n: v for n, v in named.items() if n in names}
@@ -119,7 +114,7 @@ def _inputs(
         names = [p.name for p in params]
         raise ArgumentError(
             f"{operator}: got {len(positional)} inputs; it takes {len(params)}: "
-            f"{_listed(names)}. Attributes go by keyword"
+            f"{listed(names)}. Attributes go by keyword"
         )
     return values
 
@@ -133,14 +128,6 @@ def _sequence(operator: str, param: Param, value: object) -> list[object]:
     )
 
 
-def _expand(params: tuple[Param, ...], count: int) -> tuple[Param, ...]:
-    """Params with the variadic last one repeated, to count of them."""
-    if not params or not params[-1].variadic:
-        return params
-    fixed = params[:-1]
-    return (*fixed, *([params[-1]] * (count - len(fixed))))
-
-
 def _as_typed(value: object) -> object:
     """Make an array of a value that has a dtype of its own."""
     return np.asarray(value) if hasattr(value, "__array__") else value
@@ -149,11 +136,14 @@ def _as_typed(value: object) -> object:
 def _check_given(
     operator: str, kernel: Signature, params: Sequence[Param], given: Sequence[object]
 ) -> None:
+    if kernel.inputs and len(given) < len(kernel.inputs):
+        name = kernel.inputs[-1].name
+        raise ArgumentError(f"{operator}: input {name} is missing; give one or more")
     for param, value in zip(params, given, strict=True):
         if value is None and not param.optional:
             names = [p.name + "?" * p.optional for p in kernel.inputs]
             raise ArgumentError(
-                f"{operator}: input {param.name} is missing; it takes {_listed(names)}"
+                f"{operator}: input {param.name} is missing; it takes {listed(names)}"
             )
         if not isinstance(value, (type(None), np.ndarray, list, tuple, int, float)):
             raise ArgumentError(
@@ -162,100 +152,9 @@ def _check_given(
             )
 
 
-def _dtype(value: object) -> str | None:
-    """Name of the dtype of an array; None for what has none of its own."""
-    if isinstance(value, np.ndarray) and value.dtype != object:
-        return str(value.dtype.name)
-    return None
-
-
-def _choose(
-    operator: str,
-    kernels: Sequence[Signature],
-    params: Sequence[Param],
-    given: Sequence[object],
-    options: Mapping[str, object],
-    data_dtype: str | None,
-) -> Signature:
-    """Find the one kernel that takes the dtypes of the inputs as they are."""
-    wanted = [_dtype(value) for value in given]
-    kernels = _selected(operator, kernels, options, data_dtype)
-    fitting = [
-        kernel
-        for kernel in kernels
-        if all(
-            dtype in (None, param.dtype)
-            for dtype, param in zip(
-                wanted, _expand(kernel.inputs, len(given)), strict=True
-            )
-        )
-    ]
-    if len(fitting) == 1:
-        return fitting[0]
-    if not fitting:
-        raise ArgumentError(_no_kernel(operator, kernels, params, wanted))
-    outputs = list(dict.fromkeys(k.outputs[0].dtype for k in fitting))
-    choose = f"to= ({', '.join(outputs)}) or " if len(outputs) == len(fitting) else ""
-    raise ArgumentError(
-        f"{operator}: the inputs fit {_listed([k.name for k in fitting])}; choose by "
-        f"{choose}arrays that have a dtype, or call the kernel by its name"
-    )
-
-
-def _selected(
-    operator: str,
-    kernels: Sequence[Signature],
-    options: Mapping[str, object],
-    data_dtype: str | None,
-) -> Sequence[Signature]:
-    """Kernels of the output dtype and the data dtype that are asked for."""
-    for option in _SELECTORS:
-        if (dtype := options.get(option)) is None:
-            continue
-        name = dtype if isinstance(dtype, str) else np.dtype(dtype).name  # type: ignore[call-overload] # anything numpy takes
-        outputs = list(dict.fromkeys(k.outputs[0].dtype for k in kernels))
-        kernels = [k for k in kernels if k.outputs[0].dtype == name]
-        if not kernels:
-            raise ArgumentError(
-                f"{operator}: {option}={name!r} is not an output dtype of it; use "
-                f"{_listed(outputs)}"
-            )
-    if data_dtype is None:
-        return kernels
-    known = [k for k in kernels if (split_kernel(k.name)[1] or ("",))[0] == data_dtype]
-    if not known:
-        firsts = dict.fromkeys(d for k in kernels for d in split_kernel(k.name)[1][:1])
-        raise ArgumentError(
-            f"{operator}: there is no kernel for {data_dtype}; use {_listed([*firsts])}"
-        )
-    return known
-
-
-def _no_kernel(
-    operator: str,
-    kernels: Sequence[Signature],
-    params: Sequence[Param],
-    wanted: Sequence[str | None],
-) -> str:
-    for i, (param, dtype) in enumerate(zip(params, wanted, strict=True)):
-        accepted = {_expand(k.inputs, len(wanted))[i].dtype for k in kernels}
-        if dtype is not None and dtype not in accepted:
-            names = [d for d in DTYPES if d in accepted]
-            return (
-                f"{operator}: input {param.name} has dtype {dtype}; it takes "
-                f"{_listed(names)}. Convert it first: "
-                f'{param.name}.astype("{names[0]}")'
-            )
-    got = ", ".join(
-        f"{p.name}: {d}" for p, d in zip(params, wanted, strict=True) if d is not None
-    )
-    known = _listed([k.tensors_text() for k in kernels])
-    return f"{operator}: no kernel takes ({got}); there are {known}"
-
-
 def _ready(operator: str, param: Param, value: object) -> NDArray[Any]:
     """Make a compact little-endian array of the parameter's dtype."""
-    if _dtype(value) is None:
+    if dtype_of(value) is None:
         value = to_array(value, param.dtype, f"{operator}: input {param.name}")
     dtype = np.dtype(param.dtype).newbyteorder("<")
     return np.asarray(value, dtype=dtype, order="C")
@@ -273,8 +172,10 @@ def _units(
     if kernel.inputs and kernel.inputs[-1].variadic:
         found[kernel.inputs[-1].name] = inputs - len(kernel.inputs) + 1
     if num_outputs is not None:
-        if isinstance(num_outputs, bool) or not isinstance(num_outputs, int):
-            raise ArgumentError(f"{operator}: num_outputs is {num_outputs!r}, no int")
+        if type(num_outputs) is not int or num_outputs < 1:
+            raise ArgumentError(
+                f"{operator}: num_outputs is {num_outputs!r}; give an int, 1 or more"
+            )
         found["num_outputs"] = num_outputs
     for attribute in kernel.attributes:
         if attribute.per_unit and attributes.get(attribute.name) is not None:
@@ -282,7 +183,7 @@ def _units(
             attributes[attribute.name] = values
             found[attribute.name] = len(values) // attribute.per_unit
     if len(set(found.values())) > 1:
-        counts = _listed([f"{name} for {count}" for name, count in found.items()])
+        counts = listed([f"{name} for {count}" for name, count in found.items()])
         raise ArgumentError(
             f"{operator}: the lengths of its lists do not agree: {counts}; give all "
             "for the same number of axes or tensors"
@@ -314,12 +215,14 @@ def _attribute(
     """Values of an attribute as the kernel takes them; None for the default."""
     value = given.get(attribute.name)
     if value is None:
-        if attribute.default is None:
+        count = attribute.per_unit * units if attribute.per_unit else 1
+        # A call without units has empty lists: reduce_sum over every axis.
+        if count and attribute.default is None:
             raise ArgumentError(
                 f"{operator}: attribute {attribute.name} is required; give "
                 f"{attribute.name}="
             )
-        return [None] * (attribute.per_unit * units if attribute.per_unit else 1)
+        return [None] * count
     if attribute.per_unit:
         assert isinstance(value, list)  # _units has made it one
         return [_number(operator, attribute, v) for v in value]
@@ -332,7 +235,7 @@ def _number(operator: str, attribute: Attribute, value: object) -> int | float:
         value = value.item()
     if attribute.choices and isinstance(value, str):
         if value not in attribute.choices:
-            raise ArgumentError(f"{what}; use {_listed(attribute.choices)}")
+            raise ArgumentError(f"{what}; use {listed(attribute.choices)}")
         return attribute.choices.index(value)
     if isinstance(value, (bool, int, np.bool_, np.integer)):
         if not -(2**63) <= int(value) < 2**63:
@@ -340,5 +243,5 @@ def _number(operator: str, attribute: Attribute, value: object) -> int | float:
         return int(value)
     if attribute.kind == "float" and isinstance(value, (float, np.floating)):
         return float(value)
-    wanted = f"one of {_listed(attribute.choices)}" if attribute.choices else ""
+    wanted = f"one of {listed(attribute.choices)}" if attribute.choices else ""
     raise ArgumentError(f"{what}; give {wanted or f'one {attribute.kind}'}")

@@ -40,6 +40,9 @@ def run(options: argparse.Namespace, words: list[str]) -> None:
     """
     attributes = dict(_attribute(word) for word in words)
     dtype = _dtype(options.data_type)
+    for name in ("to", "dtype"):
+        if isinstance(text := attributes.get(name), str):
+            attributes[name] = _SHORT_DTYPES.get(text.upper(), text)
     inputs = [
         value
         for is_file, text in options.inputs or []

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 
 class ModuleError(ValueError):
     """A file that is no module of ours, or is damaged."""
@@ -21,3 +23,8 @@ class OpsError(Exception):
         super().__init__(text)
         self.code = code
         self.text = text
+
+
+def listed(names: Sequence[str]) -> str:
+    """Join names for a message."""
+    return ", ".join(names) or "none"

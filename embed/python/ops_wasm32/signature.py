@@ -75,6 +75,14 @@ def split_kernel(name: str) -> tuple[str, tuple[str, ...]]:
     return "_".join(words), tuple(dtypes)
 
 
+def expand(params: tuple[Param, ...], count: int) -> tuple[Param, ...]:
+    """Params with the variadic last one repeated, to count of them."""
+    if not params or not params[-1].variadic:
+        return params
+    fixed = params[:-1]
+    return (*fixed, *([params[-1]] * (count - len(fixed))))
+
+
 def parse_signature(text: str, index: int = -1) -> Signature:
     """Parse a signature; ModuleError where it is not in the grammar."""
     head, *attributes = text.split("; ")

@@ -1,0 +1,30 @@
+"""out[i] = |x[i]|.
+
+Edges: the lowest integer wraps to itself; |-0| = 0.
+Source: ONNX Abs-13; MindSpore Abs.
+"""
+
+from typing import Any
+
+import numpy as np
+
+from toolchain.spec import Bound, Input, Operator, math, pointwise, tir
+from toolchain.spec.cases import unary
+
+
+def _absolute(k: Any, x: Any) -> Any:
+    if k.dtype == "float32":
+        return math.absolute(x)
+    zero = tir.const(0, k.dtype)
+    return tir.Select(x < zero, zero - x, x)
+
+
+KERNEL = Operator(
+    collapse="elementwise.broadcast",
+    inputs=(Input("x", "n"),),
+    dtypes=("float32", "int32", "int8"),
+    compute=pointwise(_absolute),
+    reference=np.abs,
+    cases=unary(),
+    bound=Bound(why="no rounding"),
+)

@@ -1,0 +1,74 @@
+"""out[n, c, y, x] = mean_{r, s} x[n, c, y * stride + r * dilation - pad, ...]
+
+Shapes: x [N, C, H, W] or [N, C, W]; kernel_shape, strides and dilations have an entry
+for each spatial axis, pads has the begins, then the ends. ceil_mode=1 rounds the
+number of windows up.
+Dtypes: float32 adds up in float32.
+Edges: the mean is over the taps inside x; with count_include_pad=1 over those inside
+x and its pads, which count as 0.
+Source: ONNX AveragePool-22; MindSpore AvgPool.
+"""
+
+from typing import Any
+
+import numpy as np
+
+from toolchain.spec import Attribute, Bound, Input, Operator, te, tir
+from toolchain.spec import windows as w
+from toolchain.spec.cases_windows import pooled, pooling
+
+
+def compute(k: Any) -> Any:
+    """Add up each window of the padded planes, then divide by its taps."""
+    total = w.fold(k, te.sum, tir.const(0, "float32"), "float32", "total")
+    counted = k.count_include_pad != 0
+
+    def taps(axis: int, position: Any) -> Any:
+        before, after = k.pads[axis], k.pads[axis + 2]
+        low = tir.Select(counted, -before, k.index(0))
+        high = (k.H, k.W)[axis] + tir.Select(counted, after, k.index(0))
+        return w.taps_inside(k, axis, position, low, high)
+
+    def mean(n: Any, c: Any, y: Any, x: Any) -> Any:
+        return total[n, c, y, x] / (taps(0, y) * taps(1, x)).astype("float32")
+
+    return te.compute(total.shape, mean, name="out")
+
+
+def reference(x: Any, count_include_pad: int, **attributes: Any) -> Any:
+    """numpy, window by window."""
+
+    def mean(taps: Any, inside: tuple[int, int]) -> Any:
+        return np.sum(taps) / (inside[1] if count_include_pad else inside[0])
+
+    return pooled(x, mean, **attributes)
+
+
+def scale(x: Any, **attributes: Any) -> Any:
+    """Magnitude of what is added up."""
+    return reference(np.abs(x), **attributes)
+
+
+KERNEL = Operator(
+    collapse="exact.lift",
+    inputs=(Input("x", "N C H W"),),
+    attributes=(
+        w.CEIL_MODE,
+        Attribute("count_include_pad", default=0, minimum=0, maximum=1),
+        *(w.KERNEL_SHAPE, w.STRIDES, w.PADS, w.DILATIONS),
+    ),
+    units=2,
+    dtypes=("float32",),
+    absent={
+        "int32": "ONNX defines it for floats only",
+        "int8": "ONNX defines it for floats only",
+    },
+    compute=compute,
+    schedule=w.schedule,
+    in_place=("total",),
+    requires=w.requires,
+    reference=reference,
+    reference_scale=scale,
+    cases=pooling(average=True),
+    bound=Bound(ulp=4, why="a sum in order over up to 25 taps, one division"),
+)

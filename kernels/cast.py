@@ -1,0 +1,70 @@
+"""out[i] = x[i] as another dtype.
+
+Dtypes: every pair of two different ones; the kernel is cast_<from>_<to>.
+Edges: float32 to integers drops the fraction and saturates, NaN gives 0 (ONNX and
+MindSpore leave both open). Integers to narrower ones wrap. To bool: x != 0, so true
+for NaN. From bool: 0 or 1. Integers to float32 round to the nearest, ties to even.
+Source: ONNX Cast-13; MindSpore Cast.
+"""
+
+from collections.abc import Iterator
+from itertools import permutations
+from typing import Any
+
+import numpy as np
+
+from toolchain.spec import DTYPES, Bound, Case, Input, Operator, Output, pointwise, tir
+from toolchain.spec.cases import unary, unary_all
+from toolchain.spec.math import maximum, minimum
+
+
+def _narrow(x: Any, low: int, high: int) -> Any:
+    ends = (tir.const(low, "float32"), tir.const(high, "float32"))
+    number = tir.Select(tir.EQ(x, x), x, tir.const(0, "float32"))
+    return minimum(maximum(number, ends[0]), ends[1]).astype("int32")
+
+
+def _cast(k: Any, x: Any) -> Any:
+    to = k.dtypes[1]
+    if to == "bool":
+        return tir.NE(x, tir.const(0, k.dtype))
+    if k.dtype != "float32":
+        return x
+    if to == "int8":
+        return _narrow(x, -128, 127)
+    if to == "uint8":
+        return _narrow(x, 0, 255)
+    return tir.call_llvm_pure_intrin(to, "llvm.fptosi.sat", x)
+
+
+def _reference(x: Any, dtypes: tuple[str, ...]) -> Any:
+    to = np.dtype(dtypes[1])
+    if x.dtype.kind != "f" or to.kind not in "iu":
+        return x.astype(np.float64 if to.kind == "f" and x.itemsize < 8 else to)
+    ends = np.iinfo(to)
+    inside = (x > ends.min) & (x < float(ends.max))
+    cut = np.where(inside, x, 0).astype(to)
+    return np.where(
+        x >= float(ends.max), ends.max, np.where(x <= ends.min, ends.min, cut)
+    )
+
+
+def _cases(dtypes: tuple[str, ...], rng: np.random.Generator) -> Iterator[Case]:
+    yield from unary(-300, 300)(dtypes, rng)
+    if dtypes[0] == "float32":
+        yield from list(unary_all(-300, 300)(dtypes, rng))[-2:]
+        powers = np.float32(2) ** np.array([7, 8, 31, 32, 63, 64], np.float32)
+        near = np.concatenate([powers, np.nextafter(powers, np.float32(0)), powers - 1])
+        yield Case("ends", (np.concatenate([near, -near, near + 0.5]).astype("f4"),))
+
+
+KERNEL = Operator(
+    collapse="elementwise.broadcast",
+    inputs=(Input("x", "n"),),
+    outputs=(Output(dtype=1),),
+    dtypes=tuple(permutations(DTYPES, 2)),
+    compute=pointwise(_cast),
+    reference=_reference,
+    cases=_cases,
+    bound=Bound(ulp=0.5, why="one rounding"),
+)

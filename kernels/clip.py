@@ -1,0 +1,56 @@
+"""out[i] = minimum(maximum(input[i], min), max), with numpy broadcasting of all three.
+
+An absent min or max does not limit. ONNX passes scalars; tensors broadcast as well.
+Edges: NaN where any is NaN; max where min > max.
+Source: ONNX Clip-13.
+"""
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from toolchain.spec import Bound, Case, Input, Operator, math, pointwise, tir
+from toolchain.spec.cases import SHAPES, shape_name, special, values
+
+INF = float("inf")
+
+
+def _clip(k: Any, x: Any, low: Any, high: Any) -> Any:
+    if k.dtype == "float32":
+        return math.minimum(math.maximum(x, low), high)
+    raised = tir.Select(x < low, low, x)
+    return math.bind(raised, lambda r: tir.Select(r > high, high, r))
+
+
+def _reference(x: Any, low: Any = None, high: Any = None) -> Any:
+    x = x if low is None else np.maximum(x, low)
+    return x if high is None else np.minimum(x, high)
+
+
+def _cases(dtypes: tuple[str, ...], rng: np.random.Generator) -> Iterator[Case]:
+    dtype = dtypes[0]
+    low, high = (np.array(v, dtype) for v in (3, 60))
+    ends = {"both": (low, high), "min": (low, None), "max": (None, high)}
+    ends |= {"none": (None, None), "crossed": (high, low)}
+    for name, limits in ends.items():
+        yield Case(f"special-{name}", (special(dtype), *limits))
+    for shape in SHAPES:
+        yield Case(shape_name(shape), (values(rng, shape, dtype, -9, 99), low, high))
+    columns = (values(rng, (3,), dtype), values(rng, (4, 1), dtype))
+    yield Case("broadcast", (values(rng, (2, 4, 3), dtype), *columns))
+
+
+KERNEL = Operator(
+    collapse="elementwise.broadcast",
+    inputs=(
+        Input("input", "n"),
+        Input("min", "n", optional=True, fill=-INF),
+        Input("max", "n", optional=True, fill=INF),
+    ),
+    dtypes=("float32", "int32", "int8", "uint8", "int64"),
+    compute=pointwise(_clip),
+    reference=_reference,
+    cases=_cases,
+    bound=Bound(why="no rounding"),
+)

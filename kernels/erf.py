@@ -1,0 +1,24 @@
+"""out[i] = erf(x[i]) = 2/sqrt(pi) * integral of exp(-t^2) from 0 to x[i].
+
+Edges: erf(-0) = -0; 1 from 3.92.
+Source: ONNX Erf-13; MindSpore Erf.
+"""
+
+import math
+
+import numpy as np
+
+from toolchain.spec import Bound, Input, Operator, pointwise
+from toolchain.spec.cases import unary_all
+from toolchain.spec.math import erf
+
+KERNEL = Operator(
+    collapse="elementwise.broadcast",
+    inputs=(Input("x", "n"),),
+    dtypes=("float32",),
+    compute=pointwise(lambda k, x: erf(x)),
+    reference=np.vectorize(math.erf, otypes=["f8"]),
+    cases=unary_all(-5, 5),
+    bound=Bound(ulp=3, why="see toolchain.spec.math.erf"),
+    absent=dict.fromkeys(("int32", "int8"), "ONNX defines it for floats only"),
+)

@@ -1,0 +1,21 @@
+"""out[i] = e ^ x[i].
+
+Edges: exp(-inf) = 0; inf above 88.72, denormal below -87.33, 0 below -103.97.
+Source: ONNX Exp-13; MindSpore Exp.
+"""
+
+import numpy as np
+
+from toolchain.spec import Bound, Input, Operator, math, pointwise
+from toolchain.spec.cases import unary_all
+
+KERNEL = Operator(
+    collapse="elementwise.broadcast",
+    inputs=(Input("x", "n"),),
+    dtypes=("float32",),
+    compute=pointwise(lambda k, x: math.exp(x)),
+    reference=np.exp,
+    cases=unary_all(-104, 89),
+    bound=Bound(ulp=1, why="see toolchain.spec.math.exp"),
+    absent=dict.fromkeys(("int32", "int8"), "ONNX defines it for floats only"),
+)

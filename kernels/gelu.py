@@ -1,0 +1,49 @@
+"""out[i] = x[i] * (1 + erf(x[i]/sqrt(2))) / 2; approximate "tanh": see below.
+
+approximate "tanh": x (1 + tanh(sqrt(2/pi) (x + 0.044715 x^3))) / 2, in float64.
+Edges: gelu(-inf) = NaN, as ONNX Runtime and torch; gelu(-0) = -0.
+Source: ONNX Gelu-20. MindSpore's GeLU is approximate "tanh" where it runs.
+"""
+
+import math
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from toolchain.spec import Attribute, Bound, Case, Input, Operator, pointwise, tir
+from toolchain.spec.cases import unary_all
+from toolchain.spec.math import gelu, gelu_tanh
+
+FORMS = ("none", "tanh")
+erfc = np.vectorize(math.erfc, otypes=["f8"])
+
+
+def _gelu(k: Any, x: Any) -> Any:
+    return tir.if_then_else(tir.EQ(k.approximate, 0), gelu(x), gelu_tanh(x))
+
+
+def _reference(x: Any, approximate: str) -> Any:
+    if approximate == "none":
+        return 0.5 * x * erfc(x / -math.sqrt(2))
+    u = math.sqrt(2 / math.pi) * (x + 0.044715 * x**3)
+    return x / (1 + np.exp(-2 * u))
+
+
+def _cases(dtypes: tuple[str, ...], rng: np.random.Generator) -> Iterator[Case]:
+    for form in FORMS:
+        for case in unary_all(-15, 10)(dtypes, rng):
+            yield Case(f"{case.name}-{form}", case.inputs, {"approximate": form})
+
+
+KERNEL = Operator(
+    collapse="elementwise.broadcast",
+    inputs=(Input("x", "n"),),
+    attributes=(Attribute("approximate", default=0, choices=FORMS),),
+    dtypes=("float32",),
+    compute=pointwise(_gelu),
+    reference=_reference,
+    cases=_cases,
+    bound=Bound(ulp=4, why="see toolchain.spec.math.gelu; the tail keeps its digits"),
+    absent=dict.fromkeys(("int32", "int8"), "ONNX defines it for floats only"),
+)

@@ -1,0 +1,158 @@
+"""out[m, n] = alpha * sum_k a'[m, k] * b'[k, n] + beta * c[m, n].
+
+a' is a, or its transpose where transA is 1; b' alike.
+Shapes: a [M, K], b [K, N] (transposed: [K, M], [N, K]); c is absent, a scalar, [N],
+[1, N], [M, 1] or [M, N].
+Dtypes: float32 adds up in float32.
+Edges: K = 0 leaves beta * c; NaN and infinity propagate (0 * NaN is NaN, so
+beta = 0 does not hide a NaN of c).
+Source: ONNX Gemm-13.
+"""
+
+import numpy as np
+
+from toolchain.spec import Attribute, Bound, Case, Input, Operator, tir
+from toolchain.spec.cases import values
+from toolchain.spec.panels import (
+    Product,
+    as_written,
+    either,
+    nest,
+    pack_lines,
+    pack_units,
+    panels,
+)
+
+
+def sizes(k):
+    """M, K of a and K, N of b, after transposition."""
+    left, right = k.transA != 0, k.transB != 0
+    return (
+        tir.Select(left, k.A1, k.A0),
+        tir.Select(left, k.A0, k.A1),
+        tir.Select(right, k.B1, k.B0),
+        tir.Select(right, k.B0, k.B1),
+    )
+
+
+def requires(k):
+    rows, depth, other, columns = sizes(k)
+    return [
+        (
+            depth == other,
+            "the inner sizes of a and b must be equal; see transA, transB",
+        ),
+        (tir.any(k.P == 1, rows == k.P), "c must have 1 row or as many as the result"),
+        (
+            tir.any(k.Q == 1, columns == k.Q),
+            "c must have 1 column or as many as the result",
+        ),
+    ]
+
+
+def compute(k):
+    rows, depth, _, columns = sizes(k)
+
+    def emit(ins, out):
+        a, b, c = ins
+
+        def finish(i, j, total):
+            bias = c[tir.min(i, k.P - 1), tir.min(j, k.Q - 1)]
+            return k.alpha * total + k.beta * bias
+
+        left = either(
+            k.transA != 0,
+            pack_units(lambda i, u: a[u, i]),
+            pack_lines(a, k.A1, k.target),
+        )
+        right = either(
+            k.transB != 0,
+            pack_lines(b, k.B1, k.target),
+            pack_units(lambda j, u: b[u, j]),
+        )
+        tile = panels(k, "f32")
+        Product(
+            tile,
+            rows,
+            depth,
+            columns,
+            left,
+            right,
+            out,
+            lambda i, j: [i, j],
+            columns,
+            finish,
+        ).emit()
+
+    return nest((rows, columns), k.inputs, emit, k.dtype)
+
+
+def reference(a, b, c, alpha, beta, transA, transB):  # noqa: N803  # ONNX's names
+    a, b = (a.T if transA else a), (b.T if transB else b)
+    return np.float32(alpha) * (a @ b) + (0 if c is None else np.float32(beta) * c)
+
+
+def scale(a, b, c, alpha, beta, transA, transB):  # noqa: N803
+    return reference(
+        np.abs(a),
+        np.abs(b),
+        None if c is None else np.abs(c),
+        abs(alpha),
+        abs(beta),
+        transA,
+        transB,
+    )
+
+
+def cases(dtypes, rng):
+    shapes = (
+        *((0, 3, 4), (3, 0, 4), (1, 1, 1), (2, 3, 4), (5, 5, 9), (4, 8, 8)),
+        *((17, 13, 31), (65, 129, 71), (6, 1031, 9), (66, 7, 2050)),
+    )
+    for m, k, n in shapes:
+        for flip in range(4):
+            left, right = flip & 1, flip >> 1
+            a = values(rng, (k, m) if left else (m, k), "float32")
+            b = values(rng, (n, k) if right else (k, n), "float32")
+            forms = (None, (), (n,), (1, n), (m, 1), (m, n))
+            form = forms[(flip + m + n) % 6]
+            c = None if form is None else values(rng, form, "float32")
+            given = {"transA": left, "transB": right}
+            yield Case(f"{m}x{k}x{n}-{left}{right}", (a, b, c), given)
+    a, b = values(rng, (5, 6), "float32"), values(rng, (6, 7), "float32")
+    for form in (None, (), (1,), (7,), (1, 1), (1, 7), (5, 1), (5, 7)):
+        c = None if form is None else values(rng, form, "float32")
+        given = {"alpha": 0.37, "beta": -1.75}
+        yield Case(f"c{form}".replace(" ", ""), (a, b, c), given)
+    c = np.array([np.nan, np.inf, -np.inf, 0, 1, 2, 3], np.float32)
+    yield Case("special", (a, b, c), {"beta": 0.0})
+    a[2, 2] = np.inf
+    yield Case("infinite", (a, b, None), {"alpha": -1.0})
+
+
+KERNEL = Operator(
+    collapse="exact.pad_left",
+    inputs=(
+        Input("a", "A0 A1"),
+        Input("b", "B0 B1"),
+        Input("c", "P Q", optional=True),
+    ),
+    attributes=(
+        Attribute("alpha", "float", default=1.0),
+        Attribute("beta", "float", default=1.0),
+        Attribute("transA", default=0, minimum=0, maximum=1),
+        Attribute("transB", default=0, minimum=0, maximum=1),
+    ),
+    dtypes=("float32",),
+    absent={
+        "int32": "alpha and beta are fractions; see matmul",
+        "int8": "alpha and beta are fractions; see matmul_integer",
+    },
+    requires=requires,
+    compute=compute,
+    schedule=as_written,
+    reference=reference,
+    reference_scale=scale,
+    cases=cases,
+    bound=Bound(ulp=8, why="512 sums in a row of one rounding each, in a random walk"),
+)

@@ -1,0 +1,97 @@
+"""out[m, n] = sum_k (a[m, k] - a_zero_point[m]) * (b[k, n] - b_zero_point[n]).
+
+Shapes: a [..., M, K], b [..., K, N] as for matmul; a zero point is a scalar or has
+one value for each row of a (column of b).
+Dtypes: int8 or uint8 each, added up in int32, which is the result; exact.
+Edges: K = 0 gives 0; sums past int32 wrap as two's complement.
+Source: ONNX MatMulInteger-10.
+"""
+
+from toolchain.spec import Case, Input, Operator, Output
+from toolchain.spec.cases import values
+from toolchain.spec.cases_matrix import matrices
+from toolchain.spec.panels import (
+    Product,
+    as_written,
+    ceil_div,
+    nest,
+    pack_units,
+    pairs,
+    panels,
+)
+
+
+def compute(k):
+    def emit(ins, out):
+        a, b, a_zero, b_zero = ins
+
+        def wide(value, zero):
+            return value.astype("int32") - zero.astype("int32")
+
+        row = pairs(lambda i, u: wide(a[i, u], a_zero[i]), k.K)
+        column = pairs(lambda j, u: wide(b[u, j], b_zero[j]), k.K)
+        left, right = pack_units(row, contiguous=False), pack_units(column)
+        tile, depth = panels(k, "dot"), ceil_div(k.K, 2)
+        Product(
+            tile, k.M, depth, k.N, left, right, out, lambda i, j: [i, j], k.N
+        ).emit()
+
+    return nest((k.M, k.N), k.inputs, emit, "int32")
+
+
+def reference(a, b, a_zero_point, b_zero_point):
+    a, b = a.astype("int32"), b.astype("int32")
+    if a_zero_point is not None:
+        rows = a_zero_point.astype("int32")
+        a = a - (rows[:, None] if rows.size > 1 else rows.reshape(()))
+    if b_zero_point is not None:
+        b = b - b_zero_point.astype("int32")
+    return a @ b
+
+
+def cases(dtypes, rng):
+    for case in matrices(dtypes, rng):
+        a, b = case.inputs
+        b = b.view(dtypes[1])
+        for name, zeros in (
+            ("", (None, None)),
+            ("-a", (values(rng, (), dtypes[0]), None)),
+            ("-b", (None, values(rng, (1,), dtypes[1]))),
+            ("-ab", (values(rng, (1,), dtypes[0]), values(rng, (), dtypes[1]))),
+        ):
+            yield Case(case.name + name, (a, b, *zeros))
+    for m, n in ((1, 9), (5, 1), (7, 11), (66, 70)):
+        a, b = values(rng, (m, 19), dtypes[0]), values(rng, (19, n), dtypes[1])
+        zeros = values(rng, (m,), dtypes[0]), values(rng, (n,), dtypes[1])
+        yield Case(f"rows-{m}", (a, b, zeros[0], None))
+        yield Case(f"columns-{n}", (a, b, None, zeros[1]))
+        yield Case(f"both-{m}-{n}", (a, b, *zeros))
+    ends = (0, 255) if dtypes[0] == "uint8" else (127, -128)
+    a = values(rng, (5, 33), dtypes[0]) * 0 + ends[1]
+    yield Case(
+        "widest",
+        (a, b[:1].repeat(33, 0), values(rng, (), dtypes[0]) * 0 + ends[0], None),
+    )
+
+
+KERNEL = Operator(
+    collapse="matmul.zero_points",
+    inputs=(
+        Input("a", "M K"),
+        Input("b", "K N", dtype=1),
+        Input("a_zero_point", "M", optional=True),
+        Input("b_zero_point", "N", dtype=1, optional=True),
+    ),
+    outputs=(Output(dtype="int32"),),
+    dtypes=tuple((a, b) for a in ("int8", "uint8") for b in ("int8", "uint8")),
+    absent={
+        "float32": "see matmul",
+        "int32": "see matmul",
+        "int64": "ONNX has 8-bit integers",
+        "bool": "ONNX has 8-bit integers",
+    },
+    compute=compute,
+    schedule=as_written,
+    reference=reference,
+    cases=cases,
+)

@@ -1,0 +1,45 @@
+"""out[n, c, y, x] = max_{r, s} x[n, c, y * stride + r * dilation - pad, ...]
+
+Shapes: x [N, C, H, W] or [N, C, W]; kernel_shape, strides and dilations have an entry
+for each spatial axis, pads has the begins, then the ends. ceil_mode=1 rounds the
+number of windows up.
+Dtypes: no arithmetic, so no accumulator.
+Edges: padding never wins; a NaN in a window gives NaN.
+Source: ONNX MaxPool-22 (first output); MindSpore MaxPool.
+"""
+
+from typing import Any
+
+import numpy as np
+
+from toolchain.spec import Input, Operator
+from toolchain.spec import windows as w
+from toolchain.spec.cases_windows import pooled, pooling
+from toolchain.spec.rows import MAXIMUM, lowest
+
+
+def compute(k: Any) -> Any:
+    """Fold each window of the padded planes."""
+    return w.fold(k, MAXIMUM.over, lowest(k.dtype), k.dtype, "out")
+
+
+def reference(x: Any, **attributes: Any) -> Any:
+    """numpy, window by window."""
+    floats = x.dtype == np.float64
+    lowest = -np.inf if floats else np.iinfo(x.dtype).min
+    return pooled(x, lambda taps, inside: np.max(taps, initial=lowest), **attributes)
+
+
+KERNEL = Operator(
+    collapse="exact.lift",
+    inputs=(Input("x", "N C H W"),),
+    attributes=(w.CEIL_MODE, w.KERNEL_SHAPE, w.STRIDES, w.PADS, w.DILATIONS),
+    units=2,
+    dtypes=("float32", "int8", "uint8"),
+    absent={"int32": "ONNX defines pooling for floats and 8-bit integers"},
+    compute=compute,
+    schedule=w.schedule,
+    requires=w.requires,
+    reference=reference,
+    cases=pooling(),
+)

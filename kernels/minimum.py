@@ -1,0 +1,38 @@
+"""out[i] = min(a[i], b[i]), with numpy broadcasting.
+
+Edges: NaN where either is NaN; -0 below +0 (IEEE 754 minimum).
+Source: ONNX Min-13, for two tensors; MindSpore Minimum.
+"""
+
+from typing import Any
+
+import numpy as np
+
+from toolchain.spec import Bound, Input, Operator, math, pointwise, tir
+from toolchain.spec.cases import binary
+
+
+def _minimum(k: Any, a: Any, b: Any) -> Any:
+    if k.dtype == "float32":
+        return math.minimum(a, b)
+    return tir.Select(a < b, a, b)
+
+
+def _reference(a: Any, b: Any) -> Any:
+    result = np.minimum(a, b)
+    if result.dtype.kind != "f":
+        return result
+    zero = np.where(np.signbit(a) | np.signbit(b), -0.0, 0.0)
+    return np.where(result == 0, zero, result)
+
+
+KERNEL = Operator(
+    collapse="elementwise.broadcast",
+    inputs=(Input("a", "n"), Input("b", "n")),
+    dtypes=("float32", "int32", "int8", "uint8", "int64"),
+    compute=pointwise(_minimum),
+    reference=_reference,
+    cases=binary(),
+    bound=Bound(why="no rounding"),
+    aliases=("Min",),
+)

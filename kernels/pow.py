@@ -1,0 +1,59 @@
+"""out[i] = a[i] ^ b[i], with numpy broadcasting.
+
+Dtypes: float32 takes the logarithm and the product in float64; integers multiply.
+Edges: float32 as IEEE 754 (x^0 = 1^y = 1, NaN for x < 0 and y not whole). Integers
+wrap; a negative exponent gives the true value cut to an integer: 1^y = 1,
+(-1)^y = 1 or -1, else 0, and 0 for 0.
+Source: ONNX Pow-15, with one dtype for both; MindSpore Pow.
+"""
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from toolchain.spec import Bound, Case, Input, Operator, math, pointwise
+from toolchain.spec.cases import binary, bits, values
+from toolchain.spec.integers import power
+
+
+def _power(k: Any, a: Any, b: Any) -> Any:
+    if k.dtype == "float32":
+        return math.pow(a, b)
+    let = math.Let()
+    return let.around(power(let, a, b, k.dtype))
+
+
+def _whole(a: int, b: int) -> int:
+    if b >= 0:
+        return pow(int(a), int(b), 1 << 32)
+    return int(a) ** (b & 1) if a in (1, -1) else 0
+
+
+def _reference(a: Any, b: Any) -> Any:
+    if a.dtype.kind == "f":
+        return np.power(a, b)
+    return np.vectorize(_whole, otypes=[np.int64])(a, b).astype(a.dtype)
+
+
+def _cases(dtypes: tuple[str, ...], rng: np.random.Generator) -> Iterator[Case]:
+    yield from binary()(dtypes, rng)
+    a, b = (values(rng, (5003,), dtypes[0], 0, 30) for _ in range(2))
+    if dtypes[0] == "float32":
+        yield Case("dense", (a, b - np.float32(15)))
+        yield Case("bits", (bits(rng, 20011), bits(rng, 20011)))
+        near = 1 + values(rng, (20011,), "float32", -1e-3, 1e-3)
+        yield Case("near-1", (near, values(rng, (20011,), "float32", -1e5, 1e5)))
+    else:
+        yield Case("small", (a, (b & 63).astype(b.dtype)))
+
+
+KERNEL = Operator(
+    collapse="elementwise.broadcast",
+    inputs=(Input("a", "n"), Input("b", "n")),
+    dtypes=("float32", "int32", "int8"),
+    compute=pointwise(_power),
+    reference=_reference,
+    cases=_cases,
+    bound=Bound(ulp=1, why="see toolchain.spec.math.pow"),
+)

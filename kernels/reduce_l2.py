@@ -1,0 +1,40 @@
+"""out[o] = sqrt(sum_i x[o, i]^2)
+
+Shapes: rows o of n elements, those of `axes` (none: all axes, or with
+noop_with_empty_axes=1 a copy of x); keepdims=1 leaves axes of size 1.
+Dtypes: float32, added up in float32.
+Edges: 0 for an empty row; inf where a square passes 3.4e38, 0 where all of them
+fall below 1e-45.
+Source: ONNX ReduceL2-18; MindSpore LpNorm with p=2.
+"""
+
+import numpy as np
+
+from toolchain.spec import Bound, Input, Operator
+from toolchain.spec import math as m
+from toolchain.spec.cases import along_axes, reductions
+from toolchain.spec.rows import REDUCE_AXES, SUM, reduction
+
+rows, columns = reduction(
+    SUM, before=lambda k, x: x * x, after=lambda k, total: m.sqrt(total)
+)
+
+
+def norm(x, **axes):
+    squares = np.square(x).astype(np.float32).astype(np.float64)
+    return np.sqrt(np.sum(squares, **axes))
+
+
+KERNEL = Operator(
+    collapse="rows.reduce_axes",
+    inputs=(Input("x", "o n"),),
+    attributes=REDUCE_AXES,
+    dtypes=("float32",),
+    absent={"int32": "ONNX Runtime has it for floats", "int8": "not in ONNX"},
+    compute=rows,
+    columns=columns,
+    in_place=("total",),
+    reference=along_axes(norm),
+    cases=reductions(),
+    bound=Bound(ulp=4, why="1031 additions in order along a column, halved by sqrt"),
+)

@@ -1,0 +1,53 @@
+"""out[o] = sum_i x[o, i] / n
+
+Shapes: rows o of n elements, those of `axes` (none: all axes, or with
+noop_with_empty_axes=1 a copy of x); keepdims=1 leaves axes of size 1.
+Dtypes: float32 added up in float32; int8 in int32 (which holds 2^24 of them),
+int32 and int64 in int64. The quotient of integers is truncated, as in ONNX Runtime.
+Edges: an empty row gives NaN, for integers 0.
+Source: ONNX ReduceMean-18; MindSpore ReduceMean.
+"""
+
+import numpy as np
+
+from toolchain.spec import Bound, Input, Operator, tir
+from toolchain.spec.cases import along_axes, reductions
+from toolchain.spec.rows import REDUCE_AXES, SUM, reduction
+
+SUM_DTYPE = {"int8": "int32", "int32": "int64", "int64": "int64"}
+
+
+def widened(k, x):
+    return x if k.dtype == "float32" else x.astype(SUM_DTYPE[k.dtype])
+
+
+def divided(k, total):
+    if k.dtype == "float32":
+        return total / k.n.astype("float32")
+    return tir.truncdiv(total, tir.Max(k.n, 1).astype(SUM_DTYPE[k.dtype]))
+
+
+rows, columns = reduction(SUM, before=widened, after=divided)
+
+
+def mean(x, **axes):
+    if x.dtype == np.float64:
+        return np.mean(x, **axes)
+    total = np.sum(x, dtype=np.int64, **axes)
+    count = max(x.size // max(total.size, 1), 1)
+    return np.sign(total) * (np.abs(total) // count)
+
+
+KERNEL = Operator(
+    collapse="rows.reduce_axes",
+    inputs=(Input("x", "o n"),),
+    attributes=REDUCE_AXES,
+    dtypes=("float32", "int32", "int8", "int64"),
+    compute=rows,
+    columns=columns,
+    in_place=("total",),
+    reference=along_axes(mean),
+    reference_scale=along_axes(lambda x, **axes: mean(np.abs(x), **axes)),
+    cases=reductions(),
+    bound=Bound(ulp=4, why="1031 additions in order along a column; of mean |x|"),
+)

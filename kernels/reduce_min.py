@@ -1,0 +1,35 @@
+"""out[o] = min_i x[o, i]
+
+Shapes: rows o of n elements, those of `axes` (none: all axes, or with
+noop_with_empty_axes=1 a copy of x); keepdims=1 leaves axes of size 1.
+Dtypes: no arithmetic, so no accumulator.
+Edges: a NaN in a row gives NaN; an empty row gives inf, or the largest integer.
+Source: ONNX ReduceMin-20; MindSpore ReduceMin.
+"""
+
+import numpy as np
+
+from toolchain.spec import Input, Operator
+from toolchain.spec.cases import along_axes, reductions
+from toolchain.spec.rows import MINIMUM, REDUCE_AXES, reduction
+
+rows, columns = reduction(MINIMUM)
+
+
+def extreme(x, **axes):
+    floats = x.dtype == np.float64
+    empty = np.inf if floats else np.iinfo(x.dtype).max
+    return np.min(x, initial=empty, **axes)
+
+
+KERNEL = Operator(
+    collapse="rows.reduce_axes",
+    inputs=(Input("x", "o n"),),
+    attributes=REDUCE_AXES,
+    dtypes=("float32", "int32", "int8", "uint8", "int64"),
+    compute=rows,
+    columns=columns,
+    in_place=("total",),
+    reference=along_axes(extreme),
+    cases=reductions(),
+)

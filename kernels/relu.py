@@ -1,0 +1,31 @@
+"""out[i] = max(x[i], 0).
+
+Edges: relu(NaN) = NaN, relu(-0) = 0.
+Source: ONNX Relu-14; MindSpore ReLU.
+"""
+
+from typing import Any
+
+import numpy as np
+
+from toolchain.spec import Bound, Input, Operator, math, pointwise, tir
+from toolchain.spec.cases import unary
+
+
+def _relu(k: Any, x: Any) -> Any:
+    zero = tir.const(0, k.dtype)
+    if k.dtype == "float32":
+        return math.maximum(x, zero)
+    return tir.Select(x > zero, x, zero)
+
+
+KERNEL = Operator(
+    collapse="elementwise.broadcast",
+    inputs=(Input("x", "n"),),
+    dtypes=("float32", "int32", "int8"),
+    compute=pointwise(_relu),
+    reference=lambda x: np.where(x <= 0, np.zeros((), x.dtype), x),
+    cases=unary(),
+    bound=Bound(why="no rounding"),
+    aliases=("ReLU",),
+)

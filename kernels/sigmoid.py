@@ -1,0 +1,21 @@
+"""out[i] = 1 / (1 + exp(-x[i])).
+
+Edges: sigmoid(-inf) = 0, denormal below -87.33.
+Source: ONNX Sigmoid-13; MindSpore Sigmoid.
+"""
+
+import numpy as np
+
+from toolchain.spec import Bound, Input, Operator, math, pointwise
+from toolchain.spec.cases import unary_all
+
+KERNEL = Operator(
+    collapse="elementwise.broadcast",
+    inputs=(Input("x", "n"),),
+    dtypes=("float32",),
+    compute=pointwise(lambda k, x: math.sigmoid(x)),
+    reference=lambda x: 1 / (1 + np.exp(-x)),
+    cases=unary_all(-104, 20),
+    bound=Bound(ulp=3, why="see toolchain.spec.math.sigmoid"),
+    absent=dict.fromkeys(("int32", "int8"), "ONNX defines it for floats only"),
+)

@@ -1,0 +1,25 @@
+"""out[i] = x[i] / (1 + exp(-x[i])).
+
+Edges: silu(-inf) = NaN, as ONNX Runtime and torch; silu(-0) = -0.
+Source: MindSpore SiLU; ONNX Swish-24 with alpha 1.
+"""
+
+import numpy as np
+
+from toolchain.spec import Bound, Input, Operator, math, pointwise
+from toolchain.spec.cases import unary_all
+
+KERNEL = Operator(
+    collapse="elementwise.broadcast",
+    inputs=(Input("x", "n"),),
+    dtypes=("float32",),
+    compute=pointwise(lambda k, x: math.silu(x)),
+    reference=lambda x: x / (1 + np.exp(-x)),
+    cases=unary_all(-110, 20),
+    bound=Bound(ulp=3, why="see toolchain.spec.math.silu"),
+    absent=dict.fromkeys(("int32", "int8"), "ONNX defines it for floats only"),
+    aliases=(
+        "SiLU",
+        "Swish",
+    ),
+)

@@ -1,0 +1,22 @@
+"""out[i] = sin(x[i]), x in radians.
+
+Edges: sin(-0) = -0; NaN at +-inf. From |x| = 2^28 on the argument loses digits:
+the result stays within [-1, 1] and is no longer near the true value.
+Source: ONNX Sin-22; MindSpore Sin.
+"""
+
+import numpy as np
+
+from toolchain.spec import Bound, Input, Operator, math, pointwise
+from toolchain.spec.cases import turns
+
+KERNEL = Operator(
+    collapse="elementwise.broadcast",
+    inputs=(Input("x", "n"),),
+    dtypes=("float32",),
+    compute=pointwise(lambda k, x: math.sin(x)),
+    reference=np.sin,
+    cases=turns,
+    bound=Bound(ulp=2, why="see toolchain.spec.math.sin; |x| < 2^28"),
+    absent=dict.fromkeys(("int32", "int8"), "ONNX defines it for floats only"),
+)

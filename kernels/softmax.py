@@ -1,0 +1,38 @@
+"""out[o, i] = exp(x[o, i] - m[o]) / sum_j exp(x[o, j] - m[o]), m[o] = max_j x[o, j]
+
+Shapes: rows o of n elements along `axis`; out has the shape of x.
+Dtypes: float32, added up in float32. The rounding error of x - m, up to 52 ULP of the
+result, is kept and applied.
+Edges: a NaN or +inf in a row gives NaN, as does a row of nothing but -inf.
+Source: ONNX Softmax-13; MindSpore Softmax.
+"""
+
+import numpy as np
+
+from toolchain.spec import Bound, Input, Operator
+from toolchain.spec.cases import along_axis
+from toolchain.spec.rows import AXIS, softmax
+
+
+def reference(x, axis):
+    if not x.size:
+        return x
+    e = np.exp(x - np.max(x, axis=axis, keepdims=True))
+    return e / np.sum(e, axis=axis, keepdims=True)
+
+
+rows, columns = softmax(lambda x, peak, e, total: e / total)
+
+KERNEL = Operator(
+    collapse="rows.axis",
+    inputs=(Input("x", "o n"),),
+    attributes=(AXIS,),
+    dtypes=("float32",),
+    absent={"int32": "exp of integers", "int8": "exp of integers"},
+    compute=rows,
+    columns=columns,
+    in_place=("e",),
+    reference=reference,
+    cases=along_axis(-60, 60),
+    bound=Bound(ulp=4, why="exp 1, the sum 1 to 2, the division 0.5"),
+)

@@ -1,0 +1,21 @@
+"""out[i] = tanh(x[i]).
+
+Edges: tanh(-0) = -0; 1 from 9.02.
+Source: ONNX Tanh-13; MindSpore Tanh.
+"""
+
+import numpy as np
+
+from toolchain.spec import Bound, Input, Operator, math, pointwise
+from toolchain.spec.cases import unary_all
+
+KERNEL = Operator(
+    collapse="elementwise.broadcast",
+    inputs=(Input("x", "n"),),
+    dtypes=("float32",),
+    compute=pointwise(lambda k, x: math.tanh(x)),
+    reference=np.tanh,
+    cases=unary_all(-10, 10),
+    bound=Bound(ulp=3, why="see toolchain.spec.math.tanh"),
+    absent=dict.fromkeys(("int32", "int8"), "ONNX defines it for floats only"),
+)

@@ -1,0 +1,250 @@
+"""The packages: the SDK compiles a C program, the wheel works where it is installed."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tarfile
+import venv
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+import wasmtime
+
+from toolchain.command import run, tool
+from toolchain.package import PackageError, package_paths, write_sdk, write_wheel
+from toolchain.profile import ROOT
+from toolchain.targets import TARGETS
+
+FOLDERS = {name: ROOT / "build" / name for name in TARGETS}
+RESULT = "a + b: 11 22 33 44\na @ b: 70 100 150 220\n"
+# zig's C library with printf of floats is 40 KB of it.
+MAX_EXAMPLE_BYTES = 64 << 10
+
+
+@pytest.fixture(scope="module")
+def sdk(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The unpacked SDK, in a folder that its files cannot know."""
+    folder = tmp_path_factory.mktemp("sdk")
+    archive, _ = package_paths(folder)
+    write_sdk(FOLDERS, archive)
+    with tarfile.open(archive) as tar:
+        tar.extractall(folder, filter="data")
+    return folder / archive.name.removesuffix(".tar.gz")
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    _, path = package_paths(tmp_path_factory.mktemp("wheel"))
+    write_wheel(FOLDERS, path)
+    return path
+
+
+@pytest.fixture(scope="module")
+def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A virtual environment with the wheel; of ours it sees wasmtime and numpy."""
+    folder = tmp_path_factory.mktemp("venv")
+    venv.create(folder, system_site_packages=False, with_pip=False)
+    python = folder / "bin" / "python"
+    run(
+        [
+            *(sys.executable, "-m", "pip", "--python", python, "install", "--quiet"),
+            *("--no-index", "--no-deps", wheel),
+        ]
+    )
+    site = next((folder / "lib").glob("python*/site-packages"))
+    for name in ("wasmtime", "numpy"):
+        spec = find_spec(name)
+        assert spec
+        assert spec.origin
+        package = Path(spec.origin).parent
+        for found in (package, package.with_name(f"{name}.libs")):
+            if found.exists():
+                (site / found.name).symlink_to(found)
+    return folder
+
+
+def command(folder: Path, *words: str) -> tuple[int, str, str]:
+    """Exit code, output and errors of the environment's ops-wasm32."""
+    done = subprocess.run(
+        [folder / "bin" / "ops-wasm32", *words],
+        cwd=folder,
+        env={"PATH": os.environ["PATH"]},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    return done.returncode, done.stdout, done.stderr
+
+
+def run_wasi(module: Path, output: Path) -> str:
+    """Standard output of a WASI program in wasmtime."""
+    engine = wasmtime.Engine()
+    linker = wasmtime.Linker(engine)
+    linker.define_wasi()
+    store = wasmtime.Store(engine)
+    config = wasmtime.WasiConfig()
+    config.stdout_file = str(output)
+    store.set_wasi(config)
+    program = wasmtime.Module.from_file(engine, str(module))
+    start = linker.instantiate(store, program).exports(store)["_start"]
+    assert isinstance(start, wasmtime.Func)
+    start(store)
+    return output.read_text()
+
+
+def test_sdk_holds_every_artifact(sdk: Path) -> None:
+    files = {str(p.relative_to(sdk)) for p in sdk.rglob("*") if p.is_file()}
+    expected = {
+        "LICENSE",
+        "README.md",
+        "examples/c/CMakeLists.txt",
+        "examples/c/main.c",
+        "include/ops_kernels.h",
+        "include/ops_wasm32.h",
+        "lib/cmake/ops_wasm32/ops_wasm32Config.cmake",
+        "lib/cmake/ops_wasm32/ops_wasm32ConfigVersion.cmake",
+    }
+    for name in TARGETS:
+        expected |= {
+            f"lib/{name}/libops_wasm32.a",
+            f"lib/pkgconfig/ops_wasm32-{name}.pc",
+            f"wasm/{name}/manifest.json",
+            f"wasm/{name}/ops_wasm32.wasm",
+        }
+    assert expected == files
+    assert [] == [p for p in sdk.rglob("*.cmake") if "@" in p.read_text()]
+
+
+def test_sdk_matches_its_manifests(sdk: Path) -> None:
+    for name in TARGETS:
+        manifest = json.loads((sdk / "wasm" / name / "manifest.json").read_text())
+        for folder, file in (("lib", "libops_wasm32.a"), ("wasm", "ops_wasm32.wasm")):
+            digest = hashlib.sha256((sdk / folder / name / file).read_bytes())
+            assert manifest["artifacts"][file]["sha256"] == digest.hexdigest()
+
+
+def test_c_program_carries_only_its_kernels(sdk: Path, tmp_path: Path) -> None:
+    out = tmp_path / "main.wasm"
+    flags = ["-target", "wasm32-wasi", "-O2", "-s", f"-I{sdk / 'include'}"]
+    link: list[str | Path] = [f"-L{sdk / 'lib' / 'simd128'}", "-lops_wasm32", "-o", out]
+    run([*tool("CLANG"), *flags, sdk / "examples" / "c" / "main.c", *link])
+    assert RESULT == run_wasi(out, tmp_path / "stdout")
+    content = out.read_bytes()
+    manifest = json.loads((sdk / "wasm" / "simd128" / "manifest.json").read_text())
+    carried = {k for k in manifest["kernels"] if k.encode() + b"\0" in content}
+    assert {"add_float32", "matmul_float32"} == carried
+    assert len(content) < MAX_EXAMPLE_BYTES
+
+
+@pytest.mark.skipif(not shutil.which("pkg-config"), reason="pkg-config is not there")
+def test_pkg_config_finds_the_sdk_where_it_is(sdk: Path) -> None:
+    for name in TARGETS:
+        out = subprocess.run(
+            ["pkg-config", "--cflags", "--libs", f"ops_wasm32-{name}"],
+            env={**os.environ, "PKG_CONFIG_PATH": str(sdk / "lib" / "pkgconfig")},
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        folders = [Path(word[2:]) for word in out.stdout.split()[:2]]
+        expected = [sdk / "include", sdk / "lib" / name]
+        assert expected == [folder.resolve() for folder in folders]
+
+
+@pytest.mark.skipif(not shutil.which("cmake"), reason="cmake is not there")
+def test_cmake_builds_the_example(sdk: Path, tmp_path: Path) -> None:
+    settings = {
+        "CMAKE_SYSTEM_NAME": "Generic",
+        "CMAKE_C_COMPILER": ";".join(tool("CLANG")),
+        "CMAKE_C_COMPILER_TARGET": "wasm32-wasi",
+        "CMAKE_C_COMPILER_WORKS": "1",  # asking takes half a minute
+        "CMAKE_BUILD_TYPE": "Release",
+        "CMAKE_PREFIX_PATH": str(sdk),
+    }
+    source = sdk / "examples" / "c"
+    options = [f"-D{name}={value}" for name, value in settings.items()]
+    run(["cmake", "-S", source, "-B", tmp_path, *options])
+    run(["cmake", "--build", tmp_path])
+    assert RESULT == run_wasi(next(tmp_path.glob("main*")), tmp_path / "stdout")
+
+
+def test_packages_are_the_same_bytes_each_time(
+    sdk: Path, wheel: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    archive, again = package_paths(tmp_path)
+    monkeypatch.setenv("TZ", "Asia/Tokyo")
+    write_sdk(FOLDERS, archive)
+    write_wheel(FOLDERS, again)
+    assert (sdk.parent / archive.name).read_bytes() == archive.read_bytes()
+    assert wheel.read_bytes() == again.read_bytes()
+
+
+def test_a_wrong_source_date_epoch_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SOURCE_DATE_EPOCH", "today")
+    with pytest.raises(PackageError, match="SOURCE_DATE_EPOCH is 'today'; give sec"):
+        write_sdk(FOLDERS, tmp_path / "x.tar.gz")
+
+
+def test_targets_that_differ_are_refused(tmp_path: Path) -> None:
+    shutil.copytree(FOLDERS["mvp"] / "include", tmp_path / "mvp" / "include")
+    (tmp_path / "mvp" / "include" / "ops_kernels.h").write_text("")
+    folders = {"simd128": FOLDERS["simd128"], "mvp": tmp_path / "mvp"}
+    with pytest.raises(PackageError, match="differs from the header of simd128"):
+        write_sdk(folders, tmp_path / "x.tar.gz")
+
+
+def test_packages_of_a_profile_are_refused(tmp_path: Path) -> None:
+    profile = tmp_path / "small.toml"
+    profile.write_text('operators = ["add"]\n')
+    done = subprocess.run(
+        [sys.executable, "-m", "doit", "package", f"profile={profile}"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    text = done.stdout + done.stderr
+    assert "packages are made of the full library, not of profile" in text
+    assert "Traceback" not in text
+
+
+def test_wheel_lists_and_runs_where_it_is_installed(installed: Path) -> None:
+    code, out, err = command(installed, "list")
+    assert (0, "") == (code, err)
+    assert "operator" == out.split()[0]
+    words = ("run", "-o", "Add", "-d", "FP32", "-I", "[1, 2]", "-I", "[3, 4]")
+    assert (0, "[4.0, 6.0]\n", "") == command(installed, *words)
+
+
+def test_wheel_holds_its_own_modules(installed: Path) -> None:
+    words = ("-I", "-c", "import ops_wasm32; print(ops_wasm32.load().path)")
+    out = run([installed / "bin" / "python", *words], cwd=installed)
+    assert Path(out.strip()).is_relative_to(installed)
+    module = Path(out.strip())
+    assert (0, "") == command(installed, "info", str(module))[::2]
+    built = FOLDERS["relaxed-simd"] / "ops_wasm32.wasm"
+    assert built.read_bytes() == module.read_bytes()
+
+
+def test_wheel_without_its_modules_says_so(installed: Path, tmp_path: Path) -> None:
+    copy = tmp_path / "copy"
+    site = next((installed / "lib").glob("python*/site-packages"))
+    shutil.copytree(site, copy, symlinks=True)
+    shutil.rmtree(copy / "ops_wasm32" / "wasm")
+    done = subprocess.run(
+        [installed / "bin" / "python", "-m", "ops_wasm32", "list"],
+        cwd=copy,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (2, "") == (done.returncode, done.stdout)
+    assert "install the wheel anew, or give a path" in done.stderr

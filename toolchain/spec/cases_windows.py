@@ -1,0 +1,116 @@
+"""Cases and reference of windows that slide over planes: pooling."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+
+from toolchain.spec import Case
+from toolchain.spec.cases import Array, Cases, special, values
+
+Fold = Callable[[Array, tuple[int, int]], Any]
+
+
+def _windows(
+    size: int, taps: int, step: int, pads: list[int], gap: int, up: int
+) -> int:
+    room = size + sum(pads) - gap * (taps - 1) - 1
+    count = (-(-room // step) if up else room // step) + 1
+    return count - 1 if up and (count - 1) * step >= size + pads[0] else count
+
+
+def _taps(size: int, taps: int, step: int, pads: list[int], gap: int, up: int) -> Any:
+    """Positions of each window's taps inside the axis, and how many are inside pads."""
+    for i in range(_windows(size, taps, step, pads, gap, up)):
+        all_of_them = [i * step - pads[0] + t * gap for t in range(taps)]
+        padded = [p for p in all_of_them if p < size + pads[1]]
+        yield [p for p in padded if 0 <= p < size], len(padded)
+
+
+def pooled(
+    x: Array,
+    fold: Fold,
+    ceil_mode: int,
+    kernel_shape: list[int],
+    strides: list[int] | None = None,
+    pads: list[int] | None = None,
+    dilations: list[int] | None = None,
+) -> Array:
+    """Each window of x[N, C, ...] folded: fold(taps, (inside x, inside pads))."""
+    rank = x.ndim - 2
+    steps, gaps = strides or [1] * rank, dilations or [1] * rank
+    around = pads or [0] * 2 * rank
+    axes = [
+        list(
+            _taps(
+                x.shape[2 + a],
+                kernel_shape[a],
+                steps[a],
+                [around[a], around[a + rank]],
+                gaps[a],
+                ceil_mode,
+            )
+        )
+        for a in range(rank)
+    ]
+    out = np.zeros((*x.shape[:2], *(len(a) for a in axes)), x.dtype)
+    for place in itertools.product(*(range(len(a)) for a in axes)):
+        chosen = [axes[a][p] for a, p in enumerate(place)]
+        inside = int(np.prod([len(c[0]) for c in chosen]))
+        counted = int(np.prod([c[1] for c in chosen]))
+        for n, c in itertools.product(range(x.shape[0]), range(x.shape[1])):
+            taps = x[n, c][np.ix_(*(c[0] for c in chosen))]
+            out[(n, c, *place)] = fold(taps, (inside, counted))
+    return out
+
+
+POOLS: tuple[tuple[str, tuple[int, ...], dict[str, Any]], ...] = (
+    ("plain", (1, 2, 5, 7), {"kernel_shape": [2, 3]}),
+    ("one", (2, 3, 4, 4), {"kernel_shape": [1, 1]}),
+    ("whole", (1, 1, 3, 5), {"kernel_shape": [3, 5]}),
+    ("strides", (1, 3, 9, 17), {"kernel_shape": [3, 3], "strides": [2, 2]}),
+    (
+        "pads",
+        (2, 1, 6, 5),
+        {"kernel_shape": [3, 3], "strides": [2, 1], "pads": [1, 0, 2, 1]},
+    ),
+    (
+        "ceil",
+        (1, 2, 6, 7),
+        {
+            "kernel_shape": [3, 2],
+            "strides": [2, 3],
+            "pads": [1, 1, 1, 1],
+            "ceil_mode": 1,
+        },
+    ),
+    (
+        "ceil_late",
+        (1, 1, 5, 5),
+        {"kernel_shape": [1, 1], "strides": [3, 3], "ceil_mode": 1},
+    ),
+    ("dilations", (1, 2, 9, 8), {"kernel_shape": [3, 2], "dilations": [2, 3]}),
+    ("line", (2, 3, 31), {"kernel_shape": [5], "strides": [2], "pads": [2, 1]}),
+    ("wide", (1, 1, 3, 67), {"kernel_shape": [3, 3], "pads": [1, 1, 1, 1]}),
+    ("empty", (0, 2, 4, 4), {"kernel_shape": [2, 2]}),
+)
+
+
+def pooling(average: bool = False) -> Cases:
+    """Windows of every kind, and special values."""
+
+    def cases(dtypes: tuple[str, ...], rng: np.random.Generator) -> Iterator[Case]:
+        for name, shape, attributes in POOLS:
+            yield Case(name, (values(rng, shape, dtypes[0]),), attributes)
+            if average:
+                more = {**attributes, "count_include_pad": 1}
+                yield Case(f"{name}_padded", (values(rng, shape, dtypes[0]),), more)
+        if not average:
+            edge = special(dtypes[0])
+            plane = np.resize(edge, (1, 1, 6, len(edge)))
+            yield Case("special", (plane,), {"kernel_shape": [2, 2]})
+
+    return cases
