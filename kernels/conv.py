@@ -5,24 +5,20 @@ outside the image x is 0.
 Shapes: x [N, C, H, W], w [M, D, R, S] with C = D * group, b [M] or absent; for one
 spatial axis [N, C, W] and [M, D, S]. pads: begins, then ends.
 Dtypes: float32 adds up in float32.
-Edges: an image without channels gives b; NaN and infinity propagate, but padding
-gives no NaN where the weight is infinite or NaN and the pixel lies outside.
+Edges: an image without channels gives b; NaN and infinity propagate (of weights over
+pads only where a group has three output channels or more: elsewhere pads are skipped).
+auto_pad is the caller's to turn into pads.
 Errors: channels that do not fit w and group; a kernel larger than the padded image.
 Source: ONNX Conv-22; MindSpore Conv2D.
 """
 
+from collections.abc import Iterator
+from typing import Any
+
 import numpy as np
 
 from toolchain.spec import Attribute, Bound, Case, Input, Operator, script, tir
-from toolchain.spec.cases import values
-from toolchain.spec.panels import (
-    Product,
-    as_written,
-    nest,
-    pack_lines,
-    panels,
-    shifted,
-)
+from toolchain.spec.cases import shape_name, values
 from toolchain.spec.convolution import (
     DILATIONS,
     PADS,
@@ -32,17 +28,26 @@ from toolchain.spec.convolution import (
     each_tap,
     requirements,
 )
+from toolchain.spec.panels import (
+    Product,
+    as_written,
+    nest,
+    pack_lines,
+    panels,
+    shifted,
+)
 
 # Output channels of a group below which a tile of 4 rows is mostly padding.
 FEW = 3
 
 
-def compute(k):
+def compute(k: Any) -> Any:
+    """Direct for groups of few channels, else a matrix product."""
     y, x = axes(k)
     rows, columns = y.out(), x.out()
     per = tir.floordiv(k.M, k.group)
 
-    def emit(ins, out):
+    def emit(ins: Any, out: Any) -> None:
         with script.If(per < FEW):
             with script.Then():
                 direct(k, (y, x), ins, out)
@@ -52,7 +57,7 @@ def compute(k):
     return nest((k.N, k.M, rows, columns), k.inputs, emit, k.dtype)
 
 
-def grouped(k, spatial, per, ins, out):
+def grouped(k: Any, spatial: Any, per: Any, ins: Any, out: Any) -> None:
     """A matrix product for each image and group: channels by pixels."""
     image, w, b = ins
     pixels = out.shape[2] * out.shape[3]
@@ -74,7 +79,7 @@ def grouped(k, spatial, per, ins, out):
         ).emit()
 
 
-def direct(k, spatial, ins, out):
+def direct(k: Any, spatial: Any, ins: Any, out: Any) -> None:
     """Row by row over the taps, for groups of few channels (depthwise)."""
     x, w, b = ins
     per = tir.floordiv(k.M, k.group)
@@ -89,14 +94,15 @@ def direct(k, spatial, ins, out):
         with script.serial(0, k.D) as c:
             channel = tir.floordiv(m, per) * k.D + c
 
-            def add(i, row, r, s, column):
+            def add(i: Any, row: Any, r: Any, s: Any, column: Any) -> None:
                 value = x[n, channel, row, column] * w[m, c, r, s]
                 script.buffer_store(out, out[n, m, line, i] + value, [n, m, line, i])
 
             each_tap(spatial, line, columns, add)
 
 
-def requires(k):
+def requires(k: Any) -> Any:
+    """What sizes must fulfil."""
     return [
         (k.D * k.group == k.C, "the channels of x must be those of w times group"),
         (
@@ -107,7 +113,7 @@ def requires(k):
     ]
 
 
-def taken(x, axis, positions):
+def taken(x: Any, axis: Any, positions: Any) -> Any:
     """x at positions along an axis; 0 outside."""
     inside = (positions >= 0) & (positions < x.shape[axis])
     shape = list(x.shape)
@@ -119,7 +125,16 @@ def taken(x, axis, positions):
     return out
 
 
-def reference(x, w, b, group, strides=None, pads=None, dilations=None):
+def reference(
+    x: Any,
+    w: Any,
+    b: Any,
+    group: Any,
+    strides: Any = None,
+    pads: Any = None,
+    dilations: Any = None,
+) -> Any:
+    """numpy, in float64."""
     spatial = x.ndim - 2
     strides, dilations = strides or [1] * spatial, dilations or [1] * spatial
     pads = pads or [0] * (2 * spatial)
@@ -147,14 +162,15 @@ def reference(x, w, b, group, strides=None, pads=None, dilations=None):
     return out[:, :, 0] if spatial == 1 else out
 
 
-def scale(x, w, b, **attributes):
+def scale(x: Any, w: Any, b: Any, **attributes: Any) -> Any:
+    """Magnitude of what is added up."""
     return reference(
         np.abs(x), np.abs(w), None if b is None else np.abs(b), **attributes
     )
 
 
 # x, w, then group, strides, pads, dilations where they are not the default.
-CASES = (
+CASES: tuple[tuple[tuple[int, ...], tuple[int, ...], dict[str, Any]], ...] = (
     ((1, 1, 1, 1), (1, 1, 1, 1), {}),
     ((1, 3, 5, 7), (4, 3, 3, 3), {}),
     ((2, 3, 8, 9), (5, 3, 3, 3), {"pads": (1, 1, 1, 1)}),
@@ -189,11 +205,12 @@ CASES = (
 )
 
 
-def cases(dtypes, rng):
-    for i, (x, w, given) in enumerate(CASES):
-        bias = values(rng, w[:1], "float32") if i % 2 else None
-        tensors = values(rng, x, "float32"), values(rng, w, "float32"), bias
-        yield Case(f"{i}-{'x'.join(map(str, x))}", tensors, given)
+def cases(dtypes: Any, rng: Any) -> Iterator[Case]:
+    """Sizes, attributes and special values."""
+    for i, (image, kernel, given) in enumerate(CASES):
+        bias = values(rng, kernel[:1], "float32") if i % 2 else None
+        tensors = values(rng, image, "float32"), values(rng, kernel, "float32"), bias
+        yield Case(f"{i}-{shape_name(image)}", tensors, given)
     for name, features, group in (("gemm", 8, 1), ("depthwise", 4, 4)):
         x = values(rng, (1, 4, 9, 11), "float32")
         w = values(rng, (features, 4 // group, 3, 3), "float32")

@@ -9,6 +9,9 @@ beta = 0 does not hide a NaN of c).
 Source: ONNX Gemm-13.
 """
 
+from collections.abc import Iterator
+from typing import Any
+
 import numpy as np
 
 from toolchain.spec import Attribute, Bound, Case, Input, Operator, tir
@@ -24,7 +27,7 @@ from toolchain.spec.panels import (
 )
 
 
-def sizes(k):
+def sizes(k: Any) -> Any:
     """M, K of a and K, N of b, after transposition."""
     left, right = k.transA != 0, k.transB != 0
     return (
@@ -35,7 +38,8 @@ def sizes(k):
     )
 
 
-def requires(k):
+def requires(k: Any) -> Any:
+    """What sizes must fulfil."""
     rows, depth, other, columns = sizes(k)
     return [
         (
@@ -50,13 +54,14 @@ def requires(k):
     ]
 
 
-def compute(k):
+def compute(k: Any) -> Any:
+    """The loop nest of the product."""
     rows, depth, _, columns = sizes(k)
 
-    def emit(ins, out):
+    def emit(ins: Any, out: Any) -> None:
         a, b, c = ins
 
-        def finish(i, j, total):
+        def finish(i: Any, j: Any, total: Any) -> Any:
             bias = c[tir.min(i, k.P - 1), tir.min(j, k.Q - 1)]
             return k.alpha * total + k.beta * bias
 
@@ -87,24 +92,23 @@ def compute(k):
     return nest((rows, columns), k.inputs, emit, k.dtype)
 
 
-def reference(a, b, c, alpha, beta, transA, transB):  # noqa: N803  # ONNX's names
-    a, b = (a.T if transA else a), (b.T if transB else b)
-    return np.float32(alpha) * (a @ b) + (0 if c is None else np.float32(beta) * c)
+def reference(a: Any, b: Any, c: Any, **attributes: Any) -> Any:
+    """numpy, in float64."""
+    a = a.T if attributes["transA"] else a
+    b = b.T if attributes["transB"] else b
+    product = np.float32(attributes["alpha"]) * (a @ b)
+    return product if c is None else product + np.float32(attributes["beta"]) * c
 
 
-def scale(a, b, c, alpha, beta, transA, transB):  # noqa: N803
-    return reference(
-        np.abs(a),
-        np.abs(b),
-        None if c is None else np.abs(c),
-        abs(alpha),
-        abs(beta),
-        transA,
-        transB,
-    )
+def scale(a: Any, b: Any, c: Any, **attributes: Any) -> Any:
+    """Magnitude of what is added up."""
+    c = None if c is None else np.abs(c)
+    positive = {name: abs(value) for name, value in attributes.items()}
+    return reference(np.abs(a), np.abs(b), c, **positive)
 
 
-def cases(dtypes, rng):
+def cases(dtypes: Any, rng: Any) -> Iterator[Case]:
+    """Sizes, attributes and special values."""
     shapes = (
         *((0, 3, 4), (3, 0, 4), (1, 1, 1), (2, 3, 4), (5, 5, 9), (4, 8, 8)),
         *((17, 13, 31), (65, 129, 71), (6, 1031, 9), (66, 7, 2050)),
@@ -122,8 +126,8 @@ def cases(dtypes, rng):
     a, b = values(rng, (5, 6), "float32"), values(rng, (6, 7), "float32")
     for form in (None, (), (1,), (7,), (1, 1), (1, 7), (5, 1), (5, 7)):
         c = None if form is None else values(rng, form, "float32")
-        given = {"alpha": 0.37, "beta": -1.75}
-        yield Case(f"c{form}".replace(" ", ""), (a, b, c), given)
+        factors = {"alpha": 0.37, "beta": -1.75}
+        yield Case(f"c{form}".replace(" ", ""), (a, b, c), factors)
     c = np.array([np.nan, np.inf, -np.inf, 0, 1, 2, 3], np.float32)
     yield Case("special", (a, b, c), {"beta": 0.0})
     a[2, 2] = np.inf

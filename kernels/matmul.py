@@ -8,6 +8,8 @@ wrap as two's complement.
 Source: ONNX MatMul-13; MindSpore MatMul and BatchMatMul (int8).
 """
 
+from typing import Any
+
 import numpy as np
 
 from toolchain.spec import Bound, Input, Operator
@@ -25,10 +27,10 @@ from toolchain.spec.panels import (
 )
 
 
-def words(k):
+def words(k: Any) -> Any:
     """Elements of 4 bytes: one is one unit of a panel."""
 
-    def emit(ins, out):
+    def emit(ins: Any, out: Any) -> None:
         a, b = ins
         left, right = pack_lines(a, k.K, k.target), pack_units(lambda j, u: b[u, j])
         tile = panels(k, "f32" if k.dtype == "float32" else "i32")
@@ -37,10 +39,10 @@ def words(k):
     return nest((k.M, k.N), [k.a, k.b], emit, k.dtype)
 
 
-def octets(k):
+def octets(k: Any) -> Any:
     """int8: two elements are one unit."""
 
-    def emit(ins, out):
+    def emit(ins: Any, out: Any) -> None:
         a, b = ins
         row = pairs(lambda i, u: a[i, u].astype("int32"), k.K)
         column = pairs(lambda j, u: b[u, j].astype("int32"), k.K)
@@ -54,7 +56,8 @@ def octets(k):
     return nest((k.M, k.N), [k.a, k.b], emit, k.dtype)
 
 
-def reference(a, b):
+def reference(a: Any, b: Any) -> Any:
+    """numpy; int8 in int32, which holds the sums."""
     if a.dtype == np.int8:
         return a.astype(np.int32) @ b.astype(np.int32)
     return a @ b

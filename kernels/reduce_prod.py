@@ -41,5 +41,5 @@ KERNEL = Operator(
     in_place=("total",),
     reference=along_axes(lambda x, **axes: np.prod(x, dtype=x.dtype, **axes)),
     cases=cases,
-    bound=Bound(ulp=64, why="1031 roundings; they add up as a random walk"),
+    bound=Bound(ulp=32, why="1031 roundings; they add up as a random walk"),
 )

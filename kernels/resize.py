@@ -1,212 +1,252 @@
-"""out[n, c, y, x] = x[n, c, v(y), v(x)], rounded to an element or interpolated
+"""out[n, c, y, x] = in[n, c, y', x'], where y' and x' are the places y and x map to.
 
-Shapes: x [N, C, H, W] or [N, C, W]; sizes holds the size of each spatial axis of out.
-An output position p of an axis of size s -> t lies at v in x: half_pixel
-(p + 1/2) s/t - 1/2; pytorch_half_pixel the same, but 0 where t = 1; asymmetric p s/t;
-align_corners p (s - 1)/(t - 1).
-mode nearest takes the element that nearest_mode rounds v to; linear interpolates
-between its neighbours. Positions outside x are moved to its edge.
-Dtypes: float32 interpolates in float32; positions are exact fractions of integers.
-Edges: NaN and infinity spread to what is interpolated from them.
-Source: ONNX Resize-19 with sizes; MindSpore ResizeNearestNeighbor, ResizeBilinear.
+nearest takes the nearest element, linear interpolates between the neighbours along
+each axis; elements past the edge are those at the edge. With a = size, b = its entry
+of sizes and i a place along it, coordinate_transformation_mode says
+half_pixel: (i + 1/2) a / b - 1/2; asymmetric: i a / b; align_corners:
+i (a - 1) / (b - 1), or 0 where b = 1; pytorch_half_pixel: as half_pixel, or 0 where
+b = 1. Places are exact fractions, so that ties are ties in every mode.
+Shapes: in [N, C, H, W] or [N, C, W]; sizes has an entry for each spatial axis.
+Dtypes: float32.
+Edges: an element at a whole place is taken as it is, beside infinity and NaN too.
+Errors: a spatial axis of size 0; no sizes.
+Source: ONNX Resize-19, scales being sizes over the input's; MindSpore ResizeBilinear
+and ResizeNearestNeighbor.
 """
 
 from collections.abc import Iterator
+from fractions import Fraction
+from math import ceil, floor
 from typing import Any
 
 import numpy as np
 
-from toolchain.spec import Attribute, Bound, Case, Input, Operator, te, tir
-from toolchain.spec.cases import values
+from toolchain.spec import Attribute, Bound, Case, Input, Operator, script, tir
+from toolchain.spec.cases import SPECIAL, values
+from toolchain.spec.panels import as_written, nest
 
-MODES = ("nearest", "linear")
-COORDINATES = ("half_pixel", "asymmetric", "align_corners", "pytorch_half_pixel")
+HALF_PIXEL, ASYMMETRIC, ALIGN_CORNERS, PYTORCH = range(4)
+PREFER_FLOOR, PREFER_CEIL, FLOOR, CEIL = range(4)
+MODES = ("half_pixel", "asymmetric", "align_corners", "pytorch_half_pixel")
 ROUNDINGS = ("round_prefer_floor", "round_prefer_ceil", "floor", "ceil")
 
 
-def _chosen(which: Any, options: list[Any]) -> Any:
-    result = options[0]
-    for number, option in enumerate(options[1:], 1):
-        result = tir.Select(which == number, option, result)
-    return result
+def sizes_of(k: Any) -> Any:
+    """Sizes of the result's two axes; an axis that the input lacks stays 1."""
+    high = tir.Select(k.sizes[0] == 0, k.H, k.sizes[0])
+    return high, k.sizes[1]
 
 
-def _position(k: Any, p: Any, size: Any, target: Any) -> tuple[Any, Any]:
-    """Position in x of element p of out, as a fraction of int64."""
+def place(k: Any, i: Any, a: Any, b: Any) -> Any:
+    """Numerator and denominator of the place that i maps to, int64."""
+    i, a, b = (v.astype("int64") for v in (i, a, b))
+    mode = k.coordinate_transformation_mode
+    corners, asymmetric = mode == ALIGN_CORNERS, mode == ASYMMETRIC
+    only = tir.all(tir.any(corners, mode == PYTORCH), b == 1)
+    over = tir.Select(asymmetric, i * a, (2 * i + 1) * a - b)
+    over = tir.Select(corners, i * (a - 1), over)
+    under = tir.Select(asymmetric, b, tir.Select(corners, b - 1, 2 * b))
     zero, one = tir.const(0, "int64"), tir.const(1, "int64")
-    half = (2 * p + 1) * size - target
-    alone = target == one
-    which = k.coordinate_transformation_mode
-    over = [
-        half,
-        p * size,
-        tir.Select(alone, zero, p * (size - 1)),
-        tir.Select(alone, zero, half),
-    ]
-    under = [2 * target, target, tir.Select(alone, one, target - 1), 2 * target]
-    return _chosen(which, over), _chosen(which, under)
+    return tir.Select(only, zero, over), tir.Select(only, one, under)
 
 
-def _tables(k: Any, axis: int) -> tuple[Any, Any, Any, Any]:
-    """Tensors of an axis: both neighbours of each position, and their weights."""
-    size = (k.H, k.W)[axis].astype("int64")
-    count = k.sizes[axis]
-    target = count.astype("int64")
-    name = "yx"[axis]
+def rounded(k: Any, over: Any, under: Any) -> Any:
+    """The nearest element, as nearest_mode has it."""
+    mode = k.nearest_mode
+    half = tir.floordiv(2 * over + under, 2 * under)
+    below = -tir.floordiv(under - 2 * over, 2 * under)
+    up = tir.Select(mode == PREFER_CEIL, half, -tir.floordiv(-over, under))
+    down = tir.Select(mode == FLOOR, tir.floordiv(over, under), up)
+    return tir.Select(mode == PREFER_FLOOR, below, down)
 
-    def clamped(v: Any) -> Any:
-        return tir.max(tir.min(v, size - 1), tir.const(0, "int64")).astype("int32")
 
-    def ceiling(a: Any, b: Any) -> Any:
-        return -tir.floordiv(-a, b)
+class Table:
+    """Neighbours of each place along an axis of the result, and their weights."""
 
-    def first(p: Any) -> Any:
-        over, under = _position(k, p.astype("int64"), size, target)
-        rounded = [
-            ceiling(2 * over - under, 2 * under),
-            tir.floordiv(2 * over + under, 2 * under),
-            tir.floordiv(over, under),
-            ceiling(over, under),
-        ]
-        nearest = _chosen(k.nearest_mode, rounded)
-        return clamped(tir.Select(k.mode == 0, nearest, tir.floordiv(over, under)))
-
-    def second(p: Any) -> Any:
-        over, under = _position(k, p.astype("int64"), size, target)
-        return clamped(tir.floordiv(over, under) + 1)
-
-    def weight(p: Any, near: bool) -> Any:
-        # Each is a quotient of its own: 1 - weight would lose what is small.
-        over, under = _position(k, p.astype("int64"), size, target)
-        rest = tir.floormod(over, under)
-        part = under - rest if near else rest
-        return part.astype("float32") / under.astype("float32")
-
-    return (
-        te.compute((count,), first, name=f"{name}_first"),
-        te.compute((count,), second, name=f"{name}_second"),
-        te.compute((count,), lambda p: weight(p, True), name=f"{name}_near"),
-        te.compute((count,), lambda p: weight(p, False), name=f"{name}_far"),
-    )
+    def __init__(self, k: Any, a: Any, b: Any) -> None:
+        self.low, self.high = (script.alloc_buffer((b,), "int32") for _ in range(2))
+        self.left, self.right = (script.alloc_buffer((b,), "float32") for _ in range(2))
+        with script.serial(0, b) as i:
+            over, under = place(k, i, a, b)
+            # Off the edge it is the element at the edge.
+            limit = (a - 1).astype("int64") * under
+            over = tir.max(tir.min(over, limit), tir.const(0, "int64"))
+            first = tir.floordiv(over, under)
+            rest = over - first * under
+            nearest = tir.min(rounded(k, over, under), (a - 1).astype("int64"))
+            low = tir.Select(k.mode == 0, nearest, first).astype("int32")
+            whole = tir.any(k.mode == 0, rest == 0)
+            script.buffer_store(self.low, low, [i])
+            script.buffer_store(self.high, tir.Select(whole, low, low + 1), [i])
+            share = rest.astype("float64") / under.astype("float64")
+            one = tir.const(1, "float64")
+            right = tir.Select(whole, tir.const(0, "float64"), share)
+            script.buffer_store(self.right, right.astype("float32"), [i])
+            script.buffer_store(self.left, (one - right).astype("float32"), [i])
 
 
 def compute(k: Any) -> Any:
-    """Gather by tables of positions, one pair of neighbours for each axis."""
-    top, bottom, above, below = _tables(k, 0)
-    left, right, before, behind = _tables(k, 1)
+    """Line by line: first between two rows, then along the line."""
+    high, wide = sizes_of(k)
 
-    def element(n: Any, c: Any, y: Any, x: Any) -> Any:
-        def row(i: Any) -> Any:
-            a, b = k.x[n, c, i, left[x]], k.x[n, c, i, right[x]]
-            return a * before[x] + b * behind[x]
+    def emit(ins: Any, out: Any) -> None:
+        x = ins[0]
+        rows, columns = Table(k, k.H, high), Table(k, k.W, wide)
+        line = script.alloc_buffer((k.W,), "float32")
+        with (
+            script.serial(0, k.N) as n,
+            script.serial(0, k.C) as c,
+            script.serial(0, high) as y,
+        ):
+            with script.serial(0, k.W) as i:
+                upper, lower = x[n, c, rows.low[y], i], x[n, c, rows.high[y], i]
+                script.buffer_store(line, mixed(upper, lower, rows, y), [i])
+            with script.serial(0, wide) as i:
+                before, after = line[columns.low[i]], line[columns.high[i]]
+                value = mixed(before, after, columns, i)
+                script.buffer_store(out, value, [n, c, y, i])
 
-        mixed = row(top[y]) * above[y] + row(bottom[y]) * below[y]
-        return tir.if_then_else(k.mode == 0, k.x[n, c, top[y], left[x]], mixed)
-
-    return te.compute((k.N, k.C, *k.sizes), element, name="out")
-
-
-def requires(k: Any) -> list[tuple[Any, str]]:
-    """An empty plane has nothing to take from."""
-    return [(tir.all(k.H > 0, k.W > 0), "the spatial axes of x must have elements")]
-
-
-def _axis(
-    size: int, target: int, mode: str, coordinate: str, rounding: str
-) -> tuple[Any, Any, Any]:
-    p = np.arange(target, dtype=np.float64)
-    half = (2 * p + 1) * size / (2 * target) - 0.5
-    v = {
-        "half_pixel": half,
-        "asymmetric": p * size / target,
-        "align_corners": p * (size - 1) / max(target - 1, 1),
-        "pytorch_half_pixel": half if target > 1 else p * 0,
-    }[coordinate]
-    if mode == "linear":
-        low = np.floor(v)
-        return _inside(low, size), _inside(low + 1, size), v - low
-    nearest = {
-        "round_prefer_floor": np.ceil(v - 0.5),
-        "round_prefer_ceil": np.floor(v + 0.5),
-        "floor": np.floor(v),
-        "ceil": np.ceil(v),
-    }[rounding]
-    return _inside(nearest, size), _inside(nearest, size), v * 0
+    return nest((k.N, k.C, high, wide), [k.x], emit, "float32")
 
 
-def _inside(v: Any, size: int) -> Any:
-    return np.clip(v, 0, size - 1).astype(int)
+def mixed(before: Any, after: Any, table: Any, i: Any) -> Any:
+    """Between two elements; the first alone where it is all of the weight."""
+    value = before * table.left[i] + after * table.right[i]
+    return tir.Select(table.right[i] == tir.const(0, "float32"), before, value)
 
 
-def reference(
-    x: Any,
-    mode: str,
-    coordinate_transformation_mode: str,
-    nearest_mode: str,
-    sizes: list[int],
+def requires(k: Any) -> Any:
+    """What sizes must fulfil."""
+    return [
+        (k.sizes[1] >= 1, "sizes is missing; give one for each spatial axis"),
+        (
+            tir.any(tir.all(k.H >= 1, k.W >= 1), k.N * k.C == 0),
+            "a spatial axis of x has size 0; there is nothing to resize",
+        ),
+    ]
+
+
+HALF = Fraction(1, 2)
+
+
+def weights(
+    a: int, b: int, mode: str, coordinate_transformation_mode: str, nearest_mode: str
 ) -> Any:
-    """numpy, one axis after the other."""
-    for axis, target in enumerate(sizes, 2):
-        first, second, weight = _axis(
-            x.shape[axis], target, mode, coordinate_transformation_mode, nearest_mode
-        )
-        weight = weight.reshape([-1] + [1] * (x.ndim - axis - 1))
-        taken = np.take(x, first, axis)
-        if mode == "linear":
-            taken = taken * (1 - weight) + np.take(x, second, axis) * weight
-        x = taken
+    """Matrix [b, a] that resizes one axis, from exact fractions."""
+    matrix = np.zeros((b, a))
+    for i in range(b):
+        at = {
+            "half_pixel": Fraction((2 * i + 1) * a, 2 * b) - Fraction(1, 2),
+            "asymmetric": Fraction(i * a, b),
+            "align_corners": Fraction(i * (a - 1), max(b - 1, 1)),
+        }
+        at["pytorch_half_pixel"] = at["half_pixel"] if b > 1 else Fraction(0)
+        x = at[coordinate_transformation_mode]
+        if mode == "nearest":
+            rounding = {
+                "round_prefer_floor": lambda v: ceil(v - HALF),
+                "round_prefer_ceil": lambda v: floor(v + HALF),
+                "floor": floor,
+                "ceil": ceil,
+            }[nearest_mode]
+            matrix[i, min(max(rounding(x), 0), a - 1)] = 1
+        else:
+            x = min(max(x, Fraction(0)), Fraction(a - 1))
+            matrix[i, floor(x)] += 1 - float(x - floor(x))
+            if x != floor(x):
+                matrix[i, floor(x) + 1] += float(x - floor(x))
+    return matrix
+
+
+def along(x: Any, axis: Any, matrix: Any) -> Any:
+    """Apply a matrix to an axis; elements of weight 0 do not count, NaN or not."""
+    x = np.moveaxis(x, axis, -1)
+    out = np.zeros((*x.shape[:-1], matrix.shape[0]))
+    for i, row in enumerate(matrix):
+        used = np.flatnonzero(row)
+        terms = [x[..., j] * row[j] if row[j] != 1 else x[..., j] for j in used]
+        out[..., i] = sum(terms[1:], terms[0])
+    return np.moveaxis(out, -1, axis)
+
+
+def reference(x: Any, sizes: Any, **attributes: Any) -> Any:
+    """numpy, in float64."""
+    if x.size == 0:
+        return np.zeros((*x.shape[:2], *sizes))
+    for i, size in enumerate(sizes):
+        x = along(x, 2 + i, weights(x.shape[2 + i], size, **attributes))
     return x
 
 
 def scale(x: Any, **attributes: Any) -> Any:
-    """Magnitude of what is interpolated between."""
+    """Magnitude of what is added up."""
     return reference(np.abs(x), **attributes)
 
 
-def cases(dtypes: tuple[str, ...], rng: np.random.Generator) -> Iterator[Case]:
-    """Larger and smaller, every mode, lines and planes."""
-    shapes: list[tuple[tuple[int, ...], list[int]]] = [
-        ((1, 2, 4, 5), [8, 10]),
-        ((2, 1, 7, 6), [3, 4]),
-        ((1, 1, 3, 3), [7, 1]),
-        ((1, 3, 13), [31]),
-        ((0, 3, 4, 4), [2, 2]),
+def cases(dtypes: Any, rng: Any) -> Iterator[Case]:
+    """Sizes, attributes and special values."""
+    shapes: list[tuple[tuple[int, ...], tuple[int, ...]]] = [
+        ((2, 3, 5, 7), (10, 14)),
+        ((1, 2, 6, 5), (3, 9)),
+        ((1, 1, 4, 4), (1, 1)),
+        ((1, 1, 1, 1), (3, 5)),
+        ((1, 1, 17, 31), (13, 17)),
     ]
-    for shape, sizes in shapes:
-        for coordinate in COORDINATES:
-            for mode, rounding in [
-                ("linear", "floor"),
-                *(("nearest", r) for r in ROUNDINGS),
-            ]:
-                name = f"{len(shape)}d-{sizes[0]}-{coordinate}-{mode}-{rounding}"
-                attributes = {
-                    "mode": mode,
-                    "coordinate_transformation_mode": coordinate,
-                    "nearest_mode": rounding,
+    for transformation in MODES:
+        for rounding in ROUNDINGS:
+            for x, sizes in shapes:
+                given = {
                     "sizes": sizes,
+                    "mode": "nearest",
+                    "coordinate_transformation_mode": transformation,
+                    "nearest_mode": rounding,
                 }
-                yield Case(name, (values(rng, shape, dtypes[0]),), attributes)
+                name = f"{transformation}-{rounding}-{sizes[0]}x{sizes[1]}"
+                yield Case(name, (values(rng, x, "float32"),), given)
+        for x, sizes in (*shapes, ((1, 3, 9), (20,)), ((2, 1, 8), (3,))):
+            given = {
+                "sizes": sizes,
+                "mode": "linear",
+                "coordinate_transformation_mode": transformation,
+            }
+            name = f"linear-{transformation}-{'x'.join(map(str, sizes))}"
+            yield Case(name, (values(rng, x, "float32"),), given)
+    yield Case("default", (values(rng, (1, 2, 3, 4), "float32"),), {"sizes": (6, 6)})
+    yield Case("1d", (values(rng, (2, 2, 9), "float32"),), {"sizes": (21,)})
+    yield Case("empty", (np.zeros((0, 2, 3, 4), "float32"),), {"sizes": (6, 6)})
+    special = np.stack([SPECIAL, SPECIAL[::-1]])[None, None]
+    for mode in ("nearest", "linear"):
+        given = {
+            "sizes": (2, SPECIAL.size * 2 - 1),
+            "mode": mode,
+            "coordinate_transformation_mode": "align_corners",
+        }
+        yield Case(f"special-{mode}", (special,), given)
 
 
 KERNEL = Operator(
     collapse="exact.lift",
     inputs=(Input("x", "N C H W"),),
     attributes=(
-        Attribute("mode", default=0, choices=MODES),
-        Attribute("coordinate_transformation_mode", default=0, choices=COORDINATES),
+        Attribute("mode", default=0, choices=("nearest", "linear")),
+        Attribute("coordinate_transformation_mode", default=0, choices=MODES),
         Attribute("nearest_mode", default=0, choices=ROUNDINGS),
-        Attribute("sizes", default=1, minimum=1, per_unit=1, kernel=2),
+        # Without a default: the axis that 1-D images lack is then 0 here.
+        Attribute("sizes", minimum=1, maximum=1 << 30, per_unit=1, kernel=2),
     ),
     units=2,
     dtypes=("float32",),
     absent={
-        "int32": "ONNX leaves open how interpolated integers are rounded",
-        "int8": "ONNX leaves open how interpolated integers are rounded",
+        "int8": "ONNX leaves open how linear rounds; cast around it",
+        "int32": "ONNX leaves open how linear rounds; cast around it",
+        "uint8": "ONNX leaves open how linear rounds; cast around it",
     },
-    compute=compute,
     requires=requires,
+    compute=compute,
+    schedule=as_written,
     reference=reference,
     reference_scale=scale,
     cases=cases,
-    bound=Bound(ulp=4, why="weights rounded once, two products and a sum per axis"),
+    bound=Bound(ulp=4, why="six roundings along the way, two of them of the weights"),
+    aliases=("ResizeBilinear", "ResizeNearestNeighbor"),
 )

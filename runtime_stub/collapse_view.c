@@ -1,8 +1,8 @@
 /* collapse_view.c: operators whose output is a strided view of their input.
  *
  * Kernel: out[b, m, n] = x[b * sb + m * sm + n * sn], strides in elements and
- * of any sign; slots: x (the view's first element), out, b, m, n, sb, sm, sn, a
- * bound for all offsets. Adjacent axes that walk as one become one, so that a
+ * of any sign; slots: x (the view's first element), out, a bound for all offsets,
+ * b, m, n, sb, sm, sn. Adjacent axes that walk as one become one, so that a
  * contiguous copy is a single call with b = m = 1.
  */
 #include "call.h"
@@ -105,6 +105,9 @@ static void slice_axis(view *v, int32_t axis, int64_t start, int64_t end,
   v->stride[axis] *= step;
 }
 
+/* What axes holds where it is left out: entry i is for axis i. */
+enum { OWN_AXIS = INT32_MAX };
+
 /* Attributes: starts, ends, axes, steps. */
 static int32_t slice(const ops_request *call, const ops_tensor *x,
                      int32_t output, view *v) {
@@ -112,13 +115,15 @@ static int32_t slice(const ops_request *call, const ops_tensor *x,
   whole(x, v);
   uint32_t seen = 0;
   for (int32_t i = 0; i < call->units; ++i) {
-    int32_t axis = ops_axis(call, "axes", ops_int(call, 2, i), x->rank);
+    int64_t given = ops_int(call, 2, i);
+    if (given == OWN_AXIS) given = i;
+    int32_t axis = ops_axis(call, "axes", given, x->rank);
     if (axis < 0) return OPS_ERROR_ATTRIBUTE;
     if (seen >> axis & 1) {
       return ops_fail_got(call, OPS_ERROR_ATTRIBUTE,
                           "axes[%d] is %l, an axis that axes has already; "
                           "give each axis once",
-                          i, ops_int(call, 2, i));
+                          i, given);
     }
     seen |= 1u << axis;
     int64_t step = ops_int(call, 3, i);
@@ -324,9 +329,9 @@ static int32_t loop(const ops_request *call, const view *v, ops_slot *slots,
   int64_t bytes = itemsize;
   for (int32_t i = 0; i < KERNEL_RANK; ++i) {
     int32_t axis = v->rank - KERNEL_RANK + i;
-    slots[2 + i].i = axis < 0 ? 1 : v->size[axis];
-    slots[5 + i].i = axis < 0 ? 0 : v->stride[axis];
-    bytes *= slots[2 + i].i;
+    slots[3 + i].i = axis < 0 ? 1 : v->size[axis];
+    slots[6 + i].i = axis < 0 ? 0 : v->stride[axis];
+    bytes *= slots[3 + i].i;
   }
   uint8_t *from = slots[0].p, *to = slots[1].p;
   for (;;) {
@@ -361,7 +366,7 @@ static int32_t run(ops_request *call) {
     ops_slot slots[9];
     slots[0].p = x->data + v.start * x->itemsize;
     slots[1].p = out->data;
-    slots[8].i = x->count;
+    slots[2].i = x->count;
     int32_t code = loop(call, &merged, slots, x->itemsize);
     if (code) return code;
   }

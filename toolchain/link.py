@@ -28,6 +28,9 @@ def link(archive: Path, out: Path, max_memory: int) -> None:
         [
             *tool("WASM_LD"),
             *("--no-entry", "--gc-sections", "--strip-all", "--stack-first"),
+            "--compress-relocations",  # short addresses: 1 KB of the runtime
+            # Alone in its module, the library refuses tensors in its own memory.
+            *("-u", "ops_standalone"),
             *("-z", f"stack-size={STACK_BYTES}"),
             f"--max-memory={max_memory // PAGE_BYTES * PAGE_BYTES}",
             *(f"--export={name}" for name in EXPORTS),

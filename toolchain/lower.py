@@ -126,7 +126,9 @@ def _in_place(operator: Operator, outputs: list[Any]) -> list[Any]:
             found.extend(tensor.op.input_tensors)
     for name in operator.in_place:
         if name not in tensors:
-            raise SpecError(f"in_place names {name!r}, but compute makes no such tensor")
+            raise SpecError(
+                f"in_place names {name!r}, but compute makes no such tensor"
+            )
 
     def bits(tensor: Any) -> int:
         return int(re.sub(r"\D", "", str(tensor.dtype)))

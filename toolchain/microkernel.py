@@ -113,7 +113,9 @@ class _Gemm:
     def __init__(self, module: Any, name: str, tile: Tile) -> None:
         self.tile = tile
         self.vectors = tile.columns // tile.lanes
-        self.function = _function(module, name, ("a", "b", "c", "depth", "stride", "add"))
+        self.function = _function(
+            module, name, ("a", "b", "c", "depth", "stride", "add")
+        )
         self.builder = ir.IRBuilder(self.function.append_basic_block("entry"))
 
     def emit(self) -> None:
@@ -128,7 +130,9 @@ class _Gemm:
         build.position_at_end(loop)
         phis = [build.phi(kind) for kind in (_PTR, _PTR, _I32)]
         sums = [build.phi(self.tile.unit) for _ in range(count)]
-        for phi, value in zip((*phis, *sums), (a, b, depth, *[zero] * count), strict=True):
+        for phi, value in zip(
+            (*phis, *sums), (a, b, depth, *[zero] * count), strict=True
+        ):
             phi.add_incoming(value, entry)
         exits = [(entry, [zero] * count)]
         state = list(sums)
@@ -172,8 +176,12 @@ class _Gemm:
     def _broadcast(self, rows: Any, lane: int) -> Any:
         if self.tile.lanes == 1:
             return rows
-        mask = ir.Constant(ir.VectorType(_I32, self.tile.lanes), [lane] * self.tile.lanes)
-        return self.builder.shuffle_vector(rows, ir.Constant(rows.type, ir.Undefined), mask)
+        mask = ir.Constant(
+            ir.VectorType(_I32, self.tile.lanes), [lane] * self.tile.lanes
+        )
+        return self.builder.shuffle_vector(
+            rows, ir.Constant(rows.type, ir.Undefined), mask
+        )
 
     def _multiply_add(self, x: Any, y: Any, total: Any, vector: int) -> Any:
         build, kind = self.builder, self.tile.kind
@@ -182,7 +190,9 @@ class _Gemm:
         if kind == "i32":
             return build.add(total, build.mul(x, y))
         if self.tile.target.contract and vector % 2 == 0:
-            return build.call(self._intrinsic("llvm.fmuladd.v4f32", x, y, total), [x, y, total])
+            return build.call(
+                self._intrinsic("llvm.fmuladd.v4f32", x, y, total), [x, y, total]
+            )
         return build.fadd(build.fmul(x, y), total)
 
     def _dot(self, x: Any, y: Any) -> Any:
@@ -246,13 +256,27 @@ def _pack(module: Any, name: str, width: int, lanes: int) -> None:
     whole = build.and_(depth, ir.Constant(_I32, -lanes))
     start = ir.Constant(_I32, 0)
     if lanes == 4:
-        start = _loop(function, build, start, whole, 4, lambda k: _tile(build, rows, target, k, width))
-    _loop(function, build, start, depth, 1, lambda k: _single(build, rows, target, k, width))
+        start = _loop(
+            function,
+            build,
+            start,
+            whole,
+            4,
+            lambda k: _tile(build, rows, target, k, width),
+        )
+    _loop(
+        function,
+        build,
+        start,
+        depth,
+        1,
+        lambda k: _single(build, rows, target, k, width),
+    )
     build.ret(ir.Constant(_I32, 0))
 
 
 def _loop(function: Any, build: Any, start: Any, end: Any, step: int, body: Any) -> Any:
-    """for (k = start; k < end; k += step) body(k); returns the last k."""
+    """Emit for (k = start; k < end; k += step) body(k); the last k."""
     before = build.block
     head = function.append_basic_block("head")
     inside = function.append_basic_block("body")

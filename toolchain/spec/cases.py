@@ -241,3 +241,52 @@ def turns(dtypes: tuple[str, ...], rng: np.random.Generator) -> Iterator[Case]:
     yield Case("small", (values(rng, (20011,), dtypes[0]),))
     quarters = (np.arange(-83443, 83444) * (np.pi / 2)).astype(np.float32)
     yield Case("quarters", (quarters,))
+
+
+def trailing(parameters: int) -> Cases:
+    """Rows of the last axes, with `parameters` more inputs of a row's shape.
+
+    The last of two or more parameters is also left out.
+    """
+
+    def cases(dtypes: tuple[str, ...], rng: np.random.Generator) -> Iterator[Case]:
+        dtype = dtypes[0]
+        shapes = [((3, n), -1) for n in (0, 1, 3, 4, 5, 15, 16, 17, 33, 1031)]
+        more = [((17,), 0), ((4, 3, 5), 1), ((4, 3, 5), -3), ((0, 4), 1)]
+        for shape, axis in [*shapes, *more, ((2, 1, 3, 2, 2, 1, 2, 3), 4)]:
+            x = values(rng, shape, dtype, -3, 7)
+            row = shape[axis % len(shape) :]
+            given = [values(rng, row, dtype, -2, 2) for _ in range(parameters)]
+            name = f"{shape_name(shape)}-axis{axis}"
+            yield Case(name, (x, *given), {"axis": axis})
+        if parameters > 1:
+            yield Case("absent", (x, *given[:-1], None), {"axis": axis})
+        yield Case("epsilon", (x, *given), {"axis": axis, "epsilon": 0.5})
+        ones = [np.ones(5, np.float32)] * parameters
+        yield Case("special", (SPECIAL_ROWS, *ones))
+
+    return cases
+
+
+def arg_rows(dtypes: tuple[str, ...], rng: np.random.Generator) -> Iterator[Case]:
+    """Rows with many equal elements, first and last of them, keepdims both ways."""
+    for i, (name, x, axis) in enumerate(rows_of(rng, dtypes[0])):
+        if not x.shape[axis]:
+            continue  # an error
+        if not name.startswith("special"):
+            x = values(rng, x.shape, dtypes[0], 0, 9) % np.array(7, x.dtype) // 1
+        given = {"axis": axis, "keepdims": i % 2}
+        yield Case(name, (x,), given)
+        yield Case(f"{name}-last", (x,), {**given, "select_last_index": 1})
+
+
+def first_or_last(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Reference of arg_max or arg_min, from numpy's, which takes the first."""
+
+    def reference(x: Array, axis: int, keepdims: int, select_last_index: int) -> Any:
+        if not select_last_index:
+            return function(x, axis=axis, keepdims=bool(keepdims))
+        found = function(np.flip(x, axis), axis=axis, keepdims=bool(keepdims))
+        return x.shape[axis] - 1 - found
+
+    return reference

@@ -44,9 +44,9 @@ def shapes() -> Iterator[tuple[tuple[int, ...], tuple[int, ...]]]:
 def matrices(dtypes: tuple[str, ...], rng: np.random.Generator) -> Iterator[Case]:
     """Every pair of shapes; what NaN, infinity and the ends of a dtype come to."""
     dtype = dtypes[0]
-    for a, b in shapes():
-        pair = (values(rng, a, dtype), values(rng, b, dtype))
-        yield Case(f"{shape_name(a)}-{shape_name(b)}", pair)
+    for left, right in shapes():
+        pair = (values(rng, left, dtype), values(rng, right, dtype))
+        yield Case(f"{shape_name(left)}-{shape_name(right)}", pair)
     if dtype == "float32":
         a, b = values(rng, (9, 13), dtype), values(rng, (13, 17), dtype)
         a[2, 3], a[5, 0], b[4, 16], b[12, 0] = np.nan, np.inf, -np.inf, 0

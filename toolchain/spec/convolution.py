@@ -11,9 +11,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from toolchain.spec import Attribute
+from toolchain.spec import Attribute, tir
 from toolchain.spec import script as T  # noqa: N812  # TVM's own name for it
-from toolchain.spec import tir
 from toolchain.spec.panels import DEPTH, Block
 
 STRIDES = Attribute("strides", default=1, minimum=1, per_unit=1, kernel=2)

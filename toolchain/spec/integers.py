@@ -35,6 +35,13 @@ def quotient(let: Let, a: Expr, b: Expr, dtype: str) -> Expr:
     return tir.Select(tir.EQ(b, zero), zero, ratio)
 
 
+def _opaque(x: Expr, dtype: str) -> Expr:
+    """x, rotated by 0 bits: TVM's simplifier would put squares of squares in full."""
+    tir = _tir()
+    name = f"llvm.fshl.{dtype.replace('int', 'i')}"
+    return tir.call_llvm_intrin(dtype, name, x, x, tir.const(0, dtype))
+
+
 def power(let: Let, x: Expr, y: Expr, dtype: str) -> Expr:
     """x^y by squaring, for every bit of y; below 0 the true value towards 0.
 
@@ -45,8 +52,8 @@ def power(let: Let, x: Expr, y: Expr, dtype: str) -> Expr:
     total, square = one, x
     for bit in range({"int32": 31, "int8": 7}[dtype]):
         chosen = tir.NE(y & tir.const(1 << bit, dtype), zero)
-        total = let(tir.Select(chosen, total * square, total))
-        square = let(square * square)
+        total = let(total * tir.Select(chosen, square, one))
+        square = let(_opaque(square * square, dtype))
     unit = tir.Or(tir.EQ(x, one), tir.EQ(x, tir.const(-1, dtype)))
     turned = let(tir.Select(tir.NE(y & one, zero), x, one))
     below = let(tir.Select(unit, turned, zero))

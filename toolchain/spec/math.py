@@ -184,8 +184,8 @@ def copysign(x: Expr, y: Expr) -> Expr:
 
 @_binding
 def is_nan(let: Let, x: Expr) -> Expr:
-    """Whether x is NaN, as a bool."""
-    return tir.NE(x, x)
+    """Whether x is NaN, as a bool, by its bits: TVM simplifies x != x to false."""
+    return (_bits(x) & _i32(0x7FFFFFFF)) > _i32(0x7F800000)
 
 
 INF = float("inf")

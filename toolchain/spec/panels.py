@@ -52,9 +52,10 @@ def panels(kernel: Any, kind: str) -> Panels:
 
 @dataclass(frozen=True)
 class Block:
-    """Part of a factor to pack: `lines` rows (columns) from `first`, of `size` in
-    all, by `depth` units from `start`; panel p, unit k, line i goes to
-    buffer[p, k, i], with `width` lines in a panel.
+    """Part of a factor to pack: rows of the left one, columns of the right one.
+
+    `lines` of them from `first`, of `size` in all, by `depth` units from `start`.
+    Unit k of line i of panel p goes to buffer[p, k, i]; a panel has `width` lines.
     """
 
     buffer: Any
@@ -190,13 +191,18 @@ class Product:
         width = tir.min(self.columns, COLUMNS)
         depth = tir.max(tir.min(self.depth, DEPTH), 1)
         height = tir.min(self.rows, ROWS)
-        left = T.alloc_buffer((ceil_div(height, tile.rows), depth, tile.rows), tile.dtype)
+        left = T.alloc_buffer(
+            (ceil_div(height, tile.rows), depth, tile.rows), tile.dtype
+        )
         right = T.alloc_buffer(
             (ceil_div(width, tile.columns), depth, tile.columns), tile.dtype
         )
         edge = T.alloc_buffer((tile.rows, tile.columns), tile.dtype)
         passes = tir.max(ceil_div(self.depth, DEPTH), 1)
-        with T.serial(0, ceil_div(self.columns, COLUMNS)) as jc, T.serial(0, passes) as kc:
+        with (
+            T.serial(0, ceil_div(self.columns, COLUMNS)) as jc,
+            T.serial(0, passes) as kc,
+        ):
             j, k = jc * COLUMNS, kc * DEPTH
             columns = tir.min(self.columns - j, COLUMNS)
             units = tir.min(self.depth - k, DEPTH)
@@ -212,7 +218,10 @@ class Product:
 
     def _tiles(self, down: Block, across: Block, edge: Any) -> None:
         tile = self.panels
-        with T.serial(0, across.panel_count()) as q, T.serial(0, down.panel_count()) as p:
+        with (
+            T.serial(0, across.panel_count()) as q,
+            T.serial(0, down.panel_count()) as p,
+        ):
             i, j = down.first + p * tile.rows, across.first + q * tile.columns
             factors = [
                 pointer(down.buffer, [p, 0, 0], "r"),
@@ -224,10 +233,19 @@ class Product:
                 with T.Then():
                     out = pointer(self.out, self.place(i, j), "rw")
                     add = tir.Cast("int32", again)
-                    call(tile.micro_kernel, *factors, out, down.depth, self.step * 4, add)
+                    call(
+                        tile.micro_kernel, *factors, out, down.depth, self.step * 4, add
+                    )
                 with T.Else():
                     out = edge.access_ptr("w")
-                    call(tile.micro_kernel, *factors, out, down.depth, tile.columns * 4, 0)
+                    call(
+                        tile.micro_kernel,
+                        *factors,
+                        out,
+                        down.depth,
+                        tile.columns * 4,
+                        0,
+                    )
                     self._copy_edge(edge, i, j, down.size, across.size, again)
 
     def _copy_edge(
@@ -307,7 +325,9 @@ def nest(
             emit(ins, outs[0])
         return builder.get()
 
-    buffers = [tir.decl_buffer(t.shape, t.dtype, t.op.name, layout=None) for t in inputs]
+    buffers = [
+        tir.decl_buffer(t.shape, t.dtype, t.op.name, layout=None) for t in inputs
+    ]
     out = tir.decl_buffer(tuple(shape), dtype, name, layout=None)
     return te.extern(
         [tuple(shape)],

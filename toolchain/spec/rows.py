@@ -31,6 +31,10 @@ REDUCE_AXES = (
     Attribute("noop_with_empty_axes", default=0, minimum=0, maximum=1, kernel=0),
     Attribute("axes", default=0, per_unit=1),
 )
+TRAILING = (
+    Attribute("axis", default=-1, kernel=0),
+    Attribute("epsilon", "float", default=1e-5),
+)
 
 
 def is_float(x: Expr) -> bool:
@@ -96,7 +100,9 @@ class Fold:
             f"{name}_lanes",
         )
         rest = te.compute(
-            (k.o,), lambda i: self.over(term(i, k.n - k.n % LANES + r), r), f"{name}_rest"
+            (k.o,),
+            lambda i: self.over(term(i, k.n - k.n % LANES + r), r),
+            f"{name}_rest",
         )
 
         def whole(i: Expr) -> Expr:
@@ -116,6 +122,7 @@ SUM = Fold(lambda a, b: a + b, lambda dtype: tir.const(0, dtype), lanes=True)
 PRODUCT = Fold(lambda a, b: a * b, lambda dtype: tir.const(1, dtype), lanes=True)
 MAXIMUM = Fold(maximum, lowest, lanes=True)
 MINIMUM = Fold(minimum, highest, lanes=True)
+LAST = Fold(maximum, lambda dtype: tir.const(-1, dtype))
 
 
 def reduction(
@@ -130,9 +137,7 @@ def reduction(
 
     def rows(k: Any) -> Any:
         total = kind.rows(k, lambda i, r: before(k, k.x[i, r]), "total")
-        return te.compute(
-            (k.o,), lambda i: after(k, total[i]).astype(k.dtype), "out"
-        )
+        return te.compute((k.o,), lambda i: after(k, total[i]).astype(k.dtype), "out")
 
     def columns(k: Any) -> Any:
         total = kind.columns(k, lambda i, r, j: before(k, k.x[i, r, j]), "total")
@@ -155,7 +160,9 @@ def _exp_difference(x: Expr, peak: Expr) -> Expr:
     error = let((x - (d - back)) - (peak + back))
     e = let(m.exp(d))
     # Not where an infinity has made the error NaN.
-    small = tir.Select(d > tir.const(-110.0, "float32"), error, tir.const(0.0, "float32"))
+    small = tir.Select(
+        d > tir.const(-110.0, "float32"), error, tir.const(0.0, "float32")
+    )
     return let.around(e + e * small)
 
 
@@ -169,7 +176,9 @@ def softmax(
 
     def rows(k: Any) -> Any:
         peak = MAXIMUM.rows(k, lambda i, r: k.x[i, r], "peak")
-        e = te.compute((k.o, k.n), lambda i, r: _exp_difference(k.x[i, r], peak[i]), "e")
+        e = te.compute(
+            (k.o, k.n), lambda i, r: _exp_difference(k.x[i, r], peak[i]), "e"
+        )
         total = SUM.rows(k, lambda i, r: e[i, r], "total")
         return te.compute(
             (k.o, k.n),
@@ -190,5 +199,44 @@ def softmax(
             lambda i, r, j: finish(k.x[i, r, j], peak[i, j], e[i, r, j], total[i, j]),
             "out",
         )
+
+    return rows, columns
+
+
+def position(kind: Fold) -> tuple[Compute, Compute]:
+    """(compute, columns): where in a row its fold (a maximum or minimum) stands.
+
+    Two passes, both of which become SIMD: the value, then the first or, by the
+    attribute select_last_index, the last position that has it. NaN is equal to NaN.
+    """
+
+    def place(k: Any, r: Expr) -> Expr:
+        # Grows towards the position to choose.
+        last = k.select_last_index
+        return r * (2 * last - 1) + (1 - last) * (k.n - 1)
+
+    def where(k: Any, x: Expr, best: Expr, r: Expr) -> Expr:
+        let = m.Let()
+        x = let(x)
+        same = tir.EQ(x, best)
+        if is_float(x):
+            same = tir.Or(same, m.is_nan(x))
+        return let.around(tir.Select(same, place(k, r), tir.const(-1, "int32")))
+
+    def index(k: Any, found: Expr) -> Expr:
+        last = k.select_last_index
+        return ((found - (1 - last) * (k.n - 1)) * (2 * last - 1)).astype("int64")
+
+    def rows(k: Any) -> Any:
+        best = kind.rows(k, lambda i, r: k.x[i, r], "best")
+        at = LAST.rows(k, lambda i, r: where(k, k.x[i, r], best[i], r), "at")
+        return te.compute((k.o,), lambda i: index(k, at[i]), "out")
+
+    def columns(k: Any) -> Any:
+        best = kind.columns(k, lambda i, r, j: k.x[i, r, j], "best")
+        at = LAST.columns(
+            k, lambda i, r, j: where(k, k.x[i, r, j], best[i, j], r), "at"
+        )
+        return te.compute((k.o, k.k), lambda i, j: index(k, at[i, j]), "out")
 
     return rows, columns

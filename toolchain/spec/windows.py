@@ -34,7 +34,10 @@ def extent(k: Any, axis: int) -> Expr:
     before, after = k.pads[axis], k.pads[axis + 2]
     span = k.dilations[axis] * (k.kernel_shape[axis] - 1) + 1
     room, step = size + before + after - span, k.strides[axis]
-    rounded = tir.floordiv(room + tir.Select(k.ceil_mode != 0, step - 1, k.index(0)), step) + 1
+    rounded = (
+        tir.floordiv(room + tir.Select(k.ceil_mode != 0, step - 1, k.index(0)), step)
+        + 1
+    )
     late = tir.all(k.ceil_mode != 0, (rounded - 1) * step >= size + before)
     return rounded - tir.Select(late, k.index(1), k.index(0))
 

@@ -1,0 +1,32 @@
+"""out[o] = the i with the largest x[o, i]
+
+Shapes: rows o of n elements along `axis`; keepdims=1 leaves the axis with size 1.
+Dtypes: no arithmetic; out is int64.
+Edges: of equal elements the first, or with select_last_index=1 the last; the first
+(last) NaN where there is one, as in numpy; an axis of size 0 is an error.
+Source: ONNX ArgMax-13; MindSpore Argmax.
+"""
+
+import numpy as np
+
+from toolchain.spec import Attribute, Input, Operator, Output
+from toolchain.spec.cases import arg_rows, first_or_last
+from toolchain.spec.rows import MAXIMUM, REDUCE_AXIS, position
+
+rows, columns = position(MAXIMUM)
+
+KERNEL = Operator(
+    collapse="rows.reduce_axis",
+    inputs=(Input("x", "o n"),),
+    outputs=(Output(dtype="int64"),),
+    attributes=(
+        *REDUCE_AXIS,
+        Attribute("select_last_index", default=0, minimum=0, maximum=1),
+    ),
+    dtypes=("float32", "int32", "int8", "uint8", "int64"),
+    compute=rows,
+    columns=columns,
+    reference=first_or_last(np.argmax),
+    cases=arg_rows,
+    aliases=("Argmax",),
+)

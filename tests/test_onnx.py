@@ -1,0 +1,115 @@
+"""Operators with intricate attributes against ONNX Runtime, beside our own numpy.
+
+Each case of an operator is run as a graph of one node. The built kernel of the first
+target is compared; test_operators.py holds the targets to one reference.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnxruntime
+import pytest
+from onnx import TensorProto, helper
+from test_operators import library
+from verification import Cell, cells, check
+
+from toolchain.codegen import load_operator
+from toolchain.profile import load_profile
+from toolchain.spec import Bound, tensor_dtype
+
+NODES = {
+    "average_pool": "AveragePool",
+    "conv": "Conv",
+    "gemm": "Gemm",
+    "matmul": "MatMul",
+    "matmul_integer": "MatMulInteger",
+    "max_pool": "MaxPool",
+    "resize": "Resize",
+}
+OPSET, IR_VERSION = 22, 10
+# Both sides round sums of up to 1031 products in orders of their own; ONNX Runtime
+# rounds the places that resize maps to.
+BOUND = Bound(ulp=32, absolute=1e-4, why="two float32 results")
+TYPES = {
+    "float32": TensorProto.FLOAT,
+    "int32": TensorProto.INT32,
+    "int8": TensorProto.INT8,
+    "uint8": TensorProto.UINT8,
+}
+# Cases that ONNX Runtime refuses, or does otherwise than the standard says.
+DIFFERENT = {
+    r"matmul_int8": "MatMul has no int8 in ONNX",
+    r"matmul_integer_.*-(3x0-0x4|0-0)(-|$)": "leaves results unset where K is 0",
+    r"matmul_integer_.*-(rows|both)-": "takes no zero point per row",
+    r"max_pool_float32-special": "drops NaN",
+    r"resize_float32-special-linear": "multiplies infinity by a weight of 0",
+}
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    file = metafunc.config.getoption("--profile-file")
+    profile = load_profile(Path(file) if file else None)
+    first = replace(
+        profile,
+        targets=profile.targets[:1],
+        operators={n: p for n, p in profile.operators.items() if n in NODES},
+    )
+    only = metafunc.config.getoption("--operator")
+    matrix = list(cells(first, only))
+    metafunc.parametrize("cell", matrix, ids=[str(c) for c in matrix])
+
+
+def onnx_runtime(cell: Cell, output: str) -> Any:
+    """Result of the case's node."""
+    inputs = {
+        chr(ord("a") + i): value
+        for i, value in enumerate(cell.case.inputs)
+        if value is not None
+    }
+    names = [chr(ord("a") + i) for i in range(len(cell.case.inputs))]
+    attributes = dict(cell.case.attributes)
+    order = [n if n in inputs else "" for n in names]
+    if cell.operator == "resize":
+        sizes = (*cell.case.inputs[0].shape[:2], *attributes.pop("sizes"))
+        inputs["sizes"] = np.array(sizes, np.int64)
+        order += ["", "", "sizes"]
+    node = helper.make_node(NODES[cell.operator], order, ["out"], **attributes)
+    given = [
+        helper.make_tensor_value_info(
+            n, helper.np_dtype_to_tensor_dtype(v.dtype), v.shape
+        )
+        for n, v in inputs.items()
+    ]
+    result = helper.make_tensor_value_info("out", TYPES[output], None)
+    model = helper.make_model(
+        helper.make_graph([node], "case", given, [result]),
+        opset_imports=[helper.make_opsetid("", OPSET)],
+        ir_version=IR_VERSION,
+    )
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 4
+    session = onnxruntime.InferenceSession(
+        model.SerializeToString(), options, providers=["CPUExecutionProvider"]
+    )
+    return session.run(None, inputs)[0]
+
+
+def test_kernel_agrees_with_onnx_runtime(
+    cell: Cell, request: pytest.FixtureRequest
+) -> None:
+    file = request.config.getoption("--profile-file")
+    profile = load_profile(Path(file) if file else None)
+    operator = load_operator(profile.operators[cell.operator])
+    for pattern, reason in DIFFERENT.items():
+        if re.match(pattern, str(cell)):
+            pytest.skip(f"ONNX Runtime: {reason}")
+    want = onnx_runtime(cell, tensor_dtype(operator.outputs[0], cell.dtypes))
+    module = library(profile.folder / cell.target / "ops_wasm32.wasm")
+    got = module.call(cell.kernel, *cell.case.inputs, **cell.case.attributes)
+    peer = replace(operator, reference=lambda *_, **__: want, bound=BOUND)
+    check(cell, peer, [np.asarray(got)])
