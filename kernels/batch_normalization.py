@@ -1,4 +1,6 @@
-"""out[o, c, k] = (x[o, c, k] - input_mean[c]) * scale[c] / sqrt(input_var[c] + epsilon) + B[c]
+"""out[o, c, k] = (x[o, c, k] - input_mean[c]) * factor[c] + B[c]
+
+with factor[c] = scale[c] / sqrt(input_var[c] + epsilon).
 
 Shapes: c is axis 1 of x, the others are o and k; out has the shape of x.
 Dtypes: float32.

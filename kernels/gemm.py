@@ -4,8 +4,8 @@ a' is a, or its transpose where transA is 1; b' alike.
 Shapes: a [M, K], b [K, N] (transposed: [K, M], [N, K]); c is absent, a scalar, [N],
 [1, N], [M, 1] or [M, N].
 Dtypes: float32 adds up in float32.
-Edges: K = 0 leaves beta * c; NaN and infinity propagate (0 * NaN is NaN, so
-beta = 0 does not hide a NaN of c).
+Edges: K = 0 leaves beta * c; beta = 0 leaves c out, NaN or not, as ONNX's reference and
+BLAS have it; otherwise NaN and infinity propagate.
 Source: ONNX Gemm-13.
 """
 
@@ -63,7 +63,8 @@ def compute(k: Any) -> Any:
 
         def finish(i: Any, j: Any, total: Any) -> Any:
             bias = c[tir.min(i, k.P - 1), tir.min(j, k.Q - 1)]
-            return k.alpha * total + k.beta * bias
+            zero = tir.const(0, "float32")
+            return k.alpha * total + tir.Select(k.beta == zero, zero, k.beta * bias)
 
         left = either(
             k.transA != 0,
@@ -97,7 +98,9 @@ def reference(a: Any, b: Any, c: Any, **attributes: Any) -> Any:
     a = a.T if attributes["transA"] else a
     b = b.T if attributes["transB"] else b
     product = np.float32(attributes["alpha"]) * (a @ b)
-    return product if c is None else product + np.float32(attributes["beta"]) * c
+    if c is None or attributes["beta"] == 0:
+        return product
+    return product + np.float32(attributes["beta"]) * c
 
 
 def scale(a: Any, b: Any, c: Any, **attributes: Any) -> Any:

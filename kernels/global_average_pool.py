@@ -36,9 +36,12 @@ KERNEL = Operator(
     absent={"int32": "not in ONNX", "int8": "not in ONNX"},
     compute=reduction(SUM, after=lambda k, total: total / k.n.astype("float32"))[0],
     in_place=("total",),
-    reference=lambda x: np.sum(x, axis=spatial(x), keepdims=True) / np.prod(x.shape[2:]),
-    reference_scale=lambda x: np.sum(np.abs(x), axis=spatial(x), keepdims=True)
-    / np.prod(x.shape[2:]),
+    reference=lambda x: (
+        np.sum(x, axis=spatial(x), keepdims=True) / np.prod(x.shape[2:])
+    ),
+    reference_scale=lambda x: (
+        np.sum(np.abs(x), axis=spatial(x), keepdims=True) / np.prod(x.shape[2:])
+    ),
     cases=cases,
     bound=Bound(ulp=2, why="1031 additions in 16 lanes; of mean |x|"),
 )

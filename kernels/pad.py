@@ -81,7 +81,7 @@ def cases(dtypes, rng):
         x = values(rng, shape, dtypes[0])
         for mode in MODES:
             reflects = all(
-                max(p) < n for p, n in zip(zip(before, after), shape, strict=True)
+                max(b, a) < n for b, a, n in zip(before, after, shape, strict=True)
             )
             if mode == "reflect" and not reflects:
                 continue  # an error
@@ -97,8 +97,11 @@ def cases(dtypes, rng):
 
 def reference(x, mode, value, pads):
     rank = x.ndim
+    if not rank:
+        return x
     crop = tuple(
-        slice(max(-pads[i], 0), x.shape[i] + min(pads[rank + i], 0)) for i in range(rank)
+        slice(max(-pads[i], 0), x.shape[i] + min(pads[rank + i], 0))
+        for i in range(rank)
     )
     grow = [(max(pads[i], 0), max(pads[rank + i], 0)) for i in range(rank)]
     if mode == "constant":

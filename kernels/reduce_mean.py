@@ -31,11 +31,11 @@ rows, columns = reduction(SUM, before=widened, after=divided)
 
 
 def mean(x, **axes):
+    count = np.prod([x.shape[axis] for axis in axes["axis"]])
     if x.dtype == np.float64:
-        return np.mean(x, **axes)
+        return np.sum(x, **axes) / count
     total = np.sum(x, dtype=np.int64, **axes)
-    count = max(x.size // max(total.size, 1), 1)
-    return np.sign(total) * (np.abs(total) // count)
+    return np.sign(total) * (np.abs(total) // max(int(count), 1))
 
 
 KERNEL = Operator(

@@ -19,9 +19,7 @@ def compute(k):
     n = k.n.astype("float32")
     squares = SUM.rows(k, lambda i, r: k.x[i, r] * k.x[i, r], "squares")
     size = te.compute((k.o,), lambda i: m.sqrt(squares[i] / n + k.epsilon), "size")
-    return te.compute(
-        (k.o, k.n), lambda i, r: k.x[i, r] / size[i] * k.scale[r], "out"
-    )
+    return te.compute((k.o, k.n), lambda i, r: k.x[i, r] / size[i] * k.scale[r], "out")
 
 
 def reference(x, scale, axis, epsilon):

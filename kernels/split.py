@@ -29,10 +29,18 @@ def cases(dtypes, rng):
         name = f"{shape_name(shape)}-axis{axis}-{len(split)}parts"
         given = {"axis": axis, "split": split}
         yield Case(name, (values(rng, shape, dtypes[0]),), given)
+    for size, parts in ((12, 3), (11, 3), (1, 1)):
+        given = {"axis": 1, "num_outputs": parts}
+        yield Case(
+            f"2x{size}-equal{parts}", (values(rng, (2, size), dtypes[0]),), given
+        )
 
 
-def reference(x, axis, split):
-    return np.split(x, np.cumsum(split)[:-1], axis)
+def reference(x, axis, split=None, num_outputs=1):
+    size = x.shape[axis]
+    chunk = -(-size // num_outputs)
+    cuts = range(chunk, size, chunk) if split is None else np.cumsum(split)[:-1]
+    return np.split(x, cuts, axis)
 
 
 KERNEL = view_operator(

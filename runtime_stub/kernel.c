@@ -91,7 +91,9 @@ int32_t ops_attribute_slots(const ops_request *call, ops_slot *slots,
 
 int32_t ops_run_kernel(const ops_request *call, ops_kernel kernel,
                        const ops_slot *slots) {
+  uint32_t before = ops_workspaces();
   if (!kernel(slots)) return OPS_OK;
+  ops_free_workspaces(before);
   return ops_fail(call, OPS_ERROR_MEMORY,
                   "no memory for the kernel's workspace; free blocks, or link "
                   "with a higher --max-memory");

@@ -18,6 +18,8 @@
 #define GROWTH 16u
 /* Nodes before the first growth of the pool: 2.3 KB of zeroed memory. */
 #define FIRST_NODES 96u
+/* The most that live at once: a kernel has under ten, a collapse as many. */
+#define MAX_WORKSPACES 64u
 /* The most nodes one call takes: a grown piece, a remainder, a new pool. */
 #define SPARE 4u
 
@@ -262,14 +264,36 @@ ops_range ops_block_of(uint32_t start, uint64_t bytes, uint64_t *room) {
   return bytes > *room ? OPS_RANGE_PAST_BLOCK : OPS_RANGE_GOOD;
 }
 
+/* Live workspaces, so that those of a kernel that failed can be freed: TVM's
+ * code returns at once where it cannot have one, and keeps the others. */
+static struct {
+  void *blocks[MAX_WORKSPACES];
+  uint32_t count;
+} workspaces;
+
 void *TVMBackendAllocWorkspace(int device_type, int device_id, uint64_t nbytes,
                                int dtype_code, int dtype_bits) {
   (void)device_type, (void)device_id, (void)dtype_code, (void)dtype_bits;
   /* From 2^31 on it is a size that overflowed int32, or is negative. */
-  return nbytes > INT32_MAX ? 0 : allocate(nbytes);
+  if (nbytes > INT32_MAX || workspaces.count == MAX_WORKSPACES) return 0;
+  void *block = allocate(nbytes);
+  if (block) workspaces.blocks[workspaces.count++] = block;
+  return block;
 }
 
 int TVMBackendFreeWorkspace(int device_type, int device_id, void *block) {
   (void)device_type, (void)device_id;
+  for (uint32_t i = workspaces.count; i-- > 0;) {
+    if (workspaces.blocks[i] != block) continue;
+    workspaces.blocks[i] = workspaces.blocks[--workspaces.count];
+    break;
+  }
   return ops_free(block);
+}
+
+uint32_t ops_workspaces(void) { return workspaces.count; }
+
+void ops_free_workspaces(uint32_t count) {
+  while (workspaces.count > count)
+    ops_free(workspaces.blocks[--workspaces.count]);
 }

@@ -21,4 +21,9 @@ void *TVMBackendAllocWorkspace(int device_type, int device_id, uint64_t nbytes,
                                int dtype_code, int dtype_bits);
 int TVMBackendFreeWorkspace(int device_type, int device_id, void *block);
 
+/* How many workspaces live, and release of all that came after the first `count`:
+ * what a kernel left when it failed. */
+uint32_t ops_workspaces(void);
+void ops_free_workspaces(uint32_t count);
+
 #endif /* OPS_MEMORY_H_ */

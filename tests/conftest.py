@@ -1,4 +1,4 @@
-"""Options, fixtures and the closing table of the verification."""
+"""Options, and the closing table of the verification."""
 
 from __future__ import annotations
 
@@ -7,27 +7,36 @@ from typing import Any
 import pytest
 from verification import Worst
 
+_WORST = pytest.StashKey[Worst]()
+
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--operator", default="", help="verify this operator alone")
     parser.addoption("--profile-file", default="", help="verify the build of a profile")
 
 
-@pytest.fixture(scope="session")
-def worst(request: pytest.FixtureRequest) -> Worst:
-    """Collects the worst error per operator and target."""
-    found = Worst()
-    request.config.stash[_WORST] = found
-    return found
+class Collector:
+    """Gathers what the cells report, from workers too."""
+
+    def __init__(self, worst: Worst) -> None:
+        self.worst = worst
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        if report.when == "call":
+            found: dict[str, Any] = dict(report.user_properties)
+            if "ulp" in found:
+                self.worst.add(found["operator"], found["target"], found["ulp"])
 
 
-_WORST: pytest.StashKey[Worst] = pytest.StashKey()
+def pytest_configure(config: pytest.Config) -> None:
+    config.stash[_WORST] = Worst()
+    config.pluginmanager.register(Collector(config.stash[_WORST]))
 
 
 def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
     """One line per operator and target, with the worst error in ULP."""
-    found = config.stash.get(_WORST, None)
-    if found is not None:
+    lines = list(config.stash[_WORST].lines())
+    if lines:
         terminalreporter.section("worst error per operator and target")
-        for line in found.lines():
-            terminalreporter.write_line(line)
+    for line in lines:
+        terminalreporter.write_line(line)

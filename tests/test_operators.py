@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import ops_wasm32
 import pytest
-from verification import Cell, Worst, cells, check
+from verification import Cell, cells, check
 
 from toolchain.codegen import load_operator
 from toolchain.profile import load_profile
@@ -37,9 +37,14 @@ def profile(request: pytest.FixtureRequest) -> Any:
     return load_profile(Path(file) if file else None)
 
 
-def test_kernel_matches_its_reference(cell: Cell, worst: Worst, profile: Any) -> None:
+def test_kernel_matches_its_reference(
+    cell: Cell, profile: Any, record_property: Any
+) -> None:
     operator = load_operator(profile.operators[cell.operator])
     module = library(profile.folder / cell.target / "ops_wasm32.wasm")
     result = module.call(cell.kernel, *cell.case.inputs, **cell.case.attributes)
     results = list(result) if isinstance(result, tuple) else [result]
-    worst.add(cell, check(cell, operator, [np.asarray(r) for r in results]))
+    ulp = check(cell, operator, [np.asarray(r) for r in results])
+    record_property("operator", cell.operator)
+    record_property("target", cell.target)
+    record_property("ulp", ulp)

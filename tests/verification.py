@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -37,9 +38,9 @@ class Worst:
     ulp: dict[tuple[str, str], float] = field(default_factory=dict)
     cells: dict[tuple[str, str], int] = field(default_factory=dict)
 
-    def add(self, cell: Cell, ulp: float) -> None:
+    def add(self, operator: str, target: str, ulp: float) -> None:
         """Count a cell."""
-        key = (cell.operator, cell.target)
+        key = (operator, target)
         self.ulp[key] = max(ulp, self.ulp.get(key, 0.0))
         self.cells[key] = self.cells.get(key, 0) + 1
 
@@ -82,10 +83,6 @@ def expected(
 
     A reference with a parameter `dtypes` gets the variant's.
     """
-    wide = [
-        [_wide(v) for v in value] if isinstance(value, list) else _wide(value)
-        for value in case.inputs
-    ]
     defaults = {a.name: a.default for a in operator.attributes if not a.per_unit}
     named = {
         a.name: a.choices[int(a.default)]
@@ -99,7 +96,12 @@ def expected(
         and "dtypes" in code.co_varnames[: code.co_argcount + code.co_kwonlyargcount]
     ):
         given["dtypes"] = dtypes
-    with np.errstate(all="ignore"):
+    with np.errstate(all="ignore"), warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)  # "Mean of empty slice"
+        wide = [
+            [_wide(v) for v in value] if isinstance(value, list) else _wide(value)
+            for value in case.inputs
+        ]
         result = reference(*wide, **given)
     return list(result) if isinstance(result, (list, tuple)) else [result]
 

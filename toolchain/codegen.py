@@ -6,6 +6,7 @@ import hashlib
 import importlib.util
 import re
 import sys
+from functools import cache
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -30,6 +31,7 @@ RUNTIME_FUNCTIONS = {
 }
 
 
+@cache
 def load_operator(path: Path) -> Operator:
     """The KERNEL of an operator file; SpecError where it has none."""
     module = _import(path)
@@ -100,6 +102,7 @@ def emit(texts: list[str], target: Target) -> bytes:
 
 # TVM declares that integers never overflow; those of tensors wrap.
 _NO_WRAP = re.compile(r"( = (?:add|sub|mul|shl))(?: nuw| nsw)+")
+_ONE_COPY = "define weak_odr hidden "
 _FLOAT_MATH = re.compile(r"( = f(?:add|sub|mul)) ")
 
 
@@ -115,7 +118,7 @@ def _flags(text: str, operator: Operator, target: Target) -> str:
 def _kernel_texts(
     name: str, operator: Operator, variant: tuple[str, ...], target: Target
 ) -> list[str]:
-    kernel = kernel_name(name, variant)
+    kernel = operator.body(name, variant)
     texts = []
     for prefix, form in (("kernel", operator.compute), ("columns", operator.columns)):
         if form is None:
@@ -128,6 +131,8 @@ def _kernel_texts(
         )
         if variant[0] != "float32":
             text = _NO_WRAP.sub(r"\1", text)
+        if operator.kernels:  # one copy for all operators that have it
+            text = re.sub(r"^define (?=i32 @)", _ONE_COPY, text, flags=re.M)
         texts.append(_flags(text, operator, target))
     return texts
 

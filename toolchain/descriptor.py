@@ -143,13 +143,13 @@ def descriptor(
         kernel = kernel_name(name, variant)
         codes = [str(DTYPES.index(tensor_dtype(t, variant))) for t in tensors]
         dtypes = data.array(f"dtypes_{kernel}", "i8", codes)
-        body = kernel_name(name, operator.carrier(variant))
+        body = operator.body(name, variant)
         columns = f"@columns_{body}" if operator.columns else "null"
         data.lines.append(
             f"@{_PREFIX}{kernel} = constant {_OPERATOR} {{ {data.text(kernel)}, "
             f"ptr @.family, {dtypes}, ptr @kernel_{body}, ptr {columns} }}"
         )
-    for body in dict.fromkeys(kernel_name(name, operator.carrier(v)) for v in variants):
+    for body in dict.fromkeys(operator.body(name, v) for v in variants):
         data.lines.append(f"declare i32 @kernel_{body}(ptr)")
         if operator.columns:
             data.lines.append(f"declare i32 @columns_{body}(ptr)")

@@ -140,7 +140,10 @@ def _in_place(operator: Operator, outputs: list[Any]) -> list[Any]:
 def _joined(text: str, name: str, inner: str, output: str) -> str:
     """The IR with one pointer for an intermediate and the output it lives in."""
     head, body, rest = re.split(
-        rf"(^define [^\n]*@{re.escape(name)}_compute_\(.*?^}})", text, 1, re.M | re.S
+        rf"(^define [^\n]*@{re.escape(name)}_compute_\(.*?^}})",
+        text,
+        maxsplit=1,
+        flags=re.M | re.S,
     )
     signature, _, lines = body.partition("\n")
     lines = re.sub(rf"%{re.escape(inner)}(?![\w.])", f"%{output}", lines)

@@ -181,7 +181,7 @@ def refuse_packages(profile: str) -> Any:
 @_step
 def run_tests(operator: str, profile: str | None) -> Any:
     """Run all tests, or the verification of one operator or of a profile's build."""
-    words = [sys.executable, "-m", "pytest", "-q"]
+    words = [sys.executable, "-m", "pytest", "-q", f"-n{os.cpu_count() or 1}"]
     if operator or profile:
         words += ["tests/test_operators.py", f"--operator={operator}"]
         words += [f"--profile-file={profile}"] if profile else []

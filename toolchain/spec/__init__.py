@@ -176,6 +176,8 @@ class Operator:
     cases: from a dtype tuple and a numpy Generator to cases. dtypes: a name, or a
     tuple where several vary. absent: why a dtype is not there. carriers: dtypes
     whose elements another dtype's kernel moves just as well, such as SAME_WIDTH.
+    kernels: a name for the kernels where other operators have the same ones under it,
+    so that a program holds one copy.
     in_place: names of intermediates of the output's shape and dtype that live in
     the output's memory, so that they need no workspace.
     """
@@ -197,6 +199,7 @@ class Operator:
     units: int | None = None
     reassociate: bool = False
     carriers: Mapping[str, str] = field(default_factory=dict)
+    kernels: str | None = None
     in_place: tuple[str, ...] = ()
     absent: Mapping[str, str] = field(default_factory=dict)
     aliases: tuple[str, ...] = ()
@@ -226,6 +229,10 @@ class Operator:
     def carrier(self, variant: tuple[str, ...]) -> tuple[str, ...]:
         """The variant whose kernel serves this one: itself, or by `carriers`."""
         return tuple(self.carriers.get(d, d) for d in variant)
+
+    def body(self, name: str, variant: tuple[str, ...]) -> str:
+        """Name of the kernel that serves a variant of the operator of that name."""
+        return kernel_name(self.kernels or name, self.carrier(variant))
 
     def symbols(self) -> list[str]:
         """Names of the sizes that a kernel gets, in order."""

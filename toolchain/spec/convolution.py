@@ -122,13 +122,15 @@ class Windows:
             last = tir.min(pixel + block.width, block.size) - 1
             line, column = self._split(pixel)
             row = y.first(line)
-            one_row = tir.all(column + block.width <= self.columns, x.stride == 1)
+            alike = column + block.width <= self.columns
+            high = tir.Select(alike, column + block.width, self.columns) - 1
             inside = tir.all(
                 row >= 0,
                 y.first(self._split(last)[0]) + y.reach < y.size,
-                x.begin == 0,
-                x.first(self.columns - 1) + x.reach < x.size,
+                tir.Select(alike, x.first(column) >= 0, x.begin == 0),
+                x.first(high) + x.reach < x.size,
             )
+            one_row = tir.all(alike, x.stride == 1)
             with T.If(one_row):
                 with T.Then():
                     self._pack_row(block, p, row, x.first(column))

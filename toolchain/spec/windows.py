@@ -67,7 +67,7 @@ def requires(k: Any) -> list[tuple[Expr, str]]:
 
 
 def padded(k: Any, fill: Expr) -> Any:
-    """x with `fill` around each plane."""
+    """Planes of x with `fill` around each."""
     top, left = k.pads[0], k.pads[1]
 
     def element(n: Expr, c: Expr, y: Expr, x: Expr) -> Expr:
