@@ -9,10 +9,10 @@ Source: ONNX CumSum-14, whose axis is a tensor; MindSpore CumSum.
 
 import numpy as np
 
-from toolchain.spec import Attribute, Bound, Input, Operator, tir
+from toolchain.spec import Attribute, Bound, Case, Input, Operator, tir
 from toolchain.spec import math as m
 from toolchain.spec import script as T  # noqa: N812  # TVM's own name for it
-from toolchain.spec.cases import Case, along_axis
+from toolchain.spec.cases import along_axis
 from toolchain.spec.panels import as_written, nest
 from toolchain.spec.rows import AXIS
 
@@ -82,11 +82,14 @@ def cases(dtypes, rng):
             yield Case(f"{case.name}-{exclusive}{reverse}", case.inputs, given)
 
 
-FLAG = {"default": 0, "minimum": 0, "maximum": 1}
 KERNEL = Operator(
     collapse="rows.axis",
     inputs=(Input("x", "o n"),),
-    attributes=(AXIS, Attribute("exclusive", **FLAG), Attribute("reverse", **FLAG)),
+    attributes=(
+        AXIS,
+        Attribute("exclusive", default=0, minimum=0, maximum=1),
+        Attribute("reverse", default=0, minimum=0, maximum=1),
+    ),
     dtypes=("float32", "int32", "int8", "int64"),
     compute=rows,
     columns=columns,

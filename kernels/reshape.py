@@ -10,7 +10,7 @@ from toolchain.spec import Attribute, Case
 from toolchain.spec.cases import shape_name, values
 from toolchain.spec.movement import view_operator
 
-RESHAPED = (
+RESHAPED: tuple[tuple[tuple[int, ...], list[int], int], ...] = (
     ((), [], 0),
     ((), [1, 1], 0),
     ((1,), [], 0),

@@ -39,15 +39,17 @@ def sizes_of(k: Any) -> Any:
 
 def place(k: Any, i: Any, a: Any, b: Any) -> Any:
     """Numerator and denominator of the place that i maps to, int64."""
-    i, a, b = (v.astype("int64") for v in (i, a, b))
+    # Bound to variables: TVM's passes walk an expression as often as it occurs.
+    i, a, b = (script.Bind(v.astype("int64")) for v in (i, a, b))
     mode = k.coordinate_transformation_mode
     corners, asymmetric = mode == ALIGN_CORNERS, mode == ASYMMETRIC
-    only = tir.all(tir.any(corners, mode == PYTORCH), b == 1)
+    only = script.Bind(tir.all(tir.any(corners, mode == PYTORCH), b == 1))
     over = tir.Select(asymmetric, i * a, (2 * i + 1) * a - b)
     over = tir.Select(corners, i * (a - 1), over)
     under = tir.Select(asymmetric, b, tir.Select(corners, b - 1, 2 * b))
     zero, one = tir.const(0, "int64"), tir.const(1, "int64")
-    return tir.Select(only, zero, over), tir.Select(only, one, under)
+    over, under = tir.Select(only, zero, over), tir.Select(only, one, under)
+    return script.Bind(over), script.Bind(under)
 
 
 def rounded(k: Any, over: Any, under: Any) -> Any:
@@ -68,21 +70,23 @@ class Table:
         self.left, self.right = (script.alloc_buffer((b,), "float32") for _ in range(2))
         with script.serial(0, b) as i:
             over, under = place(k, i, a, b)
+            last = script.Bind((a - 1).astype("int64"))
             # Off the edge it is the element at the edge.
-            limit = (a - 1).astype("int64") * under
-            over = tir.max(tir.min(over, limit), tir.const(0, "int64"))
-            first = tir.floordiv(over, under)
-            rest = over - first * under
-            nearest = tir.min(rounded(k, over, under), (a - 1).astype("int64"))
+            inside = tir.max(tir.min(over, last * under), tir.const(0, "int64"))
+            over = script.Bind(inside)
+            first = script.Bind(tir.floordiv(over, under))
+            rest = script.Bind(over - first * under)
+            nearest = script.Bind(tir.min(rounded(k, over, under), last))
             low = tir.Select(k.mode == 0, nearest, first).astype("int32")
-            whole = tir.any(k.mode == 0, rest == 0)
+            whole = script.Bind(tir.any(k.mode == 0, rest == 0))
             script.buffer_store(self.low, low, [i])
-            script.buffer_store(self.high, tir.Select(whole, low, low + 1), [i])
+            high = self.low[i] + tir.Select(whole, 0, 1)
+            script.buffer_store(self.high, high, [i])
             share = rest.astype("float64") / under.astype("float64")
-            one = tir.const(1, "float64")
-            right = tir.Select(whole, tir.const(0, "float64"), share)
+            right = script.Bind(tir.Select(whole, tir.const(0, "float64"), share))
             script.buffer_store(self.right, right.astype("float32"), [i])
-            script.buffer_store(self.left, (one - right).astype("float32"), [i])
+            left = tir.const(1, "float64") - right
+            script.buffer_store(self.left, left.astype("float32"), [i])
 
 
 def compute(k: Any) -> Any:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 from abi import Arg, Module, integer, none, number
@@ -36,7 +37,7 @@ def fill(module: Module, tensor: Arg, value: float) -> None:
     module.write(module.data(tensor), struct.pack("<2f", value, value))
 
 
-def add_with(**fields: int) -> Make:
+def add_with(**fields: Any) -> Make:
     """Arguments of add whose first tensor has these fields."""
     return lambda m: [m.tensor([2], **fields), m.tensor([2]), m.tensor([2])]
 
@@ -232,7 +233,7 @@ CASES: dict[str, tuple[str, Make, int, str]] = {
             *(integer(v) for v in (0, 0, 0, 0, 0, 0, 1, 1)),
         ],
         ATTRIBUTE,
-        "use at least 1",
+        "strides_0 is 0; use 1 to",
     ),
     "inner sizes that differ": (
         "matmul_float32",
