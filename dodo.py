@@ -1,6 +1,7 @@
 """doit's tasks and their order. What they do stands in toolchain/steps.py."""
 
 import os
+import sys
 from typing import Any
 
 from doit import get_var
@@ -22,9 +23,9 @@ PROFILE.folder.mkdir(parents=True, exist_ok=True)
 DOIT_CONFIG = {
     "default_tasks": ["build"],
     "dep_file": str(PROFILE.folder / ".doit.json"),
-    "backend": "json",
+    "backend": "atomic-json",
     "reporter": ProgressReporter,
-    "num_process": os.cpu_count() or 1,
+    "num_process": steps.workers(sys.argv),
     "continue": True,
     "verbosity": 2,
 }
@@ -107,6 +108,7 @@ def task_module() -> Any:
             "actions": [(steps.make_module, (folder, NAMES, PROFILE.max_memory))],
             "file_dep": [
                 str(folder / "libops_wasm32.a"),
+                *(str(folder / "obj" / f"{n}.json") for n in NAMES),
                 str(expected),
                 *_modules("link", "manifest", "header", "module"),
             ],
@@ -127,6 +129,15 @@ def task_build() -> Any:
     """Build the library for every target (profile=FILE.toml: a part of it)."""
     return {
         "actions": [(steps.check_operators, (list(TARGET_FOLDERS.values()), NAMES))],
+        "params": [
+            {
+                "name": "workers",
+                "short": "n",
+                "type": int,
+                "default": 0,
+                "help": "how many tasks run at a time (default: one per core)",
+            }
+        ],
         "task_dep": ["module"],
         "clean": [(steps.clean, (PROFILE.folder,))],
     }

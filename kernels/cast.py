@@ -15,19 +15,21 @@ import numpy as np
 
 from toolchain.spec import DTYPES, Bound, Case, Input, Operator, Output, pointwise, tir
 from toolchain.spec.cases import unary, unary_all
-from toolchain.spec.math import maximum, minimum
+from toolchain.spec.math import is_nan, maximum, minimum
 
 
 def _narrow(x: Any, low: int, high: int) -> Any:
     ends = (tir.const(low, "float32"), tir.const(high, "float32"))
-    number = tir.Select(tir.EQ(x, x), x, tir.const(0, "float32"))
+    number = tir.Select(is_nan(x), tir.const(0, "float32"), x)
     return minimum(maximum(number, ends[0]), ends[1]).astype("int32")
 
 
 def _cast(k: Any, x: Any) -> Any:
     to = k.dtypes[1]
     if to == "bool":
-        return tir.NE(x, tir.const(0, k.dtype))
+        # Not x != 0, which in TVM is false for NaN.
+        zero, one = tir.const(0, "uint8"), tir.const(1, "uint8")
+        return tir.Select(tir.EQ(x, tir.const(0, k.dtype)), zero, one)
     if k.dtype != "float32":
         return x
     if to == "int8":
@@ -44,9 +46,8 @@ def _reference(x: Any, dtypes: tuple[str, ...]) -> Any:
     ends = np.iinfo(to)
     inside = (x > ends.min) & (x < float(ends.max))
     cut = np.where(inside, x, 0).astype(to)
-    return np.where(
-        x >= float(ends.max), ends.max, np.where(x <= ends.min, ends.min, cut)
-    )
+    low = np.where(x <= ends.min, ends.min, cut)
+    return np.where(x >= float(ends.max), ends.max, low)
 
 
 def _cases(dtypes: tuple[str, ...], rng: np.random.Generator) -> Iterator[Case]:

@@ -45,7 +45,7 @@ def compute(k: Any) -> Any:
     """Direct for groups of few channels, else a matrix product."""
     y, x = axes(k)
     rows, columns = y.out(), x.out()
-    per = tir.floordiv(k.M, k.group)
+    per = tir.truncdiv(k.M, k.group)
 
     def emit(ins: Any, out: Any) -> None:
         with script.If(per < FEW):
@@ -82,7 +82,7 @@ def grouped(k: Any, spatial: Any, per: Any, ins: Any, out: Any) -> None:
 def direct(k: Any, spatial: Any, ins: Any, out: Any) -> None:
     """Row by row over the taps, for groups of few channels (depthwise)."""
     x, w, b = ins
-    per = tir.floordiv(k.M, k.group)
+    per = tir.truncdiv(k.M, k.group)
     rows, columns = out.shape[2], out.shape[3]
     with (
         script.serial(0, k.N) as n,
@@ -92,7 +92,7 @@ def direct(k: Any, spatial: Any, ins: Any, out: Any) -> None:
         with script.serial(0, columns) as i:
             script.buffer_store(out, b[m], [n, m, line, i])
         with script.serial(0, k.D) as c:
-            channel = tir.floordiv(m, per) * k.D + c
+            channel = tir.truncdiv(m, per) * k.D + c
 
             def add(i: Any, row: Any, r: Any, s: Any, column: Any) -> None:
                 value = x[n, channel, row, column] * w[m, c, r, s]
@@ -106,7 +106,7 @@ def requires(k: Any) -> Any:
     return [
         (k.D * k.group == k.C, "the channels of x must be those of w times group"),
         (
-            tir.floormod(k.M, k.group) == 0,
+            tir.truncmod(k.M, k.group) == 0,
             "the first axis of w must be a multiple of group",
         ),
         *requirements(axes(k)),

@@ -49,15 +49,13 @@ def _cases(dtypes: tuple[str, ...], rng: np.random.Generator) -> Iterator[Case]:
         yield Case(shape_name(shape), (x, scale, values(rng, (), dtype)))
         yield Case(f"{shape_name(shape)}-symmetric", (x, scale, None))
     for i, scale in enumerate(special("float32")):
-        yield Case(
-            f"special{i}", (special(dtype), np.array([scale]), np.array([3], dtype))
-        )
+        edges = (special(dtype), np.array([scale]), np.array([3], dtype))
+        yield Case(f"special{i}", edges)
     for axis, size in ((1, 5), (0, 3), (-1, 17), (2, 17)):
         x = values(rng, (3, 5, 17), dtype)
         scale = values(rng, (size,), "float32", 0.01, 2)
-        yield Case(
-            f"axis{axis}", (x, scale, values(rng, (size,), dtype)), {"axis": axis}
-        )
+        points = values(rng, (size,), dtype)
+        yield Case(f"axis{axis}", (x, scale, points), {"axis": axis})
         yield Case(f"axis{axis}-symmetric", (x, scale), {"axis": axis})
 
 

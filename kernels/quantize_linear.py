@@ -14,7 +14,7 @@ import numpy as np
 
 from toolchain.spec import Attribute, Case, Input, Operator, Output, te, tir
 from toolchain.spec.cases import SHAPES, shape_name, special, values
-from toolchain.spec.math import Let, maximum, minimum, rint
+from toolchain.spec.math import Let, is_nan, maximum, minimum, rint
 
 LIMITS = {"uint8": (0, 255), "int8": (-128, 127)}
 # More than any zero point can bring back into the range.
@@ -25,7 +25,7 @@ def _quantize(k: Any, x: Any, scale: Any, zero_point: Any) -> Any:
     let = Let()
     far, zero = tir.const(FAR, "float32"), tir.const(0, "float32")
     ratio = let(let(x) / let(scale))
-    number = let(tir.Select(tir.EQ(ratio, ratio), rint(ratio), zero))
+    number = let(tir.Select(is_nan(ratio), zero, rint(ratio)))
     near = let(minimum(maximum(number, -far), far))
     moved = let(near.astype("int32") + let(zero_point).astype("int32"))
     low, high = (tir.const(v, "int32") for v in LIMITS[k.dtypes[1]])
@@ -65,9 +65,9 @@ def _cases(dtypes: tuple[str, ...], rng: np.random.Generator) -> Iterator[Case]:
         x = values(rng, shape, "float32", -20, 20)
         yield Case(shape_name(shape), (x, scale, values(rng, (), to)))
         yield Case(f"{shape_name(shape)}-symmetric", (x, scale, None))
-    yield Case(
-        "special", (special("float32"), np.array([0.5], "f4"), values(rng, (1,), to))
-    )
+    for point in (7, 100, 120):
+        edges = (special("float32"), np.array([0.5], "f4"), np.array([point], to))
+        yield Case(f"special{point}", edges)
     halves = (np.arange(-700, 700) / np.float32(4)).astype("f4")
     yield Case("ties", (halves, np.array(0.5, "f4"), values(rng, (), to)))
     for axis, size in ((1, 5), (0, 3), (-1, 17), (2, 17)):

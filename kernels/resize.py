@@ -26,7 +26,6 @@ from toolchain.spec.cases import SPECIAL, values
 from toolchain.spec.panels import as_written, nest
 
 HALF_PIXEL, ASYMMETRIC, ALIGN_CORNERS, PYTORCH = range(4)
-PREFER_FLOOR, PREFER_CEIL, FLOOR, CEIL = range(4)
 MODES = ("half_pixel", "asymmetric", "align_corners", "pytorch_half_pixel")
 ROUNDINGS = ("round_prefer_floor", "round_prefer_ceil", "floor", "ceil")
 
@@ -37,56 +36,59 @@ def sizes_of(k: Any) -> Any:
     return high, k.sizes[1]
 
 
-def place(k: Any, i: Any, a: Any, b: Any) -> Any:
-    """Numerator and denominator of the place that i maps to, int64."""
-    # Bound to variables: TVM's passes walk an expression as often as it occurs.
-    i, a, b = (script.Bind(v.astype("int64")) for v in (i, a, b))
-    mode = k.coordinate_transformation_mode
-    corners, asymmetric = mode == ALIGN_CORNERS, mode == ASYMMETRIC
-    only = script.Bind(tir.all(tir.any(corners, mode == PYTORCH), b == 1))
-    over = tir.Select(asymmetric, i * a, (2 * i + 1) * a - b)
-    over = tir.Select(corners, i * (a - 1), over)
-    under = tir.Select(asymmetric, b, tir.Select(corners, b - 1, 2 * b))
-    zero, one = tir.const(0, "int64"), tir.const(1, "int64")
-    over, under = tir.Select(only, zero, over), tir.Select(only, one, under)
-    return script.Bind(over), script.Bind(under)
-
-
-def rounded(k: Any, over: Any, under: Any) -> Any:
-    """The nearest element, as nearest_mode has it."""
-    mode = k.nearest_mode
-    half = tir.floordiv(2 * over + under, 2 * under)
-    below = -tir.floordiv(under - 2 * over, 2 * under)
-    up = tir.Select(mode == PREFER_CEIL, half, -tir.floordiv(-over, under))
-    down = tir.Select(mode == FLOOR, tir.floordiv(over, under), up)
-    return tir.Select(mode == PREFER_FLOOR, below, down)
-
-
 class Table:
     """Neighbours of each place along an axis of the result, and their weights."""
 
     def __init__(self, k: Any, a: Any, b: Any) -> None:
         self.low, self.high = (script.alloc_buffer((b,), "int32") for _ in range(2))
         self.left, self.right = (script.alloc_buffer((b,), "float32") for _ in range(2))
+        factor, offset, under, rounding = coefficients(k, a, b)
+        nearest = k.mode == 0
+        last = script.Bind((a - 1).astype("int64"))
+        zero, one = tir.const(0, "int64"), tir.const(1, "float64")
         with script.serial(0, b) as i:
-            over, under = place(k, i, a, b)
-            last = script.Bind((a - 1).astype("int64"))
+            over = i.astype("int64") * factor + offset
             # Off the edge it is the element at the edge.
-            inside = tir.max(tir.min(over, last * under), tir.const(0, "int64"))
-            over = script.Bind(inside)
-            first = script.Bind(tir.floordiv(over, under))
-            rest = script.Bind(over - first * under)
-            nearest = script.Bind(tir.min(rounded(k, over, under), last))
-            low = tir.Select(k.mode == 0, nearest, first).astype("int32")
-            whole = script.Bind(tir.any(k.mode == 0, rest == 0))
-            script.buffer_store(self.low, low, [i])
-            high = self.low[i] + tir.Select(whole, 0, 1)
-            script.buffer_store(self.high, high, [i])
-            share = rest.astype("float64") / under.astype("float64")
-            right = script.Bind(tir.Select(whole, tir.const(0, "float64"), share))
+            over = script.Bind(tir.max(tir.min(over, last * under), zero))
+            first = tir.truncdiv(over, under)
+            closest = tir.min(tir.truncdiv(2 * over + rounding, 2 * under), last)
+            low = script.Bind(tir.Select(nearest, closest, first))
+            rest = tir.Select(nearest, zero, over - low * under)
+            right = script.Bind(rest.astype("float64") / under.astype("float64"))
+            high = tir.min(low + tir.min(rest, 1), last)
+            script.buffer_store(self.low, low.astype("int32"), [i])
+            script.buffer_store(self.high, high.astype("int32"), [i])
+            script.buffer_store(self.left, (one - right).astype("float32"), [i])
             script.buffer_store(self.right, right.astype("float32"), [i])
-            left = tir.const(1, "float64") - right
-            script.buffer_store(self.left, left.astype("float32"), [i])
+
+
+def coefficients(k: Any, a: Any, b: Any) -> list[Any]:
+    """Place i is (i * first + second) / third; nearest adds fourth / (2 * third).
+
+    Then it rounds down. They are loaded from memory: TVM's passes take many seconds
+    for selects of them.
+    """
+    a, b = a.astype("int64"), b.astype("int64")
+    memory = script.alloc_buffer((4,), "int64")
+    mode, rounding = k.coordinate_transformation_mode, k.nearest_mode
+
+    def store(*values: Any) -> None:
+        for i, value in enumerate(values):
+            script.buffer_store(memory, tir.Cast("int64", value), [i])
+
+    store(2 * a, a - b, 2 * b)
+    with script.If(mode == ASYMMETRIC), script.Then():
+        store(a, 0, b)
+    with script.If(tir.all(mode == ALIGN_CORNERS, b > 1)), script.Then():
+        store(a - 1, 0, b - 1)
+    alone = tir.all(tir.any(mode == ALIGN_CORNERS, mode == PYTORCH), b == 1)
+    with script.If(alone), script.Then():
+        store(0, 0, 1)
+    under = memory[2]
+    for number, added in enumerate((under - 1, under, 0, 2 * under - 2)):
+        with script.If(rounding == number), script.Then():
+            script.buffer_store(memory, tir.Cast("int64", added), [3])
+    return [memory[i] for i in range(4)]
 
 
 def compute(k: Any) -> Any:

@@ -16,6 +16,6 @@ KERNEL = Operator(
     compute=pointwise(lambda k, x: math.sigmoid(x)),
     reference=lambda x: 1 / (1 + np.exp(-x)),
     cases=unary_all(-104, 20),
-    bound=Bound(ulp=3, why="see toolchain.spec.math.sigmoid"),
+    bound=Bound(ulp=2.5, why="see toolchain.spec.math.sigmoid"),
     absent=dict.fromkeys(("int32", "int8"), "ONNX defines it for floats only"),
 )

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import inspect
 import warnings
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from types import FunctionType
 from typing import Any
 
 import numpy as np
@@ -90,11 +92,8 @@ def expected(
         if a.choices and a.default is not None
     }
     given = defaults | named | dict(case.attributes)
-    code = getattr(reference, "__code__", None)  # a numpy function has none
-    if (
-        code
-        and "dtypes" in code.co_varnames[: code.co_argcount + code.co_kwonlyargcount]
-    ):
+    plain = isinstance(reference, FunctionType)  # a numpy function has no signature
+    if plain and "dtypes" in inspect.signature(reference).parameters:
         given["dtypes"] = dtypes
     with np.errstate(all="ignore"), warnings.catch_warnings():
         warnings.simplefilter("ignore", RuntimeWarning)  # "Mean of empty slice"

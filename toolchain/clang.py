@@ -42,6 +42,14 @@ def compile_ir(source: Path, target: Target) -> str:
         out = Path(folder) / "kernel.ll"
         # zig adds a -c of its own, which -S leaves unused.
         quiet = "-Wno-unused-command-line-argument"
-        words: list[str | Path] = [*flags(source, target), quiet, "-S", "-emit-llvm", source, "-o", out]
+        words: list[str | Path] = [
+            *flags(source, target),
+            quiet,
+            "-S",
+            "-emit-llvm",
+            source,
+            "-o",
+            out,
+        ]
         run([*tool("CLANG"), *words])
         return out.read_text()

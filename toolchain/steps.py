@@ -109,8 +109,9 @@ def make_module(folder: Path, names: list[str], max_memory: int) -> Any:
 
 
 @_step
-def check_operators(folders: list[Path], names: list[str]) -> Any:
+def check_operators(folders: list[Path], names: list[str], workers: int) -> Any:
     """Fail where an operator could not be compiled, with every reason."""
+    del workers  # it was for the tasks before this one
     reasons = {
         description["error"]
         for folder in folders
@@ -131,6 +132,20 @@ def profile_or_exit(name: str | None) -> Profile:
         return load_profile(Path(name) if name else None)
     except ProfileError as error:
         sys.exit(f"error: {error}")
+
+
+def workers(words: list[str]) -> int:
+    """How many tasks run at a time: one per core, or -n after the task `build`.
+
+    doit itself takes -n before the names of tasks; after them it is the task's, which
+    is read too late to set the number of workers.
+    """
+    if "build" in words:
+        for word, following in zip(words, [*words[1:], ""], strict=True):
+            number = following if word == "-n" else word.removeprefix("-n")
+            if word.startswith("-n") and number.isdecimal():
+                return int(number)
+    return os.cpu_count() or 1
 
 
 def compile_settings(target: str, dtypes: tuple[str, ...] | None) -> dict[str, Any]:

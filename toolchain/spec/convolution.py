@@ -48,7 +48,7 @@ class Axis:
 
     def out(self) -> Any:
         """Windows along the axis."""
-        return tir.floordiv(self.padded - self.reach - 1, self.stride) + 1
+        return tir.truncdiv(self.padded - self.reach - 1, self.stride) + 1
 
     def first(self, position: Any) -> Any:
         """Place in the image of the first tap of a window."""
@@ -57,9 +57,15 @@ class Axis:
     def positions(self, tap: Any, count: Any) -> tuple[Any, Any]:
         """[low, high): windows of `count` whose tap lies in the image."""
         before = self.begin - tap * self.dilation
-        low = tir.max(-tir.floordiv(-before, self.stride), 0)
-        high = tir.floordiv(self.size - 1 + before, self.stride) + 1
-        return tir.min(low, count), tir.max(tir.min(high, count), 0)
+        after = self.size + before
+        low = _ceil_positive(before, self.stride)
+        high = _ceil_positive(after, self.stride)
+        return tir.min(low, count), tir.min(high, count)
+
+
+def _ceil_positive(a: Any, b: Any) -> Any:
+    """Smallest integer >= a / b, or 0 where a is negative; a + b may pass int32."""
+    return tir.truncdiv(tir.max(a, 1) - 1, b) + tir.min(tir.max(a, 0), 1)
 
 
 def axes(k: Any) -> tuple[Axis, Axis]:
@@ -138,14 +144,14 @@ class Windows:
                     self._pack_scattered(block, p, pixel, inside)
 
     def _split(self, pixel: Any) -> tuple[Any, Any]:
-        return tir.floordiv(pixel, self.columns), tir.floormod(pixel, self.columns)
+        return tir.truncdiv(pixel, self.columns), tir.truncmod(pixel, self.columns)
 
     def _tables(self, block: Block) -> None:
         y, x = self.y, self.x
         with T.serial(0, block.depth) as k:
             unit = block.start + k
-            row, column = tir.floordiv(unit, x.taps), tir.floormod(unit, x.taps)
-            channel, row = tir.floordiv(row, y.taps), tir.floormod(row, y.taps)
+            row, column = tir.truncdiv(unit, x.taps), tir.truncmod(unit, x.taps)
+            channel, row = tir.truncdiv(row, y.taps), tir.truncmod(row, y.taps)
             dy, dx = row * y.dilation, column * x.dilation
             T.buffer_store(self.down, dy, [k])
             T.buffer_store(self.across, dx, [k])

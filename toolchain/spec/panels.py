@@ -72,8 +72,11 @@ class Block:
 
 
 def ceil_div(a: Any, b: Any) -> Any:
-    """Smallest integer >= a / b, for a >= 0."""
-    return tir.floordiv(a + b - 1, b)
+    """Smallest integer >= a / b, for a >= 0.
+
+    Not by floordiv: TVM's LowerIntrin searches for a proof of signs, for seconds.
+    """
+    return tir.truncdiv(a + b - 1, b)
 
 
 Pack = Callable[[Block], None]
