@@ -148,12 +148,18 @@ def workers(words: list[str]) -> int:
     return os.cpu_count() or 1
 
 
+@functools.cache
+def tool_versions() -> dict[str, str]:
+    """Versions of the wheels that make the artifacts."""
+    return {tool: version(tool) for tool in TOOLS}
+
+
 def compile_settings(target: str, dtypes: tuple[str, ...] | None) -> dict[str, Any]:
     """Every setting that changes an object, beside its sources: for config_changed."""
     return {
         "target": dataclasses.asdict(TARGETS[target]),
         "dtypes": dtypes,
-        "tools": {tool: version(tool) for tool in TOOLS},
+        "tools": tool_versions(),
         "overrides": {name: os.environ.get(name) for name in ("CLANG",)},
     }
 

@@ -16,7 +16,7 @@ Expr = Any
 LARGEST = 1 << 20
 
 KERNEL_SHAPE = Attribute(
-    "kernel_shape", default=1, minimum=1, maximum=LARGEST, per_unit=1, kernel=2
+    "kernel_shape", minimum=1, maximum=LARGEST, per_unit=1, kernel=2
 )
 STRIDES = Attribute(
     "strides", default=1, minimum=1, maximum=LARGEST, per_unit=1, kernel=2
@@ -28,31 +28,36 @@ DILATIONS = Attribute(
 CEIL_MODE = Attribute("ceil_mode", default=0, minimum=0, maximum=1)
 
 
+def window(k: Any, axis: int) -> Expr:
+    """Taps of a window along an axis; 1 for the rows that [N, C, W] does not have."""
+    return tir.max(k.kernel_shape[axis], k.index(1))
+
+
 def extent(k: Any, axis: int) -> Expr:
     """How many windows lie along a spatial axis (0: rows, 1: columns)."""
     size = (k.H, k.W)[axis]
     before, after = k.pads[axis], k.pads[axis + 2]
-    span = k.dilations[axis] * (k.kernel_shape[axis] - 1) + 1
+    span = k.dilations[axis] * (window(k, axis) - 1) + 1
     room, step = size + before + after - span, k.strides[axis]
-    rounded = (
-        tir.floordiv(room + tir.Select(k.ceil_mode != 0, step - 1, k.index(0)), step)
-        + 1
-    )
+    up = tir.Select(k.ceil_mode != 0, step - 1, k.index(0))
+    # Not floordiv: nothing is negative here, and TVM takes seconds to prove that.
+    rounded = tir.truncdiv(room + up, step) + 1
     late = tir.all(k.ceil_mode != 0, (rounded - 1) * step >= size + before)
     return rounded - tir.Select(late, k.index(1), k.index(0))
 
 
 def padded_extent(k: Any, axis: int) -> Expr:
     """Elements of the padded plane along an axis: up to the last window's last tap."""
-    reach = k.dilations[axis] * (k.kernel_shape[axis] - 1) + 1
+    reach = k.dilations[axis] * (window(k, axis) - 1) + 1
     return (extent(k, axis) - 1) * k.strides[axis] + reach
 
 
 def requires(k: Any) -> list[tuple[Expr, str]]:
     """What sizes and attributes must fulfil."""
-    found: list[tuple[Expr, str]] = []
+    missing = "kernel_shape is missing; give one for each spatial axis"
+    found = [(k.kernel_shape[1] >= 1, missing)]
     for axis, name in enumerate(("rows", "columns")):
-        reach = k.dilations[axis] * (k.kernel_shape[axis] - 1) + 1
+        reach = k.dilations[axis] * (window(k, axis) - 1) + 1
         size = (k.H, k.W)[axis] + k.pads[axis] + k.pads[axis + 2]
         found.append(
             (reach <= size, f"the window has more {name} than x with its pads")
@@ -81,8 +86,8 @@ def padded(k: Any, fill: Expr) -> Any:
 def fold(k: Any, reducer: Any, fill: Expr, dtype: str, name: str) -> Any:
     """Tensor [N, C, rows, columns]: each window folded by a reducer."""
     plane = padded(k, fill)
-    r = te.reduce_axis((0, k.kernel_shape[0]), "r")
-    s = te.reduce_axis((0, k.kernel_shape[1]), "s")
+    r = te.reduce_axis((0, window(k, 0)), "r")
+    s = te.reduce_axis((0, window(k, 1)), "s")
 
     def element(n: Expr, c: Expr, y: Expr, x: Expr) -> Expr:
         row = y * k.strides[0] + r * k.dilations[0]
@@ -96,11 +101,11 @@ def fold(k: Any, reducer: Any, fill: Expr, dtype: str, name: str) -> Any:
 def taps_inside(k: Any, axis: int, position: Expr, low: Expr, high: Expr) -> Expr:
     """How many taps of a window lie in [low, high) of an axis."""
     start = position * k.strides[axis] - k.pads[axis]
-    gap, taps = k.dilations[axis], k.kernel_shape[axis]
+    gap, taps = k.dilations[axis], window(k, axis)
 
     def before(limit: Expr) -> Expr:
-        passed = tir.floordiv(limit - start + gap - 1, gap)
-        return tir.max(tir.min(passed, taps), 0)
+        passed = tir.truncdiv(tir.max(limit - start, 0) + gap - 1, gap)
+        return tir.min(passed, taps)
 
     return before(high) - before(low)
 
