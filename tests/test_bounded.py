@@ -21,6 +21,8 @@ def folders() -> list[Path]:
 @pytest.mark.parametrize("function", ["sin", "cos"])
 def test_stays_within_one(function: str, folder: Path) -> None:
     library = ops_wasm32.load(folder / "ops_wasm32.wasm")
-    magnitudes = np.arange(0x48000000, 0x7F800000, 997, np.uint32).view(np.float32)
+    magnitudes = np.arange(0x48000000, 0x7F800000, 997, dtype=np.uint32).view(
+        np.float32
+    )
     x = np.concatenate([magnitudes, -magnitudes])
     assert np.max(np.abs(library.call(function, x))) <= 1

@@ -83,6 +83,23 @@ def test_changed_target_recompiles_that_target_alone(built: Project) -> None:
     assert built.doit("build", "profile=small.toml").code == 0
 
 
+def test_interface_that_is_not_the_written_one_fails(built: Project) -> None:
+    file = "runtime_stub/expected/mvp.txt"
+    built.edit(file, "export ops_call func", "export ops_coll func")
+    done = built.doit("build", "profile=small.toml")
+    assert done.code != 0
+    assert "not expected: ['export ops_call func']" in done.text
+    built.edit(file, "export ops_coll func", "export ops_call func")
+    assert built.doit("build", "profile=small.toml").code == 0
+
+
+def test_clean_removes_the_build(built: Project) -> None:
+    name = built.profile(SMALL, "cleaned")
+    assert built.doit("build", name).code == 0
+    assert built.doit("clean", name).code == 0
+    assert not (built.folder / "build/profiles/cleaned/mvp").exists()
+
+
 def test_lost_object_is_made_again(built: Project) -> None:
     path = built.folder / "build/profiles/small/mvp/obj/add.o"
     before = path.read_bytes()

@@ -19,6 +19,7 @@ class AtomicJsonDB(JsonDB):  # type: ignore[misc]  # doit has no types
         path = Path(self.name)
         fresh = path.with_name(path.name + ".new")
         try:
+            path.parent.mkdir(parents=True, exist_ok=True)  # `doit clean` removes it
             fresh.write_text(self.codec.encode(self._db))
             fresh.replace(path)
         except OSError as error:

@@ -1,0 +1,113 @@
+"""A module that runs out of memory says so, loses nothing and goes on working."""
+
+from __future__ import annotations
+
+import random
+from pathlib import Path
+
+import pytest
+from abi import Arg, Module, integer
+from project import copy_project
+
+MEMORY = 7
+MEGABYTE = 1 << 20
+PROFILE = """\
+operators = ["add", "matmul", "reduce_sum"]
+targets = ["simd128"]
+max_memory = "1 MiB"
+"""
+
+
+@pytest.fixture(scope="module")
+def path(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A library whose memory ends at 1 MiB."""
+    project = copy_project(tmp_path_factory.mktemp("memory") / "project")
+    done = project.doit("build", project.profile(PROFILE))
+    assert done.code == 0, done.text
+    return project.folder / "build/profiles/small/simd128/ops_wasm32.wasm"
+
+
+def fill(module: Module) -> list[int]:
+    """Take all memory, in ever smaller blocks."""
+    blocks = []
+    size = MEGABYTE
+    while size >= 64:
+        pointer = module.run("ops_alloc", size) & 0xFFFFFFFF
+        if pointer:
+            blocks.append(pointer)
+        else:
+            size //= 2
+    return blocks
+
+
+def test_alloc_returns_null_and_names_the_size(path: Path) -> None:
+    module = Module(path)
+    assert module.run("ops_alloc", 2 * MEGABYTE) == 0
+    assert "no memory for 2097152 bytes" in module.error()
+    assert module.alloc(1000) % 64 == 0
+
+
+def matrices(module: Module) -> list[Arg]:
+    return [module.tensor([64, 64]) for _ in range(3)]
+
+
+def test_kernel_without_workspace_fails_and_then_works(path: Path) -> None:
+    module = Module(path)
+    args = matrices(module)
+    index, packed = module.find("matmul_float32"), module.pack(tuple(args))
+    blocks = fill(module)
+    assert module.run("ops_call", index, packed, 3) == MEMORY
+    assert "no memory for the kernel's workspace" in module.error()
+    for block in blocks:
+        assert module.run("ops_free", block) == 0
+    assert module.run("ops_call", index, packed, 3) == 0, module.error()
+
+
+def test_call_without_workspace_fails_and_then_works(path: Path) -> None:
+    module = Module(path)
+    # Axes 0 and 2 of three are not one group: the runtime permutes x first.
+    x, out = module.tensor([8, 64, 8]), module.tensor([64])
+    args = (x, out, integer(0), integer(0), integer(0), integer(2))
+    index, packed = module.find("reduce_sum_float32"), module.pack(args)
+    blocks = fill(module)
+    assert module.run("ops_call", index, packed, len(args)) == MEMORY
+    assert "no memory for a workspace of 16384 bytes" in module.error()
+    for block in blocks:
+        assert module.run("ops_free", block) == 0
+    assert module.run("ops_call", index, packed, len(args)) == 0, module.error()
+
+
+def test_failed_calls_leak_nothing(path: Path) -> None:
+    module = Module(path)
+    args = module.pack(tuple(matrices(module)))
+    index = module.find("matmul_float32")
+    spare = module.alloc(200_000)
+    blocks = fill(module)
+    assert module.run("ops_free", spare) == 0
+    for _ in range(50):
+        module.run("ops_call", index, args, 3)
+    assert module.run("ops_alloc", 200_000) & 0xFFFFFFFF == spare
+    assert blocks
+
+
+def test_random_blocks_never_overlap_nor_lose_their_content(path: Path) -> None:
+    module, rng = Module(path), random.Random(3)
+    live: dict[int, bytes] = {}
+    for step in range(3000):
+        if live and rng.random() < 0.45:
+            pointer = rng.choice(list(live))
+            expected = live.pop(pointer)
+            assert expected == module.read(pointer, len(expected))
+            assert module.run("ops_free", pointer) == 0
+        else:
+            size = rng.choice((1, 63, 64, 65, 500, 3000))
+            pointer = module.run("ops_alloc", size) & 0xFFFFFFFF
+            if not pointer:
+                continue
+            assert pointer % 64 == 0
+            live[pointer] = bytes([step % 256]) * size
+            module.write(pointer, live[pointer])
+    for pointer, expected in live.items():
+        assert expected == module.read(pointer, len(expected))
+        assert module.run("ops_free", pointer) == 0
+    assert module.run("ops_alloc", MEGABYTE // 2) != 0
