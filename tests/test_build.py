@@ -13,6 +13,8 @@ from pathlib import Path
 import pytest
 from project import Project, copy_project
 
+from toolchain.command import run, tool
+
 SMALL = 'operators = ["add", "sub"]\ntargets = ["mvp", "simd128"]\n'
 BROKEN = {
     "no_kernel": ('"""Nothing."""\n', "sets no KERNEL"),
@@ -81,6 +83,22 @@ def test_changed_target_recompiles_that_target_alone(built: Project) -> None:
     assert [name for name in ran if "mvp" in name] == []
     built.edit("toolchain/targets.py", new, old)
     assert built.doit("build", "profile=small.toml").code == 0
+
+
+@pytest.mark.parametrize("language", ["c", "c++"])
+def test_headers_compile_without_a_warning(built: Project, language: str) -> None:
+    include = built.folder / "build/profiles/small/simd128/include"
+    standard = {"c": "-std=c11", "c++": "-std=c++11"}[language]
+    source = built.folder / f"includes.{language}"
+    source.write_text('#include "ops_kernels.h"\n')
+    run(
+        [
+            *tool("CLANG"),
+            *("-target", "wasm32-freestanding", "-x", language, standard),
+            *("-Wall", "-Wextra", "-pedantic", "-Werror", f"-I{include}"),
+            *("-c", source, "-o", source.with_suffix(".o")),
+        ]
+    )
 
 
 def test_interface_that_is_not_the_written_one_fails(built: Project) -> None:

@@ -24,23 +24,28 @@ _HEAD = """\
 extern "C" {
 #endif
 
+static inline TVMFFIAny ops_arg(int32_t kind) {
+  TVMFFIAny arg;
+  arg.type_index = kind;
+  arg.zero_padding = 0;
+  arg.v_int64 = 0;
+  return arg;
+}
+
 static inline TVMFFIAny ops_arg_tensor(DLTensor *tensor) {
-  TVMFFIAny arg = {0};
-  arg.type_index = tensor ? OPS_KIND_TENSOR : OPS_KIND_NONE;
+  TVMFFIAny arg = ops_arg(tensor ? OPS_KIND_TENSOR : OPS_KIND_NONE);
   arg.v_ptr = tensor;
   return arg;
 }
 
 static inline TVMFFIAny ops_arg_int(int64_t value) {
-  TVMFFIAny arg = {0};
-  arg.type_index = OPS_KIND_INT;
+  TVMFFIAny arg = ops_arg(OPS_KIND_INT);
   arg.v_int64 = value;
   return arg;
 }
 
 static inline TVMFFIAny ops_arg_float(double value) {
-  TVMFFIAny arg = {0};
-  arg.type_index = OPS_KIND_FLOAT;
+  TVMFFIAny arg = ops_arg(OPS_KIND_FLOAT);
   arg.v_float64 = value;
   return arg;
 }
