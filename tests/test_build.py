@@ -285,3 +285,9 @@ def test_build_needs_no_network(project: Project) -> None:
         check=False,
     )
     assert done.returncode == 0
+
+
+def test_unknown_operator_to_verify_is_named(built: Project) -> None:
+    done = built.doit("test", "-o", "adds", "profile=small.toml")
+    assert done.code != 0
+    assert "operator 'adds' is unknown; use add, sub" in done.text

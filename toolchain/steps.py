@@ -202,6 +202,9 @@ def refuse_packages(profile: str) -> Any:
 @_step
 def run_tests(operator: str, profile: str | None) -> Any:
     """Run all tests, or the verification of one operator or of a profile's build."""
+    names = profile_or_exit(profile).operators
+    if operator and operator not in names:
+        return TaskFailed(f"operator {operator!r} is unknown; use {', '.join(names)}")
     words = [sys.executable, "-m", "pytest", "-q", f"-n{os.cpu_count() or 1}"]
     if operator or profile:
         words += ["tests/test_operators.py", f"--operator={operator}"]
