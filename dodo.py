@@ -20,10 +20,11 @@ NAMES = sorted(PROFILE.operators)
 DIST = ROOT / "dist"
 
 PROFILE.folder.mkdir(parents=True, exist_ok=True)
+steps.prepare()
 DOIT_CONFIG = {
     "default_tasks": ["build"],
     "dep_file": str(PROFILE.folder / ".doit.json"),
-    "backend": "atomic-json",
+    "backend": "json",
     "reporter": ProgressReporter,
     "num_process": steps.workers(sys.argv),
     "continue": True,
@@ -49,7 +50,9 @@ def task_compile() -> Any:
             out = folder / "obj" / name
             settings = steps.compile_settings(target, dtypes)
             source = path.with_suffix(".c")
-            sources = [path, source] if source.exists() else [path]
+            sources = [path]
+            if source.exists():
+                sources += [source, *HEADERS, TOOLCHAIN / "clang.py"]
             yield {
                 "name": f"{target}:{name}",
                 "actions": [

@@ -26,25 +26,46 @@ struct ops_request {
   int32_t units; /* solved from the number of arguments */
   int32_t inputs;
   int32_t outputs;
-  /* Inputs, then outputs. `shape` of the collapse sets rank and shape of the
-   * outputs; the checker then compares them with what the caller passed. */
+  /* Inputs, then outputs. `shape` of the collapse says by ops_set_shape what
+   * rank and shape the outputs must have. */
   ops_tensor tensors[OPS_MAX_TENSORS];
   /* Attribute a starts at values[first[a]]; a list has length[a] entries. */
   ops_slot values[OPS_MAX_VALUES];
   uint8_t first[16];
   uint8_t length[16];
-  /* Only while inferring: sizes come from the attributes, not the tensors. */
-  uint8_t inferring;
+  int32_t attributes; /* that are checked so far; likewise inputs and outputs */
+  /* Only while inferring: data pointers mean nothing, and the outputs' shapes
+   * are to be found. They go to answers. */
+  int32_t inferring;
+  struct {
+    DLTensor *tensor;
+    int64_t *shape; /* room for OPS_MAX_RANK sizes */
+  } answers[OPS_MAX_TENSORS];
 };
 
+/* The DLDataType of each ops_dtype. */
+extern const DLDataType ops_dtypes[OPS_DTYPES];
+
 /* Fails with a code and a text "<operator>: ...". %s text, %d int32_t, %l
- * int64_t, %g double, %x shape and dtype of an ops_tensor*, %v its shape alone;
- * a call of NULL leaves the prefix out. Returns the code. */
+ * int64_t, %t dtype of a DLDataType*, %x dtype and shape of an ops_tensor*, %v
+ * its shape alone; a call of NULL leaves the prefix out. Returns the code. */
 int32_t ops_fail(const ops_request *call, int32_t code, const char *format,
                  ...);
-/* Appends " (got x float32[2,3], ..., axis=1)": every argument of the call. */
+/* The same with a fixed list, which takes less code: two of %s, %t, %x or %v (a
+ * %s of NULL is nothing), then two %l. */
+int32_t ops_fail_with(const ops_request *call, int32_t code,
+                      const char *format, const char *name, const void *item,
+                      int64_t a, int64_t b);
+/* Appends " (got x float32[2,3], ..., axis=1)": what is checked so far. */
 int32_t ops_fail_got(const ops_request *call, int32_t code,
                      const char *format, ...);
+/* Appends it to the text of the last error; returns the code. */
+int32_t ops_append_got(const ops_request *call, int32_t code);
+
+/* OPS_ERROR_MEMORY: who is "ops_alloc: " or NULL, what " a workspace of" or
+ * NULL. */
+int32_t ops_fail_memory(const ops_request *call, const char *who,
+                        const char *what, int64_t bytes);
 
 /* Integer attribute at that position; entry of a list. */
 static inline int64_t ops_int(const ops_request *call, int attribute,
@@ -58,9 +79,13 @@ int32_t ops_axis(const ops_request *call, const char *attribute, int64_t axis,
 int32_t ops_same_shape(const ops_tensor *a, const ops_tensor *b);
 /* Product of shape[from..to). */
 int64_t ops_product(const int32_t *shape, int32_t from, int32_t to);
-/* Sets rank and shape of a tensor and, from its dtype, count and bytes;
- * OPS_ERROR_SHAPE where a size is negative or the bytes pass 2^31. */
-int32_t ops_set_shape(ops_request *call, ops_tensor *tensor, int32_t rank,
+/* Rank, shape, count and bytes of a tensor; OPS_ERROR_SHAPE where a size is
+ * negative or the bytes pass 2^31. */
+int32_t ops_read_shape(const ops_request *call, ops_tensor *tensor,
+                       int32_t rank, const int64_t *shape);
+/* The same for an output, which must have that shape: while inferring it gets
+ * it, otherwise OPS_ERROR_SHAPE where the caller's has another. */
+int32_t ops_set_shape(ops_request *call, ops_tensor *output, int32_t rank,
                       const int64_t *shape);
 
 /* Scratch memory of at least `bytes` (64-byte aligned), or NULL after ops_fail.
@@ -68,8 +93,15 @@ int32_t ops_set_shape(ops_request *call, ops_tensor *tensor, int32_t rank,
 void *ops_workspace(const ops_request *call, int64_t bytes);
 void ops_release(void *workspace);
 
-/* Memory of `count` elements of dtype of `tensor`, filled with its parameter's
- * fill value: what stands in for an absent optional input. */
+/* The nearest int64 towards 0; of a NaN 0. */
+int64_t ops_saturate(double value);
+/* One element, repeated to fill 8 bytes. */
+uint64_t ops_repeat(const void *element, int32_t itemsize);
+/* The fill value of an absent optional input, likewise. In optional.c, which
+ * only operators with such inputs link. */
+uint64_t ops_fill(const ops_request *call, const ops_tensor *tensor)
+    __attribute__((weak));
+/* Memory of `count` elements of it: what stands in for the input. */
 void *ops_filled(const ops_request *call, const ops_tensor *tensor,
                  int64_t count);
 
@@ -79,10 +111,15 @@ void ops_copy_view(uint8_t *dst, const uint8_t *src, int32_t rank,
                    const int32_t *shape, const int64_t *strides,
                    int32_t itemsize);
 
+/* What attribute.c offers; only operators with attributes link it. */
+int32_t ops_put_attribute_slots(const ops_request *call, ops_slot *slots,
+                                int32_t at) __attribute__((weak));
 /* Puts the attributes that the kernel takes after slots[at]; returns the count.
  */
-int32_t ops_attribute_slots(const ops_request *call, ops_slot *slots,
-                            int32_t at);
+static inline int32_t ops_attribute_slots(const ops_request *call,
+                                          ops_slot *slots, int32_t at) {
+  return call->attributes ? ops_put_attribute_slots(call, slots, at) : at;
+}
 /* Runs family->infer over slots that hold sizes and attributes: fills `sizes`
  * (the canonical sizes of each output in turn) or fails with the requirement's
  * text. Slot `call->family->inputs` (the first output) is overwritten. */

@@ -3,33 +3,41 @@
 #define OPS_CHECK_H_
 
 #include "call.h"
+#include "memory.h"
 
-/* Fills `call` from the arguments, or fails. `passed` receives the caller's
- * output tensors. When call->inferring, data pointers are ignored, and of the
- * outputs only the struct and room for OPS_MAX_RANK sizes at its shape pointer
- * are checked. */
+/* Fills `call` from the arguments, or fails. When call->inferring, data
+ * pointers are ignored, and of the outputs only the struct and room for
+ * OPS_MAX_RANK sizes at its shape pointer are checked. */
 int32_t ops_check(ops_request *call, const ops_operator *op,
-                  const TVMFFIAny *args, int32_t n,
-                  DLTensor *passed[OPS_MAX_TENSORS]);
+                  const TVMFFIAny *args, int32_t n);
 
-/* The parts of it: one tensor argument, and one attribute with its list. */
-int32_t ops_check_tensor(const ops_request *call, ops_tensor *tensor,
+/* The parts of it: one tensor argument, and all attributes. */
+int32_t ops_check_tensor(ops_request *call, ops_tensor *tensor,
                          const ops_param *param, const TVMFFIAny *arg,
                          int32_t output);
-int32_t ops_check_attribute(ops_request *call, int32_t index,
-                            const TVMFFIAny *args);
-/* Bytes at an address that a caller gave as "<what> of <name>". */
-int32_t ops_check_range(const ops_request *call, const char *what,
-                        const char *name, uint32_t start, uint64_t bytes,
-                        uint32_t alignment);
+int32_t ops_check_attributes(ops_request *call, const TVMFFIAny *args)
+    __attribute__((weak));
+/* Append to a text: ", axis=1, ...", and an attribute as signatures have it:
+ * "axis: int = -1". */
+void ops_put_values(const ops_request *call) __attribute__((weak));
+void ops_put_attribute(const ops_attribute *attribute) __attribute__((weak));
+
+/* The slow part of ops_check_range. */
+int32_t ops_check_block(uint32_t start, uint32_t bytes, uint32_t alignment,
+                        const ops_request *call, const char *what,
+                        const char *name);
+/* Bytes (none are good anywhere) at an address that a caller gave as "<what> of
+ * <name>". */
+static inline __attribute__((always_inline)) int32_t ops_check_range(
+    const void *start, uint32_t bytes, uint32_t alignment,
+    const ops_request *call, const char *what, const char *name) {
+  uint32_t address = (uint32_t)(uintptr_t)start, size = ops_good_range.bytes;
+  uint32_t offset = address - ops_good_range.start;
+  if (offset <= size && bytes <= size - offset && !(address & (alignment - 1)))
+    return OPS_OK;
+  return ops_check_block(address, bytes, alignment, call, what, name);
+}
 /* "nothing", "an int", ... */
 const char *ops_kind_name(int32_t kind);
-
-/* Code and bits of each ops_dtype, as in a DLDataType. */
-typedef struct {
-  uint8_t code;
-  uint8_t bits;
-} ops_dtype_code;
-extern const ops_dtype_code ops_dtype_codes[];
 
 #endif /* OPS_CHECK_H_ */

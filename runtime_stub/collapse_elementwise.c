@@ -1,13 +1,11 @@
 /* collapse_elementwise.c: kernels over n elements; inputs broadcast as numpy's.
  *
- * Axes that all tensors run through alike become one. What is left is covered
- * by strips: a strip is a run of whole rows along axis `axis` of the rest,
- * contiguous in the output. An input that is contiguous there too is read in
- * place; any other is gathered into a buffer, and only when it differs from the
- * strip before. So a scalar operand is spread once, and a bias over short rows
- * once for many rows.
- *
- * rule 1: attribute 0 is a list `shape` that joins the broadcasting.
+ * Axes that follow each other and are broadcast for the same inputs become one.
+ * What is left is covered by strips: a strip is a run of whole rows along axis
+ * `axis` of the rest, contiguous in the output. An input that is contiguous
+ * there too is read in place; any other is gathered into a buffer, and only
+ * when it differs from the strip before. So a scalar operand is spread once,
+ * and a bias over short rows once for many rows. Axis 0 is the innermost one.
  */
 #include "call.h"
 
@@ -16,242 +14,162 @@
 #define STRIP 1024
 /* From this length on, a run that needs no gathering is worth a kernel call. */
 #define LONG_RUN 256
-enum { RULE_EXPAND = 1 };
 
-/* The tensors in merged axes; strides in elements, 0 along broadcast axes. */
+/* Eight bytes at any address: wasm has no alignment traps. */
+typedef uint64_t __attribute__((aligned(1), may_alias)) word;
+
 typedef struct {
-  int32_t rank;
-  int32_t inputs;
-  int32_t size[OPS_MAX_RANK];
-  int64_t stride[MAX_INPUTS][OPS_MAX_RANK];
-  const uint8_t *data[MAX_INPUTS];
-  int32_t itemsize[MAX_INPUTS];
-} loops;
+  const uint8_t *held; /* what the buffer was gathered from */
+  int32_t held_rows;
+  uint64_t fill;                 /* stands in for an absent input */
+  uint8_t buffer[STRIP * 8 + 8]; /* the last word may reach past the strip */
+} input;
 
-/* How the strips lie: rows along `axis` of `row` elements each. */
-typedef struct {
-  int32_t axis;
-  int32_t rows; /* of a full strip */
-  int64_t row;
-  uint8_t direct[MAX_INPUTS];
-} strips;
-
+/* `shape` finds the axes, and `run` uses them. */
 static struct {
-  _Alignas(16) uint8_t buffer[MAX_INPUTS][STRIP * 8];
-  _Alignas(8) uint8_t fill[MAX_INPUTS][8]; /* stand in for absent inputs */
-  const uint8_t *held[MAX_INPUTS];         /* what a buffer was gathered from */
-  int32_t held_rows[MAX_INPUTS];
+  int32_t rank;
+  int32_t size[OPS_MAX_RANK];    /* of the merged axes */
+  uint32_t spread[OPS_MAX_RANK]; /* bit t: input t is broadcast there */
+  /* A strip: up to `most` steps along `axis`, each of `row` elements. */
+  int32_t axis;
+  int32_t row;
+  int32_t most;
+  uint32_t gathered; /* bit t: input t is not contiguous in a strip */
+  input inputs[MAX_INPUTS];
+  ops_slot slots[MAX_INPUTS + 2 + OPS_MAX_VALUES];
 } state;
 
-/* -- shapes -- */
-
-static int32_t fail_broadcast(const ops_request *call, const ops_tensor *a,
-                              const ops_tensor *b) {
-  if (a)
-    return ops_fail(call, OPS_ERROR_SHAPE,
-                    "%s %x and %s %x do not broadcast: sizes must be equal or "
-                    "1",
-                    a->name, a, b->name, b);
-  ops_tensor list = {.rank = call->length[0]};
-  for (int32_t i = 0; i < list.rank; ++i)
-    list.shape[i] = (int32_t)ops_int(call, 0, i);
-  return ops_fail(call, OPS_ERROR_SHAPE,
-                  "%s %x does not broadcast to %s %v: sizes must be equal or 1",
-                  b->name, b, call->family->attributes[0].name, &list);
+static void push(int32_t size, uint32_t spread) {
+  int32_t last = state.rank - 1;
+  if (last >= 0 && state.spread[last] == spread) {
+    /* Where this overflows the output is too large, and refused. */
+    state.size[last] = (int32_t)((uint32_t)state.size[last] * (uint32_t)size);
+    return;
+  }
+  state.size[state.rank] = size;
+  state.spread[state.rank++] = spread;
 }
 
-static int32_t broadcast(ops_request *call) {
+static int32_t shape(ops_request *call) {
   int64_t shape[OPS_MAX_RANK];
-  const ops_tensor *source[OPS_MAX_RANK] = {0}; /* of each size; 0: the list */
-  int32_t rank = call->family->rule == RULE_EXPAND ? call->length[0] : 0;
-  for (int32_t i = 0; i < rank; ++i) shape[i] = ops_int(call, 0, i);
-  for (int32_t t = 0; t < call->inputs; ++t) {
-    const ops_tensor *tensor = &call->tensors[t];
-    for (; rank < tensor->rank; ++rank) { /* a new axis in front */
-      for (int32_t i = rank; i > 0; --i) {
-        shape[i] = shape[i - 1];
-        source[i] = source[i - 1];
+  int32_t rank = 0;
+  for (int32_t t = 0; t < call->inputs; ++t)
+    if (rank < call->tensors[t].rank) rank = call->tensors[t].rank;
+  state.rank = 0;
+  for (int32_t i = rank; i-- > 0;) {
+    const ops_tensor *tensor = call->tensors;
+    int32_t size = 1;
+    uint32_t spread = 0;
+    for (int32_t t = 0; t < call->inputs; ++t, ++tensor) {
+      int32_t axis = i - rank + tensor->rank;
+      int32_t own = axis < 0 ? 1 : tensor->shape[axis];
+      if (own == 1) spread |= 1u << t;
+      if (own == 1 || own == size) continue;
+      if (size != 1) {
+        ops_fail_with(call, OPS_ERROR_SHAPE,
+                      "%s%ssizes %l and %l do not broadcast: make them equal "
+                      "or one of them 1",
+                      0, 0, size, own);
+        return ops_append_got(call, OPS_ERROR_SHAPE);
       }
-      shape[0] = 1;
+      size = own;
     }
-    for (int32_t i = 0; i < tensor->rank; ++i) {
-      int32_t axis = rank - tensor->rank + i;
-      if (tensor->shape[i] == 1 || tensor->shape[i] == shape[axis]) continue;
-      if (shape[axis] != 1) return fail_broadcast(call, source[axis], tensor);
-      shape[axis] = tensor->shape[i];
-      source[axis] = tensor;
-    }
+    if (size != 1) push(size, spread);
+    shape[i] = size;
   }
+  if (!state.rank) push(1, 0); /* scalars */
   return ops_set_shape(call, &call->tensors[call->inputs], rank, shape);
 }
 
-/* -- loops -- */
-
-/* Strides of a tensor along the output's axes. */
-static void broadcast_strides(const ops_tensor *tensor, int32_t rank,
-                              int64_t *stride) {
-  int64_t step = 1;
-  int32_t lead = rank - tensor->rank;
-  for (int32_t i = rank - 1; i >= 0; --i) {
-    int32_t size = i >= lead ? tensor->shape[i - lead] : 1;
-    stride[i] = size == 1 ? 0 : step;
-    step *= size;
+static void set_strips(void) {
+  state.axis = 0;
+  state.row = 1;
+  state.most = state.size[0];
+  state.gathered = state.spread[0];
+  if (!state.gathered && (state.most >= LONG_RUN || state.rank == 1)) return;
+  while (state.axis < state.rank - 1 && state.row * state.most <= STRIP / 2) {
+    state.row *= state.most;
+    state.most = state.size[++state.axis];
+    state.gathered |= state.spread[state.axis];
   }
+  state.most = STRIP / state.row;
 }
 
-/* Whether every input runs from the last merged axis into this one. */
-static int32_t continues(const loops *l, int64_t stride[][OPS_MAX_RANK],
-                         int32_t axis, int32_t size) {
-  for (int32_t t = 0; t < l->inputs; ++t)
-    if (l->stride[t][l->rank - 1] != stride[t][axis] * size) return 0;
-  return 1;
+/* Copies `count` steps along an axis for an input of which `own` is the bit;
+ * returns where the next ones are. */
+static const uint8_t *gather(uint8_t *to, const uint8_t *from, uint32_t own,
+                             int32_t itemsize, int32_t axis, int32_t count) {
+  int32_t bytes = itemsize, spread = state.spread[axis] & own;
+  for (int32_t i = 0; i < axis; ++i) bytes *= state.size[i];
+  if (!axis && !spread) {
+    __builtin_memcpy(to, from, (uint32_t)(bytes * count));
+    return from + bytes * count;
+  }
+  if (!axis) {
+    uint64_t fill = ops_repeat(from, itemsize);
+    for (int32_t i = 0; i < bytes * count; i += 8) *(word *)(to + i) = fill;
+    return from + bytes;
+  }
+  for (const uint8_t *before = to; count--; to += bytes) {
+    if (spread && to != before) /* again what is there already */
+      __builtin_memcpy(to, before, (uint32_t)bytes);
+    else
+      from = gather(to, from, own, itemsize, axis - 1, state.size[axis - 1]);
+  }
+  return from;
 }
 
-static void merge_axes(loops *l, const ops_tensor *output,
-                       int64_t stride[][OPS_MAX_RANK]) {
-  l->rank = 0;
-  for (int32_t i = 0; i < output->rank; ++i) {
-    int32_t size = output->shape[i];
-    if (size == 1) continue;
-    if (l->rank && continues(l, stride, i, size)) {
-      l->size[l->rank - 1] *= size;
-    } else {
-      l->size[l->rank++] = size;
+/* The elements of input t in the `rows` steps from `at` on. */
+static const uint8_t *operand(const ops_request *call, int32_t t, int32_t at,
+                              int32_t rows) {
+  const ops_tensor *tensor = &call->tensors[t];
+  input *in = &state.inputs[t];
+  uint32_t own = 1u << t;
+  const uint8_t *data = tensor->data;
+  int32_t step = tensor->itemsize;
+  if (tensor->absent) {
+    in->fill = ops_fill(call, tensor);
+    data = (const uint8_t *)&in->fill;
+  }
+  for (int32_t i = 0; at && i < state.rank; ++i) {
+    int32_t index = 0;
+    if (i >= state.axis) {
+      index = at % state.size[i];
+      at /= state.size[i];
     }
-    for (int32_t t = 0; t < l->inputs; ++t)
-      l->stride[t][l->rank - 1] = stride[t][i];
+    if (state.spread[i] & own) continue;
+    data += index * step;
+    step *= state.size[i];
   }
-  if (l->rank) return;
-  l->size[l->rank++] = 1;
-  for (int32_t t = 0; t < l->inputs; ++t) l->stride[t][0] = 1;
-}
-
-static int32_t make_loops(const ops_request *call, loops *l) {
-  int64_t stride[MAX_INPUTS][OPS_MAX_RANK];
-  const ops_tensor *output = &call->tensors[call->inputs];
-  l->inputs = call->inputs;
-  for (int32_t t = 0; t < l->inputs; ++t) {
-    const ops_tensor *tensor = &call->tensors[t];
-    l->data[t] = tensor->data;
-    l->itemsize[t] = tensor->itemsize;
-    broadcast_strides(tensor, output->rank, stride[t]);
-    if (!tensor->absent) continue;
-    uint8_t *fill = ops_filled(call, tensor, 1);
-    if (!fill) return OPS_ERROR_MEMORY;
-    for (int32_t i = 0; i < tensor->itemsize; ++i) state.fill[t][i] = fill[i];
-    ops_release(fill);
-    l->data[t] = state.fill[t];
-  }
-  merge_axes(l, output, stride);
-  return OPS_OK;
-}
-
-/* -- strips -- */
-
-/* Whether an input lies in memory like the output along the axes from `axis`.
- */
-static int32_t is_direct(const loops *l, int32_t t, int32_t axis) {
-  int64_t step = 1;
-  for (int32_t i = l->rank - 1; i >= axis; step *= l->size[i--])
-    if (l->stride[t][i] != step) return 0;
-  return 1;
-}
-
-static int32_t all_direct(const loops *l, int32_t axis) {
-  for (int32_t t = 0; t < l->inputs; ++t)
-    if (!is_direct(l, t, axis)) return 0;
-  return 1;
-}
-
-static strips make_strips(const loops *l) {
-  strips s = {.axis = l->rank - 1, .row = 1};
-  if (all_direct(l, s.axis)) {
-    int64_t run = l->size[s.axis];
-    if (run >= LONG_RUN || s.axis == 0) {
-      s.rows = l->size[s.axis];
-      for (int32_t t = 0; t < l->inputs; ++t) s.direct[t] = 1;
-      return s;
-    }
-  }
-  while (s.axis > 0 && s.row * l->size[s.axis] <= STRIP / 2)
-    s.row *= l->size[s.axis--];
-  /* Strips of equal length rather than full ones and a short one. */
-  int32_t most = (int32_t)(STRIP / s.row), size = l->size[s.axis];
-  int32_t count = size / most + (size % most != 0);
-  s.rows = size / count + (size % count != 0);
-  for (int32_t t = 0; t < l->inputs; ++t)
-    s.direct[t] = (uint8_t)is_direct(l, t, s.axis);
-  return s;
-}
-
-/* The input's elements of a strip: in place, or gathered. */
-static const uint8_t *operand(const loops *l, const strips *s, int32_t t,
-                              const uint8_t *data, int32_t rows) {
-  if (s->direct[t]) return data;
-  if (state.held[t] == data && state.held_rows[t] >= rows)
-    return state.buffer[t];
-  int32_t shape[OPS_MAX_RANK];
-  for (int32_t i = s->axis; i < l->rank; ++i) shape[i] = l->size[i];
-  shape[s->axis] = rows;
-  ops_copy_view(state.buffer[t], data, l->rank - s->axis, shape + s->axis,
-                l->stride[t] + s->axis, l->itemsize[t]);
-  state.held[t] = data;
-  state.held_rows[t] = rows;
-  return state.buffer[t];
-}
-
-/* The strips of one pass along s->axis. */
-static int32_t run_axis(const ops_request *call, const loops *l,
-                        const strips *s, const uint8_t **data, uint8_t *out,
-                        ops_slot *slots) {
-  const ops_tensor *output = &call->tensors[call->inputs];
-  int32_t size = l->size[s->axis], rows;
-  for (int32_t at = 0; at < size; at += rows) {
-    rows = size - at < s->rows ? size - at : s->rows;
-    for (int32_t t = 0; t < l->inputs; ++t) {
-      int64_t offset = at * l->stride[t][s->axis] * l->itemsize[t];
-      slots[t].p = (void *)operand(l, s, t, data[t] + offset, rows);
-    }
-    slots[l->inputs].p = out + at * s->row * output->itemsize;
-    slots[l->inputs + 1].i = rows * s->row;
-    int32_t code = ops_run_kernel(call, call->op->kernel, slots);
-    if (code) return code;
-  }
-  return OPS_OK;
-}
-
-static int32_t run_strips(const ops_request *call, const loops *l,
-                          const strips *s, ops_slot *slots) {
-  int32_t index[OPS_MAX_RANK] = {0};
-  const uint8_t *data[MAX_INPUTS];
-  uint8_t *out = call->tensors[l->inputs].data;
-  int64_t pass = l->size[s->axis] * s->row * call->tensors[l->inputs].itemsize;
-  for (int32_t t = 0; t < l->inputs; ++t) data[t] = l->data[t];
-  for (;; out += pass) {
-    int32_t code = run_axis(call, l, s, data, out, slots);
-    if (code) return code;
-    int32_t i = s->axis - 1;
-    for (; i >= 0; --i) {
-      int32_t back = ++index[i] == l->size[i] ? l->size[i] : 0;
-      for (int32_t t = 0; t < l->inputs; ++t)
-        data[t] += (1 - back) * l->stride[t][i] * l->itemsize[t];
-      if (!back) break;
-      index[i] = 0;
-    }
-    if (i < 0) return OPS_OK;
-  }
+  if (!(state.gathered & own)) return data;
+  if (in->held != data || in->held_rows < rows)
+    gather(in->buffer, data, own, tensor->itemsize, state.axis, rows);
+  in->held = data;
+  in->held_rows = rows;
+  return in->buffer;
 }
 
 static int32_t run(ops_request *call) {
-  static ops_slot slots[MAX_INPUTS + 2 + OPS_MAX_VALUES];
-  loops l;
-  if (!call->tensors[call->inputs].count) return OPS_OK;
-  int32_t code = make_loops(call, &l);
-  if (code) return code;
-  for (int32_t t = 0; t < MAX_INPUTS; ++t) state.held[t] = 0;
-  ops_attribute_slots(call, slots, l.inputs + 2);
-  strips s = make_strips(&l);
-  return run_strips(call, &l, &s, slots);
+  const ops_tensor *output = &call->tensors[call->inputs];
+  int32_t code = OPS_OK, rows;
+  ops_slot *slot = &state.slots[call->inputs];
+  uint8_t *out = output->data, *end = out + output->bytes;
+  if (out == end) return OPS_OK;
+  set_strips();
+  ops_attribute_slots(call, state.slots, call->inputs + 2);
+  for (int32_t t = 0; t < call->inputs; ++t) state.inputs[t].held = 0;
+  for (int32_t at = 0; !code && out != end; at += rows) {
+    int32_t size = state.size[state.axis];
+    rows = size - at % size;
+    if (rows > state.most) rows = state.most;
+    for (int32_t t = 0; t < call->inputs; ++t)
+      state.slots[t].p = (void *)operand(call, t, at, rows);
+    slot[0].p = out;
+    slot[1].i = rows * state.row;
+    out += rows * state.row * output->itemsize;
+    code = ops_run_kernel(call, call->op->kernel, state.slots);
+  }
+  return code;
 }
 
-const ops_collapse ops_collapse_elementwise = {broadcast, run};
+const ops_collapse ops_collapse_elementwise = {shape, run};

@@ -26,6 +26,12 @@ static int32_t check(const ops_request *call, int32_t axis) {
   const ops_tensor *x = &call->tensors[0];
   int64_t mode = ops_int(call, 0, 0);
   int32_t size = x->shape[axis];
+  /* What negative pads leave is what the modes repeat. */
+  int64_t left = size;
+  for (int32_t side = 0; side < 2; ++side) {
+    int64_t pad = ops_int(call, 2, side * call->units + axis);
+    if (pad < 0) left += pad;
+  }
   for (int32_t side = 0; side < 2; ++side) {
     int32_t entry = side * call->units + axis;
     int64_t pad = ops_int(call, 2, entry);
@@ -36,7 +42,7 @@ static int32_t check(const ops_request *call, int32_t axis) {
                           entry, pad, axis, x->name, size);
     }
     if (pad <= 0 || mode == MODE_CONSTANT) continue;
-    if (mode == MODE_REFLECT ? pad < size : size > 0) continue;
+    if (mode == MODE_REFLECT ? pad < left : left > 0) continue;
     return ops_fail_got(call, OPS_ERROR_ATTRIBUTE,
                         "pads[%d] is %l but axis %d of %s has size %d; %s",
                         entry, pad, axis, x->name, size,

@@ -26,7 +26,7 @@ typedef struct {
 /* The call in canonical sizes; `shape` fills it and `run` uses it. */
 static struct {
   uint32_t axes; /* bit i: axis i of x belongs to the rows */
-  int32_t copies; /* REDUCE_AXES over no axes at all: the output is x */
+  int32_t each; /* REDUCE_AXES over no axes at all: each element is a row */
   int64_t o, n, k;
   ops_slot slots[2 * OPS_MAX_RANK + 3 + OPS_MAX_VALUES];
   int64_t sizes[2 * OPS_MAX_TENSORS]; /* canonical, of the outputs */
@@ -49,7 +49,7 @@ static int32_t many_axes(ops_request *call) {
   int32_t count = call->length[2];
   state.axes = 0;
   if (!count && ops_int(call, 1, 0))
-    state.copies = 1;
+    state.each = 1;
   else if (!count)
     state.axes = (1u << x->rank) - 1;
   for (int32_t i = 0; i < count; ++i) {
@@ -78,7 +78,7 @@ static int32_t spatial_axes(ops_request *call) {
 static int32_t find_axes(ops_request *call) {
   const ops_tensor *x = &call->tensors[0];
   int32_t rule = call->family->rule, code;
-  state.copies = 0;
+  state.each = 0;
   if (rule == RULE_REDUCE_AXES)
     code = many_axes(call);
   else if (rule == RULE_SPATIAL)
@@ -262,24 +262,27 @@ static int32_t run_rows(const ops_request *call) {
   return ops_run_kernel(call, call->op->columns, state.slots);
 }
 
+/* No axes at all: every element is a row of its own. */
+static int32_t run_each(ops_request *call) {
+  state.o = call->tensors[0].count;
+  state.n = 1;
+  put_sizes(call, 0);
+  return ops_run_kernel(call, call->op->kernel, state.slots);
+}
+
 static int32_t run(ops_request *call) {
   const ops_tensor *tensors = call->tensors;
   int32_t code = OPS_OK, elements = 0;
   for (int32_t t = 0; t < call->outputs; ++t)
     elements |= tensors[call->inputs + t].count != 0;
   if (!elements) return OPS_OK;
-  if (state.copies) {
-    __builtin_memcpy(tensors[1].data, tensors[0].data,
-                     (uint32_t)tensors[0].bytes);
-    return OPS_OK;
-  }
   for (int32_t t = 0; t < call->inputs + call->outputs; ++t) {
     state.slots[t].p = tensors[t].data;
     if (!tensors[t].absent || code) continue;
     state.slots[t].p = ops_filled(call, &tensors[t], state.n);
     if (!state.slots[t].p) code = OPS_ERROR_MEMORY;
   }
-  if (!code) code = run_rows(call);
+  if (!code) code = state.each ? run_each(call) : run_rows(call);
   for (int32_t t = 1; t < call->inputs; ++t)
     if (tensors[t].absent) ops_release(state.slots[t].p);
   return code;

@@ -1,4 +1,5 @@
 /* error.c: the text of the last error. */
+#include "check.h"
 #include "text.h"
 
 /* 512 bytes hold every text but the longest lists of arguments. */
@@ -6,50 +7,65 @@ static char last_error[512];
 
 const char *ops_last_error(void) { return last_error; }
 
-static void start(const ops_request *call, const char *format, va_list list) {
+void ops_fail_start(const ops_request *call) {
   ops_text_start(last_error, sizeof last_error);
-  if (call) ops_print("%s: ", call->op->name);
-  ops_print_list(format, list);
+  if (!call) return;
+  ops_put(call->op->name);
+  ops_put(": ");
+}
+
+static void fail(const ops_request *call, const char *format, va_list list) {
+  ops_fail_start(call);
+  ops_print(format, list);
+  ops_text_end();
 }
 
 int32_t ops_fail(const ops_request *call, int32_t code, const char *format,
                  ...) {
   va_list list;
   va_start(list, format);
-  start(call, format, list);
+  fail(call, format, list);
   va_end(list);
-  ops_text_end();
   return code;
 }
 
-static void print_attribute(const ops_request *call, int32_t a) {
-  const ops_attribute *attribute = &call->family->attributes[a];
-  const ops_slot *values = &call->values[call->first[a]];
-  ops_print(attribute->per_unit ? ", %s=[" : ", %s=", attribute->name);
-  for (int32_t i = 0; i < call->length[a]; ++i) {
-    if (i) ops_print(",");
-    if (attribute->kind == OPS_ATTR_FLOAT)
-      ops_print("%g", values[i].f);
+int32_t ops_fail_with(const ops_request *call, int32_t code,
+                      const char *format, const char *name, const void *item,
+                      int64_t a, int64_t b) {
+  return ops_fail(call, code, format, name, item, a, b);
+}
+
+int32_t ops_fail_memory(const ops_request *call, const char *who,
+                        const char *what, int64_t bytes) {
+  return ops_fail_with(call, OPS_ERROR_MEMORY,
+                       "%sno memory for%s %l bytes; free blocks or raise "
+                       "--max-memory",
+                       who, what, bytes, 0);
+}
+
+int32_t ops_append_got(const ops_request *call, int32_t code) {
+  const char *before = " (got ";
+  for (int32_t i = 0; i < call->inputs; ++i, before = ", ") {
+    const ops_tensor *tensor = &call->tensors[i];
+    ops_put(before);
+    ops_put(tensor->name);
+    ops_put(" ");
+    if (tensor->absent)
+      ops_put("none");
     else
-      ops_print("%l", values[i].i);
+      ops_put_tensor(tensor);
   }
-  if (attribute->per_unit) ops_print("]");
+  if (call->attributes) ops_put_values(call);
+  if (call->inputs) ops_put(")");
+  ops_text_end();
+  return code;
 }
 
 int32_t ops_fail_got(const ops_request *call, int32_t code, const char *format,
                      ...) {
   va_list list;
   va_start(list, format);
-  start(call, format, list);
+  fail(call, format, list);
   va_end(list);
-  for (int32_t i = 0; i < call->inputs; ++i) {
-    const ops_tensor *tensor = &call->tensors[i];
-    ops_print(tensor->absent ? "%s%s none" : "%s%s %x", i ? ", " : " (got ",
-              tensor->name, tensor);
-  }
-  for (int32_t a = 0; a < call->family->attribute_count; ++a)
-    print_attribute(call, a);
-  ops_print(")");
-  ops_text_end();
-  return code;
+  return ops_append_got(call, code);
 }

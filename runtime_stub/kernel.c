@@ -3,100 +3,37 @@
 #include "memory.h"
 
 void *ops_workspace(const ops_request *call, int64_t bytes) {
-  void *workspace = TVMBackendAllocWorkspace(1, 0, (uint64_t)bytes, 0, 8);
+  void *workspace = ops_allocate((uint64_t)bytes);
   if (!workspace)
-    ops_fail(call, OPS_ERROR_MEMORY,
-             "no memory for a workspace of %l bytes; free blocks, or link with "
-             "a higher --max-memory",
-             bytes);
+    ops_fail_memory(call, 0, " a workspace of", bytes);
   return workspace;
 }
 
 void ops_release(void *workspace) {
-  if (workspace) TVMBackendFreeWorkspace(1, 0, workspace);
+  if (workspace) ops_free(workspace);
 }
 
-static double fill_of(const ops_request *call, const ops_tensor *tensor) {
-  const ops_param *param = call->family->params;
-  while (param->name != tensor->name) ++param;
-  return param->fill;
+uint64_t ops_repeat(const void *element, int32_t itemsize) {
+  if (itemsize == 1) return *(const uint8_t *)element * 0x0101010101010101u;
+  if (itemsize == 4) return *(const uint32_t *)element * 0x0000000100000001u;
+  return *(const uint64_t *)element;
 }
 
-/* The nearest integer in [low, high] towards 0; NaN gives 0. */
-static int64_t saturate(double value, double low, double high) {
-  if (value != value) return 0;
-  if (value <= low) return (int64_t)low;
-  /* 2^63 is a double, the largest int64 is not. */
-  if (value >= high) return high < 0x1p63 ? (int64_t)high : INT64_MAX;
-  return (int64_t)value;
-}
-
-static void put_fill(uint8_t *memory, int64_t i, uint8_t dtype, double fill) {
-  switch (dtype) {
-    case OPS_FLOAT32: ((float *)memory)[i] = (float)fill; break;
-    case OPS_INT32:
-      ((int32_t *)memory)[i] = (int32_t)saturate(fill, INT32_MIN, INT32_MAX);
-      break;
-    case OPS_INT64:
-      ((int64_t *)memory)[i] = saturate(fill, INT64_MIN, 0x1p63);
-      break;
-    case OPS_INT8:
-      memory[i] = (uint8_t)saturate(fill, INT8_MIN, INT8_MAX);
-      break;
-    default: memory[i] = (uint8_t)saturate(fill, 0, UINT8_MAX); break;
-  }
-}
-
-void *ops_filled(const ops_request *call, const ops_tensor *tensor,
-                 int64_t count) {
-  double fill = fill_of(call, tensor);
-  void *memory = ops_workspace(call, count * tensor->itemsize);
-  if (!memory) return 0;
-  for (int64_t i = 0; i < count; ++i)
-    put_fill(memory, i, tensor->dtype, fill);
-  return memory;
-}
-
-/* A list of k values per unit is k groups of `length / k` values. A kernel that
- * takes more of each group gets the preset in front: 1-D strides [s] become
- * [preset, s]. */
-static int32_t list_slots(const ops_request *call, int32_t a, ops_slot *slots) {
-  const ops_attribute *attribute = &call->family->attributes[a];
-  const ops_slot *values = &call->values[call->first[a]];
-  int32_t groups = attribute->per_unit ? attribute->per_unit : 1;
-  int32_t cells = attribute->slots / groups;
-  int32_t given = call->length[a] / groups;
-  for (int32_t g = 0; g < groups; ++g) {
-    for (int32_t c = 0; c < cells; ++c) {
-      int32_t from = c - (cells - given);
-      ops_slot *slot = &slots[g * cells + c];
-      if (from >= 0)
-        *slot = values[g * given + from];
-      else if (attribute->kind == OPS_ATTR_FLOAT)
-        slot->f = attribute->preset;
-      else
-        slot->i = (int64_t)attribute->preset;
-    }
-  }
-  return groups * cells;
-}
-
-int32_t ops_attribute_slots(const ops_request *call, ops_slot *slots,
-                            int32_t at) {
-  for (int32_t a = 0; a < call->family->attribute_count; ++a)
-    if (call->family->attributes[a].slots)
-      at += list_slots(call, a, slots + at);
-  return at;
+int64_t ops_saturate(double value) {
+#ifdef __wasm_nontrapping_fptoint__
+  return __builtin_wasm_trunc_saturate_s_i64_f64(value);
+#else
+  if (__builtin_fabs(value) < 0x1p63)
+    return __builtin_wasm_trunc_s_i64_f64(value);
+  return value < 0 ? INT64_MIN : value > 0 ? INT64_MAX : 0;
+#endif
 }
 
 int32_t ops_run_kernel(const ops_request *call, ops_kernel kernel,
                        const ops_slot *slots) {
-  uint32_t before = ops_workspaces();
   if (!kernel(slots)) return OPS_OK;
-  ops_free_workspaces(before);
-  return ops_fail(call, OPS_ERROR_MEMORY,
-                  "no memory for the kernel's workspace; free blocks, or link "
-                  "with a higher --max-memory");
+  int64_t bytes = (int64_t)ops_free_workspaces();
+  return ops_fail_memory(call, 0, " the kernel's workspace of", bytes);
 }
 
 int32_t ops_infer_sizes(const ops_request *call, ops_slot *slots,

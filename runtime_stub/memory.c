@@ -1,11 +1,11 @@
 /* memory.c: the allocator.
  *
  * Memory comes from memory.grow only, so it lives beside any other allocator.
- * The pieces of it (live blocks, free ones, the bookkeeping's own) are nodes of
- * a treap ordered by address, in which each node knows the largest free piece
- * below it: allocation (the lowest that fits), release and look-up of any
- * address take O(log pieces). The nodes lie in memory of their own: writing
- * past the end of a block damages data, not the allocator.
+ * A table cuts linear memory into pieces: the start of each, in order, with its
+ * state in the low bits; a piece ends where the next one starts. Look-up is a
+ * binary search, allocation takes the first free piece that fits, and free
+ * neighbours are one piece. The table lies in memory of its own: writing past
+ * the end of a block damages data, not the allocator.
  */
 #include "memory.h"
 
@@ -16,284 +16,196 @@
 /* Growth by at least 1 MiB: every growth detaches the views of JavaScript
  * hosts. */
 #define GROWTH 16u
-/* Nodes before the first growth of the pool: 2.3 KB of zeroed memory. */
-#define FIRST_NODES 96u
-/* The most that live at once: a kernel has under ten, a collapse as many. */
-#define MAX_WORKSPACES 64u
-/* The most nodes one call takes: a grown piece, a remainder, a new pool. */
-#define SPARE 4u
+/* Entries before the table's first growth: 8 KB of zeroed memory. */
+#define FIRST_ENTRIES 2048u
+/* The most entries one call adds: a remainder, and two growths of 2 each. */
+#define SPARE 5u
 
-enum { FREE = 0, LIVE, POOL };
+/* Not the library's; free; a caller's; a kernel's; the table's own. */
+enum { FOREIGN = 0, FREE, LIVE, WORKSPACE, TABLE };
 
-typedef struct {
-  uint32_t start;
-  uint32_t size; /* a multiple of ALIGNMENT */
-  uint32_t largest; /* free piece in this subtree */
-  uint32_t left, right; /* nodes; 0 is none */
-  uint32_t state;
-} node;
+/* standalone.c defines it: a module of its own has no statics for tensors, and
+ * what lies below __heap_base is the runtime's. */
+extern const char ops_standalone __attribute__((weak));
+extern char __heap_base;
 
-static node first_nodes[FIRST_NODES];
+static uint32_t first_table[FIRST_ENTRIES];
 
+/* Entry 0 starts at address 0, and the last one, which is foreign too, where
+ * the allocator's memory ends. */
 static struct {
-  node *nodes;
+  uint32_t *table;
   uint32_t capacity;
-  uint32_t used;   /* nodes ever taken, node 0 included */
-  uint32_t unused; /* list of returned nodes, linked by `left` */
-  uint32_t spare;  /* its length */
-  uint32_t root;
-} heap = {first_nodes, FIRST_NODES, 1, 0, 0, 0};
+  uint32_t last;
+  uint32_t first_free; /* no piece before this one is free */
+} heap = {first_table, FIRST_ENTRIES, 0, 0};
 
-static uint64_t memory_end(void) {
-  return (uint64_t)__builtin_wasm_memory_size(0) * PAGE;
+struct ops_good_range ops_good_range;
+
+static uint32_t start_of(uint32_t i) { return heap.table[i] & -ALIGNMENT; }
+static uint32_t state_of(uint32_t i) { return heap.table[i] % ALIGNMENT; }
+
+/* One byte less than 4 GiB where memory is that large. */
+static uint32_t memory_end(void) {
+  uint32_t pages = __builtin_wasm_memory_size(0);
+  return pages * PAGE - pages / PAGE;
 }
 
-/* Priorities of the treap: a hash of the node's number (Knuth's, mixed). */
-static uint32_t priority(uint32_t i) {
-  i *= 2654435761u;
-  return (i ^ (i >> 15)) * 2246822519u;
-}
-
-static uint32_t larger(uint32_t a, uint32_t b) { return a > b ? a : b; }
-
-static void refresh(uint32_t i) {
-  node *n = &heap.nodes[i];
-  uint32_t own = n->state == FREE ? n->size : 0;
-  uint32_t below = larger(heap.nodes[n->left].largest,
-                          heap.nodes[n->right].largest);
-  n->largest = larger(own, below);
-}
-
-static uint32_t merge(uint32_t a, uint32_t b) {
-  if (!a || !b) return a | b;
-  if (priority(a) > priority(b)) {
-    heap.nodes[a].right = merge(heap.nodes[a].right, b);
-    refresh(a);
-    return a;
+/* The piece of an address. */
+static uint32_t find(uint32_t address) {
+  uint32_t low = 0, high = heap.last;
+  while (low < high) {
+    uint32_t middle = (low + high + 1) / 2;
+    if (heap.table[middle] <= (address | (ALIGNMENT - 1)))
+      low = middle;
+    else
+      high = middle - 1;
   }
-  heap.nodes[b].left = merge(a, heap.nodes[b].left);
-  refresh(b);
-  return b;
+  return low;
 }
 
-/* Splits a tree into the nodes below an address and the rest. */
-static void split(uint32_t i, uint32_t start, uint32_t *low, uint32_t *high) {
-  if (!i) {
-    *low = *high = 0;
-    return;
-  }
-  node *n = &heap.nodes[i];
-  if (n->start < start) {
-    *low = i;
-    split(n->right, start, &n->right, high);
-  } else {
-    *high = i;
-    split(n->left, start, low, &n->left);
-  }
-  refresh(i);
-}
-
-static uint32_t insert(uint32_t start, uint32_t size, uint32_t state) {
-  uint32_t i = heap.unused, low, high;
-  if (i) {
-    heap.unused = heap.nodes[i].left;
-    --heap.spare;
-  } else {
-    i = heap.used++;
-  }
-  heap.nodes[i] = (node){start, size, state == FREE ? size : 0, 0, 0, state};
-  split(heap.root, start, &low, &high);
-  heap.root = merge(merge(low, i), high);
-  return i;
+/* Puts an entry before entry i. */
+static void insert(uint32_t i, uint32_t entry) {
+  uint32_t *at = heap.table + ++heap.last, *to = heap.table + i;
+  for (; at != to; --at) *at = at[-1];
+  *at = entry;
 }
 
 static void erase(uint32_t i) {
-  uint32_t start = heap.nodes[i].start, low, high, none;
-  split(heap.root, start, &low, &high);
-  split(high, start + 1, &none, &high);
-  heap.root = merge(low, high);
-  heap.nodes[i].left = heap.unused;
-  heap.unused = i;
-  ++heap.spare;
-}
-
-/* Corrects `largest` from a changed node up to the root. */
-static void touch(uint32_t i, uint32_t start) {
-  node *n = &heap.nodes[i];
-  if (n->start != start) touch(start < n->start ? n->left : n->right, start);
-  refresh(i);
-}
-
-/* The last piece that starts at or before an address, or 0. */
-static uint32_t at_or_before(uint32_t address) {
-  uint32_t found = 0;
-  for (uint32_t i = heap.root; i;) {
-    if (heap.nodes[i].start <= address) {
-      found = i;
-      i = heap.nodes[i].right;
-    } else {
-      i = heap.nodes[i].left;
-    }
-  }
-  return found;
-}
-
-/* The lowest free piece of that size, or 0. */
-static uint32_t first_fit(uint32_t size) {
-  uint32_t i = heap.root;
-  if (heap.nodes[i].largest < size) return 0;
-  for (;;) {
-    const node *n = &heap.nodes[i];
-    if (heap.nodes[n->left].largest >= size)
-      i = n->left;
-    else if (n->state == FREE && n->size >= size)
-      return i;
-    else
-      i = n->right;
-  }
+  uint32_t *at = heap.table + i, *last = heap.table + --heap.last;
+  for (; at <= last; ++at) *at = at[1];
 }
 
 /* Frees a piece and joins it with free neighbours. */
 static void release(uint32_t i) {
-  node *n = &heap.nodes[i];
-  n->state = FREE;
-  uint32_t next = at_or_before(n->start + n->size);
-  node *m = &heap.nodes[next];
-  if (next != i && m->state == FREE && m->start == n->start + n->size) {
-    n->size += m->size;
-    erase(next);
-  }
-  uint32_t before = at_or_before(n->start - 1);
-  m = &heap.nodes[before];
-  if (before && m->state == FREE && m->start + m->size == n->start) {
-    m->size += n->size;
-    erase(i);
-    n = m;
-  }
-  touch(heap.root, n->start);
+  ops_good_range.bytes = 0;
+  heap.table[i] = start_of(i) + FREE;
+  if (state_of(i + 1) == FREE) erase(i + 1);
+  if (state_of(i - 1) == FREE) erase(i--);
+  if (i < heap.first_free) heap.first_free = i;
 }
 
-/* New pages from the engine: the address of the first, or 0. */
-static uint32_t grow_pages(uint32_t pages) {
-  uintptr_t before = __builtin_wasm_memory_grow(0, pages);
-  return before == (uintptr_t)-1 ? 0 : (uint32_t)before * PAGE;
+/* Adds new pages as a piece; returns it, or 0. */
+static uint32_t grow(uint32_t pages) {
+  uint32_t before = __builtin_wasm_memory_grow(0, pages);
+  if (before == UINT32_MAX) return 0;
+  uint32_t i = heap.last, start = before * PAGE, end = start + pages * PAGE;
+  if (heap.table[i] != start) ++i; /* others have grown memory too */
+  heap.table[i] = start + TABLE;
+  heap.table[i + 1] = end ? end : -ALIGNMENT;
+  heap.last = i + 1;
+  return i;
 }
 
-/* Makes sure that one call's nodes are there: otherwise moves to a pool of
- * twice the size and gives the old one back. */
-static int32_t reserve_nodes(void) {
-  if (heap.capacity - heap.used + heap.spare >= SPARE) return 1;
-  uint32_t size = 2 * heap.capacity * (uint32_t)sizeof(node);
-  uint32_t pages = (size + PAGE - 1) / PAGE;
-  uint32_t start = grow_pages(pages);
-  if (!start) return 0;
-  node *nodes = (node *)(uintptr_t)start, *old = heap.nodes;
-  for (uint32_t i = 0; i < heap.used; ++i) nodes[i] = old[i];
-  heap.nodes = nodes;
-  heap.capacity = pages * PAGE / (uint32_t)sizeof(node);
-  if (old != first_nodes) release(at_or_before((uint32_t)(uintptr_t)old));
-  insert(start, pages * PAGE, POOL);
+/* Makes room in the table for one call: otherwise moves it to twice the memory
+ * and frees the old one. */
+static int32_t reserve(void) {
+  uint32_t *old = heap.table;
+  if (heap.last + SPARE < heap.capacity) return 1;
+  uint32_t pages = 2 * heap.capacity * sizeof *old / PAGE + 1, i = grow(pages);
+  if (!i) return 0;
+  heap.table = (uint32_t *)(uintptr_t)start_of(i);
+  heap.capacity = pages * (PAGE / sizeof *old);
+  for (uint32_t j = 0; j <= heap.last; ++j) heap.table[j] = old[j];
+  if (old != first_table) release(find((uint32_t)(uintptr_t)old));
   return 1;
+}
+
+/* The first free piece of that size, or 0. */
+static uint32_t fit(uint32_t size) {
+  uint32_t *at = heap.table + heap.first_free, *last = heap.table + heap.last;
+  while (at < last && *at % ALIGNMENT != FREE) ++at;
+  heap.first_free = (uint32_t)(at - heap.table);
+  /* The state of the next piece adds less than ALIGNMENT. */
+  for (; at < last; ++at)
+    if (*at % ALIGNMENT == FREE && at[1] - *at + FREE >= size)
+      return (uint32_t)(at - heap.table);
+  return 0;
 }
 
 /* Adds memory in which a block of that size fits; 0 when there is none. */
-static int32_t grow(uint32_t size) {
-  const node *last = &heap.nodes[at_or_before(UINT32_MAX)];
-  if (last->state == FREE && last->start + (uint64_t)last->size == memory_end())
-    size -= last->size; /* node 0 ends at 0 */
-  uint32_t pages = (uint32_t)(((uint64_t)size + PAGE - 1) / PAGE);
-  uint32_t wanted = larger(pages, GROWTH);
-  uint32_t start = grow_pages(wanted);
-  if (!start) start = grow_pages(wanted = pages);
-  if (!start) return 0;
-  release(insert(start, wanted * PAGE, LIVE));
-  return 1;
+static uint32_t grow_to_fit(uint32_t size) {
+  uint32_t end = start_of(heap.last), before = heap.last - 1;
+  if (heap.last && end == memory_end() && state_of(before) == FREE)
+    size -= end - start_of(before);
+  uint32_t pages = size / PAGE + (size % PAGE != 0);
+  uint32_t i = grow(pages < GROWTH ? GROWTH : pages);
+  if (!i) i = grow(pages);
+  if (i) release(i);
+  return i;
 }
 
-static void *take(uint32_t i, uint32_t size) {
-  node *n = &heap.nodes[i];
-  uint32_t rest = n->size - size;
-  n->state = LIVE;
-  n->size = size;
-  touch(heap.root, n->start);
-  if (rest) insert(n->start + size, rest, FREE);
-  return (void *)(uintptr_t)n->start;
-}
-
-static void *allocate(uint64_t bytes) {
-  if (bytes > UINT32_MAX - (ALIGNMENT - 1) || !reserve_nodes()) return 0;
-  uint32_t size = ((uint32_t)bytes + ALIGNMENT - 1) & ~(ALIGNMENT - 1);
-  if (!size) size = ALIGNMENT;
-  uint32_t i = first_fit(size);
-  if (!i && grow(size)) i = first_fit(size);
-  return i ? take(i, size) : 0;
+static void *allocate(uint32_t bytes, uint32_t state) {
+  uint32_t size = (bytes + !bytes + ALIGNMENT - 1) & -ALIGNMENT;
+  if (size < bytes || !reserve()) return 0;
+  uint32_t i = fit(size);
+  if (!i && grow_to_fit(size)) i = fit(size);
+  if (!i) return 0;
+  uint32_t start = start_of(i);
+  if (start_of(i + 1) - start != size) insert(i + 1, start + size + FREE);
+  heap.table[i] = start + state;
+  return (void *)(uintptr_t)start;
 }
 
 void *ops_alloc(uint32_t bytes) {
-  void *block = allocate(bytes);
+  void *block = allocate(bytes, LIVE);
   if (!block)
-    ops_fail(0, OPS_ERROR_MEMORY,
-             "ops_alloc: no memory for %l bytes; free blocks, or link with a "
-             "higher --max-memory", (int64_t)bytes);
+    ops_fail_memory(0, "ops_alloc: ", 0, bytes);
   return block;
 }
 
 int32_t ops_free(void *block) {
-  uint32_t start = (uint32_t)(uintptr_t)block;
-  uint32_t i = at_or_before(start);
-  const node *n = &heap.nodes[i];
-  if (!i || n->start != start || n->state != LIVE)
-    return ops_fail(0, OPS_ERROR_POINTER,
-                    "ops_free: %l is not the start of a live block; pass what "
-                    "ops_alloc returned, once", (int64_t)start);
+  uint32_t start = (uint32_t)(uintptr_t)block, i = find(start);
+  uint32_t state = state_of(i);
+  if (start_of(i) != start || (state != LIVE && state != WORKSPACE))
+    return ops_fail_with(0, OPS_ERROR_POINTER,
+                         "ops_free: %s%s%l is no live block; pass what "
+                         "ops_alloc gave, once",
+                         0, 0, start, 0);
   release(i);
   return OPS_OK;
 }
 
-ops_range ops_block_of(uint32_t start, uint64_t bytes, uint64_t *room) {
-  uint64_t end = memory_end();
+const char *ops_range_fault(uint32_t start, uint32_t bytes, uint32_t *room) {
+  uint32_t i = find(start), state = state_of(i), from = start_of(i);
+  uint32_t end = i < heap.last ? start_of(i + 1) : memory_end();
   *room = start < end ? end - start : 0;
-  if (bytes > *room) return OPS_RANGE_PAST_MEMORY;
-  const node *last = &heap.nodes[at_or_before((uint32_t)(start + bytes - 1))];
-  uint64_t last_end = last->start + (uint64_t)last->size;
-  if (last_end <= start) return OPS_RANGE_GOOD; /* not the allocator's */
-  const node *first = &heap.nodes[at_or_before(start)];
-  uint64_t first_end = first->start + (uint64_t)first->size;
-  if (first->state != LIVE || first_end <= start) return OPS_RANGE_NO_BLOCK;
-  *room = first_end - start;
-  return bytes > *room ? OPS_RANGE_PAST_BLOCK : OPS_RANGE_GOOD;
+  if (!start) return " is null";
+  if (!i) { /* null is never good */
+    from = &ops_standalone ? (uint32_t)(uintptr_t)&__heap_base : 1;
+    if (start < from) state = TABLE;
+  }
+  if (state == FOREIGN || state == LIVE) {
+    ops_good_range.start = from;
+    ops_good_range.bytes = end - from;
+    if (bytes <= *room) return 0;
+    if (state == LIVE) return " is larger than its block";
+    if (i == heap.last) return " ends outside memory";
+  }
+  return " is in no live block; use ops_alloc";
 }
 
-/* Live workspaces, so that those of a kernel that failed can be freed: TVM's
- * code returns at once where it cannot have one, and keeps the others. */
-static struct {
-  void *blocks[MAX_WORKSPACES];
-  uint32_t count;
-} workspaces;
+void *ops_allocate(uint64_t bytes) {
+  /* From 2^31 on it is a size that overflowed int32, or is negative. */
+  return bytes > INT32_MAX ? 0 : allocate((uint32_t)bytes, LIVE);
+}
+
+static uint64_t asked; /* by a kernel, last */
 
 void *TVMBackendAllocWorkspace(int device_type, int device_id, uint64_t nbytes,
                                int dtype_code, int dtype_bits) {
   (void)device_type, (void)device_id, (void)dtype_code, (void)dtype_bits;
-  /* From 2^31 on it is a size that overflowed int32, or is negative. */
-  if (nbytes > INT32_MAX || workspaces.count == MAX_WORKSPACES) return 0;
-  void *block = allocate(nbytes);
-  if (block) workspaces.blocks[workspaces.count++] = block;
-  return block;
+  asked = nbytes;
+  return nbytes > INT32_MAX ? 0 : allocate((uint32_t)nbytes, WORKSPACE);
 }
 
 int TVMBackendFreeWorkspace(int device_type, int device_id, void *block) {
   (void)device_type, (void)device_id;
-  for (uint32_t i = workspaces.count; i-- > 0;) {
-    if (workspaces.blocks[i] != block) continue;
-    workspaces.blocks[i] = workspaces.blocks[--workspaces.count];
-    break;
-  }
   return ops_free(block);
 }
 
-uint32_t ops_workspaces(void) { return workspaces.count; }
-
-void ops_free_workspaces(uint32_t count) {
-  while (workspaces.count > count)
-    ops_free(workspaces.blocks[--workspaces.count]);
+uint64_t ops_free_workspaces(void) {
+  for (uint32_t i = heap.last; i; --i)
+    if (state_of(i) == WORKSPACE) release(i);
+  return asked;
 }

@@ -1,5 +1,6 @@
 /* shape.c: arithmetic of axes and shapes. */
-#include "call.h"
+#include "check.h"
+#include "text.h"
 
 int32_t ops_axis(const ops_request *call, const char *attribute, int64_t axis,
                  int32_t rank) {
@@ -34,25 +35,46 @@ int64_t ops_product(const int32_t *shape, int32_t from, int32_t to) {
   return product;
 }
 
-int32_t ops_set_shape(ops_request *call, ops_tensor *tensor, int32_t rank,
-                      const int64_t *shape) {
-  if (rank < 0 || rank > OPS_MAX_RANK)
-    return ops_fail(call, OPS_ERROR_SHAPE,
-                    "%s would have rank %d; the most is %d", tensor->name, rank,
-                    OPS_MAX_RANK);
+int32_t ops_read_shape(const ops_request *call, ops_tensor *tensor,
+                       int32_t rank, const int64_t *shape) {
+  const int64_t most = (int64_t)1 << 31; /* only beside a 0 is it more */
+  const void *item = 0;
+  const char *text = "%s%s has rank %l; use 0 to %l";
+  int64_t size = rank, detail = OPS_MAX_RANK, count = 1;
+  if ((uint32_t)rank > OPS_MAX_RANK) goto fail;
+  text = "%s%s has size %l on axis %l; use 0 to 2147483647";
   for (int32_t i = 0; i < rank; ++i) {
-    if (shape[i] < 0 || shape[i] > INT32_MAX)
-      return ops_fail_got(call, OPS_ERROR_SHAPE,
-                          "axis %d of %s would have size %l", i, tensor->name,
-                          shape[i]);
-    tensor->shape[i] = (int32_t)shape[i];
+    size = shape[i], detail = i;
+    if ((uint64_t)size > INT32_MAX) goto fail;
+    tensor->shape[i] = (int32_t)size;
+    count *= size;
+    if (count > most) count = most;
   }
   tensor->rank = (uint8_t)rank;
-  tensor->count = ops_product(tensor->shape, 0, rank);
-  tensor->bytes = tensor->count * tensor->itemsize;
-  if (tensor->bytes > INT32_MAX)
-    return ops_fail_got(call, OPS_ERROR_SHAPE,
-                        "%s %x would take 2^31 bytes or more", tensor->name,
-                        tensor);
-  return OPS_OK;
+  tensor->count = count;
+  tensor->bytes = count * tensor->itemsize;
+  if (tensor->bytes <= INT32_MAX) return OPS_OK;
+  text = "%s %x takes 2^31 bytes or more; split it";
+  item = tensor;
+fail:
+  return ops_fail_with(call, OPS_ERROR_SHAPE, text, tensor->name, item, size,
+                       detail);
+}
+
+int32_t ops_set_shape(ops_request *call, ops_tensor *output, int32_t rank,
+                      const int64_t *shape) {
+  int32_t same = rank == output->rank;
+  for (int32_t i = 0; same && i < rank; ++i)
+    same = shape[i] == output->shape[i];
+  if (same) return OPS_OK;
+  if (!call->inferring)
+    ops_fail_with(call, OPS_ERROR_SHAPE, "%s has shape %v but must be ",
+                  output->name, output, 0, 0);
+  int32_t code = ops_read_shape(call, output, rank, shape);
+  if (code) return ops_append_got(call, code);
+  if (call->inferring) return OPS_OK;
+  ops_put_shape(output);
+  ops_put("; see ops_infer");
+  ops_text_end();
+  return OPS_ERROR_SHAPE;
 }

@@ -6,52 +6,32 @@
  * values per unit, `int{constant=0,reflect=1}` has names for its values;
  * ` >= 0` and ` <= 1` are bounds; without ` = ` an attribute is required.
  */
+#include "check.h"
 #include "text.h"
 
 /* Twice the longest so far. */
 static char signature[1024];
 
-static const char *mark(const ops_param *param) {
-  if (param->flags & OPS_PARAM_VARIADIC) return "...";
-  return param->flags & OPS_PARAM_OPTIONAL ? "?" : "";
-}
-
-static void print_params(const ops_operator *op) {
-  const ops_family *family = op->family;
-  for (int32_t i = 0; i < family->inputs + family->outputs; ++i) {
-    const ops_param *param = &family->params[i];
-    const char *before = i == family->inputs ? ") -> (" : i ? ", " : "(";
-    ops_print("%s%s%s: %s", before, param->name, mark(param),
-              ops_dtype_names[op->dtypes[i]]);
-  }
-}
-
-static void print_choices(const char *const *choices) {
-  for (int32_t i = 0; choices[i]; ++i)
-    ops_print("%s%s=%d", i ? "," : "{", choices[i], i);
-  ops_print("}");
-}
-
-static void print_attribute(const ops_attribute *attribute) {
-  double low = attribute->minimum, high = attribute->maximum;
-  ops_print("; %s: %s", attribute->name,
-            attribute->kind == OPS_ATTR_FLOAT ? "float" : "int");
-  if (attribute->per_unit) ops_print("[%d]", (int32_t)attribute->per_unit);
-  if (attribute->choices) print_choices(attribute->choices);
-  if (!(attribute->flags & OPS_ATTR_REQUIRED))
-    ops_print(" = %g", attribute->preset);
-  if (attribute->choices || attribute->flags & OPS_ATTR_RAW) return;
-  if (low - low == 0) ops_print(" >= %g", low);
-  if (high - high == 0) ops_print(" <= %g", high);
-}
+/* By the flags of a parameter. */
+static const char marks[][4] = {"", "?", "...", "..."};
 
 const char *ops_operator_signature(const ops_operator *op) {
+  const ops_family *family = op->family;
   ops_text_start(signature, sizeof signature);
-  ops_print("%s", op->name);
-  print_params(op);
-  ops_print(")");
-  for (int32_t i = 0; i < op->family->attribute_count; ++i)
-    print_attribute(&op->family->attributes[i]);
+  ops_put(op->name);
+  for (int32_t i = 0; i < family->inputs + family->outputs; ++i) {
+    const ops_param *param = &family->params[i];
+    ops_put(i == family->inputs ? ") -> (" : i ? ", " : "(");
+    ops_put(param->name);
+    ops_put(marks[param->flags]);
+    ops_put(": ");
+    ops_put_dtype(&ops_dtypes[op->dtypes[i]]);
+  }
+  ops_put(")");
+  for (int32_t i = 0; i < family->attribute_count; ++i) {
+    ops_put("; ");
+    ops_put_attribute(&family->attributes[i]);
+  }
   ops_text_end();
   return signature;
 }

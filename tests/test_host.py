@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -384,3 +385,12 @@ def test_lies_of_a_module_are_seen(
     path.write_bytes(wasmtime.wat2wasm(LIAR.format(alloc=alloc, infer=infer)))
     with pytest.raises((ops_wasm32.ModuleError, ops_wasm32.OpsError), match=text):
         ops_wasm32.load(path).call("f", np.zeros(3, np.int8))
+
+
+def test_threads_may_share_a_library(library: ops_wasm32.Library) -> None:
+    def adds(number: int) -> bool:
+        x = np.full(500, number, np.float32)
+        return all((library.call("add", x, x) == 2 * number).all() for _ in range(100))
+
+    with ThreadPoolExecutor(4) as pool:
+        assert [True] * 4 == list(pool.map(adds, range(4)))

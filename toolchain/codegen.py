@@ -11,7 +11,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from toolchain.descriptor import descriptor
+from toolchain.descriptor import PARTS, descriptor
 from toolchain.infer import infer_function, output_dims, requirement_texts
 from toolchain.lower import Kernel, entry, lower, without_loader
 from toolchain.microkernel import micro_kernel, used
@@ -23,6 +23,7 @@ TRIPLE = "wasm32-unknown-unknown"
 # What an object may call: the runtime's backend functions, and what LLVM makes of
 # loops that copy or fill.
 RUNTIME_FUNCTIONS = {
+    *PARTS,
     "TVMBackendAllocWorkspace",
     "TVMBackendFreeWorkspace",
     "memcpy",
@@ -145,6 +146,10 @@ def compile_object(
     dtypes: keep only variants whose first dtype is listed. Errors: SpecError.
     """
     name, target = path.stem, TARGETS[target_name]
+    if not re.fullmatch(r"[a-z][a-z0-9_]*", name):
+        raise SpecError(
+            f"{path}: {name!r} cannot be a C name; use a-z, 0-9 and _, a letter first"
+        )
     operator = load_operator(path)
     variants = operator.variants()
     if dtypes is not None:
@@ -192,8 +197,13 @@ def check_symbols(data: bytes) -> None:
 def _source_text(path: Path, operator: Operator, target: Target) -> str:
     from toolchain.clang import compile_ir
 
-    assert operator.source is not None
-    return compile_ir(path.parent / operator.source, target)
+    source = path.with_suffix(".c")
+    if operator.source != source.name or not source.exists():
+        raise SpecError(
+            f"{path}: source is {operator.source!r}; it must be {source.name!r}, "
+            "beside the operator's file"
+        )
+    return compile_ir(source, target)
 
 
 def formula(path: Path) -> str:

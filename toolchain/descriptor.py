@@ -11,19 +11,30 @@ from dataclasses import dataclass, field
 from toolchain.spec import (
     COLLAPSES,
     DTYPES,
+    MAX_TENSORS,
     Attribute,
     Input,
     Operator,
     Output,
+    SpecError,
     kernel_name,
     tensor_dtype,
 )
 
+# As in runtime_stub/call.h.
+MAX_VALUES = 64
+MAX_ATTRIBUTES = 16
 _PARAM = "{ ptr, i8, i8, [6 x i8], double }"
 _ATTRIBUTE = "{ ptr, ptr, double, double, double, i8, i8, i8, i8 }"
-_FAMILY = "{ ptr, ptr, ptr, ptr, ptr, ptr, i8, i8, i8, i8, i8, i8 }"
+_FAMILY = "{{ ptr, ptr, ptr, ptr, ptr, ptr, i8, i8, i8, i8, i8, i8, [{} x ptr] }}"
 _OPERATOR = "{ ptr, ptr, ptr, ptr, ptr }"
 _PREFIX = "ops_"
+# Parts of the runtime that only some operators need: runtime_stub/attribute.c and
+# optional.c. A pointer after the family's fields, which nothing reads, links them.
+PARTS = {
+    "ops_check_attributes": "i32 @ops_check_attributes(ptr, ptr)",
+    "ops_fill": "i64 @ops_fill(ptr, ptr)",
+}
 
 
 @dataclass
@@ -100,6 +111,29 @@ def _attribute(data: _Data, attribute: Attribute) -> str:
     )
 
 
+def _parts(operator: Operator) -> list[str]:
+    optional = any(i.optional for i in operator.inputs)
+    needed = {"ops_check_attributes": operator.attributes, "ops_fill": optional}
+    return [part for part in PARTS if needed[part]]
+
+
+def _check_limits(name: str, operator: Operator) -> None:
+    """SpecError where a call could pass more than the runtime has room for."""
+    units, tensors = operator.max_units(), operator.tensors()
+    most = sum(units if t.variadic else 1 for t in tensors)
+    values = sum(a.per_unit * units or 1 for a in operator.attributes)
+    for count, what, limit in (
+        (most, "tensors", MAX_TENSORS),
+        (values, "attribute values", MAX_VALUES),
+        (len(operator.attributes), "attributes", MAX_ATTRIBUTES),
+    ):
+        if count > limit:
+            raise SpecError(
+                f"{name}: a call may have {count} {what}, but the runtime takes "
+                f"{limit}; lower units= of the operator"
+            )
+
+
 def descriptor(
     name: str,
     operator: Operator,
@@ -112,6 +146,7 @@ def descriptor(
 
     output_dims: see toolchain.infer.
     """
+    _check_limits(name, operator)
     data = _Data()
     tensors = operator.tensors()
     symbols = operator.symbols()
@@ -132,12 +167,16 @@ def descriptor(
         COLLAPSES[collapse].index(rule),
         operator.max_units(),
     )
+    parts = _parts(operator)
+    pointers = ", ".join(f"ptr @{part}" for part in parts)
+    kind = _FAMILY.format(len(parts))
+    data.lines += [f"declare {PARTS[part]}" for part in parts]
     data.lines.append(
-        f"@.family = private unnamed_addr constant {_FAMILY} {{ {data.text(name)}, "
+        f"@.family = private unnamed_addr constant {kind} {{ {data.text(name)}, "
         f"ptr @ops_collapse_{collapse}, {params}, {attributes}, {required}, "
         f"ptr {f'@infer_{name}' if has_infer else 'null'}, "
         + ", ".join(f"i8 {c}" for c in counts)
-        + " }"
+        + f", [{len(parts)} x ptr] {f'[{pointers}]' if parts else 'zeroinitializer'} }}"
     )
     for variant in variants:
         kernel = kernel_name(name, variant)

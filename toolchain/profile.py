@@ -41,12 +41,16 @@ class Profile:
 
 def operator_files(*folders: Path) -> dict[str, Path]:
     """Operator files by name; names that start with _ are not operators."""
-    return {
-        path.stem: path
-        for folder in folders
-        for path in sorted(folder.glob("*.py"))
-        if not path.name.startswith("_")
-    }
+    found: dict[str, Path] = {}
+    for folder in folders:
+        for path in sorted(folder.glob("*.py")):
+            if path.stem in found:
+                raise ProfileError(
+                    f"{path}: {found[path.stem]} has the same name; rename yours"
+                )
+            if not path.name.startswith("_"):
+                found[path.stem] = path
+    return found
 
 
 def full_profile() -> Profile:

@@ -11,6 +11,7 @@ import functools
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
@@ -124,6 +125,21 @@ def check_operators(folders: list[Path], names: list[str], workers: int) -> Any:
             + "\n".join(sorted(reasons))
         )
     return None
+
+
+def prepare() -> None:
+    """Make doit keep its record whole, and end on Ctrl-C with a plain message."""
+    from toolchain.database import make_atomic
+
+    make_atomic()
+    main = os.getpid()
+
+    def interrupted(*_: object) -> None:
+        if os.getpid() != main:  # a worker: the main process speaks for all
+            os._exit(130)
+        sys.exit("interrupted; the next build goes on from here")
+
+    signal.signal(signal.SIGINT, interrupted)
 
 
 def profile_or_exit(name: str | None) -> Profile:

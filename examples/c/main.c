@@ -2,7 +2,7 @@
  *
  * In the folder of the unpacked SDK:
  *
- *   zig cc -target wasm32-wasi -O2 -s -Iinclude examples/c/main.c \
+ *   python -m ziglang cc -target wasm32-wasi -O2 -s -Iinclude examples/c/main.c \
  *       -Llib/simd128 -lops_wasm32 -o main.wasm
  *   wasmtime main.wasm
  *

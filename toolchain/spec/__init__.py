@@ -34,7 +34,7 @@ DTYPES = ("float32", "int32", "int8", "uint8", "int64", "bool")
 # How the runtime brings tensors of any rank to a kernel's canonical sizes:
 # collapse (a C file, runtime_stub/collapse_<name>.c) and its rules, by number.
 COLLAPSES: dict[str, tuple[str, ...]] = {
-    "elementwise": ("broadcast", "expand"),
+    "elementwise": ("broadcast",),
     "rows": ("axis", "reduce_axis", "reduce_axes", "trailing", "spatial"),
     "exact": ("plain", "lift", "pad_left", "lift_pad_left", "flat"),
     "matmul": ("plain", "zero_points"),
@@ -43,6 +43,16 @@ COLLAPSES: dict[str, tuple[str, ...]] = {
     "gather": ("axis",),
     "concat": ("axis",),
     "pad": ("axes",),
+}
+# The canonical axes of an operator's first inputs, and of those after them.
+CANONICAL = {
+    "elementwise": ("n",),
+    "rows": ("o n",),
+    "matmul": ("M K", "K N"),
+    "channels": ("o c k", "c"),
+    "gather": ("o n k", "m"),
+    "concat": ("n",),
+    "pad": ("o n k",),
 }
 MAX_UNITS = 8
 MAX_TENSORS = 64
@@ -212,11 +222,22 @@ class Operator:
             raise SpecError(
                 f"collapse {self.collapse!r} is unknown; use one of {known}"
             )
+        self._check_dims(name)
         if (self.compute is None) == (self.source is None):
             raise SpecError("give either compute (TE) or source (a C file)")
         for dtype in {d for t in self.variants() for d in t} | set(self.absent):
             if dtype not in DTYPES:
                 raise SpecError(f"dtype {dtype!r} is unknown; use {', '.join(DTYPES)}")
+
+    def _check_dims(self, collapse: str) -> None:
+        expected = CANONICAL.get(collapse, ())
+        for i, tensor in enumerate(self.inputs):
+            known = i < len(expected) or collapse == "elementwise"
+            if known and tensor.dims != expected[min(i, len(expected) - 1)]:
+                raise SpecError(
+                    f"input {tensor.name} has dims {tensor.dims!r}; {self.collapse} "
+                    f"gives {expected[min(i, len(expected) - 1)]!r}"
+                )
 
     def variants(self) -> list[tuple[str, ...]]:
         """The dtype tuples it is compiled for."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
+from threading import RLock
 from typing import Any
 
 from ops_wasm32.binding import Bound, bind
@@ -17,9 +18,9 @@ from ops_wasm32.signature import Signature, parse_signature, split_kernel
 class Library:
     """The operators of a module; load() makes one.
 
-    One thread at a time may use it: all calls share one block of linear memory,
-    which grows to the largest call and is kept. A program with several threads
-    loads one library in each.
+    All calls share one block of linear memory, which grows to the largest call and
+    is kept. Several threads may use it, one call at a time; for calls side by side,
+    each thread loads a library of its own.
     """
 
     def __init__(self, data: bytes, path: Path) -> None:
@@ -27,6 +28,7 @@ class Library:
         self._data = data
         self._instance = Instance(data, str(path))
         self._signatures: dict[str, Signature] = {}
+        self._lock = RLock()
 
     def __repr__(self) -> str:
         return f"<ops_wasm32.Library {self.path}>"
@@ -100,8 +102,9 @@ class Library:
         self, operator: str, /, *inputs: object, **named: object
     ) -> list[tuple[tuple[int, ...], str]]:
         """Shape and dtype of each output of a call, without running it."""
-        bound = self.bind(operator, inputs, named)
-        shapes = self._instance.infer(bound)
+        with self._lock:
+            bound = self.bind(operator, inputs, named)
+            shapes = self._instance.infer(bound)
         return [(s, p.dtype) for s, p in zip(shapes, bound.outputs, strict=True)]
 
     def bind(
@@ -112,11 +115,14 @@ class Library:
         data_dtype: str | None = None,
     ) -> Bound:
         """Choose the kernel of a call and check its arguments; see call()."""
-        return bind(operator, self.signatures(operator), inputs, named, data_dtype)
+        with self._lock:  # signatures are read from the module at first use
+            signatures = self.signatures(operator)
+        return bind(operator, signatures, inputs, named, data_dtype)
 
     def run(self, bound: Bound) -> Any:
         """Make a bound call; see call()."""
-        results = self._instance.call(bound)
+        with self._lock:
+            results = self._instance.call(bound)
         several = len(results) != 1 or bound.kernel.outputs[-1].variadic
         return tuple(results) if several else results[0]
 
