@@ -208,6 +208,16 @@ CASES: dict[str, tuple[str, Make, int, str]] = {
         POINTER,
         "overlaps",
     ),
+    "output over an input of another shape": (
+        "equal_float32",
+        lambda m: [
+            m.tensor([1000], data=(at := m.alloc(4000))),
+            m.tensor([4, 1000]),
+            m.tensor([4, 1000], "bool", data=at),
+        ],
+        POINTER,
+        "overlaps",
+    ),
     "axis out of range": (
         "softmax_float32",
         lambda m: [m.tensor([2, 3]), m.tensor([2, 3]), integer(3)],
