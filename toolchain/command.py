@@ -9,6 +9,7 @@ import subprocess
 import sys
 from collections.abc import Sequence
 from functools import cache
+from importlib.metadata import version
 from pathlib import Path
 
 # Environment variable that replaces a tool, and the wheel's tool it replaces.
@@ -17,12 +18,20 @@ TOOLS = {
     "WASM_LD": ("wasm-ld",),
     "CLANG": ("cc",),
 }
+# The wheels whose versions decide what the artifacts' bytes are.
+WHEELS = ("apache-tvm", "llvmlite", "ziglang")
 # What a tool says of itself: a version below this one is refused.
 LEAST_LLVM = 17
 
 
 class ToolError(Exception):
     """A program that is missing, too old or failed; the text can be acted on."""
+
+
+@cache
+def tool_versions() -> dict[str, str]:
+    """Versions of the wheels that make the artifacts."""
+    return {wheel: version(wheel) for wheel in WHEELS}
 
 
 def tool(variable: str) -> list[str]:

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import hashlib
 import json
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 from toolchain.clang import RUNTIME
+from toolchain.command import tool_versions
 from toolchain.module import ModuleError, add_custom_section, interface
 from toolchain.targets import TARGETS
 
 SECTION = "ops_wasm32.manifest"
 ABI_VERSION = 1
-TOOLS = ("apache-tvm", "llvmlite", "ziglang")
 
 
 def check_interface(data: bytes, target: str) -> None:
@@ -53,7 +52,7 @@ def write_manifest(
         "max_memory": max_memory,
         "operators": {n: sorted(d["kernels"]) for n, d in descriptions.items()},
         "aliases": {a: n for n, d in descriptions.items() for a in d["aliases"]},
-        "tools": {tool: version(tool) for tool in TOOLS},
+        "tools": tool_versions(),
     }
     text = json.dumps(short, sort_keys=True, separators=(",", ":"))
     add_custom_section(module, SECTION, text.encode())

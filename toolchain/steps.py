@@ -15,16 +15,15 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any, ParamSpec
 
 from doit.exceptions import TaskFailed
 
+from toolchain.command import tool_versions
 from toolchain.profile import ROOT, Profile, ProfileError, load_profile
 from toolchain.targets import TARGETS
 
-TOOLS = ("apache-tvm", "llvmlite", "ziglang")
 P = ParamSpec("P")
 
 
@@ -162,12 +161,6 @@ def workers(words: list[str]) -> int:
             if word.startswith("-n") and number.isdecimal():
                 return int(number)
     return os.cpu_count() or 1
-
-
-@functools.cache
-def tool_versions() -> dict[str, str]:
-    """Versions of the wheels that make the artifacts."""
-    return {tool: version(tool) for tool in TOOLS}
 
 
 def compile_settings(target: str, dtypes: tuple[str, ...] | None) -> dict[str, Any]:
