@@ -1,0 +1,1 @@
+"""Benchmarks: what `doit bench` runs."""

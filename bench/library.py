@@ -1,0 +1,254 @@
+"""Calls of a built library in wasmtime and in Node, timed by a loop inside wasm."""
+
+from __future__ import annotations
+
+import json
+import struct
+import subprocess
+import tempfile
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import wasmtime
+from numpy.typing import NDArray
+
+from bench import loops
+
+HOST = Path(__file__).with_name("node") / "library.mjs"
+_KINDS = {"f": 2, "i": 0, "u": 1, "b": 6}
+
+
+@dataclass(frozen=True)
+class Call:
+    """A call of one kernel. outputs: (dtype, shape); attributes as flattened."""
+
+    kernel: str
+    inputs: tuple[NDArray[Any] | None, ...]
+    outputs: tuple[tuple[str, tuple[int, ...]], ...]
+    attributes: tuple[int | float | None, ...] = ()
+
+
+class Wasmtime:
+    """A library, or a ceiling's module, in wasmtime."""
+
+    name = "wasmtime"
+
+    def __init__(self, library: Path) -> None:
+        self.engine = wasmtime.Engine()
+        self.store = wasmtime.Store(self.engine)
+        module = wasmtime.Module.from_file(self.engine, str(library))
+        self.exports: Any = wasmtime.Instance(self.store, module, []).exports(
+            self.store
+        )
+        calls = wasmtime.Module(self.engine, loops.CALLS)
+        run = wasmtime.Instance(self.store, calls, [self.exports["ops_call"]])
+        self._run: Any = run.exports(self.store)["run"]
+        self._blocks: list[int] = []
+
+    def _store(self, data: bytes) -> int:
+        pointer = self.exports["ops_alloc"](self.store, max(len(data), 1)) & 0xFFFFFFFF
+        if not pointer:
+            raise MemoryError(f"no room for {len(data)} bytes")
+        self._blocks.append(pointer)
+        self.exports["memory"].write(self.store, data, pointer)
+        return pointer
+
+    def prepare(self, call: Call) -> None:
+        """Put a call's arguments into memory, in the place of those of the last."""
+        for block in self._blocks:
+            self.exports["ops_free"](self.store, block)
+        self._blocks = []
+        name = self._store(call.kernel.encode() + b"\0")
+        self._op = self.exports["ops_find"](self.store, name)
+        if self._op < 0:
+            raise LookupError(f"{call.kernel}: the library has no such kernel")
+        packed, self._outputs = b"", []
+        for array in call.inputs:
+            if array is None:
+                packed += struct.pack("<iiq", 0, 0, 0)
+                continue
+            pointer = self._store(np.ascontiguousarray(array).tobytes())
+            packed += self._tensor(pointer, array.dtype, array.shape)
+        for dtype, shape in call.outputs:
+            size = int(np.prod(shape)) * np.dtype(dtype).itemsize
+            pointer = self._store(bytes(size))
+            self._outputs.append((pointer, size, dtype, shape))
+            packed += self._tensor(pointer, np.dtype(dtype), shape)
+        for value in call.attributes:
+            if value is None:
+                packed += struct.pack("<iiq", 0, 0, 0)
+            elif isinstance(value, float):
+                packed += struct.pack("<iid", 3, 0, value)
+            else:
+                packed += struct.pack("<iiq", 1, 0, value)
+        self._args, self._count = self._store(packed), len(packed) // 16
+        self.run(1)
+
+    def _tensor(self, data: int, dtype: Any, shape: tuple[int, ...]) -> bytes:
+        sizes = self._store(struct.pack(f"<{len(shape)}q", *shape))
+        kind = _KINDS[dtype.kind]
+        at = self._store(
+            struct.pack(
+                "<IiiiBBHIIxxxxQ",
+                *(data, 1, 0, len(shape), kind, dtype.itemsize * 8, 1, sizes, 0, 0),
+            )
+        )
+        return struct.pack("<iiII", 7, 0, at, 0)
+
+    def run(self, n: int) -> float:
+        """Seconds that n calls take."""
+        start = time.perf_counter()
+        bad = self._run(self.store, self._op, self._args, self._count, n)
+        seconds = time.perf_counter() - start
+        if bad:
+            at = self.exports["ops_last_error"](self.store) & 0xFFFFFFFF
+            text = bytes(self.exports["memory"].read(self.store, at, at + 512))
+            raise RuntimeError(text.split(b"\0")[0].decode())
+        return seconds
+
+    def results(self) -> list[NDArray[Any]]:
+        """The outputs of the last run."""
+        memory = self.exports["memory"]
+        return [
+            np.frombuffer(memory.read(self.store, at, at + size), dtype).reshape(shape)
+            for at, size, dtype, shape in self._outputs
+        ]
+
+
+class WasmtimeLoop:
+    """A ceiling's loop in wasmtime."""
+
+    def __init__(self, text: str) -> None:
+        engine = wasmtime.Engine()
+        self.store = wasmtime.Store(engine)
+        module = wasmtime.Module(engine, text)
+        self._run: Any = wasmtime.Instance(self.store, module, []).exports(self.store)[
+            "run"
+        ]
+
+    def run(self, *arguments: int) -> float:
+        """Seconds of one call; its last argument says how often it loops."""
+        start = time.perf_counter()
+        self._run(self.store, *arguments)
+        return time.perf_counter() - start
+
+
+class NodeProcess:
+    """A Node process that answers one JSON line with another."""
+
+    def __init__(self, node: Sequence[str], script: Path = HOST) -> None:
+        self.folder = tempfile.TemporaryDirectory(prefix="ops-bench-")
+        self.process = subprocess.Popen(
+            [*node, str(script)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+
+    def ask(self, **request: Any) -> Any:
+        """Send a request; its answer. Errors: RuntimeError with Node's text."""
+        assert self.process.stdin is not None
+        assert self.process.stdout is not None
+        self.process.stdin.write(json.dumps(request) + "\n")
+        self.process.stdin.flush()
+        line = self.process.stdout.readline()
+        if not line:
+            raise RuntimeError(f"node ended at {request}")
+        answer = json.loads(line)
+        if "error" in answer:
+            raise RuntimeError(answer["error"])
+        return answer.get("value")
+
+    def file(self, name: str, data: bytes) -> str:
+        """Write bytes where Node can read them; the path."""
+        path = Path(self.folder.name) / name
+        path.write_bytes(data)
+        return str(path)
+
+    def close(self) -> None:
+        """End the process."""
+        assert self.process.stdin is not None
+        self.process.stdin.close()
+        self.process.wait()
+        self.folder.cleanup()
+
+
+class Node:
+    """A library in Node."""
+
+    name = "node"
+
+    def __init__(self, process: NodeProcess, library: Path) -> None:
+        self.process = process
+        self.key = str(library)
+        loop = process.file("calls.wasm", wasmtime.wat2wasm(loops.CALLS))
+        process.ask(do="load", key=self.key, library=str(library), loop=loop)
+
+    def prepare(self, call: Call) -> None:
+        """Put a call's arguments into memory, in the place of those of the last."""
+        tensors: list[Any] = []
+        for i, array in enumerate(call.inputs):
+            if array is None:
+                tensors.append(None)
+                continue
+            data = np.ascontiguousarray(array).tobytes()
+            tensors.append(
+                _description(array.dtype, array.shape)
+                | {"file": self.process.file(f"{i}.bin", data)}
+            )
+        tensors += [_description(np.dtype(d), s) for d, s in call.outputs]
+        self.outputs = call.outputs
+        self.process.ask(
+            do="prepare",
+            key=self.key,
+            kernel=call.kernel,
+            tensors=tensors,
+            inputs=len(call.inputs),
+            attributes=[
+                None if v is None else [float(v), isinstance(v, float)]
+                for v in call.attributes
+            ],
+        )
+
+    def run(self, n: int) -> float:
+        """Seconds that n calls take."""
+        return float(self.process.ask(do="run", key=self.key, n=n))
+
+    def results(self) -> list[NDArray[Any]]:
+        """The outputs of the last run."""
+        paths = self.process.ask(
+            do="results", key=self.key, folder=self.process.folder.name
+        )
+        return [
+            np.fromfile(path, dtype).reshape(shape)
+            for path, (dtype, shape) in zip(paths, self.outputs, strict=True)
+        ]
+
+
+class NodeLoop:
+    """A ceiling's loop in Node."""
+
+    def __init__(self, process: NodeProcess, name: str, text: str) -> None:
+        self.process, self.key = process, name
+        path = process.file("loop.wasm", bytes(wasmtime.wat2wasm(text)))
+        process.ask(do="loop", key=name, path=path)
+
+    def run(self, *arguments: int) -> float:
+        """Seconds of one call; its last argument says how often it loops."""
+        return float(
+            self.process.ask(do="run_loop", key=self.key, arguments=list(arguments))
+        )
+
+
+def _description(dtype: Any, shape: tuple[int, ...]) -> dict[str, Any]:
+    size = int(np.prod(shape)) * dtype.itemsize
+    return {
+        "code": _KINDS[dtype.kind],
+        "bits": dtype.itemsize * 8,
+        "shape": list(shape),
+        "size": size,
+    }

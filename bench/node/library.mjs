@@ -1,0 +1,131 @@
+// Runs a library's kernels, and ceilings, in Node: one JSON line in, one out.
+import { readFileSync, writeFileSync } from "node:fs";
+import { createInterface } from "node:readline";
+
+const libraries = new Map();
+const loops = new Map();
+
+class Library {
+  constructor(path, loop) {
+    const module = new WebAssembly.Module(readFileSync(path));
+    this.exports = new WebAssembly.Instance(module).exports;
+    const calls = new WebAssembly.Module(readFileSync(loop));
+    const imports = { ops: { ops_call: this.exports.ops_call } };
+    this.loop = new WebAssembly.Instance(calls, imports).exports.run;
+    this.blocks = [];
+  }
+
+  view() {
+    return new DataView(this.exports.memory.buffer);
+  }
+
+  alloc(size) {
+    const pointer = this.exports.ops_alloc(Math.max(size, 1)) >>> 0;
+    if (!pointer) throw new Error(`no room for ${size} bytes`);
+    this.blocks.push(pointer);
+    return pointer;
+  }
+
+  store(bytes) {
+    const pointer = this.alloc(bytes.length);
+    new Uint8Array(this.exports.memory.buffer).set(bytes, pointer);
+    return pointer;
+  }
+
+  prepare({ kernel, tensors, inputs, attributes }) {
+    for (const block of this.blocks) this.exports.ops_free(block);
+    this.blocks = [];
+    this.op = this.exports.ops_find(this.store(Buffer.from(kernel + "\0")));
+    if (this.op < 0) throw new Error(`${kernel}: the library has no such kernel`);
+    this.count = tensors.length + attributes.length;
+    this.args = this.alloc(16 * this.count);
+    new Uint8Array(this.exports.memory.buffer).fill(0, this.args, this.args + 16 * this.count);
+    this.outputs = [];
+    tensors.forEach((tensor, i) => {
+      if (tensor === null) return;
+      const data = tensor.file ? this.store(readFileSync(tensor.file)) : this.alloc(tensor.size);
+      if (i >= inputs) this.outputs.push([data, tensor.size]);
+      const sizes = this.alloc(8 * tensor.shape.length);
+      const at = this.alloc(40);
+      const view = this.view();
+      tensor.shape.forEach((n, k) => view.setBigInt64(sizes + 8 * k, BigInt(n), true));
+      const words = [data, 1, 0, tensor.shape.length];
+      words.forEach((w, k) => view.setUint32(at + 4 * k, w, true));
+      view.setUint8(at + 16, tensor.code);
+      view.setUint8(at + 17, tensor.bits);
+      view.setUint16(at + 18, 1, true);
+      view.setUint32(at + 20, sizes, true);
+      view.setUint32(at + 24, 0, true);
+      view.setBigUint64(at + 32, 0n, true);
+      view.setInt32(this.args + 16 * i, 7, true);
+      view.setUint32(this.args + 16 * i + 8, at, true);
+    });
+    const view = this.view();
+    attributes.forEach((attribute, k) => {
+      if (attribute === null) return;
+      const at = this.args + 16 * (tensors.length + k);
+      const [value, real] = attribute;
+      view.setInt32(at, real ? 3 : 1, true);
+      if (real) view.setFloat64(at + 8, value, true);
+      else view.setBigInt64(at + 8, BigInt(value), true);
+    });
+    this.run(1);
+  }
+
+  run(n) {
+    const start = process.hrtime.bigint();
+    const bad = this.loop(this.op, this.args, this.count, n);
+    const seconds = Number(process.hrtime.bigint() - start) / 1e9;
+    if (bad) {
+      const at = this.exports.ops_last_error() >>> 0;
+      const text = new Uint8Array(this.exports.memory.buffer, at, 512);
+      throw new Error(Buffer.from(text.slice(0, text.indexOf(0))).toString());
+    }
+    return seconds;
+  }
+
+  results(folder) {
+    return this.outputs.map(([data, size], i) => {
+      const path = `${folder}/out${i}.bin`;
+      writeFileSync(path, new Uint8Array(this.exports.memory.buffer, data, size));
+      return path;
+    });
+  }
+}
+
+function answer(request) {
+  const library = libraries.get(request.key);
+  switch (request.do) {
+    case "load":
+      libraries.set(request.key, new Library(request.library, request.loop));
+      return null;
+    case "prepare":
+      return library.prepare(request) ?? null;
+    case "run":
+      return library.run(request.n);
+    case "results":
+      return library.results(request.folder);
+    case "loop": {
+      const module = new WebAssembly.Module(readFileSync(request.path));
+      loops.set(request.key, new WebAssembly.Instance(module).exports.run);
+      return null;
+    }
+    case "run_loop": {
+      const start = process.hrtime.bigint();
+      loops.get(request.key)(...request.arguments);
+      return Number(process.hrtime.bigint() - start) / 1e9;
+    }
+    default:
+      throw new Error(`unknown request ${request.do}`);
+  }
+}
+
+for await (const line of createInterface({ input: process.stdin })) {
+  let reply;
+  try {
+    reply = { value: answer(JSON.parse(line)) };
+  } catch (error) {
+    reply = { error: String(error.stack ?? error) };
+  }
+  process.stdout.write(JSON.stringify(reply) + "\n");
+}
