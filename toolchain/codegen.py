@@ -107,8 +107,12 @@ _ONE_COPY = "define weak_odr hidden "
 _FLOAT_MATH = re.compile(r"( = f(?:add|sub|mul)) ")
 
 
-def _flags(text: str, operator: Operator, target: Target) -> str:
-    """Let LLVM fuse multiply-adds, or reorder a reduction, where that is allowed."""
+def kernel_flags(
+    text: str, operator: Operator, variant: tuple[str, ...], target: Target
+) -> str:
+    """Say what LLVM may do: fuse multiply-adds, reorder a reduction; wrap integers."""
+    if variant[0] != "float32":
+        text = _NO_WRAP.sub(r"\1", text)
     if target.contract:
         text = _FLOAT_MATH.sub(r"\1 contract ", text)
     if operator.reassociate:
@@ -130,11 +134,9 @@ def _kernel_texts(
         text = without_loader(lowered.text) + entry(
             lowered, inner, f"{prefix}_{kernel}"
         )
-        if variant[0] != "float32":
-            text = _NO_WRAP.sub(r"\1", text)
         if operator.kernels:  # one copy for all operators that have it
             text = re.sub(r"^define (?=i32 @)", _ONE_COPY, text, flags=re.M)
-        texts.append(_flags(text, operator, target))
+        texts.append(kernel_flags(text, operator, variant, target))
     return texts
 
 

@@ -208,3 +208,46 @@ def table(kernels: list[str]) -> str:
         f"@ops_table_count = constant i32 {len(names)}",
     ]
     return "\n".join(lines) + "\n"
+
+
+Fixed = tuple[str, str, tuple[int, ...]]
+
+
+def fixed_descriptor(name: str, inputs: list[Fixed], outputs: list[Fixed]) -> str:
+    """IR of the `ops_<name>` whose tensors have one dtype and shape each.
+
+    inputs, outputs: name, dtype and shape of each.
+    """
+    data = _Data()
+    tensors = [*inputs, *outputs]
+    params = data.array(
+        "params",
+        _PARAM,
+        (
+            f"{{ {data.text(n)}, i8 0, i8 {len(shape)}, [6 x i8] zeroinitializer, "
+            f"{_double(0.0)} }}"
+            for n, _, shape in tensors
+        ),
+    )
+    codes = data.array("dtypes", "i8", [str(DTYPES.index(d)) for _, d, _ in tensors])
+    counts = (len(inputs), len(outputs), 0, 0, 0, 0)
+    sizes = [n for _, _, shape in tensors for n in shape]
+    stores = "\n".join(
+        f"  %p{i} = getelementptr i64, ptr %sizes, i32 {i}\n"
+        f"  store i64 {n}, ptr %p{i}"
+        for i, n in enumerate(sizes)
+    )
+    kind = _FAMILY.format(0)
+    data.lines += [
+        f"define internal i32 @infer_{name}(ptr %slots) {{\n"
+        f"  %sizes = load ptr, ptr %slots\n{stores}\n  ret i32 0\n}}",
+        f"@.family = private unnamed_addr constant {kind} {{ {data.text(name)}, "
+        f"ptr @ops_collapse_fixed, {params}, ptr null, ptr null, ptr @infer_{name}, "
+        + ", ".join(f"i8 {c}" for c in counts)
+        + ", [0 x ptr] zeroinitializer }",
+        f"@{_PREFIX}{name} = constant {_OPERATOR} {{ {data.text(name)}, "
+        f"ptr @.family, {codes}, ptr @kernel_{name}, ptr null }}",
+        f"declare i32 @kernel_{name}(ptr)",
+        "@ops_collapse_fixed = external constant { ptr, ptr }",
+    ]
+    return "\n".join(data.lines) + "\n"

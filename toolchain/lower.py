@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,7 +15,11 @@ CARRIER = {"bool": "uint8"}
 
 
 class Kernel:
-    """What a compute function sees: inputs, sizes and attributes by name."""
+    """What a compute function sees: inputs, sizes and attributes by name.
+
+    constants: sizes and attributes (as flattened) that are known; the others are
+    arguments of the kernel.
+    """
 
     def __init__(
         self,
@@ -23,8 +28,11 @@ class Kernel:
         target: Target,
         index_dtype: str = "int32",
         columns: bool = False,
+        constants: Mapping[str, float] | None = None,
     ) -> None:
-        from tvm import te
+        from tvm import te, tirx
+
+        known = constants or {}
 
         self.target = target
         self.dtypes = dtypes
@@ -36,26 +44,35 @@ class Kernel:
         ]
         # In the columns form, rows lie k elements apart.
         symbols = [*operator.symbols(), *(["k"] if columns else [])]
-        self.size_variables = {s: te.var(s, index_dtype) for s in symbols}
+        sizes = {
+            s: tirx.const(known[s], index_dtype) if s in known else te.var(s, index_dtype)
+            for s in symbols
+        }
+        self.size_variables = {s: v for s, v in sizes.items() if s not in known}
         self.inputs = []
         self.variables: dict[str, Any] = {}
-        for name, size in self.size_variables.items():
+        for name, size in sizes.items():
             self._set(name, size)
         for i in operator.inputs:
             dtype = tensor_dtype(i, dtypes)
             dims = i.dims.split()
             if columns and dims == ["o", "n"]:
                 dims.append("k")
-            shape = [self.size_variables[s] for s in dims]
+            shape = [sizes[s] for s in dims]
             tensor = te.placeholder(shape, CARRIER.get(dtype, dtype), i.name)
             self.inputs.append(tensor)
             self._set(i.name, tensor)
         for a in operator.attributes:
             dtype = index_dtype if a.variable_dtype == "int32" else a.variable_dtype
-            variables = {n: te.var(n, dtype) for n in a.names()}
-            self.variables |= variables
+            names = a.names()
+            values = [
+                tirx.const(known[n], dtype) if n in known else te.var(n, dtype)
+                for n in names
+            ]
+            self.variables |= {
+                n: v for n, v in zip(names, values, strict=True) if n not in known
+            }
             if a.slots:
-                values = list(variables.values())
                 self._set(a.name, values if a.per_unit else values[0])
 
     def index(self, value: int) -> Any:
@@ -109,7 +126,7 @@ def lower(
     order = [n for n in names if n not in inner_names]
     order += [*kernel.size_variables, *kernel.variables]
     slots = {n: i for i, n in enumerate(order)}
-    text = _llvm_ir(module, target)
+    text = llvm_ir(module, target)
     for inner_name in inner_names:
         slots[inner_name] = slots[outputs[0].op.name]
         text = _joined(text, name, inner_name, outputs[0].op.name)
@@ -166,11 +183,11 @@ def _scheduled(operator: Operator, module: Any, name: str, target: Target) -> An
         # One loop over the rows, so that intermediates are as small as a row.
         schedule.merge(*(schedule.get_loops(b)[0] for b in blocks))
     for block in blocks:
-        _separate_init(schedule, block, rows)
+        separate_init(schedule, block, rows)
     return schedule.mod
 
 
-def _separate_init(schedule: Any, block: Any, rows: bool) -> None:
+def separate_init(schedule: Any, block: Any, rows: bool) -> None:
     """Put a reduction's first value before its loops.
 
     Left alone, TVM asks in every step whether it is the first, which is slow, and
@@ -195,7 +212,7 @@ def _separate_init(schedule: Any, block: Any, rows: bool) -> None:
         schedule.vectorize(schedule.get_loops(init)[-1])
 
 
-def _llvm_ir(module: Any, target: Target) -> str:
+def llvm_ir(module: Any, target: Target) -> str:
     import tvm
     from tvm.target import Target as TVMTarget
 

@@ -1,0 +1,1 @@
+"""Models: a graph of operators becomes one operator of a module."""

@@ -1,0 +1,128 @@
+"""Emit: a planned graph becomes one operator: its function, descriptor and data."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from toolchain.descriptor import fixed_descriptor
+from toolchain.model.graph import Graph, Value
+from toolchain.model.plan import Plan, root
+
+_WORKSPACE = (
+    "declare ptr @TVMBackendAllocWorkspace(i32, i32, i64, i32, i32)",
+    "declare i32 @TVMBackendFreeWorkspace(i32, i32, ptr)",
+)
+WEIGHTS = "model_weights"
+
+
+@dataclass(frozen=True)
+class Program:
+    """A model whose every node has a kernel.
+
+    aliases: values that are another one's memory. offsets: of constants in the
+    weights. external: the weights are the last input.
+    """
+
+    graph: Graph
+    kernels: list[str]
+    aliases: Mapping[Value, Value]
+    plan: Plan
+    weights: Mapping[Value, int]
+    external: bool
+
+
+def model_function(program: Program) -> str:
+    """IR of `i32 kernel_<name>(ptr slots)`: calls of the kernels, in order."""
+    return _Function(program).text()
+
+
+class _Function:
+    def __init__(self, program: Program) -> None:
+        self.program, self.lines, self.count = program, [], 0
+        graph = program.graph
+        self.slots: dict[Value, int] = {}
+        for i, value in enumerate(graph.inputs):
+            self.slots[value] = i
+        first = len(graph.inputs) + program.external
+        for i, value in enumerate(graph.outputs):
+            self.slots[value] = first + i
+
+    def text(self) -> str:
+        program, graph = self.program, self.program.graph
+        most = max((len(n.inputs) + len(n.outputs) for n in graph.nodes), default=1)
+        self._line(f"%args = alloca [{most} x i64], align 8")
+        if program.plan.size:
+            self._line(
+                "%arena = call ptr @TVMBackendAllocWorkspace("
+                f"i32 1, i32 0, i64 {program.plan.size}, i32 0, i32 8)"
+            )
+            self._line("%none = icmp eq ptr %arena, null")
+            self._line("br i1 %none, label %failed, label %start")
+            self.lines.append("start:")
+        weights = f"@{WEIGHTS}"
+        if program.external:
+            self._line(f"%at_w = getelementptr i64, ptr %slots, i32 {len(graph.inputs)}")
+            self._line("%weights = load ptr, ptr %at_w")
+            weights = "%weights"
+        for i, (node, kernel) in enumerate(
+            zip(graph.nodes, program.kernels, strict=True)
+        ):
+            for k, value in enumerate((*node.inputs, *node.outputs)):
+                pointer = self._pointer(value, weights)
+                at = self._new(f"getelementptr i64, ptr %args, i32 {k}")
+                self._line(f"store ptr {pointer}, ptr {at}")
+            rc = self._new(f"call i32 @kernel_{kernel}(ptr %args)")
+            bad = self._new(f"icmp ne i32 {rc}, 0")
+            self._line(f"br i1 {bad}, label %stopped, label %after{i}")
+            self.lines.append(f"after{i}:")
+        free = (
+            "call i32 @TVMBackendFreeWorkspace(i32 1, i32 0, ptr %arena)"
+            if program.plan.size
+            else "add i32 0, 0"
+        )
+        self._line(f"%freed = {free}")
+        self._line("ret i32 0")
+        self.lines.append("stopped:")
+        self._line(f"%freed2 = {free}")
+        self._line("ret i32 1")
+        self.lines.append("failed:")
+        self._line("ret i32 1")
+        declared = sorted(set(program.kernels))
+        head = [f"declare i32 @kernel_{k}(ptr)" for k in declared]
+        head += [*_WORKSPACE, f"@{WEIGHTS} = external hidden constant i8"]
+        body = "\n".join(self.lines)
+        return "\n".join(head) + (
+            f"\ndefine i32 @kernel_{graph.name}(ptr %slots) {{\n{body}\n}}\n"
+        )
+
+    def _line(self, text: str) -> None:
+        self.lines.append("  " + text)
+
+    def _new(self, text: str) -> str:
+        self.count += 1
+        self._line(f"%v{self.count} = {text}")
+        return f"%v{self.count}"
+
+    def _pointer(self, value: Value, weights: str) -> str:
+        base = root(value, self.program.aliases)
+        # An output may be an alias of the value that its kernel writes.
+        if base in self.slots or value in self.slots:
+            slot = self.slots[value if value in self.slots else base]
+            at = self._new(f"getelementptr i64, ptr %slots, i32 {slot}")
+            return self._new(f"load ptr, ptr {at}")
+        if base.data is not None:
+            where, offset = weights, self.program.weights[base]
+        else:
+            where, offset = "%arena", self.program.plan.offsets[base]
+        return self._new(f"getelementptr i8, ptr {where}, i32 {offset}")
+
+
+def model_descriptor(program: Program, weights_bytes: int) -> str:
+    """IR of the operator that stands for the model in the table."""
+    graph = program.graph
+    inputs = [(v.name, v.dtype, v.shape) for v in graph.inputs]
+    if program.external:
+        inputs.append(("weights", "uint8", (weights_bytes,)))
+    outputs = [(v.name, v.dtype, v.shape) for v in graph.outputs]
+    return fixed_descriptor(graph.name, inputs, outputs)

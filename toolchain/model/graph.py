@@ -1,0 +1,199 @@
+"""Graph: a model as a list of operations over values with known shapes.
+
+Made from Relax, where importers write; passes here change it in place until each
+node is one kernel.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+@dataclass(eq=False)
+class Value:
+    """A tensor. data: its elements, where they are constant."""
+
+    name: str
+    shape: tuple[int, ...]
+    dtype: str
+    data: NDArray[Any] | None = None
+
+    @property
+    def count(self) -> int:
+        """Elements."""
+        return int(np.prod(self.shape, dtype=np.int64))
+
+    @property
+    def bytes(self) -> int:
+        """Bytes; bool takes one each."""
+        return self.count * np.dtype(self.dtype).itemsize
+
+    @staticmethod
+    def constant(name: str, data: NDArray[Any]) -> Value:
+        """A value whose elements are known."""
+        return Value(name, tuple(data.shape), str(data.dtype), data)
+
+
+@dataclass(eq=False)
+class Node:
+    """An operation. attributes: by the names of its Relax operator.
+
+    source: the Relax call it came from, for operations that Relax lowers.
+    """
+
+    op: str
+    inputs: list[Value]
+    outputs: list[Value]
+    attributes: dict[str, Any] = field(default_factory=dict)
+    source: Any = None
+
+    @property
+    def output(self) -> Value:
+        """The only output."""
+        (value,) = self.outputs
+        return value
+
+
+@dataclass(eq=False)
+class Graph:
+    """Nodes in an order in which they can run."""
+
+    name: str
+    inputs: list[Value]
+    outputs: list[Value]
+    nodes: list[Node]
+
+    def users(self) -> dict[Value, list[Node]]:
+        """Nodes that read a value."""
+        found: dict[Value, list[Node]] = {}
+        for node in self.nodes:
+            for value in dict.fromkeys(node.inputs):
+                found.setdefault(value, []).append(node)
+        return found
+
+    def producers(self) -> dict[Value, Node]:
+        """The node that writes a value."""
+        return {value: node for node in self.nodes for value in node.outputs}
+
+    def replace(self, old: Value, new: Value) -> None:
+        """Let everything that reads a value read another."""
+        for node in self.nodes:
+            node.inputs = [new if v is old else v for v in node.inputs]
+        self.outputs = [new if v is old else v for v in self.outputs]
+
+    def remove_dead(self) -> None:
+        """Drop nodes that no output needs."""
+        needed = set(self.outputs)
+        kept = []
+        for node in reversed(self.nodes):
+            if needed.intersection(node.outputs):
+                needed.update(node.inputs)
+                kept.append(node)
+        self.nodes = kept[::-1]
+
+
+def from_relax(module: Any, name: str, outputs: Iterable[str]) -> Graph:
+    """The graph of a module's `main`, all of whose shapes are known.
+
+    outputs: names for what it returns.
+    """
+    return _Reader(module).read(name, list(outputs))
+
+
+class _Reader:
+    def __init__(self, module: Any) -> None:
+        from tvm import ir, relax
+
+        self.relax, self.constant_type = relax, ir.GenericConst
+        self.module = module
+        self.values: dict[Any, Any] = {}
+        self.nodes: list[Node] = []
+        self.constants: dict[Any, Value] = {}
+
+    def read(self, name: str, outputs: list[str]) -> Graph:
+        main = self.module["main"]
+        inputs = [self._value(p.name, p.ty) for p in main.params]
+        self.values.update(zip(main.params, inputs, strict=True))
+        for block in main.body.blocks:
+            for binding in block.bindings:
+                self.values[binding.var] = self._bind(binding.var.name, binding.value)
+        results = _flat(self._operand(main.body.body))
+        graph = Graph(name, inputs, results, self.nodes)
+        produced = graph.producers()
+        for value, wanted in zip(results, outputs, strict=True):
+            if value in produced:
+                value.name = wanted
+        return graph
+
+    def _value(self, name: str, kind: Any) -> Value:
+        return Value(name, tuple(int(n) for n in kind.shape), str(kind.dtype))
+
+    def _bind(self, name: str, expression: Any) -> Any:
+        relax = self.relax
+        if isinstance(expression, relax.Call):
+            return self._call(name, expression)
+        if isinstance(expression, relax.TupleGetItem):
+            return self._operand(expression.tuple_value)[expression.index]
+        return self._operand(expression)
+
+    def _operand(self, expression: Any) -> Any:
+        """A Value, a list of them for a tuple, or None for what is no tensor."""
+        relax = self.relax
+        if isinstance(expression, self.constant_type):
+            if expression not in self.constants:
+                data = expression.value.numpy()
+                value = Value.constant(f"constant{len(self.constants)}", data)
+                self.constants[expression] = value
+            return self.constants[expression]
+        if isinstance(expression, relax.Tuple):
+            return [self._operand(f) for f in expression.fields]
+        if isinstance(expression, relax.Var):
+            return self.values[expression]
+        return None
+
+    def _call(self, name: str, call: Any) -> Any:
+        relax = self.relax
+        kind = call.ty
+        inputs = [v for a in call.args for v in _flat(self._operand(a))]
+        if isinstance(kind, relax.TupleType):
+            outputs = [self._value(f"{name}.{i}", t) for i, t in enumerate(kind.fields)]
+        else:
+            outputs = [self._value(name, kind)]
+        op = call.op.name if hasattr(call.op, "name") else str(call.op)
+        attributes = _attributes(call)
+        self.nodes.append(
+            Node(op.removeprefix("relax."), inputs, outputs, attributes, call)
+        )
+        return outputs if isinstance(kind, relax.TupleType) else outputs[0]
+
+
+def _flat(operand: Any) -> list[Value]:
+    if operand is None:
+        return []
+    return [v for o in operand for v in _flat(o)] if isinstance(operand, list) else [operand]
+
+
+def _attributes(call: Any) -> dict[str, Any]:
+    """Attributes as Python values."""
+    if call.attrs is None:
+        return {}
+    kinds = type(call.attrs).__dict__
+    return {k: _plain(getattr(call.attrs, k)) for k in kinds if not k.startswith("_")}
+
+
+def _plain(value: Any) -> Any:
+    if hasattr(value, "value"):
+        return value.value
+    if isinstance(value, (str, int, float, bool, type(None))):
+        return value
+    if hasattr(value, "__iter__"):
+        return [_plain(v) for v in value]
+    return value
+
+
+Pass = Callable[[Graph], None]

@@ -1,0 +1,193 @@
+"""Kernels: what a model's nodes run, as LLVM IR with every size known.
+
+An Instance is an operator of kernels/ with constants for its sizes and attributes;
+what no operator is there for comes as TIR from Relax.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache, cached_property
+from pathlib import Path
+from typing import Any
+
+from toolchain.codegen import kernel_flags, load_operator
+from toolchain.lower import Kernel, entry, lower, separate_init, without_loader
+from toolchain.spec import Input, Operator, SpecError, math, pointwise
+from toolchain.targets import Target
+
+KERNELS = Path(__file__).parents[2] / "kernels"
+
+
+@dataclass(frozen=True)
+class Instance:
+    """An operator whose sizes and attributes (as flattened) are known."""
+
+    operator: str
+    dtypes: tuple[str, ...]
+    constants: tuple[tuple[str, float], ...]
+    columns: bool = False
+
+    @staticmethod
+    def of(
+        operator: str,
+        constants: Mapping[str, float],
+        dtypes: tuple[str, ...] = ("float32",),
+        columns: bool = False,
+    ) -> Instance:
+        """An instance; equal ones are one kernel."""
+        return Instance(operator, dtypes, tuple(sorted(constants.items())), columns)
+
+    @property
+    def name(self) -> str:
+        """A name that says the operator and, by its hash, the rest."""
+        digest = hashlib.sha256(repr(self).encode()).hexdigest()[:10]
+        return f"{self.operator}_{digest}"
+
+    def texts(self, target: Target) -> list[str]:
+        """IR with `i32 kernel_<name>(ptr slots)`; slots: inputs, then outputs."""
+        operator = load_operator(KERNELS / f"{self.operator}.py")
+        form = operator.columns if self.columns else operator.compute
+        if form is None:
+            raise SpecError(f"{self.operator}: has no compute to take sizes")
+        kernel = Kernel(
+            operator,
+            self.dtypes,
+            target,
+            columns=self.columns,
+            constants=dict(self.constants),
+        )
+        inner = f"te_{self.name}"
+        lowered = lower(operator, inner, form, kernel, target)
+        text = without_loader(lowered.text) + entry(
+            lowered, inner, f"kernel_{self.name}"
+        )
+        return [kernel_flags(text, operator, self.dtypes, target)]
+
+
+# Functions of TIR that LLVM would call from libm; toolchain.spec.math has them.
+MATH = ("exp", "log", "tanh", "sigmoid", "erf", "sin", "cos")
+_CALL = re.compile(r"@ops_math_(\w+)\(")
+_FLOAT_MATH = re.compile(r"( = f(?:add|sub|mul)) ")
+
+
+@dataclass(frozen=True, eq=False)
+class Lowered:
+    """A TIR function as Relax legalises and fuses it; label says what it does."""
+
+    function: Any
+    label: str
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Lowered) and self.name == other.name
+
+    def __hash__(self) -> int:
+        return hash(self.name)
+
+    @cached_property
+    def name(self) -> str:
+        """The label and a hash of the function, whatever its variables' names."""
+        from tvm_ffi import structural_hash
+
+        digest = structural_hash(self.function, map_free_vars=True)
+        return f"{self.label}_{digest & 0xFFFFFFFFFF:010x}"
+
+    def texts(self, target: Target) -> list[str]:
+        """IR with `i32 kernel_<name>(ptr slots)`; slots: inputs, then outputs."""
+        import tvm
+
+        from toolchain import lower as step
+
+        _register_math()
+        inner = f"tir_{self.name}"
+        function = self.function.with_attr("global_symbol", inner)
+        schedule = _scheduled(tvm.IRModule({inner: function}), inner)
+        text = step.llvm_ir(schedule, target)
+        names = [re.sub(r"\W", "_", p.name) for p in schedule[inner].params]
+        found = step.Lowered(text, _slots(text, inner, names))
+        text = without_loader(text) + entry(found, inner, f"kernel_{self.name}")
+        if target.contract:
+            text = _FLOAT_MATH.sub(r"\1 contract ", text)
+        used = sorted(set(_CALL.findall(text)))
+        return [text, *(math_function(name, target) for name in used)]
+
+
+def _slots(text: str, function: str, names: list[str]) -> dict[str, int]:
+    """The position in `names` of each parameter of `<function>_compute_`.
+
+    They stand in that order; unused ones are missing, and LLVM puts a number behind
+    a name that is there twice.
+    """
+    match = re.search(rf"@{function}_compute_\(([^\n]*)\) ", text)
+    assert match is not None
+    slots, at = {}, 0
+    for parameter in match[1].split(", "):
+        local = parameter.rsplit("%", 1)[1]
+        if local == "dev_id":
+            continue
+        while not re.fullmatch(re.escape(names[at]) + r"\d*", local):
+            at += 1
+        slots[local] = at
+        at += 1
+    return slots
+
+
+def _scheduled(module: Any, name: str) -> Any:
+    """Blocks inlined into each other; reductions with their vectors innermost."""
+    from tvm import s_tir
+
+    schedule = s_tir.Schedule(module)
+    schedule.work_on(name)
+    for block in schedule.get_child_blocks(schedule.get_sblock("root")):
+        for inline in (schedule.compute_inline, schedule.reverse_compute_inline):
+            try:
+                inline(block)
+                break
+            except s_tir.ScheduleError:
+                continue
+    for block in schedule.get_child_blocks(schedule.get_sblock("root")):
+        separate_init(schedule, block, rows=False)
+    return schedule.mod
+
+
+@cache
+def _register_math() -> None:
+    """Let TVM call ops_math_<function>(float) where it would call libm's."""
+    from tvm import tirx
+
+    for name in MATH:
+
+        def rule(call: Any, name: str = name) -> Any:
+            return tirx.call_pure_extern("float32", f"ops_math_{name}", *call.args)
+
+        tirx.op.register_intrin_lowering(f"tirx.{name}", "llvm", f=rule, level=99)
+
+
+@cache
+def math_function(name: str, target: Target) -> str:
+    """IR of `float ops_math_<name>(float)`, from toolchain.spec.math."""
+    operator = Operator(
+        collapse="elementwise.broadcast",
+        inputs=(Input("x", "n"),),
+        dtypes=("float32",),
+        reference=lambda x: x,
+        cases=lambda dtypes, rng: (),
+        compute=pointwise(lambda k, x: getattr(math, name)(x)),
+    )
+    kernel = Kernel(operator, ("float32",), target, constants={"n": 1})
+    inner = f"math_{name}"
+    lowered = lower(operator, inner, operator.compute, kernel, target)
+    text = kernel_flags(without_loader(lowered.text), operator, ("float32",), target)
+    return text + f"""
+define linkonce_odr hidden float @ops_math_{name}(float %value) alwaysinline {{
+  %in = alloca float
+  %out = alloca float
+  store float %value, ptr %in
+  %rc = call i32 @{inner}_compute_(ptr %in, ptr %out)
+  %result = load float, ptr %out
+  ret float %result
+}}
+"""
