@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -43,14 +44,14 @@ class Value:
 class Node:
     """An operation. attributes: by the names of its Relax operator.
 
-    source: the Relax call it came from, for operations that Relax lowers.
+    build: the Relax call over given tensors, for operations that Relax lowers.
     """
 
     op: str
     inputs: list[Value]
     outputs: list[Value]
     attributes: dict[str, Any] = field(default_factory=dict)
-    source: Any = None
+    build: Callable[[list[Any]], Any] | None = None
 
     @property
     def output(self) -> Value:
@@ -159,17 +160,39 @@ class _Reader:
     def _call(self, name: str, call: Any) -> Any:
         relax = self.relax
         kind = call.ty
+        if isinstance(kind, relax.ShapeType):  # shape_of: all shapes are known
+            sizes = [int(n) for n in kind.values]
+            return Value.constant(name, np.array(sizes, dtype="int64"))
+        if call.op.name == "relax.shape_to_tensor":
+            return self._operand(call.args[0])
         inputs = [v for a in call.args for v in _flat(self._operand(a))]
         if isinstance(kind, relax.TupleType):
             outputs = [self._value(f"{name}.{i}", t) for i, t in enumerate(kind.fields)]
         else:
             outputs = [self._value(name, kind)]
-        op = call.op.name if hasattr(call.op, "name") else str(call.op)
+        op = call.op.name
         attributes = _attributes(call)
+        if op in ("relax.call_tir", "relax.call_dps_packed"):
+            attributes["callee"] = call.args[0]
+        build = partial(self._again, call)
         self.nodes.append(
-            Node(op.removeprefix("relax."), inputs, outputs, attributes, call)
+            Node(op.removeprefix("relax."), inputs, outputs, attributes, build)
         )
         return outputs if isinstance(kind, relax.TupleType) else outputs[0]
+
+    def _again(self, call: Any, inputs: list[Any]) -> Any:
+        """The same call over other tensors."""
+        relax, left = self.relax, iter(inputs)
+
+        def substitute(argument: Any) -> Any:
+            if isinstance(argument, relax.Tuple):
+                return relax.Tuple([substitute(f) for f in argument.fields])
+            if isinstance(argument, (relax.Var, self.constant_type)):
+                return next(left)
+            return argument
+
+        arguments = [substitute(a) for a in call.args]
+        return relax.Call(call.op, arguments, call.attrs, call.ty_args)
 
 
 def _flat(operand: Any) -> list[Value]:

@@ -68,6 +68,62 @@ class Instance:
         return [kernel_flags(text, operator, self.dtypes, target)]
 
 
+@dataclass(frozen=True)
+class Batched:
+    """A kernel run several times; strides: bytes that each pointer moves on."""
+
+    kernel: Instance
+    count: int
+    strides: tuple[int, ...]
+
+    @property
+    def name(self) -> str:
+        """A name that says the kernel, how often, and by its hash the strides."""
+        digest = hashlib.sha256(repr(self).encode()).hexdigest()[:10]
+        return f"{self.kernel.operator}_{self.count}_{digest}"
+
+    def texts(self, target: Target) -> list[str]:
+        """IR with `i32 kernel_<name>(ptr slots)`; slots: inputs, then outputs."""
+        lines = []
+        for i, stride in enumerate(self.strides):
+            lines += [
+                f"%s{i} = getelementptr i64, ptr %slots, i32 {i}",
+                f"%b{i} = load ptr, ptr %s{i}",
+                f"%o{i} = mul i32 %n, {stride}",
+                f"%p{i} = getelementptr i8, ptr %b{i}, i32 %o{i}",
+                f"%d{i} = getelementptr i64, ptr %args, i32 {i}",
+                f"store ptr %p{i}, ptr %d{i}",
+            ]
+        body = "\n  ".join(lines)
+        text = f"""
+declare i32 @kernel_{self.kernel.name}(ptr)
+define i32 @kernel_{self.name}(ptr %slots) {{
+entry:
+  %args = alloca [{len(self.strides)} x i64], align 8
+  br label %loop
+loop:
+  %n = phi i32 [ 0, %entry ], [ %next, %good ]
+  {body}
+  %rc = call i32 @kernel_{self.kernel.name}(ptr %args)
+  %bad = icmp ne i32 %rc, 0
+  br i1 %bad, label %end, label %good
+good:
+  %next = add i32 %n, 1
+  %more = icmp slt i32 %next, {self.count}
+  br i1 %more, label %loop, label %end
+end:
+  ret i32 %rc
+}}
+"""
+        inner = self.kernel.texts(target)
+        # The part is the batch's own: two batches may have it in one module.
+        inner[0] = inner[0].replace(
+            f"define i32 @kernel_{self.kernel.name}(",
+            f"define internal i32 @kernel_{self.kernel.name}(",
+        )
+        return [inner[0] + text.replace(f"declare i32 @kernel_{self.kernel.name}(ptr)", "")]
+
+
 # Functions of TIR that LLVM would call from libm; toolchain.spec.math has them.
 MATH = ("exp", "log", "tanh", "sigmoid", "erf", "sin", "cos")
 _CALL = re.compile(r"@ops_math_(\w+)\(")

@@ -21,7 +21,7 @@ def lower_rest(graph: Graph, module: Any) -> Graph:
 
     fixed = {f"done{i}": n for i, n in enumerate(graph.nodes) if n.op in (KERNEL, VIEW)}
     labels = {n: k for k, n in fixed.items()}
-    text = _Writer(graph, module, labels).write()
+    text = Writer(graph, module, labels).write()
     for step in (
         relax.transform.LegalizeOps(),
         relax.transform.AnnotateTIROpPattern(),
@@ -34,23 +34,23 @@ def lower_rest(graph: Graph, module: Any) -> Graph:
         new.name = old.name
     for node in result.nodes:
         if node.op == "call_tir":
-            gv = node.source.args[0]
+            gv = node.attributes["callee"]
             label = re.sub(r"\W", "_", gv.name_hint)
             node.attributes = {"kernel": Lowered(text[gv], label)}
             node.op = KERNEL
         else:
-            done = fixed[str(node.source.args[0].global_symbol)]
+            done = fixed[str(node.attributes["callee"].global_symbol)]
             node.op, node.attributes = done.op, done.attributes
     return result
 
 
-class _Writer:
+class Writer:
     """Writes a graph as a Relax module."""
 
     def __init__(self, graph: Graph, module: Any, labels: dict[Node, str]) -> None:
-        from tvm import ir, relax
+        from tvm import relax
 
-        self.relax, self.constant_type = relax, ir.GenericConst
+        self.relax = relax
         self.graph, self.module, self.labels = graph, module, labels
         self.builder = relax.BlockBuilder()
         self.names: dict[Value, Any] = {}
@@ -85,9 +85,10 @@ class _Writer:
                 self.labels[node], inputs, kinds[0] if len(kinds) == 1 else kinds
             )
         elif node.op == "call_tir":
-            call = relax.call_tir(self._function(node), inputs, node.source.ty)
+            call = relax.call_tir(self._function(node), inputs, _type(node.output))
         else:
-            call = self._rebuilt(node, inputs)
+            assert node.build is not None, node.op
+            call = node.build(inputs)
         result = self.builder.emit(call)
         if len(node.outputs) == 1:
             self.names[node.output] = result
@@ -96,24 +97,10 @@ class _Writer:
             self.names[value] = self.builder.emit(relax.TupleGetItem(result, i))
 
     def _function(self, node: Node) -> Any:
-        name = node.source.args[0].name_hint
+        name = node.attributes["callee"].name_hint
         if name not in self.functions:
             self.functions[name] = self.builder.add_func(self.module[name], name)
         return self.functions[name]
-
-    def _rebuilt(self, node: Node, inputs: list[Any]) -> Any:
-        """The call that a node came from, over other tensors."""
-        relax, left, source = self.relax, iter(inputs), node.source
-
-        def substitute(argument: Any) -> Any:
-            if isinstance(argument, relax.Tuple):
-                return relax.Tuple([substitute(f) for f in argument.fields])
-            if isinstance(argument, (relax.Var, self.constant_type)):
-                return next(left)
-            return argument
-
-        arguments = [substitute(a) for a in source.args]
-        return relax.Call(source.op, arguments, source.attrs, source.ty_args)
 
 
 def _type(value: Value) -> Any:

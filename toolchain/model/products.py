@@ -1,0 +1,169 @@
+"""Products: what follows a convolution or a product with weights becomes part of it.
+
+A `conv` node has inputs x, w (NCHW, OIHW) and the attributes strides, pads,
+dilations, groups; a `dense` node x [..., K] and w [K, N]. Both have bias (numpy, one
+number for each output channel, or None) and limits.
+"""
+
+from __future__ import annotations
+
+from math import inf
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from toolchain.model.graph import Graph, Node, Value
+
+CONV, DENSE = "conv", "dense"
+UNLIMITED = (-inf, inf)
+
+
+def fuse(graph: Graph) -> None:
+    """Make conv and dense nodes, with what follows them."""
+    for node in graph.nodes:
+        if node.op == "nn.conv2d" and _is_plain(node):
+            _start_convolution(node)
+        if node.op == "matmul" and _has_weights(node):
+            node.op, node.attributes = DENSE, {"bias": None, "limits": UNLIMITED}
+    changed = True
+    while changed:
+        users = graph.users()
+        changed = any(
+            _absorb(graph, node, users) for node in graph.nodes if node.op in (CONV, DENSE)
+        )
+    graph.remove_dead()
+
+
+def _is_plain(node: Node) -> bool:
+    attributes = node.attributes
+    return (
+        attributes["data_layout"] == "NCHW"
+        and attributes["kernel_layout"] == "OIHW"
+        and node.inputs[0].dtype == "float32"
+        and node.inputs[1].data is not None
+    )
+
+
+def _has_weights(node: Node) -> bool:
+    x, w = node.inputs
+    constant = w.data is not None and len(w.shape) == 2
+    return constant and len(x.shape) > 1 and x.dtype == "float32"
+
+
+def _start_convolution(node: Node) -> None:
+    old = node.attributes
+    node.op = CONV
+    node.attributes = {
+        "strides": tuple(old["strides"]),
+        "pads": tuple(old["padding"]),
+        "dilations": tuple(old["dilation"]),
+        "groups": old["groups"],
+        "bias": None,
+        "limits": UNLIMITED,
+    }
+
+
+def _absorb(graph: Graph, conv: Node, users: dict[Value, list[Node]]) -> bool:
+    """Take the only user of a convolution's result into it, where it fits."""
+    readers = users.get(conv.output, [])
+    if len(readers) != 1 or conv.output in graph.outputs:
+        return False
+    user = readers[0]
+    rule = _RULES.get(user.op)
+    if rule is None or not rule(graph, conv, user):
+        return False
+    graph.nodes.remove(user)
+    conv.outputs = [user.outputs[0]]
+    return True
+
+
+def _scale(conv: Node, factor: NDArray[Any], shift: NDArray[Any]) -> None:
+    """result * factor + shift, for each output channel."""
+    w = conv.inputs[1]
+    assert w.data is not None
+    if conv.op == CONV:
+        shaped = factor.reshape(-1, 1, 1, 1)
+    else:
+        shaped = factor
+    scaled = (w.data.astype("float64") * shaped).astype("float32")
+    conv.inputs[1] = Value.constant(w.name, scaled)
+    bias = conv.attributes["bias"]
+    before = 0.0 if bias is None else bias.astype("float64")
+    conv.attributes["bias"] = (before * factor + shift).astype("float32")
+
+
+def _is_open(conv: Node) -> bool:
+    """Whether nothing but a bias has come after the sum yet."""
+    return bool(conv.attributes["limits"] == UNLIMITED)
+
+
+def _batch_norm(graph: Graph, conv: Node, user: Node) -> bool:
+    others = [v.data for v in user.inputs[1:]]
+    used = any(
+        v in graph.outputs or any(v in n.inputs for n in graph.nodes)
+        for v in user.outputs[1:]
+    )
+    if any(d is None for d in others) or used or not _is_open(conv):
+        return False
+    gamma, beta, mean, variance = (np.asarray(d, "float64") for d in others)
+    factor = gamma / np.sqrt(variance + user.attributes["epsilon"])
+    _scale(conv, factor, beta - mean * factor)
+    return True
+
+
+def _per_channel(conv: Node, value: Value) -> NDArray[Any] | None:
+    """A constant as one number for each output channel."""
+    rank = len(conv.output.shape)
+    axis = 1 if conv.op == CONV else rank - 1
+    channels = conv.output.shape[axis]
+    if value.data is None or value.data.ndim > rank:
+        return None
+    shape = (1,) * (rank - value.data.ndim) + value.data.shape
+    spread = [1] * rank
+    spread[axis] = channels
+    if shape not in (tuple(spread), (1,) * rank):
+        return None
+    return np.broadcast_to(value.data.reshape(-1), (channels,)).astype("float64")
+
+
+def _other(conv: Node, user: Node) -> Value:
+    a, b = user.inputs
+    return b if a is conv.output else a
+
+
+def _add(graph: Graph, conv: Node, user: Node) -> bool:
+    del graph
+    shift = _per_channel(conv, _other(conv, user))
+    if shift is None or not _is_open(conv):
+        return False
+    _scale(conv, np.ones_like(shift), shift)
+    return True
+
+
+def _multiply(graph: Graph, conv: Node, user: Node) -> bool:
+    del graph
+    factor = _per_channel(conv, _other(conv, user))
+    if factor is None or not _is_open(conv):
+        return False
+    _scale(conv, factor, np.zeros_like(factor))
+    return True
+
+
+def _limit(conv: Node, low: float, high: float) -> bool:
+    if conv.attributes["limits"] != UNLIMITED:
+        return False
+    conv.attributes["limits"] = (low, high)
+    return True
+
+
+_RULES = {
+    "nn.batch_norm": _batch_norm,
+    "add": _add,
+    "multiply": _multiply,
+    "nn.relu": lambda graph, conv, user: _limit(conv, 0.0, inf),
+    "nn.relu6": lambda graph, conv, user: _limit(conv, 0.0, 6.0),
+    "clip": lambda graph, conv, user: _limit(
+        conv, user.attributes["min"], user.attributes["max"]
+    ),
+}

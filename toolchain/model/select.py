@@ -1,0 +1,178 @@
+"""Select: nodes for which kernels/ has an operator become instances of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from toolchain.model.graph import Graph, Node, Value
+from toolchain.model.kernels import Batched, Instance
+from toolchain.model.products import CONV, DENSE
+from toolchain.model.relaxed import KERNEL, VIEW
+
+PANEL = 8  # output channels that are packed side by side: see kernels/conv_pack.py
+
+
+def select(graph: Graph) -> None:
+    """Turn nodes into kernels and views."""
+    nodes: list[Node] = []
+    for node in graph.nodes:
+        rule = _RULES.get(node.op)
+        nodes += (rule(node) if rule else None) or [node]
+    graph.nodes = nodes
+
+
+def _kernel(inputs: list[Value], output: Value, instance: Any) -> Node:
+    return Node(KERNEL, inputs, [output], {"kernel": instance})
+
+
+def _view(node: Node) -> list[Node]:
+    return [Node(VIEW, [node.inputs[0]], node.outputs)]
+
+
+def _permute(node: Node) -> list[Node] | None:
+    """A view, where only axes of size 1 move."""
+    axes, shape = node.attributes["axes"], node.inputs[0].shape
+    axes = axes or range(len(shape))[::-1]
+    kept = [a for a in axes if shape[a] > 1]
+    return _view(node) if kept == sorted(kept) else None
+
+
+def _same(node: Node) -> list[Node] | None:
+    x = node.inputs[0]
+    alike = (x.shape, x.dtype) == (node.outputs[0].shape, node.outputs[0].dtype)
+    return _view(node) if alike else None
+
+
+def _dropout(node: Node) -> list[Node]:
+    return [Node(VIEW, [node.inputs[0]], [node.outputs[0]])]
+
+
+def _panels(matrix: np.ndarray) -> np.ndarray:
+    """[K, N] as [ceil(N / PANEL), K, PANEL]; columns past N are 0."""
+    depth, columns = matrix.shape
+    count = -(-columns // PANEL)
+    padded = np.zeros((depth, count * PANEL), "float32")
+    padded[:, :columns] = matrix
+    return np.ascontiguousarray(padded.reshape(depth, count, PANEL).transpose(1, 0, 2))
+
+
+def _convolution(node: Node) -> list[Node] | None:
+    x, w = node.inputs[:2]
+    a = node.attributes
+    assert w.data is not None
+    features, depth, rows, columns = w.shape
+    if a["groups"] != 1:
+        return None
+    packed = Value.constant(
+        f"{w.name}_packed", _panels(w.data.transpose(2, 3, 1, 0).reshape(-1, features))
+    )
+    bias = a["bias"]
+    bias = np.zeros(features, "float32") if bias is None else bias
+    constants = dict(zip("NHWC", x.shape, strict=True)) | {
+        "Q": packed.shape[0],
+        "K": packed.shape[1],
+        "M": features,
+        "features": features,
+        "kernel_shape_0": rows,
+        "kernel_shape_1": columns,
+        "minimum": a["limits"][0],
+        "maximum": a["limits"][1],
+    }
+    for name in ("strides", "pads", "dilations"):
+        constants |= {f"{name}_{i}": v for i, v in enumerate(a[name])}
+    inputs = [x, packed, Value.constant(f"{w.name}_bias", bias)]
+    return [_kernel(inputs, node.output, Instance.of("conv_packed", constants))]
+
+
+def _dense(node: Node) -> list[Node] | None:
+    x, w = node.inputs
+    a = node.attributes
+    assert w.data is not None
+    depth, columns = w.shape
+    packed = Value.constant(f"{w.name}_packed", _panels(w.data))
+    bias = np.zeros(columns, "float32") if a["bias"] is None else a["bias"]
+    constants = {
+        "M": x.count // depth,
+        "K": depth,
+        "P": packed.shape[0],
+        "N": columns,
+        "columns": columns,
+        "minimum": a["limits"][0],
+        "maximum": a["limits"][1],
+    }
+    inputs = [x, packed, Value.constant(f"{w.name}_bias", bias)]
+    return [_kernel(inputs, node.output, Instance.of("matmul_packed", constants))]
+
+
+def _matmul(node: Node) -> list[Node] | None:
+    """A product of two tensors: one for each index of the batch axes."""
+    a, b = node.inputs
+    if len(a.shape) < 2 or len(b.shape) < 2 or a.dtype != "float32":
+        return None
+    batches = [int(np.prod(v.shape[:-2])) for v in (a, b, node.output)]
+    if any(n not in (1, batches[2]) for n in batches) or (
+        len(a.shape) != len(b.shape) and 1 not in batches[:2]
+    ):
+        return None
+    rows, depth, columns = a.shape[-2], a.shape[-1], b.shape[-1]
+    one = Instance.of("matmul", {"M": rows, "K": depth, "N": columns})
+    if batches[2] == 1:
+        return [_kernel([a, b], node.output, one)]
+    sizes = (rows * depth, depth * columns, rows * columns)
+    strides = tuple(
+        4 * s if n > 1 else 0 for s, n in zip(sizes, batches, strict=True)
+    )
+    return [_kernel([a, b], node.output, Batched(one, batches[2], strides))]
+
+
+def _layer_norm(node: Node) -> list[Node] | None:
+    x, gamma, beta = node.inputs
+    axes = [a % len(x.shape) for a in node.attributes["axes"]]
+    if axes != [len(x.shape) - 1] or x.dtype != "float32":
+        return None
+    instance = Instance.of(
+        "layer_normalization",
+        {
+            "o": x.count // x.shape[-1],
+            "n": x.shape[-1],
+            "epsilon": node.attributes["epsilon"],
+        },
+    )
+    return [_kernel([x, gamma, beta], node.output, instance)]
+
+
+def _rows(operator: str) -> Callable[[Node], list[Node] | None]:
+    """An operator along one axis, the last or any other."""
+
+    def rule(node: Node) -> list[Node] | None:
+        x = node.inputs[0]
+        axis = node.attributes.get("axis", -1) % len(x.shape)
+        outer = int(np.prod(x.shape[:axis]))
+        inner = int(np.prod(x.shape[axis + 1 :]))
+        constants = {"o": outer, "n": x.shape[axis]}
+        if inner > 1:
+            constants["k"] = inner
+        instance = Instance.of(operator, constants, columns=inner > 1)
+        return [_kernel([x], node.output, instance)]
+
+    return rule
+
+
+_RULES: dict[str, Callable[[Node], list[Node] | None]] = {
+    CONV: _convolution,
+    DENSE: _dense,
+    "matmul": _matmul,
+    "nn.layer_norm": _layer_norm,
+    "reshape": _view,
+    "expand_dims": _view,
+    "squeeze": _view,
+    "flatten": _view,
+    "permute_dims": _permute,
+    "broadcast_to": _same,
+    "astype": _same,
+    "nn.dropout": _dropout,
+    "nn.softmax": _rows("softmax"),
+}
