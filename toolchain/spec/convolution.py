@@ -8,18 +8,20 @@ as ONNX orders them: top, left, bottom, right. Buffers of rank 4 are read at
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 from toolchain.spec import Attribute, tir
 from toolchain.spec import script as T  # noqa: N812  # TVM's own name for it
-from toolchain.spec.panels import DEPTH, Block
+from toolchain.spec.panels import Block, ceil_div
 
 STRIDES = Attribute("strides", default=1, minimum=1, per_unit=1, kernel=2)
 PADS = Attribute("pads", default=0, minimum=0, per_unit=2, kernel=4)
 DILATIONS = Attribute("dilations", default=1, minimum=1, per_unit=1, kernel=2)
 # Positions in a padded image are int32, and sums of two of them must be.
 MOST = 1 << 30
+# Elements after a row, of which a vector may read or write up to 7.
+SLACK = 8
 
 
 @dataclass(frozen=True)
@@ -46,6 +48,10 @@ class Axis:
         """Size with pads."""
         return self.size + self.begin + self.end
 
+    def bound(self) -> Axis:
+        """The same, of variables: so that what is computed from it is short."""
+        return Axis(*(T.bind(getattr(self, f.name)) for f in fields(self)))
+
     def out(self) -> Any:
         """Windows along the axis."""
         return tir.truncdiv(self.padded - self.reach - 1, self.stride) + 1
@@ -54,9 +60,29 @@ class Axis:
         """Place in the image of the first tap of a window."""
         return position * self.stride - self.begin
 
+    @property
+    def phases(self) -> Any:
+        """Residues of a place, modulo the stride, that taps have."""
+        return tir.min(self.stride, self.reach + 1)
+
+    @property
+    def length(self) -> Any:
+        """Places of one residue, from the first window's first tap to the last tap."""
+        return self.out() + tir.truncdiv(self.reach, self.stride)
+
+    def place(self, tap: Any) -> Any:
+        """Of a tap of the first window, in the axis split by residues."""
+        at = tap * self.dilation
+        phase = tir.truncmod(at, self.stride)
+        return phase * self.length + tir.truncdiv(at, self.stride)
+
     def positions(self, tap: Any, count: Any) -> tuple[Any, Any]:
         """[low, high): windows of `count` whose tap lies in the image."""
-        before = self.begin - tap * self.dilation
+        return self.inside(tap * self.dilation, count)
+
+    def inside(self, offset: Any, count: Any) -> tuple[Any, Any]:
+        """[low, high): windows of `count` whose `offset` lies in the image."""
+        before = self.begin - offset
         after = self.size + before
         low = _ceil_positive(before, self.stride)
         high = _ceil_positive(after, self.stride)
@@ -97,109 +123,97 @@ def requirements(spatial: tuple[Axis, Axis]) -> list[tuple[Any, str]]:
 
 
 @dataclass(frozen=True)
-class Windows:
-    """Packs windows: line j is output pixel j, unit k is (channel, tap row, column).
+class Planes:
+    """A copy of an image's channels [D, H, W] in which every window reads in a row.
 
-    start: where the first channel starts in the image. offsets, down, across: of
-    each unit of a block in the image, in its window's rows and columns.
+    Padded with zeros, and split by phase: places a stride apart lie side by side, so
+    that a tap's value for the next output pixel is the next element. Rows of `pitch`
+    elements leave room to read a vector past the last one.
     """
 
     image: Any
     start: Any
+    channels: Any
     y: Axis
     x: Axis
-    columns: Any
-    offsets: Any
-    down: Any
-    across: Any
 
-    @staticmethod
-    def over(image: Any, start: Any, spatial: tuple[Axis, Axis]) -> Windows:
-        """Windows with tables of their own."""
-        tables = [T.alloc_buffer((DEPTH,), "int32") for _ in range(3)]
-        return Windows(image, start, *spatial, spatial[1].out(), *tables)
+    @property
+    def pitch(self) -> Any:
+        """Elements from one row to the next."""
+        return self.x.phases * self.x.length + SLACK
 
-    def pack(self, block: Block) -> None:
-        """Fill a block's panels, the last pixel standing in for those past it."""
+    @property
+    def shape(self) -> tuple[Any, Any, Any]:
+        """Of the copy: channels, rows of each phase, elements of a row."""
+        return tir.max(self.channels, 1), self.y.phases * self.y.length, self.pitch
+
+    def offset(self, unit: Any) -> Any:
+        """Of a unit (channel, tap row, tap column) from its window's first tap."""
         y, x = self.y, self.x
-        self._tables(block)
-        with T.serial(0, block.panel_count()) as p:
-            pixel = block.first + p * block.width
-            last = tir.min(pixel + block.width, block.size) - 1
-            line, column = self._split(pixel)
-            row = y.first(line)
-            alike = column + block.width <= self.columns
-            high = tir.Select(alike, column + block.width, self.columns) - 1
-            inside = tir.all(
-                row >= 0,
-                y.first(self._split(last)[0]) + y.reach < y.size,
-                tir.Select(alike, x.first(column) >= 0, x.begin == 0),
-                x.first(high) + x.reach < x.size,
-            )
-            one_row = tir.all(alike, x.stride == 1)
-            with T.If(one_row):
-                with T.Then():
-                    self._pack_row(block, p, row, x.first(column))
-                with T.Else():
-                    self._pack_scattered(block, p, pixel, inside)
+        row, s = tir.truncdiv(unit, x.taps), tir.truncmod(unit, x.taps)
+        channel, r = tir.truncdiv(row, y.taps), tir.truncmod(row, y.taps)
+        line = channel * self.shape[1] + y.place(r)
+        return line * self.pitch + x.place(s)
 
-    def _split(self, pixel: Any) -> tuple[Any, Any]:
-        return tir.truncdiv(pixel, self.columns), tir.truncmod(pixel, self.columns)
-
-    def _tables(self, block: Block) -> None:
+    def copy(self, out: Any) -> None:
+        """Fill the copy."""
         y, x = self.y, self.x
-        with T.serial(0, block.depth) as k:
-            unit = block.start + k
-            row, column = tir.truncdiv(unit, x.taps), tir.truncmod(unit, x.taps)
-            channel, row = tir.truncdiv(row, y.taps), tir.truncmod(row, y.taps)
-            dy, dx = row * y.dilation, column * x.dilation
-            T.buffer_store(self.down, dy, [k])
-            T.buffer_store(self.across, dx, [k])
-            offset = (channel * y.size + dy) * x.size + dx
-            T.buffer_store(self.offsets, offset, [k])
-
-    def _pack_row(self, block: Block, p: Any, row: Any, column: Any) -> None:
-        """Pixels of one row with stride 1: their taps lie side by side."""
-        y, x = self.y, self.x
-        base = self.start + row * x.size + column
-        with T.serial(0, block.depth) as k:
-            from_column = column + self.across[k]
-            inside = tir.all(row + self.down[k] >= 0, row + self.down[k] < y.size)
-            full = tir.all(
-                inside, from_column >= 0, from_column + block.width <= x.size
-            )
-            offset = base + self.offsets[k]
-            with T.If(full):
-                with T.Then(), T.vectorized(0, block.width) as i:
-                    self._put(block, p, k, i, offset + i)
-                with T.Else(), T.serial(0, block.width) as i:
-                    at = from_column + i
-                    within = tir.all(inside, at >= 0, at < x.size)
-                    self._put(block, p, k, i, offset + i, within)
-
-    def _pack_scattered(self, block: Block, p: Any, pixel: Any, inside: Any) -> None:
-        """Pixels of several rows, or with strides: one by one."""
-        y, x = self.y, self.x
-        with T.serial(0, block.width) as i:
-            line, position = self._split(tir.min(pixel + i, block.size - 1))
-            row, column = y.first(line), x.first(position)
-            base = self.start + row * x.size + column
-            with T.If(inside):
-                with T.Then(), T.serial(0, block.depth) as k:
-                    self._put(block, p, k, i, base + self.offsets[k])
-                with T.Else(), T.serial(0, block.depth) as k:
-                    a, b = row + self.down[k], column + self.across[k]
-                    within = tir.all(a >= 0, a < y.size, b >= 0, b < x.size)
-                    self._put(block, p, k, i, base + self.offsets[k], within)
-
-    def _put(
-        self, block: Block, p: Any, k: Any, i: Any, offset: Any, within: Any = None
-    ) -> None:
-        value = self.image[0, 0, 0, offset]
-        if within is not None:
+        with (
+            T.serial(0, self.channels) as c,
+            T.serial(0, y.phases) as a,
+            T.serial(0, y.length) as i,
+            T.serial(0, x.phases) as b,
+        ):
+            row = i * y.stride + a - y.begin
+            within = tir.all(row >= 0, row < y.size)
+            low, high = x.inside(b, x.length)
+            low = tir.Select(within, low, x.length)
+            high = tir.Select(within, high, x.length)
+            line, first = a * y.length + i, b * x.length
+            base = self.start + (c * y.size + row) * x.size + b - x.begin
             zero = tir.const(0, "float32")
-            value = tir.if_then_else(within, value, zero)
-        T.buffer_store(block.buffer, value, [p, k, i])
+            with T.serial(0, low) as j:
+                T.buffer_store(out, zero, [c, line, first + j])
+
+            def loop(step: Any) -> None:
+                with T.serial(0, high - low) as j:
+                    value = self.image[0, 0, 0, base + (low + j) * step]
+                    T.buffer_store(out, value, [c, line, first + low + j])
+
+            with T.If(x.stride == 1):
+                with T.Then():
+                    loop(1)
+                with T.Else():
+                    loop(x.stride)
+            with T.serial(0, x.length - high) as j:
+                T.buffer_store(out, zero, [c, line, first + high + j])
+
+
+def pack_windows(planes: Any, source: Planes, offsets: Any, block: Block) -> None:
+    """Fill a block's panels: line j is output pixel j, unit k as `offsets` say.
+
+    A panel whose pixels lie in several rows takes a vector from each; what one writes
+    past its pixels the next one overwrites, and the next unit.
+    """
+    rows, columns = source.y.out(), source.x.out()
+    width, depth, pitch = block.width, block.depth, source.pitch
+
+    def copy(p: Any, k: Any, lane: Any, place: Any) -> None:
+        with T.vectorized(0, width) as i:
+            value = planes[0, 0, place + offsets[k] + i]
+            T.buffer_store(block.buffer, value, [p * depth + k, lane + i])
+
+    with T.serial(0, block.panel_count()) as p:
+        pixel = block.first + p * width
+        line, column = tir.truncdiv(pixel, columns), tir.truncmod(pixel, columns)
+        parts = tir.min(ceil_div(column + width, columns), rows - line)
+        with T.If(parts == 1):
+            with T.Then(), T.serial(0, depth) as k:
+                copy(p, k, 0, line * pitch + column)
+            with T.Else(), T.serial(0, depth) as k, T.serial(0, parts) as part:
+                ahead = part * columns - column
+                lane = tir.max(ahead, 0)
+                copy(p, k, lane, (line + part) * pitch + lane - ahead)
 
 
 def each_tap(
