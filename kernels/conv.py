@@ -27,24 +27,27 @@ from toolchain.spec.convolution import (
     Planes,
     axes,
     each_tap,
-    pack_windows,
+    lines_at_once,
+    one_tap,
     requirements,
+    workspace,
 )
 from toolchain.spec.panels import (
     Block,
+    Product,
     as_written,
-    call,
+    by_row,
     ceil_div,
+    either,
     nest,
     pack_lines,
+    pack_units,
     panels,
-    pointer,
     shifted,
 )
 
 # Output channels of a group below which a tile of 4 rows is mostly padding.
 FEW = 3
-BLOCK = 1 << 17
 
 
 def compute(k: Any) -> Any:
@@ -66,79 +69,45 @@ def compute(k: Any) -> Any:
 def grouped(k: Any, spatial: Any, per: Any, ins: Any, out: Any) -> None:
     """A matrix product for each group and image: channels by pixels."""
     image, w, b = ins
-    y, x = spatial
-    bind = script.bind
-    per = bind(per)
     tile = panels(k, "f32")
-    pixels = bind(y.out() * x.out())
-    depth = bind(k.D * k.R * k.S)
-    wide = bind(pixels_at_once(pixels, depth, tile.columns))
-    size = bind(tir.max(depth, 1))
-    source = Planes(image, None, k.D, y, x)
-    left = script.alloc_buffer((ceil_div(per, tile.rows), size, tile.rows), "float32")
-    right = script.alloc_buffer((wide * size // tile.columns + 1, tile.columns), "float32")
-    planes = script.alloc_buffer(source.shape, "float32")
-    offsets = script.alloc_buffer((size,), "int32")
-    edge = script.alloc_buffer((tile.rows, tile.columns), "float32")
-    with script.serial(0, depth) as unit:
-        script.buffer_store(offsets, source.offset(unit), [unit])
-    plain = tir.all(k.R * k.S == 1, y.stride == 1, x.stride == 1, y.padded == y.size, x.padded == x.size)
+    pixels, depth = spatial[0].out() * spatial[1].out(), k.D * k.R * k.S
+    wide = lines_at_once(pixels, depth, tile.columns)
+    weights = workspace(per, depth, tile.rows)
+    windows = workspace(wide, depth, tile.columns)
+    planes = Planes(image, k.D, *spatial)
+    planes.allocate(depth)
+    bias = by_row(lambda i: b[i], k.M, tile)
     with script.serial(0, k.group) as g:
-        rows = Block(left, tile.rows, 0, per, per, 0, depth)
-        shifted(pack_lines(w, depth, k.target), g * per)(rows)
+        first = g * per
+        down = Block(weights, tile.rows, 0, per, per, 0, depth)
+        shifted(pack_lines(w, depth, k.target), first)(down)
         with script.serial(0, k.N) as n:
             start = (n * k.C + g * k.D) * k.H * k.W
-            with script.If(tir.Not(plain)), script.Then():
-                replace(source, start=start).copy(planes)
+            with script.If(tir.Not(one_tap(spatial))), script.Then():
+                planes.copy(start)
+            product = Product(
+                tile,
+                per,
+                depth,
+                pixels,
+                planes.pack,
+                planes.pack,
+                out,
+                lambda i, j: [n, first + i, 0, j],
+                pixels,
+                replace(bias, at=lambda i, j: bias.at(first + i, j)),
+            )
+            right = either(
+                one_tap(spatial),
+                pack_units(lambda j, u: image[0, 0, 0, start + u * pixels + j]),
+                planes.pack,
+            )
             with script.serial(0, ceil_div(pixels, wide)) as part:
-                first = part * wide
-                block = Block(right, tile.columns, first, tir.min(wide, pixels - first), pixels, 0, depth)
-                with script.If(plain):
-                    with script.Then():
-                        pack_columns(image, start, block)
-                    with script.Else():
-                        pack_windows(planes, source, offsets, block)
-                tiles(tile, rows, block, edge, out, n, g * per, pixels, b)
-
-
-def pixels_at_once(pixels, depth, width):
-    fits = tir.truncdiv(BLOCK // width, depth + 1)
-    return tir.min(tir.max(fits, 1), ceil_div(pixels, width)) * width
-
-
-def pack_columns(image, start, block):
-    pack_units_at(lambda j, u: image[0, 0, 0, start + u * block.size + j], block)
-
-
-def pack_units_at(load, block):
-    T = script
-    with T.serial(0, block.panel_count()) as p:
-        line = block.first + p * block.width
-        with T.If(line + block.width <= block.size):
-            with T.Then(), T.serial(0, block.depth) as k, T.vectorized(0, block.width) as i:
-                T.buffer_store(block.buffer, load(line + i, k), [p * block.depth + k, i])
-            with T.Else(), T.serial(0, block.depth) as k, T.serial(0, block.size - line) as i:
-                T.buffer_store(block.buffer, load(line + i, k), [p * block.depth + k, i])
-
-
-def tiles(tile, down, across, edge, out, n, first, pixels, bias):
-    T = script
-    with T.serial(0, across.panel_count()) as q, T.serial(0, down.panel_count()) as p:
-        i, j = p * tile.rows, across.first + q * tile.columns
-        a = pointer(down.buffer, [p, 0, 0], "r")
-        b = pointer(across.buffer, [q * down.depth, 0], "r")
-        full = tir.all(i + tile.rows <= down.size, j + tile.columns <= across.size)
-        with T.If(full):
-            with T.Then():
-                call(tile.micro_kernel, a, b, pointer(out, [n, first + i, 0, j], "rw"), down.depth, pixels * 4, 0)
-                with T.serial(0, tile.rows) as r, T.vectorized(0, tile.columns) as c:
-                    at = [n, first + i + r, 0, j + c]
-                    T.buffer_store(out, out[tuple(at)] + bias[first + i + r], at)
-            with T.Else():
-                call(tile.micro_kernel, a, b, edge.access_ptr("w"), down.depth, tile.columns * 4, 0)
-                with T.serial(0, tir.min(tile.rows, down.size - i)) as r, T.serial(0, tir.min(tile.columns, across.size - j)) as c:
-                    at = [n, first + i + r, 0, j + c]
-                    T.buffer_store(out, edge[r, c] + bias[first + i + r], at)
+                j = part * wide
+                lines = tir.min(wide, pixels - j)
+                across = Block(windows, tile.columns, j, lines, pixels, 0, depth)
+                right(across)
+                product.multiply(down, across)
 
 
 def direct(k: Any, spatial: Any, ins: Any, out: Any) -> None:

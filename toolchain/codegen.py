@@ -88,6 +88,8 @@ def emit(texts: list[str], target: Target) -> bytes:
     """Link IR texts into one module, verify, optimise and emit the object."""
     from llvmlite import binding
 
+    # It turns constant offsets of loads into additions.
+    binding.set_option("", "-disable-lsr")
     machine = target_machine(target)
     module = binding.parse_assembly(f'target triple = "{TRIPLE}"\n')
     module.data_layout = str(machine.target_data)

@@ -8,7 +8,7 @@ as ONNX orders them: top, left, bottom, right. Buffers of rank 4 are read at
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import Any
 
 from toolchain.spec import Attribute, tir
@@ -20,6 +20,8 @@ PADS = Attribute("pads", default=0, minimum=0, per_unit=2, kernel=4)
 DILATIONS = Attribute("dilations", default=1, minimum=1, per_unit=1, kernel=2)
 # Positions in a padded image are int32, and sums of two of them must be.
 MOST = 1 << 30
+# Elements that are packed at a time: 512 KiB, of an L2 of 1 MiB or more.
+BLOCK = 1 << 17
 # Elements after a row, of which a vector may read or write up to 7.
 SLACK = 8
 
@@ -47,10 +49,6 @@ class Axis:
     def padded(self) -> Any:
         """Size with pads."""
         return self.size + self.begin + self.end
-
-    def bound(self) -> Axis:
-        """The same, of variables: so that what is computed from it is short."""
-        return Axis(*(T.bind(getattr(self, f.name)) for f in fields(self)))
 
     def out(self) -> Any:
         """Windows along the axis."""
@@ -122,41 +120,58 @@ def requirements(spatial: tuple[Axis, Axis]) -> list[tuple[Any, str]]:
     ]
 
 
-@dataclass(frozen=True)
+def one_tap(spatial: tuple[Axis, Axis]) -> Any:
+    """Whether windows are pixels: 1 x 1, next to each other, without pads."""
+    return tir.all(
+        *(a.taps == 1 for a in spatial),
+        *(a.stride == 1 for a in spatial),
+        *(a.padded == a.size for a in spatial),
+    )
+
+
+def lines_at_once(lines: Any, depth: Any, width: int) -> Any:
+    """Lines of a factor that are packed at a time: whole panels, in L2 where they fit.
+
+    Not over max(depth, 1): inside loops over the depth TVM takes the depth for one
+    or more, and the quotient out of them.
+    """
+    fits = tir.truncdiv(BLOCK // width, depth + 1)
+    return tir.min(tir.max(fits, 1), ceil_div(lines, width)) * width
+
+
+def workspace(lines: Any, depth: Any, width: int) -> Any:
+    """Panels of a factor, and one more: what a vector writes past the last."""
+    return T.alloc_buffer(
+        (ceil_div(lines, width) + 1, tir.max(depth, 1), width), "float32"
+    )
+
+
 class Planes:
-    """A copy of an image's channels [D, H, W] in which every window reads in a row.
+    """A copy of an image's channels [D, H, W] in which windows lie in a row.
 
     Padded with zeros, and split by phase: places a stride apart lie side by side, so
-    that a tap's value for the next output pixel is the next element. Rows of `pitch`
-    elements leave room to read a vector past the last one.
+    that a tap's value for the next output pixel is the next element.
     """
 
-    image: Any
-    start: Any
-    channels: Any
-    y: Axis
-    x: Axis
+    def __init__(self, image: Any, channels: Any, y: Axis, x: Axis) -> None:
+        self.image, self.channels, self.y, self.x = image, channels, y, x
+        self.lines = y.phases * y.length
+        self.pitch = x.phases * x.length + SLACK
 
-    @property
-    def pitch(self) -> Any:
-        """Elements from one row to the next."""
-        return self.x.phases * self.x.length + SLACK
-
-    @property
-    def shape(self) -> tuple[Any, Any, Any]:
-        """Of the copy: channels, rows of each phase, elements of a row."""
-        return tir.max(self.channels, 1), self.y.phases * self.y.length, self.pitch
-
-    def offset(self, unit: Any) -> Any:
-        """Of a unit (channel, tap row, tap column) from its window's first tap."""
+    def allocate(self, depth: Any) -> None:
+        """Memory for the copy, and where each tap lies in it."""
         y, x = self.y, self.x
-        row, s = tir.truncdiv(unit, x.taps), tir.truncmod(unit, x.taps)
-        channel, r = tir.truncdiv(row, y.taps), tir.truncmod(row, y.taps)
-        line = channel * self.shape[1] + y.place(r)
-        return line * self.pitch + x.place(s)
+        shape = (tir.max(self.channels, 1), self.lines, self.pitch)
+        self.buffer = T.alloc_buffer(shape, "float32")
+        self.offsets = T.alloc_buffer((tir.max(depth, 1),), "int32")
+        with T.serial(0, depth) as unit:
+            row, s = tir.truncdiv(unit, x.taps), tir.truncmod(unit, x.taps)
+            channel, r = tir.truncdiv(row, y.taps), tir.truncmod(row, y.taps)
+            line = channel * self.lines + y.place(r)
+            T.buffer_store(self.offsets, line * self.pitch + x.place(s), [unit])
 
-    def copy(self, out: Any) -> None:
-        """Fill the copy."""
+    def copy(self, start: Any) -> None:
+        """Fill the copy from an image at start."""
         y, x = self.y, self.x
         with (
             T.serial(0, self.channels) as c,
@@ -166,54 +181,59 @@ class Planes:
         ):
             row = i * y.stride + a - y.begin
             within = tir.all(row >= 0, row < y.size)
-            low, high = x.inside(b, x.length)
-            low = tir.Select(within, low, x.length)
-            high = tir.Select(within, high, x.length)
+            low, high = (
+                tir.Select(within, limit, x.length) for limit in x.inside(b, x.length)
+            )
             line, first = a * y.length + i, b * x.length
-            base = self.start + (c * y.size + row) * x.size + b - x.begin
-            zero = tir.const(0, "float32")
-            with T.serial(0, low) as j:
-                T.buffer_store(out, zero, [c, line, first + j])
+            base = start + (c * y.size + row) * x.size + b - x.begin
+            self._clear(c, line, first, low)
 
             def loop(step: Any) -> None:
                 with T.serial(0, high - low) as j:
                     value = self.image[0, 0, 0, base + (low + j) * step]
-                    T.buffer_store(out, value, [c, line, first + low + j])
+                    T.buffer_store(self.buffer, value, [c, line, first + low + j])
 
             with T.If(x.stride == 1):
                 with T.Then():
                     loop(1)
                 with T.Else():
                     loop(x.stride)
-            with T.serial(0, x.length - high) as j:
-                T.buffer_store(out, zero, [c, line, first + high + j])
+            self._clear(c, line, first + high, x.length - high)
 
+    def _clear(self, channel: Any, line: Any, first: Any, count: Any) -> None:
+        with T.serial(0, count) as j:
+            zero = tir.const(0, "float32")
+            T.buffer_store(self.buffer, zero, [channel, line, first + j])
 
-def pack_windows(planes: Any, source: Planes, offsets: Any, block: Block) -> None:
-    """Fill a block's panels: line j is output pixel j, unit k as `offsets` say.
+    def pack(self, block: Block) -> None:
+        """Fill a block's panels: line j is output pixel j, unit k (channel, r, s).
 
-    A panel whose pixels lie in several rows takes a vector from each; what one writes
-    past its pixels the next one overwrites, and the next unit.
-    """
-    rows, columns = source.y.out(), source.x.out()
-    width, depth, pitch = block.width, block.depth, source.pitch
+        A panel whose pixels lie in several rows takes a vector from each; what one
+        writes past its pixels the next one overwrites, or the next unit.
+        """
+        rows, columns = self.y.out(), self.x.out()
+        width = block.width
 
-    def copy(p: Any, k: Any, lane: Any, place: Any) -> None:
-        with T.vectorized(0, width) as i:
-            value = planes[0, 0, place + offsets[k] + i]
-            T.buffer_store(block.buffer, value, [p * depth + k, lane + i])
+        def copy(p: Any, k: Any, lane: Any, place: Any) -> None:
+            with T.vectorized(0, width) as i:
+                value = self.buffer[0, 0, place + self.offsets[k] + i]
+                T.buffer_store(block.buffer, value, [p, k, lane + i])
 
-    with T.serial(0, block.panel_count()) as p:
-        pixel = block.first + p * width
-        line, column = tir.truncdiv(pixel, columns), tir.truncmod(pixel, columns)
-        parts = tir.min(ceil_div(column + width, columns), rows - line)
-        with T.If(parts == 1):
-            with T.Then(), T.serial(0, depth) as k:
-                copy(p, k, 0, line * pitch + column)
-            with T.Else(), T.serial(0, depth) as k, T.serial(0, parts) as part:
-                ahead = part * columns - column
-                lane = tir.max(ahead, 0)
-                copy(p, k, lane, (line + part) * pitch + lane - ahead)
+        with T.serial(0, block.panel_count()) as p:
+            pixel = block.first + p * width
+            line, column = tir.truncdiv(pixel, columns), tir.truncmod(pixel, columns)
+            parts = tir.min(ceil_div(column + width, columns), rows - line)
+            with T.If(parts == 1):
+                with T.Then(), T.serial(0, block.depth) as k:
+                    copy(p, k, 0, line * self.pitch + column)
+                with (
+                    T.Else(),
+                    T.serial(0, block.depth) as k,
+                    T.serial(0, parts) as part,
+                ):
+                    ahead = part * columns - column
+                    lane = tir.max(ahead, 0)
+                    copy(p, k, lane, (line + part) * self.pitch + lane - ahead)
 
 
 def each_tap(
