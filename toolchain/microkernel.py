@@ -39,12 +39,12 @@ def micro_kernel(name: str, target: Target) -> str:
     if match := re.fullmatch(r"micro_gemm_(f32|i32|dot)_(\d+)x(\d+)", name):
         tile = Tile(match[1], int(match[2]), int(match[3]), target)
         _Gemm(module, name, tile).emit()
-    elif match := re.fullmatch(r"micro_pack_(\d+)", name):
-        _pack(module, name, int(match[1]), 4 if target.has("simd128") else 1)
+    elif match := re.fullmatch(r"micro_pack_(1|2|4)_(\d+)", name):
+        _pack(module, name, int(match[1]), int(match[2]))
     else:
         raise SpecError(
             f"micro-kernel {name!r} is unknown; use micro_gemm_<f32|i32|dot>_"
-            "<rows>x<columns> or micro_pack_<width>"
+            "<rows>x<columns> or micro_pack_<1|2|4>_<width>"
         )
     text = re.sub(r"^define ", "define linkonce_odr hidden ", str(module), flags=re.M)
     return re.sub(r"^target \w+ = .*$", "", text, flags=re.M)
@@ -91,10 +91,11 @@ def _function(module: Any, name: str, arguments: tuple[str, ...]) -> Any:
 
 
 def _at(builder: Any, pointer: Any, offset: Any) -> Any:
-    """Pointer + offset bytes."""
-    if isinstance(offset, int):
+    """Pointer + offset bytes; a constant becomes part of the load, as it is inside."""
+    inside = isinstance(offset, int)
+    if inside:
         offset = ir.Constant(_I32, offset)
-    return builder.gep(pointer, [offset], source_etype=_I8)
+    return builder.gep(pointer, [offset], inbounds=inside, source_etype=_I8)
 
 
 def _load(builder: Any, pointer: Any, offset: Any, kind: Any) -> Any:
@@ -205,7 +206,9 @@ class _Gemm:
             following = loop if last else self.function.append_basic_block("step")
             if last:
                 a = _at(build, phis[0], self.tile.unroll * self.tile.rows * _WORD)
-                for phi, value in zip((*phis, *sums), (a, b, left, *state), strict=True):
+                for phi, value in zip(
+                    (*phis, *sums), (a, b, left, *state), strict=True
+                ):
                     phi.add_incoming(value, build.block)
             exits.append((build.block, state))
             build.cbranch(
@@ -334,7 +337,7 @@ class _Gemm:
         scalar = _F32 if tile.kind == "f32" else _I32
         most = ir.Constant(_I32, tile.rows)
         more = build.icmp_signed("<", down.left, most)
-        one, word = ir.Constant(_I32, 1), ir.Constant(_I32, _WORD)
+        word = ir.Constant(_I32, _WORD)
         rows = _Repeat(
             self.function,
             build,
@@ -357,8 +360,8 @@ class _Gemm:
         build.cbranch(self.plain, done, some)
         build.position_at_end(some)
         j = build.sub(columns, line.left)
-        vector, lane = build.udiv(j, lanes := ir.Constant(_I32, tile.lanes)), None
-        lane = build.urem(j, lanes)
+        lanes = ir.Constant(_I32, tile.lanes)
+        vector, lane = build.udiv(j, lanes), build.urem(j, lanes)
         offset = build.add(
             build.mul(vector, self.argument["s_vector"]), build.mul(lane, word)
         )
@@ -420,22 +423,22 @@ def _splat(build: Any, vector: Any, lane: int) -> Any:
     return build.shuffle_vector(vector, ir.Constant(vector.type, ir.Undefined), mask)
 
 
-def _pack(module: Any, name: str, width: int, lanes: int) -> None:
-    """i32 (ptr s, ptr d, stride, depth, valid): transpose 4 rows (without SIMD, 1).
+def _pack(module: Any, name: str, lines: int, width: int) -> None:
+    """i32 (ptr s, ptr d, stride, depth, valid): transpose 1, 2 or 4 rows.
 
-    d[k, i] = s[min(i, valid - 1), k] for i < 4 (1) and k < depth, where d has
+    d[k, i] = s[min(i, valid - 1), k] for i < lines and k < depth, where d has
     `width` units in a row and stride is the bytes from one row of s to the next.
     """
     function = _function(module, name, ("s", "d", "stride", "depth", "valid"))
     build = ir.IRBuilder(function.append_basic_block("entry"))
     source, target, stride, depth, valid = function.args
     rows = [source]
-    for i in range(1, lanes):
+    for i in range(1, lines):
         inside = build.icmp_signed(">", valid, ir.Constant(_I32, i))
         rows.append(build.select(inside, _at(build, rows[-1], stride), rows[-1]))
-    whole = build.and_(depth, ir.Constant(_I32, -lanes))
     start = ir.Constant(_I32, 0)
-    if lanes == 4:
+    if lines > 1:
+        whole = build.and_(depth, ir.Constant(_I32, -4))
         start = _loop(
             function,
             build,
@@ -482,18 +485,24 @@ def _single(build: Any, rows: list[Any], target: Any, k: Any, width: int) -> Non
 
 
 def _tile(build: Any, rows: list[Any], target: Any, k: Any, width: int) -> None:
-    """4 x 4 units: two levels of interleaving."""
+    """4 x 4 units, by two levels of interleaving; 2 x 4 by one."""
     four = ir.VectorType(_I32, 4)
     source = build.mul(k, ir.Constant(_I32, _WORD))
     out = _at(build, target, build.mul(k, ir.Constant(_I32, width * _WORD)))
-    r0, r1, r2, r3 = (_load(build, row, source, four) for row in rows)
+    loaded = [_load(build, row, source, four) for row in rows]
 
-    def mix(x: Any, y: Any, lanes: tuple[int, ...]) -> Any:
-        return build.shuffle_vector(x, y, ir.Constant(four, list(lanes)))
+    def mix(x: Any, y: Any, *lanes: int) -> Any:
+        kind = ir.VectorType(_I32, len(lanes))
+        return build.shuffle_vector(x, y, ir.Constant(kind, list(lanes)))
 
     low, high = (0, 4, 1, 5), (2, 6, 3, 7)
-    a, b = mix(r0, r2, low), mix(r0, r2, high)
-    c, d = mix(r1, r3, low), mix(r1, r3, high)
-    columns = (mix(a, c, low), mix(a, c, high), mix(b, d, low), mix(b, d, high))
+    if len(rows) == 2:
+        columns = [mix(*loaded, i, 4 + i) for i in range(4)]
+    else:
+        r0, r1, r2, r3 = loaded
+        a, b = mix(r0, r2, *low), mix(r0, r2, *high)
+        c, d = mix(r1, r3, *low), mix(r1, r3, *high)
+        columns = [mix(a, c, *low), mix(a, c, *high)]
+        columns += [mix(b, d, *low), mix(b, d, *high)]
     for i, column in enumerate(columns):
         _store(build, column, out, i * width * _WORD)

@@ -75,6 +75,10 @@ class Block:
         """Panels, the last perhaps partly filled."""
         return ceil_div(self.lines, self.width)
 
+    def put(self, value: Any, p: Any, k: Any, i: Any) -> None:
+        """Store unit k of line i of panel p."""
+        T.buffer_store(self.buffer, value, [p, k, i])
+
     def panel_bytes(self) -> Any:
         """Bytes from a panel to the next."""
         return self.buffer.shape[1] * (self.width * 4)
@@ -98,16 +102,15 @@ def pack_units(load: Callable[[Any, Any], Any], contiguous: bool = True) -> Pack
     """
 
     def pack(block: Block) -> None:
-        out = block.buffer
         lanes = T.vectorized if contiguous else T.serial
         with T.serial(0, block.panel_count()) as p, T.serial(0, block.depth) as k:
             line, unit = block.first + p * block.width, block.start + k
             with T.If(line + block.width <= block.size):
                 with T.Then(), lanes(0, block.width) as i:
-                    T.buffer_store(out, load(line + i, unit), [p, k, i])
+                    block.put(load(line + i, unit), p, k, i)
                 with T.Else(), T.serial(0, block.width) as i:
                     inside = tir.min(line + i, block.size - 1)
-                    T.buffer_store(out, load(inside, unit), [p, k, i])
+                    block.put(load(inside, unit), p, k, i)
 
     return pack
 
@@ -135,18 +138,24 @@ def pack_lines(source: Any, stride: Any, target: Any) -> Pack:
     group = 4 if target.has("simd128") else 1  # rows that micro_pack transposes
 
     def pack(block: Block) -> None:
-        groups = block.width // group
-        with T.serial(0, block.panel_count()) as p, T.serial(0, groups) as part:
-            wanted = block.first + p * block.width + part * group
-            line = tir.min(wanted, block.size - 1)
+        groups, rest = divmod(block.width, group)
+
+        def some(p: Any, first: Any, lines: int) -> None:
+            line = tir.min(block.first + p * block.width + first, block.size - 1)
             call(
-                f"micro_pack_{block.width}",
+                f"micro_pack_{lines}_{block.width}",
                 source.access_ptr("r", offset=line * stride + block.start),
-                pointer(block.buffer, [p, 0, part * group], "w"),
+                pointer(block.buffer, [p, 0, first], "w"),
                 stride * 4,
                 block.depth,
                 block.size - line,
             )
+
+        with T.serial(0, block.panel_count()) as p:
+            with T.serial(0, groups) as part:
+                some(p, part * group, group)
+            if rest:
+                some(p, groups * group, rest)
 
     return pack
 
