@@ -20,6 +20,7 @@ import numpy as np
 
 from toolchain.spec import Attribute, Bound, Case, Input, Operator, script, tir
 from toolchain.spec.cases import shape_name, values
+from toolchain.spec.cases_windows import convolved
 from toolchain.spec.convolution import (
     DILATIONS,
     PADS,
@@ -52,7 +53,7 @@ FEW = 3
 
 def compute(k: Any) -> Any:
     """Direct for groups of few channels, else a matrix product."""
-    y, x = axes(k)
+    y, x = axes(k, k.R, k.S)
     rows, columns = y.out(), x.out()
     per = tir.truncdiv(k.M, k.group)
 
@@ -140,62 +141,13 @@ def requires(k: Any) -> Any:
             tir.truncmod(k.M, k.group) == 0,
             "the first axis of w must be a multiple of group",
         ),
-        *requirements(axes(k)),
+        *requirements(axes(k, k.R, k.S)),
     ]
-
-
-def taken(x: Any, axis: Any, positions: Any) -> Any:
-    """x at positions along an axis; 0 outside."""
-    inside = (positions >= 0) & (positions < x.shape[axis])
-    shape = list(x.shape)
-    shape[axis] = positions.size
-    out = np.zeros(shape)
-    index = [slice(None)] * x.ndim
-    index[axis] = np.flatnonzero(inside)
-    out[tuple(index)] = x.take(positions[inside], axis)
-    return out
-
-
-def reference(
-    x: Any,
-    w: Any,
-    b: Any,
-    group: Any,
-    strides: Any = None,
-    pads: Any = None,
-    dilations: Any = None,
-) -> Any:
-    """numpy, in float64."""
-    spatial = x.ndim - 2
-    strides, dilations = strides or [1] * spatial, dilations or [1] * spatial
-    pads = pads or [0] * (2 * spatial)
-    if spatial == 1:
-        x, w = x[:, :, None], w[:, :, None]
-        strides, dilations = [1, *strides], [1, *dilations]
-        pads = [0, pads[0], 0, pads[1]]
-    images, features = x.shape[0], w.shape[0]
-    depth, taps = w.shape[1], w.shape[2:]
-    starts = []
-    for i in range(2):
-        room = x.shape[2 + i] + pads[i] + pads[2 + i] - dilations[i] * (taps[i] - 1)
-        starts.append(np.arange((room - 1) // strides[i] + 1) * strides[i] - pads[i])
-    sizes = [s.size for s in starts]
-    out = np.zeros((images, group, features // group, *sizes))
-    factors = w.reshape(group, features // group, depth, *taps)
-    for r, s in np.ndindex(*taps):
-        part = taken(x, 2, starts[0] + r * dilations[0])
-        part = taken(part, 3, starts[1] + s * dilations[1])
-        part = part.reshape(images, group, depth, *sizes)
-        out += np.einsum("ngchw,gmc->ngmhw", part, factors[..., r, s])
-    out = out.reshape(images, features, *sizes)
-    if b is not None:
-        out += b[:, None, None]
-    return out[:, :, 0] if spatial == 1 else out
 
 
 def scale(x: Any, w: Any, b: Any, **attributes: Any) -> Any:
     """Magnitude of what is added up."""
-    return reference(
+    return convolved(
         np.abs(x), np.abs(w), None if b is None else np.abs(b), **attributes
     )
 
@@ -276,7 +228,7 @@ KERNEL = Operator(
     requires=requires,
     compute=compute,
     schedule=as_written,
-    reference=reference,
+    reference=convolved,
     reference_scale=scale,
     cases=cases,
     bound=Bound(ulp=8, why="512 sums in a row of one rounding each, in a random walk"),

@@ -8,18 +8,20 @@ as ONNX orders them: top, left, bottom, right. Buffers of rank 4 are read at
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from toolchain.spec import Attribute, tir
 from toolchain.spec import script as T  # noqa: N812  # TVM's own name for it
-from toolchain.spec.panels import Block, ceil_div
+from toolchain.spec.panels import Block, Pack, ceil_div, each_group, put_lines
 
 STRIDES = Attribute("strides", default=1, minimum=1, per_unit=1, kernel=2)
 PADS = Attribute("pads", default=0, minimum=0, per_unit=2, kernel=4)
 DILATIONS = Attribute("dilations", default=1, minimum=1, per_unit=1, kernel=2)
 # Positions in a padded image are int32, and sums of two of them must be.
 MOST = 1 << 30
+# Output channels in a panel of packed weights, on every target.
+PANEL = 8
 # Elements that are packed at a time: 512 KiB, of an L2 of 1 MiB or more.
 BLOCK = 1 << 17
 # Elements after a row, of which a vector may read or write up to 7.
@@ -92,11 +94,11 @@ def _ceil_positive(a: Any, b: Any) -> Any:
     return tir.truncdiv(tir.max(a, 1) - 1, b) + tir.min(tir.max(a, 0), 1)
 
 
-def axes(k: Any) -> tuple[Axis, Axis]:
-    """The two spatial axes of a kernel with x [N, C, H, W] and w [M, D, R, S]."""
+def axes(k: Any, rows: Any, columns: Any) -> tuple[Axis, Axis]:
+    """The two spatial axes of a kernel over H x W with windows of rows x columns."""
     y, x = (
         Axis(size, taps, k.strides[i], k.pads[i], k.pads[i + 2], k.dilations[i])
-        for i, (size, taps) in enumerate(((k.H, k.R), (k.W, k.S)))
+        for i, (size, taps) in enumerate(((k.H, rows), (k.W, columns)))
     )
     return y, x
 
@@ -234,6 +236,101 @@ class Planes:
                     ahead = part * columns - column
                     lane = tir.max(ahead, 0)
                     copy(p, k, lane, (line + part) * self.pitch + lane - ahead)
+
+
+class Pixels:
+    """An image [H, W, C] whose windows are runs of elements, padded where it must be.
+
+    The taps of a window's row lie side by side, or each on its own where dilated.
+    """
+
+    def __init__(self, k: Any, image: Any, y: Axis, x: Axis) -> None:
+        self.image, self.channels, self.y, self.x = image, k.C, y, x
+        self.one, channels = k.index(1), k.C
+        self.bare = tir.all(y.padded == y.size, x.padded == x.size)
+        flat = [c * channels for c in (x.size, x.begin, x.end)]
+        along = Axis(flat[0], self.one, self.one, flat[1], flat[2], self.one)
+        self.planes = Planes(image, self.one, replace(y, stride=self.one), along)
+        self.pitch = tir.Select(self.bare, flat[0], self.planes.pitch)
+        # Windows of one pixel lie side by side over the ends of rows.
+        plain = one_tap((y, x))
+        self.columns = tir.Select(plain, y.out() * x.out(), x.out())
+        self.runs = tir.Select(x.dilation == 1, self.one, x.taps)
+        self.run = tir.Select(x.dilation == 1, x.taps * channels, channels)
+
+    def allocate(self) -> None:
+        """Memory for the padded copy."""
+        shape = (tir.Select(self.bare, self.one, self.planes.lines), self.planes.pitch)
+        self.planes.buffer = T.alloc_buffer((1, *shape), "float32")
+
+    def copy(self, start: Any) -> None:
+        """Read the image at start, from a copy where it has pads."""
+        self.start = start
+        with T.If(tir.Not(self.bare)), T.Then():
+            self.planes.copy(start)
+
+    def _place(self, pixel: Any) -> Any:
+        line = tir.truncdiv(pixel, self.columns)
+        column = tir.truncmod(pixel, self.columns)
+        row = line * self.y.stride * self.pitch
+        return row + column * self.x.stride * self.channels
+
+    def _each_run(self, body: Callable[[Any, Any], None]) -> None:
+        """body(unit, place): where each run starts in a line and in its window."""
+        with T.serial(0, self.y.taps) as r, T.serial(0, self.runs) as s:
+            place = r * self.y.dilation * self.pitch + s * self.x.dilation * self.channels
+            body((r * self.runs + s) * self.run, place)
+
+    def packer(self, target: Any) -> Pack:
+        """Pack lines that are output pixels, of units (tap row, tap column, channel)."""
+
+        def pack(block: Block) -> None:
+            def some(p: Any, first: Any, lines: int) -> None:
+                pixel = tir.min(block.first + p * block.width + first, block.size - 1)
+                valid = tir.min(block.size - pixel, lines)
+                last = tir.truncmod(pixel, self.columns) + valid <= self.columns
+                with T.If(last):
+                    with T.Then():
+                        self._pack_row(block, p, first, lines, pixel, valid)
+                    with T.Else(), T.serial(0, lines) as i:
+                        at = self._place(tir.min(pixel + i, block.size - 1))
+                        self._pack_one(block, p, first + i, at)
+
+            each_group(block, target, some)
+
+        return pack
+
+    def _pack_row(
+        self, block: Block, p: Any, first: Any, lines: int, pixel: Any, valid: Any
+    ) -> None:
+        def run(unit: Any, place: Any) -> None:
+            at = self._place(pixel) + place
+            stride = self.x.stride * self.channels
+
+            def put(buffer: Any, offset: Any) -> None:
+                source = buffer.access_ptr("r", offset=offset)
+                put_lines(block, p, unit, first, lines, source, stride, self.run, valid)
+
+            # TVM has no conditional pointers.
+            with T.If(self.bare):
+                with T.Then():
+                    put(self.image, self.start + at)
+                with T.Else():
+                    put(self.planes.buffer, at)
+
+        self._each_run(run)
+
+    def _pack_one(self, block: Block, p: Any, line: Any, at: Any) -> None:
+        def run(unit: Any, place: Any) -> None:
+            with T.serial(0, self.run) as k:
+                value = tir.if_then_else(
+                    self.bare,
+                    self.image[0, 0, 0, self.start + at + place + k],
+                    self.planes.buffer[0, 0, at + place + k],
+                )
+                block.put(value, p, unit + k, line)
+
+        self._each_run(run)
 
 
 def each_tap(
