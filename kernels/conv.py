@@ -39,7 +39,6 @@ from toolchain.spec.panels import (
     as_written,
     by_row,
     ceil_div,
-    either,
     nest,
     pack_lines,
     pack_units,
@@ -49,6 +48,9 @@ from toolchain.spec.panels import (
 
 # Output channels of a group below which a tile of 4 rows is mostly padding.
 FEW = 3
+# Blocks: units of a depth (576 is 64 channels by 3 x 3 taps), and tiles of weights,
+# so that weights (128 by 640 words, 320 KiB) stay in L2 beside windows.
+DEPTH, HEIGHT = 640, 32
 
 
 def compute(k: Any) -> Any:
@@ -72,14 +74,12 @@ def grouped(k: Any, spatial: Any, per: Any, ins: Any, out: Any) -> None:
     image, w, b = ins
     tile = panels(k, "f32")
     pixels, depth = spatial[0].out() * spatial[1].out(), k.D * k.R * k.S
-    wide = lines_at_once(pixels, depth, tile.columns)
-    # Weights that every block of pixels needs are packed once. Where there is one
-    # block, those that stay in L2 at a time: 7 x 7 pixels, 512 channels to 2048, a
-    # 1 x 1 window: 43 instead of 32 GFLOP/s.
-    single = pixels <= wide
-    height = tir.Select(single, tir.min(16 * tile.rows, per), per)
-    weights = workspace(height, depth, tile.rows)
-    windows = workspace(wide, depth, tile.columns)
+    passes = tir.max(ceil_div(depth, DEPTH), 1)
+    units = ceil_div(depth, passes)
+    wide = lines_at_once(pixels, units, tile.columns)
+    height = tir.min(per, HEIGHT * tile.rows)
+    weights = workspace(height, units, tile.rows)
+    windows = workspace(wide, units, tile.columns)
     planes = Planes(image, k.D, *spatial)
     planes.allocate(depth)
     bias = by_row(lambda i: b[i], k.M, tile)
@@ -87,23 +87,25 @@ def grouped(k: Any, spatial: Any, per: Any, ins: Any, out: Any) -> None:
         script.serial(0, k.group) as g,
         script.serial(0, k.N) as n,
         script.serial(0, ceil_div(pixels, wide)) as part,
+        script.serial(0, passes) as step,
         script.serial(0, ceil_div(per, height)) as some,
     ):
-        first, j, i = g * per, part * wide, some * height
+        first, j, u, i = g * per, part * wide, step * units, some * height
+        columns, rows = tir.min(wide, pixels - j), tir.min(height, per - i)
+        deep = tir.min(units, depth - u)
         start = (n * k.C + g * k.D) * k.H * k.W
-        with script.If(tir.all(part == 0, some == 0, tir.Not(one_tap(spatial)))):
+        across = Block(windows, tile.columns, j, columns, pixels, u, deep)
+        down = Block(weights, tile.rows, i, rows, per, u, deep)
+        with script.If(some == 0), script.Then(), script.If(one_tap(spatial)):
             with script.Then():
-                planes.copy(start)
-        across = Block(
-            *(windows, tile.columns, j, tir.min(wide, pixels - j), pixels, 0, depth)
-        )
-        pixel = pack_units(lambda j, u: image[0, 0, 0, start + u * pixels + j])
-        with script.If(some == 0), script.Then():
-            either(one_tap(spatial), pixel, planes.pack)(across)
-        down = Block(
-            *(weights, tile.rows, i, tir.min(height, per - i), per, 0, depth)
-        )
-        with script.If(tir.any(single, tir.all(n == 0, part == 0))), script.Then():
+                pack_units(lambda j, u: image[0, 0, 0, start + u * pixels + j])(across)
+            with script.Else():
+                with script.If(tir.all(part == 0, step == 0)), script.Then():
+                    planes.copy(start)
+                planes.pack(across)
+        # Weights that are one block are packed for the first pixels of all.
+        other = tir.any(n + part == 0, passes > 1, height < per)
+        with script.If(other), script.Then():
             shifted(pack_lines(w, depth, k.target), first)(down)
         Product(
             tile,

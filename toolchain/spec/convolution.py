@@ -218,7 +218,7 @@ class Planes:
 
         def copy(p: Any, k: Any, lane: Any, place: Any) -> None:
             with T.vectorized(0, width) as i:
-                value = self.buffer[0, 0, place + self.offsets[k] + i]
+                value = self.buffer[0, 0, place + self.offsets[block.start + k] + i]
                 T.buffer_store(block.buffer, value, [p, k, lane + i])
 
         with T.serial(0, block.panel_count()) as p:
