@@ -13,38 +13,49 @@ Source: ONNX Conv-22; MindSpore Conv2D.
 """
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from toolchain.spec import Attribute, Bound, Case, Input, Operator, script, tir
 from toolchain.spec.cases import shape_name, values
+from toolchain.spec.cases_windows import convolved
 from toolchain.spec.convolution import (
     DILATIONS,
     PADS,
     STRIDES,
-    Windows,
+    Planes,
     axes,
     each_tap,
+    lines_at_once,
+    one_tap,
     requirements,
+    workspace,
 )
 from toolchain.spec.panels import (
+    Block,
     Product,
     as_written,
     by_row,
+    ceil_div,
     nest,
     pack_lines,
+    pack_units,
     panels,
     shifted,
 )
 
 # Output channels of a group below which a tile of 4 rows is mostly padding.
 FEW = 3
+# Blocks: units of a depth (576 is 64 channels by 3 x 3 taps), and tiles of weights,
+# so that weights (128 by 640 words, 320 KiB) stay in L2 beside windows.
+DEPTH, HEIGHT = 640, 32
 
 
 def compute(k: Any) -> Any:
     """Direct for groups of few channels, else a matrix product."""
-    y, x = axes(k)
+    y, x = axes(k, k.R, k.S)
     rows, columns = y.out(), x.out()
     per = tir.truncdiv(k.M, k.group)
 
@@ -59,26 +70,55 @@ def compute(k: Any) -> Any:
 
 
 def grouped(k: Any, spatial: Any, per: Any, ins: Any, out: Any) -> None:
-    """A matrix product for each image and group: channels by pixels."""
+    """A matrix product for each group and image: channels by pixels."""
     image, w, b = ins
-    pixels = out.shape[2] * out.shape[3]
-    depth = k.D * k.R * k.S
-    with script.serial(0, k.N) as n, script.serial(0, k.group) as g:
-        first = g * per
-        windows = Windows.over(image, (n * k.C + g * k.D) * k.H * k.W, spatial)
-        tile = panels(k, "f32")
+    tile = panels(k, "f32")
+    pixels, depth = spatial[0].out() * spatial[1].out(), k.D * k.R * k.S
+    passes = tir.max(ceil_div(depth, DEPTH), 1)
+    units = ceil_div(depth, passes)
+    wide = lines_at_once(pixels, units, tile.columns)
+    height = tir.min(per, HEIGHT * tile.rows)
+    weights = workspace(height, units, tile.rows)
+    windows = workspace(wide, units, tile.columns)
+    planes = Planes(image, k.D, *spatial)
+    planes.allocate(depth)
+    bias = by_row(lambda i: b[i], k.M, tile)
+    with (
+        script.serial(0, k.group) as g,
+        script.serial(0, k.N) as n,
+        script.serial(0, ceil_div(pixels, wide)) as part,
+        script.serial(0, passes) as step,
+        script.serial(0, ceil_div(per, height)) as some,
+    ):
+        first, j, u, i = g * per, part * wide, step * units, some * height
+        columns, rows = tir.min(wide, pixels - j), tir.min(height, per - i)
+        deep = tir.min(units, depth - u)
+        start = (n * k.C + g * k.D) * k.H * k.W
+        across = Block(windows, tile.columns, j, columns, pixels, u, deep)
+        down = Block(weights, tile.rows, i, rows, per, u, deep)
+        with script.If(some == 0), script.Then(), script.If(one_tap(spatial)):
+            with script.Then():
+                pack_units(lambda j, u: image[0, 0, 0, start + u * pixels + j])(across)
+            with script.Else():
+                with script.If(tir.all(part == 0, step == 0)), script.Then():
+                    planes.copy(start)
+                planes.pack(across)
+        # Weights that are one block are packed for the first pixels of all.
+        other = tir.any(n + part == 0, passes > 1, height < per)
+        with script.If(other), script.Then():
+            shifted(pack_lines(w, depth, k.target), first)(down)
         Product(
             tile,
             per,
             depth,
             pixels,
-            shifted(pack_lines(w, depth, k.target), first),
-            windows.pack,
+            planes.pack,
+            planes.pack,
             out,
             lambda i, j: [n, first + i, 0, j],
             pixels,
-            by_row(lambda i: b[first + i], per, tile),
-        ).emit()
+            replace(bias, at=lambda i, j: bias.at(first + i, j)),
+        ).multiply(down, across)
 
 
 def direct(k: Any, spatial: Any, ins: Any, out: Any) -> None:
@@ -111,62 +151,13 @@ def requires(k: Any) -> Any:
             tir.truncmod(k.M, k.group) == 0,
             "the first axis of w must be a multiple of group",
         ),
-        *requirements(axes(k)),
+        *requirements(axes(k, k.R, k.S)),
     ]
-
-
-def taken(x: Any, axis: Any, positions: Any) -> Any:
-    """x at positions along an axis; 0 outside."""
-    inside = (positions >= 0) & (positions < x.shape[axis])
-    shape = list(x.shape)
-    shape[axis] = positions.size
-    out = np.zeros(shape)
-    index = [slice(None)] * x.ndim
-    index[axis] = np.flatnonzero(inside)
-    out[tuple(index)] = x.take(positions[inside], axis)
-    return out
-
-
-def reference(
-    x: Any,
-    w: Any,
-    b: Any,
-    group: Any,
-    strides: Any = None,
-    pads: Any = None,
-    dilations: Any = None,
-) -> Any:
-    """numpy, in float64."""
-    spatial = x.ndim - 2
-    strides, dilations = strides or [1] * spatial, dilations or [1] * spatial
-    pads = pads or [0] * (2 * spatial)
-    if spatial == 1:
-        x, w = x[:, :, None], w[:, :, None]
-        strides, dilations = [1, *strides], [1, *dilations]
-        pads = [0, pads[0], 0, pads[1]]
-    images, features = x.shape[0], w.shape[0]
-    depth, taps = w.shape[1], w.shape[2:]
-    starts = []
-    for i in range(2):
-        room = x.shape[2 + i] + pads[i] + pads[2 + i] - dilations[i] * (taps[i] - 1)
-        starts.append(np.arange((room - 1) // strides[i] + 1) * strides[i] - pads[i])
-    sizes = [s.size for s in starts]
-    out = np.zeros((images, group, features // group, *sizes))
-    factors = w.reshape(group, features // group, depth, *taps)
-    for r, s in np.ndindex(*taps):
-        part = taken(x, 2, starts[0] + r * dilations[0])
-        part = taken(part, 3, starts[1] + s * dilations[1])
-        part = part.reshape(images, group, depth, *sizes)
-        out += np.einsum("ngchw,gmc->ngmhw", part, factors[..., r, s])
-    out = out.reshape(images, features, *sizes)
-    if b is not None:
-        out += b[:, None, None]
-    return out[:, :, 0] if spatial == 1 else out
 
 
 def scale(x: Any, w: Any, b: Any, **attributes: Any) -> Any:
     """Magnitude of what is added up."""
-    return reference(
+    return convolved(
         np.abs(x), np.abs(w), None if b is None else np.abs(b), **attributes
     )
 
@@ -247,7 +238,7 @@ KERNEL = Operator(
     requires=requires,
     compute=compute,
     schedule=as_written,
-    reference=reference,
+    reference=convolved,
     reference_scale=scale,
     cases=cases,
     bound=Bound(ulp=8, why="512 sums in a row of one rounding each, in a random walk"),

@@ -135,29 +135,56 @@ def pack_lines(source: Any, stride: Any, target: Any) -> Pack:
 
     stride: elements from one row to the next.
     """
-    group = 4 if target.has("simd128") else 1  # rows that micro_pack transposes
 
     def pack(block: Block) -> None:
-        groups, rest = divmod(block.width, group)
-
         def some(p: Any, first: Any, lines: int) -> None:
             line = tir.min(block.first + p * block.width + first, block.size - 1)
-            call(
-                f"micro_pack_{lines}_{block.width}",
-                source.access_ptr("r", offset=line * stride + block.start),
-                pointer(block.buffer, [p, 0, first], "w"),
-                stride * 4,
-                block.depth,
-                block.size - line,
-            )
+            start = source.access_ptr("r", offset=line * stride + block.start)
+            whole = block.size - line
+            put_lines(block, p, 0, first, lines, start, stride, block.depth, whole)
 
-        with T.serial(0, block.panel_count()) as p:
-            with T.serial(0, groups) as part:
-                some(p, part * group, group)
-            if rest:
-                some(p, groups * group, rest)
+        each_group(block, target, some)
 
     return pack
+
+
+def each_group(
+    block: Block, target: Any, body: Callable[[Any, Any, int], None]
+) -> None:
+    """body(p, first, lines): lines of panel p that `put_lines` takes together."""
+    lines = 4 if target.has("simd128") else 1  # that micro_pack transposes
+    groups, rest = divmod(block.width, lines)
+    with T.serial(0, block.panel_count()) as p:
+        with T.serial(0, groups) as part:
+            body(p, part * lines, lines)
+        if rest:
+            body(p, block.width - rest, rest)
+
+
+def put_lines(
+    block: Block,
+    p: Any,
+    k: Any,
+    first: Any,
+    lines: int,
+    source: Any,
+    stride: Any,
+    depth: Any,
+    valid: Any,
+) -> None:
+    """Transpose `lines` lines into panel p from unit k and line `first` on.
+
+    source: pointer to the first, of `valid` (the last one stands in for the others);
+    stride: elements from one to the next; depth: units.
+    """
+    call(
+        f"micro_pack_{lines}_{block.width}",
+        source,
+        pointer(block.buffer, [p, k, first], "w"),
+        stride * 4,
+        depth,
+        valid,
+    )
 
 
 def either(condition: Any, yes: Pack, no: Pack) -> Pack:
@@ -262,10 +289,11 @@ class Product:
                 lines = tir.min(self.rows - i, ROWS)
                 down = Block(left, tile.rows, i, lines, self.rows, k, units)
                 self.left(down)
-                self._multiply(down, across, kc == passes - 1)
+                self.multiply(down, across, kc == passes - 1)
                 self._finish(kc == passes - 1, down, across)
 
-    def _multiply(self, down: Block, across: Block, last: Any) -> None:
+    def multiply(self, down: Block, across: Block, last: Any = True) -> None:
+        """Multiply two blocks that are packed; last: of those of a depth."""
         tile = self.panels
         out = pointer(self.out, self.place(down.first, across.first), "rw")
         start = self.start
@@ -296,7 +324,7 @@ class Product:
         if self.limits is None:
             return infinite
         return [
-            tir.Select(last, limit, none)
+            tir.Select(last, limit, none) if last is not True else limit
             for limit, none in zip(self.limits, infinite, strict=True)
         ]
 

@@ -1,0 +1,70 @@
+"""out[q, (r * S + s) * D + c, i] = w[8 * q + i, c, r, s], 0 past the last m: for conv_packed.
+
+Shapes: w [M, D, R, S]; out [ceil(M / 8), R * S * D, 8], panels of 8 output channels,
+the same for every target.
+Dtypes: float32.
+Edges: size 0 gives size 0.
+Source: this library's own layout.
+"""
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from toolchain.spec import Bound, Case, Input, Operator, tir
+from toolchain.spec import script as T  # noqa: N812  # TVM's own name for it
+from toolchain.spec.cases import shape_name, values
+from toolchain.spec.convolution import PANEL
+from toolchain.spec.panels import as_written, ceil_div, nest
+
+
+def compute(k: Any) -> Any:
+    """Unit by unit."""
+    shape = (ceil_div(k.M, PANEL), k.R * k.S * k.D, PANEL)
+
+    def emit(ins: Any, out: Any) -> None:
+        (w,) = ins
+        with (
+            T.serial(0, shape[0]) as q,
+            T.serial(0, k.R) as r,
+            T.serial(0, k.S) as s,
+            T.serial(0, k.D) as c,
+            T.serial(0, PANEL) as i,
+        ):
+            m = q * PANEL + i
+            zero = tir.const(0, k.dtype)
+            value = tir.if_then_else(m < k.M, w[m, c, r, s], zero)
+            T.buffer_store(out, value, [q, (r * k.S + s) * k.D + c, i])
+
+    return nest(shape, k.inputs, emit, k.dtype)
+
+
+def reference(w: Any) -> Any:
+    """numpy."""
+    panels = -(-w.shape[0] // PANEL)
+    full = np.zeros((panels * PANEL, *w.shape[1:]), w.dtype)
+    full[: w.shape[0]] = w
+    units = w.shape[1] * w.shape[2] * w.shape[3]
+    split = full.reshape(panels, PANEL, *w.shape[1:])
+    return split.transpose(0, 3, 4, 2, 1).reshape(panels, units, PANEL)
+
+
+def cases(dtypes: Any, rng: Any) -> Iterator[Case]:
+    """Whole and partial panels."""
+    shapes = ((8, 4, 3, 3), (1, 1, 1, 1), (7, 3, 2, 5), (17, 5, 1, 1))
+    for shape in (*shapes, (0, 3, 3, 3), (9, 0, 3, 3)):
+        yield Case(shape_name(shape), (values(rng, shape, dtypes[0]),))
+
+
+KERNEL = Operator(
+    collapse="exact.plain",
+    inputs=(Input("w", "M D R S"),),
+    dtypes=("float32",),
+    absent={"int8": "see conv", "int32": "see conv"},
+    compute=compute,
+    schedule=as_written,
+    reference=reference,
+    cases=cases,
+    bound=Bound(why="moves elements"),
+)
