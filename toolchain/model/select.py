@@ -73,6 +73,8 @@ def _convolution(node: Node) -> list[Node] | None:
     bias = np.zeros(features, "float32") if bias is None else bias
     constants = dict(zip("NHWC", x.shape, strict=True)) | {
         "Q": packed.shape[0],
+        "E": PANEL,
+        "M": features,
         "K": packed.shape[1],
         "M": features,
         "features": features,
@@ -104,7 +106,11 @@ def _dense(node: Node) -> list[Node] | None:
         "maximum": a["limits"][1],
     }
     inputs = [x, packed, Value.constant(f"{w.name}_bias", bias)]
-    return [_kernel(inputs, node.output, Instance.of("matmul_packed", constants))]
+    return [_kernel(inputs, node.output, Instance.of("conv_packed", _as_conv(constants)))]
+
+
+def _as_conv(c):
+    return {"N":1,"H":1,"W":c["M"],"C":c["K"],"Q":c["P"],"K":c["K"],"E":8,"M":c["columns"],"features":c["columns"],"kernel_shape_0":1,"kernel_shape_1":1,"minimum":c["minimum"],"maximum":c["maximum"],"strides_0":1,"strides_1":1,"dilations_0":1,"dilations_1":1,"pads_0":0,"pads_1":0,"pads_2":0,"pads_3":0}
 
 
 def _matmul(node: Node) -> list[Node] | None:
