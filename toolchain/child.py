@@ -15,6 +15,8 @@ import sys
 import tempfile
 import time
 import traceback
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 from toolchain.codegen import compile_object
@@ -22,6 +24,15 @@ from toolchain.command import ToolError
 from toolchain.spec import SpecError
 
 _POLL = 0.005  # seconds
+
+
+@dataclass
+class Job:
+    """What a child is to do. label: the file that its messages name."""
+
+    label: Path
+    action: Callable[[], None]
+    timeout: float
 
 
 def compile_in_child(
@@ -40,45 +51,96 @@ def compile_in_child(
     out.parent.mkdir(parents=True, exist_ok=True)
     for suffix in (".o", ".json"):
         out.with_suffix(suffix).unlink(missing_ok=True)
-    with tempfile.TemporaryFile() as log:
-        sys.stdout.flush()
-        sys.stderr.flush()
-        child = os.fork()
-        if not child:
-            _compile(path, target, dtypes, out, log.fileno())
-        status = _wait(child, timeout)
-        log.seek(0)
-        said = log.read().decode(errors="replace").strip()
-    reason = _reason(path, status, said, timeout)
+
+    def compile_one() -> None:
+        data, description = compile_object(path, target, dtypes)
+        description["sha256"] = hashlib.sha256(data).hexdigest()
+        description["bytes"] = len(data)
+        write(out.with_suffix(".o"), data)
+        text = json.dumps(description, indent=1, sort_keys=True)
+        write(out.with_suffix(".json"), text.encode() + b"\n")
+
+    ((_, reason),) = in_children([Job(path, compile_one, timeout)], 1)
     if reason is not None:
         out.with_suffix(".o").unlink(missing_ok=True)
-        _write(out.with_suffix(".json"), json.dumps({"error": reason}).encode())
+        write(out.with_suffix(".json"), json.dumps({"error": reason}).encode())
     return reason
 
 
-def _compile(
-    path: Path, target: str, dtypes: tuple[str, ...] | None, out: Path, log: int
-) -> None:
+def in_children(jobs: Iterable[Job], workers: int) -> Iterator[tuple[Job, str | None]]:
+    """Run jobs in forked processes, some at a time; each job with why it failed.
+
+    They come in the order in which they end.
+    """
+    waiting, running = list(jobs)[::-1], []
+    try:
+        while waiting or running:
+            while waiting and len(running) < workers:
+                running.append(_Child(waiting.pop()))
+            ended = [c for c in running if c.ended()]
+            running = [c for c in running if c not in ended]
+            for child in ended:
+                yield child.job, child.reason()
+            if not ended:
+                time.sleep(_POLL)
+    finally:
+        for child in running:
+            child.kill()
+
+
+class _Child:
+    """A forked process that does one job."""
+
+    def __init__(self, job: Job) -> None:
+        self.job, self.status = job, None
+        self.end = time.monotonic() + job.timeout
+        self.log = tempfile.TemporaryFile()  # noqa: SIM115  # closed in reason()
+        sys.stdout.flush()
+        sys.stderr.flush()
+        self.process = os.fork()
+        if not self.process:
+            _work(job, self.log.fileno())
+
+    def ended(self) -> bool:
+        """Whether it has come to an end, or to its time limit."""
+        done, status = os.waitpid(self.process, os.WNOHANG)
+        if done:
+            self.status = os.waitstatus_to_exitcode(status)
+            return True
+        if time.monotonic() < self.end:
+            return False
+        self.kill()
+        return True
+
+    def kill(self) -> None:
+        """End it."""
+        os.kill(self.process, signal.SIGKILL)
+        os.waitpid(self.process, 0)
+
+    def reason(self) -> str | None:
+        """Why it failed, if it did."""
+        with self.log as log:
+            log.seek(0)
+            said = log.read().decode(errors="replace").strip()
+        return _reason(self.job.label, self.status, said, self.job.timeout)
+
+
+def _work(job: Job, log: int) -> None:
     """In the child: never returns."""
     os.dup2(log, 1)
     os.dup2(log, 2)
     sys.stdout = sys.stderr = open(log, "w", closefd=False)  # noqa: SIM115  # to exit
     code = 1
     try:
-        data, description = compile_object(path, target, dtypes)
-        description["sha256"] = hashlib.sha256(data).hexdigest()
-        description["bytes"] = len(data)
-        _write(out.with_suffix(".o"), data)
-        text = json.dumps(description, indent=1, sort_keys=True)
-        _write(out.with_suffix(".json"), text.encode() + b"\n")
+        job.action()
         code = 0
     except (SpecError, ToolError) as error:
         print(error)
     except OSError as error:
-        print(f"{error.filename or path}: {error.strerror}")
+        print(f"{error.filename or job.label}: {error.strerror}")
         code = 2
     except BaseException as error:  # whatever an operator file raises is its author's
-        print(_author_text(path, error))
+        print(_author_text(job.label, error))
     finally:
         sys.stdout.flush()
         os._exit(code)
@@ -95,28 +157,11 @@ def _author_text(path: Path, error: BaseException) -> str:
     return f"{where}{type(error).__name__}: {str(error).strip() or 'no message'}"
 
 
-def _write(path: Path, data: bytes) -> None:
+def write(path: Path, data: bytes) -> None:
+    """Write a file whole, or not at all."""
     fresh = path.with_name(path.name + ".new")
     fresh.write_bytes(data)
     fresh.replace(path)
-
-
-def _wait(child: int, timeout: float) -> int | None:
-    """Exit status of the child; None if it took too long and was ended."""
-    end = time.monotonic() + timeout
-    try:
-        while time.monotonic() < end:
-            done, status = os.waitpid(child, os.WNOHANG)
-            if done:
-                return os.waitstatus_to_exitcode(status)
-            time.sleep(_POLL)
-    except BaseException:
-        os.kill(child, signal.SIGKILL)
-        os.waitpid(child, 0)
-        raise
-    os.kill(child, signal.SIGKILL)
-    os.waitpid(child, 0)
-    return None
 
 
 def _reason(path: Path, status: int | None, said: str, timeout: float) -> str | None:

@@ -20,8 +20,8 @@ WEIGHTS = "model_weights"
 class Program:
     """A model whose every node has a kernel.
 
-    aliases: values that are another one's memory. offsets: of constants in the
-    weights. external: the weights are the last input.
+    aliases: values that are another one's memory. weights: the offset of each
+    constant in the block of weight_bytes. external: the weights are the last input.
     """
 
     graph: Graph
@@ -29,6 +29,7 @@ class Program:
     aliases: Mapping[Value, Value]
     plan: Plan
     weights: Mapping[Value, int]
+    weight_bytes: int
     external: bool
 
 
@@ -46,7 +47,7 @@ class _Function:
             self.slots[value] = i
         first = len(graph.inputs) + program.external
         for i, value in enumerate(graph.outputs):
-            self.slots[value] = first + i
+            self.slots[root(value, program.aliases)] = first + i
 
     def text(self) -> str:
         program, graph = self.program, self.program.graph
@@ -106,10 +107,8 @@ class _Function:
 
     def _pointer(self, value: Value, weights: str) -> str:
         base = root(value, self.program.aliases)
-        # An output may be an alias of the value that its kernel writes.
-        if base in self.slots or value in self.slots:
-            slot = self.slots[value if value in self.slots else base]
-            at = self._new(f"getelementptr i64, ptr %slots, i32 {slot}")
+        if base in self.slots:
+            at = self._new(f"getelementptr i64, ptr %slots, i32 {self.slots[base]}")
             return self._new(f"load ptr, ptr {at}")
         if base.data is not None:
             where, offset = weights, self.program.weights[base]
@@ -118,11 +117,11 @@ class _Function:
         return self._new(f"getelementptr i8, ptr {where}, i32 {offset}")
 
 
-def model_descriptor(program: Program, weights_bytes: int) -> str:
+def model_descriptor(program: Program) -> str:
     """IR of the operator that stands for the model in the table."""
     graph = program.graph
     inputs = [(v.name, v.dtype, v.shape) for v in graph.inputs]
     if program.external:
-        inputs.append(("weights", "uint8", (weights_bytes,)))
+        inputs.append(("weights", "uint8", (program.weight_bytes,)))
     outputs = [(v.name, v.dtype, v.shape) for v in graph.outputs]
     return fixed_descriptor(graph.name, inputs, outputs)

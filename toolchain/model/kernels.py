@@ -124,6 +124,34 @@ end:
         return [inner[0] + text.replace(f"declare i32 @kernel_{self.kernel.name}(ptr)", "")]
 
 
+@dataclass(frozen=True)
+class Copy:
+    """Copies so many bytes."""
+
+    size: int
+
+    @property
+    def name(self) -> str:
+        """A name that says how many."""
+        return f"copy_{self.size}"
+
+    def texts(self, target: Target) -> list[str]:
+        """IR with `i32 kernel_<name>(ptr slots)`; slots: source, then result."""
+        del target
+        return [
+            f"""
+declare void @llvm.memcpy.p0.p0.i32(ptr, ptr, i32, i1)
+define i32 @kernel_{self.name}(ptr %slots) {{
+  %source = load ptr, ptr %slots
+  %at = getelementptr i64, ptr %slots, i32 1
+  %result = load ptr, ptr %at
+  call void @llvm.memcpy.p0.p0.i32(ptr %result, ptr %source, i32 {self.size}, i1 0)
+  ret i32 0
+}}
+"""
+        ]
+
+
 # Functions of TIR that LLVM would call from libm; toolchain.spec.math has them.
 MATH = ("exp", "log", "tanh", "sigmoid", "erf", "sin", "cos")
 _CALL = re.compile(r"@ops_math_(\w+)\(")
