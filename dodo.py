@@ -10,6 +10,7 @@ from doit.tools import config_changed
 from toolchain import package, steps
 from toolchain.profile import ROOT
 from toolchain.progress import ProgressReporter
+from toolchain.targets import TARGETS
 
 PROFILE = steps.profile_or_exit(get_var("profile"))
 TARGET_FOLDERS = {t: PROFILE.folder / t for t in PROFILE.targets}
@@ -128,6 +129,67 @@ def task_module() -> Any:
         }
 
 
+def task_model() -> Any:
+    """Compile a model file: doit model --file net.onnx (see doit help model)."""
+    options = (
+        ("file", "f", str, "", "the model: .onnx or .mindir"),
+        ("target", "t", str, "simd128", f"one of {', '.join(TARGETS)}"),
+        ("out", "o", str, "", "folder for the files (build/models/<name>/<target>)"),
+        ("shape", "s", list, [], "an input's shape, as in image=1,3,224,224"),
+        ("weights", "w", str, "embedded", "embedded, or external: a file beside it"),
+    )
+    return {
+        "actions": [(steps.compile_model_file,)],
+        "params": [
+            {"name": n, "short": s, "long": n, "type": t, "default": d, "help": h}
+            for n, s, t, d, h in options
+        ],
+        "task_dep": ["runtime"],
+        "uptodate": [False],
+    }
+
+
+def task_models() -> Any:
+    """Compile the models of models/ that are small enough for every build."""
+    yield from _models(heavy=False)
+
+
+def task_heavy_models() -> Any:
+    """Compile the large models of models/, which `build` leaves out."""
+    yield from _models(heavy=True)
+
+
+def _models(heavy: bool) -> Any:
+    yield {"name": None, "doc": task_models.__doc__}
+    for name, source in steps.model_sources(ROOT / "models", heavy).items():
+        folder = PROFILE.folder / "models" / name
+        file = source
+        if source.suffix == ".py":
+            file = folder / f"{name}.onnx"
+            yield {
+                "name": f"{name}:file",
+                "actions": [(steps.run_recipe, (source, file))],
+                "file_dep": [str(source), *_modules("recipe")],
+                "targets": [str(file)],
+            }
+        for target, library in TARGET_FOLDERS.items():
+            runtime = [library / "runtime" / f"{s.stem}.o" for s in RUNTIME]
+            yield {
+                "name": f"{name}:{target}",
+                "actions": [
+                    (steps.compile_model, (file, target, folder / target, runtime))
+                ],
+                "file_dep": [
+                    *(str(file), *map(str, runtime), *LOWERING),
+                    *map(str, sorted(TOOLCHAIN.glob("model/*.py"))),
+                    *map(str, sorted(TOOLCHAIN.glob("frontends/*.py"))),
+                    *map(str, PROFILE.operators.values()),
+                ],
+                "targets": [str(folder / target / f"{name}.wasm")],
+                "uptodate": [config_changed(steps.compile_settings(target, None))],
+            }
+
+
 def task_build() -> Any:
     """Build the library for every target (profile=FILE.toml: a part of it)."""
     return {
@@ -141,7 +203,7 @@ def task_build() -> Any:
                 "help": "how many tasks run at a time (default: one per core)",
             }
         ],
-        "task_dep": ["module"],
+        "task_dep": ["module"] if get_var("profile") else ["module", "models"],
         "clean": [(steps.clean, (PROFILE.folder,))],
     }
 

@@ -22,9 +22,7 @@ def heads(net: Net, x: str, axes: list[int]) -> str:
 def attention(net: Net, x: str, mask: str) -> str:
     """Multi-head self-attention."""
     q, k, v = (net.dense(x, (WIDTH, WIDTH)) for _ in range(3))
-    scores = net.op(
-        "MatMul", heads(net, q, [0, 2, 1, 3]), heads(net, k, [0, 2, 3, 1])
-    )
+    scores = net.op("MatMul", heads(net, q, [0, 2, 1, 3]), heads(net, k, [0, 2, 3, 1]))
     scale = net.constant(np.float32((WIDTH // HEADS) ** -0.5))
     scores = net.op("Add", net.op("Mul", scores, scale), mask)
     shares = net.op("Softmax", scores, axis=-1)

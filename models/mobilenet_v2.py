@@ -9,6 +9,8 @@ import numpy as np
 
 from toolchain.recipe import Net
 
+HEAVY = True
+
 # Expansion, output channels, blocks and stride of each stage.
 STAGES = (
     *((1, 16, 1, 1), (6, 24, 2, 2), (6, 32, 3, 2), (6, 64, 4, 2)),

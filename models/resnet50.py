@@ -8,6 +8,8 @@ from typing import Any
 
 from toolchain.recipe import Net
 
+HEAVY = True
+
 # Width, blocks and stride of each stage.
 STAGES = ((64, 3, 1), (128, 4, 2), (256, 6, 2), (512, 3, 2))
 

@@ -45,7 +45,9 @@ class Kernel:
         # In the columns form, rows lie k elements apart.
         symbols = [*operator.symbols(), *(["k"] if columns else [])]
         sizes = {
-            s: tirx.const(known[s], index_dtype) if s in known else te.var(s, index_dtype)
+            s: tirx.const(known[s], index_dtype)
+            if s in known
+            else te.var(s, index_dtype)
             for s in symbols
         }
         self.size_variables = {s: v for s, v in sizes.items() if s not in known}

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import importlib.util
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from toolchain.spec import SpecError
 
 OPSET = 20
 
@@ -25,7 +29,9 @@ class Net:
         self.inputs: list[Any] = []
         self.count = 0
 
-    def input(self, name: str, shape: Sequence[int | str], dtype: str = "float32") -> str:
+    def input(
+        self, name: str, shape: Sequence[int | str], dtype: str = "float32"
+    ) -> str:
         """An input of the model; a size may be a name."""
         from onnx import helper
 
@@ -126,3 +132,20 @@ class Net:
     def _name(self, kind: str) -> str:
         self.count += 1
         return f"{kind}_{self.count}"
+
+
+def write_model(source: Path, out: Path) -> None:
+    """Write the model of a recipe: a file with `build()`, which gives an ONNX model."""
+    import onnx
+
+    spec = importlib.util.spec_from_file_location(f"_recipe_{source.stem}", source)
+    if spec is None or spec.loader is None:
+        raise SpecError(f"{source}: is no Python file")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    if not hasattr(module, "build"):
+        raise SpecError(f"{source}: has no function build() that gives an ONNX model")
+    out.parent.mkdir(parents=True, exist_ok=True)
+    fresh = out.with_suffix(".new")
+    onnx.save(module.build(), fresh)
+    fresh.replace(out)

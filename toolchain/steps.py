@@ -10,6 +10,7 @@ import dataclasses
 import functools
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -124,6 +125,70 @@ def check_operators(folders: list[Path], names: list[str], workers: int) -> Any:
             + "\n".join(sorted(reasons))
         )
     return None
+
+
+# A recipe says so where its model takes long to build or to verify.
+_HEAVY = re.compile(r"^HEAVY = True$", re.M)
+
+
+def model_sources(folder: Path, heavy: bool) -> dict[str, Path]:
+    """Model files and recipes by name; names that start with _ are neither."""
+    suffixes = (".onnx", ".mindir", ".py")
+    return {
+        p.stem: p
+        for p in sorted(folder.glob("*"))
+        if p.suffix in suffixes
+        and not p.name.startswith("_")
+        and heavy == bool(p.suffix == ".py" and _HEAVY.search(p.read_text()))
+    }
+
+
+@_step
+def run_recipe(source: Path, out: Path) -> Any:
+    """Write the ONNX file of a recipe."""
+    from toolchain.recipe import write_model
+
+    write_model(source, out)
+
+
+@_step
+def compile_model(
+    file: Path, target: str, folder: Path, runtime: list[Path], **options: Any
+) -> Any:
+    """Compile a model file for a target."""
+    from toolchain.model.build import Options, Place, build_model
+
+    cache = ROOT / "build" / "cache" / target
+    show = functools.partial(print, f"  {file.stem} {target}:")
+    build_model(file, Options(target, **options), Place(folder, cache), runtime, show)
+
+
+@_step
+def compile_model_file(
+    file: str, target: str, out: str, shape: list[str], weights: str
+) -> Any:
+    """Compile the model file that the command line names."""
+    from toolchain.frontends import plain, shapes_of
+    from toolchain.spec import SpecError
+
+    if not file:
+        raise SpecError("give the model: doit model --file net.onnx")
+    if target not in TARGETS:
+        raise SpecError(f"--target {target!r} is unknown; use {', '.join(TARGETS)}")
+    if weights not in ("embedded", "external"):
+        raise SpecError(f"--weights {weights!r} is unknown; use embedded or external")
+    path = Path(file)
+    name = plain(path.stem)
+    folder = Path(out) if out else ROOT / "build" / "models" / name / target
+    objects = ROOT / "build" / target / "runtime"
+    runtime = [
+        objects / f"{s.stem}.o" for s in sorted((ROOT / "runtime_stub").glob("*.c"))
+    ]
+    options = {"shapes": shapes_of(shape), "external": weights == "external"}
+    failed = compile_model(path, target, folder, runtime, **options)
+    if failed is None:
+        print(f"{folder / name}.wasm: {(folder / f'{name}.wasm').stat().st_size} bytes")
+    return failed
 
 
 def prepare() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,3 +34,23 @@ def read_model(path: Path, shapes: Mapping[str, tuple[int, ...]]) -> Model:
 
         return onnx.read(path, shapes)
     raise SpecError(f"{path}: suffix {path.suffix!r} is unknown; use .onnx")
+
+
+def plain(name: str) -> str:
+    """A name that C and Python take."""
+    name = re.sub(r"\W", "_", name, flags=re.ASCII)
+    return name if name[:1].isalpha() else f"t{name}"
+
+
+def shapes_of(words: list[str]) -> dict[str, tuple[int, ...]]:
+    """Shapes by name, from texts such as image=1,3,224,224. Errors: SpecError."""
+    shapes = {}
+    for word in words:
+        name, _, sizes = word.rpartition("=")
+        if not name or not re.fullmatch(r"\d+(,\d+)*", sizes):
+            raise SpecError(
+                f"--shape {word!r} is no shape; give name=sizes, as in "
+                "image=1,3,224,224"
+            )
+        shapes[name] = tuple(int(n) for n in sizes.split(","))
+    return shapes

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from toolchain.frontends import Model
-from toolchain.spec import SpecError
+from toolchain.frontends import Model, plain
 
 
 def read(path: Path, shapes: Mapping[str, tuple[int, ...]]) -> Model:
@@ -26,9 +24,3 @@ def read(path: Path, shapes: Mapping[str, tuple[int, ...]]) -> Model:
         [plain(n) for n in inputs],
         [plain(o.name) for o in model.graph.output],
     )
-
-
-def plain(name: str) -> str:
-    """A name that C and Python take."""
-    name = re.sub(r"\W", "_", name, flags=re.ASCII)
-    return name if name[:1].isalpha() else f"t{name}"

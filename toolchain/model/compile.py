@@ -81,7 +81,9 @@ def compile_program(
 
     runtime: objects of the C runtime. Errors: SpecError with every kernel that fails.
     """
-    kernels = {n.attributes["kernel"].name: n.attributes["kernel"] for n in program.graph.nodes}
+    kernels = {
+        n.attributes["kernel"].name: n.attributes["kernel"] for n in program.graph.nodes
+    }
     objects = _objects(kernels, target, place.cache, show)
     name = program.graph.name
     texts = [
@@ -114,7 +116,8 @@ def _objects(
     cache.mkdir(parents=True, exist_ok=True)
     sources = _fingerprint(target)
     paths = {
-        name: cache / f"{name}-{hashlib.sha256((sources + name).encode()).hexdigest()[:16]}.o"
+        name: cache
+        / f"{name}-{hashlib.sha256((sources + name).encode()).hexdigest()[:16]}.o"
         for name in kernels
     }
     missing = [n for n in kernels if not paths[n].exists()]
@@ -135,7 +138,12 @@ def _objects(
 
 def _fingerprint(target: Target) -> str:
     """A text that changes with anything that a kernel's object is made by."""
-    folders = (TOOLCHAIN, TOOLCHAIN / "spec", TOOLCHAIN / "model", TOOLCHAIN.parent / "kernels")
+    folders = (
+        TOOLCHAIN,
+        TOOLCHAIN / "spec",
+        TOOLCHAIN / "model",
+        TOOLCHAIN.parent / "kernels",
+    )
     digest = hashlib.sha256(repr((target, tool_versions())).encode())
     for path in sorted(p for folder in folders for p in folder.glob("*.py")):
         digest.update(path.name.encode() + b"\0" + path.read_bytes())

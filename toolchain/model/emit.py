@@ -63,7 +63,9 @@ class _Function:
             self.lines.append("start:")
         weights = f"@{WEIGHTS}"
         if program.external:
-            self._line(f"%at_w = getelementptr i64, ptr %slots, i32 {len(graph.inputs)}")
+            self._line(
+                f"%at_w = getelementptr i64, ptr %slots, i32 {len(graph.inputs)}"
+            )
             self._line("%weights = load ptr, ptr %at_w")
             weights = "%weights"
         for i, (node, kernel) in enumerate(

@@ -198,7 +198,11 @@ class _Reader:
 def _flat(operand: Any) -> list[Value]:
     if operand is None:
         return []
-    return [v for o in operand for v in _flat(o)] if isinstance(operand, list) else [operand]
+    return (
+        [v for o in operand for v in _flat(o)]
+        if isinstance(operand, list)
+        else [operand]
+    )
 
 
 def _attributes(call: Any) -> dict[str, Any]:

@@ -121,7 +121,9 @@ end:
             f"define i32 @kernel_{self.kernel.name}(",
             f"define internal i32 @kernel_{self.kernel.name}(",
         )
-        return [inner[0] + text.replace(f"declare i32 @kernel_{self.kernel.name}(ptr)", "")]
+        return [
+            inner[0] + text.replace(f"declare i32 @kernel_{self.kernel.name}(ptr)", "")
+        ]
 
 
 @dataclass(frozen=True)
@@ -265,7 +267,9 @@ def math_function(name: str, target: Target) -> str:
     inner = f"math_{name}"
     lowered = lower(operator, inner, operator.compute, kernel, target)
     text = kernel_flags(without_loader(lowered.text), operator, ("float32",), target)
-    return text + f"""
+    return (
+        text
+        + f"""
 define linkonce_odr hidden float @ops_math_{name}(float %value) alwaysinline {{
   %in = alloca float
   %out = alloca float
@@ -275,3 +279,4 @@ define linkonce_odr hidden float @ops_math_{name}(float %value) alwaysinline {{
   ret float %result
 }}
 """
+    )

@@ -30,7 +30,9 @@ def fuse(graph: Graph) -> None:
     while changed:
         users = graph.users()
         changed = any(
-            _absorb(graph, node, users) for node in graph.nodes if node.op in (CONV, DENSE)
+            _absorb(graph, node, users)
+            for node in graph.nodes
+            if node.op in (CONV, DENSE)
         )
     graph.remove_dead()
 

@@ -106,11 +106,35 @@ def _dense(node: Node) -> list[Node] | None:
         "maximum": a["limits"][1],
     }
     inputs = [x, packed, Value.constant(f"{w.name}_bias", bias)]
-    return [_kernel(inputs, node.output, Instance.of("conv_packed", _as_conv(constants)))]
+    return [
+        _kernel(inputs, node.output, Instance.of("conv_packed", _as_conv(constants)))
+    ]
 
 
 def _as_conv(c):
-    return {"N":1,"H":1,"W":c["M"],"C":c["K"],"Q":c["P"],"K":c["K"],"E":8,"M":c["columns"],"features":c["columns"],"kernel_shape_0":1,"kernel_shape_1":1,"minimum":c["minimum"],"maximum":c["maximum"],"strides_0":1,"strides_1":1,"dilations_0":1,"dilations_1":1,"pads_0":0,"pads_1":0,"pads_2":0,"pads_3":0}
+    return {
+        "N": 1,
+        "H": 1,
+        "W": c["M"],
+        "C": c["K"],
+        "Q": c["P"],
+        "K": c["K"],
+        "E": 8,
+        "M": c["columns"],
+        "features": c["columns"],
+        "kernel_shape_0": 1,
+        "kernel_shape_1": 1,
+        "minimum": c["minimum"],
+        "maximum": c["maximum"],
+        "strides_0": 1,
+        "strides_1": 1,
+        "dilations_0": 1,
+        "dilations_1": 1,
+        "pads_0": 0,
+        "pads_1": 0,
+        "pads_2": 0,
+        "pads_3": 0,
+    }
 
 
 def _matmul(node: Node) -> list[Node] | None:
@@ -128,9 +152,7 @@ def _matmul(node: Node) -> list[Node] | None:
     if batches[2] == 1:
         return [_kernel([a, b], node.output, one)]
     sizes = (rows * depth, depth * columns, rows * columns)
-    strides = tuple(
-        4 * s if n > 1 else 0 for s, n in zip(sizes, batches, strict=True)
-    )
+    strides = tuple(4 * s if n > 1 else 0 for s, n in zip(sizes, batches, strict=True))
     return [_kernel([a, b], node.output, Batched(one, batches[2], strides))]
 
 
