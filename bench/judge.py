@@ -7,10 +7,8 @@ from typing import Any
 
 from bench.ceilings import most
 from bench.loops import RATES
-from bench.peers import ORT_WEB, TFJS
-from bench.rows import TARGETS, Goal, Row
+from bench.rows import ENGINES, ORT_WEB, TARGETS, TFJS, Goal, Row
 
-ENGINES = ("wasmtime", "node")
 PEERS = (f"node/{ORT_WEB}", f"node/{TFJS}")
 CALL_GOAL = 100e-9  # seconds from ops_call to a kernel and back
 # Bytes of the simd128 library, of its gzip, and of float32 matmul alone.

@@ -101,7 +101,8 @@ _VECTORS = 8  # a step's vectors: 128 bytes
 def stream_module(kind: str, pages: int) -> str:
     """`run(bytes, n)`: n passes over arrays that lie one after the other from 64.
 
-    read: adds up one array; copy: from one to another; add: two into a third.
+    read: adds up one array; copy: from one to another; add: two into a third. The
+    memory is written first: pages that never were are one page of zeros to a system.
     """
     body = []
     for v in range(_VECTORS):
@@ -123,6 +124,9 @@ def stream_module(kind: str, pages: int) -> str:
     )
     return f"""(module
   (memory (export "memory") {pages})
+  (start $write)
+  (func $write
+    (memory.fill (i32.const 0) (i32.const 1) (i32.const {65536 * pages - 1})))
   (func (export "run") (param $bytes i32) (param $n i32) (result i32)
     (local $p i32) (local $q i32) (local $r i32) (local $end i32)
     {" ".join(f"(local {name} v128)" for name in sums)}

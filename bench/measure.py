@@ -12,6 +12,7 @@ import ops_wasm32
 
 from bench import ceilings, loops
 from bench.ceilings import Ceilings
+from bench.errors import MismatchError
 from bench.library import Call, Node, NodeProcess, Wasmtime, make_call
 from bench.models import Numpy, OnnxRuntimeNative
 from bench.peers import OnnxRuntimeWeb, TensorFlowJs
@@ -25,10 +26,6 @@ NODE_LIBRARIES = {
     "relaxed-simd": ("relaxed-simd-v8", "relaxed-simd"),
     "simd128": ("simd128",),
 }
-
-
-class MismatchError(Exception):
-    """Results of ours that are wrong, or differ between engines."""
 
 
 class Peer(Protocol):

@@ -16,16 +16,12 @@ from typing import Any
 
 import numpy as np
 
+from bench.errors import PeerError
 from bench.library import SCRIPTS, NodeProcess
 from bench.models import FIRST_NODES, enough_nodes, model
-from bench.rows import Array, Case, Onnx, Tfjs
+from bench.rows import ORT_WEB, TFJS, Array, Case, Onnx, Tfjs
 
 PACKAGES = SCRIPTS / "package.json"
-ORT_WEB, TFJS = "onnxruntime-web", "tensorflow.js"
-
-
-class PeerError(Exception):
-    """Peers that cannot be installed; the text says what to do."""
 
 
 def versions() -> dict[str, str]:

@@ -6,6 +6,8 @@ import gzip
 import json
 import os
 import platform
+import subprocess
+import sys
 import time
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -17,23 +19,25 @@ import numpy as np
 import wasmtime
 
 from bench import loops, peers
+from bench.errors import BuildError
 from bench.judge import CALL_GOAL, SIZE_GOALS, judged, limit
 from bench.library import Node, Wasmtime, make_call
 from bench.measure import ROUNDS, Bench, Participant, timed
 from bench.report import report
 from bench.rows import ROWS, Case, Onnx, Ours, Row, Tfjs
 from bench.table import text
+from toolchain.profile import ROOT, load_profile
 
 MATMUL = Path(__file__).with_name("matmul_alone.toml")
 
 
-def run(build: Path, rows: list[Row], folder: Path, alone: Path) -> dict[str, Any]:
+def run(build: Path, rows: list[Row], folder: Path) -> dict[str, Any]:
     """Measure rows of the library in `build`; results, which are also written.
 
-    folder: for the results, with the peers beside them. alone: the module of
-    float32 matmul.
+    folder: for the results, with the peers beside them.
     """
     node = peers.install(folder / "peers")
+    alone = _alone()
     _pin()
     started = time.monotonic()
     bench = Bench(build, node, folder / "peers")
@@ -64,6 +68,15 @@ def run(build: Path, rows: list[Row], folder: Path, alone: Path) -> dict[str, An
     }
     write(results, folder)
     return results
+
+
+def _alone() -> Path:
+    """Build the library of float32 matmul alone; its module."""
+    words = [sys.executable, "-m", "doit", f"profile={MATMUL}"]
+    done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise BuildError(f"{' '.join(words)} failed:\n{done.stdout}{done.stderr}")
+    return load_profile(MATMUL).folder / "simd128" / "ops_wasm32.wasm"
 
 
 def write(results: dict[str, Any], folder: Path) -> None:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from bench.errors import TableError
 from bench.judge import PEERS, amount, best_peer, misses
-from bench.peers import ORT_WEB, TFJS
-from bench.rows import TARGETS
+from bench.rows import ORT_WEB, TARGETS, TFJS
 
 UNITS = {"flop": "GFLOP/s", "int8": "Gop/s", "byte": "GB/s"}
 BEGIN = "<!-- bench: written by `doit bench_table` -->"
@@ -27,10 +27,6 @@ _TITLES = (
     "numpy",
     "verdict",
 )
-
-
-class TableError(Exception):
-    """A README without markers, or results that are not of every row."""
 
 
 def _pair(values: list[str]) -> str:
