@@ -128,7 +128,7 @@ def _against(check: dict[str, Any]) -> str:
     if figure is None:
         return f"nothing to compare with: {of}"
     if of in ("ceiling", "stream"):
-        return f"{figure:.0%} of the {of}, wanted {wanted:.0%}"
+        return f"{figure:.1%} of the {of}, wanted {wanted:.0%}"
     return f"{figure:.2f} x the {of}, wanted {wanted:g} x"
 
 

@@ -12,7 +12,7 @@ import ops_wasm32
 
 from bench import ceilings, loops
 from bench.ceilings import Ceilings
-from bench.errors import MismatchError
+from bench.errors import BuildError, MismatchError
 from bench.library import Call, Node, NodeProcess, Wasmtime, make_call
 from bench.models import Numpy, OnnxRuntimeNative
 from bench.peers import OnnxRuntimeWeb, TensorFlowJs
@@ -63,6 +63,8 @@ class Bench:
         self.ceilings = {"wasmtime": Ceilings(), "node": Ceilings(self.node)}
         for target in TARGETS:
             wasm = build / target / "ops_wasm32.wasm"
+            if not wasm.exists():
+                raise BuildError(f"{wasm} is missing; run doit build")
             self._add("wasmtime", target, wasm, Wasmtime(wasm))
             tried = (build / t / wasm.name for t in NODE_LIBRARIES[target])
             best = next(path for path in tried if path.exists())

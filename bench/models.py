@@ -15,6 +15,7 @@ from bench.rows import Array, Case, Onnx
 FIRST_NODES = 8  # equal nodes beside the first, until their time is known
 _SPAN = 4e-3  # seconds that the equal nodes should take together
 _MOST_NODES = 512
+_LEAST_NODES = 4  # of large tensors: copying them takes as long, and varies
 _IR_VERSION = 10  # opsets to 23, and both runtimes read it
 
 
@@ -62,7 +63,7 @@ def enough_nodes(seconds: float) -> int:
     """How many equal nodes are needed to time one that takes so long."""
     if seconds <= 0:
         return _MOST_NODES
-    return min(_MOST_NODES, max(2, round(_SPAN / seconds)))
+    return min(_MOST_NODES, max(_LEAST_NODES, round(_SPAN / seconds)))
 
 
 def _type(x: Array) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import stat
 import subprocess
@@ -24,8 +25,9 @@ from toolchain.profile import KERNELS, ROOT
 AWAITED = ("matmul_packed", "conv_packed")
 
 
-def measured(row: Row, seconds: float = 1.0, ceiling: float = 1e9) -> dict[str, Any]:
-    """Made-up rounds: everybody takes `seconds`, arithmetic runs at `ceiling`."""
+@functools.cache
+def outsiders(row: Row) -> tuple[str, ...]:
+    """Participants that have a row, beside ours."""
     case = row.make()
     has = {
         f"node/{rows.ORT_WEB}": case.onnx,
@@ -33,8 +35,13 @@ def measured(row: Row, seconds: float = 1.0, ceiling: float = 1e9) -> dict[str, 
         "native/onnxruntime": case.onnx,
         "native/numpy": case.numpy,
     }
+    return tuple(name for name, form in has.items() if form is not None)
+
+
+def measured(row: Row, seconds: float = 1.0, ceiling: float = 1e9) -> dict[str, Any]:
+    """Made-up rounds: everybody takes `seconds`, arithmetic runs at `ceiling`."""
     names = [f"{e}/{t}" for e in ENGINES for t in TARGETS]
-    names += [name for name, form in has.items() if form is not None]
+    names += outsiders(row)
     found = {n: {"seconds": [seconds] * 7, "work": row.work} for n in names}
     for engine in ENGINES:
         ceiling_names = ceilings.INT8 if row.unit == "int8" else ceilings.FLOAT
@@ -145,11 +152,9 @@ def test_a_rate_may_be_enough_by_itself() -> None:
 
 
 def test_a_missing_kernel_is_a_miss() -> None:
-    record = judge.judged(ROWS[0], {"missing": "no operator 'matmul_pack'"})
+    record = judge.judged(ROWS[0], {"missing": "no operator 'x'"})
     made = results([record])
-    assert judge.misses(made) == [
-        f"{ROWS[0].name}: missing (no operator 'matmul_pack')"
-    ]
+    assert judge.misses(made) == [f"{ROWS[0].name}: missing (no operator 'x')"]
     assert "MISS: missing" in table.text(made)
 
 
@@ -195,9 +200,7 @@ def test_report_is_well_formed_and_shows_each_row() -> None:
 
 
 def test_an_unknown_operator_is_answered_with_the_known_ones() -> None:
-    with pytest.raises(
-        UnknownOperatorError, match="'soft' has no row; use add, arg_max"
-    ):
+    with pytest.raises(UnknownOperatorError, match="'soft' has no row; use add, arg_"):
         rows.select(["exp", "soft"])
     assert {row.operator for row in rows.select(["exp", "softmax"])} == {
         "exp",
@@ -268,7 +271,7 @@ def test_models_hold_equal_nodes() -> None:
     assert {tuple(n.input) for n in graph.node} == {("x0", "x1")}
     assert [o.name for o in graph.output] == ["y"]
     assert list(feeds) == ["x0"]
-    assert models.enough_nodes(1.0) == 2
+    assert models.enough_nodes(1.0) == 4
     assert models.enough_nodes(1e-9) == models.enough_nodes(-1.0) > 100
 
 
