@@ -250,7 +250,8 @@ def roofline(results: dict[str, Any], engine: str) -> str:
     xs = [d[0] for d in dots] or [1.0]
     ys = [d[1] for d in dots] or [1e9]
     plane = _Plane(
-        (min(*xs, 0.05) * 0.7, max(*xs, 20) * 1.5),
+        # Room on the right for the names of the roofs.
+        (min(*xs, 0.05) * 0.7, max(*xs, 20) * 5),
         (min(*ys, 1e9) * 0.6, max(*ys, peak, 1e9) * 1.6),
     )
     title = {"wasmtime": "wasmtime", "node": "Node (V8)"}[engine]
