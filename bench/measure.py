@@ -18,7 +18,7 @@ from bench.models import Numpy, OnnxRuntimeNative
 from bench.peers import OnnxRuntimeWeb, TensorFlowJs
 from bench.rows import TARGETS, Array, Case, Row
 
-ROUNDS = 7
+ROUNDS = 11
 _TURN = 0.015  # seconds that one participant is timed for in a round
 _WARM = 0.25  # seconds at most until V8 has compiled what runs
 # Libraries that are tried in turn for a target in Node; wasmtime takes the target's.
@@ -144,12 +144,12 @@ class Bench:
     def _compare_ours(
         self, row: Row, case: Case, calls: dict[tuple[str, str], Call]
     ) -> None:
+        if self.reference is None:
+            raise MismatchError(f"{row.name}: no peer gives a result to compare with")
         results = {}
         for key, host in self.hosts.items():
             host.prepare(calls[key])
             results[key] = host.results()[0]
-            if self.reference is None:
-                continue
             reason = difference(results[key], self.reference, case.tolerance)
             if reason:
                 raise MismatchError(f"{row.name}: {' '.join(key)}: {reason}")

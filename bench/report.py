@@ -314,7 +314,7 @@ def _slope(plane: _Plane, level: str, rate: float, peak: float) -> list[str]:
     x1, y1 = plane.x(start), plane.y(rate * start)
     x2, y2 = plane.x(end), plane.y(rate * end)
     at = list(LEVELS).index(level)
-    share = 0.12 + 0.2 * at  # labels one beside the other
+    share = min(0.05 + 0.28 * at, 0.7)  # labels one beside the other
     x, y = x1 + share * (x2 - x1), y1 + share * (y2 - y1)
     angle = math.degrees(math.atan2(y2 - y1, x2 - x1))
     return [
