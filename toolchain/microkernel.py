@@ -24,7 +24,7 @@ from toolchain.targets import Target
 
 _I1, _I8, _I16, _I32 = (ir.IntType(bits) for bits in (1, 8, 16, 32))
 _PTR, _F32 = ir.PointerType(), ir.FloatType()
-_WORD = 4  # bytes of a panel's unit: a float32, an int32 or two int16
+_WORD = 4  # bytes of a panel's unit: a float32 or an int32
 _NAME = re.compile(r"@(micro_\w+)")
 
 
@@ -36,15 +36,20 @@ def used(text: str) -> list[str]:
 def micro_kernel(name: str, target: Target) -> str:
     """IR of the micro-kernel of that name. Errors: SpecError for an unknown one."""
     module = ir.Module(name)
-    if match := re.fullmatch(r"micro_gemm_(f32|i32|dot)_(\d+)x(\d+)", name):
+    if match := re.fullmatch(r"micro_gemm_(f32|i32)_(\d+)x(\d+)", name):
         tile = Tile(match[1], int(match[2]), int(match[3]), target)
         _Gemm(module, name, tile).emit()
+    elif match := re.fullmatch(r"micro_dot_(rows|columns|tile)_(\d+)x(\d+)", name):
+        from toolchain.microkernel_dot import dot_kernel  # which builds on this module
+
+        dot_kernel(module, name, match[1], int(match[2]), int(match[3]), target)
     elif match := re.fullmatch(r"micro_pack_(1|2|4)_(\d+)", name):
         _pack(module, name, int(match[1]), int(match[2]))
     else:
         raise SpecError(
-            f"micro-kernel {name!r} is unknown; use micro_gemm_<f32|i32|dot>_"
-            "<rows>x<columns> or micro_pack_<1|2|4>_<width>"
+            f"micro-kernel {name!r} is unknown; use micro_gemm_<f32|i32>_<rows>x"
+            "<columns>, micro_dot_<rows|columns|tile>_<rows>x<columns> or "
+            "micro_pack_<1|2|4>_<width>"
         )
     text = re.sub(r"^define ", "define linkonce_odr hidden ", str(module), flags=re.M)
     return re.sub(r"^target \w+ = .*$", "", text, flags=re.M)
@@ -52,7 +57,7 @@ def micro_kernel(name: str, target: Target) -> str:
 
 @dataclass(frozen=True)
 class Tile:
-    """kind: f32, i32, or dot (two int16 products summed in int32)."""
+    """kind: f32 or i32."""
 
     kind: str
     rows: int
@@ -239,8 +244,6 @@ class _Gemm:
 
     def _multiply_add(self, x: Any, y: Any, total: Any, vector: int) -> Any:
         build, kind = self.builder, self.tile.kind
-        if kind == "dot":
-            return build.add(total, self._dot(x, y))
         if kind == "i32":
             return build.add(total, build.mul(x, y))
         if self.tile.target.contract and vector % 2 == 0:
@@ -248,16 +251,6 @@ class _Gemm:
                 self._intrinsic("llvm.fmuladd.v4f32", x, y, total), [x, y, total]
             )
         return build.fadd(build.fmul(x, y), total)
-
-    def _dot(self, x: Any, y: Any) -> Any:
-        build = self.builder
-        if self.tile.lanes == 1:
-            shift = ir.Constant(_I32, 16)
-            low = [build.sext(build.trunc(v, _I16), _I32) for v in (x, y)]
-            high = [build.ashr(v, shift) for v in (x, y)]
-            return build.add(build.mul(*low), build.mul(*high))
-        halves = [build.bitcast(v, ir.VectorType(_I16, 8)) for v in (x, y)]
-        return build.call(self._intrinsic("llvm.wasm.dot", *halves), halves)
 
     def _intrinsic(self, name: str, *arguments: Any) -> Any:
         module = self.builder.module
