@@ -1,14 +1,14 @@
 /* collapse_view.c: operators whose output is a strided view of their input.
  *
- * Kernel: out[b * ob + m * om + n] = x[b * sb + m * sm + n * sn], strides in
- * elements and of any sign; slots: x (the view's first element), out, a bound
- * for all offsets, b, m, n, sb, sm, sn, ob, om. Adjacent axes that walk as one
- * become one, so that a contiguous copy is a single call with b = m = 1. n is
- * the last axis, m the one that makes a transpose of it where there is one.
+ * Kernel: out[m * om + n] = x[m * sm + n * sn], strides in elements and of any
+ * sign; slots: x (the plane's first element), out, a bound for all offsets, m,
+ * n, sm, sn, om. Adjacent axes that walk as one become one, so that a contiguous
+ * copy is a single call with m = 1. n is the last axis, m the one that makes a
+ * transpose of it where there is one; the others are looped over here.
  */
 #include "call.h"
 
-enum { SLOTS = 12, MAX_AXES = 2 * OPS_MAX_RANK };
+enum { SLOTS = 8, MAX_AXES = 2 * OPS_MAX_RANK };
 /* Beyond any size, and far from overflow when multiplied by one. */
 static const int64_t huge = (int64_t)1 << 31;
 
@@ -324,21 +324,6 @@ static int32_t shape(ops_request *call) {
   return OPS_OK;
 }
 
-/* Moves an axis of the view to the kernel's slots for b (0), m (1) or n (2). An
- * axis that is not there is one of size 1. */
-static void take(view *v, int32_t axis, ops_slot *slots, int32_t which) {
-  slots[3 + which].i = axis < 0 ? 1 : v->size[axis];
-  slots[6 + which].i = axis < 0 ? 0 : v->stride[axis];
-  slots[9 + which].i = axis < 0 ? 0 : v->to[axis];
-  if (axis < 0) return;
-  --v->rank;
-  for (; axis < v->rank; ++axis) {
-    v->size[axis] = v->size[axis + 1];
-    v->stride[axis] = v->stride[axis + 1];
-    v->to[axis] = v->to[axis + 1];
-  }
-}
-
 /* The axis beside the last: where that one has gaps in x, the one without. */
 static int32_t second_axis(const view *v) {
   int32_t last = v->rank - 1;
@@ -348,15 +333,22 @@ static int32_t second_axis(const view *v) {
   return last - 1;
 }
 
-/* Runs the kernel over three axes, and loops over the others. */
+/* Moves an axis of the view to slots; left is one step of it. */
+static void take(view *v, int32_t axis, ops_slot *size, ops_slot *stride) {
+  size->i = axis < 0 ? 1 : v->size[axis];
+  stride->i = axis < 0 ? 0 : v->stride[axis];
+  if (axis >= 0) v->size[axis] = 1;
+}
+
+/* Runs the kernel over two axes, and loops over the others. */
 static int32_t loop(const ops_request *call, view *v, ops_slot *slots,
                     int32_t itemsize) {
   int64_t index[MAX_AXES] = {0}, to = 1;
   for (int32_t i = v->rank - 1; i >= 0; to *= v->size[i--]) v->to[i] = to;
   int32_t second = second_axis(v);
-  take(v, v->rank - 1, slots, 2);
-  take(v, second, slots, 1);
-  take(v, v->rank - 1, slots, 0);
+  slots[7].i = second < 0 ? 0 : v->to[second];
+  take(v, v->rank - 1, &slots[4], &slots[6]);
+  take(v, second, &slots[3], &slots[5]);
   uint8_t *x = slots[0].p, *out = slots[1].p;
   for (;;) {
     slots[0].p = x;

@@ -21,29 +21,29 @@ TILE = 32
 # stay: it goes through a buffer (1024 x 1024 float32: 10 to 31 GB/s).
 CONFLICT = 2048
 BUFFERED_TILE = 64
-# Elements of a colour image, whose channels are fewer than a register's lanes.
-CHANNELS = 3
+# A colour image has fewer channels than a register has lanes: blocks of its own, for
+# elements of float32 (narrower ones would cost 1.8 KB).
+CHANNELS, IMAGE_BYTES = 3, 4
 
 
 def view(k: Any) -> Any:
-    """out[b * ob + m * om + n] = x[b * sb + m * sm + n * sn], from collapse_view.c.
+    """out[m * om + n] = x[m * sm + n * sn], as collapse_view.c calls it.
 
     Rows of the output that are contiguous in x are copied, those of one element
     are filled, planes that are transposed go in blocks by micro-kernels, and the
-    rest in tiles.
+    rest element by element, in tiles without SIMD.
     """
 
     def emit(inputs: list[Any], out: Any) -> None:
-        with T.serial(0, k.b) as b:
-            _plane(k, inputs[0], out, b * k.sb, b * k.ob)
+        _plane(k, inputs[0], out)
 
     return nest((k.extent,), [k.x], emit, k.dtype)
 
 
-def _plane(k: Any, x: Any, out: Any, first: Any, to: Any) -> None:
-    def by_rows(step: int) -> None:
+def _plane(k: Any, x: Any, out: Any) -> None:
+    def by_rows(step: Any) -> None:
         with T.serial(0, k.m) as m, T.serial(0, k.n) as n:
-            T.buffer_store(out, x[first + m * k.sm + n * step], [to + m * k.om + n])
+            T.buffer_store(out, x[m * k.sm + n * step], [m * k.om + n])
 
     def by_tiles() -> None:
         with (
@@ -53,72 +53,61 @@ def _plane(k: Any, x: Any, out: Any, first: Any, to: Any) -> None:
             T.serial(0, tir.min(k.n - nt * TILE, TILE)) as ni,
         ):
             m, n = mt * TILE + mi, nt * TILE + ni
-            T.buffer_store(out, x[first + m * k.sm + n * k.sn], [to + m * k.om + n])
+            T.buffer_store(out, x[m * k.sm + n * k.sn], [m * k.om + n])
 
-    ways = [
-        (tir.And(k.sn == 1, k.n >= SHORT_ROW), lambda: by_rows(1)),
-        (k.sn == 0, lambda: by_rows(0)),
-    ]
+    contiguous = tir.And(k.sn == 1, k.n >= SHORT_ROW)
+    ways = [(contiguous, lambda: by_rows(1)), (k.sn == 0, lambda: by_rows(0))]
     if k.target.has("simd128"):
-        ways += _transposes(k, x, out, first, to)
-    choose(ways, by_tiles)
+        ways += _transposes(k, x, out)
+        choose(ways, lambda: by_rows(k.sn))
+    else:
+        choose(ways, by_tiles)
 
 
-def _transposes(k: Any, x: Any, out: Any, first: Any, to: Any) -> list[Any]:
+def _transposes(k: Any, x: Any, out: Any) -> list[Any]:
     """Ways for planes whose columns are contiguous in x, with their conditions."""
     bits = int("".join(filter(str.isdigit, k.dtype)))
     size, lanes = bits // 8, 128 // bits
 
     def transpose(
-        block: tuple[int, int], source: Any, m: Any, n: Any, *by: Any
+        block: tuple[int, int], source: Any, pitch: Any, at: Any, *extents: Any
     ) -> None:
-        target = out.access_ptr("w", offset=to + m * k.om + n)
+        target = out.access_ptr("w", offset=at)
         name = f"micro_transpose_{bits}_{block[0]}x{block[1]}"
-        pitch, *extents = by
         call(name, source, target, pitch * size, k.om * size, *extents)
 
-    def at(m: Any, n: Any) -> Any:
-        return x.access_ptr("r", offset=first + m + n * k.sn)
-
-    def by_blocks(rows: int, columns: int) -> None:
-        transpose((rows, columns), at(0, 0), 0, 0, k.sn, k.n, k.m)
-
-    def tiles(side: int, body: Any) -> None:
+    def tiles() -> None:
+        buffer = T.alloc_buffer((BUFFERED_TILE, BUFFERED_TILE), k.dtype)
+        conflict = tir.Or(*((s & (CONFLICT // size - 1)) == 0 for s in (k.sn, k.om)))
+        side = tir.Select(conflict, BUFFERED_TILE, TILE)
         height, width = tir.min(k.n, side), tir.min(k.m, side)
         with (
             T.serial(0, ceil_div(k.m, side)) as mt,
             T.serial(0, ceil_div(k.n, side)) as nt,
         ):
             m, n = tir.min(mt * side, k.m - width), tir.min(nt * side, k.n - height)
-            body(m, n, height, width)
+            source = x.access_ptr("r", offset=m + n * k.sn)
+            given = (m * k.om + n, height, width)
+            with T.If(conflict):
+                with T.Then():
+                    tile = buffer.access_ptr("w")
+                    rows = (k.sn * size, BUFFERED_TILE * size, height, width * size)
+                    call("micro_copy_rows", source, tile, *rows)
+                    tile = buffer.access_ptr("r")
+                    transpose((lanes, lanes), tile, BUFFERED_TILE, *given)
+                with T.Else():
+                    transpose((lanes, lanes), source, k.sn, *given)
 
-    def directly(m: Any, n: Any, height: Any, width: Any) -> None:
-        transpose((lanes, lanes), at(m, n), m, n, k.sn, height, width)
+    def plane(rows: int, columns: int) -> None:
+        source = x.access_ptr("r")
+        transpose((rows, columns), source, k.sn, 0, k.n, k.m)
 
-    def buffered() -> None:
-        side = BUFFERED_TILE
-        buffer = T.alloc_buffer((side, side), k.dtype)
-
-        def tile(m: Any, n: Any, height: Any, width: Any) -> None:
-            inner = (k.sn * size, side * size, height, width * size)
-            call("micro_copy_rows", at(m, n), buffer.access_ptr("w"), *inner)
-            source = buffer.access_ptr("r")
-            transpose((lanes, lanes), source, m, n, side, height, width)
-
-        tiles(side, tile)
-
-    def apart(stride: Any) -> Any:
-        return (stride & (CONFLICT // size - 1)) == 0
-
-    whole = tir.all(k.sm == 1, k.m >= lanes, k.n >= lanes)
-    ways = [
-        (tir.And(whole, tir.Or(apart(k.sn), apart(k.om))), buffered),
-        (whole, lambda: tiles(TILE, directly)),
-    ]
-    if lanes > CHANNELS:
-        few = (tir.all(k.sm == 1, k.n == CHANNELS, k.m >= lanes), (CHANNELS, lanes))
-        many = (tir.all(k.sm == 1, k.m == CHANNELS, k.n >= lanes), (lanes, CHANNELS))
-        ways += [(c, lambda block=block: by_blocks(*block)) for c, block in (few, many)]
+    ways = [(tir.all(k.sm == 1, k.m >= lanes, k.n >= lanes), tiles)]
+    if size == IMAGE_BYTES:
+        few = tir.all(k.sm == 1, k.n == CHANNELS, k.m >= lanes)
+        many = tir.all(k.sm == 1, k.m == CHANNELS, k.n >= lanes)
+        ways.append((few, lambda: plane(CHANNELS, lanes)))
+        ways.append((many, lambda: plane(lanes, CHANNELS)))
     return ways
 
 
@@ -146,7 +135,7 @@ def view_operator(
         collapse=f"view.{rule}",
         inputs=(Input("x", "extent"),),
         outputs=outputs,
-        sizes=("b", "m", "n", "sb", "sm", "sn", "ob", "om"),
+        sizes=("m", "n", "sm", "sn", "om"),
         attributes=attributes,
         dtypes=ALL,
         carriers=SAME_WIDTH,
