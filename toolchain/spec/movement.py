@@ -78,7 +78,8 @@ def _transposes(k: Any, x: Any, out: Any) -> list[Any]:
 
     def tiles() -> None:
         buffer = T.alloc_buffer((BUFFERED_TILE, BUFFERED_TILE), k.dtype)
-        conflict = tir.Or(*((s & (CONFLICT // size - 1)) == 0 for s in (k.sn, k.om)))
+        apart = [(stride & (CONFLICT // size - 1)) == 0 for stride in (k.sn, k.om)]
+        conflict = tir.And(k.m >= BUFFERED_TILE, tir.Or(*apart))
         side = tir.Select(conflict, BUFFERED_TILE, TILE)
         height, width = tir.min(k.n, side), tir.min(k.m, side)
         with (
