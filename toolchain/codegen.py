@@ -82,11 +82,27 @@ def keep_offsets() -> None:
     binding.set_option("", "-disable-lsr")
 
 
-def optimise(module: Any, machine: Any) -> None:
-    """LLVM's O3 pipeline, with both vectorisers."""
+# What O3 does beyond O2, a copy of a loop for each value of what it asks, and loops
+# unrolled by a count that only the run shows, is a fifth of the library; it gained
+# nothing where kernels are vectorised. A nest that wants unrolling says so.
+_OPTIONS = ("-unroll-runtime=false", "-unroll-max-upperbound=1")
+
+
+@cache
+def _set_options() -> None:
+    """LLVM's own options, which a process may set once."""
     from llvmlite import binding
 
-    options = binding.create_pipeline_tuning_options(speed_level=3)
+    for option in _OPTIONS:
+        binding.set_option("", option)
+
+
+def optimise(module: Any, machine: Any) -> None:
+    """LLVM's O2 pipeline, with both vectorisers."""
+    from llvmlite import binding
+
+    _set_options()
+    options = binding.create_pipeline_tuning_options(speed_level=2)
     options.loop_vectorization = True
     options.slp_vectorization = True
     options.loop_unrolling = True

@@ -229,6 +229,8 @@ _LOADER = (
     # Conversions of float16, which TVM puts beside every kernel.
     (re.compile(r"^define weak dso_local ", re.M), "define internal "),
     (re.compile(r"\bnoinline\b"), ""),
+    # Its CPU "generic" has features that our targets lack, which bars inlining.
+    (re.compile(r'"target-(?:cpu|features)"="[^"]*"'), "nounwind"),
     # Sub-tensors start anywhere: no pointer is aligned to more than its element.
     (re.compile(r"noalias align 64 %"), "noalias %"),
     (

@@ -21,6 +21,7 @@ from llvmlite import ir
 
 from toolchain.spec import SpecError
 from toolchain.targets import Target
+from toolchain.transposer import copy_rows, transpose
 
 _I1, _I8, _I16, _I32 = (ir.IntType(bits) for bits in (1, 8, 16, 32))
 _PTR, _F32 = ir.PointerType(), ir.FloatType()
@@ -45,11 +46,16 @@ def micro_kernel(name: str, target: Target) -> str:
         dot_kernel(module, name, match[1], int(match[2]), int(match[3]), target)
     elif match := re.fullmatch(r"micro_pack_(1|2|4)_(\d+)", name):
         _pack(module, name, int(match[1]), int(match[2]))
+    elif match := re.fullmatch(r"micro_transpose_(\d+)_(\d+)x(\d+)", name):
+        transpose(module, name, *map(int, match.groups()))
+    elif name == "micro_copy_rows":
+        copy_rows(module, name)
     else:
         raise SpecError(
             f"micro-kernel {name!r} is unknown; use micro_gemm_<f32|i32>_<rows>x"
-            "<columns>, micro_dot_<rows|columns|tile>_<rows>x<columns> or "
-            "micro_pack_<1|2|4>_<width>"
+            "<columns>, micro_dot_<rows|columns|tile>_<rows>x<columns>, "
+            "micro_pack_<1|2|4>_<width>, micro_transpose_<bits>_<rows>x<columns> "
+            "or micro_copy_rows"
         )
     text = re.sub(r"^define ", "define linkonce_odr hidden ", str(module), flags=re.M)
     return re.sub(r"^target \w+ = .*$", "", text, flags=re.M)
