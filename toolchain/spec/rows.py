@@ -191,7 +191,7 @@ class Fold:
     def columns(
         self, k: Any, strip: Strip, total: Any, term: Callable[[Expr, Expr, Expr], Expr]
     ) -> None:
-        """Emit total[at] = the fold of term(r, at, j) over r < n, for a strip's columns."""
+        """Emit total[at] = the fold of term(r, at, j) over r < n, in a strip."""
         for_each, step = strip.each, self.step(total.dtype)
         for_each(lambda at, j: T.buffer_store(total, self.empty(total.dtype), [at]))
 
