@@ -109,7 +109,7 @@ def lower(
     order = [n for n in names if n not in inner_names]
     order += [*kernel.size_variables, *kernel.variables]
     slots = {n: i for i, n in enumerate(order)}
-    text = _llvm_ir(module, target)
+    text = _llvm_ir(module, target, rows=operator.collapse.startswith("rows."))
     for inner_name in inner_names:
         slots[inner_name] = slots[outputs[0].op.name]
         text = _joined(text, name, inner_name, outputs[0].op.name)
@@ -181,7 +181,7 @@ def _separate_init(schedule: Any, block: Any) -> None:
         schedule.decompose_reduction(block, reduced[0])
 
 
-def _llvm_ir(module: Any, target: Target) -> str:
+def _llvm_ir(module: Any, target: Target, rows: bool) -> str:
     import tvm
     from tvm.target import Target as TVMTarget
 
@@ -194,8 +194,8 @@ def _llvm_ir(module: Any, target: Target) -> str:
         "opt-level": 0,  # llvmlite optimises; inspect_source shows optimised IR
     }
     # The runtime checks arguments; TVM's own assertions are 73 % of the code. Its
-    # common subexpressions lose bindings of loop nests; LLVM finds them anyway.
-    passes = {"tirx.disable_assert": True, "tirx.disable_cse_tir": True}
+    # common subexpressions lose bindings in folds; LLVM finds them anyway.
+    passes = {"tirx.disable_assert": True, "tirx.disable_cse_tir": rows}
     with tvm.transform.PassContext(config=passes):
         library = tvm.compile(module, target=TVMTarget(options))
     return str(library.mod.inspect_source("ll"))
