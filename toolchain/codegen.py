@@ -97,7 +97,7 @@ def _set_options() -> None:
         binding.set_option("", option)
 
 
-def optimise(module: Any, machine: Any) -> None:
+def optimise(module: Any, machine: Any, unroll: bool = True) -> None:
     """LLVM's O2 pipeline, with both vectorisers."""
     from llvmlite import binding
 
@@ -105,12 +105,12 @@ def optimise(module: Any, machine: Any) -> None:
     options = binding.create_pipeline_tuning_options(speed_level=2)
     options.loop_vectorization = True
     options.slp_vectorization = True
-    options.loop_unrolling = True
+    options.loop_unrolling = unroll
     builder = binding.create_pass_builder(machine, options)
     builder.getModulePassManager().run(module, builder)
 
 
-def emit(texts: list[str], target: Target) -> bytes:
+def emit(texts: list[str], target: Target, unroll: bool = True) -> bytes:
     """Link IR texts into one module, verify, optimise and emit the object."""
     from llvmlite import binding
 
@@ -123,7 +123,7 @@ def emit(texts: list[str], target: Target) -> bytes:
         part.verify()
         module.link_in(part)
     module.verify()
-    optimise(module, machine)
+    optimise(module, machine, unroll)
     return bytes(machine.emit_object(module))
 
 
@@ -200,7 +200,8 @@ def compile_object(
     texts += [micro_kernel(symbol, target) for symbol in tiles]
     if tiles:
         keep_offsets()
-    data = emit(texts, target)
+    # Folds of rows are written in whole steps: more of them would only be larger.
+    data = emit(texts, target, unroll=not operator.collapse.startswith("rows."))
     check_symbols(data)
     return data, describe(path, operator, variants)
 
