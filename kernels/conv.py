@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 
 from toolchain.spec import Attribute, Bound, Case, Input, Operator, script, tir
+from toolchain.spec import depthwise
 from toolchain.spec.cases import shape_name, values
 from toolchain.spec.convolution import (
     DILATIONS,
@@ -50,7 +51,7 @@ def compute(k: Any) -> Any:
     def emit(ins: Any, out: Any) -> None:
         with script.If(per < FEW):
             with script.Then():
-                direct(k, (y, x), ins, out)
+                few(k, (y, x), ins, out)
             with script.Else():
                 grouped(k, (y, x), per, ins, out)
 
@@ -79,8 +80,19 @@ def grouped(k: Any, spatial: Any, per: Any, ins: Any, out: Any) -> None:
         ).emit()
 
 
+def few(k: Any, spatial: Any, ins: Any, out: Any) -> None:
+    """Groups of few channels: by planes where they have one each (depthwise)."""
+    planes = depthwise.Planes(k, spatial, out)
+    suits = tir.all(k.D == 1, depthwise.suits(spatial, out.shape[3]))
+    with script.If(suits):
+        with script.Then():
+            planes.emit(ins)
+        with script.Else():
+            direct(k, spatial, ins, out)
+
+
 def direct(k: Any, spatial: Any, ins: Any, out: Any) -> None:
-    """Row by row over the taps, for groups of few channels (depthwise)."""
+    """Row by row over the taps, for groups of few channels."""
     x, w, b = ins
     per = tir.truncdiv(k.M, k.group)
     rows, columns = out.shape[2], out.shape[3]

@@ -40,6 +40,10 @@ def micro_kernel(name: str, target: Target) -> str:
     if match := re.fullmatch(r"micro_gemm_(f32|i32|dot)_(\d+)x(\d+)", name):
         tile = Tile(match[1], int(match[2]), int(match[3]), target)
         _Gemm(module, name, tile).emit()
+    elif name.startswith(("micro_fold_", "micro_split_")):
+        from toolchain.microkernel_fold import emit
+
+        emit(module, name, target)
     elif match := re.fullmatch(r"micro_pack_(\d+)", name):
         _pack(module, name, int(match[1]), 4 if target.has("simd128") else 1)
     else:

@@ -1,0 +1,191 @@
+"""Depthwise convolution of planes: every channel has windows of its own.
+
+A block of a plane is copied with its pads, its columns split by phase: where windows
+lie `stride` columns apart, columns i, i + stride, i + 2 stride, ... come to lie side
+by side. Then tap (r, s) of neighbouring windows is contiguous for every stride and
+dilation, and one micro-kernel (toolchain/microkernel_fold.py) folds tiles of 4 rows
+by 8 columns over a table of taps, without a case for edges.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+from toolchain.spec import script as T  # noqa: N812  # TVM's own name for it
+from toolchain.spec import tir
+from toolchain.spec.convolution import Axis
+from toolchain.spec.panels import call, ceil_div, pointer
+
+ROWS, COLUMNS = 4, 8  # of a tile
+WORD = 4  # bytes of an element
+# Elements of a block: 24 KiB of a 32 KiB L1, with room for the output's rows.
+BLOCK = 6144
+# Larger windows, strides and rows than these are not worth a copy.
+REACH, STRIDE, PADDED = 64, 4, 8192
+
+
+def suits(spatial: tuple[Axis, Axis], columns: Any) -> Any:
+    """Whether `Planes` serves these windows; a condition."""
+    y, x = spatial
+    return tir.all(
+        *(a.reach <= REACH for a in spatial),
+        *(a.stride <= STRIDE for a in spatial),
+        x.padded <= PADDED,
+        columns >= 1,
+    )
+
+
+def _bounded(axis: Axis) -> Axis:
+    return replace(
+        axis,
+        size=tir.min(axis.size, PADDED),
+        taps=tir.min(axis.taps, REACH + 1),
+        stride=tir.min(axis.stride, STRIDE),
+        begin=tir.min(axis.begin, PADDED),
+        end=tir.min(axis.end, PADDED),
+        dilation=tir.min(axis.dilation, REACH),
+    )
+
+
+class Block:
+    """Part of a padded plane: buffer[row, phase, i] is column i * stride + phase."""
+
+    def __init__(self, spatial: tuple[Axis, Axis], rows: Any) -> None:
+        # Where `suits` holds nothing is cut; TVM allocates before it asks.
+        self.y, self.x = y, x = tuple(_bounded(a) for a in spatial)
+        self.pitch = ceil_div(x.padded, x.stride) + COLUMNS
+        self.row = x.stride * self.pitch
+        room = tir.truncdiv(BLOCK, self.row) - y.reach - 1
+        fitting = tir.truncdiv(tir.max(room, 0), y.stride) + 1
+        self.rows = tir.min(rows, tir.max(fitting, ROWS))
+        self.height = (self.rows - 1) * y.stride + y.reach + 1
+        self.buffer = T.alloc_buffer((self.height, x.stride, self.pitch), "float32")
+
+    def clear(self) -> None:
+        """Zero it: copies leave the pads beside the image as they are."""
+        self._zero(0, self.height)
+
+    def _zero(self, start: Any, count: Any) -> None:
+        with (
+            T.serial(0, count) as i,
+            T.serial(0, self.x.stride) as p,
+            T.serial(0, self.pitch) as j,
+        ):
+            T.buffer_store(self.buffer, tir.const(0, "float32"), [start + i, p, j])
+
+    def copy(self, image: Any, n: Any, channel: Any, first: Any) -> None:
+        """Rows of a channel for the output rows from `first`."""
+        top = self.y.first(first)
+        with T.serial(0, self.height) as i:
+            row = top + i
+            with T.If(tir.all(row >= 0, row < self.y.size)):
+                with T.Then():
+                    self._copy_row(image, [n, channel, row], i)
+                with T.Else():
+                    self._zero(i, 1)
+
+    def _copy_row(self, image: Any, line: list[Any], i: Any) -> None:
+        x = self.x
+        source = pointer(image, [*line, 0], "r")
+
+        def place(column: Any) -> list[Any]:
+            at = column + x.begin
+            return [i, tir.truncmod(at, x.stride), tir.truncdiv(at, x.stride)]
+
+        with T.If(x.stride <= 2):
+            with T.Then():
+                targets = [pointer(self.buffer, place(c), "w") for c in range(2)]
+                with T.If(x.stride == 1):
+                    with T.Then():
+                        call("micro_split_f32_1", source, *targets, x.size)
+                    with T.Else():
+                        call("micro_split_f32_2", source, *targets, x.size)
+            with T.Else(), T.serial(0, x.size) as j:
+                T.buffer_store(self.buffer, image[(*line, j)], place(j))
+
+    def fill_taps(self, table: Any) -> None:
+        """Taps as the micro-kernel takes them: where they and their weights lie."""
+        y, x = self.y, self.x
+        with T.serial(0, y.taps) as r, T.serial(0, x.taps) as s:
+            at, tap = s * x.dilation, r * x.taps + s
+            phase, column = tir.truncmod(at, x.stride), tir.truncdiv(at, x.stride)
+            offset = r * y.dilation * self.row + phase * self.pitch + column
+            T.buffer_store(table, offset * WORD, [tap, 0])
+            T.buffer_store(table, (tap + 1) * COLUMNS * WORD, [tap, 1])
+
+
+class Planes:
+    """out[n, m] from channel m // (M / C) of the image, for groups of one channel.
+
+    Made where its buffers may be allocated whether or not it is used.
+    """
+
+    def __init__(self, k: Any, spatial: tuple[Axis, Axis], out: Any) -> None:
+        self.k, self.out = k, out
+        self.block = Block(spatial, out.shape[2])
+        self.taps = self.block.y.taps * self.block.x.taps
+        self.table = T.alloc_buffer((self.taps, 2), "int32")
+        self.weights = T.alloc_buffer((self.taps + 1, COLUMNS), "float32")
+        self.edge = T.alloc_buffer((ROWS, COLUMNS), "float32")
+
+    def emit(self, ins: Any) -> None:
+        """Block by block of each channel."""
+        image, w, b = ins
+        block, rows = self.block, self.out.shape[2]
+        per = tir.truncdiv(self.k.M, self.k.group)
+        block.fill_taps(self.table)
+        block.clear()
+        with (
+            T.serial(0, self.k.N) as n,
+            T.serial(0, self.k.group) as g,
+            T.serial(0, ceil_div(rows, block.rows)) as part,
+        ):
+            first = tir.min(part * block.rows, rows - block.rows)
+            block.copy(image, n, g, first)
+            with T.serial(0, per) as j:
+                m = g * per + j
+                self._spread(w, b, m)
+                with T.serial(0, ceil_div(block.rows, ROWS)) as t:
+                    self._tile([n, m], first, t * ROWS)
+
+    def _spread(self, w: Any, b: Any, m: Any) -> None:
+        """The bias, then the weights of a feature, each a row of equal elements."""
+        with T.vectorized(0, COLUMNS) as i:
+            T.buffer_store(self.weights, b[m], [0, i])
+        columns = self.block.x.taps
+        with T.serial(0, self.block.y.taps) as r, T.serial(0, columns) as s:
+            with T.vectorized(0, COLUMNS) as i:
+                T.buffer_store(self.weights, w[m, 0, r, s], [r * columns + s + 1, i])
+
+    def _tile(self, plane: list[Any], first: Any, row: Any) -> None:
+        """Rows of the output from row `first` + row."""
+        out, at = self.out, [*plane, first + row]
+        columns, height = out.shape[3], tir.min(self.block.rows - row, ROWS)
+        with T.If(columns >= COLUMNS):
+            with T.Then():
+                self._fold(row, height, pointer(out, [*at, 0], "w"), columns, columns)
+            with T.Else():
+                self._fold(row, height, self.edge.access_ptr("w"), COLUMNS, COLUMNS)
+                with T.serial(0, height) as i, T.serial(0, columns) as j:
+                    place = [*plane, first + row + i, j]
+                    T.buffer_store(out, self.edge[i, j], place)
+
+    def _fold(self, row: Any, height: Any, out: Any, pitch: Any, count: Any) -> None:
+        block, weights = self.block, self.weights.access_ptr("r")
+        call(
+            f"micro_fold_madd_f32_{ROWS}x{COLUMNS}",
+            pointer(block.buffer, [row * block.y.stride, 0, 0], "r"),
+            weights,
+            weights,
+            self.table.access_ptr("r"),
+            out,
+            self.taps,
+            height,
+            count,
+            COLUMNS,
+            block.y.stride * block.row * WORD,
+            pitch * WORD,
+            WORD,
+            WORD,
+        )
