@@ -19,33 +19,42 @@ from toolchain.spec import SpecError
 from toolchain.targets import Target
 
 _ELEMENTS = {"f32": _F32, "i8": _I8, "u8": _I8}
+_FOLD_NAME = r"micro_fold_(madd|max|sum)_(f32|i8|u8)_(\d+)x(\d+)(?:_([12]))?"
+_GROUP = 3  # taps of an entry
 _TAP = 8  # bytes of a tap in its table: two int32
 
 
 def emit(module: Any, name: str, target: Target) -> None:
     """Emit the micro-kernel of that name. Errors: SpecError for an unknown one."""
-    if match := re.fullmatch(r"micro_fold_(madd|max|sum)_(f32|i8|u8)_(\d+)x(\d+)", name):
+    if match := re.fullmatch(_FOLD_NAME, name):
         shape = int(match[3]), int(match[4])
-        Window(module, name, Fold(match[1], match[2], *shape, target)).emit()
+        fold = Fold(match[1], match[2], *shape, target, int(match[5] or 0))
+        Window(module, name, fold).emit()
     elif match := re.fullmatch(r"micro_split_(f32|i8)_(1|2)", name):
         split(module, name, match[1], int(match[2]), target)
     else:
         raise SpecError(
             f"micro-kernel {name!r} is unknown; use "
-            "micro_fold_<madd|max|sum>_<f32|i8|u8>_<rows>x<columns> or "
+            "micro_fold_<madd|max|sum>_<f32|i8|u8>_<rows>x<columns>[_<stride>] or "
             "micro_split_<f32|i8>_<1|2>"
         )
 
 
 @dataclass(frozen=True)
 class Fold:
-    """kind: madd, max or sum. element: f32, i8 or u8. rows, columns: of the tile."""
+    """kind: madd, max or sum. element: f32, i8 or u8. rows, columns: of the tile.
+
+    stride: 0 for taps one by one; otherwise an entry of the table is three taps, on
+    neighbouring rows of x, and the tile's rows are `stride` of those apart, so that
+    a row of x is loaded once for all of them.
+    """
 
     kind: str
     element: str
     rows: int
     columns: int
     target: Target
+    stride: int = 0
 
     @property
     def bytes(self) -> int:
@@ -65,18 +74,19 @@ class Fold:
 
 
 class Window:
-    """i32 (ptr x, w, b, t, o, taps, rows, count, size, x_row, o_row, x_step, o_step).
+    """i32 (ptr x, w, b, t, o, taps, rows, count, size, x_row, o_row, x_step, o_step, w_row).
 
     o[p, r, j] = b[j] + sum_k w[t[k, 1] + j] * x[t[k, 0] + p, r, j], or the largest or
     the sum of b and x, for p < count in tiles of `size`, r < rows and j < columns.
-    rows is at most the tile's; count is at least `size`, the last tile may overlap
+    rows is at most the tile's, or the tile's where an entry of the table is a group:
+    its taps lie x_row apart, their weights w_row. count is at least `size`, the last tile may overlap
     the one before. *_row: bytes from a row to the next; *_step: from p to p + 1; the
     table of taps holds bytes.
     """
 
     def __init__(self, module: Any, name: str, fold: Fold) -> None:
         self.fold = fold
-        sizes = "taps rows count size x_row o_row x_step o_step"
+        sizes = "taps rows count size x_row o_row x_step o_step w_row"
         self.function = _function(module, name, (*"xwbto", *sizes.split()))
         self.argument = {a.name: a for a in self.function.args}
         self.builder = ir.IRBuilder(self.function.append_basic_block("entry"))
@@ -103,7 +113,8 @@ class Window:
         build.position_at_end(tap)
         sums = [build.phi(self.fold.unit) for _ in begin]
         at, left = build.phi(argument["t"].type), build.phi(_I32)
-        folded = self._tap(source, at, sums, latch)
+        fold = self._group if self.fold.stride else self._tap
+        folded = fold(source, at, sums, latch)
         rest = build.sub(left, ir.Constant(_I32, 1))
         following = [*folded, _at(build, at, _TAP), rest]
         for phi, first, after in zip(
@@ -188,6 +199,32 @@ class Window:
                 phi.add_incoming(values[i], block)
             phis.append(phi)
         return phis
+
+    def _group(self, x: Any, at: Any, sums: list[Any], latch: Any) -> list[Any]:
+        """The sums with a group of taps folded in."""
+        build, stride = self.builder, self.fold.stride
+        state, vectors = list(sums), len(self._vectors())
+        source = _at(build, x, self._offset(at, 0))
+        pointer = _at(build, self.argument["w"], self._offset(at, 4))
+        weights = []
+        for tap in range(_GROUP):
+            if tap:
+                pointer = _at(build, pointer, self.argument["w_row"])
+            weights.append([self._load(pointer, i) for i in self._vectors()])
+        for line in range(stride * (self.fold.rows - 1) + _GROUP):
+            if line:
+                source = _at(build, source, self.argument["x_row"])
+            values = [self._load(source, i) for i in self._vectors()]
+            for row in range(self.fold.rows):
+                tap = line - row * stride
+                if not 0 <= tap < _GROUP:
+                    continue
+                for v, value in enumerate(values):
+                    place = row * vectors + v
+                    state[place] = self._fold(state[place], value, weights[tap][v])
+        build.branch(latch)
+        build.position_at_end(latch)
+        return state
 
     def _fold(self, total: Any, value: Any, weight: Any) -> Any:
         if self.fold.kind == "madd":

@@ -18,6 +18,7 @@ from toolchain.spec.convolution import Axis
 from toolchain.spec.panels import call, ceil_div, pointer
 
 ROWS, COLUMNS = 4, 8  # of a tile
+LANES = 4
 WORD = 4  # bytes of an element
 # Elements of a block: 24 KiB of a 32 KiB L1, with room for the output's rows.
 BLOCK = 6144
@@ -58,7 +59,10 @@ class Block:
         self.row = x.stride * self.pitch
         room = tir.truncdiv(BLOCK, self.row) - y.reach - 1
         fitting = tir.truncdiv(tir.max(room, 0), y.stride) + 1
-        self.rows = tir.min(rows, tir.max(fitting, ROWS))
+        # Blocks of equal height, in whole tiles; the last may overlap the one before.
+        parts = ceil_div(rows, tir.max(fitting, ROWS))
+        tiles = ceil_div(ceil_div(rows, tir.max(parts, 1)), ROWS)
+        self.rows = tir.min(rows, tiles * ROWS)
         self.height = (self.rows - 1) * y.stride + y.reach + 1
         self.buffer = T.alloc_buffer((self.height, x.stride, self.pitch), "float32")
 
@@ -146,8 +150,7 @@ class Planes:
             with T.serial(0, per) as j:
                 m = g * per + j
                 self._spread(w, b, m)
-                with T.serial(0, ceil_div(block.rows, ROWS)) as t:
-                    self._tile([n, m], first, t * ROWS)
+                self._rows([n, m], first)
 
     def _spread(self, w: Any, b: Any, m: Any) -> None:
         """The bias, then the weights of a feature, each a row of equal elements."""
@@ -157,6 +160,25 @@ class Planes:
         with T.serial(0, self.block.y.taps) as r, T.serial(0, columns) as s:
             with T.vectorized(0, COLUMNS) as i:
                 T.buffer_store(self.weights, w[m, 0, r, s], [r * columns + s + 1, i])
+
+    def _rows(self, plane: list[Any], first: Any) -> None:
+        """A block of the output, from row `first`."""
+        block, y, columns = self.block, self.block.y, self.out.shape[3]
+        shared = tir.all(
+            *(y.taps == 3, y.dilation == 1, y.stride <= 2),
+            *(block.rows >= ROWS, columns >= LANES),
+        )
+        with T.If(shared):
+            with T.Then(), T.serial(0, ceil_div(block.rows, ROWS)) as t:
+                row = tir.min(t * ROWS, block.rows - ROWS)
+                out = pointer(self.out, [*plane, first + row, 0], "w")
+                with T.If(y.stride == 1):
+                    with T.Then():
+                        self._fold(row, ROWS, out, columns, columns, 1)
+                    with T.Else():
+                        self._fold(row, ROWS, out, columns, columns, 2)
+            with T.Else(), T.serial(0, ceil_div(block.rows, ROWS)) as t:
+                self._tile(plane, first, t * ROWS)
 
     def _tile(self, plane: list[Any], first: Any, row: Any) -> None:
         """Rows of the output from row `first` + row."""
@@ -171,21 +193,34 @@ class Planes:
                     place = [*plane, first + row + i, j]
                     T.buffer_store(out, self.edge[i, j], place)
 
-    def _fold(self, row: Any, height: Any, out: Any, pitch: Any, count: Any) -> None:
+    def _fold(
+        self,
+        row: Any,
+        height: Any,
+        out: Any,
+        pitch: Any,
+        count: Any,
+        shared: int = 0,
+    ) -> None:
+        """Call a micro-kernel; shared: the stride where rows of taps share loads."""
         block, weights = self.block, self.weights.access_ptr("r")
+        y, x = block.y, block.x
+        width = LANES if shared else COLUMNS
+        name = f"micro_fold_madd_f32_{ROWS}x{width}" + (f"_{shared}" if shared else "")
         call(
-            f"micro_fold_madd_f32_{ROWS}x{COLUMNS}",
-            pointer(block.buffer, [row * block.y.stride, 0, 0], "r"),
+            name,
+            pointer(block.buffer, [row * y.stride, 0, 0], "r"),
             weights,
             weights,
             self.table.access_ptr("r"),
             out,
-            self.taps,
+            x.taps if shared else self.taps,
             height,
             count,
-            COLUMNS,
-            block.y.stride * block.row * WORD,
+            width,
+            (1 if shared else y.stride) * block.row * WORD,
             pitch * WORD,
             WORD,
             WORD,
+            x.taps * COLUMNS * WORD,
         )
