@@ -18,7 +18,8 @@ from toolchain.spec.convolution import Axis
 from toolchain.spec.panels import call, ceil_div, pointer
 
 ROWS, COLUMNS = 4, 8  # of a tile
-LANES = 4
+LANES = 4  # columns of a tile whose taps share loads
+INFINITY = float("inf")
 WORD = 4  # bytes of an element
 # Elements of a block: 24 KiB of a 32 KiB L1, with room for the output's rows.
 BLOCK = 6144
@@ -224,3 +225,144 @@ class Planes:
             WORD,
             x.taps * COLUMNS * WORD,
         )
+
+
+class Lines:
+    """out[n, y, x] over the channels of x [N, H, W, C], with w [R, S, C] and b [C].
+
+    Nothing is copied: an output row takes the rows of taps that lie in the image, as
+    do the pixels at its ends with columns of taps. The rest of the row, its middle,
+    is one call for each vector of channels.
+    """
+
+    def __init__(self, k: Any, spatial: tuple[Axis, Axis], ins: Any, out: Any) -> None:
+        self.k, self.out = k, out
+        self.image, self.w, self.b = ins
+        self.y, self.x = y, x = spatial
+        self.pixel = k.C * WORD
+        self.columns = out.shape[2]
+        low = x.positions(0, self.columns)[0]
+        high = tir.max(x.positions(x.taps - 1, self.columns)[1], low)
+        self.middle = low, high
+        self.groups, self.full, self.part = (
+            T.alloc_buffer((count, 2), "int32")
+            for count in (y.taps, y.taps * x.taps, y.taps * x.taps)
+        )
+
+    def emit(self) -> None:
+        """Row by row."""
+        y, x = self.y, self.x
+        with T.serial(0, y.taps) as r:
+            self._tap(self.groups, r, r, 0)
+        self._taps(self.full, y.taps, x.taps)
+        low, high = self.middle
+        with T.serial(0, self.k.N) as n, T.serial(0, self.out.shape[1]) as line:
+            rows = y.inside(line)
+            with T.If(low < high), T.Then():
+                self._middle(n, line, rows)
+            with T.serial(0, low) as column:
+                self._end(n, line, rows, column)
+            with T.serial(0, self.columns - high) as i:
+                self._end(n, line, rows, high + i)
+            self._limit(n, line)
+
+    def _tap(self, table: Any, entry: Any, r: Any, s: Any) -> None:
+        y, x = self.y, self.x
+        place = (r * y.dilation * x.size + s * x.dilation) * self.pixel
+        T.buffer_store(table, place, [entry, 0])
+        T.buffer_store(table, (r * x.taps + s) * self.pixel, [entry, 1])
+
+    def _taps(self, table: Any, rows: Any, columns: Any) -> None:
+        with T.serial(0, rows) as r, T.serial(0, columns) as s:
+            self._tap(table, r * columns + s, r, s)
+
+    def _middle(self, n: Any, line: Any, rows: Any) -> None:
+        """Pixels all of whose columns of taps lie in the image."""
+        x, (low, high) = self.x, self.middle
+        count = high - low
+        shared = tir.all(
+            x.taps == 3, x.dilation == 1, x.stride <= 2, count >= ROWS, self.k.C >= LANES
+        )
+        place = n, line, low
+        with T.If(shared):
+            with T.Then(), T.If(x.stride == 1):
+                with T.Then():
+                    self._fold(place, rows, 0, self.groups, 1, ROWS, count, 1)
+                with T.Else():
+                    self._fold(place, rows, 0, self.groups, 1, ROWS, count, 2)
+            with T.Else():
+                height = tir.min(count, ROWS)
+                self._fold(place, rows, 0, self.full, x.taps, height, count)
+
+    def _end(self, n: Any, line: Any, rows: Any, column: Any) -> None:
+        """A pixel some of whose columns of taps lie outside."""
+        first, last = self.x.inside(column)
+        self._taps(self.part, rows[1] - rows[0], last - first)
+        self._fold((n, line, column), rows, first, self.part, last - first, 1, 1)
+
+    def _fold(
+        self,
+        place: tuple[Any, Any, Any],
+        rows: tuple[Any, Any],
+        first: Any,
+        table: Any,
+        entries: Any,
+        height: Any,
+        count: Any,
+        shared: int = 0,
+    ) -> None:
+        """Pixels from `place`; entries: of the table, for each row of taps."""
+        n, line, column = place
+        y, x, k = self.y, self.x, self.k
+        width = LANES if shared else COLUMNS
+        taps = (rows[1] - rows[0]) * entries
+        top = y.first(line) + rows[0] * y.dilation
+        left = x.first(column) + first * x.dilation
+        with T.If(tir.all(k.C >= width, taps > 0)):
+            with T.Then(), T.serial(0, ceil_div(k.C, width)) as block:
+                c = tir.min(block * width, k.C - width)
+                call(
+                    f"micro_fold_madd_f32_{ROWS}x{width}"
+                    + (f"_{shared}" if shared else ""),
+                    pointer(self.image, [n, top, left, c], "r"),
+                    pointer(self.w, [rows[0], first, c], "r"),
+                    pointer(self.b, [c], "r"),
+                    table.access_ptr("r"),
+                    pointer(self.out, [n, line, column, c], "w"),
+                    taps,
+                    height,
+                    count,
+                    height,
+                    self.pixel * (1 if shared else x.stride),
+                    self.pixel,
+                    self.pixel * x.stride,
+                    self.pixel,
+                    self.pixel,
+                )
+            with T.Else(), T.serial(0, count) as i, T.serial(0, k.C) as c:
+                self._single(n, line, column + i, c, rows)
+
+    def _single(self, n: Any, line: Any, column: Any, c: Any, rows: Any) -> None:
+        """One element, where channels are few or taps none."""
+        y, x, at = self.y, self.x, [n, line, column, c]
+        T.buffer_store(self.out, self.b[c], at)
+        first, last = x.inside(column)
+        with T.serial(0, rows[1] - rows[0]) as i, T.serial(0, last - first) as j:
+            r, s = rows[0] + i, first + j
+            row = y.first(line) + r * y.dilation
+            value = self.image[n, row, x.first(column) + s * x.dilation, c]
+            T.buffer_store(self.out, self.out[tuple(at)] + value * self.w[r, s, c], at)
+
+    def _limit(self, n: Any, line: Any) -> None:
+        k, out = self.k, self.out
+        least, most = (tir.const(sign * INFINITY, "float32") for sign in (-1, 1))
+        with (
+            T.If(tir.any(k.minimum > least, k.maximum < most)),
+            T.Then(),
+            T.serial(0, self.columns) as i,
+            T.serial(0, k.C) as c,
+        ):
+            at = [n, line, i, c]
+            value = out[tuple(at)]
+            value = tir.Select(value < k.minimum, k.minimum, value)
+            T.buffer_store(out, tir.Select(k.maximum < value, k.maximum, value), at)
