@@ -29,12 +29,20 @@ def compute(k: Any) -> Any:
         high = (k.H, k.W)[axis] + tir.Select(counted, after, k.index(0))
         return w.taps_inside(k, axis, position, low, high)
 
-    def divide(out: Any, row: list[Any]) -> None:
-        lines = script.Bind(taps(0, row[2]))
-        with script.serial(0, out.shape[3]) as x:
-            at = [*row, x]
-            mean = out[tuple(at)] / (lines * taps(1, x)).astype("float32")
-            script.buffer_store(out, mean, at)
+    def divide() -> Any:
+        columns = w.extent(k, 1)
+        across = script.alloc_buffer((columns,), "int32")
+        with script.serial(0, columns) as x:
+            script.buffer_store(across, taps(1, x), [x])
+
+        def each(out: Any, row: list[Any]) -> None:
+            down = script.Bind(taps(0, row[2]))
+            with script.serial(0, columns) as x:
+                at = [*row, x]
+                mean = out[tuple(at)] / (down * across[x]).astype("float32")
+                script.buffer_store(out, mean, at)
+
+        return each
 
     return w.fold(k, "sum", tir.const(0, "float32"), divide)
 

@@ -77,7 +77,7 @@ class Window:
     """i32 (ptr x, w, b, t, o, taps, rows, count, size, x_row, o_row, x_step, o_step, w_row).
 
     o[p, r, j] = b[j] + sum_k w[t[k, 1] + j] * x[t[k, 0] + p, r, j], or the largest or
-    the sum of b and x, for p < count in tiles of `size`, r < rows and j < columns.
+    the sum of x alone, for p < count in tiles of `size`, r < rows and j < columns.
     rows is at most the tile's, or the tile's where an entry of the table is a group:
     its taps lie x_row apart, their weights w_row. count is at least `size`, the last tile may overlap
     the one before. *_row: bytes from a row to the next; *_step: from p to p + 1; the
@@ -106,9 +106,19 @@ class Window:
         place = build.phi(_I32)
         place.add_incoming(ir.Constant(_I32, 0), entry)
         source = _at(build, argument["x"], build.mul(place, argument["x_step"]))
-        begin = [self._load(argument["b"], i) for i in self._vectors()]
-        begin *= self.fold.rows
-        build.branch(tap)
+        table, taps = argument["t"], argument["taps"]
+        if self.fold.kind == "madd":
+            begin = [self._load(argument["b"], i) for i in self._vectors()]
+            begin *= self.fold.rows
+            build.branch(tap)
+        else:
+            begun = self.function.append_basic_block("begun")
+            begin = self._tap(source, table, [], begun)
+            table = _at(build, table, _TAP)
+            taps = build.sub(taps, ir.Constant(_I32, 1))
+            alone = build.icmp_signed("==", taps, ir.Constant(_I32, 0))
+            build.cbranch(alone, done, tap)
+        before = build.block
 
         build.position_at_end(tap)
         sums = [build.phi(self.fold.unit) for _ in begin]
@@ -119,15 +129,17 @@ class Window:
         following = [*folded, _at(build, at, _TAP), rest]
         for phi, first, after in zip(
             (*sums, at, left),
-            (*begin, argument["t"], argument["taps"]),
+            (*begin, table, taps),
             following,
             strict=True,
         ):
-            phi.add_incoming(first, tile)
+            phi.add_incoming(first, before)
             phi.add_incoming(after, latch)
         build.cbranch(build.icmp_signed("==", rest, ir.Constant(_I32, 0)), done, tap)
 
         build.position_at_end(done)
+        if self.fold.kind != "madd":
+            folded = self._merged([(before, begin), (latch, folded)])
         out = _at(build, argument["o"], build.mul(place, argument["o_step"]))
         after = self.function.append_basic_block("written")
         self._write(out, folded, after)
@@ -176,10 +188,12 @@ class Window:
         build.position_at_end(after)
 
     def _tap(self, x: Any, at: Any, sums: list[Any], latch: Any) -> list[Any]:
-        """The sums with a tap folded in, as phis of `latch`."""
+        """The sums with a tap folded in, or without sums the tap, as phis of `latch`."""
         build, state = self.builder, list(sums)
         source = _at(build, x, self._offset(at, 0))
         weights = []
+        unset = ir.Constant(self.fold.unit, ir.Undefined)
+        state = state or [unset] * (self.fold.rows * len(self._vectors()))
         if self.fold.kind == "madd":
             pointer = _at(build, self.argument["w"], self._offset(at, 4))
             weights = [self._load(pointer, i) for i in self._vectors()]
@@ -190,11 +204,18 @@ class Window:
             for v, i in enumerate(self._vectors()):
                 place = row * len(self._vectors()) + v
                 factor = weights[v] if weights else None
-                state[place] = self._fold(state[place], self._load(source, i), factor)
+                value = self._load(source, i)
+                state[place] = (
+                    self._fold(state[place], value, factor) if sums else value
+                )
             exits.append((build.block, list(state)))
+        return self._merged(exits)
+
+    def _merged(self, exits: list[tuple[Any, list[Any]]]) -> list[Any]:
+        """Phis of the values that come from several blocks."""
         phis = []
-        for i in range(len(sums)):
-            phi = build.phi(self.fold.unit)
+        for i in range(len(exits[0][1])):
+            phi = self.builder.phi(self.fold.unit)
             for block, values in exits:
                 phi.add_incoming(values[i], block)
             phis.append(phi)
@@ -253,7 +274,9 @@ class Window:
         """
         build = self.builder
         if self.fold.element != "f32":
-            compare = build.icmp_signed if self.fold.element == "i8" else build.icmp_unsigned
+            compare = (
+                build.icmp_signed if self.fold.element == "i8" else build.icmp_unsigned
+            )
             return build.select(compare(">", x, y), x, y)
         bits = _I32 if self.fold.lanes == 1 else ir.VectorType(_I32, self.fold.lanes)
         parts = [
@@ -288,7 +311,9 @@ def split(module: Any, name: str, element: str, phases: int, target: Target) -> 
     one, start = ir.Constant(_I32, 1), ir.Constant(_I32, 0)
 
     def place(pointer: Any, i: Any, offset: int = 0) -> Any:
-        return _at(build, _at(build, pointer, build.mul(i, ir.Constant(_I32, size))), offset)
+        return _at(
+            build, _at(build, pointer, build.mul(i, ir.Constant(_I32, size))), offset
+        )
 
     def load(i: Any, offset: int, kind: Any) -> Any:
         return build.load(place(source, i, offset), typ=kind, align=size)

@@ -281,7 +281,11 @@ class Lines:
         x, (low, high) = self.x, self.middle
         count = high - low
         shared = tir.all(
-            x.taps == 3, x.dilation == 1, x.stride <= 2, count >= ROWS, self.k.C >= LANES
+            x.taps == 3,
+            x.dilation == 1,
+            x.stride <= 2,
+            count >= ROWS,
+            self.k.C >= LANES,
         )
         place = n, line, low
         with T.If(shared):

@@ -18,7 +18,7 @@ from toolchain.spec.panels import call, ceil_div, nest, pointer
 from toolchain.spec.rows import maximum
 
 Expr = Any
-Finish = Callable[[Any, list[Any]], None]
+Finish = Callable[[], Callable[[Any, list[Any]], None]]
 VECTORS = 4  # of a tile
 # Bounds the arithmetic of sizes; a plane has fewer than 2^31 bytes anyway.
 LARGEST = 1 << 20
@@ -82,7 +82,7 @@ def requires(k: Any) -> list[tuple[Expr, str]]:
 class Fold:
     """Planes whose windows are folded, rows first: a fold of rows, then of columns.
 
-    kind: max or sum. fill: what it begins with, and what pads hold. A row of folded
+    kind: max or sum. fill: what pads hold. A row of folded
     rows is kept with its pads and its columns split by phase: line[p, i] is column
     i * stride + p, so that a tap of neighbouring windows is contiguous.
     """
@@ -113,13 +113,13 @@ class Fold:
         self.line = T.alloc_buffer((phases, pitch), k.dtype)
         self.row = T.alloc_buffer((x.size,), k.dtype)
         self.edge = T.alloc_buffer((self.lanes,), k.dtype)
-        self.begin = T.alloc_buffer((self.lanes,), k.dtype)
         self.rows, self.taps = (
             T.alloc_buffer((a.taps, 2), "int32") for a in (self.y, self.x)
         )
 
     def emit(self, image: Any, out: Any, finish: Finish | None) -> None:
-        """Row by row of each plane; finish(row, columns) after each."""
+        """Row by row of each plane; then the function that finish() has given."""
+        each = finish() if finish else None
         y, x = self.y, self.x
         with T.serial(0, y.taps) as r:
             place = r * y.dilation * x.size * self.bytes
@@ -128,8 +128,6 @@ class Fold:
             phase, i = self._place(s * x.dilation)
             place = (phase * self.line.shape[1] + i) * self.bytes
             T.buffer_store(self.taps, place, [s, 0])
-        with T.serial(0, self.lanes) as i:
-            T.buffer_store(self.begin, self.fill, [i])
         self._clear()
         with (
             T.serial(0, self.k.N) as n,
@@ -138,8 +136,8 @@ class Fold:
         ):
             self._fold_rows(image, n, c, line)
             self._fold_columns(out, [n, c, line])
-            if finish is not None:
-                finish(out, [n, c, line])
+            if each is not None:
+                each(out, [n, c, line])
 
     def _place(self, column: Any) -> list[Any]:
         """Where a column of the padded row stands in the line."""
@@ -213,10 +211,10 @@ class Fold:
     def _call(self, source: Any, table: Any, out: Any, taps: Any, count: Any) -> None:
         """Fold `count` neighbours, at least a vector, up to VECTORS at a time."""
         vectors = tir.min(tir.truncdiv(count, self.lanes), VECTORS)
-        begin, step = self.begin.access_ptr("r"), self.lanes * self.bytes
+        step = self.lanes * self.bytes
         call(
             self.micro_kernel,
-            *(source, begin, begin, table.access_ptr("r"), out),
+            *(source, source, source, table.access_ptr("r"), out),
             *(taps, vectors, count, vectors * self.lanes),
             *(step, step, self.bytes, self.bytes, 0),
         )
