@@ -14,7 +14,7 @@ from typing import Any
 
 from llvmlite import ir
 
-from toolchain.microkernel import _at, _F32, _function, _I8, _I32, _load, _loop
+from toolchain.microkernel import _F32, _I8, _I32, _at, _function, _load, _loop
 from toolchain.spec import SpecError
 from toolchain.targets import Target
 
@@ -35,7 +35,7 @@ def emit(module: Any, name: str, target: Target) -> None:
     else:
         raise SpecError(
             f"micro-kernel {name!r} is unknown; use "
-            "micro_fold_<madd|max|sum>_<f32|i8|u8>_<rows>x<columns>[_<stride>] or "
+            "micro_fold_<madd|max|sum>_<f32|i8|u8>_<rows>x<columns>[_<1|2>] or "
             "micro_split_<f32|i8>_<1|2>"
         )
 
@@ -74,13 +74,13 @@ class Fold:
 
 
 class Window:
-    """i32 (ptr x, w, b, t, o, taps, rows, count, size, x_row, o_row, x_step, o_step, w_row).
+    """i32 (x, w, b, t, o, taps, rows, count, size, x_row, o_row, x_step, o_step, w_row).
 
     o[p, r, j] = b[j] + sum_k w[t[k, 1] + j] * x[t[k, 0] + p, r, j], or the largest or
     the sum of x alone, for p < count in tiles of `size`, r < rows and j < columns.
     rows is at most the tile's, or the tile's where an entry of the table is a group:
-    its taps lie x_row apart, their weights w_row. count is at least `size`, the last tile may overlap
-    the one before. *_row: bytes from a row to the next; *_step: from p to p + 1; the
+    its taps lie x_row apart, their weights w_row. count is at least `size`, the last
+    tile may overlap the one before. One letter: a pointer. *_row: bytes from a row to the next; *_step: from p to p + 1; the
     table of taps holds bytes.
     """
 
@@ -156,13 +156,8 @@ class Window:
     def _vectors(self) -> range:
         return range(0, self.fold.columns, self.fold.lanes)
 
-    def _place(self, pointer: Any, i: int) -> Any:
-        # In bounds: so that i becomes the instruction's constant offset.
-        offset = ir.Constant(_I32, i * self.fold.bytes)
-        return self.builder.gep(pointer, [offset], inbounds=True, source_etype=_I8)
-
     def _load(self, pointer: Any, i: int) -> Any:
-        at = self._place(pointer, i)
+        at = _at(self.builder, pointer, i * self.fold.bytes)
         return self.builder.load(at, typ=self.fold.unit, align=self.fold.bytes)
 
     def _offset(self, table: Any, place: int) -> Any:
@@ -188,7 +183,7 @@ class Window:
         build.position_at_end(after)
 
     def _tap(self, x: Any, at: Any, sums: list[Any], latch: Any) -> list[Any]:
-        """The sums with a tap folded in, or without sums the tap, as phis of `latch`."""
+        """The sums with a tap folded in (no sums: the tap), as phis of `latch`."""
         build, state = self.builder, list(sums)
         source = _at(build, x, self._offset(at, 0))
         weights = []
@@ -292,17 +287,17 @@ class Window:
                 out = _at(build, out, self.argument["o_row"])
             for v, i in enumerate(self._vectors()):
                 value = results[row * len(self._vectors()) + v]
-                build.store(value, self._place(out, i), align=fold.bytes)
+                build.store(value, _at(build, out, i * fold.bytes), align=fold.bytes)
 
 
 def split(module: Any, name: str, element: str, phases: int, target: Target) -> None:
-    """i32 (ptr s, ptr d, ptr e, count): d[i] = s[i], or s[2 i], and then e[i] = s[2 i + 1].
+    """i32 (s, d, e, count): d[i] = s[i]; or d[i] = s[2 i], e[i] = s[2 i + 1].
 
     count: elements of s. Two registers at a time: of one, LLVM makes memory.copy, whose
     call takes longer than a short row.
     """
     scalar = _ELEMENTS[element]
-    size = 4 if scalar is _F32 else 1
+    size = 4 if scalar is _F32 else 1  # bytes
     lanes = 16 // size if target.has("simd128") else 1
     function = _function(module, name, ("s", "d", "e", "count"))
     build = ir.IRBuilder(function.append_basic_block("entry"))
@@ -311,9 +306,8 @@ def split(module: Any, name: str, element: str, phases: int, target: Target) -> 
     one, start = ir.Constant(_I32, 1), ir.Constant(_I32, 0)
 
     def place(pointer: Any, i: Any, offset: int = 0) -> Any:
-        return _at(
-            build, _at(build, pointer, build.mul(i, ir.Constant(_I32, size))), offset
-        )
+        start = _at(build, pointer, build.mul(i, ir.Constant(_I32, size)))
+        return _at(build, start, offset)
 
     def load(i: Any, offset: int, kind: Any) -> Any:
         return build.load(place(source, i, offset), typ=kind, align=size)

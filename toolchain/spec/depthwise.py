@@ -29,13 +29,18 @@ REACH, STRIDE, PADDED = 64, 4, 8192
 
 def suits(spatial: tuple[Axis, Axis], columns: Any) -> Any:
     """Whether `Planes` serves these windows; a condition."""
-    y, x = spatial
     return tir.all(
         *(a.reach <= REACH for a in spatial),
         *(a.stride <= STRIDE for a in spatial),
-        x.padded <= PADDED,
+        spatial[1].padded <= PADDED,
         columns >= 1,
     )
+
+
+def _width(target: Any, shared: int) -> int:
+    """Columns of the micro-kernel's tile; without SIMD a column is a register."""
+    width = LANES if shared else COLUMNS
+    return width if target.has("simd128") else width // LANES
 
 
 def _bounded(axis: Axis) -> Axis:
@@ -54,8 +59,9 @@ class Block:
     """Part of a padded plane: buffer[row, phase, i] is column i * stride + phase."""
 
     def __init__(self, spatial: tuple[Axis, Axis], rows: Any) -> None:
-        # Where `suits` holds nothing is cut; TVM allocates before it asks.
-        self.y, self.x = y, x = tuple(_bounded(a) for a in spatial)
+        # Where `suits` holds, nothing is cut; TVM allocates before it asks.
+        y, x = (_bounded(a) for a in spatial)
+        self.y, self.x = y, x
         self.pitch = ceil_div(x.padded, x.stride) + COLUMNS
         self.row = x.stride * self.pitch
         room = tir.truncdiv(BLOCK, self.row) - y.reach - 1
@@ -158,9 +164,12 @@ class Planes:
         with T.vectorized(0, COLUMNS) as i:
             T.buffer_store(self.weights, b[m], [0, i])
         columns = self.block.x.taps
-        with T.serial(0, self.block.y.taps) as r, T.serial(0, columns) as s:
-            with T.vectorized(0, COLUMNS) as i:
-                T.buffer_store(self.weights, w[m, 0, r, s], [r * columns + s + 1, i])
+        with (
+            T.serial(0, self.block.y.taps) as r,
+            T.serial(0, columns) as s,
+            T.vectorized(0, COLUMNS) as i,
+        ):
+            T.buffer_store(self.weights, w[m, 0, r, s], [r * columns + s + 1, i])
 
     def _rows(self, plane: list[Any], first: Any) -> None:
         """A block of the output, from row `first`."""
@@ -206,7 +215,7 @@ class Planes:
         """Call a micro-kernel; shared: the stride where rows of taps share loads."""
         block, weights = self.block, self.weights.access_ptr("r")
         y, x = block.y, block.x
-        width = LANES if shared else COLUMNS
+        width = _width(self.k.target, shared)
         name = f"micro_fold_madd_f32_{ROWS}x{width}" + (f"_{shared}" if shared else "")
         call(
             name,
@@ -318,11 +327,11 @@ class Lines:
         """Pixels from `place`; entries: of the table, for each row of taps."""
         n, line, column = place
         y, x, k = self.y, self.x, self.k
-        width = LANES if shared else COLUMNS
+        width = _width(k.target, shared)
         taps = (rows[1] - rows[0]) * entries
         top = y.first(line) + rows[0] * y.dilation
         left = x.first(column) + first * x.dilation
-        with T.If(tir.all(k.C >= width, taps > 0)):
+        with T.If(tir.all(taps > 0, width <= k.C)):
             with T.Then(), T.serial(0, ceil_div(k.C, width)) as block:
                 c = tir.min(block * width, k.C - width)
                 call(

@@ -90,7 +90,7 @@ class Fold:
     def __init__(self, k: Any, kind: str, fill: Any) -> None:
         self.k, self.fill = k, fill
         self.both = maximum if kind == "max" else operator.add
-        self.y, self.x = y, x = tuple(
+        self.y, self.x = tuple(
             Axis(
                 size,
                 window(k, i),
@@ -101,6 +101,7 @@ class Fold:
             )
             for i, size in enumerate((k.H, k.W))
         )
+        x = self.x
         self.bytes = 4 if k.dtype == "float32" else 1
         self.lanes = 16 // self.bytes if k.target.has("simd128") else 1
         element = {"float32": "f32", "int8": "i8", "uint8": "u8"}[k.dtype]
