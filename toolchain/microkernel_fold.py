@@ -74,14 +74,14 @@ class Fold:
 
 
 class Window:
-    """i32 (x, w, b, t, o, taps, rows, count, size, x_row, o_row, x_step, o_step, w_row).
+    """o[p, r, j] = b[j] + sum_k w[t[k, 1] + j] * x[t[k, 0] + p, r, j].
 
-    o[p, r, j] = b[j] + sum_k w[t[k, 1] + j] * x[t[k, 0] + p, r, j], or the largest or
-    the sum of x alone, for p < count in tiles of `size`, r < rows and j < columns.
-    rows is at most the tile's, or the tile's where an entry of the table is a group:
-    its taps lie x_row apart, their weights w_row. count is at least `size`, the last
-    tile may overlap the one before. One letter: a pointer. *_row: bytes from a row to the next; *_step: from p to p + 1; the
-    table of taps holds bytes.
+    Or the largest or the sum of x alone. i32 (ptr x, w, b, t, o, i32 taps, rows,
+    count, size, x_row, o_row, x_step, o_step, w_row), for p < count in tiles of
+    `size`, r < rows and j < columns. rows is at most the tile's, or the tile's where
+    an entry of the table is a group: its taps lie x_row apart, their weights w_row.
+    count is at least `size`, the last tile may overlap the one before. *_row: bytes
+    from a row to the next; *_step: from p to p + 1; the table of taps holds bytes.
     """
 
     def __init__(self, module: Any, name: str, fold: Fold) -> None:
