@@ -50,6 +50,10 @@ def micro_kernel(name: str, target: Target) -> str:
         transpose(module, name, *map(int, match.groups()))
     elif name == "micro_copy_rows":
         copy_rows(module, name)
+    elif name.startswith(("micro_fold_", "micro_split_")):
+        from toolchain.microkernel_fold import emit
+
+        emit(module, name, target)
     else:
         raise SpecError(
             f"micro-kernel {name!r} is unknown; use micro_gemm_<f32|i32>_<rows>x"
