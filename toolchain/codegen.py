@@ -11,6 +11,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from toolchain.constants import hide_constants
 from toolchain.descriptor import PARTS, descriptor
 from toolchain.infer import infer_function, output_dims, requirement_texts
 from toolchain.lower import Kernel, entry, lower, without_loader
@@ -98,6 +99,9 @@ def emit(texts: list[str], target: Target) -> bytes:
         module.link_in(part)
     module.verify()
     optimise(module, machine)
+    if target.vector_bits:
+        module = binding.parse_assembly(hide_constants(str(module)))
+        module.verify()
     return bytes(machine.emit_object(module))
 
 
@@ -116,6 +120,32 @@ def _flags(text: str, operator: Operator, target: Target) -> str:
     return text
 
 
+def _blocks(operator: Operator) -> str | None:
+    """The size that the runtime keeps a multiple of 16, if there is one."""
+    alone = operator.collapse == "elementwise.broadcast" and len(operator.inputs) == 1
+    return "n" if alone else None
+
+
+# Steps of a loop that are taken together where they are short: 16 elements of
+# float32. add of 1000: 20 % faster.
+_TOGETHER = 4
+_SHORT = 12
+_LATCH = re.compile(r"^  br label %for_begin_i\n", re.M)
+
+
+def _interleaved(text: str) -> str:
+    """The IR in which the loop of a short elementwise formula takes 16 elements."""
+    body = re.search(r"^for_body_i:.*?^}", text, re.M | re.S)
+    if body is None or body[0].count(" = ") > _SHORT:
+        return text
+    hint = "  br label %for_begin_i, !llvm.loop !90000\n"
+    *_, latch = _LATCH.finditer(text)
+    return f"""{text[: latch.start()]}{hint}{text[latch.end() :]}
+!90000 = distinct !{{!90000, !90001}}
+!90001 = !{{!"llvm.loop.interleave.count", i32 {_TOGETHER}}}
+"""
+
+
 def _kernel_texts(
     name: str, operator: Operator, variant: tuple[str, ...], target: Target
 ) -> list[str]:
@@ -128,12 +158,14 @@ def _kernel_texts(
         view = Kernel(operator, variant, target, columns=prefix == "columns")
         lowered = lower(operator, inner, form, view, target)
         text = without_loader(lowered.text) + entry(
-            lowered, inner, f"{prefix}_{kernel}"
+            lowered, inner, f"{prefix}_{kernel}", whole=_blocks(operator)
         )
         if variant[0] != "float32":
             text = _NO_WRAP.sub(r"\1", text)
         if operator.kernels:  # one copy for all operators that have it
             text = re.sub(r"^define (?=i32 @)", _ONE_COPY, text, flags=re.M)
+        if operator.collapse == "elementwise.broadcast" and target.vector_bits:
+            text = _interleaved(text)
         texts.append(_flags(text, operator, target))
     return texts
 
