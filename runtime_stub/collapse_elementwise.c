@@ -33,7 +33,7 @@ typedef struct {
   int32_t step[OPS_MAX_RANK]; /* bytes along each axis */
   uint64_t fill;              /* stands in for an absent input */
   /* The last vectors may reach past the strip. */
-  uint8_t buffer[STRIP * 8 + 4 * sizeof(vector)];
+  uint8_t buffer[STRIP * 8 + 2 * sizeof(vector)];
 } input;
 
 /* `shape` finds the axes, and `run` uses them. */
@@ -49,18 +49,16 @@ static struct {
   int32_t index[OPS_MAX_RANK]; /* of the next strip */
   const input *gathering;
   input inputs[MAX_INPUTS];
+  input *end;
   ops_slot slots[MAX_INPUTS + 2 + OPS_MAX_VALUES];
 } state;
 
 /* Whether every input has the output's shape, as most have. */
 static int32_t all_same(const ops_request *call) {
-  const ops_tensor *output = &call->tensors[call->inputs];
-  for (const ops_tensor *input = call->tensors; input < output; ++input) {
-    if (input->rank != output->rank) return 0;
-    for (int32_t i = output->rank; i--;)
-      if (input->shape[i] != output->shape[i]) return 0;
-  }
-  return !call->inferring;
+  const ops_tensor *output = &call->tensors[call->inputs], *input = output;
+  int32_t same = !call->inferring;
+  while (same && input-- != call->tensors) same = ops_same_shape(input, output);
+  return same;
 }
 
 static void push(int32_t size, uint32_t spread) {
@@ -71,21 +69,20 @@ static void push(int32_t size, uint32_t spread) {
     return;
   }
   state.size[state.rank] = size;
+  state.index[state.rank] = 0;
   state.spread[state.rank++] = spread;
 }
 
 static int32_t shape(ops_request *call) {
   int64_t shape[OPS_MAX_RANK];
   int32_t rank = 0;
+  state.rank = 0;
   if (all_same(call)) {
-    state.rank = 1;
-    state.size[0] = (int32_t)call->tensors[call->inputs].count;
-    state.spread[0] = 0;
+    push((int32_t)call->tensors[call->inputs].count, 0);
     return OPS_OK;
   }
   for (int32_t t = 0; t < call->inputs; ++t)
     if (rank < call->tensors[t].rank) rank = call->tensors[t].rank;
-  state.rank = 0;
   for (int32_t i = rank; i-- > 0;) {
     const ops_tensor *tensor = call->tensors;
     int32_t size = 1;
@@ -132,11 +129,11 @@ static void copy(uint8_t *to, const uint8_t *from, int32_t bytes) {
   while (bytes--) *to++ = *from++;
 }
 
-/* Fills `bytes` with one element, and up to four vectors more. */
+/* Fills `bytes` with one element, and up to two vectors more. */
 static void fill(uint8_t *to, uint64_t element, int32_t bytes) {
   vector value = {element, element}, *at = (vector *)to;
-  for (; bytes > 0; bytes -= 4 * (int32_t)sizeof value, at += 4)
-    at[0] = at[1] = at[2] = at[3] = value;
+  for (; bytes > 0; bytes -= 2 * (int32_t)sizeof value, at += 2)
+    at[0] = at[1] = value;
 }
 
 /* Copies `count` steps along an axis for the input that is gathered. At most
@@ -164,82 +161,77 @@ static void gather(uint8_t *to, const uint8_t *from, int32_t axis,
 /* Where each input starts, and its steps. */
 static void set_inputs(const ops_request *call) {
   const ops_tensor *tensor = call->tensors;
-  for (int32_t t = 0; t < call->inputs; ++t, ++tensor) {
-    input *in = &state.inputs[t];
-    int32_t step = tensor->itemsize;
+  uint32_t own = 1;
+  for (input *in = state.inputs; in != state.end; ++in, ++tensor, own *= 2) {
+    int32_t step = in->itemsize = tensor->itemsize;
     in->held = 0;
-    in->itemsize = step;
     in->at = tensor->data;
     if (tensor->absent) {
       in->fill = ops_fill(call, tensor);
       in->at = (const uint8_t *)&in->fill;
     }
     for (int32_t i = 0; i < state.rank; ++i) {
-      in->step[i] = state.spread[i] >> t & 1 ? 0 : step;
-      if (in->step[i]) step *= state.size[i];
+      int32_t spread = state.spread[i] & own;
+      in->step[i] = spread ? 0 : step;
+      if (!spread) step *= state.size[i];
     }
   }
-  for (int32_t i = 0; i < state.rank; ++i) state.index[i] = 0;
 }
 
-/* The elements of input t in the next `rows` steps. */
-static const uint8_t *operand(int32_t t, int32_t rows) {
-  input *in = &state.inputs[t];
-  if (!(state.gathered >> t & 1)) return in->at;
-  state.gathering = in;
-  if (in->held != in->at || in->held_rows < rows)
-    gather(in->buffer, in->at, state.axis, rows);
-  in->held = in->at;
-  in->held_rows = rows;
-  return in->buffer;
+/* The slots of the inputs for the next `rows` steps; bit t of `gathered`: input
+ * t has to be gathered. */
+static void set_slots(int32_t rows, uint32_t gathered) {
+  ops_slot *slot = state.slots;
+  for (input *in = state.inputs; in != state.end; ++in, gathered /= 2) {
+    const uint8_t *at = in->at;
+    if (gathered & 1) {
+      state.gathering = in;
+      if (in->held != at || in->held_rows < rows)
+        gather(in->buffer, at, state.axis, rows);
+      in->held = at;
+      in->held_rows = rows;
+      at = in->buffer;
+    }
+    slot++->p = (void *)at;
+  }
 }
 
 /* Goes `rows` steps on. */
-static void advance(int32_t inputs, int32_t rows) {
+static void advance(int32_t rows) {
   for (int32_t i = state.axis; i < state.rank; ++i, rows = 1) {
-    int32_t index = state.index[i] += rows, back = 0;
-    if (index == state.size[i]) state.index[i] = 0, back = index;
-    for (int32_t t = 0; t < inputs; ++t)
-      state.inputs[t].at += state.inputs[t].step[i] * (rows - back);
-    if (!back) return;
+    int32_t index = state.index[i] + rows, more = index != state.size[i];
+    state.index[i] = more ? index : 0;
+    if (!more) rows -= index;
+    for (input *in = state.inputs; in != state.end; ++in)
+      in->at += in->step[i] * rows;
+    if (more) return;
   }
-}
-
-/* The elements after the last whole block, of the only input. */
-static int32_t run_rest(const ops_request *call, int32_t n) {
-  const ops_tensor *from = call->tensors, *to = from + 1;
-  int32_t rest = n % BLOCK, done = n - rest;
-  uint8_t *in = state.inputs[0].buffer, *out = state.inputs[1].buffer;
-  copy(in, from->data + done * from->itemsize, rest * from->itemsize);
-  state.slots[0].p = in;
-  state.slots[1].p = out;
-  state.slots[2].i = BLOCK;
-  int32_t code = ops_run_kernel(call, call->op->kernel, state.slots);
-  copy(to->data + done * to->itemsize, out, rest * to->itemsize);
-  return code;
 }
 
 static int32_t run(ops_request *call) {
   const ops_tensor *output = &call->tensors[call->inputs];
-  int32_t code = OPS_OK;
+  int32_t code = OPS_OK, alone = call->inputs == 1;
   ops_slot *slot = &state.slots[call->inputs];
   uint8_t *out = output->data, *end = out + output->bytes;
   if (out == end) return OPS_OK;
+  state.end = state.inputs + call->inputs;
   set_strips();
   set_inputs(call);
   ops_attribute_slots(call, state.slots, call->inputs + 2);
   while (!code && out != end) {
     int32_t rows = state.size[state.axis] - state.index[state.axis];
     if (rows > state.most) rows = state.most;
-    for (int32_t t = 0; t < call->inputs; ++t)
-      state.slots[t].p = (void *)operand(t, rows);
-    int32_t n = rows * state.row;
-    slot[0].p = out;
-    slot[1].i = n;
-    out += n * output->itemsize;
+    /* An only input: whole blocks first, then the rest through buffers. */
+    int32_t rest = alone && rows < BLOCK;
+    if (alone && !rest) rows &= -BLOCK;
+    int32_t n = rows * state.row, bytes = n * output->itemsize;
+    set_slots(rows, rest ? 1 : state.gathered);
+    slot[0].p = rest ? state.inputs[1].buffer : out;
+    slot[1].i = rest ? BLOCK : n;
     code = ops_run_kernel(call, call->op->kernel, state.slots);
-    if (out != end) advance(call->inputs, rows);
-    else if (call->inputs == 1 && n % BLOCK && !code) code = run_rest(call, n);
+    if (rest) copy(out, slot[0].p, bytes);
+    out += bytes;
+    advance(rows);
   }
   return code;
 }
