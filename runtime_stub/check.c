@@ -78,14 +78,16 @@ static int32_t check_tensors(ops_request *call, const TVMFFIAny *args) {
 }
 
 /* Element by element the kernel reads before it writes: in place is right.
- * Weak, so that checking a call does not link that collapse. */
+ * Weak, so that checking a call does not link those collapses. */
 extern const ops_collapse ops_collapse_elementwise __attribute__((weak));
+extern const ops_collapse ops_collapse_unary __attribute__((weak));
 
 static int32_t overlap(const ops_request *call, const ops_tensor *output,
                        const ops_tensor *other) {
   uint32_t after = (uint32_t)(output->data - other->data);
   if (!after && other < &call->tensors[call->inputs] &&
-      call->family->collapse == &ops_collapse_elementwise &&
+      (call->family->collapse == &ops_collapse_elementwise ||
+       call->family->collapse == &ops_collapse_unary) &&
       output->count == other->count && output->bytes == other->bytes)
     return 0;
   return after < (uint32_t)other->bytes || -after < (uint32_t)output->bytes;

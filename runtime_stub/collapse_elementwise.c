@@ -6,15 +6,10 @@
  * there too is read in place; any other is gathered into a buffer, and only
  * when it differs from the strip before. So a scalar operand is spread once,
  * and a bias over short rows once for many rows. Axis 0 is the innermost one.
- *
- * Kernels of one input get a multiple of BLOCK elements, so that they are made
- * without a loop for the rest (toolchain/lower.py): the rest goes through a
- * buffer here.
  */
 #include "call.h"
 
 #define MAX_INPUTS 4
-#define BLOCK 16
 /* Elements of a strip with gathered inputs: 4 KB of float32, well inside L1. */
 #define STRIP 1024
 /* From this length on, a run that needs no gathering is worth a kernel call. */
@@ -178,10 +173,10 @@ static void set_inputs(const ops_request *call) {
   }
 }
 
-/* The slots of the inputs for the next `rows` steps; bit t of `gathered`: input
- * t has to be gathered. */
-static void set_slots(int32_t rows, uint32_t gathered) {
+/* The slots of the inputs for the next `rows` steps. */
+static void set_slots(int32_t rows) {
   ops_slot *slot = state.slots;
+  uint32_t gathered = state.gathered;
   for (input *in = state.inputs; in != state.end; ++in, gathered /= 2) {
     const uint8_t *at = in->at;
     if (gathered & 1) {
@@ -210,7 +205,7 @@ static void advance(int32_t rows) {
 
 static int32_t run(ops_request *call) {
   const ops_tensor *output = &call->tensors[call->inputs];
-  int32_t code = OPS_OK, alone = call->inputs == 1;
+  int32_t code = OPS_OK;
   ops_slot *slot = &state.slots[call->inputs];
   uint8_t *out = output->data, *end = out + output->bytes;
   if (out == end) return OPS_OK;
@@ -221,16 +216,12 @@ static int32_t run(ops_request *call) {
   while (!code && out != end) {
     int32_t rows = state.size[state.axis] - state.index[state.axis];
     if (rows > state.most) rows = state.most;
-    /* An only input: whole blocks first, then the rest through buffers. */
-    int32_t rest = alone && rows < BLOCK;
-    if (alone && !rest) rows &= -BLOCK;
-    int32_t n = rows * state.row, bytes = n * output->itemsize;
-    set_slots(rows, rest ? 1 : state.gathered);
-    slot[0].p = rest ? state.inputs[1].buffer : out;
-    slot[1].i = rest ? BLOCK : n;
+    int32_t n = rows * state.row;
+    set_slots(rows);
+    slot[0].p = out;
+    slot[1].i = n;
     code = ops_run_kernel(call, call->op->kernel, state.slots);
-    if (rest) copy(out, slot[0].p, bytes);
-    out += bytes;
+    out += n * output->itemsize;
     advance(rows);
   }
   return code;

@@ -120,12 +120,6 @@ def _flags(text: str, operator: Operator, target: Target) -> str:
     return text
 
 
-def _blocks(operator: Operator) -> str | None:
-    """The size that the runtime keeps a multiple of 16, if there is one."""
-    alone = operator.collapse == "elementwise.broadcast" and len(operator.inputs) == 1
-    return "n" if alone else None
-
-
 # Steps of a loop that are taken together where they are short: 16 elements of
 # float32. add of 1000: 20 % faster.
 _TOGETHER = 4
@@ -158,7 +152,7 @@ def _kernel_texts(
         view = Kernel(operator, variant, target, columns=prefix == "columns")
         lowered = lower(operator, inner, form, view, target)
         text = without_loader(lowered.text) + entry(
-            lowered, inner, f"{prefix}_{kernel}", whole=_blocks(operator)
+            lowered, inner, f"{prefix}_{kernel}", whole="n" if operator.unary else None
         )
         if variant[0] != "float32":
             text = _NO_WRAP.sub(r"\1", text)
