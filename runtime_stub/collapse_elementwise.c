@@ -48,14 +48,6 @@ static struct {
   ops_slot slots[MAX_INPUTS + 2 + OPS_MAX_VALUES];
 } state;
 
-/* Whether every input has the output's shape, as most have. */
-static int32_t all_same(const ops_request *call) {
-  const ops_tensor *output = &call->tensors[call->inputs], *input = output;
-  int32_t same = !call->inferring;
-  while (same && input-- != call->tensors) same = ops_same_shape(input, output);
-  return same;
-}
-
 static void push(int32_t size, uint32_t spread) {
   int32_t last = state.rank - 1;
   if (last >= 0 && state.spread[last] == spread) {
@@ -72,10 +64,6 @@ static int32_t shape(ops_request *call) {
   int64_t shape[OPS_MAX_RANK];
   int32_t rank = 0;
   state.rank = 0;
-  if (all_same(call)) {
-    push((int32_t)call->tensors[call->inputs].count, 0);
-    return OPS_OK;
-  }
   for (int32_t t = 0; t < call->inputs; ++t)
     if (rank < call->tensors[t].rank) rank = call->tensors[t].rank;
   for (int32_t i = rank; i-- > 0;) {
