@@ -37,7 +37,7 @@ def _modules(*names: str) -> list[str]:
 
 
 LOWERING = _modules(
-    *("child", "codegen", "descriptor", "infer", "lower", "module"),
+    *("child", "codegen", "descriptor", "infer", "lower", "microkernel", "module"),
     *(f"spec/{p.stem}" for p in sorted((TOOLCHAIN / "spec").glob("*.py"))),
 )
 

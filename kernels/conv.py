@@ -31,6 +31,7 @@ from toolchain.spec.convolution import (
 from toolchain.spec.panels import (
     Product,
     as_written,
+    by_row,
     nest,
     pack_lines,
     panels,
@@ -65,8 +66,9 @@ def grouped(k: Any, spatial: Any, per: Any, ins: Any, out: Any) -> None:
     with script.serial(0, k.N) as n, script.serial(0, k.group) as g:
         first = g * per
         windows = Windows.over(image, (n * k.C + g * k.D) * k.H * k.W, spatial)
+        tile = panels(k, "f32")
         Product(
-            panels(k, "f32"),
+            tile,
             per,
             depth,
             pixels,
@@ -75,7 +77,7 @@ def grouped(k: Any, spatial: Any, per: Any, ins: Any, out: Any) -> None:
             out,
             lambda i, j: [n, first + i, 0, j],
             pixels,
-            lambda i, j, total: total + b[first + i],
+            by_row(lambda i: b[first + i], per, tile),
         ).emit()
 
 

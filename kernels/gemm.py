@@ -87,7 +87,7 @@ def compute(k: Any) -> Any:
             out,
             lambda i, j: [i, j],
             columns,
-            finish,
+            finish=finish,
         ).emit()
 
     return nest((rows, columns), k.inputs, emit, k.dtype)

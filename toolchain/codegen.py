@@ -73,6 +73,16 @@ def target_machine(target: Target) -> Any:
     )
 
 
+def keep_offsets() -> None:
+    """Keep LLVM's loop strength reduction, in this process, from micro-kernels.
+
+    It makes constant offsets of loads additions: 5 to 10 % slower in cranelift.
+    """
+    from llvmlite import binding
+
+    binding.set_option("", "-disable-lsr")
+
+
 def optimise(module: Any, machine: Any) -> None:
     """LLVM's O3 pipeline, with both vectorisers."""
     from llvmlite import binding
@@ -196,7 +206,10 @@ def compile_object(
     texts.append(
         descriptor(name, operator, variants, requirements, dims, has_infer=bool(infer))
     )
-    texts += [micro_kernel(symbol, target) for symbol in used("".join(texts))]
+    tiles = used("".join(texts))
+    texts += [micro_kernel(symbol, target) for symbol in tiles]
+    if tiles:
+        keep_offsets()
     data = emit(texts, target)
     check_symbols(data)
     return data, describe(path, operator, variants)

@@ -25,7 +25,6 @@ from toolchain.targets import Target
 _I1, _I8, _I16, _I32 = (ir.IntType(bits) for bits in (1, 8, 16, 32))
 _PTR, _F32 = ir.PointerType(), ir.FloatType()
 _WORD = 4  # bytes of a panel's unit: a float32, an int32 or two int16
-UNROLL = 4  # steps between two updates of the pointers
 _NAME = re.compile(r"@(micro_\w+)")
 
 
@@ -40,12 +39,12 @@ def micro_kernel(name: str, target: Target) -> str:
     if match := re.fullmatch(r"micro_gemm_(f32|i32|dot)_(\d+)x(\d+)", name):
         tile = Tile(match[1], int(match[2]), int(match[3]), target)
         _Gemm(module, name, tile).emit()
-    elif match := re.fullmatch(r"micro_pack_(\d+)", name):
-        _pack(module, name, int(match[1]), 4 if target.has("simd128") else 1)
+    elif match := re.fullmatch(r"micro_pack_(1|2|4)_(\d+)", name):
+        _pack(module, name, int(match[1]), int(match[2]))
     else:
         raise SpecError(
             f"micro-kernel {name!r} is unknown; use micro_gemm_<f32|i32|dot>_"
-            "<rows>x<columns> or micro_pack_<width>"
+            "<rows>x<columns> or micro_pack_<1|2|4>_<width>"
         )
     text = re.sub(r"^define ", "define linkonce_odr hidden ", str(module), flags=re.M)
     return re.sub(r"^target \w+ = .*$", "", text, flags=re.M)
@@ -66,6 +65,11 @@ class Tile:
         return 4 if self.target.has("simd128") else 1
 
     @property
+    def unroll(self) -> int:
+        """Steps between two updates of the pointers."""
+        return 4 if self.target.has("simd128") else 1
+
+    @property
     def unit(self) -> Any:
         """Type of a register: a vector, or a scalar without SIMD."""
         scalar = _F32 if self.kind == "f32" else _I32
@@ -73,23 +77,25 @@ class Tile:
 
 
 def _function(module: Any, name: str, arguments: tuple[str, ...]) -> Any:
-    """A function over pointers (one letter) and int32 values (a word)."""
-    types = [_PTR if len(a) == 1 else _I32 for a in arguments]
+    """A function over pointers (one letter), int32 values (a word), limits."""
+    types = [
+        _PTR if len(a) == 1 else _F32 if a in ("low", "high") else _I32
+        for a in arguments
+    ]
     function = ir.Function(module, ir.FunctionType(_I32, types), name)
     function.attributes.add("noinline")
     function.attributes.add("nounwind")
     for argument, word in zip(function.args, arguments, strict=True):
         argument.name = word
-        if len(word) == 1:
-            argument.add_attribute("noalias")
     return function
 
 
 def _at(builder: Any, pointer: Any, offset: Any) -> Any:
-    """Pointer + offset bytes."""
-    if isinstance(offset, int):
+    """Pointer + offset bytes; a constant becomes part of the load, as it is inside."""
+    inside = isinstance(offset, int)
+    if inside:
         offset = ir.Constant(_I32, offset)
-    return builder.gep(pointer, [offset], source_etype=_I8)
+    return builder.gep(pointer, [offset], inbounds=inside, source_etype=_I8)
 
 
 def _load(builder: Any, pointer: Any, offset: Any, kind: Any) -> Any:
@@ -103,25 +109,81 @@ def _store(builder: Any, value: Any, pointer: Any, offset: Any) -> None:
 
 
 class _Gemm:
-    """i32 (ptr a, ptr b, ptr c, depth, stride, add).
+    """i32 (ptr a, b, c, s, i32 mode, depth, ..., float low, high).
 
-    c[i, j] (+)= sum_k a[k, i] * b[k, j] for i in rows, j in columns: a and b are
-    packed panels, stride is the bytes from one row of c to the next, add says
-    whether c is added to. Depth 0 gives 0.
+    c[i, j] = min(max(s[i, j] + sum_k a[i, k] * b[k, j], low), high) for a block of
+    `rows` by `columns`, any numbers from 1: tile after tile, those at the edges too.
+    a: packed panels, a_panel bytes apart, [depth][tile.rows]. b: panels b_panel bytes
+    apart, of rows b_step bytes apart, that may be read to the tile's width.
+    c: rows c_step bytes apart. mode: 0: from zero, without s, low and high; 1: from s;
+    2: from c, for s. s lies s_step bytes from a row to the next and s_vector from one
+    vector of columns to the next (a bias of the columns: 0 and 16; values spread over
+    vectors for each row: 16 and 0). low and high are for f32 alone; a NaN passes them.
+    Depth 0 gives s.
     """
+
+    ARGUMENTS = (
+        *("a", "b", "c", "s", "mode", "depth", "rows", "columns"),
+        *("a_panel", "b_panel", "b_step", "c_step", "s_step", "s_vector"),
+    )
 
     def __init__(self, module: Any, name: str, tile: Tile) -> None:
         self.tile = tile
         self.vectors = tile.columns // tile.lanes
-        self.function = _function(
-            module, name, ("a", "b", "c", "depth", "stride", "add")
-        )
+        self.bytes = tile.lanes * _WORD
+        limits = ("low", "high") if tile.kind == "f32" else ()
+        self.function = _function(module, name, (*self.ARGUMENTS, *limits))
         self.builder = ir.IRBuilder(self.function.append_basic_block("entry"))
+        self.argument = {a.name: a for a in self.function.args}
 
     def emit(self) -> None:
-        """Loop over k, then store."""
+        """The tiles of a panel of b, one below the other; then the next panel."""
+        given, tile, build = self.argument, self.tile, self.builder
+        again = build.icmp_signed("==", given["mode"], ir.Constant(_I32, 2))
+        vector = ir.Constant(_I32, self.bytes)
+        given |= {
+            "s": build.select(again, given["c"], given["s"]),
+            "s_step": build.select(again, given["c_step"], given["s_step"]),
+            "s_vector": build.select(again, vector, given["s_vector"]),
+        }
+        self.plain = build.icmp_signed("==", given["mode"], ir.Constant(_I32, 0))
+        # Where a tile that the block cuts lies until what is valid is taken out.
+        whole = ir.ArrayType(tile.unit, tile.rows * self.vectors)
+        self.cut = build.alloca(whole)
+        self.cut.type = _PTR  # llvmlite gives it a type of its own
+        across = _Repeat(
+            self.function,
+            self.builder,
+            *(given["columns"], tile.columns),
+            {
+                "b": (given["b"], given["b_panel"]),
+                "c": (given["c"], ir.Constant(_I32, tile.columns * _WORD)),
+                "s": (given["s"], self._times(given["s_vector"], self.vectors)),
+            },
+        )
+        down = _Repeat(
+            self.function,
+            self.builder,
+            *(given["rows"], tile.rows),
+            {
+                "a": (given["a"], given["a_panel"]),
+                "c": (across.at["c"], self._times(given["c_step"], tile.rows)),
+                "s": (across.at["s"], self._times(given["s_step"], tile.rows)),
+            },
+        )
+        sums = self._sum(down.at["a"], across.at["b"])
+        self._finish(sums, down, across.left)
+        down.close()
+        across.close()
+        self.builder.ret(ir.Constant(_I32, 0))
+
+    def _times(self, value: Any, factor: int) -> Any:
+        return self.builder.mul(value, ir.Constant(_I32, factor))
+
+    def _sum(self, a: Any, b: Any) -> list[Any]:
+        """Loop over k; the tile's sums, row by row."""
         entry, build = self.builder.block, self.builder
-        a, b, _, depth, *_ = self.function.args
+        depth, step = self.argument["depth"], self.argument["b_step"]
         loop = self.function.append_basic_block("loop")
         done = self.function.append_basic_block("done")
         zero = ir.Constant(self.tile.unit, None)
@@ -135,33 +197,30 @@ class _Gemm:
         ):
             phi.add_incoming(value, entry)
         exits = [(entry, [zero] * count)]
-        state = list(sums)
-        left = phis[2]
-        for step in range(UNROLL):
-            state = self._step(phis[0], phis[1], step, state)
+        state, left, b = list(sums), phis[2], phis[1]
+        for unrolled in range(self.tile.unroll):
+            state = self._step(phis[0], b, unrolled, state)
+            b = _at(build, b, step)
             left = build.sub(left, ir.Constant(_I32, 1))
-            last = step == UNROLL - 1
+            last = unrolled == self.tile.unroll - 1
             following = loop if last else self.function.append_basic_block("step")
             if last:
-                ends = [
-                    _at(build, phis[0], UNROLL * self.tile.rows * _WORD),
-                    _at(build, phis[1], UNROLL * self.tile.columns * _WORD),
-                    left,
-                ]
-                for phi, value in zip((*phis, *sums), (*ends, *state), strict=True):
+                a = _at(build, phis[0], self.tile.unroll * self.tile.rows * _WORD)
+                for phi, value in zip(
+                    (*phis, *sums), (a, b, left, *state), strict=True
+                ):
                     phi.add_incoming(value, build.block)
             exits.append((build.block, state))
             build.cbranch(
                 build.icmp_signed("==", left, ir.Constant(_I32, 0)), done, following
             )
             build.position_at_end(following if not last else done)
-        self._finish(exits)
+        return [_joined(build, [(b, s[i]) for b, s in exits]) for i in range(count)]
 
     def _step(self, a: Any, b: Any, step: int, sums: list[Any]) -> list[Any]:
         build, tile = self.builder, self.tile
         columns = [
-            _load(build, b, (step * tile.columns + v * tile.lanes) * _WORD, tile.unit)
-            for v in range(self.vectors)
+            _load(build, b, v * self.bytes, tile.unit) for v in range(self.vectors)
         ]
         result = []
         for row in range(tile.rows):
@@ -176,12 +235,7 @@ class _Gemm:
     def _broadcast(self, rows: Any, lane: int) -> Any:
         if self.tile.lanes == 1:
             return rows
-        mask = ir.Constant(
-            ir.VectorType(_I32, self.tile.lanes), [lane] * self.tile.lanes
-        )
-        return self.builder.shuffle_vector(
-            rows, ir.Constant(rows.type, ir.Undefined), mask
-        )
+        return _splat(self.builder, rows, lane)
 
     def _multiply_add(self, x: Any, y: Any, total: Any, vector: int) -> Any:
         build, kind = self.builder, self.tile.kind
@@ -210,52 +264,181 @@ class _Gemm:
         signature = ir.FunctionType(self.tile.unit, [a.type for a in arguments])
         return module.globals.get(name) or ir.Function(module, signature, name)
 
-    def _finish(self, exits: list[tuple[Any, list[Any]]]) -> None:
-        """Store the sums, or add them to what is there."""
+    def _finish(self, sums: list[Any], down: Any, columns: Any) -> None:
+        """Store a tile: plain, from its start and limited, or the part inside."""
         build, tile = self.builder, self.tile
-        _, _, c, _, stride, add = self.function.args
-        sums = []
-        for i in range(tile.rows * self.vectors):
-            phi = build.phi(tile.unit)
-            for block, state in exits:
-                phi.add_incoming(state[i], block)
-            sums.append(phi)
-        adding = self.function.append_basic_block("adding")
-        storing = self.function.append_basic_block("storing")
-        build.cbranch(
-            build.icmp_signed("!=", add, ir.Constant(_I32, 0)), adding, storing
+        cut, whole, plain, started, after = (
+            self.function.append_basic_block(n)
+            for n in ("cut", "whole", "plain", "started", "after")
         )
-        for block in (adding, storing):
+        fits = build.icmp_signed(">=", columns, ir.Constant(_I32, tile.columns))
+        build.cbranch(fits, whole, cut)
+        build.position_at_end(cut)
+        for i, value in enumerate(sums):
+            _store(build, value, self.cut, i * self.bytes)
+        self._finish_cut(down, columns)
+        build.branch(after)
+        build.position_at_end(whole)
+        # Rows past the last are stored over it, and before it.
+        c = self._lines(down, "c", "c_step")
+        s = self._lines(down, "s", "s_step")
+        build.cbranch(self.plain, plain, started)
+        for block in (plain, started):
             build.position_at_end(block)
-            plus = build.fadd if tile.kind == "f32" else build.add
-            row = c
-            for i, value in enumerate(sums):
-                r, v = divmod(i, self.vectors)
-                if r and not v:
-                    row = _at(build, row, stride)
-                offset = v * tile.lanes * _WORD
-                if block is adding:
-                    value = plus(_load(build, row, offset, tile.unit), value)
-                _store(build, value, row, offset)
-            build.ret(ir.Constant(_I32, 0))
+            values = sums if block is plain else self._started(sums, s)
+            for i in reversed(range(len(sums))):
+                row, v = divmod(i, self.vectors)
+                _store(build, values[i], c[row], v * self.bytes)
+            build.branch(after)
+        build.position_at_end(after)
+
+    def _lines(self, down: Any, name: str, step: str) -> list[Any]:
+        build, rows = self.builder, [down.at[name]]
+        for i in range(1, self.tile.rows):
+            inside = build.icmp_signed(">", down.left, ir.Constant(_I32, i))
+            following = _at(build, rows[-1], self.argument[step])
+            rows.append(build.select(inside, following, rows[-1]))
+        return rows
+
+    def _started(self, sums: list[Any], s: list[Any]) -> list[Any]:
+        build, result = self.builder, []
+        for row, line in enumerate(s):
+            for v in range(self.vectors):
+                start = _load(build, line, 0, self.tile.unit)
+                line = _at(build, line, self.argument["s_vector"])
+                result.append(self._ended(start, sums[row * self.vectors + v]))
+        return result
+
+    def _ended(self, start: Any, total: Any) -> Any:
+        """min(max(start + total, low), high)."""
+        build = self.builder
+        if self.tile.kind != "f32":
+            return build.add(start, total)
+        total = build.fadd(start, total)
+        for name, order in (("low", "<"), ("high", ">")):
+            limit = self.argument[name]
+            if isinstance(total.type, ir.VectorType):
+                limit = _splat(
+                    build,
+                    build.insert_element(
+                        ir.Constant(total.type, ir.Undefined),
+                        limit,
+                        ir.Constant(_I32, 0),
+                    ),
+                    0,
+                )
+            past = build.fcmp_ordered(order, total, limit)
+            total = build.select(past, limit, total)
+        return total
+
+    def _finish_cut(self, down: Any, columns: Any) -> None:
+        """Element by element."""
+        build, tile = self.builder, self.tile
+        scalar = _F32 if tile.kind == "f32" else _I32
+        most = ir.Constant(_I32, tile.rows)
+        more = build.icmp_signed("<", down.left, most)
+        word = ir.Constant(_I32, _WORD)
+        rows = _Repeat(
+            self.function,
+            build,
+            *(build.select(more, down.left, most), 1),
+            {
+                "t": (self.cut, ir.Constant(_I32, tile.columns * _WORD)),
+                "c": (down.at["c"], self.argument["c_step"]),
+                "s": (down.at["s"], self.argument["s_step"]),
+            },
+        )
+        line = _Repeat(
+            self.function,
+            build,
+            *(columns, 1),
+            {"t": (rows.at["t"], word), "c": (rows.at["c"], word)},
+        )
+        total = _load(build, line.at["t"], 0, scalar)
+        before = build.block
+        some, done = (self.function.append_basic_block(n) for n in ("some", "done"))
+        build.cbranch(self.plain, done, some)
+        build.position_at_end(some)
+        j = build.sub(columns, line.left)
+        lanes = ir.Constant(_I32, tile.lanes)
+        vector, lane = build.udiv(j, lanes), build.urem(j, lanes)
+        offset = build.add(
+            build.mul(vector, self.argument["s_vector"]), build.mul(lane, word)
+        )
+        ended = self._ended(_load(build, rows.at["s"], offset, scalar), total)
+        build.branch(done)
+        build.position_at_end(done)
+        _store(build, _joined(build, [(before, total), (some, ended)]), line.at["c"], 0)
+        line.close()
+        rows.close()
 
 
-def _pack(module: Any, name: str, width: int, lanes: int) -> None:
-    """i32 (ptr s, ptr d, stride, depth, valid): transpose 4 rows (without SIMD, 1).
+class _Repeat:
+    """A loop over parts of `size`, at least once: {name: (pointer, bytes to add)}.
 
-    d[k, i] = s[min(i, valid - 1), k] for i < 4 (1) and k < depth, where d has
+    at: the pointers of this turn. left: what is left, this turn's part included.
+    """
+
+    def __init__(
+        self,
+        function: Any,
+        build: Any,
+        count: Any,
+        size: int,
+        moving: dict[str, tuple[Any, Any]],
+    ) -> None:
+        self.build, self.moving, self.size = build, moving, size
+        before, self.head = build.block, function.append_basic_block("turn")
+        self.after = function.append_basic_block("after")
+        build.branch(self.head)
+        build.position_at_end(self.head)
+        self.left = build.phi(_I32)
+        self.left.add_incoming(count, before)
+        self.at = {name: build.phi(_PTR) for name in moving}
+        for name, (first, _) in moving.items():
+            self.at[name].add_incoming(first, before)
+
+    def close(self) -> None:
+        """The end of its body."""
+        build = self.build
+        left = build.sub(self.left, ir.Constant(_I32, self.size))
+        self.left.add_incoming(left, build.block)
+        for name, (_, step) in self.moving.items():
+            self.at[name].add_incoming(_at(build, self.at[name], step), build.block)
+        more = build.icmp_signed(">", left, ir.Constant(_I32, 0))
+        build.cbranch(more, self.head, self.after)
+        build.position_at_end(self.after)
+
+
+def _joined(build: Any, values: list[tuple[Any, Any]]) -> Any:
+    """The value of the block that was left."""
+    phi = build.phi(values[0][1].type)
+    for block, value in values:
+        phi.add_incoming(value, block)
+    return phi
+
+
+def _splat(build: Any, vector: Any, lane: int) -> Any:
+    mask = ir.Constant(ir.VectorType(_I32, 4), [lane] * 4)
+    return build.shuffle_vector(vector, ir.Constant(vector.type, ir.Undefined), mask)
+
+
+def _pack(module: Any, name: str, lines: int, width: int) -> None:
+    """i32 (ptr s, ptr d, stride, depth, valid): transpose 1, 2 or 4 rows.
+
+    d[k, i] = s[min(i, valid - 1), k] for i < lines and k < depth, where d has
     `width` units in a row and stride is the bytes from one row of s to the next.
     """
     function = _function(module, name, ("s", "d", "stride", "depth", "valid"))
     build = ir.IRBuilder(function.append_basic_block("entry"))
     source, target, stride, depth, valid = function.args
     rows = [source]
-    for i in range(1, lanes):
+    for i in range(1, lines):
         inside = build.icmp_signed(">", valid, ir.Constant(_I32, i))
         rows.append(build.select(inside, _at(build, rows[-1], stride), rows[-1]))
-    whole = build.and_(depth, ir.Constant(_I32, -lanes))
     start = ir.Constant(_I32, 0)
-    if lanes == 4:
+    if lines > 1:
+        whole = build.and_(depth, ir.Constant(_I32, -4))
         start = _loop(
             function,
             build,
@@ -302,18 +485,24 @@ def _single(build: Any, rows: list[Any], target: Any, k: Any, width: int) -> Non
 
 
 def _tile(build: Any, rows: list[Any], target: Any, k: Any, width: int) -> None:
-    """4 x 4 units: two levels of interleaving."""
+    """4 x 4 units, by two levels of interleaving; 2 x 4 by one."""
     four = ir.VectorType(_I32, 4)
     source = build.mul(k, ir.Constant(_I32, _WORD))
     out = _at(build, target, build.mul(k, ir.Constant(_I32, width * _WORD)))
-    r0, r1, r2, r3 = (_load(build, row, source, four) for row in rows)
+    loaded = [_load(build, row, source, four) for row in rows]
 
-    def mix(x: Any, y: Any, lanes: tuple[int, ...]) -> Any:
-        return build.shuffle_vector(x, y, ir.Constant(four, list(lanes)))
+    def mix(x: Any, y: Any, *lanes: int) -> Any:
+        kind = ir.VectorType(_I32, len(lanes))
+        return build.shuffle_vector(x, y, ir.Constant(kind, list(lanes)))
 
     low, high = (0, 4, 1, 5), (2, 6, 3, 7)
-    a, b = mix(r0, r2, low), mix(r0, r2, high)
-    c, d = mix(r1, r3, low), mix(r1, r3, high)
-    columns = (mix(a, c, low), mix(a, c, high), mix(b, d, low), mix(b, d, high))
+    if len(rows) == 2:
+        columns = [mix(*loaded, i, 4 + i) for i in range(4)]
+    else:
+        r0, r1, r2, r3 = loaded
+        a, b = mix(r0, r2, *low), mix(r0, r2, *high)
+        c, d = mix(r1, r3, *low), mix(r1, r3, *high)
+        columns = [mix(a, c, *low), mix(a, c, *high)]
+        columns += [mix(b, d, *low), mix(b, d, *high)]
     for i, column in enumerate(columns):
         _store(build, column, out, i * width * _WORD)

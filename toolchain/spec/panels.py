@@ -8,6 +8,7 @@ packed is the operator's: rows of a matrix, columns of one, or an image's window
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -21,18 +22,22 @@ from toolchain.spec import te, tir
 ROWS, DEPTH, COLUMNS = 64, 512, 2048
 # Rows of a block where the result is not what is accumulated (int8 from int32).
 NARROW_ROWS = 512
+# What a micro-kernel's sums start from.
+FROM_ZERO, FROM_START, FROM_OUT = 0, 1, 2
 
 
 @dataclass(frozen=True)
 class Panels:
     """The tile for a target, and the block of a factor that is packed at a time.
 
-    kind: of the micro-kernel, f32, i32 or dot. rows, columns: of a tile.
+    kind: of the micro-kernel, f32, i32 or dot. rows, columns: of a tile. lanes: units
+    in a register.
     """
 
     kind: str
     rows: int
     columns: int
+    lanes: int
 
     @property
     def dtype(self) -> str:
@@ -47,7 +52,7 @@ class Panels:
 
 def panels(kernel: Any, kind: str) -> Panels:
     """The tile that suits a kernel's target."""
-    return Panels(kind, *((4, 8) if kernel.target.has("simd128") else (2, 4)))
+    return Panels(kind, *((4, 8, 4) if kernel.target.has("simd128") else (2, 8, 1)))
 
 
 @dataclass(frozen=True)
@@ -70,6 +75,14 @@ class Block:
         """Panels, the last perhaps partly filled."""
         return ceil_div(self.lines, self.width)
 
+    def put(self, value: Any, p: Any, k: Any, i: Any) -> None:
+        """Store unit k of line i of panel p."""
+        T.buffer_store(self.buffer, value, [p, k, i])
+
+    def panel_bytes(self) -> Any:
+        """Bytes from a panel to the next."""
+        return self.buffer.shape[1] * (self.width * 4)
+
 
 def ceil_div(a: Any, b: Any) -> Any:
     """Smallest integer >= a / b, for a >= 0.
@@ -89,16 +102,15 @@ def pack_units(load: Callable[[Any, Any], Any], contiguous: bool = True) -> Pack
     """
 
     def pack(block: Block) -> None:
-        out = block.buffer
         lanes = T.vectorized if contiguous else T.serial
         with T.serial(0, block.panel_count()) as p, T.serial(0, block.depth) as k:
             line, unit = block.first + p * block.width, block.start + k
             with T.If(line + block.width <= block.size):
                 with T.Then(), lanes(0, block.width) as i:
-                    T.buffer_store(out, load(line + i, unit), [p, k, i])
+                    block.put(load(line + i, unit), p, k, i)
                 with T.Else(), T.serial(0, block.width) as i:
                     inside = tir.min(line + i, block.size - 1)
-                    T.buffer_store(out, load(inside, unit), [p, k, i])
+                    block.put(load(inside, unit), p, k, i)
 
     return pack
 
@@ -126,18 +138,24 @@ def pack_lines(source: Any, stride: Any, target: Any) -> Pack:
     group = 4 if target.has("simd128") else 1  # rows that micro_pack transposes
 
     def pack(block: Block) -> None:
-        groups = block.width // group
-        with T.serial(0, block.panel_count()) as p, T.serial(0, groups) as part:
-            wanted = block.first + p * block.width + part * group
-            line = tir.min(wanted, block.size - 1)
+        groups, rest = divmod(block.width, group)
+
+        def some(p: Any, first: Any, lines: int) -> None:
+            line = tir.min(block.first + p * block.width + first, block.size - 1)
             call(
-                f"micro_pack_{block.width}",
+                f"micro_pack_{lines}_{block.width}",
                 source.access_ptr("r", offset=line * stride + block.start),
-                pointer(block.buffer, [p, 0, part * group], "w"),
+                pointer(block.buffer, [p, 0, first], "w"),
                 stride * 4,
                 block.depth,
                 block.size - line,
             )
+
+        with T.serial(0, block.panel_count()) as p:
+            with T.serial(0, groups) as part:
+                some(p, part * group, group)
+            if rest:
+                some(p, groups * group, rest)
 
     return pack
 
@@ -169,12 +187,39 @@ def pointer(buffer: Any, indices: Sequence[Any], mode: str) -> Any:
 
 
 @dataclass(frozen=True)
+class Start:
+    """What the sums of a product start from.
+
+    at: pointer to that of row i, column j. row, vector: bytes from it to those of
+    the next row and of the next vector of columns.
+    """
+
+    at: Callable[[Any, Any], Any]
+    row: Any
+    vector: Any
+
+
+def by_column(bias: Any, tile: Panels) -> Start:
+    """A bias [columns]."""
+    return Start(lambda i, j: bias.access_ptr("r", offset=j), 0, tile.lanes * 4)
+
+
+def by_row(bias: Callable[[Any], Any], rows: Any, tile: Panels) -> Start:
+    """A bias of each row, spread over vectors beforehand."""
+    spread = T.alloc_buffer((rows, tile.lanes), tile.dtype)
+    with T.serial(0, rows) as i, T.vectorized(0, tile.lanes) as v:
+        T.buffer_store(spread, bias(i), [i, v])
+    return Start(lambda i, j: pointer(spread, [i, 0], "r"), tile.lanes * 4, 0)
+
+
+@dataclass(frozen=True)
 class Product:
-    """out[i, j] = finish(i, j, sum_k left[i, k] * right[k, j]), as a loop nest.
+    """out[i, j] = start[i, j] + sum_k left[i, k] * right[k, j], as a loop nest.
 
     rows, depth, columns: sizes, depth in units. left, right: pack lines i and j of
     the factors. place: indices in `out` of element i, j; step: elements from one of
-    its rows to the next.
+    its rows to the next. limits: the least and the greatest result, for float32 with
+    a start; a NaN passes them. finish: makes the result of i, j and the sum.
     """
 
     panels: Panels
@@ -186,6 +231,8 @@ class Product:
     out: Any
     place: Callable[[Any, Any], list[Any]]
     step: Any
+    start: Start | None = None
+    limits: tuple[Any, Any] | None = None
     finish: Callable[[Any, Any, Any], Any] | None = None
 
     def emit(self) -> None:
@@ -200,7 +247,6 @@ class Product:
         right = T.alloc_buffer(
             (ceil_div(width, tile.columns), depth, tile.columns), tile.dtype
         )
-        edge = T.alloc_buffer((tile.rows, tile.columns), tile.dtype)
         passes = tir.max(ceil_div(self.depth, DEPTH), 1)
         with (
             T.serial(0, ceil_div(self.columns, COLUMNS)) as jc,
@@ -216,52 +262,43 @@ class Product:
                 lines = tir.min(self.rows - i, ROWS)
                 down = Block(left, tile.rows, i, lines, self.rows, k, units)
                 self.left(down)
-                self._tiles(down, across, edge)
+                self._multiply(down, across, kc == passes - 1)
                 self._finish(kc == passes - 1, down, across)
 
-    def _tiles(self, down: Block, across: Block, edge: Any) -> None:
+    def _multiply(self, down: Block, across: Block, last: Any) -> None:
         tile = self.panels
-        with (
-            T.serial(0, across.panel_count()) as q,
-            T.serial(0, down.panel_count()) as p,
-        ):
-            i, j = down.first + p * tile.rows, across.first + q * tile.columns
-            factors = [
-                pointer(down.buffer, [p, 0, 0], "r"),
-                pointer(across.buffer, [q, 0, 0], "r"),
-            ]
-            again = down.start > 0
-            full = tir.all(i + tile.rows <= down.size, j + tile.columns <= across.size)
-            with T.If(full):
-                with T.Then():
-                    out = pointer(self.out, self.place(i, j), "rw")
-                    add = tir.Cast("int32", again)
-                    call(
-                        tile.micro_kernel, *factors, out, down.depth, self.step * 4, add
-                    )
-                with T.Else():
-                    out = edge.access_ptr("w")
-                    call(
-                        tile.micro_kernel,
-                        *factors,
-                        out,
-                        down.depth,
-                        tile.columns * 4,
-                        0,
-                    )
-                    self._copy_edge(edge, i, j, down.size, across.size, again)
+        out = pointer(self.out, self.place(down.first, across.first), "rw")
+        start = self.start
+        first = FROM_START if start else FROM_ZERO
+        call(
+            tile.micro_kernel,
+            pointer(down.buffer, [0, 0, 0], "r"),
+            pointer(across.buffer, [0, 0, 0], "r"),
+            out,
+            start.at(down.first, across.first) if start else out,
+            tir.Select(down.start > 0, FROM_OUT, first),
+            down.depth,
+            down.lines,
+            across.lines,
+            down.panel_bytes(),
+            across.panel_bytes(),
+            across.width * 4,
+            self.step * 4,
+            start.row if start else 0,
+            start.vector if start else 0,
+            *self._limits(last),
+        )
 
-    def _copy_edge(
-        self, edge: Any, i: Any, j: Any, rows: Any, columns: Any, again: Any
-    ) -> None:
-        zero = tir.const(0, self.panels.dtype)
-        with (
-            T.serial(0, tir.min(self.panels.rows, rows - i)) as r,
-            T.serial(0, tir.min(self.panels.columns, columns - j)) as c,
-        ):
-            at = self.place(i + r, j + c)
-            before = tir.if_then_else(again, self.out[tuple(at)], zero)
-            T.buffer_store(self.out, before + edge[r, c], at)
+    def _limits(self, last: Any) -> list[Any]:
+        if self.panels.kind != "f32":
+            return []
+        infinite = [tir.const(v, "float32") for v in (-math.inf, math.inf)]
+        if self.limits is None:
+            return infinite
+        return [
+            tir.Select(last, limit, none)
+            for limit, none in zip(self.limits, infinite, strict=True)
+        ]
 
     def _finish(self, last: Any, down: Block, across: Block) -> None:
         """Apply `finish` to the block that is done, while it is in cache."""
