@@ -83,6 +83,17 @@ def keep_offsets() -> None:
     binding.set_option("", "-disable-lsr")
 
 
+@cache
+def _set_options() -> None:
+    """Turn off strength reduction of loops: it makes load offsets additions.
+
+    For the whole process, once: LLVM has these options nowhere else.
+    """
+    from llvmlite import binding
+
+    binding.set_option("", "-disable-lsr")
+
+
 def optimise(module: Any, machine: Any) -> None:
     """LLVM's O3 pipeline, with both vectorisers."""
     from llvmlite import binding
@@ -99,6 +110,7 @@ def emit(texts: list[str], target: Target) -> bytes:
     """Link IR texts into one module, verify, optimise and emit the object."""
     from llvmlite import binding
 
+    _set_options()
     machine = target_machine(target)
     module = binding.parse_assembly(f'target triple = "{TRIPLE}"\n')
     module.data_layout = str(machine.target_data)
