@@ -16,7 +16,6 @@
 #define LONG_RUN 256
 
 /* At any address: wasm has no alignment traps. */
-typedef uint64_t __attribute__((aligned(1), may_alias)) word;
 typedef uint64_t
     __attribute__((vector_size(16), aligned(1), may_alias)) vector;
 
@@ -107,8 +106,9 @@ static void set_strips(void) {
 
 /* For at most a strip this is faster than a call of memory.copy. */
 static void copy(uint8_t *to, const uint8_t *from, int32_t bytes) {
-  for (; bytes >= 8; bytes -= 8, to += 8, from += 8)
-    *(word *)to = *(const word *)from;
+  const int32_t step = sizeof(vector);
+  for (; bytes >= step; bytes -= step, to += step, from += step)
+    *(vector *)to = *(const vector *)from;
   while (bytes--) *to++ = *from++;
 }
 
