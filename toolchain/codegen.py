@@ -143,7 +143,7 @@ def _flags(text: str, operator: Operator, target: Target) -> str:
 
 
 # Steps of a loop that are taken together where they are short: 16 elements of
-# float32. add of 1000: 20 % faster.
+# float32. 8 make add 5 % faster, and a library of add alone larger than 10 KB.
 _TOGETHER = 4
 _SHORT = 12
 _LATCH = re.compile(r"^  br label %for_begin_i\n", re.M)

@@ -543,7 +543,9 @@ def _circular(let: Let, q: Expr, r: Expr) -> Expr:
     """Sine of q pi/2 + r: sine or cosine of r by q's bit 0, the sign by its bit 1."""
     square = let(r * r)
     sine = r + (square * r) * _polynomial(let, square, SIN)
-    cosine = (_f32(1) - _f32(0.5) * square) + (square * square) * _polynomial(let, square, COS)
+    cosine = (_f32(1) - _f32(0.5) * square) + (square * square) * _polynomial(
+        let, square, COS
+    )
     value = let(tir.Select(tir.EQ(q & _i32(1), _i32(0)), sine, cosine))
     return _float(_bits(value) ^ ((q & _i32(2)) << _i32(30)))
 
