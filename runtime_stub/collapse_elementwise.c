@@ -26,8 +26,8 @@ typedef struct {
   int32_t itemsize;
   int32_t step[OPS_MAX_RANK]; /* bytes along each axis */
   uint64_t fill;              /* stands in for an absent input */
-  /* The last vectors may reach past the strip. */
-  uint8_t buffer[STRIP * 8 + 2 * sizeof(vector)];
+  /* The last vector may reach past the strip. */
+  uint8_t buffer[STRIP * 8 + sizeof(vector)];
 } input;
 
 /* `shape` finds the axes, and `run` uses them. */
@@ -112,11 +112,10 @@ static void copy(uint8_t *to, const uint8_t *from, int32_t bytes) {
   while (bytes--) *to++ = *from++;
 }
 
-/* Fills `bytes` with one element, and up to two vectors more. */
+/* Fills `bytes` with one element, and up to a vector more. */
 static void fill(uint8_t *to, uint64_t element, int32_t bytes) {
   vector value = {element, element}, *at = (vector *)to;
-  for (; bytes > 0; bytes -= 2 * (int32_t)sizeof value, at += 2)
-    at[0] = at[1] = value;
+  for (; bytes > 0; bytes -= (int32_t)sizeof value) *at++ = value;
 }
 
 /* Copies `count` steps along an axis for the input that is gathered. At most

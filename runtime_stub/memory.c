@@ -182,16 +182,15 @@ const char *ops_range_fault(uint32_t start, uint32_t bytes) {
   uint32_t state = *piece % ALIGNMENT, from = *piece & -ALIGNMENT;
   uint32_t end = i < heap.last ? piece[1] & -ALIGNMENT : memory_end();
   uint32_t room = start < end ? end - start : 0;
-  if (state == LIVE && bytes <= room) return 0;
   ops_range_room = room;
   if (!start) return " is null";
   if (!i) { /* null is never good */
     from = &ops_standalone ? (uint32_t)(uintptr_t)&__heap_base : 1;
     if (start < from) state = TABLE;
   }
-  if (state == LIVE) return " is larger than its block";
-  if (state == FOREIGN) {
+  if (state == FOREIGN || state == LIVE) {
     if (bytes <= room) return 0;
+    if (state == LIVE) return " is larger than its block";
     if (i == heap.last) return " ends outside memory";
   }
   return " is in no live block; use ops_alloc";
