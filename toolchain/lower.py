@@ -245,10 +245,15 @@ def without_loader(text: str) -> str:
     return text
 
 
-def entry(lowered: Lowered, name: str, symbol: str) -> str:
-    """IR of `i32 <symbol>(ptr slots)`, which unpacks slots for the kernel."""
+def entry(lowered: Lowered, name: str, symbol: str, whole: str | None = None) -> str:
+    """IR of `i32 <symbol>(ptr slots)`, which unpacks slots for the kernel.
+
+    whole: a size that is a multiple of 16, so that LLVM leaves out the loop for a rest.
+    """
     match = re.search(
-        rf"^define [^\n]*@{re.escape(name)}_compute_\(([^\n]*)\) ", lowered.text, re.M
+        rf"^define [^\n]*@{re.escape(name)}_compute_\(([^\n]*)\) (#\d+) ",
+        lowered.text,
+        re.M,
     )
     if match is None:
         raise SpecError(f"TVM emitted no function {name}_compute_")
@@ -262,10 +267,16 @@ def entry(lowered: Lowered, name: str, symbol: str) -> str:
             raise SpecError(f"parameter {local!r} of the kernel is no argument of it")
         load = _load(kind, position, 8 * lowered.slots[local])
         body += load
+        if local == whole:
+            body.append(f"%whole = and i32 %v{position}, -16")
+            arguments.append("i32 %whole")
+            continue
         arguments.append(f"{kind} %v{position}")
     lines = "\n  ".join(body)
     return (
-        f"\ndefine i32 @{symbol}(ptr noalias readonly %slots) {{\n  {lines}\n"
+        # Of the kernel's features: otherwise LLVM does not inline it.
+        f"\ndefine i32 @{symbol}(ptr noalias readonly %slots) {match.group(2)} {{\n"
+        f"  {lines}\n"
         f"  %rc = call i32 @{name}_compute_({', '.join(arguments)})\n"
         f"  ret i32 %rc\n}}\n"
     )

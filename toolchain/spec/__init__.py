@@ -239,6 +239,15 @@ class Operator:
                     f"gives {expected[min(i, len(expected) - 1)]!r}"
                 )
 
+    @property
+    def unary(self) -> bool:
+        """Whether it is elementwise with one input: n is then a multiple of 16.
+
+        So its kernels need no loop for a rest, which is as large as the vector loop
+        and slower; runtime_stub/collapse_unary.c sees to it.
+        """
+        return self.collapse == "elementwise.broadcast" and len(self.inputs) == 1
+
     def variants(self) -> list[tuple[str, ...]]:
         """The dtype tuples it is compiled for."""
         return [(d,) if isinstance(d, str) else tuple(d) for d in self.dtypes]
