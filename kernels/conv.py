@@ -145,13 +145,17 @@ def direct(k: Any, spatial: Any, ins: Any, out: Any) -> None:
 
 def requires(k: Any) -> Any:
     """What sizes must fulfil."""
+    spatial = axes(k, k.R, k.S)
+    fits, too_large = Planes(None, k.D, *spatial).fits()
+    few = tir.truncdiv(k.M, k.group) < FEW
     return [
         (k.D * k.group == k.C, "the channels of x must be those of w times group"),
         (
             tir.truncmod(k.M, k.group) == 0,
             "the first axis of w must be a multiple of group",
         ),
-        *requirements(axes(k, k.R, k.S)),
+        *requirements(spatial),
+        (tir.any(few, fits), too_large),
     ]
 
 

@@ -90,6 +90,7 @@ def compute(k: Any) -> Any:
 def requires(k: Any) -> Any:
     """What sizes must fulfil."""
     rows, columns = k.kernel_shape
+    y, x = axes(k, rows, columns)
     return [
         (k.E == PANEL, "packed must have 8 output channels on its last axis"),
         (
@@ -104,7 +105,8 @@ def requires(k: Any) -> Any:
             tir.any(k.M == 1, k.M == k.features),
             "b must have features elements, or one",
         ),
-        *requirements(axes(k, rows, columns)),
+        *requirements((y, x)),
+        Pixels(k, None, y, x).fits(),
     ]
 
 

@@ -160,6 +160,14 @@ class Planes:
         self.lines = y.phases * y.length
         self.pitch = x.phases * x.length + SLACK
 
+    def fits(self) -> tuple[Any, str]:
+        """Whether the copy can be had, and reached by int32."""
+        plane = self.lines * self.pitch
+        return (
+            tir.all(plane <= MOST // 2, plane * self.channels <= MOST // 2),
+            "the padded image is larger than 2^29 elements; use smaller pads",
+        )
+
     def allocate(self, depth: Any) -> None:
         """Memory for the copy, and where each tap lies in it."""
         y, x = self.y, self.x
@@ -219,7 +227,7 @@ class Planes:
         def copy(p: Any, k: Any, lane: Any, place: Any) -> None:
             with T.vectorized(0, width) as i:
                 value = self.buffer[0, 0, place + self.offsets[block.start + k] + i]
-                T.buffer_store(block.buffer, value, [p, k, lane + i])
+                block.put(value, p, k, lane + i)
 
         with T.serial(0, block.panel_count()) as p:
             pixel = block.first + p * width
@@ -257,6 +265,11 @@ class Pixels:
         self.columns = tir.Select(plain, y.out() * x.out(), x.out())
         self.runs = tir.Select(x.dilation == 1, self.one, x.taps)
         self.run = tir.Select(x.dilation == 1, x.taps * channels, channels)
+
+    def fits(self) -> tuple[Any, str]:
+        """Whether the copy, where there is one, can be had."""
+        fits, text = self.planes.fits()
+        return tir.any(self.bare, fits), text
 
     def allocate(self) -> None:
         """Memory for the padded copy."""
