@@ -199,7 +199,7 @@ class Windows:
         if within is not None:
             zero = tir.const(0, "float32")
             value = tir.if_then_else(within, value, zero)
-        T.buffer_store(block.buffer, value, [p, k, i])
+        block.put(value, p, k, i)
 
 
 def each_tap(
