@@ -78,7 +78,7 @@ def grouped(k: Any, spatial: Any, per: Any, ins: Any, out: Any) -> None:
     units = ceil_div(depth, passes)
     wide = lines_at_once(pixels, units, tile.columns)
     height = tir.min(per, HEIGHT * tile.rows)
-    weights = workspace(height, units, tile.rows)
+    weights = workspace(height, units, tile.rows, tile.spread)
     windows = workspace(wide, units, tile.columns)
     planes = Planes(image, k.D, *spatial)
     planes.allocate(depth)

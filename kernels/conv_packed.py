@@ -53,8 +53,8 @@ def compute(k: Any) -> Any:
         image, packed, b = ins
         tile = replace(panels(k, "f32"), columns=PANEL)
         pixels, depth = y.out() * x.out(), k.K
-        tall = lines_at_once(pixels, depth, tile.rows)
-        windows = workspace(tall, depth, tile.rows)
+        tall = lines_at_once(pixels, depth, tile.rows, tile.spread)
+        windows = workspace(tall, depth, tile.rows, tile.spread)
         source = Pixels(k, image, y, x)
         source.allocate()
         pack = source.packer(k.target)

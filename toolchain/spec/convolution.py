@@ -131,21 +131,20 @@ def one_tap(spatial: tuple[Axis, Axis]) -> Any:
     )
 
 
-def lines_at_once(lines: Any, depth: Any, width: int) -> Any:
+def lines_at_once(lines: Any, depth: Any, width: int, spread: int = 1) -> Any:
     """Lines of a factor that are packed at a time: whole panels, in L2 where they fit.
 
     Not over max(depth, 1): inside loops over the depth TVM takes the depth for one
     or more, and the quotient out of them.
     """
-    fits = tir.truncdiv(BLOCK // width, depth + 1)
+    fits = tir.truncdiv(BLOCK // (width * spread), depth + 1)
     return tir.min(tir.max(fits, 1), ceil_div(lines, width)) * width
 
 
-def workspace(lines: Any, depth: Any, width: int) -> Any:
+def workspace(lines: Any, depth: Any, width: int, spread: int = 1) -> Any:
     """Panels of a factor, and one more: what a vector writes past the last."""
-    return T.alloc_buffer(
-        (ceil_div(lines, width) + 1, tir.max(depth, 1), width), "float32"
-    )
+    panels = ceil_div(lines, width) + 1
+    return T.alloc_buffer((panels, tir.max(depth, 1), width, spread), "float32")
 
 
 class Planes:

@@ -16,10 +16,9 @@ from typing import Any
 from toolchain.spec import script as T  # noqa: N812  # TVM's own name for it
 from toolchain.spec import te, tir
 
-# Sizes of the blocks, in units. A block of the left factor (64 x 512 words, 128 KiB)
-# stays in L2 while a panel of the right one (512 x 8 words, 16 KiB) stays in L1; the
-# right block bounds the workspace to 4 MiB. Any depth up to 4096 is as fast.
-ROWS, DEPTH, COLUMNS = 64, 512, 2048
+# Sizes of the blocks, in units. A panel of the left factor (4 x 256 vectors, 16 KiB)
+# stays in L1, the right block (512 KiB) in L2.
+DEPTH, COLUMNS = 256, 512
 # Rows of a block where the result is not what is accumulated (int8 from int32).
 NARROW_ROWS = 512
 # What a micro-kernel's sums start from.
@@ -30,11 +29,13 @@ FROM_ZERO, FROM_START, FROM_OUT = 0, 1, 2
 class Panels:
     """The tile for a target, and the block of a factor that is packed at a time.
 
-    kind: of the micro-kernel, f32, i32 or dot. rows, columns: of a tile. lanes: units
+    kind: of the micro-kernel, f32, i32 or dot. form: of the left panel, as
+    toolchain/microkernel.py's Tile has it. rows, columns: of a tile. lanes: units
     in a register.
     """
 
     kind: str
+    form: str
     rows: int
     columns: int
     lanes: int
@@ -45,14 +46,26 @@ class Panels:
         return "float32" if self.kind == "f32" else "int32"
 
     @property
+    def spread(self) -> int:
+        """Elements that a unit of the left panel is repeated to."""
+        return self.lanes if self.form == "spread" else 1
+
+    @property
     def micro_kernel(self) -> str:
         """Name of the micro-kernel of one tile."""
-        return f"micro_gemm_{self.kind}_{self.rows}x{self.columns}"
+        return f"micro_gemm_{self.kind}_{self.form}_{self.rows}x{self.columns}"
 
 
 def panels(kernel: Any, kind: str) -> Panels:
-    """The tile that suits a kernel's target."""
-    return Panels(kind, *((4, 8, 4) if kernel.target.has("simd128") else (2, 8, 1)))
+    """The tile that suits a kernel's target; see toolchain/microkernels.md."""
+    target = kernel.target
+    if not target.has("simd128"):
+        return Panels(kind, "load", 2, 8, 1)
+    if kind != "f32" or (target.contract and not target.accumulating):
+        return Panels(kind, "shuffle", 4, 8, 4)
+    if target.accumulating:
+        return Panels(kind, "load", 6, 8, 4)
+    return Panels(kind, "spread", 4, 8, 4)
 
 
 @dataclass(frozen=True)
@@ -71,17 +84,26 @@ class Block:
     start: Any
     depth: Any
 
+    @property
+    def spread(self) -> int:
+        """Elements that a unit of the buffer is repeated to."""
+        return int(self.buffer.shape[3]) if len(self.buffer.shape) > 3 else 1
+
     def panel_count(self) -> Any:
         """Panels, the last perhaps partly filled."""
         return ceil_div(self.lines, self.width)
 
     def put(self, value: Any, p: Any, k: Any, i: Any) -> None:
         """Store unit k of line i of panel p."""
-        T.buffer_store(self.buffer, value, [p, k, i])
+        if self.spread > 1:
+            with T.vectorized(0, self.spread) as v:
+                T.buffer_store(self.buffer, value, [p, k, i, v])
+        else:
+            T.buffer_store(self.buffer, value, [p, k, i, 0])
 
     def panel_bytes(self) -> Any:
         """Bytes from a panel to the next."""
-        return self.buffer.shape[1] * (self.width * 4)
+        return self.buffer.shape[1] * (self.width * self.spread * 4)
 
 
 def ceil_div(a: Any, b: Any) -> Any:
@@ -140,8 +162,8 @@ def pack_lines(source: Any, stride: Any, target: Any) -> Pack:
         def some(p: Any, first: Any, lines: int) -> None:
             line = tir.min(block.first + p * block.width + first, block.size - 1)
             start = source.access_ptr("r", offset=line * stride + block.start)
-            whole = block.size - line
-            put_lines(block, p, 0, first, lines, start, stride, block.depth, whole)
+            valid = block.size - line
+            put_lines(block, p, 0, first, lines, start, stride, block.depth, valid)
 
         each_group(block, target, some)
 
@@ -152,13 +174,15 @@ def each_group(
     block: Block, target: Any, body: Callable[[Any, Any, int], None]
 ) -> None:
     """body(p, first, lines): lines of panel p that `put_lines` takes together."""
-    lines = 4 if target.has("simd128") else 1  # that micro_pack transposes
-    groups, rest = divmod(block.width, lines)
+    together = 4 if target.has("simd128") else 1
+    if block.spread > 1:
+        together = block.width
+    groups, rest = divmod(block.width, together)
     with T.serial(0, block.panel_count()) as p:
         with T.serial(0, groups) as part:
-            body(p, part * lines, lines)
+            body(p, part * together, together)
         if rest:
-            body(p, block.width - rest, rest)
+            body(p, groups * together, rest)
 
 
 def put_lines(
@@ -177,10 +201,11 @@ def put_lines(
     source: pointer to the first, of `valid` (the last one stands in for the others);
     stride: elements from one to the next; depth: units.
     """
+    form = "spread" if block.spread > 1 else f"pack_{lines}"
     call(
-        f"micro_pack_{lines}_{block.width}",
+        f"micro_{form}_{block.width}",
         source,
-        pointer(block.buffer, [p, k, first], "w"),
+        pointer(block.buffer, [p, k, first, 0], "w"),
         stride * 4,
         depth,
         valid,
@@ -267,12 +292,9 @@ class Product:
         tile = self.panels
         width = tir.min(self.columns, COLUMNS)
         depth = tir.max(tir.min(self.depth, DEPTH), 1)
-        height = tir.min(self.rows, ROWS)
-        left = T.alloc_buffer(
-            (ceil_div(height, tile.rows), depth, tile.rows), tile.dtype
-        )
+        left = T.alloc_buffer((1, depth, tile.rows, tile.spread), tile.dtype)
         right = T.alloc_buffer(
-            (ceil_div(width, tile.columns), depth, tile.columns), tile.dtype
+            (ceil_div(width, tile.columns), depth, tile.columns, 1), tile.dtype
         )
         passes = tir.max(ceil_div(self.depth, DEPTH), 1)
         with (
@@ -284,9 +306,9 @@ class Product:
             units = tir.min(self.depth - k, DEPTH)
             across = Block(right, tile.columns, j, columns, self.columns, k, units)
             self.right(across)
-            with T.serial(0, ceil_div(self.rows, ROWS)) as ic:
-                i = ic * ROWS
-                lines = tir.min(self.rows - i, ROWS)
+            with T.serial(0, ceil_div(self.rows, tile.rows)) as ic:
+                i = ic * tile.rows
+                lines = tir.min(self.rows - i, tile.rows)
                 down = Block(left, tile.rows, i, lines, self.rows, k, units)
                 self.left(down)
                 self.multiply(down, across, kc == passes - 1)
@@ -300,8 +322,8 @@ class Product:
         first = FROM_START if start else FROM_ZERO
         call(
             tile.micro_kernel,
-            pointer(down.buffer, [0, 0, 0], "r"),
-            pointer(across.buffer, [0, 0, 0], "r"),
+            down.buffer.access_ptr("r"),
+            across.buffer.access_ptr("r"),
             out,
             start.at(down.first, across.first) if start else out,
             tir.Select(down.start > 0, FROM_OUT, first),
