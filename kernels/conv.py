@@ -48,9 +48,9 @@ from toolchain.spec.panels import (
 
 # Output channels of a group below which a tile of 4 rows is mostly padding.
 FEW = 3
-# Blocks: units of a depth (576 is 64 channels by 3 x 3 taps), and tiles of weights,
-# so that weights (128 by 640 words, 320 KiB) stay in L2 beside windows.
-DEPTH, HEIGHT = 640, 32
+# Units of a block, beside 512 KiB of windows: 576 is 64 channels by 3 x 3 taps. Up to
+# so many output channels are packed once, more of them tile by tile.
+DEPTH, HEIGHT = 640, 128
 
 
 def compute(k: Any) -> Any:
@@ -77,7 +77,8 @@ def grouped(k: Any, spatial: Any, per: Any, ins: Any, out: Any) -> None:
     passes = tir.max(ceil_div(depth, DEPTH), 1)
     units = ceil_div(depth, passes)
     wide = lines_at_once(pixels, units, tile.columns)
-    height = tir.min(per, HEIGHT * tile.rows)
+    resident = tir.all(passes == 1, per <= HEIGHT)
+    height = tir.Select(resident, per, tir.min(per, tile.rows))
     weights = workspace(height, units, tile.rows, tile.spread)
     windows = workspace(wide, units, tile.columns)
     planes = Planes(image, k.D, *spatial)
@@ -103,8 +104,7 @@ def grouped(k: Any, spatial: Any, per: Any, ins: Any, out: Any) -> None:
                 with script.If(tir.all(part == 0, step == 0)), script.Then():
                     planes.copy(start)
                 planes.pack(across)
-        # Weights that are one block are packed for the first pixels of all.
-        other = tir.any(n + part == 0, passes > 1, height < per)
+        other = tir.any(tir.Not(resident), n + part == 0)
         with script.If(other), script.Then():
             shifted(pack_lines(w, depth, k.target), first)(down)
         Product(
