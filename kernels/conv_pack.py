@@ -1,5 +1,6 @@
-"""out[q, (r * S + s) * D + c, i] = w[8 * q + i, c, r, s], 0 past the last m: for conv_packed.
+"""out[q, (r * S + s) * D + c, i] = w[8 * q + i, c, r, s]: weights for conv_packed.
 
+0 where 8 * q + i is past the last output channel.
 Shapes: w [M, D, R, S]; out [ceil(M / 8), R * S * D, 8], panels of 8 output channels,
 the same for every target.
 Dtypes: float32.
@@ -61,7 +62,10 @@ KERNEL = Operator(
     collapse="exact.plain",
     inputs=(Input("w", "M D R S"),),
     dtypes=("float32",),
-    absent={"int8": "see conv", "int32": "see conv"},
+    absent={
+        "int8": "ONNX has ConvInteger and QLinearConv, with zero points and scales",
+        "int32": "no framework has it",
+    },
     compute=compute,
     schedule=as_written,
     reference=reference,

@@ -1,8 +1,8 @@
-"""out[n, y, x, m] = b[m] + sum_(r, s, c) packed[m / 8, (r, s, c), m % 8] * x[n, y', x', c].
+"""out[n, y, x, m] = b[m] + sum_(r, s, c) w[m, c, r, s] * x[n, y', x', c], in limits.
 
-y' = y * stride - pad + r * dilation, x' alike; outside the image x is 0; the result is
-limited to minimum..maximum. The convolution of conv with the image NHWC, and weights
-that conv_pack has packed.
+w are the weights that conv_pack has packed; y' = y * stride - pad + r * dilation and x'
+alike; outside the image x is 0; limits are minimum and maximum. What conv computes,
+over images with their channels last.
 Shapes: x [N, H, W, C], packed [ceil(features / 8), rows * columns * C, 8] where
 kernel_shape is rows, columns; b [features], [1] or absent. There are no groups.
 Dtypes: float32 adds up in float32.
@@ -94,15 +94,15 @@ def requires(k: Any) -> Any:
     return [
         (k.E == PANEL, "packed must have 8 output channels on its last axis"),
         (
-            k.K == rows * columns * k.C,
-            "axis 1 of packed must be rows * columns of kernel_shape times channels of x",
+            rows * columns * k.C == k.K,
+            "axis 1 of packed must be the taps of kernel_shape times the channels of x",
         ),
         (
-            k.Q == ceil_div(k.features, k.index(PANEL)),
+            ceil_div(k.features, k.index(PANEL)) == k.Q,
             "packed must have one panel for each 8 features",
         ),
         (
-            tir.any(k.M == 1, k.M == k.features),
+            tir.any(k.M == 1, k.features == k.M),
             "b must have features elements, or one",
         ),
         *requirements((y, x)),
@@ -111,7 +111,13 @@ def requires(k: Any) -> Any:
 
 
 def reference(
-    x: Any, packed: Any, b: Any, features: int, minimum: float, maximum: float, **given: Any
+    x: Any,
+    packed: Any,
+    b: Any,
+    features: int,
+    minimum: float,
+    maximum: float,
+    **given: Any,
 ) -> Any:
     """numpy, in float64."""
     weights = packed.transpose(0, 2, 1).reshape(packed.shape[0] * PANEL, -1)[:features]
@@ -192,7 +198,10 @@ KERNEL = Operator(
     ),
     units=2,
     dtypes=("float32",),
-    absent={"int8": "see conv", "int32": "see conv"},
+    absent={
+        "int8": "ONNX has ConvInteger and QLinearConv, with zero points and scales",
+        "int32": "no framework has it",
+    },
     requires=requires,
     compute=compute,
     schedule=as_written,

@@ -290,11 +290,13 @@ class Pixels:
     def _each_run(self, body: Callable[[Any, Any], None]) -> None:
         """body(unit, place): where each run starts in a line and in its window."""
         with T.serial(0, self.y.taps) as r, T.serial(0, self.runs) as s:
-            place = r * self.y.dilation * self.pitch + s * self.x.dilation * self.channels
+            place = (
+                r * self.y.dilation * self.pitch + s * self.x.dilation * self.channels
+            )
             body((r * self.runs + s) * self.run, place)
 
     def packer(self, target: Any) -> Pack:
-        """Pack lines that are output pixels, of units (tap row, tap column, channel)."""
+        """Pack output pixels as lines, of units (tap row, tap column, channel)."""
 
         def pack(block: Block) -> None:
             def some(p: Any, first: Any, lines: int) -> None:
