@@ -16,13 +16,12 @@ import numpy as np
 from toolchain.spec import Bound, Case, Input, Operator, tir
 from toolchain.spec import script as T  # noqa: N812  # TVM's own name for it
 from toolchain.spec.cases import shape_name, values
-from toolchain.spec.convolution import PANEL
-from toolchain.spec.panels import as_written, ceil_div, nest
+from toolchain.spec.panels import WIDTH, as_written, ceil_div, nest
 
 
 def compute(k: Any) -> Any:
     """Unit by unit."""
-    shape = (ceil_div(k.M, PANEL), k.R * k.S * k.D, PANEL)
+    shape = (ceil_div(k.M, WIDTH), k.R * k.S * k.D, WIDTH)
 
     def emit(ins: Any, out: Any) -> None:
         (w,) = ins
@@ -31,9 +30,9 @@ def compute(k: Any) -> Any:
             T.serial(0, k.R) as r,
             T.serial(0, k.S) as s,
             T.serial(0, k.D) as c,
-            T.serial(0, PANEL) as i,
+            T.serial(0, WIDTH) as i,
         ):
-            m = q * PANEL + i
+            m = q * WIDTH + i
             zero = tir.const(0, k.dtype)
             value = tir.if_then_else(m < k.M, w[m, c, r, s], zero)
             T.buffer_store(out, value, [q, (r * k.S + s) * k.D + c, i])
@@ -43,12 +42,12 @@ def compute(k: Any) -> Any:
 
 def reference(w: Any) -> Any:
     """numpy."""
-    panels = -(-w.shape[0] // PANEL)
-    full = np.zeros((panels * PANEL, *w.shape[1:]), w.dtype)
+    panels = -(-w.shape[0] // WIDTH)
+    full = np.zeros((panels * WIDTH, *w.shape[1:]), w.dtype)
     full[: w.shape[0]] = w
     units = w.shape[1] * w.shape[2] * w.shape[3]
-    split = full.reshape(panels, PANEL, *w.shape[1:])
-    return split.transpose(0, 3, 4, 2, 1).reshape(panels, units, PANEL)
+    split = full.reshape(panels, WIDTH, *w.shape[1:])
+    return split.transpose(0, 3, 4, 2, 1).reshape(panels, units, WIDTH)
 
 
 def cases(dtypes: Any, rng: Any) -> Iterator[Case]:

@@ -24,6 +24,7 @@ from toolchain.targets import Target
 
 _I1, _I8, _I16, _I32 = (ir.IntType(bits) for bits in (1, 8, 16, 32))
 _PTR, _F32 = ir.PointerType(), ir.FloatType()
+WIDTH = 8  # columns of a panel
 _WORD = 4  # bytes of a panel's unit: a float32, an int32 or two int16
 _KINDS, _FORMS = "f32|i32|dot", "spread|shuffle|load"
 _NAME = re.compile(r"@(micro_\w+)")
@@ -72,6 +73,11 @@ class Tile:
     def lanes(self) -> int:
         """Units in a register."""
         return 4 if self.target.has("simd128") else 1
+
+    @property
+    def panels(self) -> int:
+        """Panels of the right factor side by side."""
+        return self.columns // WIDTH
 
     @property
     def unroll(self) -> int:
@@ -186,12 +192,12 @@ class _Gemm:
             self.builder,
             *(given["columns"], tile.columns),
             {
-                "b": (given["b"], given["b_panel"]),
+                "b": (given["b"], self._times(given["b_panel"], tile.panels)),
                 "c": (down.at["c"], ir.Constant(_I32, tile.columns * _WORD)),
                 "s": (down.at["s"], self._times(given["s_vector"], self.vectors)),
             },
         )
-        sums = self._sum(down.at["a"], across.at["b"])
+        sums = self._sum(down.at["a"], self._panels(across))
         self._finish(sums, down.left, across)
         across.close()
         down.close()
@@ -200,47 +206,58 @@ class _Gemm:
     def _times(self, value: Any, factor: int) -> Any:
         return self.builder.mul(value, ir.Constant(_I32, factor))
 
-    def _sum(self, a: Any, b: Any) -> list[Any]:
+    def _panels(self, across: Any) -> list[Any]:
+        """Where the tile's panels of b are; the last stands in for those past it."""
+        build, panels = self.builder, [across.at["b"]]
+        for i in range(1, self.tile.panels):
+            inside = build.icmp_signed(">", across.left, ir.Constant(_I32, i * WIDTH))
+            following = _at(build, panels[-1], self.argument["b_panel"])
+            panels.append(build.select(inside, following, panels[-1]))
+        return panels
+
+    def _sum(self, a: Any, b: list[Any]) -> list[Any]:
         """Loop over k; the tile's sums, row by row."""
-        entry, build = self.builder.block, self.builder
+        entry, build, tile = self.builder.block, self.builder, self.tile
         depth, step = self.argument["depth"], self.argument["b_step"]
         loop = self.function.append_basic_block("loop")
         done = self.function.append_basic_block("done")
-        zero = ir.Constant(self.tile.unit, None)
-        count = self.tile.rows * self.vectors
+        sums = [ir.Constant(tile.unit, None)] * (tile.rows * self.vectors)
         build.cbranch(build.icmp_signed(">", depth, ir.Constant(_I32, 0)), loop, done)
         build.position_at_end(loop)
-        phis = [build.phi(kind) for kind in (_PTR, _PTR, _I32)]
-        sums = [build.phi(self.tile.unit) for _ in range(count)]
-        for phi, value in zip(
-            (*phis, *sums), (a, b, depth, *[zero] * count), strict=True
-        ):
+        first = [depth, a, *b, *sums]
+        phis = [build.phi(value.type) for value in first]
+        exits, state = [(entry, sums)], phis
+        for phi, value in zip(phis, first, strict=True):
             phi.add_incoming(value, entry)
-        exits = [(entry, [zero] * count)]
-        state, left, b = list(sums), phis[2], phis[1]
-        for unrolled in range(self.tile.unroll):
-            state = self._step(phis[0], b, unrolled, state)
-            b = _at(build, b, step)
+        for unrolled in range(tile.unroll):
+            left, a, *rest = state
+            b, sums = rest[: tile.panels], rest[tile.panels :]
+            sums = self._step(a, b, unrolled, sums)
             left = build.sub(left, ir.Constant(_I32, 1))
-            last = unrolled == self.tile.unroll - 1
+            b = [_at(build, panel, step) for panel in b]
+            last = unrolled == tile.unroll - 1
+            if last:
+                a = _at(build, a, tile.unroll * tile.left_bytes)
+            state = [left, a, *b, *sums]
+            exits.append((build.block, sums))
             following = loop if last else self.function.append_basic_block("step")
             if last:
-                a = _at(build, phis[0], self.tile.unroll * self.tile.left_bytes)
-                for phi, value in zip(
-                    (*phis, *sums), (a, b, left, *state), strict=True
-                ):
+                for phi, value in zip(phis, state, strict=True):
                     phi.add_incoming(value, build.block)
-            exits.append((build.block, state))
-            build.cbranch(
-                build.icmp_signed("==", left, ir.Constant(_I32, 0)), done, following
-            )
-            build.position_at_end(following if not last else done)
-        return [_joined(build, [(b, s[i]) for b, s in exits]) for i in range(count)]
+            over = build.icmp_signed("==", left, ir.Constant(_I32, 0))
+            build.cbranch(over, done, following)
+            build.position_at_end(done if last else following)
+        columns = zip(*(sums for _, sums in exits), strict=True)
+        blocks = [block for block, _ in exits]
+        return [_joined(build, [*zip(blocks, c, strict=True)]) for c in columns]
 
-    def _step(self, a: Any, b: Any, step: int, sums: list[Any]) -> list[Any]:
+    def _step(self, a: Any, b: list[Any], step: int, sums: list[Any]) -> list[Any]:
         build, tile = self.builder, self.tile
+        each = self.vectors // tile.panels
         columns = [
-            _load(build, b, v * self.bytes, tile.unit) for v in range(self.vectors)
+            _load(build, panel, v * self.bytes, tile.unit)
+            for panel in b
+            for v in range(each)
         ]
         result = []
         rows = None

@@ -20,8 +20,6 @@ PADS = Attribute("pads", default=0, minimum=0, per_unit=2, kernel=4)
 DILATIONS = Attribute("dilations", default=1, minimum=1, per_unit=1, kernel=2)
 # Positions in a padded image are int32, and sums of two of them must be.
 MOST = 1 << 30
-# Output channels in a panel of packed weights, on every target.
-PANEL = 8
 # Elements that are packed at a time: 512 KiB, of an L2 of 1 MiB or more.
 BLOCK = 1 << 17
 # Elements after a row, of which a vector may read or write up to 7.
@@ -143,8 +141,8 @@ def lines_at_once(lines: Any, depth: Any, width: int, spread: int = 1) -> Any:
 
 def workspace(lines: Any, depth: Any, width: int, spread: int = 1) -> Any:
     """Panels of a factor, and one more: what a vector writes past the last."""
-    panels = ceil_div(lines, width) + 1
-    return T.alloc_buffer((panels, tir.max(depth, 1), width, spread), "float32")
+    panels, lanes = ceil_div(lines, width) + 1, [spread] * (spread > 1)
+    return T.alloc_buffer((panels, tir.max(depth, 1), width, *lanes), "float32")
 
 
 class Planes:

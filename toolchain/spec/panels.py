@@ -19,6 +19,10 @@ from toolchain.spec import te, tir
 # Sizes of the blocks, in units. A panel of the left factor (4 x 256 vectors, 16 KiB)
 # stays in L1, the right block (512 KiB) in L2.
 DEPTH, COLUMNS = 256, 512
+WIDTH = 8  # columns of a panel of the right factor, on every target
+# Up to these rows, or elements of the right factor, packing it costs more than it
+# gives; it is read by so many units at a time.
+FEW, SMALL, UNITS = 8, 4096, 32
 # Rows of a block where the result is not what is accumulated (int8 from int32).
 NARROW_ROWS = 512
 # What a micro-kernel's sums start from.
@@ -74,6 +78,7 @@ class Block:
 
     `lines` of them from `first`, of `size` in all, by `depth` units from `start`.
     Unit k of line i of panel p goes to buffer[p, k, i]; a panel has `width` lines.
+    packed: the buffer holds the whole factor already, from line and unit 0.
     """
 
     buffer: Any
@@ -83,6 +88,7 @@ class Block:
     size: Any
     start: Any
     depth: Any
+    packed: bool = False
 
     @property
     def spread(self) -> int:
@@ -99,11 +105,34 @@ class Block:
             with T.vectorized(0, self.spread) as v:
                 T.buffer_store(self.buffer, value, [p, k, i, v])
         else:
-            T.buffer_store(self.buffer, value, [p, k, i, 0])
+            T.buffer_store(self.buffer, value, [p, k, i])
+
+    def pointer(self, panel: Any = 0, unit: Any = 0, line: Any = 0) -> Any:
+        """Address in the buffer."""
+        indices = [panel, unit, line, 0][: len(self.buffer.shape)]
+        return pointer(self.buffer, indices, "r" if self.packed else "rw")
+
+    def data(self) -> Any:
+        """Address of the block's first unit."""
+        if isinstance(self.buffer, Columns):
+            return self.buffer.at(self.start, self.first)
+        if isinstance(self.buffer, Lines):
+            return self.buffer.at(self.first, self.start)
+        if not self.packed:
+            return self.pointer()
+        return self.pointer(tir.truncdiv(self.first, self.width), self.start)
 
     def panel_bytes(self) -> Any:
-        """Bytes from a panel to the next."""
+        """Bytes from a panel of the left factor to the next; rows have one each."""
+        if isinstance(self.buffer, Lines):
+            return 0
         return self.buffer.shape[1] * (self.width * self.spread * 4)
+
+    def steps(self) -> tuple[Any, Any]:
+        """Bytes from a panel to the next, and from a unit to the next."""
+        if isinstance(self.buffer, Columns):
+            return self.width * 4, self.buffer.stride * 4
+        return self.panel_bytes(), self.width * 4
 
 
 def ceil_div(a: Any, b: Any) -> Any:
@@ -152,22 +181,47 @@ def pairs(load: Callable[[Any, Any], Any], depth: Any) -> Callable[[Any, Any], A
     return unit
 
 
-def pack_lines(source: Any, stride: Any, target: Any) -> Pack:
-    """Pack the rows of a matrix with 4-byte elements: units of a row are contiguous.
+@dataclass(frozen=True)
+class Lines:
+    """The rows of a matrix with 4-byte elements. As a Pack: its lines are those rows.
 
     stride: elements from one row to the next.
     """
 
-    def pack(block: Block) -> None:
+    source: Any
+    stride: Any
+    target: Any
+
+    def at(self, row: Any, column: Any) -> Any:
+        """Address of an element."""
+        return self.source.access_ptr("r", offset=row * self.stride + column)
+
+    def __call__(self, block: Block) -> None:
+        """Pack rows."""
+
         def some(p: Any, first: Any, lines: int) -> None:
             line = tir.min(block.first + p * block.width + first, block.size - 1)
-            start = source.access_ptr("r", offset=line * stride + block.start)
-            valid = block.size - line
-            put_lines(block, p, 0, first, lines, start, stride, block.depth, valid)
+            start, valid = self.at(line, block.start), block.size - line
+            depth = block.depth
+            put_lines(block, p, 0, first, lines, start, self.stride, depth, valid)
 
-        each_group(block, target, some)
+        each_group(block, self.target, some)
 
-    return pack
+
+class Columns(Lines):
+    """The columns of a matrix [units, lines]; as a Pack: its lines are those."""
+
+    def __call__(self, block: Block) -> None:
+        """Pack columns."""
+        pack_units(lambda line, unit: self.source[unit, line])(block)
+
+
+def pack_lines(source: Any, stride: Any, target: Any) -> Lines:
+    """Pack the rows of a matrix with 4-byte elements: units of a row are contiguous.
+
+    stride: elements from one row to the next.
+    """
+    return Lines(source, stride, target)
 
 
 def each_group(
@@ -205,7 +259,7 @@ def put_lines(
     call(
         f"micro_{form}_{block.width}",
         source,
-        pointer(block.buffer, [p, k, first, 0], "w"),
+        block.pointer(p, k, first),
         stride * 4,
         depth,
         valid,
@@ -269,9 +323,10 @@ class Product:
     """out[i, j] = start[i, j] + sum_k left[i, k] * right[k, j], as a loop nest.
 
     rows, depth, columns: sizes, depth in units. left, right: pack lines i and j of
-    the factors. place: indices in `out` of element i, j; step: elements from one of
-    its rows to the next. limits: the least and the greatest result, for float32 with
-    a start; a NaN passes them. finish: makes the result of i, j and the sum.
+    the factors; right may be a buffer of panels instead. place: indices in `out` of
+    element i, j; step: elements from one of its rows to the next. limits: the least and
+    the greatest result, for float32 with a start; a NaN passes them. finish: makes
+    the result of i, j and the sum.
     """
 
     panels: Panels
@@ -279,7 +334,7 @@ class Product:
     depth: Any
     columns: Any
     left: Pack
-    right: Pack
+    right: Any
     out: Any
     place: Callable[[Any, Any], list[Any]]
     step: Any
@@ -289,13 +344,38 @@ class Product:
 
     def emit(self) -> None:
         """Add the nest to the function under construction."""
+        row = Panels("f32", "load", 1, 32, 4)
+        if self.panels.kind != "f32" or self.panels.lanes == 1:
+            self._blocks()
+        elif isinstance(self.left, Lines) and isinstance(self.right, Columns):
+            few = tir.any(self.rows <= FEW, self.depth * self.columns <= SMALL)
+            with T.If(self.rows == 1):
+                with T.Then():
+                    self._direct(self.right, row)
+                with T.Else(), T.If(few):
+                    with T.Then():
+                        self._direct(self.right, self.panels)
+                    with T.Else():
+                        self._blocks()
+        elif isinstance(self.left, Lines) and not callable(self.right):
+            with T.If(self.rows == 1):
+                with T.Then():
+                    replace(self, panels=row)._blocks()
+                with T.Else():
+                    self._blocks()
+        else:
+            self._blocks()
+
+    def _blocks(self) -> None:
+        """Blocks of the right factor, packed where it is not yet."""
         tile = self.panels
-        width = tir.min(self.columns, COLUMNS)
         depth = tir.max(tir.min(self.depth, DEPTH), 1)
-        left = T.alloc_buffer((1, depth, tile.rows, tile.spread), tile.dtype)
-        right = T.alloc_buffer(
-            (ceil_div(width, tile.columns), depth, tile.columns, 1), tile.dtype
-        )
+        packed = not callable(self.right)
+        right = self.right
+        if not packed:
+            panels = ceil_div(tir.min(self.columns, COLUMNS), WIDTH)
+            right = T.alloc_buffer((panels, depth, WIDTH), tile.dtype)
+        left = self._left_panel(depth)
         passes = tir.max(ceil_div(self.depth, DEPTH), 1)
         with (
             T.serial(0, ceil_div(self.columns, COLUMNS)) as jc,
@@ -304,15 +384,59 @@ class Product:
             j, k = jc * COLUMNS, kc * DEPTH
             columns = tir.min(self.columns - j, COLUMNS)
             units = tir.min(self.depth - k, DEPTH)
-            across = Block(right, tile.columns, j, columns, self.columns, k, units)
-            self.right(across)
-            with T.serial(0, ceil_div(self.rows, tile.rows)) as ic:
-                i = ic * tile.rows
-                lines = tir.min(self.rows - i, tile.rows)
-                down = Block(left, tile.rows, i, lines, self.rows, k, units)
+            across = Block(right, WIDTH, j, columns, self.columns, k, units, packed)
+            if not packed:
+                self.right(across)
+            self._rows(left, across, kc == passes - 1)
+
+    def _direct(self, right: Columns, tile: Panels) -> None:
+        """Rows of the right factor as they lie; columns past whole panels packed.
+
+        By few units, so that memory is read along the rows.
+        """
+        part = replace(self, panels=tile)
+        whole = self.columns & -WIDTH
+        depth = tir.max(tir.min(self.depth, UNITS), 1)
+        left = part._left_panel(depth)
+        last = T.alloc_buffer((1, depth, WIDTH), tile.dtype)
+        passes = tir.max(ceil_div(self.depth, UNITS), 1)
+        with T.serial(0, passes) as kc:
+            k = kc * UNITS
+            units = tir.min(self.depth - k, UNITS)
+            across = Block(right, WIDTH, 0, whole, whole, k, units)
+            rest = Block(
+                last, WIDTH, whole, self.columns - whole, self.columns, k, units
+            )
+            with T.If(whole < self.columns), T.Then():
+                right(rest)
+            part._rows(left, across, kc == passes - 1, rest)
+
+    def _left_panel(self, depth: Any) -> Any:
+        tile = self.panels
+        if tile.rows == 1:
+            return self.left
+        spread = [tile.spread] * (tile.spread > 1)
+        return T.alloc_buffer((1, depth, tile.rows, *spread), tile.dtype)
+
+    def _rows(self, left: Any, across: Block, last: Any, rest: Any = None) -> None:
+        """Every row by a block of the right factor, and by the rest of its columns."""
+        tile = self.panels
+        with T.serial(0, ceil_div(self.rows, tile.rows)) as ic:
+            i = ic * tile.rows
+            lines = tir.min(self.rows - i, tile.rows)
+            whole = (i, lines, self.rows, across.start, across.depth)
+            down = Block(left, tile.rows, *whole)
+            if tile.rows > 1:
                 self.left(down)
-                self.multiply(down, across, kc == passes - 1)
-                self._finish(kc == passes - 1, down, across)
+            if rest is None:
+                self.multiply(down, across, last)
+            else:
+                for block in (across, rest):
+                    with T.If(block.lines > 0), T.Then():
+                        self.multiply(down, block, last)
+            self._finish(last, down, across)
+            if rest is not None:
+                self._finish(last, down, rest)
 
     def multiply(self, down: Block, across: Block, last: Any = True) -> None:
         """Multiply two blocks that are packed; last: of those of a depth."""
@@ -322,8 +446,8 @@ class Product:
         first = FROM_START if start else FROM_ZERO
         call(
             tile.micro_kernel,
-            down.buffer.access_ptr("r"),
-            across.buffer.access_ptr("r"),
+            down.data(),
+            across.data(),
             out,
             start.at(down.first, across.first) if start else out,
             tir.Select(down.start > 0, FROM_OUT, first),
@@ -331,8 +455,7 @@ class Product:
             down.lines,
             across.lines,
             down.panel_bytes(),
-            across.panel_bytes(),
-            across.width * 4,
+            *across.steps(),
             self.step * 4,
             start.row if start else 0,
             start.vector if start else 0,
