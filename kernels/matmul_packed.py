@@ -19,6 +19,7 @@ from toolchain.spec import Attribute, Bound, Case, Input, Operator
 from toolchain.spec.cases import values
 from toolchain.spec.panels import (
     WIDTH,
+    Packed,
     Product,
     as_written,
     by_column,
@@ -35,7 +36,7 @@ def compute(k: Any) -> Any:
         a, packed, bias = ins
         tile = panels(k, "f32")
         Product(
-            *(tile, k.M, k.K, k.N, pack_lines(a, k.K, k.target), packed, out),
+            *(tile, k.M, k.K, k.N, pack_lines(a, k.K, k.target), Packed(packed), out),
             lambda i, j: [i, j],
             k.N,
             by_column(bias, tile),

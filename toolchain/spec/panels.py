@@ -293,6 +293,13 @@ def pointer(buffer: Any, indices: Sequence[Any], mode: str) -> Any:
 
 
 @dataclass(frozen=True)
+class Packed:
+    """A right factor that is packed already: panels [panel, unit, column]."""
+
+    panels: Any
+
+
+@dataclass(frozen=True)
 class Start:
     """What the sums of a product start from.
 
@@ -323,7 +330,7 @@ class Product:
     """out[i, j] = start[i, j] + sum_k left[i, k] * right[k, j], as a loop nest.
 
     rows, depth, columns: sizes, depth in units. left, right: pack lines i and j of
-    the factors; right may be a buffer of panels instead. place: indices in `out` of
+    the factors, where they are not yet. place: indices in `out` of
     element i, j; step: elements from one of its rows to the next. limits: the least and
     the greatest result, for float32 with a start; a NaN passes them. finish: makes
     the result of i, j and the sum.
@@ -334,7 +341,7 @@ class Product:
     depth: Any
     columns: Any
     left: Pack
-    right: Any
+    right: Pack | Packed
     out: Any
     place: Callable[[Any, Any], list[Any]]
     step: Any
@@ -357,7 +364,7 @@ class Product:
                         self._direct(self.right, self.panels)
                     with T.Else():
                         self._blocks()
-        elif isinstance(self.left, Lines) and not callable(self.right):
+        elif isinstance(self.left, Lines) and isinstance(self.right, Packed):
             with T.If(self.rows == 1):
                 with T.Then():
                     replace(self, panels=row)._blocks()
@@ -370,9 +377,10 @@ class Product:
         """Blocks of the right factor, packed where it is not yet."""
         tile = self.panels
         depth = tir.max(tir.min(self.depth, DEPTH), 1)
-        packed = not callable(self.right)
-        right = self.right
-        if not packed:
+        packed = isinstance(self.right, Packed)
+        if isinstance(self.right, Packed):
+            right = self.right.panels
+        else:
             panels = ceil_div(tir.min(self.columns, COLUMNS), WIDTH)
             right = T.alloc_buffer((panels, depth, WIDTH), tile.dtype)
         left = self._left_panel(depth)
@@ -385,7 +393,7 @@ class Product:
             columns = tir.min(self.columns - j, COLUMNS)
             units = tir.min(self.depth - k, DEPTH)
             across = Block(right, WIDTH, j, columns, self.columns, k, units, packed)
-            if not packed:
+            if not isinstance(self.right, Packed):
                 self.right(across)
             self._rows(left, across, kc == passes - 1)
 
@@ -491,6 +499,7 @@ class Product:
 def emit_narrow(product: Product, dtype: str) -> None:
     """A product whose sums are cast to a narrower dtype, block by block."""
     whole, out = product, product.out
+    assert not isinstance(whole.right, Packed)
     height, width = tir.min(whole.rows, NARROW_ROWS), tir.min(whole.columns, COLUMNS)
     sums = T.alloc_buffer((height, width), whole.panels.dtype)
     with (
