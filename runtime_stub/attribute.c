@@ -32,7 +32,7 @@ static void put_double(double value) {
   ops_put_int(exponent);
 }
 
-/* A bound but infinity, after " = ", ... */
+/* A bound but infinity, after " >= ", ... */
 static void put_bound(const char *before, double bound) {
   if (bound - bound != 0) return;
   ops_put(before);
@@ -55,8 +55,10 @@ void ops_put_attribute(const ops_attribute *attribute) {
     ops_put_int(i);
   }
   if (choices) ops_put("}");
-  if (!(attribute->flags & OPS_ATTR_REQUIRED))
-    put_bound(" = ", attribute->preset);
+  if (!(attribute->flags & OPS_ATTR_REQUIRED)) {
+    ops_put(" = ");
+    put_double(attribute->preset);
+  }
   if (choices || attribute->flags & OPS_ATTR_RAW) return;
   put_bound(" >= ", attribute->minimum);
   put_bound(" <= ", attribute->maximum);
