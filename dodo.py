@@ -185,3 +185,18 @@ def task_test() -> Any:
 def task_matrix() -> Any:
     """Write the table of operators and dtypes into the README."""
     return {"actions": [(steps.update_matrix,)], "uptodate": [False]}
+
+
+def task_bench() -> Any:
+    """Measure speed beside the peers and the engines' ceilings (names: a part)."""
+    return {
+        "actions": [(steps.run_bench, (), {"build": PROFILE.folder})],
+        "pos_arg": "operators",
+        "task_dep": ["build"],
+        "uptodate": [False],
+    }
+
+
+def task_bench_table() -> Any:
+    """Write the last measurement of all rows into the README."""
+    return {"actions": [(steps.update_speed,)], "uptodate": [False]}

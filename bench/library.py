@@ -13,12 +13,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import ops_wasm32
 import wasmtime
 from numpy.typing import NDArray
 
 from bench import loops
+from bench.rows import Ours
 
-HOST = Path(__file__).with_name("node") / "library.mjs"
+SCRIPTS = Path(__file__).with_name("node")
 _KINDS = {"f": 2, "i": 0, "u": 1, "b": 6}
 
 
@@ -32,8 +34,28 @@ class Call:
     attributes: tuple[int | float | None, ...] = ()
 
 
+def make_call(library: ops_wasm32.Library, ours: Ours) -> Call:
+    """Bind a row's call to a library's kernels; packs what the row packs ahead.
+
+    Errors: ArgumentError, where the library has no such operator.
+    """
+    inputs = list(ours.inputs)
+    if ours.pack:
+        index, named = ours.pack.index, dict(ours.pack.attributes)
+        inputs[index] = library.call(ours.pack.operator, inputs[index], **named)
+    named = dict(ours.attributes)
+    shapes = library.infer(ours.operator, *inputs, **named)
+    bound = library.bind(ours.operator, inputs, named)
+    return Call(
+        bound.kernel.name,
+        bound.inputs,
+        tuple((dtype, shape) for shape, dtype in shapes),
+        bound.attributes,
+    )
+
+
 class Wasmtime:
-    """A library, or a ceiling's module, in wasmtime."""
+    """A library in wasmtime."""
 
     name = "wasmtime"
 
@@ -48,9 +70,11 @@ class Wasmtime:
         run = wasmtime.Instance(self.store, calls, [self.exports["ops_call"]])
         self._run: Any = run.exports(self.store)["run"]
         self._blocks: list[int] = []
+        self._op = self._args = self._count = 0
 
     def _store(self, data: bytes) -> int:
-        pointer = self.exports["ops_alloc"](self.store, max(len(data), 1)) & 0xFFFFFFFF
+        size = max(len(data), 1)
+        pointer: int = self.exports["ops_alloc"](self.store, size) & 0xFFFFFFFF
         if not pointer:
             raise MemoryError(f"no room for {len(data)} bytes")
         self._blocks.append(pointer)
@@ -138,12 +162,15 @@ class WasmtimeLoop:
 
 
 class NodeProcess:
-    """A Node process that answers one JSON line with another."""
+    """A Node process that answers one JSON line with another.
 
-    def __init__(self, node: Sequence[str], script: Path = HOST) -> None:
+    node: the command. script: a file of bench/node/, with its arguments.
+    """
+
+    def __init__(self, node: Sequence[str], script: str, *arguments: str) -> None:
         self.folder = tempfile.TemporaryDirectory(prefix="ops-bench-")
         self.process = subprocess.Popen(
-            [*node, str(script)],
+            [*node, str(SCRIPTS / script), *arguments],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
@@ -157,7 +184,9 @@ class NodeProcess:
         self.process.stdin.flush()
         line = self.process.stdout.readline()
         if not line:
-            raise RuntimeError(f"node ended at {request}")
+            raise RuntimeError(
+                f"node ended at {request.get('do')!r}; see its text above"
+            )
         answer = json.loads(line)
         if "error" in answer:
             raise RuntimeError(answer["error"])
@@ -185,7 +214,7 @@ class Node:
     def __init__(self, process: NodeProcess, library: Path) -> None:
         self.process = process
         self.key = str(library)
-        loop = process.file("calls.wasm", wasmtime.wat2wasm(loops.CALLS))
+        loop = process.file("calls.wasm", bytes(wasmtime.wat2wasm(loops.CALLS)))
         process.ask(do="load", key=self.key, library=str(library), loop=loop)
 
     def prepare(self, call: Call) -> None:

@@ -225,6 +225,30 @@ def run_tests(operator: str, profile: str | None) -> Any:
 
 
 @_step
+def run_bench(operators: list[str], build: Path) -> Any:
+    """Measure the library in `build`, beside its peers."""
+    return _bench(["--build", str(build), *operators])
+
+
+@_step
+def update_speed() -> Any:
+    """Write the last measurement into the README."""
+    return _bench(["--readme", str(ROOT / "README.md")])
+
+
+def _bench(words: list[str]) -> Any:
+    folder = ROOT / "build" / "bench"
+    command = [sys.executable, "-m", "bench", "--folder", str(folder), *words]
+    # numpy reads its number of threads when it is imported.
+    threads = {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
+    environment = {**os.environ, **threads}
+    done = subprocess.run(command, cwd=ROOT, env=environment, check=False)
+    if done.returncode:
+        return TaskFailed(f"the bench failed (exit code {done.returncode}); see above")
+    return None
+
+
+@_step
 def update_matrix() -> Any:
     """Write the matrix into the README."""
     from toolchain.matrix import MatrixError, update_readme

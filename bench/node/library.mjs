@@ -1,6 +1,6 @@
 // Runs a library's kernels, and ceilings, in Node: one JSON line in, one out.
 import { readFileSync, writeFileSync } from "node:fs";
-import { createInterface } from "node:readline";
+import { serve, since } from "./lines.mjs";
 
 const libraries = new Map();
 const loops = new Map();
@@ -13,6 +13,7 @@ class Library {
     const imports = { ops: { ops_call: this.exports.ops_call } };
     this.loop = new WebAssembly.Instance(calls, imports).exports.run;
     this.blocks = [];
+    this.op = this.args = this.count = 0;
   }
 
   view() {
@@ -75,7 +76,7 @@ class Library {
   run(n) {
     const start = process.hrtime.bigint();
     const bad = this.loop(this.op, this.args, this.count, n);
-    const seconds = Number(process.hrtime.bigint() - start) / 1e9;
+    const seconds = since(start);
     if (bad) {
       const at = this.exports.ops_last_error() >>> 0;
       const text = new Uint8Array(this.exports.memory.buffer, at, 512);
@@ -100,7 +101,7 @@ function answer(request) {
       libraries.set(request.key, new Library(request.library, request.loop));
       return null;
     case "prepare":
-      return library.prepare(request) ?? null;
+      return library.prepare(request);
     case "run":
       return library.run(request.n);
     case "results":
@@ -113,19 +114,11 @@ function answer(request) {
     case "run_loop": {
       const start = process.hrtime.bigint();
       loops.get(request.key)(...request.arguments);
-      return Number(process.hrtime.bigint() - start) / 1e9;
+      return since(start);
     }
     default:
       throw new Error(`unknown request ${request.do}`);
   }
 }
 
-for await (const line of createInterface({ input: process.stdin })) {
-  let reply;
-  try {
-    reply = { value: answer(JSON.parse(line)) };
-  } catch (error) {
-    reply = { error: String(error.stack ?? error) };
-  }
-  process.stdout.write(JSON.stringify(reply) + "\n");
-}
+await serve(answer);

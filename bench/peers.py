@@ -1,0 +1,198 @@
+"""Peers: who ours is compared with, and their installation.
+
+What a peer's binding costs is left out of its figures. ONNX Runtime runs a model of
+one node and a model of many equal ones: the difference is the nodes' time, without
+session.run and the copies around it. TensorFlow.js' kernels are timed inside its
+backend, see bench/node/tfjs.mjs.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from bench.errors import PeerError
+from bench.library import SCRIPTS, NodeProcess
+from bench.models import FIRST_NODES, enough_nodes, model
+from bench.rows import ORT_WEB, TFJS, Array, Case, Onnx, Tfjs
+
+PACKAGES = SCRIPTS / "package.json"
+
+
+def versions() -> dict[str, str]:
+    """Pinned version of each package."""
+    found: dict[str, str] = json.loads(PACKAGES.read_text())["dependencies"]
+    return found
+
+
+def install(folder: Path) -> list[str]:
+    """Install the pinned packages into a folder; the command of its Node."""
+    folder.mkdir(parents=True, exist_ok=True)
+    copy = folder / "package.json"
+    wanted = PACKAGES.read_text()
+    if not copy.exists() or copy.read_text() != wanted or not _node(folder):
+        _npm(folder, wanted)
+        copy.write_text(wanted)
+    node = _node(folder)
+    if node is None:
+        raise PeerError(
+            f"npm did not put a Node into {folder}/node_modules/node: it did not run "
+            "the script of that package; allow scripts (npm config get ignore-scripts "
+            f"says false), remove {folder} and run doit bench again"
+        )
+    return [str(node)]
+
+
+def _npm(folder: Path, packages: str) -> None:
+    npm = shutil.which("npm")
+    if npm is None:
+        raise PeerError(
+            "npm is not installed, and the peers come from it; install Node.js with "
+            "npm (any version from 20) and run doit bench again"
+        )
+    work = folder / "new"
+    shutil.rmtree(work, ignore_errors=True)
+    work.mkdir()
+    (work / "package.json").write_text(packages)
+    words = [npm, "install", "--no-audit", "--no-fund", "--no-package-lock"]
+    print(f"installing the peers into {folder}: {', '.join(versions())}")
+    done = subprocess.run(words, cwd=work, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise PeerError(
+            f"npm failed with exit code {done.returncode}; check the network, then "
+            f"run: cd {work} && {' '.join(words)}\n{done.stderr.strip()}"
+        )
+    shutil.rmtree(folder / "node_modules", ignore_errors=True)
+    (work / "node_modules").replace(folder / "node_modules")
+    shutil.rmtree(work)
+
+
+def _node(folder: Path) -> Path | None:
+    """Path of the Node that the package `node` brought."""
+    package = folder / "node_modules" / "node"
+    places = [*package.glob("node_modules/*/bin/node"), package / "bin" / "node"]
+    return next((p for p in places if p.is_file()), None)
+
+
+class OnnxRuntimeWeb:
+    """ONNX Runtime Web: its WebAssembly provider in Node, one thread."""
+
+    name = ORT_WEB
+
+    def __init__(self, node: list[str], folder: Path) -> None:
+        self.process = NodeProcess(node, "ort.mjs", str(folder))
+        self.nodes = FIRST_NODES
+
+    def prepare(self, case: Case) -> bool:
+        """Load the row's models; whether the peer has the row."""
+        self.process.ask(do="forget")
+        if case.onnx is None:
+            return False
+        self.onnx = case.onnx
+        self._load("one", 1)
+        self._load("many", 1 + FIRST_NODES)
+        self.nodes = FIRST_NODES
+        self._times(1)
+        nodes = enough_nodes(self._difference())
+        if nodes != self.nodes:
+            self._load("many", 1 + nodes)
+            self.nodes = nodes
+        return True
+
+    def _load(self, key: str, nodes: int) -> None:
+        data, feeds = model(self.onnx, nodes)
+        self.process.ask(
+            do="load",
+            key=key,
+            model=self.process.file(f"{key}.onnx", data),
+            feeds=_files(self.process, feeds),
+        )
+
+    def _times(self, n: int) -> tuple[float, float]:
+        one = self.process.ask(do="run", key="one", n=n)
+        return float(one), float(self.process.ask(do="run", key="many", n=n))
+
+    def _difference(self) -> float:
+        one, many = self._times(1)
+        return (many - one) / self.nodes
+
+    def result(self) -> Array:
+        """The result, in the layout of ours."""
+        path = self.process.folder.name + "/y"
+        shape = self.process.ask(do="result", key="many", file=path)
+        return laid_out(np.fromfile(path, _result_dtype(self.onnx)), shape, self.onnx)
+
+    def run(self, n: int) -> float:
+        """Seconds of n operators."""
+        runs = max(1, round(n / self.nodes))
+        one, many = self._times(runs)
+        return (many - one) / self.nodes / runs * n
+
+    def overhead(self, n: int = 50) -> float:
+        """Seconds of a call of the model with one node, binding included."""
+        return float(self.process.ask(do="run", key="one", n=n)) / n
+
+
+def _result_dtype(onnx: Onnx) -> str:
+    return {"ArgMax": "int64", "MatMulInteger": "int32"}.get(onnx.op_type, "float32")
+
+
+def laid_out(flat: Array, shape: list[int], form: Onnx | Tfjs) -> Array:
+    """A peer's result in the layout of ours."""
+    y = flat.reshape(shape)
+    return y if form.perm is None else y.transpose(form.perm)
+
+
+def _files(process: NodeProcess, feeds: dict[str, Array]) -> dict[str, Any]:
+    return {
+        name: {
+            "dtype": str(value.dtype),
+            "shape": list(value.shape),
+            "file": process.file(f"{name}.bin", value.tobytes()),
+        }
+        for name, value in feeds.items()
+    }
+
+
+class TensorFlowJs:
+    """TensorFlow.js: its WebAssembly backend in Node, SIMD, one thread."""
+
+    name = TFJS
+
+    def __init__(self, node: list[str], folder: Path) -> None:
+        self.process = NodeProcess(node, "tfjs.mjs", str(folder))
+
+    def prepare(self, case: Case) -> bool:
+        """Put the row's tensors into its heap; whether the peer has the row."""
+        if case.tfjs is None:
+            return False
+        self.tfjs = case.tfjs
+        inputs = {str(i): x for i, x in enumerate(case.tfjs.inputs)}
+        self.process.ask(
+            do="prepare",
+            operator=case.tfjs.operator,
+            inputs=list(_files(self.process, inputs).values()),
+            attributes=dict(case.tfjs.attributes),
+            unpack=case.tfjs.unpack,
+        )
+        return True
+
+    def result(self) -> Array:
+        """The result, in the layout of ours."""
+        path = self.process.folder.name + "/y"
+        shape = self.process.ask(do="result", file=path)
+        dtype = "int32" if self.tfjs.operator == "argMax" else "float32"
+        return laid_out(np.fromfile(path, dtype), shape, self.tfjs)
+
+    def run(self, n: int) -> float:
+        """Seconds of n operators."""
+        return float(self.process.ask(do="run", n=n))
+
+    def overhead(self, n: int = 1000) -> float:
+        """Seconds of a call, binding included."""
+        return float(self.process.ask(do="run_whole", n=n)) / n

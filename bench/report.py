@@ -1,0 +1,325 @@
+"""The report: one page with everything inside, drawn as SVG, from results.json."""
+
+from __future__ import annotations
+
+import math
+from html import escape
+from typing import Any
+
+from bench.ceilings import FLOAT, LEVELS
+from bench.judge import PEERS, best_peer, misses
+from bench.loops import STREAMS
+from bench.rows import ENGINES, TARGETS
+from bench.table import UNITS, goals, heading, notes, verdict
+
+# Participants of a bar chart: name, label, class.
+BARS = (
+    ("wasmtime/relaxed-simd", "ours, wasmtime relaxed", "ours"),
+    ("wasmtime/simd128", "ours, wasmtime simd128", "ours pale"),
+    ("node/relaxed-simd", "ours, Node relaxed", "ours"),
+    ("node/simd128", "ours, Node simd128", "ours pale"),
+    (PEERS[0], "ONNX Runtime Web", "peer"),
+    (PEERS[1], "TensorFlow.js", "peer"),
+    ("native/onnxruntime", "ONNX Runtime, native", "native"),
+    ("native/numpy", "numpy, native", "native"),
+)
+_STYLE = """
+:root { --ground: #fcfcfa; --ink: #1d2329; --soft: #667079; --line: #d8dcdf;
+  --card: #ffffff; --ours: #0b7285; --pale: #66b2bf; --peer: #e8890c;
+  --native: #b4bac0; --miss: #c92a2a; --pass: #2b8a3e; }
+@media (prefers-color-scheme: dark) { :root { --ground: #15191d; --ink: #e6e9eb;
+  --soft: #98a2ab; --line: #343b42; --card: #1c2126; --ours: #22b8cf;
+  --pale: #1a7f8e; --peer: #f2a33a; --native: #59626b; --miss: #ff8787;
+  --pass: #69db7c; } }
+body { margin: 0 auto; padding: 2rem 1.5rem 4rem; max-width: 76rem;
+  background: var(--ground); color: var(--ink);
+  font: 15px/1.5 system-ui, sans-serif; }
+h1 { font-size: 1.7rem; margin: 0 0 .5rem; } h2 { margin: 2.5rem 0 .5rem; }
+p { max-width: 60rem; color: var(--soft); margin: .3rem 0; }
+.sum { color: var(--ink); font-size: 1.1rem; }
+.cards { display: grid; gap: 1rem;
+  grid-template-columns: repeat(auto-fill, minmax(22rem, 1fr)); }
+.card { background: var(--card); border: 1px solid var(--line);
+  border-radius: 6px; padding: .7rem .9rem .5rem; }
+.card h3 { font-size: .95rem; margin: 0; } .card p { font-size: .8rem; }
+.wide { background: var(--card); border: 1px solid var(--line);
+  border-radius: 6px; padding: .5rem; margin: 1rem 0; }
+svg { width: 100%; height: auto; display: block; font: 11px system-ui, sans-serif; }
+text { fill: var(--ink); } .soft { fill: var(--soft); }
+.ours { fill: var(--ours); } .pale { fill: var(--pale); } .peer { fill: var(--peer); }
+.native { fill: var(--native); }
+.rule { stroke: var(--line); stroke-width: 1; }
+.best { stroke: var(--peer); stroke-width: 1.2; stroke-dasharray: 3 3; }
+.roof { stroke: var(--ink); stroke-width: 1.6; fill: none; }
+.slope { stroke: var(--soft); stroke-width: 1.2; fill: none; }
+.pass { color: var(--pass); } .miss { color: var(--miss); }
+.dot { stroke: var(--card); stroke-width: 1; }
+.key i { display: inline-block; width: .8em; height: .8em; margin: 0 .3em 0 1em; }
+ul { columns: 2; font-size: .85rem; } @media (max-width: 60rem) { ul { columns: 1; } }
+"""
+# Families of the roofline: operators by the beginning of a name, and a colour.
+_FAMILIES = (
+    ("matrix products", ("matmul",), "#1971c2"),
+    ("convolutions", ("conv", "depthwise"), "#9c36b5"),
+    ("elementwise", ("add", "mul", "relu"), "#e8590c"),
+    ("functions", ("exp", "tanh", "sigmoid", "erf", "gelu"), "#c2255c"),
+    ("rows", ("softmax", "layer_", "rms_"), "#2f9e44"),
+    ("reductions", ("reduce", "arg"), "#f08c00"),
+    ("movement, windows", ("",), "#868e96"),
+)
+
+
+def report(results: dict[str, Any]) -> str:
+    """The page, as XHTML."""
+    passed = goals(results) - len(misses(results))
+    groups: dict[str, list[dict[str, Any]]] = {}
+    for record in results["rows"]:
+        groups.setdefault(record["operator"], []).append(record)
+    parts = [
+        "<!DOCTYPE html>",
+        '<html xmlns="http://www.w3.org/1999/xhtml" lang="en"><head>',
+        '<meta charset="utf-8"/>',
+        '<meta name="viewport" content="width=device-width, initial-scale=1"/>',
+        f"<title>ops-wasm32: speed</title><style>{_STYLE}</style></head><body>",
+        "<h1>ops-wasm32: speed</h1>",
+        f'<p class="sum">{passed} of {goals(results)} goals reached.</p>',
+        *(f"<p>{escape(line)}</p>" for line in heading(results)),
+        "<h2>Under the ceilings</h2>",
+        "<p>Each dot is a row: operations per byte of its tensors, each counted once, "
+        "against operations per second. Lines: measured bandwidth of each level of "
+        "memory, measured arithmetic. Integer rows stand in the cards alone. Filled "
+        "dots: relaxed-simd; rings: simd128. Point at one for its name.</p>",
+        *(f'<div class="wide">{roofline(results, e)}</div>' for e in ENGINES),
+        _family_key(),
+        "<h2>Beside the peers</h2>",
+        _bar_key(),
+    ]
+    for operator, records in groups.items():
+        cards = "".join(card(record) for record in records)
+        parts.append(f'<h2>{escape(operator)}</h2><div class="cards">{cards}</div>')
+    parts += _lists(results)
+    parts.append("</body></html>")
+    return "\n".join(parts) + "\n"
+
+
+def _lists(results: dict[str, Any]) -> list[str]:
+    found = []
+    for title, lines in (
+        ("Goals missed", misses(results)),
+        ("Notes", notes(results)),
+    ):
+        if lines:
+            items = "".join(f"<li>{escape(line)}</li>" for line in lines)
+            found.append(f"<h2>{title}</h2><ul>{items}</ul>")
+    return found
+
+
+def _bar_key() -> str:
+    names = (
+        ("ours", "ours, relaxed-simd"),
+        ("pale", "ours, simd128"),
+        ("peer", "peer in the same Node"),
+        ("native", "native code, for orientation"),
+    )
+    items = "".join(
+        f'<i style="background: var(--{c})"></i>{escape(n)}' for c, n in names
+    )
+    return f'<p class="key">{items}. Dashed line: the best peer.</p>'
+
+
+def _family_key() -> str:
+    items = "".join(
+        f'<i style="background: {colour}"></i>{escape(name)}'
+        for name, _, colour in _FAMILIES
+    )
+    return f'<p class="key">{items}</p>'
+
+
+def card(record: dict[str, Any]) -> str:
+    """A row's bars."""
+    state = verdict(record)
+    kind = "pass" if state == "pass" else "miss"
+    shares = _shares(record)
+    return (
+        f'<div class="card"><h3>{escape(record["name"])}</h3>'
+        f'<p><span class="{kind}">{escape(state)}</span> · {UNITS[record["unit"]]}'
+        f"{escape(shares)}</p>{bars(record)}"
+        + (f"<p>{escape(record['note'])}</p>" if record["note"] else "")
+        + "</div>"
+    )
+
+
+def _shares(record: dict[str, Any]) -> str:
+    figures = [c for c in record["checks"] if c["figure"] is not None]
+    ratios = [f"{c['figure']:.2f}" for c in figures if c["against"] == "best peer"]
+    return f" · {' / '.join(ratios)} × the best peer" if ratios else ""
+
+
+def bars(record: dict[str, Any]) -> str:
+    """One bar per participant; native ones may leave the scale."""
+    rates = {name: record["rates"].get(name) for name, _, _ in BARS}
+    inside = [
+        r for n, r in rates.items() if r is not None and not n.startswith("native")
+    ]
+    if not inside:
+        return ""
+    top, left, width, step = max(inside) * 1.15, 168, 190, 17
+    height = step * len(BARS) + 4
+    parts = [f'<svg viewBox="0 0 400 {height}" role="img">']
+    for i, (name, label, kind) in enumerate(BARS):
+        y, rate = i * step + 2, rates[name]
+        parts.append(
+            f'<text x="{left - 6}" y="{y + 11}" text-anchor="end" class="soft">'
+            f"{escape(label)}</text>"
+        )
+        if rate is None:
+            parts.append(f'<text x="{left + 2}" y="{y + 11}" class="soft">–</text>')
+            continue
+        length = max(1.0, min(rate / top, 1.0) * width)
+        more = " →" if rate > top else ""
+        parts.append(
+            f'<rect x="{left}" y="{y}" width="{length:.1f}" height="{step - 4}" '
+            f'rx="1.5" class="{kind}"/>'
+            f'<text x="{left + length + 4:.1f}" y="{y + 11}">'
+            f"{rate / 1e9:.3g}{more}</text>"
+        )
+    best = best_peer(record)
+    if best:
+        x = left + record["rates"][best] / top * width
+        parts.append(
+            f'<line x1="{x:.1f}" x2="{x:.1f}" y1="0" y2="{step * 6}" class="best"/>'
+        )
+    parts.append("</svg>")
+    return "".join(parts)
+
+
+class _Plane:
+    """A plane with logarithmic axes: operations per byte, operations per second."""
+
+    width, height, left, bottom = 980, 430, 62, 44
+
+    def __init__(self, xs: tuple[float, float], ys: tuple[float, float]) -> None:
+        self.xs, self.ys = xs, ys
+
+    def x(self, value: float) -> float:
+        """Position of an intensity."""
+        share = math.log(value / self.xs[0]) / math.log(self.xs[1] / self.xs[0])
+        return self.left + share * (self.width - self.left - 20)
+
+    def y(self, value: float) -> float:
+        """Position of a rate."""
+        share = math.log(value / self.ys[0]) / math.log(self.ys[1] / self.ys[0])
+        return (self.height - self.bottom) - share * (self.height - self.bottom - 24)
+
+    def grid(self, title: str) -> list[str]:
+        """Lines at the powers of ten, with their numbers."""
+        found = [f'<text x="{self.left}" y="14" font-weight="600">{title}</text>']
+        for e in range(-3, 4):
+            if self.xs[0] <= (value := 10.0**e) <= self.xs[1]:
+                x = self.x(value)
+                found.append(
+                    f'<line x1="{x:.1f}" x2="{x:.1f}" y1="24" '
+                    f'y2="{self.height - self.bottom}" class="rule"/>'
+                    f'<text x="{x:.1f}" y="{self.height - self.bottom + 16}" '
+                    f'text-anchor="middle" class="soft">{value:g}</text>'
+                )
+        for e in range(6, 13):
+            if self.ys[0] <= (value := 10.0**e) <= self.ys[1]:
+                y = self.y(value)
+                found.append(
+                    f'<line x1="{self.left}" x2="{self.width - 20}" y1="{y:.1f}" '
+                    f'y2="{y:.1f}" class="rule"/><text x="{self.left - 6}" '
+                    f'y="{y + 4:.1f}" text-anchor="end" class="soft">'
+                    f"{value / 1e9:g}</text>"
+                )
+        middle = (self.left + self.width) / 2
+        found.append(
+            f'<text x="{middle}" y="{self.height - 8}" text-anchor="middle" '
+            'class="soft">operations per byte; upwards: billion operations per second'
+            "</text>"
+        )
+        return found
+
+
+def roofline(results: dict[str, Any], engine: str) -> str:
+    """Every float row's place under the ceilings of an engine."""
+    ceilings = results["ceilings"]
+    peak = max(ceilings.get(f"{engine}/{name}", 0.0) for name in FLOAT)
+    plain = ceilings.get(f"{engine}/mul+add", 0.0)
+    dots = _dots(results, engine)
+    xs = [d[0] for d in dots] or [1.0]
+    ys = [d[1] for d in dots] or [1e9]
+    plane = _Plane(
+        # Room on the right for the names of the roofs.
+        (min(*xs, 0.05) * 0.7, max(*xs, 20) * 5),
+        (min(*ys, 1e9) * 0.6, max(*ys, peak, 1e9) * 1.6),
+    )
+    title = {"wasmtime": "wasmtime", "node": "Node (V8)"}[engine]
+    parts = [f'<svg viewBox="0 0 {plane.width} {plane.height}" role="img">']
+    parts += plane.grid(title)
+    for name, rate in (("relaxed_madd", peak), ("mul+add", plain)):
+        if rate:
+            parts += _roof(plane, name, rate)
+    for level in LEVELS:
+        found = [ceilings.get(f"{engine}/{kind}, {level}", 0.0) for kind in STREAMS]
+        if rate := max(found):
+            parts += _slope(plane, level, rate, peak)
+    for x, y, name, target, colour in dots:
+        fill = colour if target == TARGETS[0] else "none"
+        stroke = "" if fill != "none" else f'style="stroke: {colour}"'
+        parts.append(
+            f'<circle cx="{plane.x(x):.1f}" cy="{plane.y(y):.1f}" r="4.2" '
+            f'fill="{fill}" fill-opacity="0.8" class="dot" {stroke}>'
+            f"<title>{escape(f'{name}, {target}: {y / 1e9:.3g}')}</title></circle>"
+        )
+    return "".join([*parts, "</svg>"])
+
+
+def _dots(
+    results: dict[str, Any], engine: str
+) -> list[tuple[float, float, str, str, str]]:
+    return [
+        (
+            record["operations"] / record["traffic"],
+            record["operations"] / record["medians"][f"{engine}/{target}"],
+            record["name"],
+            target,
+            _colour(record["operator"]),
+        )
+        for record in results["rows"]
+        for target in TARGETS
+        if record["unit"] != "int8" and f"{engine}/{target}" in record["medians"]
+    ]
+
+
+def _colour(operator: str) -> str:
+    return next(c for _, starts, c in _FAMILIES if operator.startswith(starts))
+
+
+def _roof(plane: _Plane, name: str, rate: float) -> list[str]:
+    y = plane.y(rate)
+    above = -5 if name == "relaxed_madd" else 13
+    return [
+        f'<line x1="{plane.left}" x2="{plane.width - 20}" y1="{y:.1f}" y2="{y:.1f}" '
+        'class="roof"/>',
+        f'<text x="{plane.width - 24}" y="{y + above:.1f}" text-anchor="end">'
+        f"{name} {rate / 1e9:.1f}</text>",
+    ]
+
+
+def _slope(plane: _Plane, level: str, rate: float, peak: float) -> list[str]:
+    """A line of constant bandwidth, inside the plane and under the roof."""
+    start = max(plane.xs[0], plane.ys[0] / rate)
+    end = max(start, min(plane.xs[1], peak / rate)) if peak else plane.xs[1]
+    x1, y1 = plane.x(start), plane.y(rate * start)
+    x2, y2 = plane.x(end), plane.y(rate * end)
+    at = list(LEVELS).index(level)
+    share = min(0.05 + 0.28 * at, 0.7)  # labels one beside the other
+    x, y = x1 + share * (x2 - x1), y1 + share * (y2 - y1)
+    angle = math.degrees(math.atan2(y2 - y1, x2 - x1))
+    return [
+        f'<line x1="{x1:.1f}" y1="{y1:.1f}" x2="{x2:.1f}" y2="{y2:.1f}" '
+        'class="slope"/>',
+        f'<text transform="translate({x:.1f} {y - 3:.1f}) rotate({angle:.1f})" '
+        f'class="soft">{level} {rate / 1e9:.0f} GB/s</text>',
+    ]

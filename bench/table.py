@@ -1,0 +1,214 @@
+"""The table: each row's figures, goals and verdict, as text and for the README."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from bench.errors import TableError
+from bench.judge import PEERS, amount, best_peer, misses
+from bench.rows import ORT_WEB, TARGETS, TFJS
+
+UNITS = {"flop": "GFLOP/s", "int8": "Gop/s", "byte": "GB/s"}
+BEGIN = "<!-- bench: written by `doit bench_table` -->"
+END = "<!-- end of bench -->"
+_TITLES = (
+    "row",
+    "unit",
+    "wasmtime",
+    "of ceiling or stream (goal)",
+    "Node",
+    "of ceiling or stream (goal)",
+    "ORT Web",
+    "TF.js",
+    "× best peer (goal)",
+    "× ORT Web (goal)",
+    "ORT native",
+    "numpy",
+    "verdict",
+)
+
+
+def _pair(values: list[str]) -> str:
+    """Both targets' values; one where they are equal."""
+    return values[0] if len(set(values)) == 1 else " / ".join(values)
+
+
+def _rates(record: dict[str, Any], engine: str) -> str:
+    rates = [record["rates"].get(f"{engine}/{t}") for t in TARGETS]
+    return " / ".join("–" if r is None else _number(r) for r in rates)
+
+
+def _number(rate: float) -> str:
+    return f"{rate / 1e9:.1f}" if rate >= 1e10 else f"{rate / 1e9:.2f}"
+
+
+def _rate(record: dict[str, Any], name: str) -> str:
+    rate = record["rates"].get(name)
+    return "–" if rate is None else _number(rate)
+
+
+def _goal(record: dict[str, Any], engine: str, against: tuple[str, ...]) -> str:
+    """Figures of both targets with their goal; ! stands at a miss."""
+    checks = [
+        c for c in record["checks"] if c["engine"] == engine and c["against"] in against
+    ]
+    if not checks:
+        return ""
+    ratio = against[0] not in ("ceiling", "stream")
+    figures = [_figure(c, ratio) + "!" * (not c["passed"]) for c in checks]
+    wanted = [f"{c['wanted']:g}" if ratio else f"{c['wanted']:.0%}" for c in checks]
+    more = {f", or {c['or_rate'] / 1e9:g} G" for c in checks if c["or_rate"]}
+    return f"{' / '.join(figures)} ({_pair(wanted)}{''.join(more)})"
+
+
+def _figure(check: dict[str, Any], ratio: bool) -> str:
+    if check["figure"] is None:
+        return "–"
+    return f"{check['figure']:.2f}" if ratio else f"{check['figure']:.0%}"
+
+
+def verdict(record: dict[str, Any]) -> str:
+    """Pass, or how many of the row's goals are missed."""
+    if "missing" in record:
+        return "MISS: missing"
+    missed = sum(not c["passed"] for c in record["checks"])
+    return f"MISS {missed} of {len(record['checks'])}" if missed else "pass"
+
+
+def _cells(record: dict[str, Any]) -> list[str]:
+    share = ("ceiling", "stream")
+    return [
+        record["name"],
+        UNITS[record["unit"]],
+        _rates(record, "wasmtime"),
+        _goal(record, "wasmtime", share),
+        _rates(record, "node"),
+        _goal(record, "node", share),
+        *(_rate(record, p) for p in PEERS),
+        _goal(record, "node", ("best peer",)),
+        _goal(record, "node", (ORT_WEB,)),
+        _rate(record, "native/onnxruntime"),
+        _rate(record, "native/numpy"),
+        verdict(record),
+    ]
+
+
+def _figure_cells(figure: dict[str, Any]) -> list[str]:
+    value, wanted = (amount(figure[k], figure["unit"]) for k in ("value", "wanted"))
+    passed = "pass" if figure["passed"] else "MISS"
+    return [figure["name"], f"{value} (under {wanted})", *[""] * 10, passed]
+
+
+def text(results: dict[str, Any]) -> str:
+    """The table for a terminal, with what stands around it."""
+    lines = [list(_TITLES), *(_cells(r) for r in results["rows"])]
+    widths = [max(len(line[i]) for line in lines) for i in range(len(_TITLES))]
+    padded = [
+        "  ".join(c.ljust(w) for c, w in zip(line, widths, strict=True)).rstrip()
+        for line in lines
+    ]
+    figures = [
+        f"{c[0]}: {c[1]}  {c[-1]}" for c in map(_figure_cells, results["figures"])
+    ]
+    missed = misses(results)
+    return "\n".join(
+        [
+            *heading(results),
+            "",
+            padded[0],
+            "-" * max(map(len, padded)),
+            *padded[1:],
+            *figures,
+            "",
+            *ceiling_lines(results),
+            "",
+            *(f"note: {n}" for n in notes(results)),
+            *(f"MISS: {m}" for m in missed),
+            f"{len(missed)} of {goals(results)} goals missed",
+        ]
+    )
+
+
+def goals(results: dict[str, Any]) -> int:
+    """How many goals the table has."""
+    rows = sum(len(r["checks"]) for r in results["rows"] if "missing" not in r)
+    missing = sum("missing" in r for r in results["rows"])
+    return rows + missing + len(results["figures"])
+
+
+def notes(results: dict[str, Any]) -> list[str]:
+    """What must be said of single rows."""
+    return [
+        f"{record['name']}: {note}"
+        for record in results["rows"]
+        for note in record.get("notes", [])
+    ]
+
+
+def heading(results: dict[str, Any]) -> list[str]:
+    """When, where, with what, and how to read the table."""
+    versions = ", ".join(f"{n} {v}" for n, v in results["versions"].items())
+    return [
+        f"{results['date']}, {results['machine']}; one thread.",
+        f"{versions}.",
+        f"Two figures are {' / '.join(TARGETS)}; ! is a goal missed. Medians of "
+        f"{results['rounds']} interleaved rounds; operators run in a loop inside wasm, "
+        "peers without what their binding costs.",
+    ]
+
+
+def ceiling_lines(results: dict[str, Any]) -> list[str]:
+    """The ceilings measured in the run, and the peers' overheads of a call."""
+    found = [
+        f"ceilings, {name.replace('node/', 'Node/')}: {_number(rate)} "
+        f"{'GB/s' if ', ' in name else 'Gop/s'}"
+        for name, rate in results["ceilings"].items()
+    ]
+    calls = results["overheads"].items()
+    return found + [
+        f"a call of a 4-element add, {n}: {amount(t, 's')}" for n, t in calls
+    ]
+
+
+_SHORT = (0, 2, 3, 4, 5, 8, 9, 12)
+
+
+def markdown(results: dict[str, Any]) -> str:
+    """The README's table. Errors: TableError for a run of some operators."""
+    if not results["complete"]:
+        raise TableError(
+            "the last `doit bench` measured some operators only; run it without names"
+        )
+    lines = ["| " + " | ".join(_TITLES[i] for i in _SHORT) + " |"]
+    lines.append("|---" * len(_SHORT) + "|")
+    for record in results["rows"]:
+        cells = _cells(record)
+        cells[2], cells[4] = (f"{cells[i]} {cells[1]}" for i in (2, 4))
+        cells[8] = _named(cells[8], record)
+        lines.append("| " + " | ".join(cells[i] for i in _SHORT) + " |")
+    for figure in results["figures"]:
+        cells = _figure_cells(figure)
+        lines.append(f"| {cells[0]} | {cells[1]} |{' |' * 5} {cells[-1]} |")
+    missed = f"{len(misses(results))} of {goals(results)} goals are missed."
+    return "\n".join([*heading(results), missed, "", *lines])
+
+
+def _named(cell: str, record: dict[str, Any]) -> str:
+    names = dict(zip(PEERS, (ORT_WEB, TFJS), strict=True))
+    best = best_peer(record)
+    return f"{cell} {names[best]}" if cell and best else cell
+
+
+def with_table(readme: str, results: dict[str, Any]) -> str:
+    """A README's text with the results between its markers."""
+    head, begin, rest = readme.partition(BEGIN)
+    _, end, tail = rest.partition(END)
+    if not begin or not end:
+        raise TableError(f"README.md lacks the markers {BEGIN} and {END}")
+    return f"{head}{BEGIN}\n{markdown(results)}\n{END}{tail}"
+
+
+def update_readme(readme: Path, results: dict[str, Any]) -> None:
+    """Write the table into a README."""
+    readme.write_text(with_table(readme.read_text(), results))
