@@ -48,7 +48,8 @@ def compute(k: Any) -> Any:
 
 def product(a: Any, packed: Any, bias: Any, columns: int) -> Any:
     """numpy, before the limits."""
-    b = packed.transpose(1, 0, 2).reshape(packed.shape[1], -1)[:, :columns]
+    panels, rows, _ = packed.shape
+    b = packed.transpose(1, 0, 2).reshape(rows, panels * WIDTH)[:, :columns]
     return a @ b + (0 if bias is None else bias)
 
 

@@ -153,7 +153,8 @@ def pack_units(load: Callable[[Any, Any], Any], contiguous: bool = True) -> Pack
     """
 
     def pack(block: Block) -> None:
-        lanes = T.vectorized if contiguous else T.serial
+        # A spread unit is a vector by itself.
+        lanes = T.vectorized if contiguous and block.spread == 1 else T.serial
         with T.serial(0, block.panel_count()) as p, T.serial(0, block.depth) as k:
             line, unit = block.first + p * block.width, block.start + k
             with T.If(line + block.width <= block.size):
