@@ -49,7 +49,9 @@ from toolchain.spec.panels import (
 # Output channels of a group below which a tile of 4 rows is mostly padding.
 FEW = 3
 # Units of a block, beside 512 KiB of windows: 576 is 64 channels by 3 x 3 taps. Up to
-# so many output channels are packed once, more of them tile by tile.
+# so many output channels are packed once; more of them, or deeper ones, tile by tile
+# beside each block of windows, as writing them all out and back costs more (28 x 28,
+# 128 channels: 2 %; 7 x 7, 512 to 2048, 1 x 1: 5 %).
 DEPTH, HEIGHT = 640, 128
 
 
@@ -195,6 +197,12 @@ CASES: tuple[tuple[tuple[int, ...], tuple[int, ...], dict[str, Any]], ...] = (
     ((1, 3, 5, 5), (0, 3, 3, 3), {}),
     ((1, 2, 0, 3), (4, 2, 2, 2), {"pads": (1, 0, 1, 0)}),
     ((1, 1, 50, 60), (4, 1, 1, 1), {}),
+    # Several blocks: of pixels, of the depth, of both, and of output channels.
+    ((2, 70, 20, 21), (5, 70, 3, 3), {"pads": (1, 1, 1, 1)}),
+    ((1, 80, 6, 7), (9, 80, 3, 3), {"pads": (1, 1, 1, 1)}),
+    ((1, 130, 21, 21), (4, 130, 3, 3), {"pads": (1, 1, 1, 1)}),
+    ((2, 3, 5, 6), (133, 3, 2, 2), {}),
+    ((1, 650, 3, 3), (7, 650, 1, 1), {}),
     ((1, 3, 17), (4, 3, 3), {}),
     ((2, 4, 33), (6, 2, 5), {"group": 2, "strides": (2,), "pads": (1, 3)}),
     ((1, 5, 31), (5, 1, 4), {"group": 5, "dilations": (3,), "pads": (2, 5)}),
