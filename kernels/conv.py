@@ -13,6 +13,7 @@ Source: ONNX Conv-22; MindSpore Conv2D.
 """
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -28,32 +29,44 @@ from toolchain.spec import (
     tir,
 )
 from toolchain.spec.cases import shape_name, values
+from toolchain.spec.cases_windows import convolved
 from toolchain.spec.convolution import (
     DILATIONS,
     PADS,
     STRIDES,
-    Windows,
+    Planes,
     axes,
     each_tap,
+    lines_at_once,
+    one_tap,
     requirements,
+    workspace,
 )
 from toolchain.spec.panels import (
+    Block,
     Product,
     as_written,
     by_row,
+    ceil_div,
     nest,
     pack_lines,
+    pack_units,
     panels,
     shifted,
 )
 
 # Output channels of a group below which a tile of 4 rows is mostly padding.
 FEW = 3
+# Units of a block, beside 512 KiB of windows: 576 is 64 channels by 3 x 3 taps. Up to
+# so many output channels are packed once; more of them, or deeper ones, tile by tile
+# beside each block of windows, as writing them all out and back costs more (28 x 28,
+# 128 channels: 2 %; 7 x 7, 512 to 2048, 1 x 1: 5 %).
+DEPTH, HEIGHT = 640, 128
 
 
 def compute(k: Any) -> Any:
     """Direct for groups of few channels, else a matrix product."""
-    y, x = axes(k)
+    y, x = axes(k, k.R, k.S)
     rows, columns = y.out(), x.out()
     per = tir.truncdiv(k.M, k.group)
 
@@ -68,26 +81,55 @@ def compute(k: Any) -> Any:
 
 
 def grouped(k: Any, spatial: Any, per: Any, ins: Any, out: Any) -> None:
-    """A matrix product for each image and group: channels by pixels."""
+    """A matrix product for each group and image: channels by pixels."""
     image, w, b = ins
-    pixels = out.shape[2] * out.shape[3]
-    depth = k.D * k.R * k.S
-    with script.serial(0, k.N) as n, script.serial(0, k.group) as g:
-        first = g * per
-        windows = Windows.over(image, (n * k.C + g * k.D) * k.H * k.W, spatial)
-        tile = panels(k, "f32")
+    tile = panels(k, "f32")
+    pixels, depth = spatial[0].out() * spatial[1].out(), k.D * k.R * k.S
+    passes = tir.max(ceil_div(depth, DEPTH), 1)
+    units = ceil_div(depth, passes)
+    wide = lines_at_once(pixels, units, tile.columns)
+    resident = tir.all(passes == 1, per <= HEIGHT)
+    height = tir.Select(resident, per, tir.min(per, tile.rows))
+    weights = workspace(height, units, tile.rows, tile.spread)
+    windows = workspace(wide, units, tile.columns)
+    planes = Planes(image, k.D, *spatial)
+    planes.allocate(depth)
+    bias = by_row(lambda i: b[i], k.M, tile)
+    with (
+        script.serial(0, k.group) as g,
+        script.serial(0, k.N) as n,
+        script.serial(0, ceil_div(pixels, wide)) as part,
+        script.serial(0, passes) as step,
+        script.serial(0, ceil_div(per, height)) as some,
+    ):
+        first, j, u, i = g * per, part * wide, step * units, some * height
+        columns, rows = tir.min(wide, pixels - j), tir.min(height, per - i)
+        deep = tir.min(units, depth - u)
+        start = (n * k.C + g * k.D) * k.H * k.W
+        across = Block(windows, tile.columns, j, columns, pixels, u, deep)
+        down = Block(weights, tile.rows, i, rows, per, u, deep)
+        with script.If(some == 0), script.Then(), script.If(one_tap(spatial)):
+            with script.Then():
+                pack_units(lambda j, u: image[0, 0, 0, start + u * pixels + j])(across)
+            with script.Else():
+                with script.If(tir.all(part == 0, step == 0)), script.Then():
+                    planes.copy(start)
+                planes.pack(across)
+        other = tir.any(tir.Not(resident), n + part == 0)
+        with script.If(other), script.Then():
+            shifted(pack_lines(w, depth, k.target), first)(down)
         Product(
             tile,
             per,
             depth,
             pixels,
-            shifted(pack_lines(w, depth, k.target), first),
-            windows.pack,
+            planes.pack,
+            planes.pack,
             out,
             lambda i, j: [n, first + i, 0, j],
             pixels,
-            by_row(lambda i: b[first + i], per, tile),
-        ).emit()
+            replace(bias, at=lambda i, j: bias.at(first + i, j)),
+        ).multiply(down, across)
 
 
 def few(k: Any, spatial: Any, ins: Any, out: Any) -> None:
@@ -125,68 +167,23 @@ def direct(k: Any, spatial: Any, ins: Any, out: Any) -> None:
 
 def requires(k: Any) -> Any:
     """What sizes must fulfil."""
+    spatial = axes(k, k.R, k.S)
+    fits, too_large = Planes(None, k.D, *spatial).fits()
+    few = tir.truncdiv(k.M, k.group) < FEW
     return [
         (k.D * k.group == k.C, "the channels of x must be those of w times group"),
         (
             tir.truncmod(k.M, k.group) == 0,
             "the first axis of w must be a multiple of group",
         ),
-        *requirements(axes(k)),
+        *requirements(spatial),
+        (tir.any(few, fits), too_large),
     ]
-
-
-def taken(x: Any, axis: Any, positions: Any) -> Any:
-    """x at positions along an axis; 0 outside."""
-    inside = (positions >= 0) & (positions < x.shape[axis])
-    shape = list(x.shape)
-    shape[axis] = positions.size
-    out = np.zeros(shape)
-    index = [slice(None)] * x.ndim
-    index[axis] = np.flatnonzero(inside)
-    out[tuple(index)] = x.take(positions[inside], axis)
-    return out
-
-
-def reference(
-    x: Any,
-    w: Any,
-    b: Any,
-    group: Any,
-    strides: Any = None,
-    pads: Any = None,
-    dilations: Any = None,
-) -> Any:
-    """numpy, in float64."""
-    spatial = x.ndim - 2
-    strides, dilations = strides or [1] * spatial, dilations or [1] * spatial
-    pads = pads or [0] * (2 * spatial)
-    if spatial == 1:
-        x, w = x[:, :, None], w[:, :, None]
-        strides, dilations = [1, *strides], [1, *dilations]
-        pads = [0, pads[0], 0, pads[1]]
-    images, features = x.shape[0], w.shape[0]
-    depth, taps = w.shape[1], w.shape[2:]
-    starts = []
-    for i in range(2):
-        room = x.shape[2 + i] + pads[i] + pads[2 + i] - dilations[i] * (taps[i] - 1)
-        starts.append(np.arange((room - 1) // strides[i] + 1) * strides[i] - pads[i])
-    sizes = [s.size for s in starts]
-    out = np.zeros((images, group, features // group, *sizes))
-    factors = w.reshape(group, features // group, depth, *taps)
-    for r, s in np.ndindex(*taps):
-        part = taken(x, 2, starts[0] + r * dilations[0])
-        part = taken(part, 3, starts[1] + s * dilations[1])
-        part = part.reshape(images, group, depth, *sizes)
-        out += np.einsum("ngchw,gmc->ngmhw", part, factors[..., r, s])
-    out = out.reshape(images, features, *sizes)
-    if b is not None:
-        out += b[:, None, None]
-    return out[:, :, 0] if spatial == 1 else out
 
 
 def scale(x: Any, w: Any, b: Any, **attributes: Any) -> Any:
     """Magnitude of what is added up."""
-    return reference(
+    return convolved(
         np.abs(x), np.abs(w), None if b is None else np.abs(b), **attributes
     )
 
@@ -227,6 +224,12 @@ CASES: tuple[tuple[tuple[int, ...], tuple[int, ...], dict[str, Any]], ...] = (
     ((1, 3, 5, 5), (0, 3, 3, 3), {}),
     ((1, 2, 0, 3), (4, 2, 2, 2), {"pads": (1, 0, 1, 0)}),
     ((1, 1, 50, 60), (4, 1, 1, 1), {}),
+    # Several blocks: of pixels, of the depth, of both, and of output channels.
+    ((2, 70, 20, 21), (5, 70, 3, 3), {"pads": (1, 1, 1, 1)}),
+    ((1, 80, 6, 7), (9, 80, 3, 3), {"pads": (1, 1, 1, 1)}),
+    ((1, 130, 21, 21), (4, 130, 3, 3), {"pads": (1, 1, 1, 1)}),
+    ((2, 3, 5, 6), (133, 3, 2, 2), {}),
+    ((1, 650, 3, 3), (7, 650, 1, 1), {}),
     ((1, 3, 17), (4, 3, 3), {}),
     ((2, 4, 33), (6, 2, 5), {"group": 2, "strides": (2,), "pads": (1, 3)}),
     ((1, 5, 31), (5, 1, 4), {"group": 5, "dilations": (3,), "pads": (2, 5)}),
@@ -274,7 +277,7 @@ KERNEL = Operator(
     requires=requires,
     compute=compute,
     schedule=as_written,
-    reference=reference,
+    reference=convolved,
     reference_scale=scale,
     cases=cases,
     bound=Bound(ulp=8, why="512 sums in a row of one rounding each, in a random walk"),

@@ -16,11 +16,11 @@ from toolchain.spec import Bound, Input, Operator
 from toolchain.spec.cases_matrix import matrices
 from toolchain.spec.octets import emit_narrow
 from toolchain.spec.panels import (
+    Columns,
     Product,
     as_written,
     nest,
     pack_lines,
-    pack_units,
     panels,
 )
 
@@ -30,7 +30,7 @@ def words(k: Any) -> Any:
 
     def emit(ins: Any, out: Any) -> None:
         a, b = ins
-        left, right = pack_lines(a, k.K, k.target), pack_units(lambda j, u: b[u, j])
+        left, right = pack_lines(a, k.K, k.target), Columns(b, k.N, k.target)
         tile = panels(k, "f32" if k.dtype == "float32" else "i32")
         Product(tile, k.M, k.K, k.N, left, right, out, lambda i, j: [i, j], k.N).emit()
 

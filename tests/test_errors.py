@@ -245,6 +245,17 @@ CASES: dict[str, tuple[str, Make, int, str]] = {
         ATTRIBUTE,
         "strides_0 is 0; the signature has strides: int[1] = 1 >= 1",
     ),
+    "weights packed for other windows": (
+        "conv_packed_float32",
+        lambda m: [
+            *(m.tensor([1, 4, 4, 3]), m.tensor([1, 12, 8]), none()),
+            *(m.tensor([1, 2, 2, 8]), integer(8), integer(3), integer(3)),
+            *(integer(v) for v in (1, 1, 0, 0, 0, 0, 1, 1)),
+            *(none(), none()),
+        ],
+        SHAPE,
+        "axis 1 of packed must be the taps of kernel_shape times the channels of x",
+    ),
     "inner sizes that differ": (
         "matmul_float32",
         add_shapes([2, 3], [4, 5], [2, 5]),

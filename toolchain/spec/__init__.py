@@ -37,7 +37,7 @@ COLLAPSES: dict[str, tuple[str, ...]] = {
     "elementwise": ("broadcast",),
     "rows": ("axis", "reduce_axis", "reduce_axes", "trailing", "spatial"),
     "exact": ("plain", "lift", "pad_left", "lift_pad_left", "flat"),
-    "matmul": ("plain", "zero_points"),
+    "matmul": ("plain", "zero_points", "packed"),
     "channels": ("second", "axis"),
     "view": ("transpose", "slice", "expand", "tile", "split", "reshape"),
     "gather": ("axis",),
@@ -48,7 +48,7 @@ COLLAPSES: dict[str, tuple[str, ...]] = {
 CANONICAL = {
     "elementwise": ("n",),
     "rows": ("o n",),
-    "matmul": ("M K", "K N"),
+    "matmul": ("M K",),
     "channels": ("o c k", "c"),
     "gather": ("o n k", "m"),
     "concat": ("n",),

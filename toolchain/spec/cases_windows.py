@@ -1,4 +1,4 @@
-"""Cases and reference of windows that slide over planes: pooling."""
+"""Cases and reference of windows that slide over planes: pooling and conv."""
 
 from __future__ import annotations
 
@@ -65,6 +65,55 @@ def pooled(
             taps = x[n, c][np.ix_(*(c[0] for c in chosen))]
             out[(n, c, *place)] = fold(taps, (inside, counted))
     return out
+
+
+def _taken(x: Any, axis: Any, positions: Any) -> Any:
+    """Elements at positions along an axis; 0 outside."""
+    inside = (positions >= 0) & (positions < x.shape[axis])
+    shape = list(x.shape)
+    shape[axis] = positions.size
+    out = np.zeros(shape)
+    index = [slice(None)] * x.ndim
+    index[axis] = np.flatnonzero(inside)
+    out[tuple(index)] = x.take(positions[inside], axis)
+    return out
+
+
+def convolved(
+    x: Any,
+    w: Any,
+    b: Any,
+    group: Any,
+    strides: Any = None,
+    pads: Any = None,
+    dilations: Any = None,
+) -> Any:
+    """Conv of x[N, C, ...] and w[M, D, ...], in float64."""
+    spatial = x.ndim - 2
+    strides, dilations = strides or [1] * spatial, dilations or [1] * spatial
+    pads = pads or [0] * (2 * spatial)
+    if spatial == 1:
+        x, w = x[:, :, None], w[:, :, None]
+        strides, dilations = [1, *strides], [1, *dilations]
+        pads = [0, pads[0], 0, pads[1]]
+    images, features = x.shape[0], w.shape[0]
+    depth, taps = w.shape[1], w.shape[2:]
+    starts = []
+    for i in range(2):
+        room = x.shape[2 + i] + pads[i] + pads[2 + i] - dilations[i] * (taps[i] - 1)
+        starts.append(np.arange((room - 1) // strides[i] + 1) * strides[i] - pads[i])
+    sizes = [s.size for s in starts]
+    out = np.zeros((images, group, features // group, *sizes))
+    factors = w.reshape(group, features // group, depth, *taps)
+    for r, s in np.ndindex(*taps):
+        part = _taken(x, 2, starts[0] + r * dilations[0])
+        part = _taken(part, 3, starts[1] + s * dilations[1])
+        part = part.reshape(images, group, depth, *sizes)
+        out += np.einsum("ngchw,gmc->ngmhw", part, factors[..., r, s])
+    out = out.reshape(images, features, *sizes)
+    if b is not None:
+        out += b[:, None, None]
+    return out[:, :, 0] if spatial == 1 else out
 
 
 POOLS: tuple[tuple[str, tuple[int, ...], dict[str, Any]], ...] = (

@@ -8,18 +8,22 @@ as ONNX orders them: top, left, bottom, right. Buffers of rank 4 are read at
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from toolchain.spec import Attribute, tir
 from toolchain.spec import script as T  # noqa: N812  # TVM's own name for it
-from toolchain.spec.panels import DEPTH, Block
+from toolchain.spec.panels import Block, Pack, ceil_div, each_group, put_lines
 
 STRIDES = Attribute("strides", default=1, minimum=1, per_unit=1, kernel=2)
 PADS = Attribute("pads", default=0, minimum=0, per_unit=2, kernel=4)
 DILATIONS = Attribute("dilations", default=1, minimum=1, per_unit=1, kernel=2)
 # Positions in a padded image are int32, and sums of two of them must be.
 MOST = 1 << 30
+# Elements that are packed at a time: 512 KiB, of an L2 of 1 MiB or more.
+BLOCK = 1 << 17
+# Elements after a row, of which a vector may read or write up to 7.
+SLACK = 8
 
 
 @dataclass(frozen=True)
@@ -61,9 +65,29 @@ class Axis:
         high = _ceil_positive(self.size + before, self.dilation)
         return tir.min(low, self.taps), tir.min(high, self.taps)
 
+    @property
+    def phases(self) -> Any:
+        """Residues of a place, modulo the stride, that taps have."""
+        return tir.min(self.stride, self.reach + 1)
+
+    @property
+    def length(self) -> Any:
+        """Places of one residue, from the first window's first tap to the last tap."""
+        return self.out() + tir.truncdiv(self.reach, self.stride)
+
+    def place(self, tap: Any) -> Any:
+        """Of a tap of the first window, in the axis split by residues."""
+        at = tap * self.dilation
+        phase = tir.truncmod(at, self.stride)
+        return phase * self.length + tir.truncdiv(at, self.stride)
+
     def positions(self, tap: Any, count: Any) -> tuple[Any, Any]:
         """[low, high): windows of `count` whose tap lies in the image."""
-        before = self.begin - tap * self.dilation
+        return self.inside(tap * self.dilation, count)
+
+    def inside(self, offset: Any, count: Any) -> tuple[Any, Any]:
+        """[low, high): windows of `count` whose `offset` lies in the image."""
+        before = self.begin - offset
         after = self.size + before
         low = _ceil_positive(before, self.stride)
         high = _ceil_positive(after, self.stride)
@@ -75,11 +99,11 @@ def _ceil_positive(a: Any, b: Any) -> Any:
     return tir.truncdiv(tir.max(a, 1) - 1, b) + tir.min(tir.max(a, 0), 1)
 
 
-def axes(k: Any) -> tuple[Axis, Axis]:
-    """The two spatial axes of a kernel with x [N, C, H, W] and w [M, D, R, S]."""
+def axes(k: Any, rows: Any, columns: Any) -> tuple[Axis, Axis]:
+    """The two spatial axes of a kernel over H x W with windows of rows x columns."""
     y, x = (
         Axis(size, taps, k.strides[i], k.pads[i], k.pads[i + 2], k.dilations[i])
-        for i, (size, taps) in enumerate(((k.H, k.R), (k.W, k.S)))
+        for i, (size, taps) in enumerate(((k.H, rows), (k.W, columns)))
     )
     return y, x
 
@@ -103,110 +127,229 @@ def requirements(spatial: tuple[Axis, Axis]) -> list[tuple[Any, str]]:
     ]
 
 
-@dataclass(frozen=True)
-class Windows:
-    """Packs windows: line j is output pixel j, unit k is (channel, tap row, column).
+def one_tap(spatial: tuple[Axis, Axis]) -> Any:
+    """Whether windows are pixels: 1 x 1, next to each other, without pads."""
+    return tir.all(
+        *(a.taps == 1 for a in spatial),
+        *(a.stride == 1 for a in spatial),
+        *(a.padded == a.size for a in spatial),
+    )
 
-    start: where the first channel starts in the image. offsets, down, across: of
-    each unit of a block in the image, in its window's rows and columns.
+
+def lines_at_once(lines: Any, depth: Any, width: int, spread: int = 1) -> Any:
+    """Lines of a factor that are packed at a time: whole panels, in L2 where they fit.
+
+    Not over max(depth, 1): inside loops over the depth TVM takes the depth for one
+    or more, and the quotient out of them.
+    """
+    fits = tir.truncdiv(BLOCK // (width * spread), depth + 1)
+    return tir.min(tir.max(fits, 1), ceil_div(lines, width)) * width
+
+
+def workspace(lines: Any, depth: Any, width: int, spread: int = 1) -> Any:
+    """Panels of a factor, and one more: what a vector writes past the last."""
+    panels, lanes = ceil_div(lines, width) + 1, [spread] * (spread > 1)
+    return T.alloc_buffer((panels, tir.max(depth, 1), width, *lanes), "float32")
+
+
+class Planes:
+    """A copy of an image's channels [D, H, W] in which windows lie in a row.
+
+    Padded with zeros, and split by phase: places a stride apart lie side by side, so
+    that a tap's value for the next output pixel is the next element.
     """
 
-    image: Any
-    start: Any
-    y: Axis
-    x: Axis
-    columns: Any
-    offsets: Any
-    down: Any
-    across: Any
+    def __init__(self, image: Any, channels: Any, y: Axis, x: Axis) -> None:
+        self.image, self.channels, self.y, self.x = image, channels, y, x
+        self.lines = y.phases * y.length
+        self.pitch = x.phases * x.length + SLACK
 
-    @staticmethod
-    def over(image: Any, start: Any, spatial: tuple[Axis, Axis]) -> Windows:
-        """Windows with tables of their own."""
-        tables = [T.alloc_buffer((DEPTH,), "int32") for _ in range(3)]
-        return Windows(image, start, *spatial, spatial[1].out(), *tables)
+    def fits(self) -> tuple[Any, str]:
+        """Whether the copy can be had, and reached by int32."""
+        plane = self.lines * self.pitch
+        return (
+            tir.all(plane <= MOST // 2, plane * self.channels <= MOST // 2),
+            "the padded image is larger than 2^29 elements; use smaller pads",
+        )
+
+    def allocate(self, depth: Any) -> None:
+        """Memory for the copy, and where each tap lies in it."""
+        y, x = self.y, self.x
+        shape = (tir.max(self.channels, 1), self.lines, self.pitch)
+        self.buffer = T.alloc_buffer(shape, "float32")
+        self.offsets = T.alloc_buffer((tir.max(depth, 1),), "int32")
+        with T.serial(0, depth) as unit:
+            row, s = tir.truncdiv(unit, x.taps), tir.truncmod(unit, x.taps)
+            channel, r = tir.truncdiv(row, y.taps), tir.truncmod(row, y.taps)
+            line = channel * self.lines + y.place(r)
+            T.buffer_store(self.offsets, line * self.pitch + x.place(s), [unit])
+
+    def copy(self, start: Any) -> None:
+        """Fill the copy from an image at start."""
+        y, x = self.y, self.x
+        with (
+            T.serial(0, self.channels) as c,
+            T.serial(0, y.phases) as a,
+            T.serial(0, y.length) as i,
+            T.serial(0, x.phases) as b,
+        ):
+            row = i * y.stride + a - y.begin
+            within = tir.all(row >= 0, row < y.size)
+            low, high = (
+                tir.Select(within, limit, x.length) for limit in x.inside(b, x.length)
+            )
+            line, first = a * y.length + i, b * x.length
+            base = start + (c * y.size + row) * x.size + b - x.begin
+            self._clear(c, line, first, low)
+
+            def loop(step: Any) -> None:
+                with T.serial(0, high - low) as j:
+                    value = self.image[0, 0, 0, base + (low + j) * step]
+                    T.buffer_store(self.buffer, value, [c, line, first + low + j])
+
+            with T.If(x.stride == 1):
+                with T.Then():
+                    loop(1)
+                with T.Else():
+                    loop(x.stride)
+            self._clear(c, line, first + high, x.length - high)
+
+    def _clear(self, channel: Any, line: Any, first: Any, count: Any) -> None:
+        with T.serial(0, count) as j:
+            zero = tir.const(0, "float32")
+            T.buffer_store(self.buffer, zero, [channel, line, first + j])
 
     def pack(self, block: Block) -> None:
-        """Fill a block's panels, the last pixel standing in for those past it."""
-        y, x = self.y, self.x
-        self._tables(block)
+        """Fill a block's panels: line j is output pixel j, unit k (channel, r, s).
+
+        A panel whose pixels lie in several rows takes a vector from each; what one
+        writes past its pixels the next one overwrites, or the next unit.
+        """
+        rows, columns = self.y.out(), self.x.out()
+        width = block.width
+
+        def copy(p: Any, k: Any, lane: Any, place: Any) -> None:
+            with T.vectorized(0, width) as i:
+                value = self.buffer[0, 0, place + self.offsets[block.start + k] + i]
+                block.put(value, p, k, lane + i)
+
         with T.serial(0, block.panel_count()) as p:
-            pixel = block.first + p * block.width
-            last = tir.min(pixel + block.width, block.size) - 1
-            line, column = self._split(pixel)
-            row = y.first(line)
-            alike = column + block.width <= self.columns
-            high = tir.Select(alike, column + block.width, self.columns) - 1
-            inside = tir.all(
-                row >= 0,
-                y.first(self._split(last)[0]) + y.reach < y.size,
-                tir.Select(alike, x.first(column) >= 0, x.begin == 0),
-                x.first(high) + x.reach < x.size,
-            )
-            one_row = tir.all(alike, x.stride == 1)
-            with T.If(one_row):
-                with T.Then():
-                    self._pack_row(block, p, row, x.first(column))
-                with T.Else():
-                    self._pack_scattered(block, p, pixel, inside)
-
-    def _split(self, pixel: Any) -> tuple[Any, Any]:
-        return tir.truncdiv(pixel, self.columns), tir.truncmod(pixel, self.columns)
-
-    def _tables(self, block: Block) -> None:
-        y, x = self.y, self.x
-        with T.serial(0, block.depth) as k:
-            unit = block.start + k
-            row, column = tir.truncdiv(unit, x.taps), tir.truncmod(unit, x.taps)
-            channel, row = tir.truncdiv(row, y.taps), tir.truncmod(row, y.taps)
-            dy, dx = row * y.dilation, column * x.dilation
-            T.buffer_store(self.down, dy, [k])
-            T.buffer_store(self.across, dx, [k])
-            offset = (channel * y.size + dy) * x.size + dx
-            T.buffer_store(self.offsets, offset, [k])
-
-    def _pack_row(self, block: Block, p: Any, row: Any, column: Any) -> None:
-        """Pixels of one row with stride 1: their taps lie side by side."""
-        y, x = self.y, self.x
-        base = self.start + row * x.size + column
-        with T.serial(0, block.depth) as k:
-            from_column = column + self.across[k]
-            inside = tir.all(row + self.down[k] >= 0, row + self.down[k] < y.size)
-            full = tir.all(
-                inside, from_column >= 0, from_column + block.width <= x.size
-            )
-            offset = base + self.offsets[k]
-            with T.If(full):
-                with T.Then(), T.vectorized(0, block.width) as i:
-                    self._put(block, p, k, i, offset + i)
-                with T.Else(), T.serial(0, block.width) as i:
-                    at = from_column + i
-                    within = tir.all(inside, at >= 0, at < x.size)
-                    self._put(block, p, k, i, offset + i, within)
-
-    def _pack_scattered(self, block: Block, p: Any, pixel: Any, inside: Any) -> None:
-        """Pixels of several rows, or with strides: one by one."""
-        y, x = self.y, self.x
-        with T.serial(0, block.width) as i:
-            line, position = self._split(tir.min(pixel + i, block.size - 1))
-            row, column = y.first(line), x.first(position)
-            base = self.start + row * x.size + column
-            with T.If(inside):
+            pixel = block.first + p * width
+            line, column = tir.truncdiv(pixel, columns), tir.truncmod(pixel, columns)
+            parts = tir.min(ceil_div(column + width, columns), rows - line)
+            with T.If(parts == 1):
                 with T.Then(), T.serial(0, block.depth) as k:
-                    self._put(block, p, k, i, base + self.offsets[k])
-                with T.Else(), T.serial(0, block.depth) as k:
-                    a, b = row + self.down[k], column + self.across[k]
-                    within = tir.all(a >= 0, a < y.size, b >= 0, b < x.size)
-                    self._put(block, p, k, i, base + self.offsets[k], within)
+                    copy(p, k, 0, line * self.pitch + column)
+                with (
+                    T.Else(),
+                    T.serial(0, block.depth) as k,
+                    T.serial(0, parts) as part,
+                ):
+                    ahead = part * columns - column
+                    lane = tir.max(ahead, 0)
+                    copy(p, k, lane, (line + part) * self.pitch + lane - ahead)
 
-    def _put(
-        self, block: Block, p: Any, k: Any, i: Any, offset: Any, within: Any = None
+
+class Pixels:
+    """An image [H, W, C] whose windows are runs of elements, padded where it must be.
+
+    The taps of a window's row lie side by side, or each on its own where dilated.
+    """
+
+    def __init__(self, k: Any, image: Any, y: Axis, x: Axis) -> None:
+        self.image, self.channels, self.y, self.x = image, k.C, y, x
+        self.one, channels = k.index(1), k.C
+        self.bare = tir.all(y.padded == y.size, x.padded == x.size)
+        flat = [c * channels for c in (x.size, x.begin, x.end)]
+        along = Axis(flat[0], self.one, self.one, flat[1], flat[2], self.one)
+        self.planes = Planes(image, self.one, replace(y, stride=self.one), along)
+        self.pitch = tir.Select(self.bare, flat[0], self.planes.pitch)
+        # Windows of one pixel lie side by side over the ends of rows.
+        plain = one_tap((y, x))
+        self.columns = tir.Select(plain, y.out() * x.out(), x.out())
+        self.runs = tir.Select(x.dilation == 1, self.one, x.taps)
+        self.run = tir.Select(x.dilation == 1, x.taps * channels, channels)
+
+    def fits(self) -> tuple[Any, str]:
+        """Whether the copy, where there is one, can be had."""
+        fits, text = self.planes.fits()
+        return tir.any(self.bare, fits), text
+
+    def allocate(self) -> None:
+        """Memory for the padded copy."""
+        shape = (tir.Select(self.bare, self.one, self.planes.lines), self.planes.pitch)
+        self.planes.buffer = T.alloc_buffer((1, *shape), "float32")
+
+    def copy(self, start: Any) -> None:
+        """Read the image at start, from a copy where it has pads."""
+        self.start = start
+        with T.If(tir.Not(self.bare)), T.Then():
+            self.planes.copy(start)
+
+    def _place(self, pixel: Any) -> Any:
+        line = tir.truncdiv(pixel, self.columns)
+        column = tir.truncmod(pixel, self.columns)
+        row = line * self.y.stride * self.pitch
+        return row + column * self.x.stride * self.channels
+
+    def _each_run(self, body: Callable[[Any, Any], None]) -> None:
+        """body(unit, place): where each run starts in a line and in its window."""
+        with T.serial(0, self.y.taps) as r, T.serial(0, self.runs) as s:
+            place = (
+                r * self.y.dilation * self.pitch + s * self.x.dilation * self.channels
+            )
+            body((r * self.runs + s) * self.run, place)
+
+    def packer(self, target: Any) -> Pack:
+        """Pack output pixels as lines, of units (tap row, tap column, channel)."""
+
+        def pack(block: Block) -> None:
+            def some(p: Any, first: Any, lines: int) -> None:
+                pixel = tir.min(block.first + p * block.width + first, block.size - 1)
+                valid = tir.min(block.size - pixel, lines)
+                last = tir.truncmod(pixel, self.columns) + valid <= self.columns
+                with T.If(last):
+                    with T.Then():
+                        self._pack_row(block, p, first, lines, pixel, valid)
+                    with T.Else(), T.serial(0, lines) as i:
+                        at = self._place(tir.min(pixel + i, block.size - 1))
+                        self._pack_one(block, p, first + i, at)
+
+            each_group(block, target, some)
+
+        return pack
+
+    def _pack_row(
+        self, block: Block, p: Any, first: Any, lines: int, pixel: Any, valid: Any
     ) -> None:
-        value = self.image[0, 0, 0, offset]
-        if within is not None:
-            zero = tir.const(0, "float32")
-            value = tir.if_then_else(within, value, zero)
-        T.buffer_store(block.buffer, value, [p, k, i])
+        def run(unit: Any, place: Any) -> None:
+            at = self._place(pixel) + place
+            stride = self.x.stride * self.channels
+
+            def put(buffer: Any, offset: Any) -> None:
+                source = buffer.access_ptr("r", offset=offset)
+                put_lines(block, p, unit, first, lines, source, stride, self.run, valid)
+
+            # TVM has no conditional pointers.
+            with T.If(self.bare):
+                with T.Then():
+                    put(self.image, self.start + at)
+                with T.Else():
+                    put(self.planes.buffer, at)
+
+        self._each_run(run)
+
+    def _pack_one(self, block: Block, p: Any, line: Any, at: Any) -> None:
+        def run(unit: Any, place: Any) -> None:
+            with T.serial(0, self.run) as k:
+                value = tir.if_then_else(
+                    self.bare,
+                    self.image[0, 0, 0, self.start + at + place + k],
+                    self.planes.buffer[0, 0, at + place + k],
+                )
+                block.put(value, p, unit + k, line)
+
+        self._each_run(run)
 
 
 def each_tap(

@@ -1,0 +1,213 @@
+"""out[n, y, x, m] = b[m] + sum_(r, s, c) w[m, c, r, s] * x[n, y', x', c], in limits.
+
+w are the weights that conv_pack has packed; y' = y * stride - pad + r * dilation and x'
+alike; outside the image x is 0; limits are minimum and maximum. What conv computes,
+over images with their channels last.
+Shapes: x [N, H, W, C], packed [ceil(features / 8), rows * columns * C, 8] where
+kernel_shape is rows, columns; b [features], [1] or absent. There are no groups.
+Dtypes: float32 adds up in float32.
+Edges: an image without channels gives b; NaN and infinity propagate as in conv, a NaN
+passes the limits; minimum above maximum gives maximum.
+Errors: packed weights that do not fit x, kernel_shape and features; a kernel larger
+than the padded image.
+Source: ONNX Conv-22, in the layout of TensorFlow's Conv2D.
+"""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from math import inf
+from typing import Any
+
+import numpy as np
+
+from toolchain.spec import Attribute, Bound, Case, Input, Operator, script, tir
+from toolchain.spec.cases import shape_name, values
+from toolchain.spec.cases_windows import convolved
+from toolchain.spec.convolution import (
+    DILATIONS,
+    PADS,
+    STRIDES,
+    Pixels,
+    axes,
+    lines_at_once,
+    requirements,
+    workspace,
+)
+from toolchain.spec.panels import (
+    WIDTH,
+    Block,
+    Product,
+    as_written,
+    by_column,
+    ceil_div,
+    nest,
+    panels,
+)
+
+
+def compute(k: Any) -> Any:
+    """A matrix product for each image: pixels by channels."""
+    y, x = axes(k, *k.kernel_shape)
+
+    def emit(ins: Any, out: Any) -> None:
+        image, packed, b = ins
+        tile = replace(panels(k, "f32"), columns=WIDTH)
+        pixels, depth = y.out() * x.out(), k.K
+        tall = lines_at_once(pixels, depth, tile.rows, tile.spread)
+        windows = workspace(tall, depth, tile.rows, tile.spread)
+        source = Pixels(k, image, y, x)
+        source.allocate()
+        pack = source.packer(k.target)
+        bias = script.alloc_buffer((k.Q * WIDTH,), "float32")
+        with script.serial(0, k.features) as m:
+            script.buffer_store(bias, b[tir.min(m, k.M - 1)], [m])
+        across = Block(packed, WIDTH, 0, k.features, k.features, 0, depth, True)
+        with script.serial(0, k.N) as n:
+            source.copy(n * k.H * k.W * k.C)
+            product = Product(
+                tile,
+                pixels,
+                depth,
+                k.features,
+                pack,
+                pack,
+                out,
+                lambda i, j: [n, 0, i, j],
+                k.features,
+                by_column(bias, tile),
+                (k.minimum, k.maximum),
+            )
+            with script.serial(0, ceil_div(pixels, tall)) as part:
+                i = part * tall
+                lines = tir.min(tall, pixels - i)
+                down = Block(windows, tile.rows, i, lines, pixels, 0, depth)
+                pack(down)
+                product.multiply(down, across)
+
+    return nest((k.N, y.out(), x.out(), k.features), k.inputs, emit, k.dtype)
+
+
+def requires(k: Any) -> Any:
+    """What sizes must fulfil."""
+    rows, columns = k.kernel_shape
+    y, x = axes(k, rows, columns)
+    return [
+        (k.E == WIDTH, "packed must have 8 output channels on its last axis"),
+        (
+            rows * columns * k.C == k.K,
+            "axis 1 of packed must be the taps of kernel_shape times the channels of x",
+        ),
+        (
+            ceil_div(k.features, k.index(WIDTH)) == k.Q,
+            "packed must have one panel for each 8 features",
+        ),
+        (
+            tir.any(k.M == 1, k.features == k.M),
+            "b must have features elements, or one",
+        ),
+        *requirements((y, x)),
+        Pixels(k, None, y, x).fits(),
+    ]
+
+
+def reference(
+    x: Any,
+    packed: Any,
+    b: Any,
+    features: int,
+    minimum: float,
+    maximum: float,
+    **given: Any,
+) -> Any:
+    """numpy, in float64."""
+    weights = packed.transpose(0, 2, 1).reshape(packed.shape[0] * WIDTH, -1)[:features]
+    taps = given.pop("kernel_shape")
+    w = weights.reshape(features, *taps, x.shape[3]).transpose(0, 3, 1, 2)
+    if b is not None:
+        b = np.broadcast_to(b, (features,))
+    image = x.transpose(0, 3, 1, 2)
+    out = convolved(image, w, b, 1, **given).transpose(0, 2, 3, 1)
+    return np.minimum(np.maximum(out, minimum), maximum)
+
+
+def scale(x: Any, packed: Any, b: Any, **attributes: Any) -> Any:
+    """Magnitude of what is added up."""
+    b = None if b is None else np.abs(b)
+    free = {**attributes, "minimum": -inf, "maximum": inf}
+    return reference(np.abs(x), np.abs(packed), b, **free)
+
+
+# x, rows and columns of a window, features, then attributes.
+CASES: tuple[tuple[tuple[int, ...], tuple[int, int], int, dict[str, Any]], ...] = (
+    ((1, 1, 1, 1), (1, 1), 1, {}),
+    ((1, 5, 7, 3), (3, 3), 4, {}),
+    ((2, 8, 9, 3), (3, 3), 5, {"pads": (1, 1, 1, 1), "minimum": 0.0}),
+    ((1, 17, 16, 8), (3, 3), 9, {"pads": (1, 1, 1, 1), "maximum": 60.0}),
+    ((1, 11, 13, 4), (1, 1), 8, {}),
+    ((2, 7, 7, 70), (1, 1), 24, {"minimum": -5.0, "maximum": 5.0}),
+    ((1, 9, 9, 70), (3, 3), 67, {"pads": (1, 1, 1, 1)}),
+    ((1, 23, 29, 3), (7, 7), 16, {"strides": (2, 2), "pads": (3, 3, 3, 3)}),
+    ((1, 14, 15, 5), (3, 2), 6, {"strides": (3, 1), "pads": (0, 2, 1, 0)}),
+    ((1, 14, 15, 5), (2, 3), 6, {"strides": (1, 2), "pads": (2, 0, 0, 1)}),
+    ((1, 15, 31, 2), (3, 3), 17, {"dilations": (2, 3), "pads": (2, 3, 2, 3)}),
+    ((1, 14, 14, 6), (1, 1), 8, {"strides": (2, 2)}),
+    ((1, 3, 3, 1), (2, 2), 4, {"pads": (9, 8, 7, 6), "dilations": (5, 4)}),
+    ((1, 1, 1, 2), (3, 3), 4, {"pads": (1, 1, 1, 1)}),
+    ((0, 5, 5, 3), (3, 3), 4, {}),
+    ((1, 5, 5, 0), (3, 3), 4, {}),
+    ((1, 0, 3, 2), (2, 2), 4, {"pads": (1, 0, 1, 0)}),
+    ((1, 50, 60, 1), (1, 1), 4, {}),
+    ((2, 20, 21, 70), (3, 3), 9, {"pads": (1, 1, 1, 1)}),
+)
+
+
+def cases(dtypes: Any, rng: Any) -> Iterator[Case]:
+    """Sizes, attributes and special values."""
+    for i, (image, taps, features, given) in enumerate(CASES):
+        shape = (-(-features // WIDTH), taps[0] * taps[1] * image[3], WIDTH)
+        bias = (None, (features,), (1,))[i % 3]
+        b = None if bias is None else values(rng, bias, "float32")
+        tensors = values(rng, image, "float32"), values(rng, shape, "float32"), b
+        attributes = {"features": features, "kernel_shape": taps, **given}
+        yield Case(f"{i}-{shape_name(image)}", tensors, attributes)
+    x = values(rng, (1, 9, 11, 4), "float32")
+    w = values(rng, (1, 36, WIDTH), "float32")
+    x[0, 4, 4, 1], x[0, 0, 0, 2] = np.nan, np.inf
+    attributes = {"features": 8, "kernel_shape": (3, 3)}
+    yield Case("special", (x, w, None), attributes)
+    limits = {"minimum": 1.0, "maximum": -1.0}
+    yield Case("crossed-limits", (x, w, None), {**attributes, **limits})
+    huge = {**attributes, "strides": (2**31 - 1,) * 2}
+    yield Case("huge-stride", (x, w, None), huge)
+
+
+KERNEL = Operator(
+    collapse="exact.plain",
+    inputs=(
+        Input("x", "N H W C"),
+        Input("packed", "Q K E"),
+        Input("b", "M", optional=True),
+    ),
+    attributes=(
+        Attribute("features", minimum=0),
+        Attribute("kernel_shape", minimum=1, per_unit=1, kernel=2),
+        STRIDES,
+        PADS,
+        DILATIONS,
+        Attribute("minimum", "float", default=-inf),
+        Attribute("maximum", "float", default=inf),
+    ),
+    units=2,
+    dtypes=("float32",),
+    absent={
+        "int8": "ONNX has ConvInteger and QLinearConv, with zero points and scales",
+        "int32": "no framework has it",
+    },
+    requires=requires,
+    compute=compute,
+    schedule=as_written,
+    reference=reference,
+    reference_scale=scale,
+    cases=cases,
+    bound=Bound(ulp=8, why="512 sums in a row of one rounding each, in a random walk"),
+)
