@@ -17,7 +17,16 @@ from typing import Any
 
 import numpy as np
 
-from toolchain.spec import Attribute, Bound, Case, Input, Operator, script, tir
+from toolchain.spec import (
+    Attribute,
+    Bound,
+    Case,
+    Input,
+    Operator,
+    depthwise,
+    script,
+    tir,
+)
 from toolchain.spec.cases import shape_name, values
 from toolchain.spec.convolution import (
     DILATIONS,
@@ -51,7 +60,7 @@ def compute(k: Any) -> Any:
     def emit(ins: Any, out: Any) -> None:
         with script.If(per < FEW):
             with script.Then():
-                direct(k, (y, x), ins, out)
+                few(k, (y, x), ins, out)
             with script.Else():
                 grouped(k, (y, x), per, ins, out)
 
@@ -81,8 +90,19 @@ def grouped(k: Any, spatial: Any, per: Any, ins: Any, out: Any) -> None:
         ).emit()
 
 
+def few(k: Any, spatial: Any, ins: Any, out: Any) -> None:
+    """Groups of few channels: by planes where they have one each (depthwise)."""
+    planes = depthwise.Planes(k, spatial, out)
+    suits = tir.all(k.D == 1, depthwise.suits(spatial, out.shape[3]))
+    with script.If(suits):
+        with script.Then():
+            planes.emit(ins)
+        with script.Else():
+            direct(k, spatial, ins, out)
+
+
 def direct(k: Any, spatial: Any, ins: Any, out: Any) -> None:
-    """Row by row over the taps, for groups of few channels (depthwise)."""
+    """Row by row over the taps, for groups of few channels."""
     x, w, b = ins
     per = tir.truncdiv(k.M, k.group)
     rows, columns = out.shape[2], out.shape[3]
@@ -195,6 +215,13 @@ CASES: tuple[tuple[tuple[int, ...], tuple[int, ...], dict[str, Any]], ...] = (
     ((1, 1, 3, 3), (4, 1, 2, 2), {"pads": (9, 8, 7, 6), "dilations": (5, 4)}),
     ((1, 2, 1, 1), (4, 2, 3, 3), {"pads": (1, 1, 1, 1)}),
     ((1, 2, 2, 3), (2, 1, 3, 3), {"group": 2, "pads": (4, 4, 4, 4), "strides": (4, 5)}),
+    ((1, 2, 90, 100), (2, 1, 3, 3), {"group": 2, "pads": (1, 1, 1, 1)}),
+    (
+        (1, 2, 61, 131),
+        (4, 1, 3, 3),
+        {"group": 2, "strides": (2, 2), "pads": (1, 1, 0, 1)},
+    ),
+    ((1, 2, 13, 9), (2, 1, 3, 3), {"group": 2, "strides": (1, 3)}),
     ((0, 3, 5, 5), (4, 3, 3, 3), {}),
     ((1, 0, 5, 5), (4, 0, 3, 3), {}),
     ((1, 3, 5, 5), (0, 3, 3, 3), {}),

@@ -3,9 +3,11 @@
  * out[..., m, n] = sum_k a[..., m, k] * b[..., k, n]
  *
  * Kernel slots: a [M,K], b [K,N], further inputs, out [M,N], M, K, N,
- * attributes. Rule 1 has zero points as inputs 2 and 3: [M] and [N]. Rule 2 has
- * b as panels [P,K,8], P = ceil(N / 8), a bias [N] as input 2, N as attribute 0
- * and sizes M, K, P, 8, N.
+ * attributes. Rule 1 has zero points as inputs 2 and 3: [M] and [N]; its kernel
+ * reads uint8 and gets, after N, what makes that of a's and of b's elements by
+ * exclusive or: 128 for int8, 0 for uint8. Rule 2
+ * has b as panels [P,K,8], P = ceil(N / 8), a bias [N] as input 2, N as
+ * attribute 0 and sizes M, K, P, 8, N.
  */
 #include "call.h"
 
@@ -189,6 +191,10 @@ static int32_t loop(const ops_request *call, const product *p,
   slots[at].i = p->m;
   slots[at + 1].i = p->k;
   slots[at + 2].i = p->n;
+  if (call->family->rule == RULE_ZERO_POINTS) {
+    slots[at + 3].i = a->dtype == OPS_INT8 ? 128 : 0;
+    slots[at + 4].i = b->dtype == OPS_INT8 ? 128 : 0;
+  }
   ops_attribute_slots(call, slots, at + 3);
   for (int64_t i = 0; i < batches; ++i) {
     slots[0].p = a->data + offset(p, p->a_stride, i) * a->itemsize;

@@ -82,19 +82,35 @@ def keep_offsets() -> None:
     binding.set_option("", "-disable-lsr")
 
 
-def optimise(module: Any, machine: Any) -> None:
-    """LLVM's O3 pipeline, with both vectorisers."""
+# What O3 does beyond O2, a copy of a loop for each value of what it asks, and loops
+# unrolled by a count that only the run shows, is a fifth of the library; it gained
+# nothing where kernels are vectorised. A nest that wants unrolling says so.
+_OPTIONS = ("-unroll-runtime=false", "-unroll-max-upperbound=1")
+
+
+@cache
+def _set_options() -> None:
+    """LLVM's own options, which a process may set once."""
     from llvmlite import binding
 
-    options = binding.create_pipeline_tuning_options(speed_level=3)
+    for option in _OPTIONS:
+        binding.set_option("", option)
+
+
+def optimise(module: Any, machine: Any, unroll: bool = True) -> None:
+    """LLVM's O2 pipeline, with both vectorisers."""
+    from llvmlite import binding
+
+    _set_options()
+    options = binding.create_pipeline_tuning_options(speed_level=2)
     options.loop_vectorization = True
     options.slp_vectorization = True
-    options.loop_unrolling = True
+    options.loop_unrolling = unroll
     builder = binding.create_pass_builder(machine, options)
     builder.getModulePassManager().run(module, builder)
 
 
-def emit(texts: list[str], target: Target) -> bytes:
+def emit(texts: list[str], target: Target, unroll: bool = True) -> bytes:
     """Link IR texts into one module, verify, optimise and emit the object."""
     from llvmlite import binding
 
@@ -107,7 +123,7 @@ def emit(texts: list[str], target: Target) -> bytes:
         part.verify()
         module.link_in(part)
     module.verify()
-    optimise(module, machine)
+    optimise(module, machine, unroll)
     return bytes(machine.emit_object(module))
 
 
@@ -184,7 +200,8 @@ def compile_object(
     texts += [micro_kernel(symbol, target) for symbol in tiles]
     if tiles:
         keep_offsets()
-    data = emit(texts, target)
+    # Folds of rows are written in whole steps: more of them would only be larger.
+    data = emit(texts, target, unroll=not operator.collapse.startswith("rows."))
     check_symbols(data)
     return data, describe(path, operator, variants)
 

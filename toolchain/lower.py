@@ -109,7 +109,7 @@ def lower(
     order = [n for n in names if n not in inner_names]
     order += [*kernel.size_variables, *kernel.variables]
     slots = {n: i for i, n in enumerate(order)}
-    text = _llvm_ir(module, target)
+    text = _llvm_ir(module, target, rows=operator.collapse.startswith("rows."))
     for inner_name in inner_names:
         slots[inner_name] = slots[outputs[0].op.name]
         text = _joined(text, name, inner_name, outputs[0].op.name)
@@ -161,41 +161,27 @@ def _scheduled(operator: Operator, module: Any, name: str, target: Target) -> An
         operator.schedule(schedule, target)
         return schedule.mod
     blocks = schedule.get_child_blocks(schedule.get_sblock("root"))
-    rows = operator.collapse.startswith("rows.")
-    if rows and len(blocks) > 1:
-        # One loop over the rows, so that intermediates are as small as a row.
-        schedule.merge(*(schedule.get_loops(b)[0] for b in blocks))
     for block in blocks:
-        _separate_init(schedule, block, rows)
+        _separate_init(schedule, block)
     return schedule.mod
 
 
-def _separate_init(schedule: Any, block: Any, rows: bool) -> None:
+def _separate_init(schedule: Any, block: Any) -> None:
     """Put a reduction's first value before its loops.
 
     Left alone, TVM asks in every step whether it is the first, which is slow, and
-    leaves a reduction over nothing without a value. Lanes and columns of rows
-    become the innermost loop, lanes as a vector.
+    leaves a reduction over nothing without a value.
     """
-    from tvm.tirx import IntImm, IterVar
+    from tvm.tirx import IterVar
 
     kinds = [v.iter_type for v in schedule.get(block).iter_vars]
-    loops = list(zip(schedule.get_loops(block), kinds, strict=False))
+    loops = zip(schedule.get_loops(block), kinds, strict=False)
     reduced = [loop for loop, kind in loops if kind == IterVar.CommReduce]
-    inner = [loop for loop, kind in loops if kind != IterVar.CommReduce][1:]
-    if not reduced:
-        return
-    if rows and inner:
-        schedule.reorder(*reduced, *inner)
-    lanes = bool(inner) and isinstance(schedule.get(inner[-1]).extent, IntImm)
-    if rows and lanes:
-        schedule.vectorize(inner[-1])
-    init = schedule.decompose_reduction(block, reduced[0])
-    if rows and lanes:
-        schedule.vectorize(schedule.get_loops(init)[-1])
+    if reduced:
+        schedule.decompose_reduction(block, reduced[0])
 
 
-def _llvm_ir(module: Any, target: Target) -> str:
+def _llvm_ir(module: Any, target: Target, rows: bool) -> str:
     import tvm
     from tvm.target import Target as TVMTarget
 
@@ -207,8 +193,10 @@ def _llvm_ir(module: Any, target: Target) -> str:
         "vector-width": target.vector_bits or 128,
         "opt-level": 0,  # llvmlite optimises; inspect_source shows optimised IR
     }
-    # The runtime checks arguments; TVM's own assertions are 73 % of the code.
-    with tvm.transform.PassContext(config={"tirx.disable_assert": True}):
+    # The runtime checks arguments; TVM's own assertions are 73 % of the code. Its
+    # common subexpressions lose bindings in folds; LLVM finds them anyway.
+    passes = {"tirx.disable_assert": True, "tirx.disable_cse_tir": rows}
+    with tvm.transform.PassContext(config=passes):
         library = tvm.compile(module, target=TVMTarget(options))
     return str(library.mod.inspect_source("ll"))
 
@@ -229,6 +217,8 @@ _LOADER = (
     # Conversions of float16, which TVM puts beside every kernel.
     (re.compile(r"^define weak dso_local ", re.M), "define internal "),
     (re.compile(r"\bnoinline\b"), ""),
+    # Its CPU "generic" has features that our targets lack, which bars inlining.
+    (re.compile(r'"target-(?:cpu|features)"="[^"]*"'), "nounwind"),
     # Sub-tensors start anywhere: no pointer is aligned to more than its element.
     (re.compile(r"noalias align 64 %"), "noalias %"),
     (

@@ -21,12 +21,13 @@ from llvmlite import ir
 
 from toolchain.spec import SpecError
 from toolchain.targets import Target
+from toolchain.transposer import copy_rows, transpose
 
 _I1, _I8, _I16, _I32 = (ir.IntType(bits) for bits in (1, 8, 16, 32))
 _PTR, _F32 = ir.PointerType(), ir.FloatType()
 WIDTH = 8  # columns of a panel
-_WORD = 4  # bytes of a panel's unit: a float32, an int32 or two int16
-_KINDS, _FORMS = "f32|i32|dot", "spread|shuffle|load"
+_WORD = 4  # bytes of a panel's unit: a float32 or an int32
+_KINDS, _FORMS = "f32|i32", "spread|shuffle|load"
 _NAME = re.compile(r"@(micro_\w+)")
 
 
@@ -43,12 +44,26 @@ def micro_kernel(name: str, target: Target) -> str:
         _Gemm(module, name, tile).emit()
     elif match := re.fullmatch(r"micro_spread_(\d+)", name):
         _spread(module, name, int(match[1]))
+    elif match := re.fullmatch(r"micro_dot_(rows|columns|tile)_(\d+)x(\d+)", name):
+        from toolchain.microkernel_dot import dot_kernel  # which builds on this module
+
+        dot_kernel(module, name, match[1], int(match[2]), int(match[3]), target)
     elif match := re.fullmatch(r"micro_pack_(1|2|4)_(\d+)", name):
         _pack(module, name, int(match[1]), int(match[2]))
+    elif match := re.fullmatch(r"micro_transpose_(\d+)_(\d+)x(\d+)", name):
+        transpose(module, name, *map(int, match.groups()))
+    elif name == "micro_copy_rows":
+        copy_rows(module, name)
+    elif name.startswith(("micro_fold_", "micro_split_")):
+        from toolchain.microkernel_fold import emit
+
+        emit(module, name, target)
     else:
         raise SpecError(
-            f"micro-kernel {name!r} is unknown; use micro_gemm_<kind>_<form>_"
-            "<rows>x<columns> or micro_pack_<1|2|4>_<width>"
+            f"micro-kernel {name!r} is unknown; use micro_gemm_<f32|i32>_<rows>x"
+            "<columns>, micro_dot_<rows|columns|tile>_<rows>x<columns>, "
+            "micro_pack_<1|2|4>_<width>, micro_transpose_<bits>_<rows>x<columns> "
+            "or micro_copy_rows"
         )
     text = re.sub(r"^define ", "define linkonce_odr hidden ", str(module), flags=re.M)
     return re.sub(r"^target \w+ = .*$", "", text, flags=re.M)
@@ -56,7 +71,7 @@ def micro_kernel(name: str, target: Target) -> str:
 
 @dataclass(frozen=True)
 class Tile:
-    """kind: f32, i32, or dot (two int16 products summed in int32).
+    """kind: f32 or i32.
 
     form: how a unit of the left panel comes into every lane of a register: "spread"
     (the panel holds it in every lane), "shuffle" (from a register with those of four
@@ -280,8 +295,6 @@ class _Gemm:
 
     def _multiply_add(self, x: Any, y: Any, total: Any, vector: int) -> Any:
         build, kind = self.builder, self.tile.kind
-        if kind == "dot":
-            return build.add(total, self._dot(x, y))
         if kind == "i32":
             return build.add(total, build.mul(x, y))
         target = self.tile.target
@@ -290,16 +303,6 @@ class _Gemm:
                 self._intrinsic("llvm.fmuladd.v4f32", x, y, total), [x, y, total]
             )
         return build.fadd(build.fmul(x, y), total)
-
-    def _dot(self, x: Any, y: Any) -> Any:
-        build = self.builder
-        if self.tile.lanes == 1:
-            shift = ir.Constant(_I32, 16)
-            low = [build.sext(build.trunc(v, _I16), _I32) for v in (x, y)]
-            high = [build.ashr(v, shift) for v in (x, y)]
-            return build.add(build.mul(*low), build.mul(*high))
-        halves = [build.bitcast(v, ir.VectorType(_I16, 8)) for v in (x, y)]
-        return build.call(self._intrinsic("llvm.wasm.dot", *halves), halves)
 
     def _intrinsic(self, name: str, *arguments: Any) -> Any:
         module = self.builder.module

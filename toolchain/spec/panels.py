@@ -1,6 +1,6 @@
 """Matrix products over packed panels: the loop nest around a micro-kernel.
 
-`product` is the one nest of matmul, gemm, matmul_integer and conv: blocks of both
+`product` is the one nest of matmul, gemm and conv: blocks of both
 factors are packed into panels, each pair of panels goes through a micro-kernel
 (toolchain/microkernel.py), tiles at the edge through a small buffer. How a factor is
 packed is the operator's: rows of a matrix, columns of one, or an image's windows.
@@ -23,8 +23,6 @@ WIDTH = 8  # columns of a panel of the right factor, on every target
 # Up to these rows, packing the right factor costs more than it gives; it is read by so
 # many units at a time.
 FEW, UNITS = 8, 32
-# Rows of a block where the result is not what is accumulated (int8 from int32).
-NARROW_ROWS = 512
 # What a micro-kernel's sums start from.
 FROM_ZERO, FROM_START, FROM_OUT = 0, 1, 2
 
@@ -33,7 +31,7 @@ FROM_ZERO, FROM_START, FROM_OUT = 0, 1, 2
 class Panels:
     """The tile for a target, and the block of a factor that is packed at a time.
 
-    kind: of the micro-kernel, f32, i32 or dot. form: of the left panel, as
+    kind: of the micro-kernel, f32 or i32. form: of the left panel, as
     toolchain/microkernel.py's Tile has it. rows, columns: of a tile. lanes: units
     in a register.
     """
@@ -159,21 +157,6 @@ def pack_units(load: Callable[[Any, Any], Any], contiguous: bool = True) -> Pack
                     block.put(load(inside, unit), p, k, i)
 
     return pack
-
-
-def pairs(load: Callable[[Any, Any], Any], depth: Any) -> Callable[[Any, Any], Any]:
-    """Unit k of a line for the dot tile: values 2 k and 2 k + 1, two int16 in a word.
-
-    load(line, k) gives int32 that fits int16; an odd depth is filled up with 0.
-    """
-
-    def unit(line: Any, k: Any) -> Any:
-        last = depth - 1
-        odd = load(line, tir.min(2 * k + 1, last))
-        high = tir.Select(2 * k < last, odd, tir.const(0, "int32"))
-        return (load(line, 2 * k) & 0xFFFF) | (high << 16)
-
-    return unit
 
 
 @dataclass(frozen=True)
@@ -457,32 +440,6 @@ class Product:
             i, j = down.first + r, across.first + c
             at = self.place(i, j)
             T.buffer_store(self.out, self.finish(i, j, self.out[tuple(at)]), at)
-
-
-def emit_narrow(product: Product, dtype: str) -> None:
-    """A product whose sums are cast to a narrower dtype, block by block."""
-    whole, out = product, product.out
-    assert not isinstance(whole.right, Packed)
-    height, width = tir.min(whole.rows, NARROW_ROWS), tir.min(whole.columns, COLUMNS)
-    sums = T.alloc_buffer((height, width), whole.panels.dtype)
-    with (
-        T.serial(0, ceil_div(whole.rows, NARROW_ROWS)) as ib,
-        T.serial(0, ceil_div(whole.columns, COLUMNS)) as jb,
-    ):
-        i, j = ib * NARROW_ROWS, jb * COLUMNS
-        part = replace(
-            whole,
-            rows=tir.min(whole.rows - i, NARROW_ROWS),
-            columns=tir.min(whole.columns - j, COLUMNS),
-            left=shifted(whole.left, i),
-            right=shifted(whole.right, j),
-            out=sums,
-            place=lambda r, c: [r, c],
-            step=width,
-        )
-        part.emit()
-        with T.serial(0, part.rows) as r, T.serial(0, part.columns) as c:
-            T.buffer_store(out, sums[r, c].astype(dtype), whole.place(i + r, j + c))
 
 
 def shifted(pack: Pack, lines: Any) -> Pack:
