@@ -20,9 +20,9 @@ from toolchain.spec import te, tir
 # stays in L1, the right block (512 KiB) in L2.
 DEPTH, COLUMNS = 256, 512
 WIDTH = 8  # columns of a panel of the right factor, on every target
-# Up to these rows, or elements of the right factor, packing it costs more than it
-# gives; it is read by so many units at a time.
-FEW, SMALL, UNITS = 8, 4096, 32
+# Up to these rows, packing the right factor costs more than it gives; it is read by so
+# many units at a time.
+FEW, UNITS = 8, 32
 # What a micro-kernel's sums start from.
 FROM_ZERO, FROM_START, FROM_OUT = 0, 1, 2
 
@@ -339,11 +339,10 @@ class Product:
         if self.panels.kind != "f32" or self.panels.lanes == 1:
             self._blocks()
         elif isinstance(self.left, Lines) and isinstance(self.right, Columns):
-            few = tir.any(self.rows <= FEW, self.depth * self.columns <= SMALL)
             with T.If(self.rows == 1):
                 with T.Then():
                     self._direct(self.right, row)
-                with T.Else(), T.If(few):
+                with T.Else(), T.If(self.rows <= FEW):
                     with T.Then():
                         self._direct(self.right, self.panels)
                     with T.Else():
