@@ -26,7 +26,7 @@ from toolchain.spec.panels import as_written, nest
 
 def compute(k: Any) -> Any:
     """Row by row of the image."""
-    y, x = axes(k)
+    y, x = axes(k, k.R, k.S)
 
     def emit(ins: Any, out: Any) -> None:
         Lines(k, (y, x), ins, out).emit()
@@ -121,7 +121,7 @@ KERNEL = Operator(
     units=2,
     dtypes=("float32",),
     absent={"int8": "see conv", "int32": "see conv"},
-    requires=lambda k: requirements(axes(k)),
+    requires=lambda k: requirements(axes(k, k.R, k.S)),
     compute=compute,
     schedule=as_written,
     reference=reference,

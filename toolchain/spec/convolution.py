@@ -58,6 +58,13 @@ class Axis:
         """Place in the image of the first tap of a window."""
         return position * self.stride - self.begin
 
+    def taps_inside(self, position: Any) -> tuple[Any, Any]:
+        """[first, last): taps of a window that lie in the image."""
+        before = -self.first(position)
+        low = _ceil_positive(before, self.dilation)
+        high = _ceil_positive(self.size + before, self.dilation)
+        return tir.min(low, self.taps), tir.min(high, self.taps)
+
     @property
     def phases(self) -> Any:
         """Residues of a place, modulo the stride, that taps have."""

@@ -266,7 +266,7 @@ class Lines:
         self._taps(self.full, y.taps, x.taps)
         low, high = self.middle
         with T.serial(0, self.k.N) as n, T.serial(0, self.out.shape[1]) as line:
-            rows = y.inside(line)
+            rows = y.taps_inside(line)
             with T.If(low < high), T.Then():
                 self._middle(n, line, rows)
             with T.serial(0, low) as column:
@@ -309,7 +309,7 @@ class Lines:
 
     def _end(self, n: Any, line: Any, rows: Any, column: Any) -> None:
         """A pixel some of whose columns of taps lie outside."""
-        first, last = self.x.inside(column)
+        first, last = self.x.taps_inside(column)
         self._taps(self.part, rows[1] - rows[0], last - first)
         self._fold((n, line, column), rows, first, self.part, last - first, 1, 1)
 
@@ -359,7 +359,7 @@ class Lines:
         """One element, where channels are few or taps none."""
         y, x, at = self.y, self.x, [n, line, column, c]
         T.buffer_store(self.out, self.b[c], at)
-        first, last = x.inside(column)
+        first, last = x.taps_inside(column)
         with T.serial(0, rows[1] - rows[0]) as i, T.serial(0, last - first) as j:
             r, s = rows[0] + i, first + j
             row = y.first(line) + r * y.dilation

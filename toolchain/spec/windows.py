@@ -153,7 +153,7 @@ class Fold:
     def _fold_rows(self, image: Any, n: Any, c: Any, line: Any) -> None:
         """The rows of taps that lie in the image, into the line."""
         y, x = self.y, self.x
-        first, last = y.inside(line)
+        first, last = y.taps_inside(line)
         start = [n, c, y.first(line) + first * y.dilation, 0]
 
         def fold(out: Any) -> None:
