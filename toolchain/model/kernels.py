@@ -154,6 +154,7 @@ define i32 @kernel_{self.name}(ptr %slots) {{
         ]
 
 
+VECTOR = 4  # elements: fewer are no vector
 # Functions of TIR that LLVM would call from libm; toolchain.spec.math has them.
 MATH = ("exp", "log", "tanh", "sigmoid", "erf", "sin", "cos")
 _CALL = re.compile(r"@ops_math_(\w+)\(")
@@ -235,8 +236,21 @@ def _scheduled(module: Any, name: str) -> Any:
             except s_tir.ScheduleError:
                 continue
     for block in schedule.get_child_blocks(schedule.get_sblock("root")):
-        separate_init(schedule, block, rows=False)
+        _vectors_inside(schedule, block)
+        separate_init(schedule, block)
     return schedule.mod
+
+
+def _vectors_inside(schedule: Any, block: Any) -> None:
+    """Make the last axis of a reduction's result the innermost loop."""
+    from tvm.tirx import IterVar
+
+    kinds = [v.iter_type for v in schedule.get(block).iter_vars]
+    loops = list(zip(schedule.get_loops(block), kinds, strict=False))
+    reduced = [loop for loop, kind in loops if kind == IterVar.CommReduce]
+    others = [loop for loop, kind in loops if kind != IterVar.CommReduce]
+    if reduced and others and int(schedule.get(others[-1]).extent) >= VECTOR:
+        schedule.reorder(*reduced, others[-1])
 
 
 @cache
