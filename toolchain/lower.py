@@ -181,11 +181,11 @@ def _scheduled(operator: Operator, module: Any, name: str, target: Target) -> An
         return schedule.mod
     blocks = schedule.get_child_blocks(schedule.get_sblock("root"))
     for block in blocks:
-        separate_init(schedule, block)
+        _separate_init(schedule, block)
     return schedule.mod
 
 
-def separate_init(schedule: Any, block: Any) -> None:
+def _separate_init(schedule: Any, block: Any) -> None:
     """Put a reduction's first value before its loops.
 
     Left alone, TVM asks in every step whether it is the first, which is slow, and
@@ -201,6 +201,7 @@ def separate_init(schedule: Any, block: Any) -> None:
 
 
 def llvm_ir(module: Any, target: Target, rows: bool = False) -> str:
+    """IR text, not optimised yet; rows: of a kernel along rows."""
     import tvm
     from tvm.target import Target as TVMTarget
 

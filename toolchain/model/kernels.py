@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from toolchain.codegen import kernel_flags, load_operator
-from toolchain.lower import Kernel, entry, lower, separate_init, without_loader
+from toolchain.lower import Kernel, entry, lower, without_loader
 from toolchain.spec import Input, Operator, SpecError, math, pointwise
 from toolchain.targets import Target
 
@@ -236,21 +236,23 @@ def _scheduled(module: Any, name: str) -> Any:
             except s_tir.ScheduleError:
                 continue
     for block in schedule.get_child_blocks(schedule.get_sblock("root")):
-        _vectors_inside(schedule, block)
-        separate_init(schedule, block)
+        _separate(schedule, block)
     return schedule.mod
 
 
-def _vectors_inside(schedule: Any, block: Any) -> None:
-    """Make the last axis of a reduction's result the innermost loop."""
+def _separate(schedule: Any, block: Any) -> None:
+    """Put a reduction's first value before its loops, its vectors inside them."""
     from tvm.tirx import IterVar
 
     kinds = [v.iter_type for v in schedule.get(block).iter_vars]
     loops = list(zip(schedule.get_loops(block), kinds, strict=False))
     reduced = [loop for loop, kind in loops if kind == IterVar.CommReduce]
     others = [loop for loop, kind in loops if kind != IterVar.CommReduce]
-    if reduced and others and int(schedule.get(others[-1]).extent) >= VECTOR:
+    if not reduced:
+        return
+    if others and int(schedule.get(others[-1]).extent) >= VECTOR:
         schedule.reorder(*reduced, others[-1])
+    schedule.decompose_reduction(block, reduced[0])
 
 
 @cache
