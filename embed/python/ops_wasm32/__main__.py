@@ -1,4 +1,4 @@
-"""The command ops-wasm32: list, info and run."""
+"""The command ops-wasm32: list, info, run and verify."""
 
 from __future__ import annotations
 
@@ -10,16 +10,19 @@ from typing import NoReturn
 
 from ops_wasm32.command_info import show_info, show_list
 from ops_wasm32.command_run import UserError, run
+from ops_wasm32.command_verify import BOUND, verify
 from ops_wasm32.errors import ArgumentError, ModuleError, OpsError
 
 _RUN_EXAMPLE = """\
 examples:
   ops-wasm32 run -o Add -d FP32 -I '[1, 2]' -I '[3, 4]'
   ops-wasm32 run -o softmax -i x.npy axis=-1 --out y.npy
-  ops-wasm32 run -c net.wasm -o MatMul -d INT8 -i inputs.json
+  ops-wasm32 run -c ops.wasm -o MatMul -d INT8 -i inputs.json
+  ops-wasm32 run net.wasm -i inputs.npz -o outputs.npz
 
 A file of inputs is .npy (one), .npz (several, in order) or JSON: nested lists
 (one), or a list of {"input-data": [1, 2], "dim-size": 1, "shape": [2]}.
+A model takes the arrays of a .npz by their names, or as arr_0, arr_1 in order.
 """
 
 
@@ -38,8 +41,8 @@ def _parser() -> argparse.ArgumentParser:
     info.add_argument("file", type=Path, metavar="FILE.wasm")
     runs = commands.add_parser(
         "run",
-        help="run one operator",
-        usage="%(prog)s [options] [NAME=VALUE ...]",
+        help="run one operator, or a model",
+        usage="%(prog)s [options] [NET.wasm] [NAME=VALUE ...]",
         epilog=_RUN_EXAMPLE,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -53,12 +56,45 @@ def _parser() -> argparse.ArgumentParser:
             help="the .wasm (default: the bundled one, best target the engine takes)",
         )
     _add_run_options(runs)
+    _add_verify_options(commands.add_parser("verify", help="compare a model with ONNX"))
     return parser
+
+
+def _add_verify_options(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add("file", type=Path, metavar="NET.wasm")
+    add("--against", type=Path, required=True, metavar="NET.onnx", help="the original")
+    add(
+        *("-i", "--input-data-file"),
+        dest="inputs",
+        type=Path,
+        metavar="FILE.npz",
+        help="inputs (default: random ones)",
+    )
+    add("--seed", type=int, default=0, metavar="N", help="of random inputs (0)")
+    add(
+        "--max-int",
+        type=int,
+        default=1,
+        metavar="N",
+        help="random integers are 0 to N (1: right for masks and small indices)",
+    )
+    add(
+        "--bound",
+        type=float,
+        default=BOUND,
+        metavar="X",
+        help=f"error that passes, as a share of the output's range ({BOUND:g})",
+    )
 
 
 def _add_run_options(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
-    add("-o", "--op-type", required=True, metavar="NAME", help="ONNX or MindSpore name")
+    add(
+        *("-o", "--op-type"),
+        metavar="NAME",
+        help="ONNX or MindSpore name; of a model: where its outputs go, as --out",
+    )
     add(
         *("-d", "--data-type"),
         metavar="DTYPE",
@@ -97,7 +133,10 @@ class _Source(argparse.Action):
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command; 0, or 2 after a message where the user must change something."""
+    """Run the command; its exit code.
+
+    1: a model is not as its original. 2: a message says what the user must change.
+    """
     parser = _parser()
     # Attributes are what argparse leaves over: its own "*" cannot stand between
     # options.
@@ -110,6 +149,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             show_list(options.module)
         elif options.command == "info":
             show_info(options.file)
+        elif options.command == "verify":
+            return 0 if verify(options) else 1
         else:
             run(options, rest)
     except (UserError, ArgumentError, ModuleError, OpsError) as error:

@@ -18,11 +18,25 @@ _Value = int | float | None
 
 
 @dataclass(frozen=True)
+class Resident:
+    """A tensor that is in the module's memory already, at an address."""
+
+    address: int
+    dtype: str
+    shape: tuple[int, ...]
+
+    @property
+    def ndim(self) -> int:
+        """Axes, as of an array."""
+        return len(self.shape)
+
+
+@dataclass(frozen=True)
 class Bound:
     """A call ready to be made. attributes: flattened; None stands for the default."""
 
     kernel: Signature
-    inputs: tuple[NDArray[Any] | None, ...]
+    inputs: tuple[NDArray[Any] | Resident | None, ...]
     outputs: tuple[Param, ...]
     attributes: tuple[_Value, ...]
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from ops_wasm32.library import Library
 from ops_wasm32.locate import load
+from ops_wasm32.model import Model, Tensor, model_of
 from ops_wasm32.module import count_entries, read_manifest, read_module
 from ops_wasm32.signature import DTYPES, Attribute, split_kernel
 
@@ -48,6 +50,7 @@ def show_info(path: Path) -> None:
     """Print what a module says of itself."""
     data = read_module(path)
     manifest = read_manifest(data, str(path))
+    model = model_of(manifest, str(path))
     entries = count_entries(data, str(path))
     operators = manifest.get("operators", {})
     kernels = sum(len(names) for names in operators.values())
@@ -59,14 +62,45 @@ def show_info(path: Path) -> None:
         "ABI version": manifest.get("abi_version"),
         "size": f"{entries['file']} bytes: {entries['code']} of code, "
         f"{entries['data']} of data",
-        "max memory": f"{manifest.get('max_memory')} bytes",
+        "max memory": _max_memory(manifest),
         "imports": entries["imports"],
         "exports": entries["exports"],
         "tools": ", ".join(f"{name} {v}" for name, v in tools.items()),
-        "operators": f"{len(operators)}, {kernels} kernels",
     }
+    if model:
+        lines |= _model_lines(model, manifest)
+    else:
+        lines["operators"] = f"{len(operators)}, {kernels} kernels"
     for name, value in lines.items():
         print(f"{name + ':':13}{value}")
+    if model:
+        _show_tensors("in", model.inputs)
+        _show_tensors("out", model.outputs)
     width = max(map(len, operators), default=0)
     for name, names in sorted(operators.items()):
         print(f"  {name:{width}}  {_dtypes(names)}".rstrip())
+
+
+def _max_memory(manifest: dict[str, Any]) -> str:
+    most = manifest.get("max_memory")
+    return "4 GiB" if most is None else f"{most} bytes"
+
+
+def _model_lines(model: Model, manifest: dict[str, Any]) -> dict[str, object]:
+    memory = manifest.get("memory", {})
+    weights = f"{memory.get('weights')} bytes, in the module"
+    if model.weights:
+        weights = f"{model.weights.bytes} bytes, in {model.weights.file}"
+    return {
+        "model": model.name,
+        "weights": weights,
+        "arena": f"{memory.get('arena')} bytes; the largest live set is "
+        f"{memory.get('lower_bound')}",
+    }
+
+
+def _show_tensors(kind: str, tensors: tuple[Tensor, ...]) -> None:
+    width = max((len(t.name) for t in tensors), default=0)
+    for t in tensors:
+        sizes = "x".join(map(str, t.shape)) or "scalar"
+        print(f"  {kind:3}  {t.name:{width}}  {t.dtype} {sizes}")

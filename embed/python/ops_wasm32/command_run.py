@@ -1,10 +1,11 @@
-"""The command run: one operator on inputs from the command line or files."""
+"""The command run: one operator, or a model, on inputs from words or files."""
 
 from __future__ import annotations
 
 import argparse
 import json
 import math
+import re
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from numpy.typing import NDArray
 from ops_wasm32.errors import ModuleError
 from ops_wasm32.library import Library
 from ops_wasm32.locate import load
+from ops_wasm32.model import Model
 from ops_wasm32.signature import DTYPES, split_kernel
 
 # The spellings of the proof of concept.
@@ -36,8 +38,61 @@ class UserError(Exception):
 def run(options: argparse.Namespace, words: list[str]) -> None:
     """Run options.op_type and print its outputs, or write them to options.out.
 
-    words: attributes, NAME=VALUE.
+    words: attributes, NAME=VALUE; a module that holds a model may stand first.
     """
+    if words and words[0].endswith(".wasm") and options.module is None:
+        options.module = Path(words.pop(0))
+    library = load(options.module)
+    if library.model:
+        _run_model(library, library.model, options, words)
+    else:
+        _run_operator(library, options, words)
+
+
+def _run_model(
+    library: Library, model: Model, options: argparse.Namespace, words: list[str]
+) -> None:
+    if words:
+        raise UserError(f"argument {words[0]!r}: a model takes no attributes")
+    out = options.out
+    if options.op_type and _fold(options.op_type) != _fold(model.name):
+        out = Path(options.op_type)  # -o of a model names its results
+        if options.out or out.suffix not in (".npy", ".npz"):
+            raise UserError(
+                f"-o {options.op_type}: the module holds the model {model.name} alone; "
+                "leave it out, or give the .npy or .npz for the outputs"
+            )
+    positional: list[object] = []
+    named: dict[str, object] = {}
+    for is_file, text in options.inputs or []:
+        if is_file and text.endswith(".npz"):
+            more, by_name = read_inputs(Path(text))
+            positional += more
+            named |= by_name
+        else:
+            positional += _read_file(Path(text)) if is_file else _read_text(text)
+    result = library(*positional, **named)
+    outputs = result if isinstance(result, tuple) else (result,)
+    names = [t.name for t in model.outputs]
+    _show(dict(zip(names, outputs, strict=True)), out)
+
+
+_NUMBERED = re.compile(r"arr_\d+")  # as numpy.savez names what has no name
+
+
+def read_inputs(path: Path) -> tuple[list[object], dict[str, object]]:
+    """Inputs of a model in a .npz, those in order and those by name."""
+    arrays = _read_npz(path)
+    if all(map(_NUMBERED.fullmatch, arrays)):
+        return list(arrays.values()), {}
+    return [], dict(arrays)
+
+
+def _run_operator(
+    library: Library, options: argparse.Namespace, words: list[str]
+) -> None:
+    if options.op_type is None:
+        raise UserError("give the operator: -o NAME (`ops-wasm32 list` has the names)")
     attributes = dict(_attribute(word) for word in words)
     dtype = _dtype(options.data_type)
     for name in ("to", "dtype"):
@@ -48,7 +103,6 @@ def run(options: argparse.Namespace, words: list[str]) -> None:
         for is_file, text in options.inputs or []
         for value in (_read_file(Path(text)) if is_file else _read_text(text))
     ]
-    library = load(options.module)
     operator = _operator(library, options.op_type)
     _check_dtype(library, operator, inputs, dtype)
     bound = library.bind(operator, inputs, attributes, dtype)
@@ -57,11 +111,15 @@ def run(options: argparse.Namespace, words: list[str]) -> None:
     names = [p.name for p in bound.outputs]
     if len(set(names)) < len(names):  # variadic: one name for all
         names = [f"{name}_{i}" for i, name in enumerate(names)]
-    named = dict(zip(names, outputs, strict=True))
-    if options.out:
-        _write(options.out, named)
+    _show(dict(zip(names, outputs, strict=True)), options.out)
+
+
+def _show(named: dict[str, NDArray[Any]], out: Path | None) -> None:
+    """Print outputs, or write them to a file."""
+    if out:
+        _write(out, named)
     elif len(named) == 1:
-        print(json.dumps(_as_lists(outputs[0])))
+        print(json.dumps(_as_lists(next(iter(named.values())))))
     else:
         print(json.dumps({name: _as_lists(array) for name, array in named.items()}))
 
@@ -139,15 +197,37 @@ def _read_file(path: Path) -> list[object]:
         if path.suffix == ".npy":
             return [_loaded(path, np.load(path, allow_pickle=False))]
         if path.suffix == ".npz":
-            with np.load(path, allow_pickle=False) as arrays:
-                return [_loaded(path, arrays[name]) for name in arrays]
+            return list(_arrays(path).values())
         data = json.loads(path.read_text())
-    except OSError as error:
-        raise UserError(f"{path}: cannot be read: {error.strerror or error}") from None
-    except (ValueError, EOFError, RecursionError, zipfile.BadZipFile) as error:
-        kind = {".npy": "a .npy", ".npz": "a .npz"}.get(path.suffix, "a JSON")
-        raise UserError(f"{path}: is not {kind} file: {error}") from None
+    except _READ_ERRORS as error:
+        raise _unreadable(path, error) from None
     return _inputs(data, str(path))
+
+
+_READ_ERRORS = (OSError, ValueError, EOFError, RecursionError, zipfile.BadZipFile)
+
+
+def _unreadable(path: Path, error: Exception) -> UserError:
+    if isinstance(error, OSError):
+        return UserError(f"{path}: cannot be read: {error.strerror or error}")
+    kind = {".npy": "a .npy", ".npz": "a .npz"}.get(path.suffix, "a JSON")
+    return UserError(f"{path}: is not {kind} file: {error}")
+
+
+def _read_npz(path: Path) -> dict[str, NDArray[Any]]:
+    try:
+        return _arrays(path)
+    except _READ_ERRORS as error:
+        raise _unreadable(path, error) from None
+
+
+def _arrays(path: Path) -> dict[str, NDArray[Any]]:
+    """The arrays of a .npz, by name; numpy makes other things of other files."""
+    found = np.load(path, allow_pickle=False)
+    if isinstance(found, np.ndarray):
+        raise ValueError("it holds one array; name it .npy")
+    with found as arrays:
+        return {name: _loaded(path, arrays[name]) for name in arrays}
 
 
 def _loaded(path: Path, array: object) -> NDArray[Any]:

@@ -16,7 +16,7 @@ import numpy as np
 import wasmtime
 from numpy.typing import NDArray
 
-from ops_wasm32.binding import Bound
+from ops_wasm32.binding import Bound, Resident
 from ops_wasm32.errors import ModuleError, OpsError
 from ops_wasm32.module import read_sections
 
@@ -113,7 +113,7 @@ class Instance:
         """Make a call; the outputs are copies."""
         self._reserve(_head_bytes(bound))
         shapes = self._infer(bound)
-        sizes = [0 if x is None else x.nbytes for x in bound.inputs]
+        sizes = [x.nbytes if isinstance(x, np.ndarray) else 0 for x in bound.inputs]
         sizes += [
             np.dtype(p.dtype).itemsize * math.prod(s)
             for p, s in zip(bound.outputs, shapes, strict=True)
@@ -124,11 +124,15 @@ class Instance:
             # An empty tensor gets an address of its own, inside the block.
             at += _aligned(max(size, 1))
         self._reserve(at)
-        head = _head(bound, shapes, self._arena, [self._arena + s for s in starts])
+        addresses = [self._arena + s for s in starts]
+        for i, array in enumerate(bound.inputs):
+            if isinstance(array, Resident):
+                addresses[i] = array.address
+        head = _head(bound, shapes, self._arena, addresses)
         base = self._base() + self._arena
         ctypes.memmove(base, head, len(head))
         for array, start in zip(bound.inputs, starts, strict=False):
-            if array is not None and array.nbytes:
+            if isinstance(array, np.ndarray) and array.nbytes:
                 ctypes.memmove(base + start, array.ctypes.data, array.nbytes)
         self._checked("ops_call", bound)
         base = self._base() + self._arena  # a workspace may have moved memory
@@ -174,15 +178,27 @@ class Instance:
         if self._arena:
             self._run("ops_free", self._arena)
         self._arena = self._arena_bytes = 0
+        self._arena = self._alloc(size)
+        self._arena_bytes = size
+
+    def _alloc(self, size: int) -> int:
+        """A block of the module's memory, which the module leaves to the host."""
         if size >= 1 << 32:
             text = f"the call needs {size} bytes; wasm32 has less than 4 GiB"
             raise OpsError(_MEMORY_ERROR, text)
-        arena = self._run("ops_alloc", size) & 0xFFFFFFFF
-        if not arena:
+        block = self._run("ops_alloc", size) & 0xFFFFFFFF
+        if not block:
             raise OpsError(_MEMORY_ERROR, self._text(self._run("ops_last_error")))
-        if arena + size > self._memory.data_len(self._store):
+        if block + size > self._memory.data_len(self._store):
             raise ModuleError("ops_alloc gave a block outside memory")
-        self._arena, self._arena_bytes = arena, size
+        return block
+
+    def keep(self, data: memoryview | bytes) -> Resident:
+        """Put bytes into the module's memory for as long as it runs."""
+        block = self._alloc(max(len(data), 1))
+        source = np.frombuffer(data, np.uint8)
+        ctypes.memmove(self._base() + block, source.ctypes.data, source.nbytes)
+        return Resident(block, "uint8", (source.nbytes,))
 
     def _run(self, function: str, *arguments: int) -> int:
         try:

@@ -8,15 +8,18 @@ from pathlib import Path
 from threading import RLock
 from typing import Any
 
-from ops_wasm32.binding import Bound, bind
+from ops_wasm32.binding import Bound, Resident, bind
 from ops_wasm32.errors import ArgumentError, ModuleError
 from ops_wasm32.instance import Instance
+from ops_wasm32.model import Model, model_of, read_weights
 from ops_wasm32.module import read_manifest
 from ops_wasm32.signature import Signature, parse_signature, split_kernel
 
 
 class Library:
-    """The operators of a module; load() makes one.
+    """The operators of a module, or its one model; load() makes one.
+
+    That of a model is called itself: library(image), or library(image=image).
 
     All calls share one block of linear memory, which grows to the largest call and
     is kept. Several threads may use it, one call at a time; for calls side by side,
@@ -29,6 +32,12 @@ class Library:
         self._instance = Instance(data, str(path))
         self._signatures: dict[str, Signature] = {}
         self._lock = RLock()
+        self._weights: tuple[Resident, ...] = ()
+        if self.model:
+            self.model.check(self.signature(self.model.name), str(path))
+            if self.model.weights:
+                data = read_weights(self.model.weights, path)
+                self._weights = (self._instance.keep(data),)
 
     def __repr__(self) -> str:
         return f"<ops_wasm32.Library {self.path}>"
@@ -37,6 +46,15 @@ class Library:
     def manifest(self) -> dict[str, Any]:
         """What the module says of itself: target, features, aliases, tools."""
         return read_manifest(self._data, str(self.path))
+
+    @cached_property
+    def model(self) -> Model | None:
+        """The model of the module; None where it holds operators."""
+        try:
+            manifest = self.manifest
+        except ModuleError:
+            return None  # a stripped module: its model is one more operator
+        return model_of(manifest, str(self.path))
 
     @property
     def target(self) -> str:
@@ -51,7 +69,10 @@ class Library:
     def _families(self) -> dict[str, list[str]]:
         families: dict[str, list[str]] = {}
         for name in self._names:
-            families.setdefault(split_kernel(name)[0], []).append(name)
+            # A model's name is whole, also where it ends as kernels' do: net_int8.
+            whole = self.model is not None and name == self.model.name
+            operator = name if whole else split_kernel(name)[0]
+            families.setdefault(operator, []).append(name)
         return families
 
     def ops(self) -> list[str]:
@@ -83,6 +104,20 @@ class Library:
         raise ArgumentError(
             f"no operator {operator!r}; there are {_all(self.operators())}"
         )
+
+    def __call__(self, /, *inputs: object, **named: object) -> Any:
+        """Run the module's model: an array, or a named tuple of several.
+
+        inputs: in order; by keyword too, by the names that the model gives them.
+
+        Errors: ArgumentError for a wrong name, count, dtype or shape; OpsError.
+        """
+        if self.model is None:
+            raise ArgumentError(
+                f"{self.path}: holds no model to call; call an operator by its name: "
+                f'library.call("{next(iter(self.operators()), "add")}", ...)'
+            )
+        return self.call(self.model.name, *inputs, **named)
 
     # Any: an array, or a tuple of them where the operator has several outputs; a
     # union would make every caller of a one-output operator narrow it.
@@ -117,12 +152,18 @@ class Library:
         """Choose the kernel of a call and check its arguments; see call()."""
         with self._lock:  # signatures are read from the module at first use
             signatures = self.signatures(operator)
+        if self.model and operator == self.model.name:
+            arrays = self.model.arrays(inputs, named)
+            (kernel,) = signatures
+            return Bound(kernel, (*arrays, *self._weights), kernel.outputs, ())
         return bind(operator, signatures, inputs, named, data_dtype)
 
     def run(self, bound: Bound) -> Any:
         """Make a bound call; see call()."""
         with self._lock:
             results = self._instance.call(bound)
+        if self.model and bound.kernel.name == self.model.name:
+            return self.model.results(results)
         several = len(results) != 1 or bound.kernel.outputs[-1].variadic
         return tuple(results) if several else results[0]
 

@@ -1,0 +1,201 @@
+"""Model: what a module that holds a whole model says of it, and its weights."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import namedtuple
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ops_wasm32.convert import to_array
+from ops_wasm32.errors import ArgumentError, ModuleError, listed
+from ops_wasm32.signature import DTYPES, Signature
+
+_MAX_SIZE = 1 << 32
+
+
+@dataclass(frozen=True)
+class Tensor:
+    """An input or output."""
+
+    name: str
+    dtype: str
+    shape: tuple[int, ...]
+
+    def __str__(self) -> str:
+        sizes = "x".join(map(str, self.shape)) or "scalar"
+        return f"{self.name}: {self.dtype} {sizes}"
+
+
+@dataclass(frozen=True)
+class Weights:
+    """A .safetensors file beside the module. bytes: of its data alone."""
+
+    file: str
+    bytes: int
+    sha256: str
+
+
+@dataclass(frozen=True)
+class Model:
+    """A model; its inputs and outputs are those that callers see."""
+
+    name: str
+    inputs: tuple[Tensor, ...]
+    outputs: tuple[Tensor, ...]
+    weights: Weights | None
+
+    def arrays(
+        self, positional: Sequence[object], named: Mapping[str, object]
+    ) -> list[NDArray[Any]]:
+        """The inputs of a call, in order. Errors: ArgumentError."""
+        names = [t.name for t in self.inputs]
+        if len(positional) > len(names):
+            raise ArgumentError(
+                f"{self.name}: got {len(positional)} inputs; it takes {len(names)}: "
+                f"{listed(names)}"
+            )
+        given = dict(zip(names, positional, strict=False))
+        for name, value in named.items():
+            if name not in names:
+                raise ArgumentError(
+                    f"{self.name}: input {name!r} is unknown; use {listed(names)}"
+                )
+            if name in given:
+                raise ArgumentError(
+                    f"{self.name}: input {name} is given by its position and by its "
+                    "name; give it once"
+                )
+            given[name] = value
+        if missing := [str(t) for t in self.inputs if given.get(t.name) is None]:
+            raise ArgumentError(f"{self.name}: inputs are missing: {listed(missing)}")
+        return [self._array(t, given[t.name]) for t in self.inputs]
+
+    def _array(self, tensor: Tensor, value: object) -> NDArray[Any]:
+        what = f"{self.name}: input {tensor.name}"
+        if hasattr(value, "__array__"):
+            value = np.asarray(value)
+        if not isinstance(value, (np.ndarray, list, tuple, int, float)):
+            raise ArgumentError(
+                f"{what} is a {type(value).__name__}; give a numpy array, a number or "
+                "nested lists of numbers"
+            )
+        if not isinstance(value, np.ndarray) or value.dtype == object:
+            value = to_array(value, tensor.dtype, what)
+        if value.dtype.name != tensor.dtype:
+            raise ArgumentError(
+                f"{what} has dtype {value.dtype.name}; it takes {tensor.dtype}. Convert "
+                f'it first: {tensor.name}.astype("{tensor.dtype}")'
+            )
+        if value.shape != tensor.shape:
+            raise ArgumentError(
+                f"{what} has shape {value.shape}; it takes {tensor.shape}, the one "
+                "that the model is compiled for"
+            )
+        dtype = np.dtype(tensor.dtype).newbyteorder("<")
+        return np.asarray(value, dtype=dtype, order="C")
+
+    def results(self, arrays: Sequence[NDArray[Any]]) -> Any:
+        """What a call returns: the array, or a named tuple of several."""
+        if len(arrays) == 1:
+            return arrays[0]
+        make: Any = namedtuple  # mypy takes only names that are written out
+        names = [t.name for t in self.outputs]
+        return make("Outputs", names, rename=True)(*arrays)
+
+    def check(self, signature: Signature, what: str) -> None:
+        """Raise ModuleError where the module's kernel is another than the manifest's."""
+        inputs = [(t.name, t.dtype) for t in self.inputs]
+        if self.weights:
+            inputs.append(("weights", "uint8"))
+        outputs = [(t.name, t.dtype) for t in self.outputs]
+        found = [
+            [(p.name, p.dtype) for p in s]
+            for s in (signature.inputs, signature.outputs)
+        ]
+        if [inputs, outputs] != found or signature.attributes:
+            raise ModuleError(
+                f"{what}: its manifest does not fit its signature {signature.name}; "
+                "build the module anew"
+            )
+
+
+def model_of(manifest: Mapping[str, Any], what: str) -> Model | None:
+    """The model that a manifest describes; None for a library of operators.
+
+    Errors: ModuleError, where the description is damaged.
+    """
+    if "model" not in manifest:
+        return None
+    try:
+        weights = manifest.get("weights")
+        return Model(
+            _text(manifest["model"]),
+            tuple(map(_tensor, manifest["inputs"])),
+            tuple(map(_tensor, manifest["outputs"])),
+            _weights(weights) if weights is not None else None,
+        )
+    except (KeyError, TypeError, ValueError) as error:
+        raise ModuleError(f"{what}: its manifest is damaged: {error!r}") from None
+
+
+def _text(value: object) -> str:
+    if not isinstance(value, str) or not value:
+        raise ValueError(f"{value!r} is no name")
+    return value
+
+
+def _size(value: object) -> int:
+    if type(value) is not int or not 0 <= value < _MAX_SIZE:
+        raise ValueError(f"{value!r} is no size")
+    return value
+
+
+def _tensor(entry: Mapping[str, Any]) -> Tensor:
+    if entry["dtype"] not in DTYPES:
+        raise ValueError(f"{entry['dtype']!r} is no dtype")
+    return Tensor(
+        _text(entry["name"]), entry["dtype"], tuple(map(_size, entry["shape"]))
+    )
+
+
+def _weights(entry: Mapping[str, Any]) -> Weights:
+    file = _text(entry["file"])
+    if Path(file).name != file:  # it may not lead out of the module's folder
+        raise ValueError(f"{file!r} is no name of a file beside the module")
+    return Weights(file, _size(entry["bytes"]), _text(entry["sha256"]))
+
+
+def read_weights(weights: Weights, module: Path) -> memoryview:
+    """The data of the file of weights beside a module.
+
+    Errors: ModuleError for a file that is missing, cut off or another one.
+    """
+    path = module.with_name(weights.file)
+    try:
+        data = path.read_bytes()
+    except FileNotFoundError:
+        raise ModuleError(
+            f"{module}: its weights {path} are missing; put the file that was built "
+            "with the module beside it"
+        ) from None
+    except OSError as error:
+        raise ModuleError(f"{path}: cannot be read: {error.strerror}") from None
+    start = 8 + int.from_bytes(data[:8], "little")
+    if len(data) - start != weights.bytes:
+        raise ModuleError(
+            f"{path}: holds {max(0, len(data) - start)} bytes of weights; {module} "
+            f"takes {weights.bytes}"
+        )
+    found = hashlib.sha256(data).hexdigest()
+    if found != weights.sha256:
+        raise ModuleError(
+            f"{path}: has sha256 {found}, but {module} was built with "
+            f"{weights.sha256}; take the file that belongs to the module"
+        )
+    return memoryview(data)[start:]
