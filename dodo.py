@@ -132,19 +132,39 @@ def task_module() -> Any:
 
 def task_model() -> Any:
     """Compile a model file: doit model --file net.onnx (see doit help model)."""
-    options: tuple[tuple[str, str, Any, Any, str], ...] = (
-        ("file", "f", str, "", "the model: .onnx or .mindir"),
-        ("target", "t", str, "simd128", f"one of {', '.join(TARGETS)}"),
-        ("out", "o", str, "", "folder for the files (build/models/<name>/<target>)"),
-        ("shape", "s", list, [], "an input's shape, as in image=1,3,224,224"),
-        ("weights", "w", str, "embedded", "embedded, or external: a file beside it"),
-    )
+    weights = ("weights", "w", str, "embedded", "embedded, or external: a file beside")
     return {
         "actions": [(steps.compile_model_file,)],
-        "params": [
-            {"name": n, "short": s, "long": n, "type": t, "default": d, "help": h}
-            for n, s, t, d, h in options
-        ],
+        "params": [_param(*option) for option in (*MODEL_OPTIONS, weights)],
+        "task_dep": ["runtime"],
+        "uptodate": [False],
+    }
+
+
+MODEL_OPTIONS: tuple[tuple[str, str, Any, Any, str], ...] = (
+    ("file", "f", str, "", "the model: .onnx or .mindir"),
+    ("target", "t", str, "simd128", f"one of {', '.join(TARGETS)}"),
+    ("out", "o", str, "", "folder for the files (build/models/<name>/<target>)"),
+    ("shape", "s", list, [], "an input's shape, as in image=1,3,224,224"),
+)
+
+
+def _param(name: str, short: str, kind: Any, default: Any, about: str) -> Any:
+    return {
+        "name": name,
+        "short": short,
+        "long": name,
+        "type": kind,
+        "default": default,
+        "help": about,
+    }
+
+
+def task_trace() -> Any:
+    """Draw where a model's time and memory go: doit trace --file net.onnx."""
+    return {
+        "actions": [(steps.trace_model_file,)],
+        "params": [_param(*option) for option in MODEL_OPTIONS],
         "task_dep": ["runtime"],
         "uptodate": [False],
     }

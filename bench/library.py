@@ -16,6 +16,7 @@ import numpy as np
 import ops_wasm32
 import wasmtime
 from numpy.typing import NDArray
+from ops_wasm32.binding import Resident
 
 from bench import loops
 from bench.rows import Ours
@@ -48,7 +49,8 @@ def make_call(library: ops_wasm32.Library, ours: Ours) -> Call:
     bound = library.bind(ours.operator, inputs, named)
     return Call(
         bound.kernel.name,
-        bound.inputs,
+        # Operators have no resident tensors: those are weights of models.
+        tuple(x for x in bound.inputs if not isinstance(x, Resident)),
         tuple((dtype, shape) for shape, dtype in shapes),
         bound.attributes,
     )
@@ -70,6 +72,7 @@ class Wasmtime:
         run = wasmtime.Instance(self.store, calls, [self.exports["ops_call"]])
         self._run: Any = run.exports(self.store)["run"]
         self._blocks: list[int] = []
+        self._inputs: list[int] = []
         self._op = self._args = self._count = 0
 
     def _store(self, data: bytes) -> int:
@@ -85,7 +88,7 @@ class Wasmtime:
         """Put a call's arguments into memory, in the place of those of the last."""
         for block in self._blocks:
             self.exports["ops_free"](self.store, block)
-        self._blocks = []
+        self._blocks, self._inputs = [], []
         name = self._store(call.kernel.encode() + b"\0")
         self._op = self.exports["ops_find"](self.store, name)
         if self._op < 0:
@@ -96,6 +99,7 @@ class Wasmtime:
                 packed += struct.pack("<iiq", 0, 0, 0)
                 continue
             pointer = self._store(np.ascontiguousarray(array).tobytes())
+            self._inputs.append(pointer)
             packed += self._tensor(pointer, array.dtype, array.shape)
         for dtype, shape in call.outputs:
             size = int(np.prod(shape)) * np.dtype(dtype).itemsize
@@ -122,6 +126,10 @@ class Wasmtime:
             )
         )
         return struct.pack("<iiII", 7, 0, at, 0)
+
+    def write(self, index: int, array: NDArray[Any]) -> None:
+        """Give an input, by its number among those that are there, other elements."""
+        self.exports["memory"].write(self.store, array.tobytes(), self._inputs[index])
 
     def run(self, n: int) -> float:
         """Seconds that n calls take."""

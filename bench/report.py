@@ -23,7 +23,7 @@ BARS = (
     ("native/onnxruntime", "ONNX Runtime, native", "native"),
     ("native/numpy", "numpy, native", "native"),
 )
-_STYLE = """
+STYLE = """
 :root { --ground: #fcfcfa; --ink: #1d2329; --soft: #667079; --line: #d8dcdf;
   --card: #ffffff; --ours: #0b7285; --pale: #66b2bf; --peer: #e8890c;
   --native: #b4bac0; --miss: #c92a2a; --pass: #2b8a3e; }
@@ -80,7 +80,7 @@ def report(results: dict[str, Any]) -> str:
         '<html xmlns="http://www.w3.org/1999/xhtml" lang="en"><head>',
         '<meta charset="utf-8"/>',
         '<meta name="viewport" content="width=device-width, initial-scale=1"/>',
-        f"<title>ops-wasm32: speed</title><style>{_STYLE}</style></head><body>",
+        f"<title>ops-wasm32: speed</title><style>{STYLE}</style></head><body>",
         "<h1>ops-wasm32: speed</h1>",
         f'<p class="sum">{passed} of {goals(results)} goals reached.</p>',
         *(f"<p>{escape(line)}</p>" for line in heading(results)),

@@ -169,27 +169,54 @@ def compile_model_file(
     file: str, target: str, out: str, shape: list[str], weights: str
 ) -> Any:
     """Compile the model file that the command line names."""
-    from toolchain.frontends import plain, shapes_of
+    from toolchain.frontends import shapes_of
+    from toolchain.spec import SpecError
+
+    path, folder, runtime = _model_file(file, target, out)
+    if weights not in ("embedded", "external"):
+        raise SpecError(f"--weights {weights!r} is unknown; use embedded or external")
+    options = {"shapes": shapes_of(shape), "external": weights == "external"}
+    failed = compile_model(path, target, folder, runtime, **options)
+    if failed is None:
+        from toolchain.frontends import plain
+
+        wasm = folder / f"{plain(path.stem)}.wasm"
+        print(f"{wasm}: {wasm.stat().st_size} bytes")
+    return failed
+
+
+def _model_file(file: str, target: str, out: str) -> tuple[Path, Path, list[Path]]:
+    """What the command line says of a model: its file, folder and runtime's objects."""
+    from toolchain.frontends import plain
     from toolchain.spec import SpecError
 
     if not file:
-        raise SpecError("give the model: doit model --file net.onnx")
+        raise SpecError("give the model: --file net.onnx")
     if target not in TARGETS:
         raise SpecError(f"--target {target!r} is unknown; use {', '.join(TARGETS)}")
-    if weights not in ("embedded", "external"):
-        raise SpecError(f"--weights {weights!r} is unknown; use embedded or external")
     path = Path(file)
-    name = plain(path.stem)
-    folder = Path(out) if out else ROOT / "build" / "models" / name / target
+    default = ROOT / "build" / "models" / plain(path.stem) / target
     objects = ROOT / "build" / target / "runtime"
     runtime = [
         objects / f"{s.stem}.o" for s in sorted((ROOT / "runtime_stub").glob("*.c"))
     ]
-    options = {"shapes": shapes_of(shape), "external": weights == "external"}
-    failed = compile_model(path, target, folder, runtime, **options)
-    if failed is None:
-        print(f"{folder / name}.wasm: {(folder / f'{name}.wasm').stat().st_size} bytes")
-    return failed
+    return path, Path(out) if out else default, runtime
+
+
+@_step
+def trace_model_file(file: str, target: str, out: str, shape: list[str]) -> Any:
+    """Build the traced module of a model, time its steps and draw the page."""
+    from toolchain.frontends import shapes_of
+    from toolchain.model.build import Options
+    from toolchain.model.compile import Place
+    from toolchain.model.trace import build_trace
+
+    path, folder, runtime = _model_file(file, target, out)
+    place = Place(
+        folder if out else folder / "trace", ROOT / "build" / "cache" / target
+    )
+    build_trace(path, Options(target, shapes_of(shape)), place, runtime)
+    return _bench_module("bench.trace", [str(place.folder)])
 
 
 def prepare() -> None:
@@ -303,8 +330,12 @@ def update_speed() -> Any:
 
 
 def _bench(words: list[str]) -> Any:
-    folder = ROOT / "build" / "bench"
-    command = [sys.executable, "-m", "bench", "--folder", str(folder), *words]
+    return _bench_module("bench", ["--folder", str(ROOT / "build" / "bench"), *words])
+
+
+def _bench_module(module: str, words: list[str]) -> Any:
+    """Run a module of bench/, with one thread."""
+    command = [sys.executable, "-m", module, *words]
     # numpy reads its number of threads when it is imported.
     threads = {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
     environment = {**os.environ, **threads}

@@ -49,7 +49,19 @@ def build_model(
 
     Errors: SpecError for a model that cannot be built, with every reason at once.
     """
-    place.folder.mkdir(parents=True, exist_ok=True)
+    program = read_program(path, options, show)
+    target = TARGETS[options.target]
+    kernels = compile_program(program, target, place, runtime, show)
+    wasm = place.folder / f"{program.graph.name}.wasm"
+    check_interface(wasm.read_bytes(), target.name)
+    return _write_manifest(program, options, wasm, kernels)
+
+
+def read_program(path: Path, options: Options, show: Callable[[str], None]) -> Program:
+    """A model file as kernels, weights and a plan: all but the code.
+
+    Errors: as build_model.
+    """
     show(f"read {path.name}")
     model = read_model(path, options.shapes)
     graph = from_relax(model.module, model.name, model.outputs)
@@ -60,12 +72,7 @@ def build_model(
     layout.to_channels_last(graph)
     select.select(graph)
     graph = relaxed.lower_rest(graph, model.module)
-    program = program_of(graph, options.external)
-    target = TARGETS[options.target]
-    kernels = compile_program(program, target, place, runtime, show)
-    wasm = place.folder / f"{model.name}.wasm"
-    check_interface(wasm.read_bytes(), target.name)
-    return _write_manifest(program, options, wasm, kernels)
+    return program_of(graph, options.external)
 
 
 def _tensors(values: list[Value]) -> list[dict[str, Any]]:

@@ -81,6 +81,7 @@ def compile_program(
 
     runtime: objects of the C runtime. Errors: SpecError with every kernel that fails.
     """
+    place.folder.mkdir(parents=True, exist_ok=True)
     kernels = {
         n.attributes["kernel"].name: n.attributes["kernel"] for n in program.graph.nodes
     }

@@ -22,6 +22,8 @@ class Program:
 
     aliases: values that are another one's memory. weights: the offset of each
     constant in the block of weight_bytes. external: the weights are the last input.
+    traced: the last inputs are the arena and `steps`, int32[2]: which to run, from
+    the first to before the last, so that each can be timed where its data is.
     """
 
     graph: Graph
@@ -31,6 +33,7 @@ class Program:
     weights: Mapping[Value, int]
     weight_bytes: int
     external: bool
+    traced: bool = False
 
 
 def model_function(program: Program) -> str:
@@ -46,7 +49,7 @@ class _Function:
         self.slots: dict[Value, int] = {}
         for i, value in enumerate(graph.inputs):
             self.slots[value] = i
-        first = len(graph.inputs) + program.external
+        first = len(graph.inputs) + program.external + 2 * program.traced
         for i, value in enumerate(graph.outputs):
             self.slots[root(value, program.aliases)] = first + i
 
@@ -54,7 +57,9 @@ class _Function:
         program, graph = self.program, self.program.graph
         most = max((len(n.inputs) + len(n.outputs) for n in graph.nodes), default=1)
         self._line(f"%args = alloca [{most} x i64], align 8")
-        if program.plan.size:
+        if program.traced:
+            self._trace(len(graph.inputs) + program.external)
+        elif program.plan.size:
             self._line(
                 "%arena = call ptr @TVMBackendAllocWorkspace("
                 f"i32 1, i32 0, i64 {program.plan.size}, i32 0, i32 8)"
@@ -72,6 +77,11 @@ class _Function:
         for i, (node, kernel) in enumerate(
             zip(graph.nodes, program.kernels, strict=True)
         ):
+            if program.traced:
+                self._line(f"%at{i} = sub i32 {i}, %first")
+                self._line(f"%wanted{i} = icmp ult i32 %at{i}, %count")
+                self._line(f"br i1 %wanted{i}, label %step{i}, label %after{i}")
+                self.lines.append(f"step{i}:")
             for k, value in enumerate((*node.inputs, *node.outputs)):
                 pointer = self._pointer(value, weights)
                 at = self._new(f"getelementptr i64, ptr %args, i32 {k}")
@@ -82,7 +92,7 @@ class _Function:
             self.lines.append(f"after{i}:")
         free = (
             "call i32 @TVMBackendFreeWorkspace(i32 1, i32 0, ptr %arena)"
-            if program.plan.size
+            if program.plan.size and not program.traced
             else "add i32 0, 0"
         )
         self._line(f"%freed = {free}")
@@ -99,6 +109,16 @@ class _Function:
         return "\n".join(head) + (
             f"\ndefine i32 @kernel_{graph.name}(ptr %slots) {{\n{body}\n}}\n"
         )
+
+    def _trace(self, slot: int) -> None:
+        """Read the arena and which steps to run."""
+        for i, name in enumerate(("arena", "steps")):
+            self._line(f"%at_{name} = getelementptr i64, ptr %slots, i32 {slot + i}")
+            self._line(f"%{name} = load ptr, ptr %at_{name}")
+        self._line("%at_last = getelementptr i32, ptr %steps, i32 1")
+        self._line("%first = load i32, ptr %steps")
+        self._line("%last = load i32, ptr %at_last")
+        self._line("%count = sub i32 %last, %first")
 
     def _line(self, text: str) -> None:
         self.lines.append("  " + text)
@@ -126,5 +146,8 @@ def model_descriptor(program: Program) -> str:
     inputs = [(v.name, v.dtype, v.shape) for v in graph.inputs]
     if program.external:
         inputs.append(("weights", "uint8", (program.weight_bytes,)))
+    if program.traced:
+        inputs.append(("arena", "uint8", (program.plan.size,)))
+        inputs.append(("steps", "int32", (2,)))
     outputs = [(v.name, v.dtype, v.shape) for v in graph.outputs]
     return fixed_descriptor(graph.name, inputs, outputs)

@@ -36,8 +36,8 @@ class Library:
         if self.model:
             self.model.check(self.signature(self.model.name), str(path))
             if self.model.weights:
-                data = read_weights(self.model.weights, path)
-                self._weights = (self._instance.keep(data),)
+                block = read_weights(self.model.weights, path)
+                self._weights = (self._instance.keep(block),)
 
     def __repr__(self) -> str:
         return f"<ops_wasm32.Library {self.path}>"

@@ -89,8 +89,8 @@ class Model:
             value = to_array(value, tensor.dtype, what)
         if value.dtype.name != tensor.dtype:
             raise ArgumentError(
-                f"{what} has dtype {value.dtype.name}; it takes {tensor.dtype}. Convert "
-                f'it first: {tensor.name}.astype("{tensor.dtype}")'
+                f"{what} has dtype {value.dtype.name}; it takes {tensor.dtype}. "
+                f'Convert it first: {tensor.name}.astype("{tensor.dtype}")'
             )
         if value.shape != tensor.shape:
             raise ArgumentError(
@@ -109,7 +109,7 @@ class Model:
         return make("Outputs", names, rename=True)(*arrays)
 
     def check(self, signature: Signature, what: str) -> None:
-        """Raise ModuleError where the module's kernel is another than the manifest's."""
+        """Raise ModuleError where the manifest does not fit the module's kernel."""
         inputs = [(t.name, t.dtype) for t in self.inputs]
         if self.weights:
             inputs.append(("weights", "uint8"))
