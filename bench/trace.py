@@ -108,7 +108,7 @@ td.n, th.n { text-align: right; font-variant-numeric: tabular-nums; }
 a { color: var(--ours); text-decoration: none; } tr:target { background: var(--card); }
 .bar { display: inline-block; height: .7em; background: var(--ours);
   border-radius: 1.5px; margin-right: .4em; } .bar.pale { background: var(--pale); }
-td.wide { width: 24%; min-width: 11rem; } .block { fill: var(--pale);
+td.time { width: 24%; min-width: 11rem; } .block { fill: var(--pale);
   stroke: var(--card); stroke-width: .7; } .live { stroke: var(--peer);
   stroke-width: 1.6; fill: none; } .scroll { overflow-x: auto; }
 td .soft { color: var(--soft); white-space: nowrap; }
@@ -172,7 +172,7 @@ def _kinds(trace: Json) -> str:
     rows = "".join(
         f"<tr><td>{escape(kind)}</td><td class='n'>{count}</td>"
         f"<td class='n'>{_time(seconds)}</td>"
-        f"<td class='wide'>{_bar(seconds / total, 9)}{seconds / total:.1%}</td>"
+        f"<td class='time'>{_bar(seconds / total, 9)}{seconds / total:.1%}</td>"
         f"<td class='n'>{_rate(work, seconds, trace['ceiling'])}</td></tr>"
         for kind, (count, seconds, work) in sorted(
             kinds.items(), key=lambda item: -item[1][1]
@@ -209,7 +209,7 @@ def _steps(trace: Json) -> str:
             f"{escape(step['label'])}</td>"
             f"<td>{_operands(step['inputs'])}</td>"
             f"<td>{'<br/>'.join(_shape(t) for t in step['outputs'])}</td>"
-            f'<td class="wide">{_bar(seconds / longest, 7, kind)}{_time(seconds)}</td>'
+            f'<td class="time">{_bar(seconds / longest, 7, kind)}{_time(seconds)}</td>'
             f'<td class="n">{_rate(step["operations"], seconds, trace["ceiling"])}</td>'
             f'<td class="n">{step["traffic"] / seconds / 1e9:.3g}</td>'
             f'<td class="n">{_size(step["live"])}</td></tr>'

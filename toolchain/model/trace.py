@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -89,11 +90,11 @@ def operations(node: Node) -> float | None:
 
 
 def _label(kernel: Any) -> str:
-    """What a kernel does, without the hash that makes its name its own."""
+    """What a kernel does, without the numbers that make its name its own."""
     if isinstance(kernel, Batched):
         return f"{kernel.count} × {kernel.kernel.operator}"
     name: str = kernel.name
-    return name.rpartition("_")[0]
+    return re.sub(r"(?<=[a-z])\d+(?=_|$)", "", name.rpartition("_")[0])
 
 
 def _tensor(value: Value) -> dict[str, Any]:
