@@ -154,7 +154,7 @@ def test_run_reads_and_writes_numpy_files(
         (["-o", "add", "-d", "INT8", "-I", "[1,2]", "-I", "[1,2,3]"], "broadcast"),
         (["-o", "add_int8", "-I", "1", "-I", "1", "--out", "x.txt"], "named *.npy or"),
         (["-o", "add_int8", "-I", "1", "-I", "1", "--out", "none/x.npy"], "be written"),
-        ([], "the following arguments are required: -o/--op-type"),
+        ([], "give the operator: -o NAME"),
     ],
 )
 def test_mistakes_of_run_give_one_line(
