@@ -33,7 +33,11 @@ def read_model(path: Path, shapes: Mapping[str, tuple[int, ...]]) -> Model:
         from toolchain.frontends import onnx
 
         return onnx.read(path, shapes)
-    raise SpecError(f"{path}: suffix {path.suffix!r} is unknown; use .onnx")
+    if path.suffix == ".mindir":
+        from toolchain.frontends import mindir
+
+        return mindir.read(path, shapes)
+    raise SpecError(f"{path}: suffix {path.suffix!r} is unknown; use .onnx or .mindir")
 
 
 def plain(name: str) -> str:
