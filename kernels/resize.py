@@ -23,11 +23,12 @@ import numpy as np
 
 from toolchain.spec import Attribute, Bound, Case, Input, Operator, script, tir
 from toolchain.spec.cases import SPECIAL, values
-from toolchain.spec.panels import as_written, call, nest, pointer
+from toolchain.spec.panels import as_written, call, ceil_div, nest, pointer
 
 HALF_PIXEL, ASYMMETRIC, ALIGN_CORNERS, PYTORCH = range(4)
 MODES = ("half_pixel", "asymmetric", "align_corners", "pytorch_half_pixel")
 ROWS = 4  # that are resized together
+STEP = 16  # columns of a step between two rows
 TRANSPOSE = f"micro_transpose_32_{ROWS}x{ROWS}"
 ROUNDINGS = ("round_prefer_floor", "round_prefer_ceil", "floor", "ceil")
 
@@ -38,19 +39,28 @@ def sizes_of(k: Any) -> Any:
     return high, k.sizes[1]
 
 
-class Table:
-    """Neighbours of each place along an axis of the result, and their weights.
+class Tables:
+    """Neighbours of each place along the result's two axes, and their weights.
 
-    high is `size`, an element of -0 past the axis, where the low one has all of the
-    weight: what is added is then -0 whatever stands beside it. Weights are repeated
-    for each lane.
+    high is the axis's size, an element of -0 past it, where the low one has all of
+    the weight: what is added is then -0 whatever stands beside it. Weights are
+    repeated for each lane.
     """
 
-    def __init__(self, k: Any, a: Any, b: Any, lanes: int) -> None:
-        self.low, self.high = (script.alloc_buffer((b,), "int32") for _ in range(2))
-        self.left, self.right = (
-            script.alloc_buffer((b, lanes), "float32") for _ in range(2)
+    def __init__(self, k: Any, sizes: Any) -> None:
+        longest = tir.max(*sizes)
+        self.low, self.high = (
+            script.alloc_buffer((2, longest), "int32") for _ in range(2)
         )
+        self.left, self.right = (
+            script.alloc_buffer((2, longest, ROWS), "float32") for _ in range(2)
+        )
+        # In a loop, so that the code is there once.
+        with script.serial(0, 2) as axis:
+            a = tir.Select(axis == 0, k.H, k.W)
+            self._fill(k, axis, a, tir.Select(axis == 0, *sizes))
+
+    def _fill(self, k: Any, axis: Any, a: Any, b: Any) -> None:
         factor, offset, under, rounding = coefficients(k, a, b)
         nearest = k.mode == 0
         last = script.Bind((a - 1).astype("int64"))
@@ -65,11 +75,12 @@ class Table:
             rest = script.Bind(tir.Select(nearest, zero, over - low * under))
             right = script.Bind(rest.astype("float64") / under.astype("float64"))
             high = tir.Select(rest == 0, last + 1, low + 1)
-            script.buffer_store(self.low, low.astype("int32"), [i])
-            script.buffer_store(self.high, high.astype("int32"), [i])
-            for v in range(lanes):
-                script.buffer_store(self.left, (one - right).astype("float32"), [i, v])
-                script.buffer_store(self.right, right.astype("float32"), [i, v])
+            script.buffer_store(self.low, low.astype("int32"), [axis, i])
+            script.buffer_store(self.high, high.astype("int32"), [axis, i])
+            for table, weight in ((self.left, one - right), (self.right, right)):
+                value = script.Bind(weight.astype("float32"))
+                with script.vectorized(0, ROWS) as v:
+                    script.buffer_store(table, value, [axis, i, v])
 
 
 def coefficients(k: Any, a: Any, b: Any) -> list[Any]:
@@ -110,8 +121,8 @@ class Rows:
     They are made four at a time, interleaved, so that a column is one register.
     """
 
-    def __init__(self, k: Any, x: Any, columns: Table, wide: Any) -> None:
-        self.k, self.x, self.columns, self.wide = k, x, columns, wide
+    def __init__(self, k: Any, x: Any, tables: Tables, wide: Any) -> None:
+        self.k, self.x, self.tables, self.wide = k, x, tables, wide
         self.pitch = tir.max(wide, ROWS)
         self.across = script.alloc_buffer((k.W + 1, ROWS), "float32")
         self.mixed = script.alloc_buffer((self.pitch, ROWS), "float32")
@@ -140,13 +151,13 @@ class Rows:
         script.buffer_store(self.next, start + count, [0])
 
     def _four(self, n: Any, c: Any, row: Any) -> None:
-        k, columns = self.k, self.columns
+        k, t = self.k, self.tables
         valid = tir.min(k.H - row, ROWS)
         self._interleave([n, c, row, 0], valid)
         with script.serial(0, self.wide) as j, script.vectorized(0, ROWS) as v:
-            before = self.across[columns.low[j], v]
-            after = self.across[columns.high[j], v]
-            value = before * columns.left[j, v] + after * columns.right[j, v]
+            before = self.across[t.low[1, j], v]
+            after = self.across[t.high[1, j], v]
+            value = before * t.left[1, j, v] + after * t.right[1, j, v]
             script.buffer_store(self.mixed, value, [j, v])
         self._separate(row & ROWS)
 
@@ -177,18 +188,30 @@ def compute(k: Any) -> Any:
     high, wide = sizes_of(k)
 
     def emit(ins: Any, out: Any) -> None:
-        lines, columns = Table(k, k.H, high, 1), Table(k, k.W, wide, ROWS)
-        rows = Rows(k, ins[0], columns, wide)
+        tables = Tables(k, (high, wide))
+        rows = Rows(k, ins[0], tables, wide)
         with script.serial(0, k.N) as n, script.serial(0, k.C) as c:
             rows.begin()
             with script.serial(0, high) as y:
-                rows.need(n, c, lines.low[y])
-                upper = script.Bind(rows.at(lines.low[y]))
-                lower = script.Bind(rows.at(lines.high[y]))
-                left, right = (script.Bind(w[y, 0]) for w in (lines.left, lines.right))
-                with script.serial(0, wide) as j:
+                rows.need(n, c, tables.low[0, y])
+                upper = script.Bind(rows.at(tables.low[0, y]))
+                lower = script.Bind(rows.at(tables.high[0, y]))
+                left = script.Bind(tables.left[0, y, 0])
+                right = script.Bind(tables.right[0, y, 0])
+
+                def mix(j: Any) -> None:
                     value = rows.kept[upper, j] * left + rows.kept[lower, j] * right
                     script.buffer_store(out, value, [n, c, y, j])
+
+                with script.If(wide >= STEP):
+                    with (
+                        script.Then(),
+                        script.serial(0, ceil_div(wide, STEP)) as b,
+                        script.vectorized(0, STEP) as v,
+                    ):
+                        mix(tir.min(b * STEP, wide - STEP) + v)
+                    with script.Else(), script.serial(0, wide) as j:
+                        mix(j)
 
     return nest((k.N, k.C, high, wide), [k.x], emit, "float32")
 

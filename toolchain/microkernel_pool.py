@@ -44,8 +44,8 @@ class _Pool:
     t: the table, in words; down, across, begin and blank in bytes: from a tap to the
     next one, in x and in the line, from the line to x's first column in it, and to a
     row of `width` elements of which none counts; then for each row of windows where
-    its first tap inside x lies and how many taps are inside. l: the line, two registers longer
-    than what windows reach; its pads are set.
+    its first tap inside x lies and how many taps are inside. l: the line, two
+    registers longer than what windows reach; its pads are set.
     """
 
     def __init__(
@@ -96,7 +96,9 @@ class _Pool:
 
     def _row(self, i: Any) -> None:
         build, given = self.build, self.given
-        entry = _at(build, self.table, build.add(build.shl(i, _word(3)), _word(4 * len(TABLE))))
+        entry = _at(
+            build, self.table, build.add(build.shl(i, _word(3)), _word(4 * len(TABLE)))
+        )
         first, count = (
             build.load(_at(build, entry, at), typ=_I32, align=4) for at in (0, 4)
         )

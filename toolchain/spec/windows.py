@@ -90,9 +90,7 @@ def fold(k: Any, kind: str, fill: Any, finish: Finish | None = None) -> Any:
     fill: what pads hold. finish() gives a function that is called on each row.
     """
     y, x = (
-        Axis(
-            size, window(k, i), k.strides[i], k.pads[i], k.pads[i + 2], k.dilations[i]
-        )
+        Axis(size, window(k, i), k.strides[i], k.pads[i], k.pads[i + 2], k.dilations[i])
         for i, size in enumerate((k.H, k.W))
     )
     size = 4 if k.dtype == "float32" else 1  # bytes
