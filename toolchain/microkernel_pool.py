@@ -66,7 +66,8 @@ class _Pool:
             for i, word in enumerate(TABLE)
         }
         self.sums = None
-        self.vectors = VECTORS
+        # Registers of bytes hold enough to share with; four would cost 0.7 KB each.
+        self.vectors = VECTORS if self.element == "f32" else 1
         if self.element == "f32" and self.kind == "max" and self.lanes > 1:
             if exact is None:
                 self.vectors = 1
