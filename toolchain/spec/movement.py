@@ -77,9 +77,7 @@ def _transposes(k: Any, x: Any, out: Any) -> list[Any]:
         call(name, source, target, pitch * size, k.om * size, *extents)
 
     def tiles() -> None:
-        # Not a power of two: the lines of a block are then in different banks.
-        pitch = BUFFERED_TILE + lanes
-        buffer = T.alloc_buffer((BUFFERED_TILE, pitch), k.dtype)
+        buffer = T.alloc_buffer((BUFFERED_TILE, BUFFERED_TILE), k.dtype)
         apart = [(stride & (CONFLICT // size - 1)) == 0 for stride in (k.sn, k.om)]
         conflict = tir.And(k.m >= BUFFERED_TILE, tir.Or(*apart))
         side = tir.Select(conflict, BUFFERED_TILE, TILE)
@@ -94,10 +92,10 @@ def _transposes(k: Any, x: Any, out: Any) -> list[Any]:
             with T.If(conflict):
                 with T.Then():
                     tile = buffer.access_ptr("w")
-                    rows = (k.sn * size, pitch * size, height, width * size)
+                    rows = (k.sn * size, BUFFERED_TILE * size, height, width * size)
                     call("micro_copy_rows", source, tile, *rows)
                     tile = buffer.access_ptr("r")
-                    transpose((lanes, lanes), tile, pitch, *given)
+                    transpose((lanes, lanes), tile, BUFFERED_TILE, *given)
                 with T.Else():
                     transpose((lanes, lanes), source, k.sn, *given)
 
