@@ -23,10 +23,13 @@ import numpy as np
 
 from toolchain.spec import Attribute, Bound, Case, Input, Operator, script, tir
 from toolchain.spec.cases import SPECIAL, values
-from toolchain.spec.panels import as_written, nest
+from toolchain.spec.panels import as_written, call, ceil_div, nest, pointer
 
 HALF_PIXEL, ASYMMETRIC, ALIGN_CORNERS, PYTORCH = range(4)
 MODES = ("half_pixel", "asymmetric", "align_corners", "pytorch_half_pixel")
+ROWS = 4  # that are resized together
+STEP = 16  # columns of a step between two rows
+TRANSPOSE = f"micro_transpose_32_{ROWS}x{ROWS}"
 ROUNDINGS = ("round_prefer_floor", "round_prefer_ceil", "floor", "ceil")
 
 
@@ -36,12 +39,28 @@ def sizes_of(k: Any) -> Any:
     return high, k.sizes[1]
 
 
-class Table:
-    """Neighbours of each place along an axis of the result, and their weights."""
+class Tables:
+    """Neighbours of each place along the result's two axes, and their weights.
 
-    def __init__(self, k: Any, a: Any, b: Any) -> None:
-        self.low, self.high = (script.alloc_buffer((b,), "int32") for _ in range(2))
-        self.left, self.right = (script.alloc_buffer((b,), "float32") for _ in range(2))
+    high is the axis's size, an element of -0 past it, where the low one has all of
+    the weight: what is added is then -0 whatever stands beside it. Weights are
+    repeated for each lane.
+    """
+
+    def __init__(self, k: Any, sizes: Any) -> None:
+        longest = tir.max(*sizes)
+        self.low, self.high = (
+            script.alloc_buffer((2, longest), "int32") for _ in range(2)
+        )
+        self.left, self.right = (
+            script.alloc_buffer((2, longest, ROWS), "float32") for _ in range(2)
+        )
+        # In a loop, so that the code is there once.
+        with script.serial(0, 2) as axis:
+            a = tir.Select(axis == 0, k.H, k.W)
+            self._fill(k, axis, a, tir.Select(axis == 0, *sizes))
+
+    def _fill(self, k: Any, axis: Any, a: Any, b: Any) -> None:
         factor, offset, under, rounding = coefficients(k, a, b)
         nearest = k.mode == 0
         last = script.Bind((a - 1).astype("int64"))
@@ -53,13 +72,15 @@ class Table:
             first = tir.truncdiv(over, under)
             closest = tir.min(tir.truncdiv(2 * over + rounding, 2 * under), last)
             low = script.Bind(tir.Select(nearest, closest, first))
-            rest = tir.Select(nearest, zero, over - low * under)
+            rest = script.Bind(tir.Select(nearest, zero, over - low * under))
             right = script.Bind(rest.astype("float64") / under.astype("float64"))
-            high = tir.min(low + tir.min(rest, 1), last)
-            script.buffer_store(self.low, low.astype("int32"), [i])
-            script.buffer_store(self.high, high.astype("int32"), [i])
-            script.buffer_store(self.left, (one - right).astype("float32"), [i])
-            script.buffer_store(self.right, right.astype("float32"), [i])
+            high = tir.Select(rest == 0, last + 1, low + 1)
+            script.buffer_store(self.low, low.astype("int32"), [axis, i])
+            script.buffer_store(self.high, high.astype("int32"), [axis, i])
+            for table, weight in ((self.left, one - right), (self.right, right)):
+                value = script.Bind(weight.astype("float32"))
+                with script.vectorized(0, ROWS) as v:
+                    script.buffer_store(table, value, [axis, i, v])
 
 
 def coefficients(k: Any, a: Any, b: Any) -> list[Any]:
@@ -91,34 +112,108 @@ def coefficients(k: Any, a: Any, b: Any) -> list[Any]:
     return [memory[i] for i in range(4)]
 
 
+NOTHING = -0.0
+
+
+class Rows:
+    """The rows of x, each resized along itself, the last eight of a plane kept.
+
+    They are made four at a time, interleaved, so that a column is one register.
+    """
+
+    def __init__(self, k: Any, x: Any, tables: Tables, wide: Any) -> None:
+        self.k, self.x, self.tables, self.wide = k, x, tables, wide
+        self.pitch = tir.max(wide, ROWS)
+        self.across = script.alloc_buffer((k.W + 1, ROWS), "float32")
+        self.mixed = script.alloc_buffer((self.pitch, ROWS), "float32")
+        self.kept = script.alloc_buffer((2 * ROWS + 1, self.pitch), "float32")
+        self.next = script.alloc_buffer((1,), "int32")
+        for v in range(ROWS):
+            script.buffer_store(self.across, tir.const(NOTHING, "float32"), [k.W, v])
+        with script.serial(0, wide) as j:
+            script.buffer_store(self.kept, tir.const(NOTHING, "float32"), [2 * ROWS, j])
+
+    def begin(self) -> None:
+        """Begin a plane."""
+        script.buffer_store(self.next, 0, [0])
+
+    def at(self, row: Any) -> Any:
+        """Where a row is kept."""
+        return tir.Select(row == self.k.H, 2 * ROWS, row & (2 * ROWS - 1))
+
+    def need(self, n: Any, c: Any, first: Any) -> None:
+        """Make a row, where it is not yet, and the one after it."""
+        last = tir.min(first + 1, self.k.H - 1)
+        start = script.Bind(tir.max(self.next[0], first >> 2))
+        count = script.Bind(tir.max((last >> 2) + 1 - start, 0))
+        with script.serial(0, count) as g:
+            self._four(n, c, (start + g) * ROWS)
+        script.buffer_store(self.next, start + count, [0])
+
+    def _four(self, n: Any, c: Any, row: Any) -> None:
+        k, t = self.k, self.tables
+        valid = tir.min(k.H - row, ROWS)
+        self._interleave([n, c, row, 0], valid)
+        with script.serial(0, self.wide) as j, script.vectorized(0, ROWS) as v:
+            before = self.across[t.low[1, j], v]
+            after = self.across[t.high[1, j], v]
+            value = before * t.left[1, j, v] + after * t.right[1, j, v]
+            script.buffer_store(self.mixed, value, [j, v])
+        self._separate(row & ROWS)
+
+    def _interleave(self, start: list[Any], valid: Any) -> None:
+        k = self.k
+        if k.target.has("simd128"):
+            source = pointer(self.x, start, "r")
+            target = self.across.access_ptr("w")
+            call(f"micro_pack_{ROWS}_{ROWS}", source, target, k.W * 4, k.W, valid)
+            return
+        n, c, row, _ = start
+        with script.serial(0, valid) as v, script.serial(0, k.W) as i:
+            script.buffer_store(self.across, self.x[n, c, row + v, i], [i, v])
+
+    def _separate(self, first: Any) -> None:
+        if self.k.target.has("simd128"):
+            source = self.mixed.access_ptr("r")
+            target = pointer(self.kept, [first, 0], "w")
+            pitches = (ROWS * 4, self.pitch * 4)
+            call(TRANSPOSE, source, target, *pitches, self.pitch, ROWS)
+            return
+        with script.serial(0, ROWS) as v, script.serial(0, self.wide) as j:
+            script.buffer_store(self.kept, self.mixed[j, v], [first + v, j])
+
+
 def compute(k: Any) -> Any:
-    """Line by line: first between two rows, then along the line."""
+    """Along the rows, then line by line between two of them."""
     high, wide = sizes_of(k)
 
     def emit(ins: Any, out: Any) -> None:
-        x = ins[0]
-        rows, columns = Table(k, k.H, high), Table(k, k.W, wide)
-        line = script.alloc_buffer((k.W,), "float32")
-        with (
-            script.serial(0, k.N) as n,
-            script.serial(0, k.C) as c,
-            script.serial(0, high) as y,
-        ):
-            with script.serial(0, k.W) as i:
-                upper, lower = x[n, c, rows.low[y], i], x[n, c, rows.high[y], i]
-                script.buffer_store(line, mixed(upper, lower, rows, y), [i])
-            with script.serial(0, wide) as i:
-                before, after = line[columns.low[i]], line[columns.high[i]]
-                value = mixed(before, after, columns, i)
-                script.buffer_store(out, value, [n, c, y, i])
+        tables = Tables(k, (high, wide))
+        rows = Rows(k, ins[0], tables, wide)
+        with script.serial(0, k.N) as n, script.serial(0, k.C) as c:
+            rows.begin()
+            with script.serial(0, high) as y:
+                rows.need(n, c, tables.low[0, y])
+                upper = script.Bind(rows.at(tables.low[0, y]))
+                lower = script.Bind(rows.at(tables.high[0, y]))
+                left = script.Bind(tables.left[0, y, 0])
+                right = script.Bind(tables.right[0, y, 0])
+
+                def mix(j: Any) -> None:
+                    value = rows.kept[upper, j] * left + rows.kept[lower, j] * right
+                    script.buffer_store(out, value, [n, c, y, j])
+
+                with script.If(wide >= STEP):
+                    with (
+                        script.Then(),
+                        script.serial(0, ceil_div(wide, STEP)) as b,
+                        script.vectorized(0, STEP) as v,
+                    ):
+                        mix(tir.min(b * STEP, wide - STEP) + v)
+                    with script.Else(), script.serial(0, wide) as j:
+                        mix(j)
 
     return nest((k.N, k.C, high, wide), [k.x], emit, "float32")
-
-
-def mixed(before: Any, after: Any, table: Any, i: Any) -> Any:
-    """Between two elements; the first alone where it is all of the weight."""
-    value = before * table.left[i] + after * table.right[i]
-    return tir.Select(table.right[i] == tir.const(0, "float32"), before, value)
 
 
 def requires(k: Any) -> Any:
@@ -197,6 +292,7 @@ def cases(dtypes: Any, rng: Any) -> Iterator[Case]:
         ((1, 1, 4, 4), (1, 1)),
         ((1, 1, 1, 1), (3, 5)),
         ((1, 1, 17, 31), (13, 17)),
+        ((1, 2, 21, 3), (43, 2)),
     ]
     for transformation in MODES:
         for rounding in ROUNDINGS:

@@ -58,6 +58,10 @@ def micro_kernel(name: str, target: Target) -> str:
         from toolchain.microkernel_fold import emit
 
         emit(module, name, target)
+    elif name.startswith("micro_pool_"):
+        from toolchain.microkernel_pool import emit as pool
+
+        pool(module, name, target)
     else:
         raise SpecError(
             f"micro-kernel {name!r} is unknown; use micro_gemm_<f32|i32>_<form>"

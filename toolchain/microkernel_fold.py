@@ -1,4 +1,4 @@
-"""Micro-kernels that fold windows: depthwise convolution and pooling.
+"""Micro-kernels that fold windows: depthwise convolution.
 
 One loop over a table of taps serves every window, stride and dilation: a tap is
 where it lies from the window's first element, and where its weight lies. What a tap
@@ -14,12 +14,12 @@ from typing import Any
 
 from llvmlite import ir
 
-from toolchain.microkernel import _F32, _I8, _I32, _at, _function, _load, _loop
+from toolchain.microkernel import _F32, _I32, _at, _function, _load, _loop
 from toolchain.spec import SpecError
 from toolchain.targets import Target
 
-_ELEMENTS = {"f32": _F32, "i8": _I8, "u8": _I8}
-_FOLD_NAME = r"micro_fold_(madd|max|sum)_(f32|i8|u8)_(\d+)x(\d+)(?:_([12]))?"
+_FOLD_NAME = r"micro_fold_(\d+)x(\d+)(?:_([12]))?"
+_BYTES = 4  # of an element
 _GROUP = 3  # taps of an entry
 _TAP = 8  # bytes of a tap in its table: two int32
 
@@ -27,61 +27,51 @@ _TAP = 8  # bytes of a tap in its table: two int32
 def emit(module: Any, name: str, target: Target) -> None:
     """Emit the micro-kernel of that name. Errors: SpecError for an unknown one."""
     if match := re.fullmatch(_FOLD_NAME, name):
-        shape = int(match[3]), int(match[4])
-        fold = Fold(match[1], match[2], *shape, target, int(match[5] or 0))
+        fold = Fold(int(match[1]), int(match[2]), target, int(match[3] or 0))
         Window(module, name, fold).emit()
-    elif match := re.fullmatch(r"micro_split_(f32|i8)_(1|2)", name):
-        split(module, name, match[1], int(match[2]), target)
+    elif match := re.fullmatch(r"micro_split_(1|2)", name):
+        split(module, name, int(match[1]), target)
     else:
         raise SpecError(
             f"micro-kernel {name!r} is unknown; use "
-            "micro_fold_<madd|max|sum>_<f32|i8|u8>_<rows>x<columns>[_<1|2>] or "
-            "micro_split_<f32|i8>_<1|2>"
+            "micro_fold_<rows>x<columns>[_<1|2>] or micro_split_<1|2>"
         )
 
 
 @dataclass(frozen=True)
 class Fold:
-    """kind: madd, max or sum. element: f32, i8 or u8. rows, columns: of the tile.
+    """rows, columns: of the tile.
 
     stride: 0 for taps one by one; otherwise an entry of the table is three taps, on
     neighbouring rows of x, and the tile's rows are `stride` of those apart, so that
     a row of x is loaded once for all of them.
     """
 
-    kind: str
-    element: str
     rows: int
     columns: int
     target: Target
     stride: int = 0
 
     @property
-    def bytes(self) -> int:
-        """Bytes of an element."""
-        return 4 if self.element == "f32" else 1
-
-    @property
     def lanes(self) -> int:
         """Elements in a register."""
-        return 16 // self.bytes if self.target.has("simd128") else 1
+        return 16 // _BYTES if self.target.has("simd128") else 1
 
     @property
     def unit(self) -> Any:
         """Type of a register."""
-        scalar = _ELEMENTS[self.element]
-        return scalar if self.lanes == 1 else ir.VectorType(scalar, self.lanes)
+        return _F32 if self.lanes == 1 else ir.VectorType(_F32, self.lanes)
 
 
 class Window:
     """o[p, r, j] = b[j] + sum_k w[t[k, 1] + j] * x[t[k, 0] + p, r, j].
 
-    Or the largest or the sum of x alone. i32 (ptr x, w, b, t, o, i32 taps, rows,
-    count, size, x_row, o_row, x_step, o_step, w_row), for p < count in tiles of
-    `size`, r < rows and j < columns. rows is at most the tile's, or the tile's where
-    an entry of the table is a group: its taps lie x_row apart, their weights w_row.
-    count is at least `size`, the last tile may overlap the one before. *_row: bytes
-    from a row to the next; *_step: from p to p + 1; the table of taps holds bytes.
+    i32 (ptr x, w, b, t, o, i32 taps, rows, count, size, x_row, o_row, x_step, o_step,
+    w_row), for p < count in tiles of `size`, r < rows and j < columns. rows is at most
+    the tile's, or the tile's where an entry of the table is a group: its taps lie
+    x_row apart, their weights w_row. count is at least `size`, the last tile may
+    overlap the one before. *_row: bytes from a row to the next; *_step: from p to
+    p + 1; the table of taps holds bytes.
     """
 
     def __init__(self, module: Any, name: str, fold: Fold) -> None:
@@ -106,18 +96,9 @@ class Window:
         place = build.phi(_I32)
         place.add_incoming(ir.Constant(_I32, 0), entry)
         source = _at(build, argument["x"], build.mul(place, argument["x_step"]))
-        table, taps = argument["t"], argument["taps"]
-        if self.fold.kind == "madd":
-            begin = [self._load(argument["b"], i) for i in self._vectors()]
-            begin *= self.fold.rows
-            build.branch(tap)
-        else:
-            begun = self.function.append_basic_block("begun")
-            begin = self._tap(source, table, [], begun)
-            table = _at(build, table, _TAP)
-            taps = build.sub(taps, ir.Constant(_I32, 1))
-            alone = build.icmp_signed("==", taps, ir.Constant(_I32, 0))
-            build.cbranch(alone, done, tap)
+        begin = [self._load(argument["b"], i) for i in self._vectors()]
+        begin *= self.fold.rows
+        build.branch(tap)
         before = build.block
 
         build.position_at_end(tap)
@@ -129,7 +110,7 @@ class Window:
         following = [*folded, _at(build, at, _TAP), rest]
         for phi, first, after in zip(
             (*sums, at, left),
-            (*begin, table, taps),
+            (*begin, argument["t"], argument["taps"]),
             following,
             strict=True,
         ):
@@ -138,8 +119,6 @@ class Window:
         build.cbranch(build.icmp_signed("==", rest, ir.Constant(_I32, 0)), done, tap)
 
         build.position_at_end(done)
-        if self.fold.kind != "madd":
-            folded = self._merged([(before, begin), (latch, folded)])
         out = _at(build, argument["o"], build.mul(place, argument["o_step"]))
         after = self.function.append_basic_block("written")
         self._write(out, folded, after)
@@ -157,8 +136,8 @@ class Window:
         return range(0, self.fold.columns, self.fold.lanes)
 
     def _load(self, pointer: Any, i: int) -> Any:
-        at = _at(self.builder, pointer, i * self.fold.bytes)
-        return self.builder.load(at, typ=self.fold.unit, align=self.fold.bytes)
+        at = _at(self.builder, pointer, i * _BYTES)
+        return self.builder.load(at, typ=self.fold.unit, align=_BYTES)
 
     def _offset(self, table: Any, place: int) -> Any:
         return _load(self.builder, table, place, _I32)
@@ -183,25 +162,19 @@ class Window:
         build.position_at_end(after)
 
     def _tap(self, x: Any, at: Any, sums: list[Any], latch: Any) -> list[Any]:
-        """The sums with a tap folded in (no sums: the tap), as phis of `latch`."""
+        """The sums with a tap folded in, as phis of `latch`."""
         build, state = self.builder, list(sums)
         source = _at(build, x, self._offset(at, 0))
-        weights = []
-        unset = ir.Constant(self.fold.unit, ir.Undefined)
-        state = state or [unset] * (self.fold.rows * len(self._vectors()))
-        if self.fold.kind == "madd":
-            pointer = _at(build, self.argument["w"], self._offset(at, 4))
-            weights = [self._load(pointer, i) for i in self._vectors()]
+        pointer = _at(build, self.argument["w"], self._offset(at, 4))
+        weights = [self._load(pointer, i) for i in self._vectors()]
         exits = []
         for row in self._rows(latch):
             if row:
                 source = _at(build, source, self.argument["x_row"])
             for v, i in enumerate(self._vectors()):
                 place = row * len(self._vectors()) + v
-                factor = weights[v] if weights else None
-                value = self._load(source, i)
-                state[place] = (
-                    self._fold(state[place], value, factor) if sums else value
+                state[place] = self._fold(
+                    state[place], self._load(source, i), weights[v]
                 )
             exits.append((build.block, list(state)))
         return self._merged(exits)
@@ -242,14 +215,7 @@ class Window:
         build.position_at_end(latch)
         return state
 
-    def _fold(self, total: Any, value: Any, weight: Any) -> Any:
-        if self.fold.kind == "madd":
-            return self._multiply_add(value, weight, total)
-        if self.fold.kind == "max":
-            return self._larger(total, value)
-        return self.builder.fadd(total, value)
-
-    def _multiply_add(self, x: Any, w: Any, total: Any) -> Any:
+    def _fold(self, total: Any, x: Any, w: Any) -> Any:
         build = self.builder
         if self.fold.target.contract:
             name, kind = "llvm.fmuladd.v4f32", self.fold.unit
@@ -260,44 +226,23 @@ class Window:
             return build.call(function, [x, w, total])
         return build.fadd(build.fmul(x, w), total)
 
-    def _larger(self, x: Any, y: Any) -> Any:
-        """The larger; NaN where either is.
-
-        Each select is one instruction of x86 and passes on a NaN in its last operand
-        only; or-ed, they are equal, or one is NaN and remains one. (Of two zeros of
-        different signs it makes -0.) f32x4.max takes seven instructions.
-        """
-        build = self.builder
-        if self.fold.element != "f32":
-            compare = (
-                build.icmp_signed if self.fold.element == "i8" else build.icmp_unsigned
-            )
-            return build.select(compare(">", x, y), x, y)
-        bits = _I32 if self.fold.lanes == 1 else ir.VectorType(_I32, self.fold.lanes)
-        parts = [
-            build.bitcast(build.select(build.fcmp_ordered("<", a, b), b, a), bits)
-            for a, b in ((x, y), (y, x))
-        ]
-        return build.bitcast(build.or_(*parts), self.fold.unit)
-
     def _write(self, out: Any, results: list[Any], after: Any) -> None:
-        build, fold = self.builder, self.fold
+        build = self.builder
         for row in self._rows(after):
             if row:
                 out = _at(build, out, self.argument["o_row"])
             for v, i in enumerate(self._vectors()):
                 value = results[row * len(self._vectors()) + v]
-                build.store(value, _at(build, out, i * fold.bytes), align=fold.bytes)
+                build.store(value, _at(build, out, i * _BYTES), align=_BYTES)
 
 
-def split(module: Any, name: str, element: str, phases: int, target: Target) -> None:
+def split(module: Any, name: str, phases: int, target: Target) -> None:
     """i32 (s, d, e, count): d[i] = s[i]; or d[i] = s[2 i], e[i] = s[2 i + 1].
 
     count: elements of s. Two registers at a time: of one, LLVM makes memory.copy, whose
     call takes longer than a short row.
     """
-    scalar = _ELEMENTS[element]
-    size = 4 if scalar is _F32 else 1  # bytes
+    scalar, size = _F32, _BYTES
     lanes = 16 // size if target.has("simd128") else 1
     function = _function(module, name, ("s", "d", "e", "count"))
     build = ir.IRBuilder(function.append_basic_block("entry"))

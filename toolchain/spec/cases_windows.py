@@ -144,6 +144,12 @@ POOLS: tuple[tuple[str, tuple[int, ...], dict[str, Any]], ...] = (
     ("dilations", (1, 2, 9, 8), {"kernel_shape": [3, 2], "dilations": [2, 3]}),
     ("line", (2, 3, 31), {"kernel_shape": [5], "strides": [2], "pads": [2, 1]}),
     ("wide", (1, 1, 3, 67), {"kernel_shape": [3, 3], "pads": [1, 1, 1, 1]}),
+    (
+        "wide_strides",
+        (1, 2, 7, 75),
+        {"kernel_shape": [3, 3], "strides": [2, 2], "pads": [1, 1, 1, 1]},
+    ),
+    ("steps", (1, 2, 7, 75), {"kernel_shape": [2, 3], "strides": [1, 3]}),
     ("empty", (0, 2, 4, 4), {"kernel_shape": [2, 2]}),
 )
 
@@ -161,5 +167,16 @@ def pooling(average: bool = False) -> Cases:
             edge = special(dtypes[0])
             plane = np.resize(edge, (1, 1, 6, len(edge)))
             yield Case("special", (plane,), {"kernel_shape": [2, 2]})
+            planes = values(rng, (1, 3, 6, 40), dtypes[0])
+            planes[0, 1, 3, 1 : 1 + len(edge)] = edge
+            for step in (1, 2, 3):
+                given = {"kernel_shape": [3, 3], "strides": [step, step]}
+                yield Case(f"special_stride_{step}", (planes,), given)
+            outside = {
+                "kernel_shape": [2, 2],
+                "dilations": [3, 1],
+                "pads": [2, 0, 3, 0],
+            }
+            yield Case("outside", (values(rng, (1, 2, 1, 6), dtypes[0]),), outside)
 
     return cases

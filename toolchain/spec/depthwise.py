@@ -109,9 +109,9 @@ class Block:
                 targets = [pointer(self.buffer, place(c), "w") for c in range(2)]
                 with T.If(x.stride == 1):
                     with T.Then():
-                        call("micro_split_f32_1", source, *targets, x.size)
+                        call("micro_split_1", source, *targets, x.size)
                     with T.Else():
-                        call("micro_split_f32_2", source, *targets, x.size)
+                        call("micro_split_2", source, *targets, x.size)
             with T.Else(), T.serial(0, x.size) as j:
                 T.buffer_store(self.buffer, image[(*line, j)], place(j))
 
@@ -216,7 +216,7 @@ class Planes:
         block, weights = self.block, self.weights.access_ptr("r")
         y, x = block.y, block.x
         width = _width(self.k.target, shared)
-        name = f"micro_fold_madd_f32_{ROWS}x{width}" + (f"_{shared}" if shared else "")
+        name = f"micro_fold_{ROWS}x{width}" + (f"_{shared}" if shared else "")
         call(
             name,
             pointer(block.buffer, [row * y.stride, 0, 0], "r"),
@@ -335,8 +335,7 @@ class Lines:
             with T.Then(), T.serial(0, ceil_div(k.C, width)) as block:
                 c = tir.min(block * width, k.C - width)
                 call(
-                    f"micro_fold_madd_f32_{ROWS}x{width}"
-                    + (f"_{shared}" if shared else ""),
+                    f"micro_fold_{ROWS}x{width}" + (f"_{shared}" if shared else ""),
                     pointer(self.image, [n, top, left, c], "r"),
                     pointer(self.w, [rows[0], first, c], "r"),
                     pointer(self.b, [c], "r"),
