@@ -82,7 +82,7 @@ def compute(k: Any) -> Any:
                 lines = tir.min(tall, pixels - i)
                 down = Block(windows, tile.rows, i, lines, pixels, 0, depth)
                 pack(down)
-                product.multiply(down, across)
+                product.by_panels(down, across)
 
     return nest((k.N, y.out(), x.out(), k.features), k.inputs, emit, k.dtype)
 

@@ -102,7 +102,9 @@ class Tile:
     @property
     def unroll(self) -> int:
         """Steps between two updates of the pointers."""
-        return 4 if self.target.has("simd128") else 1
+        if not self.target.has("simd128"):
+            return 1
+        return 8 if self.kind == "f32" and self.form != "load" else 4
 
     @property
     def unit(self) -> Any:

@@ -429,6 +429,13 @@ class Product:
             if rest is not None:
                 self._finish(last, down, rest)
 
+    def by_panels(self, down: Block, across: Block) -> None:
+        """Multiply two blocks; each panel of the right one is read once."""
+        with T.serial(0, across.panel_count()) as panel:
+            first = across.first + panel * WIDTH
+            lines = tir.min(across.lines - panel * WIDTH, WIDTH)
+            self.multiply(down, replace(across, first=first, lines=lines))
+
     def multiply(self, down: Block, across: Block, last: Any = True) -> None:
         """Multiply two blocks that are packed; last: of those of a depth."""
         tile = self.panels
