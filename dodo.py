@@ -38,8 +38,8 @@ def _modules(*names: str) -> list[str]:
 
 
 LOWERING = _modules(
-    *("child", "codegen", "descriptor", "infer", "lower", "microkernel"),
-    *("microkernel_dot", "module", "transposer"),
+    *("child", "codegen", "constants", "descriptor", "functions", "infer", "lower"),
+    *("microkernel", "microkernel_dot", "microkernel_fold", "module", "transposer"),
     *(f"spec/{p.stem}" for p in sorted((TOOLCHAIN / "spec").glob("*.py"))),
 )
 

@@ -374,6 +374,25 @@ def exp(let: Let, x: Expr) -> Expr:
 
 
 @_function
+def exp_difference(let: Let, x: Expr, peak: Expr) -> Expr:
+    """exp(x - peak), x <= peak, with the rounding error of the difference applied.
+
+    The error is at most half an ULP of 104, beyond which exp is 0. Dekker's FastTwoSum
+    finds it: the larger of x and -peak in magnitude is the smaller of the two.
+    """
+    minus = let(-peak)
+    smaller = let(tir.Select(minus < x, x, minus))
+    larger = let(tir.Select(minus < x, minus, x))
+    # An infinity would make the error of a difference that is one NaN.
+    larger = _at_least(let, larger, _f32(-3.4e38))
+    d = let(larger + smaller)
+    error = let(smaller - (d - larger))
+    first, second = _exp_parts(let, _at_least(let, d, _f32(EXP_0)))
+    e = let(first * second)
+    return e + e * error
+
+
+@_function
 def expm1(let: Let, x: Expr) -> Expr:
     """Exponential less 1: 2 (h p + (h - 1/2)), h = 2^(n-1), p = exp(r) - 1.
 
