@@ -8,15 +8,16 @@ import math
 
 import numpy as np
 
-from toolchain.spec import Bound, Input, Operator, pointwise
+from toolchain.spec import Bound, Input, Operator
 from toolchain.spec.cases import unary_all
-from toolchain.spec.math import erf
+from toolchain.spec.panels import as_written, function
 
 KERNEL = Operator(
     collapse="elementwise.broadcast",
     inputs=(Input("x", "n"),),
     dtypes=("float32",),
-    compute=pointwise(lambda k, x: erf(x)),
+    compute=function("erf"),
+    schedule=as_written,
     reference=np.vectorize(math.erf, otypes=["f8"]),
     cases=unary_all(-5, 5),
     bound=Bound(ulp=3.5, why="see toolchain.spec.math.erf"),

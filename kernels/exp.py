@@ -6,14 +6,16 @@ Source: ONNX Exp-13; MindSpore Exp.
 
 import numpy as np
 
-from toolchain.spec import Bound, Input, Operator, math, pointwise
+from toolchain.spec import Bound, Input, Operator
 from toolchain.spec.cases import unary_all
+from toolchain.spec.panels import as_written, function
 
 KERNEL = Operator(
     collapse="elementwise.broadcast",
     inputs=(Input("x", "n"),),
     dtypes=("float32",),
-    compute=pointwise(lambda k, x: math.exp(x)),
+    compute=function("exp"),
+    schedule=as_written,
     reference=np.exp,
     cases=unary_all(-104, 89),
     bound=Bound(ulp=1.5, why="see toolchain.spec.math.exp"),

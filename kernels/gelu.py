@@ -11,16 +11,23 @@ from typing import Any
 
 import numpy as np
 
-from toolchain.spec import Attribute, Bound, Case, Input, Operator, pointwise, tir
+from toolchain.spec import Attribute, Bound, Case, Input, Operator, script, tir
 from toolchain.spec.cases import unary_all
-from toolchain.spec.math import gelu, gelu_tanh
+from toolchain.spec.panels import as_written, each, nest
 
 FORMS = ("none", "tanh")
 erfc = np.vectorize(math.erfc, otypes=["f8"])
 
 
-def _gelu(k: Any, x: Any) -> Any:
-    return tir.if_then_else(tir.EQ(k.approximate, 0), gelu(x), gelu_tanh(x))
+def _gelu(k: Any) -> Any:
+    def emit(ins: list[Any], out: Any) -> None:
+        with script.If(tir.EQ(k.approximate, 0)):
+            with script.Then():
+                each("gelu", ins[0], out, k.n)
+            with script.Else():
+                each("gelu_tanh", ins[0], out, k.n)
+
+    return nest((k.n,), k.inputs, emit, k.dtype)
 
 
 def _reference(x: Any, approximate: str) -> Any:
@@ -41,7 +48,8 @@ KERNEL = Operator(
     inputs=(Input("x", "n"),),
     attributes=(Attribute("approximate", default=0, choices=FORMS),),
     dtypes=("float32",),
-    compute=pointwise(_gelu),
+    compute=_gelu,
+    schedule=as_written,
     reference=_reference,
     cases=_cases,
     bound=Bound(ulp=4, why="see toolchain.spec.math.gelu; the tail keeps its digits"),

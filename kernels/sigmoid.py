@@ -6,14 +6,16 @@ Source: ONNX Sigmoid-13; MindSpore Sigmoid.
 
 import numpy as np
 
-from toolchain.spec import Bound, Input, Operator, math, pointwise
+from toolchain.spec import Bound, Input, Operator
 from toolchain.spec.cases import unary_all
+from toolchain.spec.panels import as_written, function
 
 KERNEL = Operator(
     collapse="elementwise.broadcast",
     inputs=(Input("x", "n"),),
     dtypes=("float32",),
-    compute=pointwise(lambda k, x: math.sigmoid(x)),
+    compute=function("sigmoid"),
+    schedule=as_written,
     reference=lambda x: 1 / (1 + np.exp(-x)),
     cases=unary_all(-104, 20),
     bound=Bound(ulp=2.5, why="see toolchain.spec.math.sigmoid"),

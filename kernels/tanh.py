@@ -6,14 +6,16 @@ Source: ONNX Tanh-13; MindSpore Tanh.
 
 import numpy as np
 
-from toolchain.spec import Bound, Input, Operator, math, pointwise
+from toolchain.spec import Bound, Input, Operator
 from toolchain.spec.cases import unary_all
+from toolchain.spec.panels import as_written, function
 
 KERNEL = Operator(
     collapse="elementwise.broadcast",
     inputs=(Input("x", "n"),),
     dtypes=("float32",),
-    compute=pointwise(lambda k, x: math.tanh(x)),
+    compute=function("tanh"),
+    schedule=as_written,
     reference=np.tanh,
     cases=unary_all(-10, 10),
     bound=Bound(ulp=3.5, why="see toolchain.spec.math.tanh"),

@@ -11,6 +11,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from toolchain import functions
 from toolchain.constants import hide_constants
 from toolchain.descriptor import PARTS, descriptor
 from toolchain.infer import infer_function, output_dims, requirement_texts
@@ -152,7 +153,7 @@ _LATCH = re.compile(r"^  br label %for_begin_i\n", re.M)
 def _interleaved(text: str) -> str:
     """The IR in which the loop of a short elementwise formula takes 16 elements."""
     body = re.search(r"^for_body_i:.*?^}", text, re.M | re.S)
-    if body is None or body[0].count(" = ") > _SHORT:
+    if body is None or body[0].count(" = ") > _SHORT or functions.calls(body[0]):
         return text
     hint = "  br label %for_begin_i, !llvm.loop !90000\n"
     *_, latch = _LATCH.finditer(text)
@@ -216,6 +217,7 @@ def compile_object(
     texts.append(
         descriptor(name, operator, variants, requirements, dims, has_infer=bool(infer))
     )
+    texts += functions.used(texts, target)
     tiles = used("".join(texts))
     texts += [micro_kernel(symbol, target) for symbol in tiles]
     # Folds of rows are written in whole steps: more of them would only be larger.

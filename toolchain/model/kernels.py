@@ -15,8 +15,9 @@ from pathlib import Path
 from typing import Any
 
 from toolchain.codegen import kernel_flags, load_operator
+from toolchain.functions import used
 from toolchain.lower import Kernel, entry, lower, without_loader
-from toolchain.spec import Input, Operator, SpecError, math, pointwise
+from toolchain.spec import SpecError, math
 from toolchain.targets import Target
 
 KERNELS = Path(__file__).parents[2] / "kernels"
@@ -65,7 +66,8 @@ class Instance:
         text = without_loader(lowered.text) + entry(
             lowered, inner, f"kernel_{self.name}"
         )
-        return [kernel_flags(text, operator, self.dtypes, target)]
+        text = kernel_flags(text, operator, self.dtypes, target)
+        return [text, *used([text], target)]
 
 
 @dataclass(frozen=True)
@@ -121,9 +123,8 @@ end:
             f"define i32 @kernel_{self.kernel.name}(",
             f"define internal i32 @kernel_{self.kernel.name}(",
         )
-        return [
-            inner[0] + text.replace(f"declare i32 @kernel_{self.kernel.name}(ptr)", "")
-        ]
+        inner[0] += text.replace(f"declare i32 @kernel_{self.kernel.name}(ptr)", "")
+        return inner
 
 
 @dataclass(frozen=True)
@@ -157,7 +158,6 @@ define i32 @kernel_{self.name}(ptr %slots) {{
 VECTOR = 4  # elements: fewer are no vector
 # Functions of TIR that LLVM would call from libm; toolchain.spec.math has them.
 MATH = ("exp", "log", "tanh", "sigmoid", "erf", "sin", "cos")
-_CALL = re.compile(r"@ops_math_(\w+)\(")
 _FLOAT_MATH = re.compile(r"( = f(?:add|sub|mul)) ")
 
 
@@ -198,8 +198,7 @@ class Lowered:
         text = without_loader(text) + entry(found, inner, f"kernel_{self.name}")
         if target.contract:
             text = _FLOAT_MATH.sub(r"\1 contract ", text)
-        used = sorted(set(_CALL.findall(text)))
-        return [text, *(math_function(name, target) for name in used)]
+        return [text, *used([text], target)]
 
 
 def _slots(text: str, function: str, names: list[str]) -> dict[str, int]:
@@ -263,36 +262,6 @@ def _register_math() -> None:
     for name in MATH:
 
         def rule(call: Any, name: str = name) -> Any:
-            return tirx.call_pure_extern("float32", f"ops_math_{name}", *call.args)
+            return getattr(math, name)(*call.args)
 
         tirx.op.register_intrin_lowering(f"tirx.{name}", "llvm", f=rule, level=99)
-
-
-@cache
-def math_function(name: str, target: Target) -> str:
-    """IR of `float ops_math_<name>(float)`, from toolchain.spec.math."""
-    operator = Operator(
-        collapse="elementwise.broadcast",
-        inputs=(Input("x", "n"),),
-        dtypes=("float32",),
-        reference=lambda x: x,
-        cases=lambda dtypes, rng: (),
-        compute=pointwise(lambda k, x: getattr(math, name)(x)),
-    )
-    kernel = Kernel(operator, ("float32",), target, constants={"n": 1})
-    inner = f"math_{name}"
-    lowered = lower(operator, inner, operator.compute, kernel, target)
-    text = kernel_flags(without_loader(lowered.text), operator, ("float32",), target)
-    return (
-        text
-        + f"""
-define linkonce_odr hidden float @ops_math_{name}(float %value) alwaysinline {{
-  %in = alloca float
-  %out = alloca float
-  store float %value, ptr %in
-  %rc = call i32 @{inner}_compute_(ptr %in, ptr %out)
-  %result = load float, ptr %out
-  ret float %result
-}}
-"""
-    )

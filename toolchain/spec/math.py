@@ -21,6 +21,7 @@ bits are dropped only by shifts and masks.
 """
 
 import importlib
+import inspect
 from collections.abc import Callable, Sequence
 from functools import wraps
 from typing import Any, Concatenate, ParamSpec
@@ -68,19 +69,32 @@ def bind(value: Expr, body: Callable[[Expr], Expr]) -> Expr:
     return let.around(body(let(value)))
 
 
-def _binding(
-    function: Callable[Concatenate[Let, P], Expr],
-) -> Callable[P, Expr]:
-    """Turn `f(let, x, ...)` into `f(x, ...)`: operands bound, bindings closed."""
+SYMBOL = "ops_math_"  # and a name: a function of this file in LLVM IR
+_DEFINITIONS: dict[str, Callable[..., Expr]] = {}
 
-    @wraps(function)
+
+def _function(
+    body: Callable[Concatenate[Let, P], Expr],
+) -> Callable[P, Expr]:
+    """Turn `f(let, x, ...)` into `f(x, ...)`: a call of a function with that body."""
+    name = body.__name__
+    _DEFINITIONS[name] = body
+
+    @wraps(body)
     def call(*args: P.args, **kwargs: P.kwargs) -> Expr:
-        let = Let()
-        bound: Any = [let(arg) for arg in args]
-        return let.around(function(let, *bound, **kwargs))
+        del kwargs
+        return tir.call_pure_extern("float32", f"{SYMBOL}{name}", *args)
 
     del call.__wrapped__  # its signature shows `let`
     return call
+
+
+def definition(name: str) -> tuple[list[Expr], Expr]:
+    """Parameters (variables of float32) and result of a function of this file."""
+    body, let = _DEFINITIONS[name], Let()
+    _, *names = inspect.signature(body).parameters
+    parameters = [tir.Var(n, "float32") for n in names]
+    return parameters, let.around(body(let, *parameters))
 
 
 # Building blocks
@@ -205,8 +219,7 @@ def copysign(x: Expr, y: Expr) -> Expr:
     return _instruction("copysign", x, y)
 
 
-@_binding
-def is_nan(let: Let, x: Expr) -> Expr:
+def is_nan(x: Expr) -> Expr:
     """Whether x is NaN, as a bool, by its bits: TVM simplifies x != x to false."""
     return (_bits(x) & _i32(0x7FFFFFFF)) > _i32(0x7F800000)
 
@@ -348,7 +361,7 @@ def _exp_parts(let: Let, x: Expr) -> tuple[Expr, Expr]:
     return let((_f32(1) + _exp_minus_1(let, r)) * first), let(second)
 
 
-@_binding
+@_function
 def exp(let: Let, x: Expr) -> Expr:
     """Exponential: 2^n (1 + r + r^2 P(r)), n = round(x/ln 2), r = x - n ln 2.
 
@@ -360,7 +373,26 @@ def exp(let: Let, x: Expr) -> Expr:
     return m * s
 
 
-@_binding
+@_function
+def exp_difference(let: Let, x: Expr, peak: Expr) -> Expr:
+    """exp(x - peak), x <= peak, with the rounding error of the difference applied.
+
+    The error is at most half an ULP of 104, beyond which exp is 0. Dekker's FastTwoSum
+    finds it: the larger of x and -peak in magnitude is the smaller of the two.
+    """
+    minus = let(-peak)
+    smaller = let(tir.Select(minus < x, x, minus))
+    larger = let(tir.Select(minus < x, minus, x))
+    # An infinity would make the error of a difference that is one NaN.
+    larger = _at_least(let, larger, _f32(-3.4e38))
+    d = let(larger + smaller)
+    error = let(smaller - (d - larger))
+    first, second = _exp_parts(let, _at_least(let, d, _f32(EXP_0)))
+    e = let(first * second)
+    return e + e * error
+
+
+@_function
 def expm1(let: Let, x: Expr) -> Expr:
     """Exponential less 1: 2 (h p + (h - 1/2)), h = 2^(n-1), p = exp(r) - 1.
 
@@ -375,7 +407,7 @@ def expm1(let: Let, x: Expr) -> Expr:
     return tir.Select(absolute(x) < _f32(2.0**-25), x, result)
 
 
-@_binding
+@_function
 def elu(let: Let, x: Expr, alpha: Expr) -> Expr:
     """alpha*(exp(x) - 1) below 0, x elsewhere.
 
@@ -386,7 +418,7 @@ def elu(let: Let, x: Expr, alpha: Expr) -> Expr:
     return tir.Select(x < _f32(0), alpha * _expm1_near(let, below), x)
 
 
-@_binding
+@_function
 def sigmoid(let: Let, x: Expr) -> Expr:
     """Logistic 1/(1 + exp(-x)) as (x < 0 ? e : 1)/(1 + e), e = exp(-|x|).
 
@@ -415,7 +447,7 @@ def _gated(let: Let, x: Expr, below: Expr, m: Expr, s: Expr) -> Expr:
     return _nan_at_minus_infinity(x, result)
 
 
-@_binding
+@_function
 def silu(let: Let, x: Expr) -> Expr:
     """Product x*sigmoid(x).
 
@@ -427,7 +459,7 @@ def silu(let: Let, x: Expr) -> Expr:
     return _gated(let, x, below, m, s)
 
 
-@_binding
+@_function
 def softplus(let: Let, x: Expr) -> Expr:
     """Logarithm of 1 + exp(x): max(x, 0) + log(1 + e), e = exp(-|x|).
 
@@ -464,7 +496,7 @@ def _split(let: Let, x: Expr) -> tuple[Expr, Expr]:
     return let((offset >> _i32(23)).astype("float32")), let(m)
 
 
-@_binding
+@_function
 def log(let: Let, x: Expr) -> Expr:
     """Logarithm: e ln 2 + f - f^2/2 + f^3 P(f), x = 2^e (1 + f).
 
@@ -497,7 +529,7 @@ def _log2_magnitude(let: Let, x: Expr) -> Expr:
     return e.astype("float64") + s * _polynomial(let, let(s * s), LOG2)
 
 
-@_binding
+@_function
 def pow(let: Let, x: Expr, y: Expr) -> Expr:
     """Power x^y = sign * 2^(y log2|x|), the logarithm and the product in float64.
 
@@ -550,7 +582,7 @@ def _circular(let: Let, q: Expr, r: Expr) -> Expr:
     return _float(_bits(value) ^ ((q & _i32(2)) << _i32(30)))
 
 
-@_binding
+@_function
 def sin(let: Let, x: Expr) -> Expr:
     """Sine: reduction by pi/2 in float64, then odd and even polynomials.
 
@@ -561,7 +593,7 @@ def sin(let: Let, x: Expr) -> Expr:
     return tir.Select(tir.EQ(x, _f32(0)), x, _circular(let, let(q), r))
 
 
-@_binding
+@_function
 def cos(let: Let, x: Expr) -> Expr:
     """Cosine: sin(x + pi/2), the quarter turn added to the quadrant.
 
@@ -575,7 +607,7 @@ def cos(let: Let, x: Expr) -> Expr:
 # Saturating functions
 
 
-@_binding
+@_function
 def tanh(let: Let, x: Expr) -> Expr:
     """Hyperbolic tangent of |x|: t/(t + 2), t = exp(2|x|) - 1, with the sign of x.
 
@@ -587,7 +619,7 @@ def tanh(let: Let, x: Expr) -> Expr:
     return copysign(t / (t + _f32(2)), x)
 
 
-@_binding
+@_function
 def erf(let: Let, x: Expr) -> Expr:
     """Error function of a = |x|: 1 - exp(-a P(a)), with the sign of x.
 
@@ -600,7 +632,7 @@ def erf(let: Let, x: Expr) -> Expr:
     return copysign(_expm1_near(let, let(-a * _leading(let, a, ERF))), x)
 
 
-@_binding
+@_function
 def gelu(let: Let, x: Expr) -> Expr:
     """Product x (1 + erf(x/sqrt(2)))/2: -y below 0, x - y elsewhere.
 
@@ -627,7 +659,7 @@ def gelu(let: Let, x: Expr) -> Expr:
     return _nan_at_minus_infinity(x, chosen)
 
 
-@_binding
+@_function
 def gelu_tanh(let: Let, x: Expr) -> Expr:
     """Product x (1 + tanh(u))/2 = x*sigmoid(2u), u in float64.
 

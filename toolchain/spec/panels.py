@@ -15,6 +15,7 @@ from typing import Any
 
 from toolchain.spec import script as T  # noqa: N812  # TVM's own name for it
 from toolchain.spec import te, tir
+from toolchain.spec.math import SYMBOL
 
 # Sizes of the blocks, in units. A panel of the left factor (4 x 256 vectors, 16 KiB)
 # stays in L1, the right block (512 KiB) in L2.
@@ -266,6 +267,27 @@ def either(condition: Any, yes: Pack, no: Pack) -> Pack:
 def call(name: str, *arguments: Any) -> None:
     """Call a micro-kernel."""
     T.evaluate(tir.call_extern("int32", name, *arguments))
+
+
+def each(name: str, x: Any, out: Any, n: Any, *others: Any, first: Any = 0) -> None:
+    """Emit out[i] = f(x[i], *others), f of toolchain.spec.math, from `first`, n times.
+
+    By stages (see toolchain/functions.py), and without alignment or a multiple.
+    """
+    ends = (x.access_ptr("r", offset=first), out.access_ptr("w", offset=first))
+    call(f"{SYMBOL}array_{name}", *ends, n, *others)
+
+
+def function(name: str) -> Callable[[Any], Any]:
+    """Compute of an elementwise operator: a function of toolchain.spec.math."""
+
+    def compute(k: Any) -> Any:
+        def emit(ins: list[Any], out: Any) -> None:
+            each(name, ins[0], out, k.n)
+
+        return nest((k.n,), k.inputs, emit, k.dtype)
+
+    return compute
 
 
 def pointer(buffer: Any, indices: Sequence[Any], mode: str) -> Any:

@@ -15,7 +15,7 @@ from typing import Any
 from toolchain.spec import Attribute, te, tir
 from toolchain.spec import math as m
 from toolchain.spec import script as T  # noqa: N812  # TVM's own name for it
-from toolchain.spec.panels import nest
+from toolchain.spec.panels import each, nest
 
 Expr = Any
 Compute = Callable[[Any], Any]
@@ -288,25 +288,6 @@ def reduction(
     return rows, columns
 
 
-def _exp_difference(x: Expr, peak: Expr) -> Expr:
-    """exp(x - peak), x <= peak, with the rounding error of the difference applied.
-
-    The error is at most half an ULP of 104, beyond which exp is 0. Dekker's FastTwoSum
-    finds it: the larger of x and -peak in magnitude is the smaller of the two.
-    """
-    let = m.Let()
-    x, minus = let(x), let(-peak)
-    smaller = let(tir.Select(minus < x, x, minus))
-    larger = let(tir.Select(minus < x, minus, x))
-    # An infinity would make the error of a difference that is one NaN.
-    least = tir.const(-3.4e38, "float32")
-    larger = let(tir.Select(larger < least, least, larger))
-    d = let(larger + smaller)
-    error = smaller - (d - larger)
-    e = let(m.exp(d))
-    return let.around(e + e * error)
-
-
 def softmax(
     prepare: Callable[[Expr], Expr], finish: Callable[[Expr, Expr, Expr, Expr], Expr]
 ) -> tuple[Compute, Compute]:
@@ -321,8 +302,7 @@ def softmax(
             fold = lanes(k, k.dtype)
             row = T.alloc_buffer((2,), k.dtype)
             T.buffer_store(row, MAXIMUM.row(k, fold, lambda r: x[i, r]), [0])
-            with T.serial(0, k.n) as r:
-                T.buffer_store(out, _exp_difference(x[i, r], row[0]), [i, r])
+            each("exp_difference", x, out, k.n, row[0], first=i * k.n)
             total = SUM.row(k, fold, lambda r: out[i, r])
             T.buffer_store(row, prepare(total), [1])
             with T.serial(0, k.n) as r:
@@ -340,7 +320,7 @@ def softmax(
             with T.serial(0, k.n) as r:
                 strip.each(
                     lambda at, j: T.buffer_store(
-                        out, _exp_difference(x[i, r, j], peak[at]), [i, r, j]
+                        out, m.exp_difference(x[i, r, j], peak[at]), [i, r, j]
                     )
                 )
             SUM.columns(k, strip, total, lambda r, c, j: out[i, r, j])
