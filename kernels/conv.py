@@ -48,6 +48,7 @@ from toolchain.spec.panels import (
     as_written,
     by_row,
     ceil_div,
+    held,
     nest,
     pack_lines,
     pack_units,
@@ -95,6 +96,9 @@ def grouped(k: Any, spatial: Any, per: Any, ins: Any, out: Any) -> None:
     planes = Planes(image, k.D, *spatial)
     planes.allocate(depth)
     bias = by_row(lambda i: b[i], k.M, tile)
+    pixels, depth, passes, units, wide, height = map(
+        held, (pixels, depth, passes, units, wide, height)
+    )
     with (
         script.serial(0, k.group) as g,
         script.serial(0, k.N) as n,
