@@ -48,6 +48,7 @@ from toolchain.spec.panels import (
     as_written,
     by_row,
     ceil_div,
+    held,
     nest,
     pack_lines,
     pack_units,
@@ -95,6 +96,9 @@ def grouped(k: Any, spatial: Any, per: Any, ins: Any, out: Any) -> None:
     planes = Planes(image, k.D, *spatial)
     planes.allocate(depth)
     bias = by_row(lambda i: b[i], k.M, tile)
+    pixels, depth, passes, units, wide, height = map(
+        held, (pixels, depth, passes, units, wide, height)
+    )
     with (
         script.serial(0, k.group) as g,
         script.serial(0, k.N) as n,
@@ -103,8 +107,8 @@ def grouped(k: Any, spatial: Any, per: Any, ins: Any, out: Any) -> None:
         script.serial(0, ceil_div(per, height)) as some,
     ):
         first, j, u, i = g * per, part * wide, step * units, some * height
-        columns, rows = tir.min(wide, pixels - j), tir.min(height, per - i)
-        deep = tir.min(units, depth - u)
+        columns, rows = held(tir.min(wide, pixels - j)), held(tir.min(height, per - i))
+        deep = held(tir.min(units, depth - u))
         start = (n * k.C + g * k.D) * k.H * k.W
         across = Block(windows, tile.columns, j, columns, pixels, u, deep)
         down = Block(weights, tile.rows, i, rows, per, u, deep)

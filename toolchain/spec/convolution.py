@@ -13,7 +13,7 @@ from typing import Any
 
 from toolchain.spec import Attribute, tir
 from toolchain.spec import script as T  # noqa: N812  # TVM's own name for it
-from toolchain.spec.panels import Block, Pack, ceil_div, each_group, put_lines
+from toolchain.spec.panels import Block, Pack, ceil_div, each_group, held, put_lines
 
 STRIDES = Attribute("strides", default=1, minimum=1, per_unit=1, kernel=2)
 PADS = Attribute("pads", default=0, minimum=0, per_unit=2, kernel=4)
@@ -178,6 +178,7 @@ class Planes:
         shape = (tir.max(self.channels, 1), self.lines, self.pitch)
         self.buffer = T.alloc_buffer(shape, "float32")
         self.offsets = T.alloc_buffer((tir.max(depth, 1),), "int32")
+        self.lines, self.pitch = held(self.lines), held(self.pitch)
         with T.serial(0, depth) as unit:
             row, s = tir.truncdiv(unit, x.taps), tir.truncmod(unit, x.taps)
             channel, r = tir.truncdiv(row, y.taps), tir.truncmod(row, y.taps)
@@ -195,10 +196,11 @@ class Planes:
         ):
             row = i * y.stride + a - y.begin
             within = tir.all(row >= 0, row < y.size)
+            length = held(x.length)
             low, high = (
-                tir.Select(within, limit, x.length) for limit in x.inside(b, x.length)
+                held(tir.Select(within, limit, length)) for limit in x.inside(b, length)
             )
-            line, first = a * y.length + i, b * x.length
+            line, first = held(a * y.length + i), held(b * length)
             base = start + (c * y.size + row) * x.size + b - x.begin
             self._clear(c, line, first, low)
 
@@ -212,7 +214,7 @@ class Planes:
                     loop(1)
                 with T.Else():
                     loop(x.stride)
-            self._clear(c, line, first + high, x.length - high)
+            self._clear(c, line, first + high, length - high)
 
     def _clear(self, channel: Any, line: Any, first: Any, count: Any) -> None:
         with T.serial(0, count) as j:

@@ -9,13 +9,13 @@ by 8 columns over a table of taps, without a case for edges.
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import fields, replace
 from typing import Any
 
 from toolchain.spec import script as T  # noqa: N812  # TVM's own name for it
 from toolchain.spec import tir
 from toolchain.spec.convolution import Axis
-from toolchain.spec.panels import call, ceil_div, pointer
+from toolchain.spec.panels import call, ceil_div, held, pointer
 
 ROWS, COLUMNS = 4, 8  # of a tile
 LANES = 4  # columns of a tile whose taps share loads
@@ -72,6 +72,15 @@ class Block:
         self.rows = tir.min(rows, tiles * ROWS)
         self.height = (self.rows - 1) * y.stride + y.reach + 1
         self.buffer = T.alloc_buffer((self.height, x.stride, self.pitch), "float32")
+
+    def hold(self) -> None:
+        """Hold its sizes, once nothing more is allocated by them."""
+        self.y, self.x = (
+            Axis(*(held(getattr(a, f.name)) for f in fields(a)))
+            for a in (self.y, self.x)
+        )
+        self.pitch, self.row = held(self.pitch), held(self.row)
+        self.rows, self.height = held(self.rows), held(self.height)
 
     def clear(self) -> None:
         """Zero it: copies leave the pads beside the image as they are."""
@@ -139,6 +148,8 @@ class Planes:
         self.table = T.alloc_buffer((self.taps, 2), "int32")
         self.weights = T.alloc_buffer((self.taps + 1, COLUMNS), "float32")
         self.edge = T.alloc_buffer((ROWS, COLUMNS), "float32")
+        self.block.hold()
+        self.taps = held(self.taps)
 
     def emit(self, ins: Any) -> None:
         """Block by block of each channel."""

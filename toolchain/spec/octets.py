@@ -13,7 +13,7 @@ from typing import Any
 
 from toolchain.spec import script as T  # noqa: N812  # TVM's own name for it
 from toolchain.spec import tir
-from toolchain.spec.panels import call, ceil_div, pointer
+from toolchain.spec.panels import call, ceil_div, held, pointer
 
 # A panel of rows, packed at 16 bytes a word (4 x 256 words, 16 KiB), stays in L1 beside
 # one of columns (8 KiB); the block of columns (512 of them, 512 KiB) stays in L2.
@@ -97,7 +97,7 @@ class Octets:
             T.buffer_store(self.out, 0, [i, j])
         large = tir.min(tir.min(self.rows, self.columns), self.depth) >= 2 * QUADRANT
         with T.serial(0, tir.Select(large, _JOBS, _JOBS - _REST)) as n:
-            job = _Job.numbered(self, tir.Select(large, n, n + _REST), large)
+            job = _Job.numbered(self, held(tir.Select(large, n, n + _REST)), large)
             # Without rows there is nothing to pack columns for.
             across = tir.Select(job.rows > 0, job.columns, tir.const(0, "int32"))
             with (
@@ -134,9 +134,9 @@ class _Job:
             return tir.Select(large, part, tir.const(0, "int32"))
 
         m, k, n = (
-            half(whole.rows, height),
-            half(whole.depth, 8),
-            half(whole.columns, width),
+            held(half(whole.rows, height)),
+            held(half(whole.depth, 8)),
+            held(half(whole.columns, width)),
         )
 
         def entry(table: int) -> Any:
@@ -145,7 +145,7 @@ class _Job:
         def choose(product: Any, depth: Any, rows: Any, columns: Any) -> Any:
             rest = tir.Select(number == _REST + 1, rows, columns)
             rest = tir.Select(number == _REST, depth, rest)
-            return tir.Select(number < _REST, product, rest)
+            return held(tir.Select(number < _REST, product, rest))
 
         row = choose(0, 0, 2 * m, 0)
         start = choose(0, 2 * k, 0, 0)
@@ -155,7 +155,10 @@ class _Job:
             tables: tuple[int, int], down: tuple[Any, Any], across: tuple[Any, Any]
         ) -> Any:
             first, second = (
-                (down[0] + (q >> 1) * down[1], across[0] + (q & 1) * across[1])
+                (
+                    held(down[0] + (q >> 1) * down[1]),
+                    held(across[0] + (q & 1) * across[1]),
+                )
                 for q in (entry(t) for t in tables)
             )
             return first, second

@@ -142,6 +142,19 @@ def ceil_div(a: Any, b: Any) -> Any:
     return tir.truncdiv(a + b - 1, b)
 
 
+def held(value: Any) -> Any:
+    """A variable with an index's value, through memory: LLVM makes a register of it.
+
+    TVM puts a bound expression back wherever its variable is used, and simplifies it
+    there in every pass, for seconds; a load it leaves alone.
+    """
+    if isinstance(value, int):
+        return value
+    cell = T.alloc_buffer((1,), str(value.expr_ty().dtype))
+    T.buffer_store(cell, value, [0])
+    return T.Bind(cell[0])
+
+
 Pack = Callable[[Block], None]
 
 
