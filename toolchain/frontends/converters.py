@@ -109,9 +109,27 @@ def power(c: Call) -> Any:
         }
         if value in simple:
             return simple[value]()
-    if isinstance(exponent, np.ndarray):
-        return op.power(x, _const(exponent, _dtype(x)))
-    return op.power(x, op.astype(c[1], _dtype(x)))
+    if not _dtype(c[1]).startswith("float") and not _dtype(x).startswith("float"):
+        return _integer_power(c, x, c[1])
+    real, by = (c.emit(op.astype(v, "float32")) for v in (x, c[1]))
+    return op.astype(c.emit(op.power(real, by)), _dtype(x))
+
+
+def _integer_power(c: Call, x: Any, exponent: Any) -> Any:
+    """By squaring; 0 for negative exponents but of 1 and -1, as an integer."""
+    op, dtype = _op(), _dtype(x)
+    exponent = c.emit(op.astype(exponent, dtype))
+    one, zero = _const(1, dtype), _const(0, dtype)
+    negative = c.emit(op.less(exponent, zero))
+    left = c.emit(op.abs(exponent))
+    total = one
+    for bit in range(6):  # 2^63 is the largest power below overflow
+        place = c.emit(op.right_shift(left, _const(bit, dtype)))
+        odd = c.emit(op.equal(c.emit(op.bitwise_and(place, one)), one))
+        total = c.emit(op.where(odd, c.emit(op.multiply(total, x)), total))
+        x = c.emit(op.multiply(x, x))
+    unit = c.emit(op.equal(c.emit(op.abs(total)), one))
+    return op.where(negative, c.emit(op.where(unit, total, zero)), total)
 
 
 @converter("Mod")

@@ -350,7 +350,7 @@ class Importer:
             self.values, self.opsets = given | {"": None}, opsets
             self._nodes(body, path)
             used = len(call.node.output)
-            return [self.values[o] for o in body.output[:used]]
+            return [self.values.get(o) for o in body.output[:used]]
         finally:
             self.values, self.opsets = outer, outer_opsets
 

@@ -73,16 +73,26 @@ def load(path: Path) -> Any:
             f"{path}: the graph has no outputs: the file is cut short or is no "
             "model; export or copy the model again"
         )
-    _check_external(path, model)
+    external = _check_external(path, model)
     check_operators(model, str(path))
+    # The checker wants a shape at the boundary; here --shape may give it.
+    open_ = [
+        v.type.tensor_type
+        for v in (*model.graph.input, *model.graph.output)
+        if v.type.HasField("tensor_type") and not v.type.tensor_type.HasField("shape")
+    ]
+    for kind in open_:
+        kind.shape.SetInParent()
     try:
-        onnx.checker.check_model(str(path))
+        onnx.checker.check_model(model if open_ and not external else str(path))
     except (onnx.checker.ValidationError, ValueError) as error:
         text = str(error).strip().partition("\n\n")[0]
         raise SpecError(
             f"{path}: ONNX's checker refuses the model: {text}; "
             "correct or export it again"
         ) from None
+    for kind in open_:
+        kind.ClearField("shape")
     load_external_data_for_model(model, str(path.parent))
     return model
 
@@ -104,17 +114,20 @@ def _graphs(graph: Any) -> Iterator[Any]:
                 yield from _graphs(part)
 
 
-def _check_external(path: Path, model: Any) -> None:
-    """All weights under 4 GB together; files of external ones there and long enough."""
+def _check_external(path: Path, model: Any) -> bool:
+    """Whether weights lie in other files, which are there and long enough.
+
+    All together must be under 4 GB.
+    """
     from onnx.external_data_helper import ExternalDataInfo, uses_external_data
 
-    total, missing = 0, []
+    total, missing, external = 0, [], False
     for tensor in (t for g in _graphs(model.graph) for t in g.initializer):
         size = _bytes(tensor)
         total += size
         if not uses_external_data(tensor):
             continue
-        info = ExternalDataInfo(tensor)
+        external, info = True, ExternalDataInfo(tensor)
         file = path.parent / info.location
         end = (info.offset or 0) + (info.length or size)
         if not info.location or not file.is_file():
@@ -130,6 +143,7 @@ def _check_external(path: Path, model: Any) -> None:
     _check_size(path, total)
     if missing:
         raise SpecError("\n".join(missing))
+    return external
 
 
 def _bytes(tensor: Any) -> int:
