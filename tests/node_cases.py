@@ -33,6 +33,11 @@ ROOT = Path(__file__).parents[1]
 PAGE = ROOT / "docs" / "models.md"
 # Settings more than data: an input after the first with so few elements.
 SMALL = 64
+# Operators whose first input is a setting too.
+SETTINGS = (
+    *("BlackmanWindow", "ConstantOfShape", "HammingWindow", "HannWindow", "If"),
+    *("Loop", "Range"),
+)
 
 PASSED, DTYPE, REFUSED, WRONG, FAILED = "passed", "dtype", "refused", "wrong", "failed"
 
@@ -86,7 +91,8 @@ def frozen(case: Any, every: bool) -> tuple[Any, list[Any]]:
     ):
         if isinstance(data, np.ndarray | np.generic):
             data = np.asarray(data)
-            if every and i and data.ndim <= 1 and data.size < SMALL:
+            setting = i or operator_of(case) in SETTINGS
+            if every and setting and data.ndim <= 1 and data.size < SMALL:
                 model.graph.initializer.append(
                     numpy_helper.from_array(data, value.name)
                 )

@@ -345,7 +345,9 @@ def batch_normalization(c: Call) -> Any:
         raise SpecError("is in training mode; export for inference")
     x, gamma, beta, mean, variance = (c[i] for i in range(5))
     epsilon = c.get("epsilon", 1e-5)
-    producer = c.importer.builder.lookup_binding(x) if isinstance(x, relax.Var) else None
+    producer = (
+        c.importer.builder.lookup_binding(x) if isinstance(x, relax.Var) else None
+    )
     name = getattr(getattr(producer, "op", None), "name", "")
     rank = len(c.shape(0))
     if name == "relax.nn.conv2d":
@@ -526,9 +528,7 @@ def _weights(
     return matrix, outside
 
 
-def _taps(
-    c: Call, place: float, factor: float, size: int
-) -> list[tuple[int, float]]:
+def _taps(c: Call, place: float, factor: float, size: int) -> list[tuple[int, float]]:
     """Neighbours of a place and their weights."""
     mode = c.get("mode", "nearest")
     if mode == "nearest":
@@ -771,7 +771,9 @@ def conv_integer(c: Call) -> Any:
     zero = c[3]
     if zero is not None:
         zero = _per_axis(c, zero, len(c.shape(1)), 0)
-    return _integer_conv(c, _centred(c, c[0], _scalar(c, c[2])), _centred(c, c[1], zero))
+    return _integer_conv(
+        c, _centred(c, c[0], _scalar(c, c[2])), _centred(c, c[1], zero)
+    )
 
 
 def _scalar(c: Call, value: Any) -> Any:
@@ -825,7 +827,10 @@ _DEFAULTS = {"leakyrelu": (0.01, 0.0), "hardsigmoid": (0.2, 0.5), "affine": (1.0
 def _activations(c: Call, count: int, standard: Sequence[str], at: int) -> list[Any]:
     """The functions of one direction."""
     names = c.get("activations") or [*standard] * (at + 1)
-    alphas, betas = list(c.get("activation_alpha", [])), list(c.get("activation_beta", []))
+    alphas, betas = (
+        list(c.get("activation_alpha", [])),
+        list(c.get("activation_beta", [])),
+    )
     functions = []
     for name in names:
         alpha, beta = _DEFAULTS.get(name.lower(), (0.0, 0.0))
@@ -891,13 +896,17 @@ def _recurrent(c: Call, gates: int, cell: Any) -> list[Any]:
     if not 0 < steps <= 4096:
         raise SpecError(f"has {steps} steps; use 1..4096")
     name = c.get("direction", "forward")
-    kinds = {"forward": [False], "reverse": [True], "bidirectional": [False, True]}[name]
+    kinds = {"forward": [False], "reverse": [True], "bidirectional": [False, True]}[
+        name
+    ]
     results = [_direction(c, i, back, gates, cell) for i, back in enumerate(kinds)]
     first, axis = (2, 1) if c.get("layout", 0) else (1, 0)
     found = []
     for i, parts in enumerate(zip(*results, strict=True)):
         wide = [c.emit(op.expand_dims(p, 1 if i == 0 else 0)) for p in parts]
-        whole = c.emit(op.concat(wide, 1 if i == 0 else 0)) if len(wide) > 1 else wide[0]
+        whole = (
+            c.emit(op.concat(wide, 1 if i == 0 else 0)) if len(wide) > 1 else wide[0]
+        )
         if axis and i == 0:
             whole = c.emit(op.permute_dims(whole, [2, 0, 1, 3]))
         elif axis:
@@ -989,3 +998,210 @@ def lstm(c: Call) -> list[Any]:
         return [c.emit(op.multiply(gate(o, 1, memory), h(memory))), memory]
 
     return _recurrent(c, 4, cell)
+
+
+# Functions by those that toolchain.spec.math has
+
+
+def _log1p(c: Call, u: Any) -> Any:
+    """log(1 + u) without loss where u is small, after Kahan."""
+    op, one = _op(), _const(1, "float32")
+    w = c.emit(op.add(u, one))
+    near = c.emit(op.equal(w, one))
+    rest = c.emit(op.subtract(w, one))
+    rest = c.emit(op.where(near, one, rest))
+    ratio = c.emit(op.divide(u, rest))
+    whole = c.emit(op.multiply(c.emit(op.log(w)), ratio))
+    far = c.emit(op.equal(w, _const(np.inf, "float32")))
+    return c.emit(op.where(near, u, c.emit(op.where(far, w, whole))))
+
+
+def _arctangent(c: Call, x: Any) -> Any:
+    """By reduction to |x| <= tan(pi / 8) and a polynomial. Source: Cephes, atanf."""
+    op = _op()
+    size = c.emit(op.abs(x))
+    one = _const(1, "float32")
+    steep = c.emit(op.greater(size, one))
+    r = c.emit(op.where(steep, c.emit(op.divide(one, size)), size))
+    wide = c.emit(op.greater(r, _const(np.tan(np.pi / 8), "float32")))
+    turned = c.emit(op.divide(c.emit(op.subtract(r, one)), c.emit(op.add(r, one))))
+    r = c.emit(op.where(wide, turned, r))
+    z = c.emit(op.multiply(r, r))
+    series = _polynomial(
+        c, z, (-3.33329491539e-1, 1.99777106478e-1, -1.38776856032e-1, 8.05374449538e-2)
+    )
+    cubic = c.emit(op.multiply(c.emit(op.multiply(series, z)), r))
+    angle = c.emit(op.add(cubic, r))
+    more = c.emit(op.add(angle, _const(np.pi / 4, "float32")))
+    angle = c.emit(op.where(wide, more, angle))
+    rest = c.emit(op.subtract(_const(np.pi / 2, "float32"), angle))
+    angle = c.emit(op.where(steep, rest, angle))
+    below = c.emit(op.less(x, _const(0, "float32")))
+    return c.emit(op.where(below, c.emit(op.negative(angle)), angle))
+
+
+@converter("Asin", "Acos", "Atan")
+def inverse_circular(c: Call) -> Any:
+    """By the arc tangent."""
+    op, x, name = _op(), c[0], c.node.op_type
+    if name == "Atan":
+        return _arctangent(c, x)
+    one = _const(1, "float32")
+    less, more = c.emit(op.subtract(one, x)), c.emit(op.add(one, x))
+    if name == "Asin":
+        root = c.emit(op.sqrt(c.emit(op.multiply(less, more))))
+        return _arctangent(c, c.emit(op.divide(x, root)))
+    root = c.emit(op.sqrt(c.emit(op.divide(less, more))))
+    return op.multiply(_arctangent(c, root), _const(2, "float32"))
+
+
+@converter("Asinh", "Acosh", "Atanh")
+def inverse_hyperbolic(c: Call) -> Any:
+    """By the logarithm of 1 + u."""
+    op, x, name = _op(), c[0], c.node.op_type
+    one = _const(1, "float32")
+    if name == "Atanh":
+        double = c.emit(op.add(x, x))
+        u = c.emit(op.divide(double, c.emit(op.subtract(one, x))))
+        return op.multiply(_log1p(c, u), _const(0.5, "float32"))
+    if name == "Acosh":
+        t = c.emit(op.subtract(x, one))
+        inside = c.emit(op.add(c.emit(op.add(t, t)), c.emit(op.multiply(t, t))))
+        return _log1p(c, c.emit(op.add(t, c.emit(op.sqrt(inside)))))
+    size = c.emit(op.abs(x))
+    square = c.emit(op.multiply(x, x))
+    root = c.emit(op.sqrt(c.emit(op.add(square, one))))
+    u = c.emit(op.divide(square, c.emit(op.add(root, one))))
+    found = _log1p(c, c.emit(op.add(size, u)))
+    # Squares overflow from 1.8e19 on, where the 1 has long gone.
+    doubled = c.emit(op.add(c.emit(op.log(size)), _const(np.log(2), "float32")))
+    huge = c.emit(op.greater(size, _const(1e9, "float32")))
+    found = c.emit(op.where(huge, doubled, found))
+    below = c.emit(op.less(x, _const(0, "float32")))
+    return op.where(below, c.emit(op.negative(found)), found)
+
+
+@converter("IsInf")
+def is_inf(c: Call) -> Any:
+    """Infinities of the signs that are asked for."""
+    op, x = _op(), c[0]
+    dtype = _dtype(x)
+    found = [
+        c.emit(op.equal(x, _const(value, dtype)))
+        for value, name in ((np.inf, "detect_positive"), (-np.inf, "detect_negative"))
+        if c.get(name, 1)
+    ]
+    if not found:
+        return np.zeros(c.shape(0), bool)
+    return reduce(lambda a, b: c.emit(op.logical_or(a, b)), found)
+
+
+@converter("BitShift")
+def bit_shift(c: Call) -> Any:
+    """0, or -1 for the sign, where all bits leave."""
+    op, x, by = _op(), c[0], c[1]
+    dtype = _dtype(x)
+    limits = np.iinfo(dtype)
+    past = c.emit(op.greater_equal(by, _const(limits.bits, dtype)))
+    if limits.min:
+        past = c.emit(op.logical_or(past, c.emit(op.less(by, _const(0, dtype)))))
+    inside = c.emit(op.where(past, _const(0, dtype), by))
+    rest = _const(0, dtype)
+    if c.get("direction") == "LEFT":
+        shifted = c.emit(op.left_shift(x, inside))
+    else:
+        shifted = c.emit(op.right_shift(x, inside))
+        if limits.min:
+            rest = c.emit(op.right_shift(x, _const(limits.bits - 1, dtype)))
+    return op.where(past, rest, shifted)
+
+
+@converter("CumSum", "CumProd")
+def cumulate(c: Call) -> Any:
+    """By doubling: each step adds what stands 1, 2, 4, ... places before."""
+    op, shape = _op(), c.shape(0)
+    axis_of = c.constant(1, "axis")
+    assert axis_of is not None
+    axis = int(axis_of.item()) % len(shape)
+    n, back = shape[axis], bool(c.get("reverse", 0))
+    product = c.node.op_type == "CumProd"
+    step, neutral = (op.multiply, 1) if product else (op.add, 0)
+
+    def moved(x: Any, by: int) -> Any:
+        size = list(shape)
+        size[axis] = min(by, n)
+        edge = _const(np.full(size, neutral), _dtype(x))
+        if by >= n:
+            return edge
+        begin, end = ([by], [n]) if back else ([0], [n - by])
+        part = c.emit(op.strided_slice(x, [axis], begin, end))
+        return c.emit(op.concat([part, edge] if back else [edge, part], axis))
+
+    x, by = c[0], 1
+    if c.get("exclusive", 0) and n:
+        x = moved(x, 1)
+    while by < n:
+        x = c.emit(step(x, moved(x, by)))
+        by *= 2
+    return x
+
+
+@converter("LpNormalization")
+def lp_normalization(c: Call) -> Any:
+    """x over its norm along an axis; 0 where that is 0."""
+    op, x = _op(), c[0]
+    axis = c.get("axis", -1)
+    if c.get("p", 2) == 1:
+        norm = c.emit(op.sum(c.emit(op.abs(x)), axis, keepdims=True))
+    else:
+        square = c.emit(op.multiply(x, x))
+        norm = c.emit(op.sqrt(c.emit(op.sum(square, axis, keepdims=True))))
+    none = c.emit(op.equal(norm, _const(0, _dtype(x))))
+    norm = c.emit(op.where(none, _const(1, _dtype(x)), norm))
+    return op.divide(x, norm)
+
+
+@converter("EyeLike")
+def eye_like(c: Call) -> Any:
+    """A constant: ones on a diagonal."""
+    from onnx import helper
+
+    rows, columns = c.shape(0)
+    number = c.get("dtype")
+    x = c.value(0)
+    dtype = x.dtype if isinstance(x, np.ndarray) else _dtype(x)
+    if number:
+        dtype = helper.tensor_dtype_to_np_dtype(number)
+    return np.eye(rows, columns, c.get("k", 0), dtype=dtype)
+
+
+@converter("ConvTranspose")
+def conv_transpose(c: Call) -> Any:
+    """TVM's, with pads for output_shape, which it leaves out."""
+    wanted = c.attributes.get("output_shape")
+    if wanted:
+        sizes, kernel = c.shape(0)[2:], c.shape(1)[2:]
+        rank = len(sizes)
+        ones = [1] * rank
+        more = c.get("output_padding", [0] * rank)
+        before, after, reach = [], [], []
+        for n, k, s, d, p, size in zip(
+            sizes,
+            kernel,
+            c.get("strides", ones),
+            c.get("dilations", ones),
+            more,
+            list(wanted)[-rank:],
+            strict=True,
+        ):
+            total = s * (n - 1) + p + (k - 1) * d + 1 - size
+            reach.append(p + max(-total, 0))
+            total = max(total, 0)
+            half = total // 2
+            upper = c.get("auto_pad", "NOTSET") == "SAME_UPPER"
+            before.append(half if upper else total - half)
+            after.append(total - half if upper else half)
+        c.attributes["pads"] = before + after
+        c.attributes["output_padding"] = reach
+        c.attributes["auto_pad"] = "NOTSET"
+    return c.importer.by_tvm(c)

@@ -31,6 +31,33 @@ KEPT = (
 BY_DEFINITION = ("Attention", "AffineGrid", "MeanVarianceNormalization")
 # TVM's converters for these are of sequences, which the graph does not have.
 SEQUENCES = ("Sequence", "Optional", "ConcatFromSequence", "SplitToSequence")
+# Operators of whose outputs TVM's converter makes the first; the others are fillers.
+FIRST_ONLY = (
+    *("Attention", "EmbedLayerNormalization", "LayerNormalization"),
+    "SkipLayerNormalization",
+)
+# Inputs that the shape of a result depends on, by their place.
+_AXES = {1: "axes"}
+SETTINGS: dict[str, dict[int, str]] = {
+    "ConstantOfShape": {0: "shape"},
+    "Expand": {1: "shape"},
+    "Pad": {1: "pads", 3: "axes"},
+    "Range": {0: "start", 1: "limit", 2: "delta"},
+    "Reshape": {1: "shape"},
+    "Slice": {1: "starts", 2: "ends", 3: "axes", 4: "steps"},
+    "Split": {1: "split"},
+    "Squeeze": _AXES,
+    "Tile": {1: "repeats"},
+    "TopK": {1: "k"},
+    "Unsqueeze": _AXES,
+    **{
+        f"Reduce{name}": _AXES
+        for name in (
+            *("L1", "L2", "LogSum", "LogSumExp", "Max", "Mean", "Min", "Prod"),
+            *("Sum", "SumSquare"),
+        )
+    },
+}
 INNER = ("float64", "int16", "uint16", "uint32", "uint64")  # dtypes inside a model
 MAX_STEPS = 4096  # of a loop, which is unrolled
 
@@ -322,23 +349,32 @@ class Importer:
         return [np.asarray(r) for r in results] if good else None
 
     def _by_converter(self, call: Call, path: str) -> Sequence[Any]:
-        from tvm.relax.frontend.onnx import onnx_frontend
-
         from toolchain.frontends.converters import CONVERTERS
 
-        domain, name = _domain(call.node), call.node.op_type
-        own = CONVERTERS.get((domain, name))
+        operator = (_domain(call.node), call.node.op_type)
+        own = CONVERTERS.get(operator)
         if own is not None:
             return self._emitted(own(call))
-        if not _converted(domain, name):
+        several = any(call.node.output[1:])
+        if several and call.node.op_type in FIRST_ONLY:
+            if not _is_function(*operator):
+                raise SpecError("only its first output is supported; drop the others")
             return self._by_definition(call, path)
+        if not _converted(*operator):
+            return self._by_definition(call, path)
+        for index, name in SETTINGS.get(call.node.op_type, {}).items():
+            call.constant(index, name)
+        return self._emitted(self.by_tvm(call))
+
+    def by_tvm(self, call: Call) -> Any:
+        """What TVM's converter makes of a node."""
+        from tvm.relax.frontend.onnx import onnx_frontend
+
         table = onnx_frontend._get_convert_map()
         inputs = onnx_frontend.onnx_input()
         inputs.extend(call[i] for i in range(len(call.inputs)))
-        attributes = _parsed(call.node)
-        convert = table[name].get_converter(call.opset)
-        result = convert(self.builder, inputs, attributes, [{}, {}])
-        return self._emitted(result)
+        convert = table[call.node.op_type].get_converter(call.opset)
+        return convert(self.builder, inputs, _parsed(call), [{}, {}])
 
     def _by_definition(self, call: Call, path: str) -> list[Any]:
         """Results by the operators that the standard defines it by."""
@@ -532,15 +568,14 @@ def _type_of(value: Any) -> Any:
     return relax.TensorType([d.dim_value for d in kind.shape.dim], dtype)
 
 
-def _parsed(node: Any) -> dict[str, Any]:
+def _parsed(call: Call) -> dict[str, Any]:
     """Attributes as TVM's converters take them."""
-    from onnx import helper
-
     found: dict[str, Any] = {}
-    for attribute in node.attribute:
-        value = helper.get_attribute_value(attribute)
-        found[attribute.name] = tuple(value) if isinstance(value, list) else value
-    custom = {"name": node.name, "num_outputs": len(node.output)}
+    for name, value in call.attributes.items():
+        if isinstance(value, list):
+            value = tuple(v.encode() if isinstance(v, str) else v for v in value)
+        found[name] = value.encode() if isinstance(value, str) else value
+    custom = {"name": call.node.name, "num_outputs": len(call.node.output)}
     return found | {"tvm_custom": custom}
 
 

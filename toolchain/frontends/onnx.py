@@ -110,7 +110,10 @@ def _graphs(graph: Any) -> Iterator[Any]:
     yield graph
     for node in graph.node:
         for attribute in node.attribute:
-            for part in [*attribute.graphs, *([attribute.g] if attribute.g.node else [])]:
+            for part in [
+                *attribute.graphs,
+                *([attribute.g] if attribute.g.node else []),
+            ]:
                 yield from _graphs(part)
 
 
@@ -168,9 +171,7 @@ def check_operators(model: Any, where: str) -> None:
         raise SpecError("\n  ".join(lines + found))
 
 
-def _with_shapes(
-    proto: Any, shapes: Mapping[str, tuple[int, ...]], where: str
-) -> Any:
+def _with_shapes(proto: Any, shapes: Mapping[str, tuple[int, ...]], where: str) -> Any:
     """The model with every input's shape known; a copy where that changes it."""
     weights = {w.name for w in proto.graph.initializer}
     inputs = [i for i in proto.graph.input if i.name not in weights]
@@ -262,7 +263,8 @@ def _pattern(value: Any) -> str:
     """The shape with names of open dimensions, as in [batch, 3, ?, ?]."""
     dims = value.type.tensor_type.shape.dim
     words = [
-        str(d.dim_value) if d.HasField("dim_value") else d.dim_param or "?" for d in dims
+        str(d.dim_value) if d.HasField("dim_value") else d.dim_param or "?"
+        for d in dims
     ]
     return f"[{', '.join(words)}]"
 

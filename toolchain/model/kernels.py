@@ -156,6 +156,7 @@ define i32 @kernel_{self.name}(ptr %slots) {{
 
 # Functions of TIR that LLVM would call from libm; toolchain.spec.math has them.
 MATH = ("exp", "log", "tanh", "sigmoid", "erf", "sin", "cos", "pow")
+_CONSTANT = re.compile(r"T\.float\d+\(([^()]*)\)")
 _CALL = re.compile(r"@ops_math_(\w+)\(")
 _FLOAT_MATH = re.compile(r"( = f(?:add|sub|mul)) ")
 
@@ -178,8 +179,11 @@ class Lowered:
         """The label and a hash of the function, whatever its variables' names."""
         from tvm_ffi import structural_hash
 
-        digest = structural_hash(self.function, map_free_vars=True)
-        return f"{self.label}_{digest & 0xFFFFFFFFFF:010x}"
+        # The signs of constants are one bit of the hash, and two may cancel out.
+        constants = _CONSTANT.findall(self.function.script())
+        parts = structural_hash(self.function, map_free_vars=True), constants
+        digest = hashlib.sha256(repr(parts).encode()).hexdigest()[:10]
+        return f"{self.label}_{digest}"
 
     def texts(self, target: Target) -> list[str]:
         """IR with `i32 kernel_<name>(ptr slots)`; slots: inputs, then outputs."""
