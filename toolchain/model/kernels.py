@@ -156,7 +156,8 @@ define i32 @kernel_{self.name}(ptr %slots) {{
 
 VECTOR = 4  # elements: fewer are no vector
 # Functions of TIR that LLVM would call from libm; toolchain.spec.math has them.
-MATH = ("exp", "log", "tanh", "sigmoid", "erf", "sin", "cos")
+MATH = ("exp", "log", "tanh", "sigmoid", "erf", "sin", "cos", "pow")
+_CONSTANT = re.compile(r"T\.float\d+\(([^()]*)\)")
 _CALL = re.compile(r"@ops_math_(\w+)\(")
 _FLOAT_MATH = re.compile(r"( = f(?:add|sub|mul)) ")
 
@@ -179,8 +180,11 @@ class Lowered:
         """The label and a hash of the function, whatever its variables' names."""
         from tvm_ffi import structural_hash
 
-        digest = structural_hash(self.function, map_free_vars=True)
-        return f"{self.label}_{digest & 0xFFFFFFFFFF:010x}"
+        # The signs of constants are one bit of the hash, and two may cancel out.
+        constants = _CONSTANT.findall(self.function.script())
+        parts = structural_hash(self.function, map_free_vars=True), constants
+        digest = hashlib.sha256(repr(parts).encode()).hexdigest()[:10]
+        return f"{self.label}_{digest}"
 
     def texts(self, target: Target) -> list[str]:
         """IR with `i32 kernel_<name>(ptr slots)`; slots: inputs, then outputs."""
@@ -263,34 +267,46 @@ def _register_math() -> None:
     for name in MATH:
 
         def rule(call: Any, name: str = name) -> Any:
-            return tirx.call_pure_extern("float32", f"ops_math_{name}", *call.args)
+            # In float32 for other types too: there is no formula for more digits.
+            args = [
+                a if str(a.ty) == "float32" else a.astype("float32") for a in call.args
+            ]
+            result = tirx.call_pure_extern("float32", f"ops_math_{name}", *args)
+            kind = str(call.ty)
+            return result if kind == "float32" else result.astype(kind)
 
         tirx.op.register_intrin_lowering(f"tirx.{name}", "llvm", f=rule, level=99)
 
 
 @cache
 def math_function(name: str, target: Target) -> str:
-    """IR of `float ops_math_<name>(float)`, from toolchain.spec.math."""
+    """IR of `float ops_math_<name>(float, ...)`, from toolchain.spec.math."""
+    operands = ("x", "y") if name == "pow" else ("x",)
     operator = Operator(
         collapse="elementwise.broadcast",
-        inputs=(Input("x", "n"),),
+        inputs=tuple(Input(x, "n") for x in operands),
         dtypes=("float32",),
-        reference=lambda x: x,
+        reference=lambda *x: x[0],
         cases=lambda dtypes, rng: (),
-        compute=pointwise(lambda k, x: getattr(math, name)(x)),
+        compute=pointwise(lambda k, *x: getattr(math, name)(*x)),
     )
     kernel = Kernel(operator, ("float32",), target, constants={"n": 1})
     inner = f"math_{name}"
     lowered = lower(operator, inner, operator.compute, kernel, target)
     text = kernel_flags(without_loader(lowered.text), operator, ("float32",), target)
+    store = "\n".join(
+        f"  %in.{x} = alloca float\n  store float %value.{x}, ptr %in.{x}"
+        for x in operands
+    )
+    pointers = ", ".join(f"ptr %in.{x}" for x in operands)
+    values = ", ".join(f"float %value.{x}" for x in operands)
     return (
         text
         + f"""
-define linkonce_odr hidden float @ops_math_{name}(float %value) alwaysinline {{
-  %in = alloca float
+define linkonce_odr hidden float @ops_math_{name}({values}) alwaysinline {{
+{store}
   %out = alloca float
-  store float %value, ptr %in
-  %rc = call i32 @{inner}_compute_(ptr %in, ptr %out)
+  %rc = call i32 @{inner}_compute_({pointers}, ptr %out)
   %result = load float, ptr %out
   ret float %result
 }}
