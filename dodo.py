@@ -156,7 +156,7 @@ def task_models() -> Any:
 
 
 def task_heavy_models() -> Any:
-    """Compile the large models of models/, which `build` leaves out."""
+    """Compile the large models of models/ and of the onnx package."""
     yield from _models(heavy=True)
 
 
@@ -173,7 +173,8 @@ def _models(heavy: bool) -> Any:
                 "file_dep": [str(source), *_modules("recipe")],
                 "targets": [str(file)],
             }
-        for target, library in TARGET_FOLDERS.items():
+        for target in steps.model_targets(name, TARGET_FOLDERS):
+            library = TARGET_FOLDERS[target]
             runtime = [library / "runtime" / f"{s.stem}.o" for s in RUNTIME]
             yield {
                 "name": f"{name}:{target}",
