@@ -172,6 +172,8 @@ class _Reader:
             outputs = [self._value(name, kind)]
         op = call.op.name
         attributes = _attributes(call)
+        if op == "relax.clip":  # whose limits are operands
+            attributes |= {"min": call.args[1].value, "max": call.args[2].value}
         if op in ("relax.call_tir", "relax.call_dps_packed"):
             attributes["callee"] = call.args[0]
         build = partial(self._again, call)

@@ -19,7 +19,8 @@ from toolchain.lower import Kernel, entry, lower, without_loader
 from toolchain.spec import Input, Operator, SpecError, math, pointwise
 from toolchain.targets import Target
 
-KERNELS = Path(__file__).parents[2] / "kernels"
+# Operators of the library, and those that models alone call.
+FOLDERS = (Path(__file__).parents[2] / "kernels", Path(__file__).parent / "operators")
 
 
 @dataclass(frozen=True)
@@ -49,7 +50,8 @@ class Instance:
 
     def texts(self, target: Target) -> list[str]:
         """IR with `i32 kernel_<name>(ptr slots)`; slots: inputs, then outputs."""
-        operator = load_operator(KERNELS / f"{self.operator}.py")
+        paths = [folder / f"{self.operator}.py" for folder in FOLDERS]
+        operator = load_operator(next(p for p in paths if p.exists()))
         form = operator.columns if self.columns else operator.compute
         if form is None:
             raise SpecError(f"{self.operator}: has no compute to take sizes")
