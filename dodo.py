@@ -38,7 +38,8 @@ def _modules(*names: str) -> list[str]:
 
 
 LOWERING = _modules(
-    *("child", "codegen", "descriptor", "infer", "lower", "microkernel", "module"),
+    *("child", "codegen", "descriptor", "infer", "lower", "microkernel"),
+    *("microkernel_dot", "module", "transposer"),
     *(f"spec/{p.stem}" for p in sorted((TOOLCHAIN / "spec").glob("*.py"))),
 )
 
@@ -131,7 +132,7 @@ def task_module() -> Any:
 
 def task_model() -> Any:
     """Compile a model file: doit model --file net.onnx (see doit help model)."""
-    options = (
+    options: tuple[tuple[str, str, Any, Any, str], ...] = (
         ("file", "f", str, "", "the model: .onnx or .mindir"),
         ("target", "t", str, "simd128", f"one of {', '.join(TARGETS)}"),
         ("out", "o", str, "", "folder for the files (build/models/<name>/<target>)"),

@@ -11,6 +11,7 @@ import numpy as np
 
 from toolchain.spec import Attribute, Input, Operator, Output
 from toolchain.spec.cases import arg_rows, first_or_last
+from toolchain.spec.panels import as_written
 from toolchain.spec.rows import MAXIMUM, REDUCE_AXIS, position
 
 rows, columns = position(MAXIMUM)
@@ -26,6 +27,7 @@ KERNEL = Operator(
     dtypes=("float32", "int32", "int8", "uint8", "int64"),
     compute=rows,
     columns=columns,
+    schedule=as_written,
     reference=first_or_last(np.argmax),
     cases=arg_rows,
     aliases=("Argmax",),

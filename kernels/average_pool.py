@@ -13,14 +13,14 @@ from typing import Any
 
 import numpy as np
 
-from toolchain.spec import Attribute, Bound, Input, Operator, te, tir
+from toolchain.spec import Attribute, Bound, Input, Operator, script, tir
 from toolchain.spec import windows as w
 from toolchain.spec.cases_windows import pooled, pooling
+from toolchain.spec.panels import as_written
 
 
 def compute(k: Any) -> Any:
     """Add up each window of the padded planes, then divide by its taps."""
-    total = w.fold(k, te.sum, tir.const(0, "float32"), "float32", "total")
     counted = k.count_include_pad != 0
 
     def taps(axis: int, position: Any) -> Any:
@@ -29,10 +29,22 @@ def compute(k: Any) -> Any:
         high = (k.H, k.W)[axis] + tir.Select(counted, after, k.index(0))
         return w.taps_inside(k, axis, position, low, high)
 
-    def mean(n: Any, c: Any, y: Any, x: Any) -> Any:
-        return total[n, c, y, x] / (taps(0, y) * taps(1, x)).astype("float32")
+    def divide() -> Any:
+        columns = w.extent(k, 1)
+        across = script.alloc_buffer((columns,), "int32")
+        with script.serial(0, columns) as x:
+            script.buffer_store(across, taps(1, x), [x])
 
-    return te.compute(total.shape, mean, name="out")
+        def each(out: Any, row: list[Any]) -> None:
+            down = script.Bind(taps(0, row[2]))
+            with script.serial(0, columns) as x:
+                at = [*row, x]
+                mean = out[tuple(at)] / (down * across[x]).astype("float32")
+                script.buffer_store(out, mean, at)
+
+        return each
+
+    return w.fold(k, "sum", tir.const(0, "float32"), divide)
 
 
 def reference(x: Any, count_include_pad: int, **attributes: Any) -> Any:
@@ -64,8 +76,7 @@ KERNEL = Operator(
         "int8": "ONNX defines it for floats only",
     },
     compute=compute,
-    schedule=w.schedule,
-    in_place=("total",),
+    schedule=as_written,
     requires=w.requires,
     reference=reference,
     reference_scale=scale,

@@ -18,7 +18,16 @@ from typing import Any
 
 import numpy as np
 
-from toolchain.spec import Attribute, Bound, Case, Input, Operator, script, tir
+from toolchain.spec import (
+    Attribute,
+    Bound,
+    Case,
+    Input,
+    Operator,
+    depthwise,
+    script,
+    tir,
+)
 from toolchain.spec.cases import shape_name, values
 from toolchain.spec.cases_windows import convolved
 from toolchain.spec.convolution import (
@@ -48,9 +57,11 @@ from toolchain.spec.panels import (
 
 # Output channels of a group below which a tile of 4 rows is mostly padding.
 FEW = 3
-# Blocks: units of a depth (576 is 64 channels by 3 x 3 taps), and tiles of weights,
-# so that weights (128 by 640 words, 320 KiB) stay in L2 beside windows.
-DEPTH, HEIGHT = 640, 32
+# Units of a block, beside 512 KiB of windows: 576 is 64 channels by 3 x 3 taps. Up to
+# so many output channels are packed once; more of them, or deeper ones, tile by tile
+# beside each block of windows, as writing them all out and back costs more (28 x 28,
+# 128 channels: 2 %; 7 x 7, 512 to 2048, 1 x 1: 5 %).
+DEPTH, HEIGHT = 640, 128
 
 
 def compute(k: Any) -> Any:
@@ -62,7 +73,7 @@ def compute(k: Any) -> Any:
     def emit(ins: Any, out: Any) -> None:
         with script.If(per < FEW):
             with script.Then():
-                direct(k, (y, x), ins, out)
+                few(k, (y, x), ins, out)
             with script.Else():
                 grouped(k, (y, x), per, ins, out)
 
@@ -77,8 +88,9 @@ def grouped(k: Any, spatial: Any, per: Any, ins: Any, out: Any) -> None:
     passes = tir.max(ceil_div(depth, DEPTH), 1)
     units = ceil_div(depth, passes)
     wide = lines_at_once(pixels, units, tile.columns)
-    height = tir.min(per, HEIGHT * tile.rows)
-    weights = workspace(height, units, tile.rows)
+    resident = tir.all(passes == 1, per <= HEIGHT)
+    height = tir.Select(resident, per, tir.min(per, tile.rows))
+    weights = workspace(height, units, tile.rows, tile.spread)
     windows = workspace(wide, units, tile.columns)
     planes = Planes(image, k.D, *spatial)
     planes.allocate(depth)
@@ -103,8 +115,7 @@ def grouped(k: Any, spatial: Any, per: Any, ins: Any, out: Any) -> None:
                 with script.If(tir.all(part == 0, step == 0)), script.Then():
                     planes.copy(start)
                 planes.pack(across)
-        # Weights that are one block are packed for the first pixels of all.
-        other = tir.any(n + part == 0, passes > 1, height < per)
+        other = tir.any(tir.Not(resident), n + part == 0)
         with script.If(other), script.Then():
             shifted(pack_lines(w, depth, k.target), first)(down)
         Product(
@@ -121,8 +132,19 @@ def grouped(k: Any, spatial: Any, per: Any, ins: Any, out: Any) -> None:
         ).multiply(down, across)
 
 
+def few(k: Any, spatial: Any, ins: Any, out: Any) -> None:
+    """Groups of few channels: by planes where they have one each (depthwise)."""
+    planes = depthwise.Planes(k, spatial, out)
+    suits = tir.all(k.D == 1, depthwise.suits(spatial, out.shape[3]))
+    with script.If(suits):
+        with script.Then():
+            planes.emit(ins)
+        with script.Else():
+            direct(k, spatial, ins, out)
+
+
 def direct(k: Any, spatial: Any, ins: Any, out: Any) -> None:
-    """Row by row over the taps, for groups of few channels (depthwise)."""
+    """Row by row over the taps, for groups of few channels."""
     x, w, b = ins
     per = tir.truncdiv(k.M, k.group)
     rows, columns = out.shape[2], out.shape[3]
@@ -145,13 +167,17 @@ def direct(k: Any, spatial: Any, ins: Any, out: Any) -> None:
 
 def requires(k: Any) -> Any:
     """What sizes must fulfil."""
+    spatial = axes(k, k.R, k.S)
+    fits, too_large = Planes(None, k.D, *spatial).fits()
+    few = tir.truncdiv(k.M, k.group) < FEW
     return [
         (k.D * k.group == k.C, "the channels of x must be those of w times group"),
         (
             tir.truncmod(k.M, k.group) == 0,
             "the first axis of w must be a multiple of group",
         ),
-        *requirements(axes(k, k.R, k.S)),
+        *requirements(spatial),
+        (tir.any(few, fits), too_large),
     ]
 
 
@@ -186,11 +212,24 @@ CASES: tuple[tuple[tuple[int, ...], tuple[int, ...], dict[str, Any]], ...] = (
     ((1, 1, 3, 3), (4, 1, 2, 2), {"pads": (9, 8, 7, 6), "dilations": (5, 4)}),
     ((1, 2, 1, 1), (4, 2, 3, 3), {"pads": (1, 1, 1, 1)}),
     ((1, 2, 2, 3), (2, 1, 3, 3), {"group": 2, "pads": (4, 4, 4, 4), "strides": (4, 5)}),
+    ((1, 2, 90, 100), (2, 1, 3, 3), {"group": 2, "pads": (1, 1, 1, 1)}),
+    (
+        (1, 2, 61, 131),
+        (4, 1, 3, 3),
+        {"group": 2, "strides": (2, 2), "pads": (1, 1, 0, 1)},
+    ),
+    ((1, 2, 13, 9), (2, 1, 3, 3), {"group": 2, "strides": (1, 3)}),
     ((0, 3, 5, 5), (4, 3, 3, 3), {}),
     ((1, 0, 5, 5), (4, 0, 3, 3), {}),
     ((1, 3, 5, 5), (0, 3, 3, 3), {}),
     ((1, 2, 0, 3), (4, 2, 2, 2), {"pads": (1, 0, 1, 0)}),
     ((1, 1, 50, 60), (4, 1, 1, 1), {}),
+    # Several blocks: of pixels, of the depth, of both, and of output channels.
+    ((2, 70, 20, 21), (5, 70, 3, 3), {"pads": (1, 1, 1, 1)}),
+    ((1, 80, 6, 7), (9, 80, 3, 3), {"pads": (1, 1, 1, 1)}),
+    ((1, 130, 21, 21), (4, 130, 3, 3), {"pads": (1, 1, 1, 1)}),
+    ((2, 3, 5, 6), (133, 3, 2, 2), {}),
+    ((1, 650, 3, 3), (7, 650, 1, 1), {}),
     ((1, 3, 17), (4, 3, 3), {}),
     ((2, 4, 33), (6, 2, 5), {"group": 2, "strides": (2,), "pads": (1, 3)}),
     ((1, 5, 31), (5, 1, 4), {"group": 5, "dilations": (3,), "pads": (2, 5)}),

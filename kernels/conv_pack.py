@@ -1,5 +1,6 @@
-"""out[q, (r * S + s) * D + c, i] = w[8 * q + i, c, r, s], 0 past the last m: for conv_packed.
+"""out[q, (r * S + s) * D + c, i] = w[8 * q + i, c, r, s]: weights for conv_packed.
 
+0 where 8 * q + i is past the last output channel.
 Shapes: w [M, D, R, S]; out [ceil(M / 8), R * S * D, 8], panels of 8 output channels,
 the same for every target.
 Dtypes: float32.
@@ -15,13 +16,12 @@ import numpy as np
 from toolchain.spec import Bound, Case, Input, Operator, tir
 from toolchain.spec import script as T  # noqa: N812  # TVM's own name for it
 from toolchain.spec.cases import shape_name, values
-from toolchain.spec.convolution import PANEL
-from toolchain.spec.panels import as_written, ceil_div, nest
+from toolchain.spec.panels import WIDTH, as_written, ceil_div, nest
 
 
 def compute(k: Any) -> Any:
     """Unit by unit."""
-    shape = (ceil_div(k.M, PANEL), k.R * k.S * k.D, PANEL)
+    shape = (ceil_div(k.M, WIDTH), k.R * k.S * k.D, WIDTH)
 
     def emit(ins: Any, out: Any) -> None:
         (w,) = ins
@@ -30,9 +30,9 @@ def compute(k: Any) -> Any:
             T.serial(0, k.R) as r,
             T.serial(0, k.S) as s,
             T.serial(0, k.D) as c,
-            T.serial(0, PANEL) as i,
+            T.serial(0, WIDTH) as i,
         ):
-            m = q * PANEL + i
+            m = q * WIDTH + i
             zero = tir.const(0, k.dtype)
             value = tir.if_then_else(m < k.M, w[m, c, r, s], zero)
             T.buffer_store(out, value, [q, (r * k.S + s) * k.D + c, i])
@@ -42,12 +42,12 @@ def compute(k: Any) -> Any:
 
 def reference(w: Any) -> Any:
     """numpy."""
-    panels = -(-w.shape[0] // PANEL)
-    full = np.zeros((panels * PANEL, *w.shape[1:]), w.dtype)
+    panels = -(-w.shape[0] // WIDTH)
+    full = np.zeros((panels * WIDTH, *w.shape[1:]), w.dtype)
     full[: w.shape[0]] = w
     units = w.shape[1] * w.shape[2] * w.shape[3]
-    split = full.reshape(panels, PANEL, *w.shape[1:])
-    return split.transpose(0, 3, 4, 2, 1).reshape(panels, units, PANEL)
+    split = full.reshape(panels, WIDTH, *w.shape[1:])
+    return split.transpose(0, 3, 4, 2, 1).reshape(panels, units, WIDTH)
 
 
 def cases(dtypes: Any, rng: Any) -> Iterator[Case]:
@@ -61,7 +61,10 @@ KERNEL = Operator(
     collapse="exact.plain",
     inputs=(Input("w", "M D R S"),),
     dtypes=("float32",),
-    absent={"int8": "see conv", "int32": "see conv"},
+    absent={
+        "int8": "ONNX has ConvInteger and QLinearConv, with zero points and scales",
+        "int32": "no framework has it",
+    },
     compute=compute,
     schedule=as_written,
     reference=reference,

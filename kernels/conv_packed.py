@@ -1,8 +1,8 @@
-"""out[n, y, x, m] = b[m] + sum_(r, s, c) packed[m / 8, (r, s, c), m % 8] * x[n, y', x', c].
+"""out[n, y, x, m] = b[m] + sum_(r, s, c) w[m, c, r, s] * x[n, y', x', c], in limits.
 
-y' = y * stride - pad + r * dilation, x' alike; outside the image x is 0; the result is
-limited to minimum..maximum. The convolution of conv with the image NHWC, and weights
-that conv_pack has packed.
+w are the weights that conv_pack has packed; y' = y * stride - pad + r * dilation and x'
+alike; outside the image x is 0; limits are minimum and maximum. What conv computes,
+over images with their channels last.
 Shapes: x [N, H, W, C], packed [ceil(features / 8), rows * columns * C, 8] where
 kernel_shape is rows, columns; b [features], [1] or absent. There are no groups.
 Dtypes: float32 adds up in float32.
@@ -26,7 +26,6 @@ from toolchain.spec.cases_windows import convolved
 from toolchain.spec.convolution import (
     DILATIONS,
     PADS,
-    PANEL,
     STRIDES,
     Pixels,
     axes,
@@ -35,6 +34,7 @@ from toolchain.spec.convolution import (
     workspace,
 )
 from toolchain.spec.panels import (
+    WIDTH,
     Block,
     Product,
     as_written,
@@ -51,17 +51,17 @@ def compute(k: Any) -> Any:
 
     def emit(ins: Any, out: Any) -> None:
         image, packed, b = ins
-        tile = replace(panels(k, "f32"), columns=PANEL)
+        tile = replace(panels(k, "f32"), columns=WIDTH)
         pixels, depth = y.out() * x.out(), k.K
-        tall = lines_at_once(pixels, depth, tile.rows)
-        windows = workspace(tall, depth, tile.rows)
+        tall = lines_at_once(pixels, depth, tile.rows, tile.spread)
+        windows = workspace(tall, depth, tile.rows, tile.spread)
         source = Pixels(k, image, y, x)
         source.allocate()
         pack = source.packer(k.target)
-        bias = script.alloc_buffer((k.Q * PANEL,), "float32")
+        bias = script.alloc_buffer((k.Q * WIDTH,), "float32")
         with script.serial(0, k.features) as m:
             script.buffer_store(bias, b[tir.min(m, k.M - 1)], [m])
-        across = Block(packed, PANEL, 0, k.features, k.features, 0, depth)
+        across = Block(packed, WIDTH, 0, k.features, k.features, 0, depth, True)
         with script.serial(0, k.N) as n:
             source.copy(n * k.H * k.W * k.C)
             product = Product(
@@ -90,29 +90,37 @@ def compute(k: Any) -> Any:
 def requires(k: Any) -> Any:
     """What sizes must fulfil."""
     rows, columns = k.kernel_shape
+    y, x = axes(k, rows, columns)
     return [
-        (k.E == PANEL, "packed must have 8 output channels on its last axis"),
+        (k.E == WIDTH, "packed must have 8 output channels on its last axis"),
         (
-            k.K == rows * columns * k.C,
-            "axis 1 of packed must be rows * columns of kernel_shape times channels of x",
+            rows * columns * k.C == k.K,
+            "axis 1 of packed must be the taps of kernel_shape times the channels of x",
         ),
         (
-            k.Q == ceil_div(k.features, k.index(PANEL)),
+            ceil_div(k.features, k.index(WIDTH)) == k.Q,
             "packed must have one panel for each 8 features",
         ),
         (
-            tir.any(k.M == 1, k.M == k.features),
+            tir.any(k.M == 1, k.features == k.M),
             "b must have features elements, or one",
         ),
-        *requirements(axes(k, rows, columns)),
+        *requirements((y, x)),
+        Pixels(k, None, y, x).fits(),
     ]
 
 
 def reference(
-    x: Any, packed: Any, b: Any, features: int, minimum: float, maximum: float, **given: Any
+    x: Any,
+    packed: Any,
+    b: Any,
+    features: int,
+    minimum: float,
+    maximum: float,
+    **given: Any,
 ) -> Any:
     """numpy, in float64."""
-    weights = packed.transpose(0, 2, 1).reshape(packed.shape[0] * PANEL, -1)[:features]
+    weights = packed.transpose(0, 2, 1).reshape(packed.shape[0] * WIDTH, -1)[:features]
     taps = given.pop("kernel_shape")
     w = weights.reshape(features, *taps, x.shape[3]).transpose(0, 3, 1, 2)
     if b is not None:
@@ -149,20 +157,21 @@ CASES: tuple[tuple[tuple[int, ...], tuple[int, int], int, dict[str, Any]], ...] 
     ((1, 5, 5, 0), (3, 3), 4, {}),
     ((1, 0, 3, 2), (2, 2), 4, {"pads": (1, 0, 1, 0)}),
     ((1, 50, 60, 1), (1, 1), 4, {}),
+    ((2, 20, 21, 70), (3, 3), 9, {"pads": (1, 1, 1, 1)}),
 )
 
 
 def cases(dtypes: Any, rng: Any) -> Iterator[Case]:
     """Sizes, attributes and special values."""
     for i, (image, taps, features, given) in enumerate(CASES):
-        shape = (-(-features // PANEL), taps[0] * taps[1] * image[3], PANEL)
+        shape = (-(-features // WIDTH), taps[0] * taps[1] * image[3], WIDTH)
         bias = (None, (features,), (1,))[i % 3]
         b = None if bias is None else values(rng, bias, "float32")
         tensors = values(rng, image, "float32"), values(rng, shape, "float32"), b
         attributes = {"features": features, "kernel_shape": taps, **given}
         yield Case(f"{i}-{shape_name(image)}", tensors, attributes)
     x = values(rng, (1, 9, 11, 4), "float32")
-    w = values(rng, (1, 36, PANEL), "float32")
+    w = values(rng, (1, 36, WIDTH), "float32")
     x[0, 4, 4, 1], x[0, 0, 0, 2] = np.nan, np.inf
     attributes = {"features": 8, "kernel_shape": (3, 3)}
     yield Case("special", (x, w, None), attributes)
@@ -190,7 +199,10 @@ KERNEL = Operator(
     ),
     units=2,
     dtypes=("float32",),
-    absent={"int8": "see conv", "int32": "see conv"},
+    absent={
+        "int8": "ONNX has ConvInteger and QLinearConv, with zero points and scales",
+        "int32": "no framework has it",
+    },
     requires=requires,
     compute=compute,
     schedule=as_written,

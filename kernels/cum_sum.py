@@ -10,7 +10,6 @@ Source: ONNX CumSum-14, whose axis is a tensor; MindSpore CumSum.
 import numpy as np
 
 from toolchain.spec import Attribute, Bound, Case, Input, Operator, tir
-from toolchain.spec import math as m
 from toolchain.spec import script as T  # noqa: N812  # TVM's own name for it
 from toolchain.spec.cases import along_axis
 from toolchain.spec.panels import as_written, nest
@@ -27,18 +26,16 @@ def rows(k):
 
     def emit(inputs, out):
         (x,) = inputs
-        total = T.alloc_buffer((1,), k.dtype)
+        total = T.alloc_buffer((2,), k.dtype)  # without x[o, i], and with it
         start, step = direction(k)
         with T.serial(0, k.o) as i:
             T.buffer_store(total, zero, [0])
             with T.serial(0, k.n) as s:
                 at = [i, start + step * s]
-
-                def own(v):
-                    return tir.Select(k.exclusive != 0, zero, v)
-
-                T.buffer_store(out, total[0] + m.bind(x[tuple(at)], own), at)
-                T.buffer_store(total, total[0] + x[tuple(at)], [0])
+                T.buffer_store(total, total[0] + x[tuple(at)], [1])
+                chosen = tir.Select(k.exclusive != 0, total[0], total[1])
+                T.buffer_store(out, chosen, at)
+                T.buffer_store(total, total[1], [0])
 
     return nest((k.o, k.n), [k.x], emit, k.dtype)
 

@@ -11,6 +11,7 @@ import numpy as np
 
 from toolchain.spec import Bound, Case, Input, Operator
 from toolchain.spec.cases import SPECIAL_ROWS, shape_name, values
+from toolchain.spec.panels import as_written
 from toolchain.spec.rows import SUM, reduction
 
 SHAPES = (
@@ -35,7 +36,7 @@ KERNEL = Operator(
     dtypes=("float32",),
     absent={"int32": "not in ONNX", "int8": "not in ONNX"},
     compute=reduction(SUM, after=lambda k, total: total / k.n.astype("float32"))[0],
-    in_place=("total",),
+    schedule=as_written,
     reference=lambda x: (
         np.sum(x, axis=spatial(x), keepdims=True) / np.prod(x.shape[2:])
     ),

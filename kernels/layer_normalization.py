@@ -9,29 +9,31 @@ Source: ONNX LayerNormalization-17 (its first output); MindSpore LayerNorm.
 
 import numpy as np
 
-from toolchain.spec import Bound, Input, Operator, te
+from toolchain.spec import Bound, Input, Operator
 from toolchain.spec import math as m
+from toolchain.spec import script as T  # noqa: N812  # TVM's own name for it
 from toolchain.spec.cases import trailing
-from toolchain.spec.rows import SUM, TRAILING
+from toolchain.spec.panels import as_written
+from toolchain.spec.rows import SUM, TRAILING, each_row, lanes
 
 
 def compute(k):
-    n = k.n.astype("float32")
-    total = SUM.rows(k, lambda i, r: k.x[i, r], "total")
-    mean = te.compute((k.o,), lambda i: total[i] / n, "mean")
+    def emit(i, buffers, out):
+        x, scale, bias = buffers
+        row = T.alloc_buffer((2,), k.dtype)
+        n = k.n.astype("float32")
+        T.buffer_store(row, SUM.row(k, lanes(k, k.dtype), lambda r: x[i, r]) / n, [0])
 
-    def square(i, r):
-        return m.bind(k.x[i, r] - mean[i], lambda d: d * d)
+        def square(r):
+            return m.bind(x[i, r] - row[0], lambda d: d * d)
 
-    squares = SUM.rows(k, square, "squares")
-    deviation = te.compute(
-        (k.o,), lambda i: m.sqrt(squares[i] / n + k.epsilon), "deviation"
-    )
-    return te.compute(
-        (k.o, k.n),
-        lambda i, r: (k.x[i, r] - mean[i]) / deviation[i] * k.scale[r] + k.bias[r],
-        "out",
-    )
+        variance = SUM.row(k, lanes(k, k.dtype), square) / n
+        T.buffer_store(row, 1 / m.sqrt(variance + k.epsilon), [1])
+        with T.serial(0, k.n) as r:
+            value = (x[i, r] - row[0]) * row[1] * scale[r] + bias[r]
+            T.buffer_store(out, value, [i, r])
+
+    return each_row(k, emit, *k.inputs, reduced=False)
 
 
 def statistics(x, axis, epsilon):
@@ -63,6 +65,7 @@ KERNEL = Operator(
     dtypes=("float32",),
     absent={"int32": "a quotient of integers", "int8": "a quotient of integers"},
     compute=compute,
+    schedule=as_written,
     reference=reference,
     reference_scale=magnitude,
     cases=trailing(parameters=2),

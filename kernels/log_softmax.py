@@ -11,6 +11,7 @@ import numpy as np
 from toolchain.spec import Bound, Input, Operator
 from toolchain.spec import math as m
 from toolchain.spec.cases import along_axis
+from toolchain.spec.panels import as_written
 from toolchain.spec.rows import AXIS, softmax
 
 
@@ -30,7 +31,7 @@ def scale(x, axis):
     return 1 + np.abs(np.nan_to_num(centred(x, axis))) if x.size else x
 
 
-rows, columns = softmax(lambda x, peak, e, total: (x - peak) - m.log(total))
+rows, columns = softmax(m.log, lambda x, peak, e, shift: (x - peak) - shift)
 
 KERNEL = Operator(
     collapse="rows.axis",
@@ -40,7 +41,7 @@ KERNEL = Operator(
     absent={"int32": "exp of integers", "int8": "exp of integers"},
     compute=rows,
     columns=columns,
-    in_place=("e",),
+    schedule=as_written,
     reference=reference,
     reference_scale=scale,
     cases=along_axis(-60, 60),

@@ -14,15 +14,13 @@ import numpy as np
 
 from toolchain.spec import Bound, Input, Operator
 from toolchain.spec.cases_matrix import matrices
+from toolchain.spec.octets import emit_narrow
 from toolchain.spec.panels import (
+    Columns,
     Product,
     as_written,
-    ceil_div,
-    emit_narrow,
     nest,
     pack_lines,
-    pack_units,
-    pairs,
     panels,
 )
 
@@ -32,7 +30,7 @@ def words(k: Any) -> Any:
 
     def emit(ins: Any, out: Any) -> None:
         a, b = ins
-        left, right = pack_lines(a, k.K, k.target), pack_units(lambda j, u: b[u, j])
+        left, right = pack_lines(a, k.K, k.target), Columns(b, k.N, k.target)
         tile = panels(k, "f32" if k.dtype == "float32" else "i32")
         Product(tile, k.M, k.K, k.N, left, right, out, lambda i, j: [i, j], k.N).emit()
 
@@ -40,20 +38,13 @@ def words(k: Any) -> Any:
 
 
 def octets(k: Any) -> Any:
-    """int8: two elements are one unit."""
-
-    def emit(ins: Any, out: Any) -> None:
-        a, b = ins
-        row = pairs(lambda i, u: a[i, u].astype("int32"), k.K)
-        column = pairs(lambda j, u: b[u, j].astype("int32"), k.K)
-        left, right = pack_units(row, contiguous=False), pack_units(column)
-        tile, depth = panels(k, "dot"), ceil_div(k.K, 2)
-        product = Product(
-            tile, k.M, depth, k.N, left, right, out, lambda i, j: [i, j], k.N
-        )
-        emit_narrow(product, k.dtype)
-
-    return nest((k.M, k.N), [k.a, k.b], emit, k.dtype)
+    """int8: sums in int32, cut to their width."""
+    return nest(
+        (k.M, k.N),
+        [k.a, k.b],
+        lambda ins, out: emit_narrow(ins[0], ins[1], out, k.target),
+        k.dtype,
+    )
 
 
 def reference(a: Any, b: Any) -> Any:

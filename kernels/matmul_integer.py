@@ -15,33 +15,17 @@ import numpy as np
 from toolchain.spec import Case, Input, Operator, Output
 from toolchain.spec.cases import values
 from toolchain.spec.cases_matrix import matrices
-from toolchain.spec.panels import (
-    Product,
-    as_written,
-    ceil_div,
-    nest,
-    pack_units,
-    pairs,
-    panels,
-)
+from toolchain.spec.octets import Factor, Octets
+from toolchain.spec.panels import as_written, nest
 
 
 def compute(k: Any) -> Any:
-    """The loop nest of the product."""
+    """One loop nest for every choice of dtypes."""
 
     def emit(ins: Any, out: Any) -> None:
         a, b, a_zero, b_zero = ins
-
-        def wide(value: Any, zero: Any) -> Any:
-            return value.astype("int32") - zero.astype("int32")
-
-        row = pairs(lambda i, u: wide(a[i, u], a_zero[i]), k.K)
-        column = pairs(lambda j, u: wide(b[u, j], b_zero[j]), k.K)
-        left, right = pack_units(row, contiguous=False), pack_units(column)
-        tile, depth = panels(k, "dot"), ceil_div(k.K, 2)
-        Product(
-            tile, k.M, depth, k.N, left, right, out, lambda i, j: [i, j], k.N
-        ).emit()
+        left, right = Factor(a, a_zero, k.a_sign), Factor(b, b_zero, k.b_sign)
+        Octets(left, right, out, k.M, k.K, k.N, k.N, k.target).emit()
 
     return nest((k.M, k.N), k.inputs, emit, "int32")
 
@@ -69,16 +53,17 @@ def cases(dtypes: Any, rng: Any) -> Iterator[Case]:
             ("-ab", (values(rng, (1,), dtypes[0]), values(rng, (), dtypes[1]))),
         ):
             yield Case(case.name + name, (a, b, *zeros))
-    for m, n in ((1, 9), (5, 1), (7, 11), (66, 70)):
-        a, b = values(rng, (m, 19), dtypes[0]), values(rng, (19, n), dtypes[1])
+    for m, k, n in ((1, 19, 9), (5, 19, 1), (7, 19, 11), (66, 19, 70), (259, 269, 521)):
+        a, b = values(rng, (m, k), dtypes[0]), values(rng, (k, n), dtypes[1])
         zeros = values(rng, (m,), dtypes[0]), values(rng, (n,), dtypes[1])
         yield Case(f"rows-{m}", (a, b, zeros[0], None))
         yield Case(f"columns-{n}", (a, b, None, zeros[1]))
         yield Case(f"both-{m}-{n}", (a, b, *zeros))
     low, high = (0, 255) if dtypes[0] == "uint8" else (-128, 127)
-    a = np.full((5, 33), high, dtypes[0])
-    b = np.full((33, 9), np.iinfo(dtypes[1]).min, dtypes[1])
-    yield Case("widest", (a, b, np.array(low, dtypes[0]), None))
+    for m, k, n in ((5, 33, 9), (256, 256, 256)):
+        a = np.full((m, k), high, dtypes[0])
+        b = np.full((k, n), np.iinfo(dtypes[1]).min, dtypes[1])
+        yield Case(f"widest-{m}", (a, b, np.array(low, dtypes[0]), None))
 
 
 KERNEL = Operator(
@@ -97,6 +82,9 @@ KERNEL = Operator(
         "int64": "ONNX has 8-bit integers",
         "bool": "ONNX has 8-bit integers",
     },
+    # int8 is uint8 ^ 128 less 128: the runtime says 128 or 0 for each factor.
+    sizes=("a_sign", "b_sign"),
+    carriers={"int8": "uint8"},
     compute=compute,
     schedule=as_written,
     reference=reference,

@@ -13,6 +13,7 @@ import numpy as np
 from toolchain.spec import Bound, Input, Operator
 from toolchain.spec import math as m
 from toolchain.spec.cases import along_axes, reductions
+from toolchain.spec.panels import as_written
 from toolchain.spec.rows import REDUCE_AXES, SUM, reduction
 
 rows, columns = reduction(
@@ -39,7 +40,7 @@ KERNEL = Operator(
     absent={"int32": "ONNX Runtime has it for floats", "int8": "not in ONNX"},
     compute=rows,
     columns=columns,
-    in_place=("total",),
+    schedule=as_written,
     reference=reference,
     cases=reductions(),
     bound=Bound(ulp=4, why="1031 additions in order along a column, halved by sqrt"),

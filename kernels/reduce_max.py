@@ -11,6 +11,7 @@ import numpy as np
 
 from toolchain.spec import Input, Operator
 from toolchain.spec.cases import along_axes, reductions
+from toolchain.spec.panels import as_written
 from toolchain.spec.rows import MAXIMUM, REDUCE_AXES, reduction
 
 rows, columns = reduction(MAXIMUM)
@@ -29,7 +30,7 @@ KERNEL = Operator(
     dtypes=("float32", "int32", "int8", "uint8", "int64"),
     compute=rows,
     columns=columns,
-    in_place=("total",),
+    schedule=as_written,
     reference=along_axes(extreme),
     cases=reductions(),
 )

@@ -12,6 +12,7 @@ import numpy as np
 
 from toolchain.spec import Bound, Input, Operator, tir
 from toolchain.spec.cases import along_axes, reductions
+from toolchain.spec.panels import as_written
 from toolchain.spec.rows import REDUCE_AXES, SUM, reduction
 
 SUM_DTYPE = {"int8": "int32", "int32": "int64", "int64": "int64"}
@@ -45,7 +46,7 @@ KERNEL = Operator(
     dtypes=("float32", "int32", "int8", "int64"),
     compute=rows,
     columns=columns,
-    in_place=("total",),
+    schedule=as_written,
     reference=along_axes(mean),
     reference_scale=along_axes(lambda x, **axes: mean(np.abs(x), **axes)),
     cases=reductions(),

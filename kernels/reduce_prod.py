@@ -13,6 +13,7 @@ import numpy as np
 
 from toolchain.spec import Bound, Case, Input, Operator
 from toolchain.spec.cases import along_axes, reductions
+from toolchain.spec.panels import as_written
 from toolchain.spec.rows import PRODUCT, REDUCE_AXES, reduction
 
 rows, columns = reduction(PRODUCT)
@@ -38,7 +39,7 @@ KERNEL = Operator(
     dtypes=("float32", "int32", "int8", "int64"),
     compute=rows,
     columns=columns,
-    in_place=("total",),
+    schedule=as_written,
     reference=along_axes(lambda x, **axes: np.prod(x, dtype=x.dtype, **axes)),
     cases=cases,
     bound=Bound(ulp=32, why="1031 roundings; they add up as a random walk"),

@@ -12,6 +12,7 @@ import numpy as np
 
 from toolchain.spec import Bound, Input, Operator
 from toolchain.spec.cases import along_axes, reductions
+from toolchain.spec.panels import as_written
 from toolchain.spec.rows import REDUCE_AXES, SUM, reduction
 
 rows, columns = reduction(SUM)
@@ -28,7 +29,7 @@ KERNEL = Operator(
     dtypes=("float32", "int32", "int8", "int64"),
     compute=rows,
     columns=columns,
-    in_place=("total",),
+    schedule=as_written,
     reference=along_axes(total),
     reference_scale=along_axes(lambda x, **axes: total(np.abs(x), **axes)),
     cases=reductions(),

@@ -8,15 +8,14 @@ from typing import Any
 
 import numpy as np
 
-from toolchain.spec import Bound, Input, Operator, math, pointwise, tir
+from toolchain.spec import Bound, Input, Operator, pointwise, tir
 from toolchain.spec.cases import unary
 
 
 def _relu(k: Any, x: Any) -> Any:
+    # Two instructions, where `maximum`, with its NaN and -0, takes seven on x86.
     zero = tir.const(0, k.dtype)
-    if k.dtype == "float32":
-        return math.maximum(x, zero)
-    return tir.Select(x > zero, x, zero)
+    return tir.Select(x <= zero, zero, x)
 
 
 KERNEL = Operator(

@@ -9,17 +9,25 @@ Source: ONNX RMSNormalization-23; MindSpore RmsNorm.
 
 import numpy as np
 
-from toolchain.spec import Bound, Input, Operator, te
+from toolchain.spec import Bound, Input, Operator
 from toolchain.spec import math as m
+from toolchain.spec import script as T  # noqa: N812  # TVM's own name for it
 from toolchain.spec.cases import trailing
-from toolchain.spec.rows import SUM, TRAILING
+from toolchain.spec.panels import as_written
+from toolchain.spec.rows import SUM, TRAILING, each_row, lanes
 
 
 def compute(k):
-    n = k.n.astype("float32")
-    squares = SUM.rows(k, lambda i, r: k.x[i, r] * k.x[i, r], "squares")
-    size = te.compute((k.o,), lambda i: m.sqrt(squares[i] / n + k.epsilon), "size")
-    return te.compute((k.o, k.n), lambda i, r: k.x[i, r] / size[i] * k.scale[r], "out")
+    def emit(i, buffers, out):
+        x, scale = buffers
+        inverse = T.alloc_buffer((1,), k.dtype)
+        squares = SUM.row(k, lanes(k, k.dtype), lambda r: x[i, r] * x[i, r])
+        mean = squares / k.n.astype("float32")
+        T.buffer_store(inverse, 1 / m.sqrt(mean + k.epsilon), [0])
+        with T.serial(0, k.n) as r:
+            T.buffer_store(out, x[i, r] * inverse[0] * scale[r], [i, r])
+
+    return each_row(k, emit, *k.inputs, reduced=False)
 
 
 def reference(x, scale, axis, epsilon):
@@ -37,6 +45,7 @@ KERNEL = Operator(
     dtypes=("float32",),
     absent={"int32": "a quotient of integers", "int8": "a quotient of integers"},
     compute=compute,
+    schedule=as_written,
     reference=reference,
     cases=trailing(parameters=1),
     bound=Bound(ulp=4, why="the root 1, a division and a product 0.5 each"),

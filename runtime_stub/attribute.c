@@ -32,7 +32,7 @@ static void put_double(double value) {
   ops_put_int(exponent);
 }
 
-/* A bound but infinity, after " = ", ... */
+/* A bound but infinity, after " >= ", ... */
 static void put_bound(const char *before, double bound) {
   if (bound - bound != 0) return;
   ops_put(before);

@@ -12,10 +12,8 @@ const char *ops_kind_name(int32_t kind) {
 int32_t ops_check_block(uint32_t start, uint32_t bytes, uint32_t alignment,
                         const ops_request *call, const char *what,
                         const char *name) {
-  uint32_t room;
-  if (!bytes) return OPS_OK;
-  const char *fault = ops_range_fault(start, bytes, &room);
-  if (start & (alignment - 1))
+  const char *fault = ops_range_fault(start, bytes);
+  if (bytes && start & (alignment - 1))
     fault = " is misaligned; align it to its elements";
   if (!fault) return OPS_OK;
   ops_fail_start(call);
@@ -28,7 +26,7 @@ int32_t ops_check_block(uint32_t start, uint32_t bytes, uint32_t alignment,
   ops_put(" bytes at ");
   ops_put_int(start);
   ops_put(", ");
-  ops_put_int(room);
+  ops_put_int(ops_range_room);
   ops_put(" left there)");
   ops_text_end();
   return OPS_ERROR_POINTER;
@@ -71,8 +69,7 @@ static int32_t check_tensors(ops_request *call, const TVMFFIAny *args) {
       tensor->name = param->name;
       tensor->dtype = call->op->dtypes[p];
       tensor->itemsize = ops_dtypes[tensor->dtype].bits / 8;
-      int32_t code =
-          ops_check_tensor(call, tensor, param, &args[count], output);
+      int32_t code = ops_check_tensor(call, tensor, param, &args[count]);
       if (code) return code;
       ++*(output ? &call->outputs : &call->inputs);
     }
@@ -81,14 +78,16 @@ static int32_t check_tensors(ops_request *call, const TVMFFIAny *args) {
 }
 
 /* Element by element the kernel reads before it writes: in place is right.
- * Weak, so that checking a call does not link that collapse. */
+ * Weak, so that checking a call does not link those collapses. */
 extern const ops_collapse ops_collapse_elementwise __attribute__((weak));
+extern const ops_collapse ops_collapse_unary __attribute__((weak));
 
 static int32_t overlap(const ops_request *call, const ops_tensor *output,
                        const ops_tensor *other) {
   uint32_t after = (uint32_t)(output->data - other->data);
   if (!after && other < &call->tensors[call->inputs] &&
-      call->family->collapse == &ops_collapse_elementwise &&
+      (call->family->collapse == &ops_collapse_elementwise ||
+       call->family->collapse == &ops_collapse_unary) &&
       output->count == other->count && output->bytes == other->bytes)
     return 0;
   return after < (uint32_t)other->bytes || -after < (uint32_t)output->bytes;

@@ -13,8 +13,7 @@ int32_t ops_check(ops_request *call, const ops_operator *op,
 
 /* The parts of it: one tensor argument, and all attributes. */
 int32_t ops_check_tensor(ops_request *call, ops_tensor *tensor,
-                         const ops_param *param, const TVMFFIAny *arg,
-                         int32_t output);
+                         const ops_param *param, const TVMFFIAny *arg);
 int32_t ops_check_attributes(ops_request *call, const TVMFFIAny *args)
     __attribute__((weak));
 /* Append to a text: ", axis=1, ...", and an attribute as signatures have it:
@@ -22,18 +21,18 @@ int32_t ops_check_attributes(ops_request *call, const TVMFFIAny *args)
 void ops_put_values(const ops_request *call) __attribute__((weak));
 void ops_put_attribute(const ops_attribute *attribute) __attribute__((weak));
 
-/* The slow part of ops_check_range. */
+/* Bytes (none are good anywhere) at an address that a caller gave as "<what> of
+ * <name>". */
 int32_t ops_check_block(uint32_t start, uint32_t bytes, uint32_t alignment,
                         const ops_request *call, const char *what,
                         const char *name);
-/* Bytes (none are good anywhere) at an address that a caller gave as "<what> of
- * <name>". */
+/* The same, without a call of many arguments where all is well: wasmtime passes
+ * those after the fourth through memory, and waits for them. */
 static inline __attribute__((always_inline)) int32_t ops_check_range(
     const void *start, uint32_t bytes, uint32_t alignment,
     const ops_request *call, const char *what, const char *name) {
-  uint32_t address = (uint32_t)(uintptr_t)start, size = ops_good_range.bytes;
-  uint32_t offset = address - ops_good_range.start;
-  if (offset <= size && bytes <= size - offset && !(address & (alignment - 1)))
+  uint32_t address = (uint32_t)(uintptr_t)start;
+  if (!(address & (alignment - 1)) && !ops_range_fault(address, bytes))
     return OPS_OK;
   return ops_check_block(address, bytes, alignment, call, what, name);
 }

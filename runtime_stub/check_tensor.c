@@ -38,8 +38,7 @@ static int32_t fail_dtype(const ops_request *call, const ops_tensor *tensor,
 }
 
 int32_t ops_check_tensor(ops_request *call, ops_tensor *tensor,
-                         const ops_param *param, const TVMFFIAny *arg,
-                         int32_t output) {
+                         const ops_param *param, const TVMFFIAny *arg) {
   const DLTensor *given = arg->v_tensor;
   const char *name = tensor->name;
   int32_t kind = arg->type_index, code;
@@ -54,7 +53,7 @@ int32_t ops_check_tensor(ops_request *call, ops_tensor *tensor,
                          ops_kind_name(kind), 0, 0);
   code = ops_check_range(given, sizeof *given, 8, call, "DLTensor", name);
   if (code) return code;
-  if (output && call->inferring) { /* it needs only room for the answer */
+  if (call->inferring && param - call->family->params >= call->family->inputs) { /* it needs only room for the answer */
     call->answers[call->outputs].tensor = arg->v_tensor;
     call->answers[call->outputs].shape = given->shape;
     return ops_check_block((uint32_t)(uintptr_t)given->shape,

@@ -15,14 +15,19 @@
 /* From this length on, a run that needs no gathering is worth a kernel call. */
 #define LONG_RUN 256
 
-/* Eight bytes at any address: wasm has no alignment traps. */
-typedef uint64_t __attribute__((aligned(1), may_alias)) word;
+/* At any address: wasm has no alignment traps. */
+typedef uint64_t
+    __attribute__((vector_size(16), aligned(1), may_alias)) vector;
 
 typedef struct {
+  const uint8_t *at;   /* its next element */
   const uint8_t *held; /* what the buffer was gathered from */
   int32_t held_rows;
-  uint64_t fill;                 /* stands in for an absent input */
-  uint8_t buffer[STRIP * 8 + 8]; /* the last word may reach past the strip */
+  int32_t itemsize;
+  int32_t step[OPS_MAX_RANK]; /* bytes along each axis */
+  uint64_t fill;              /* stands in for an absent input */
+  /* The last vector may reach past the strip. */
+  uint8_t buffer[STRIP * 8 + sizeof(vector)];
 } input;
 
 /* `shape` finds the axes, and `run` uses them. */
@@ -35,7 +40,10 @@ static struct {
   int32_t row;
   int32_t most;
   uint32_t gathered; /* bit t: input t is not contiguous in a strip */
+  int32_t index[OPS_MAX_RANK]; /* of the next strip */
+  const input *gathering;
   input inputs[MAX_INPUTS];
+  input *end;
   ops_slot slots[MAX_INPUTS + 2 + OPS_MAX_VALUES];
 } state;
 
@@ -47,15 +55,16 @@ static void push(int32_t size, uint32_t spread) {
     return;
   }
   state.size[state.rank] = size;
+  state.index[state.rank] = 0;
   state.spread[state.rank++] = spread;
 }
 
 static int32_t shape(ops_request *call) {
   int64_t shape[OPS_MAX_RANK];
   int32_t rank = 0;
+  state.rank = 0;
   for (int32_t t = 0; t < call->inputs; ++t)
     if (rank < call->tensors[t].rank) rank = call->tensors[t].rank;
-  state.rank = 0;
   for (int32_t i = rank; i-- > 0;) {
     const ops_tensor *tensor = call->tensors;
     int32_t size = 1;
@@ -95,79 +104,112 @@ static void set_strips(void) {
   state.most = STRIP / state.row;
 }
 
-/* Copies `count` steps along an axis for an input of which `own` is the bit;
- * returns where the next ones are. */
-static const uint8_t *gather(uint8_t *to, const uint8_t *from, uint32_t own,
-                             int32_t itemsize, int32_t axis, int32_t count) {
-  int32_t bytes = itemsize, spread = state.spread[axis] & own;
-  for (int32_t i = 0; i < axis; ++i) bytes *= state.size[i];
-  if (!axis && !spread) {
-    __builtin_memcpy(to, from, (uint32_t)(bytes * count));
-    return from + bytes * count;
-  }
-  if (!axis) {
-    uint64_t fill = ops_repeat(from, itemsize);
-    for (int32_t i = 0; i < bytes * count; i += 8) *(word *)(to + i) = fill;
-    return from + bytes;
-  }
-  for (const uint8_t *before = to; count--; to += bytes) {
-    if (spread && to != before) /* again what is there already */
-      __builtin_memcpy(to, before, (uint32_t)bytes);
-    else
-      from = gather(to, from, own, itemsize, axis - 1, state.size[axis - 1]);
-  }
-  return from;
+/* For at most a strip this is faster than a call of memory.copy. */
+static void copy(uint8_t *to, const uint8_t *from, int32_t bytes) {
+  const int32_t step = sizeof(vector);
+  for (; bytes >= step; bytes -= step, to += step, from += step)
+    *(vector *)to = *(const vector *)from;
+  while (bytes--) *to++ = *from++;
 }
 
-/* The elements of input t in the `rows` steps from `at` on. */
-static const uint8_t *operand(const ops_request *call, int32_t t, int32_t at,
-                              int32_t rows) {
-  const ops_tensor *tensor = &call->tensors[t];
-  input *in = &state.inputs[t];
-  uint32_t own = 1u << t;
-  const uint8_t *data = tensor->data;
-  int32_t step = tensor->itemsize;
-  if (tensor->absent) {
-    in->fill = ops_fill(call, tensor);
-    data = (const uint8_t *)&in->fill;
+/* Fills `bytes` with one element, and up to a vector more. */
+static void fill(uint8_t *to, uint64_t element, int32_t bytes) {
+  vector value = {element, element}, *at = (vector *)to;
+  for (; bytes > 0; bytes -= (int32_t)sizeof value) *at++ = value;
+}
+
+/* Copies `count` steps along an axis for the input that is gathered. At most
+ * four parameters: wasmtime passes others through memory. */
+static void gather(uint8_t *to, const uint8_t *from, int32_t axis,
+                   int32_t count) {
+  const input *in = state.gathering;
+  int32_t bytes = in->itemsize, inner = axis - 1;
+  for (int32_t i = 0; i < axis; ++i) bytes *= state.size[i];
+  int32_t all = bytes * count;
+  if (!axis && in->step[0]) {
+    copy(to, from, all);
+  } else if (!axis) {
+    fill(to, ops_repeat(from, in->itemsize), all);
+  } else if (!in->step[axis]) { /* once, and then what is there already */
+    gather(to, from, inner, state.size[inner]);
+    for (; bytes < all; bytes *= 2)
+      copy(to + bytes, to, bytes < all - bytes ? bytes : all - bytes);
+  } else {
+    for (; count--; to += bytes, from += in->step[axis])
+      gather(to, from, inner, state.size[inner]);
   }
-  for (int32_t i = 0; at && i < state.rank; ++i) {
-    int32_t index = 0;
-    if (i >= state.axis) {
-      index = at % state.size[i];
-      at /= state.size[i];
+}
+
+/* Where each input starts, and its steps. */
+static void set_inputs(const ops_request *call) {
+  const ops_tensor *tensor = call->tensors;
+  uint32_t own = 1;
+  for (input *in = state.inputs; in != state.end; ++in, ++tensor, own *= 2) {
+    int32_t step = in->itemsize = tensor->itemsize;
+    in->held = 0;
+    in->at = tensor->data;
+    if (tensor->absent) {
+      in->fill = ops_fill(call, tensor);
+      in->at = (const uint8_t *)&in->fill;
     }
-    if (state.spread[i] & own) continue;
-    data += index * step;
-    step *= state.size[i];
+    for (int32_t i = 0; i < state.rank; ++i) {
+      int32_t spread = state.spread[i] & own;
+      in->step[i] = spread ? 0 : step;
+      if (!spread) step *= state.size[i];
+    }
   }
-  if (!(state.gathered & own)) return data;
-  if (in->held != data || in->held_rows < rows)
-    gather(in->buffer, data, own, tensor->itemsize, state.axis, rows);
-  in->held = data;
-  in->held_rows = rows;
-  return in->buffer;
+}
+
+/* The slots of the inputs for the next `rows` steps. */
+static void set_slots(int32_t rows) {
+  ops_slot *slot = state.slots;
+  uint32_t gathered = state.gathered;
+  for (input *in = state.inputs; in != state.end; ++in, gathered /= 2) {
+    const uint8_t *at = in->at;
+    if (gathered & 1) {
+      state.gathering = in;
+      if (in->held != at || in->held_rows < rows)
+        gather(in->buffer, at, state.axis, rows);
+      in->held = at;
+      in->held_rows = rows;
+      at = in->buffer;
+    }
+    slot++->p = (void *)at;
+  }
+}
+
+/* Goes `rows` steps on. */
+static void advance(int32_t rows) {
+  for (int32_t i = state.axis; i < state.rank; ++i, rows = 1) {
+    int32_t index = state.index[i] + rows, more = index != state.size[i];
+    state.index[i] = more ? index : 0;
+    if (!more) rows -= index;
+    for (input *in = state.inputs; in != state.end; ++in)
+      in->at += in->step[i] * rows;
+    if (more) return;
+  }
 }
 
 static int32_t run(ops_request *call) {
   const ops_tensor *output = &call->tensors[call->inputs];
-  int32_t code = OPS_OK, rows;
+  int32_t code = OPS_OK;
   ops_slot *slot = &state.slots[call->inputs];
   uint8_t *out = output->data, *end = out + output->bytes;
   if (out == end) return OPS_OK;
+  state.end = state.inputs + call->inputs;
   set_strips();
+  set_inputs(call);
   ops_attribute_slots(call, state.slots, call->inputs + 2);
-  for (int32_t t = 0; t < call->inputs; ++t) state.inputs[t].held = 0;
-  for (int32_t at = 0; !code && out != end; at += rows) {
-    int32_t size = state.size[state.axis];
-    rows = size - at % size;
+  while (!code && out != end) {
+    int32_t rows = state.size[state.axis] - state.index[state.axis];
     if (rows > state.most) rows = state.most;
-    for (int32_t t = 0; t < call->inputs; ++t)
-      state.slots[t].p = (void *)operand(call, t, at, rows);
+    int32_t n = rows * state.row;
+    set_slots(rows);
     slot[0].p = out;
-    slot[1].i = rows * state.row;
-    out += rows * state.row * output->itemsize;
+    slot[1].i = n;
     code = ops_run_kernel(call, call->op->kernel, state.slots);
+    out += n * output->itemsize;
+    advance(rows);
   }
   return code;
 }

@@ -3,12 +3,16 @@
  * out[..., m, n] = sum_k a[..., m, k] * b[..., k, n]
  *
  * Kernel slots: a [M,K], b [K,N], further inputs, out [M,N], M, K, N,
- * attributes. Rule 1 has zero points as inputs 2 and 3: [M] and [N].
+ * attributes. Rule 1 has zero points as inputs 2 and 3: [M] and [N]; its kernel
+ * reads uint8 and gets, after N, what makes that of a's and of b's elements by
+ * exclusive or: 128 for int8, 0 for uint8. Rule 2 has b as panels [P,K,8], P =
+ * ceil(N / 8), a bias [N] as input 2, N as attribute 0 and sizes M, K, P, 8, N.
  */
 #include "call.h"
 
 enum { ROWS_AND_COLUMNS = 2, MAX_BATCH = OPS_MAX_RANK - ROWS_AND_COLUMNS };
-enum { RULE_PLAIN = 0, RULE_ZERO_POINTS = 1 };
+enum { RULE_PLAIN = 0, RULE_ZERO_POINTS = 1, RULE_PACKED = 2 };
+enum { PANEL = 8 };
 
 /* Sizes of one product, and the batch axes to loop over. */
 typedef struct {
@@ -29,6 +33,57 @@ static void sizes(const ops_request *call, product *p) {
   p->m = size_at(a, 1);
   p->k = size_at(a, 0);
   p->n = b->rank > 1 ? size_at(b, 0) : 1;
+}
+
+static int32_t is_packed(const ops_request *call) {
+  return call->family->rule == RULE_PACKED;
+}
+
+/* For panels: rows of a are all one batch. */
+static int32_t shape_packed(ops_request *call) {
+  const ops_tensor *a = &call->tensors[0], *b = &call->tensors[1];
+  const ops_tensor *bias = &call->tensors[2];
+  int64_t n = ops_int(call, 0, 0), panels = (n + PANEL - 1) / PANEL;
+  if (a->rank == 0) {
+    return ops_fail(call, OPS_ERROR_SHAPE,
+                    "%s is a scalar; give it one axis or more", a->name);
+  }
+  int64_t k = size_at(a, 0);
+  if (b->rank != 3 || b->shape[0] != panels || b->shape[1] != k ||
+      b->shape[2] != PANEL) {
+    return ops_fail_got(call, OPS_ERROR_SHAPE,
+                        "%s must have shape [%l,%l,8], for %l columns: pass "
+                        "what matmul_pack gave",
+                        b->name, panels, k, n);
+  }
+  if (!bias->absent && (bias->rank != 1 || bias->count != n)) {
+    return ops_fail_got(call, OPS_ERROR_SHAPE,
+                        "%s must have shape [%l], one for each column",
+                        bias->name, n);
+  }
+  int64_t out[OPS_MAX_RANK];
+  for (int32_t i = 0; i < a->rank; ++i) out[i] = a->shape[i];
+  out[a->rank - 1] = n;
+  return ops_set_shape(call, &call->tensors[call->inputs], a->rank, out);
+}
+
+static int32_t run_packed(ops_request *call, ops_slot *slots) {
+  const ops_tensor *a = &call->tensors[0], *bias = &call->tensors[2];
+  int64_t n = ops_int(call, 0, 0);
+  slots[0].p = a->data;
+  slots[1].p = call->tensors[1].data;
+  slots[2].p = bias->absent ? ops_filled(call, bias, n) : bias->data;
+  if (!slots[2].p) return OPS_ERROR_MEMORY;
+  slots[3].p = call->tensors[3].data;
+  slots[4].i = call->tensors[3].count / n;
+  slots[5].i = size_at(a, 0);
+  slots[6].i = call->tensors[1].shape[0];
+  slots[7].i = PANEL;
+  slots[8].i = n;
+  ops_attribute_slots(call, slots, 9);
+  int32_t code = ops_run_kernel(call, call->op->kernel, slots);
+  if (bias->absent) ops_release(slots[2].p);
+  return code;
 }
 
 static int32_t check_zero_point(const ops_request *call, int32_t input,
@@ -66,6 +121,7 @@ static int32_t check(const ops_request *call, const product *p) {
 }
 
 static int32_t shape(ops_request *call) {
+  if (is_packed(call)) return shape_packed(call);
   const ops_tensor *a = &call->tensors[0], *b = &call->tensors[1];
   product p;
   sizes(call, &p);
@@ -134,6 +190,10 @@ static int32_t loop(const ops_request *call, const product *p,
   slots[at].i = p->m;
   slots[at + 1].i = p->k;
   slots[at + 2].i = p->n;
+  if (call->family->rule == RULE_ZERO_POINTS) {
+    slots[at + 3].i = a->dtype == OPS_INT8 ? 128 : 0;
+    slots[at + 4].i = b->dtype == OPS_INT8 ? 128 : 0;
+  }
   ops_attribute_slots(call, slots, at + 3);
   for (int64_t i = 0; i < batches; ++i) {
     slots[0].p = a->data + offset(p, p->a_stride, i) * a->itemsize;
@@ -176,11 +236,12 @@ static int32_t run_zero_points(const ops_request *call, const product *p,
 
 static int32_t run(ops_request *call) {
   if (call->tensors[call->inputs].count == 0) return OPS_OK;
+  ops_slot slots[OPS_MAX_VALUES];
+  if (is_packed(call)) return run_packed(call, slots);
   product p;
   sizes(call, &p);
   batch_axes(call, &p);
   fold(call, &p);
-  ops_slot slots[OPS_MAX_VALUES];
   for (int32_t i = 2; i < call->inputs; ++i) {
     slots[i].p = call->tensors[i].data;
   }

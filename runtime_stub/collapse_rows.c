@@ -1,7 +1,8 @@
 /* collapse_rows.c: kernels over rows, which some axes of input 0 become.
  *
  * Canonical sizes: [o, n] for the rows form (op->kernel), [o, n, k] for the
- * second form (op->columns, may be NULL), whose elements of a row lie k apart.
+ * second form (op->columns, may be NULL), whose elements of a row lie k apart;
+ * k fills a vector of 16 bytes or more.
  * Axes that lie last, or in one group with the second form, are used where they
  * are; any others are first moved to the end.
  */
@@ -14,6 +15,8 @@ enum {
   RULE_TRAILING,    /* `axis`: rows are the axes from there on */
   RULE_SPATIAL      /* rows are the axes from 2 on; they stay, with size 1 */
 };
+
+#define VECTOR 16
 
 /* Merged axes: neighbours of the same kind are one, those of size 1 left out.
  */
@@ -255,8 +258,10 @@ static int32_t run_rows(const ops_request *call) {
   put_sizes(call, 0);
   if (last || !call->tensors[0].count)
     return ops_run_kernel(call, call->op->kernel, state.slots);
-  if (row_groups > 1 || !call->op->columns) return run_moved(call, &g);
   state.k = ops_product(g.size, row + 1, g.rank);
+  if (row_groups > 1 || !call->op->columns ||
+      state.k * call->tensors[0].itemsize < VECTOR)
+    return run_moved(call, &g);
   state.o = ops_product(g.size, 0, row);
   put_sizes(call, 1);
   return ops_run_kernel(call, call->op->columns, state.slots);

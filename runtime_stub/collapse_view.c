@@ -1,13 +1,14 @@
 /* collapse_view.c: operators whose output is a strided view of their input.
  *
- * Kernel: out[b, m, n] = x[b * sb + m * sm + n * sn], strides in elements and
- * of any sign; slots: x (the view's first element), out, a bound for all offsets,
- * b, m, n, sb, sm, sn. Adjacent axes that walk as one become one, so that a
- * contiguous copy is a single call with b = m = 1.
+ * Kernel: out[m * om + n] = x[m * sm + n * sn], strides in elements and of any
+ * sign; slots: x (the plane's first element), out, a bound for all offsets, m,
+ * n, sm, sn, om. Adjacent axes that walk as one become one, so that a contiguous
+ * copy is a single call with m = 1. n is the last axis, m the one that makes a
+ * transpose of it where there is one; the others are looped over here.
  */
 #include "call.h"
 
-enum { KERNEL_RANK = 3, MAX_AXES = 2 * OPS_MAX_RANK };
+enum { SLOTS = 8, MAX_AXES = 2 * OPS_MAX_RANK };
 /* Beyond any size, and far from overflow when multiplied by one. */
 static const int64_t huge = (int64_t)1 << 31;
 
@@ -16,6 +17,7 @@ typedef struct {
   int32_t rank;
   int64_t size[MAX_AXES];
   int64_t stride[MAX_AXES];
+  int64_t to[MAX_AXES]; /* the output's strides, where they are needed */
 } view;
 
 typedef int32_t (*view_rule)(const ops_request *call, const ops_tensor *x,
@@ -322,29 +324,44 @@ static int32_t shape(ops_request *call) {
   return OPS_OK;
 }
 
-/* Runs the kernel over the last three axes, and loops over the others. */
-static int32_t loop(const ops_request *call, const view *v, ops_slot *slots,
-                    int32_t itemsize) {
-  int64_t index[MAX_AXES] = {0};
-  int64_t bytes = itemsize;
-  for (int32_t i = 0; i < KERNEL_RANK; ++i) {
-    int32_t axis = v->rank - KERNEL_RANK + i;
-    slots[3 + i].i = axis < 0 ? 1 : v->size[axis];
-    slots[6 + i].i = axis < 0 ? 0 : v->stride[axis];
-    bytes *= slots[3 + i].i;
+/* The axis beside the last: where that one has gaps in x, the one without. */
+static int32_t second_axis(const view *v) {
+  int32_t last = v->rank - 1;
+  for (int32_t i = last - 1; i >= 0 && v->stride[last] > 1; --i) {
+    if (v->stride[i] == 1) return i;
   }
-  uint8_t *from = slots[0].p, *to = slots[1].p;
+  return last - 1;
+}
+
+/* Moves an axis of the view to slots; left is one step of it. */
+static void take(view *v, int32_t axis, ops_slot *size, ops_slot *stride) {
+  size->i = axis < 0 ? 1 : v->size[axis];
+  stride->i = axis < 0 ? 0 : v->stride[axis];
+  if (axis >= 0) v->size[axis] = 1;
+}
+
+/* Runs the kernel over two axes, and loops over the others. */
+static int32_t loop(const ops_request *call, view *v, ops_slot *slots,
+                    int32_t itemsize) {
+  int64_t index[MAX_AXES] = {0}, to = 1;
+  for (int32_t i = v->rank - 1; i >= 0; to *= v->size[i--]) v->to[i] = to;
+  int32_t second = second_axis(v);
+  slots[7].i = second < 0 ? 0 : v->to[second];
+  take(v, v->rank - 1, &slots[4], &slots[6]);
+  take(v, second, &slots[3], &slots[5]);
+  uint8_t *x = slots[0].p, *out = slots[1].p;
   for (;;) {
-    slots[0].p = from;
-    slots[1].p = to;
+    slots[0].p = x;
+    slots[1].p = out;
     int32_t code = ops_run_kernel(call, call->op->kernel, slots);
     if (code) return code;
-    to += bytes;
-    int32_t axis = v->rank - KERNEL_RANK - 1;
+    int32_t axis = v->rank - 1;
     for (; axis >= 0; --axis) {
-      from += v->stride[axis] * itemsize;
+      x += v->stride[axis] * itemsize;
+      out += v->to[axis] * itemsize;
       if (++index[axis] < v->size[axis]) break;
-      from -= v->size[axis] * v->stride[axis] * itemsize;
+      x -= v->size[axis] * v->stride[axis] * itemsize;
+      out -= v->size[axis] * v->to[axis] * itemsize;
       index[axis] = 0;
     }
     if (axis < 0) return OPS_OK;
@@ -363,10 +380,10 @@ static int32_t run(ops_request *call) {
       push(&merged, copies(call, i), 0);
       push(&merged, v.size[i], v.stride[i]);
     }
-    ops_slot slots[9];
+    ops_slot slots[SLOTS];
     slots[0].p = x->data + v.start * x->itemsize;
     slots[1].p = out->data;
-    slots[2].i = x->count;
+    slots[2].i = x->count > out->count ? x->count : out->count;
     int32_t code = loop(call, &merged, slots, x->itemsize);
     if (code) return code;
   }

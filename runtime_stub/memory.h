@@ -5,17 +5,11 @@
 #include <stdint.h>
 
 /* NULL where bytes [start, start + bytes) lie in linear memory and, if they
- * touch the allocator's memory, in one live block; otherwise what is wrong.
- * `room` receives the bytes from start to the end of its block, or of memory.
- * bytes must not be 0. */
-const char *ops_range_fault(uint32_t start, uint32_t bytes, uint32_t *room);
-
-/* The block or the memory around the last good range; the next is good too if
- * it lies there, and most of a call do. */
-extern struct ops_good_range {
-  uint32_t start;
-  uint32_t bytes;
-} ops_good_range;
+ * touch the allocator's memory, in one live block; otherwise what is wrong. No
+ * bytes are good anywhere. */
+const char *ops_range_fault(uint32_t start, uint32_t bytes);
+/* After a fault: the bytes from start to the end of its block, or of memory. */
+extern uint32_t ops_range_room;
 
 /* A block that ops_free takes, or NULL. */
 void *ops_allocate(uint64_t bytes);

@@ -46,6 +46,14 @@ def add_shapes(*shapes: list[int], size: int | None = None) -> Make:
     return lambda m: [m.tensor(s, size=size) for s in shapes]
 
 
+def packed_with(a: list[int], panels: list[int], bias: list[int], columns: int) -> Make:
+    """Arguments of matmul_packed."""
+    return lambda m: [
+        *(m.tensor(shape) for shape in (a, panels, bias, [2, columns])),
+        *(integer(columns), none(), none()),
+    ]
+
+
 CASES: dict[str, tuple[str, Make, int, str]] = {
     "too few arguments": (
         "add_float32",
@@ -245,11 +253,40 @@ CASES: dict[str, tuple[str, Make, int, str]] = {
         ATTRIBUTE,
         "strides_0 is 0; the signature has strides: int[1] = 1 >= 1",
     ),
+    "weights packed for other windows": (
+        "conv_packed_float32",
+        lambda m: [
+            *(m.tensor([1, 4, 4, 3]), m.tensor([1, 12, 8]), none()),
+            *(m.tensor([1, 2, 2, 8]), integer(8), integer(3), integer(3)),
+            *(integer(v) for v in (1, 1, 0, 0, 0, 0, 1, 1)),
+            *(none(), none()),
+        ],
+        SHAPE,
+        "axis 1 of packed must be the taps of kernel_shape times the channels of x",
+    ),
     "inner sizes that differ": (
         "matmul_float32",
         add_shapes([2, 3], [4, 5], [2, 5]),
         SHAPE,
         "a has 3 columns but b has 4 rows",
+    ),
+    "panels of other columns": (
+        "matmul_packed_float32",
+        packed_with([2, 3], [2, 3, 8], [17], 17),
+        SHAPE,
+        "packed must have shape [3,3,8], for 17 columns: pass what matmul_pack gave",
+    ),
+    "bias of another size": (
+        "matmul_packed_float32",
+        packed_with([2, 3], [3, 3, 8], [16], 17),
+        SHAPE,
+        "bias must have shape [17], one for each column",
+    ),
+    "scalar by panels": (
+        "matmul_packed_float32",
+        packed_with([], [3, 3, 8], [17], 17),
+        SHAPE,
+        "a is a scalar; give it one axis or more",
     ),
 }
 del overlap

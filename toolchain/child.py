@@ -72,7 +72,8 @@ def in_children(jobs: Iterable[Job], workers: int) -> Iterator[tuple[Job, str | 
 
     They come in the order in which they end.
     """
-    waiting, running = list(jobs)[::-1], []
+    waiting = list(jobs)[::-1]
+    running: list[_Child] = []
     try:
         while waiting or running:
             while waiting and len(running) < workers:
@@ -92,7 +93,8 @@ class _Child:
     """A forked process that does one job."""
 
     def __init__(self, job: Job) -> None:
-        self.job, self.status = job, None
+        self.job = job
+        self.status: int | None = None
         self.end = time.monotonic() + job.timeout
         self.log = tempfile.TemporaryFile()  # noqa: SIM115  # closed in reason()
         sys.stdout.flush()

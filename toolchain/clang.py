@@ -13,6 +13,8 @@ RUNTIME = Path(__file__).parent.parent / "runtime_stub"
 # the runtime: made for speed it is 60 % larger. zig turns a plain -Oz into -Os.
 # Strength reduction and inlining make wasm larger: without them it is 8 % smaller.
 HOT = ("collapse_concat", "collapse_gather", "view")
+# Small, but with vectors where the source has them.
+VECTORS = ("collapse_elementwise",)
 FAST = ("-O2",)
 SMALL = (
     *("-Os", "-Xclang", "-Oz"),
@@ -24,9 +26,10 @@ WARNINGS = ("-Wall", "-Wextra", "-Werror")
 def flags(source: Path, target: Target) -> list[str]:
     """Compiler flags: freestanding C11 for exactly the target's features."""
     hot = source.parent != RUNTIME or source.stem.startswith(HOT)
+    vectors = hot or source.stem in VECTORS
     # zig spells features with underscores and takes them after the CPU's name.
     # A vector constant takes 18 bytes, which is no gain where size counts.
-    features = [f for f in target.features if hot or "simd" not in f]
+    features = [f for f in target.features if vectors or "simd" not in f]
     cpu = "+".join(["mvp", *(f.replace("-", "_") for f in features)])
     return [
         *("-target", "wasm32-freestanding", f"-mcpu={cpu}"),

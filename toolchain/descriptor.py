@@ -151,6 +151,7 @@ def descriptor(
     tensors = operator.tensors()
     symbols = operator.symbols()
     collapse, _, rule = operator.collapse.partition(".")
+    function = f"ops_collapse_{'unary' if operator.unary else collapse}"
     dims = [[symbols.index(w) for w in i.dims.split()] for i in operator.inputs]
     pairs = zip(tensors, dims + output_dims, strict=True)
     params = data.array("params", _PARAM, (_param(data, t, d) for t, d in pairs))
@@ -173,7 +174,7 @@ def descriptor(
     data.lines += [f"declare {PARTS[part]}" for part in parts]
     data.lines.append(
         f"@.family = private unnamed_addr constant {kind} {{ {data.text(name)}, "
-        f"ptr @ops_collapse_{collapse}, {params}, {attributes}, {required}, "
+        f"ptr @{function}, {params}, {attributes}, {required}, "
         f"ptr {f'@infer_{name}' if has_infer else 'null'}, "
         + ", ".join(f"i8 {c}" for c in counts)
         + f", [{len(parts)} x ptr] {f'[{pointers}]' if parts else 'zeroinitializer'} }}"
@@ -194,7 +195,7 @@ def descriptor(
             data.lines.append(f"declare i32 @columns_{body}(ptr)")
     if has_infer:
         data.lines.append(f"declare i32 @infer_{name}(ptr)")
-    data.lines.append(f"@ops_collapse_{collapse} = external constant {{ ptr, ptr }}")
+    data.lines.append(f"@{function} = external constant {{ ptr, ptr }}")
     return "\n".join(data.lines) + "\n"
 
 

@@ -128,7 +128,7 @@ def lower(
     order = [n for n in names if n not in inner_names]
     order += [*kernel.size_variables, *kernel.variables]
     slots = {n: i for i, n in enumerate(order)}
-    text = llvm_ir(module, target)
+    text = llvm_ir(module, target, rows=operator.collapse.startswith("rows."))
     for inner_name in inner_names:
         slots[inner_name] = slots[outputs[0].op.name]
         text = _joined(text, name, inner_name, outputs[0].op.name)
@@ -180,41 +180,28 @@ def _scheduled(operator: Operator, module: Any, name: str, target: Target) -> An
         operator.schedule(schedule, target)
         return schedule.mod
     blocks = schedule.get_child_blocks(schedule.get_sblock("root"))
-    rows = operator.collapse.startswith("rows.")
-    if rows and len(blocks) > 1:
-        # One loop over the rows, so that intermediates are as small as a row.
-        schedule.merge(*(schedule.get_loops(b)[0] for b in blocks))
     for block in blocks:
-        separate_init(schedule, block, rows)
+        _separate_init(schedule, block)
     return schedule.mod
 
 
-def separate_init(schedule: Any, block: Any, rows: bool) -> None:
+def _separate_init(schedule: Any, block: Any) -> None:
     """Put a reduction's first value before its loops.
 
     Left alone, TVM asks in every step whether it is the first, which is slow, and
-    leaves a reduction over nothing without a value. Lanes and columns of rows
-    become the innermost loop, lanes as a vector.
+    leaves a reduction over nothing without a value.
     """
-    from tvm.tirx import IntImm, IterVar
+    from tvm.tirx import IterVar
 
     kinds = [v.iter_type for v in schedule.get(block).iter_vars]
-    loops = list(zip(schedule.get_loops(block), kinds, strict=False))
+    loops = zip(schedule.get_loops(block), kinds, strict=False)
     reduced = [loop for loop, kind in loops if kind == IterVar.CommReduce]
-    inner = [loop for loop, kind in loops if kind != IterVar.CommReduce][1:]
-    if not reduced:
-        return
-    if rows and inner:
-        schedule.reorder(*reduced, *inner)
-    lanes = bool(inner) and isinstance(schedule.get(inner[-1]).extent, IntImm)
-    if rows and lanes:
-        schedule.vectorize(inner[-1])
-    init = schedule.decompose_reduction(block, reduced[0])
-    if rows and lanes:
-        schedule.vectorize(schedule.get_loops(init)[-1])
+    if reduced:
+        schedule.decompose_reduction(block, reduced[0])
 
 
-def llvm_ir(module: Any, target: Target) -> str:
+def llvm_ir(module: Any, target: Target, rows: bool = False) -> str:
+    """IR text, not optimised yet; rows: of a kernel along rows."""
     import tvm
     from tvm.target import Target as TVMTarget
 
@@ -226,8 +213,10 @@ def llvm_ir(module: Any, target: Target) -> str:
         "vector-width": target.vector_bits or 128,
         "opt-level": 0,  # llvmlite optimises; inspect_source shows optimised IR
     }
-    # The runtime checks arguments; TVM's own assertions are 73 % of the code.
-    with tvm.transform.PassContext(config={"tirx.disable_assert": True}):
+    # The runtime checks arguments; TVM's own assertions are 73 % of the code. Its
+    # common subexpressions lose bindings in folds; LLVM finds them anyway.
+    passes = {"tirx.disable_assert": True, "tirx.disable_cse_tir": rows}
+    with tvm.transform.PassContext(config=passes):
         library = tvm.compile(module, target=TVMTarget(options))
     return str(library.mod.inspect_source("ll"))
 
@@ -248,6 +237,8 @@ _LOADER = (
     # Conversions of float16, which TVM puts beside every kernel.
     (re.compile(r"^define weak dso_local ", re.M), "define internal "),
     (re.compile(r"\bnoinline\b"), ""),
+    # Its CPU "generic" has features that our targets lack, which bars inlining.
+    (re.compile(r'"target-(?:cpu|features)"="[^"]*"'), "nounwind"),
     # Sub-tensors start anywhere: no pointer is aligned to more than its element.
     (re.compile(r"noalias align 64 %"), "noalias %"),
     (
@@ -274,10 +265,15 @@ def without_loader(text: str) -> str:
     return text
 
 
-def entry(lowered: Lowered, name: str, symbol: str) -> str:
-    """IR of `i32 <symbol>(ptr slots)`, which unpacks slots for the kernel."""
+def entry(lowered: Lowered, name: str, symbol: str, whole: str | None = None) -> str:
+    """IR of `i32 <symbol>(ptr slots)`, which unpacks slots for the kernel.
+
+    whole: a size that is a multiple of 16, so that LLVM leaves out the loop for a rest.
+    """
     match = re.search(
-        rf"^define [^\n]*@{re.escape(name)}_compute_\(([^\n]*)\) ", lowered.text, re.M
+        rf"^define [^\n]*@{re.escape(name)}_compute_\(([^\n]*)\) (#\d+) ",
+        lowered.text,
+        re.M,
     )
     if match is None:
         raise SpecError(f"TVM emitted no function {name}_compute_")
@@ -291,10 +287,16 @@ def entry(lowered: Lowered, name: str, symbol: str) -> str:
             raise SpecError(f"parameter {local!r} of the kernel is no argument of it")
         load = _load(kind, position, 8 * lowered.slots[local])
         body += load
+        if local == whole:
+            body.append(f"%whole = and i32 %v{position}, -16")
+            arguments.append("i32 %whole")
+            continue
         arguments.append(f"{kind} %v{position}")
     lines = "\n  ".join(body)
     return (
-        f"\ndefine i32 @{symbol}(ptr noalias readonly %slots) {{\n  {lines}\n"
+        # Of the kernel's features: otherwise LLVM does not inline it.
+        f"\ndefine i32 @{symbol}(ptr noalias readonly %slots) {match.group(2)} {{\n"
+        f"  {lines}\n"
         f"  %rc = call i32 @{name}_compute_({', '.join(arguments)})\n"
         f"  ret i32 %rc\n}}\n"
     )

@@ -21,10 +21,13 @@ from llvmlite import ir
 
 from toolchain.spec import SpecError
 from toolchain.targets import Target
+from toolchain.transposer import copy_rows, transpose
 
 _I1, _I8, _I16, _I32 = (ir.IntType(bits) for bits in (1, 8, 16, 32))
 _PTR, _F32 = ir.PointerType(), ir.FloatType()
-_WORD = 4  # bytes of a panel's unit: a float32, an int32 or two int16
+WIDTH = 8  # columns of a panel
+_WORD = 4  # bytes of a panel's unit: a float32 or an int32
+_KINDS, _FORMS = "f32|i32", "spread|shuffle|load"
 _NAME = re.compile(r"@(micro_\w+)")
 
 
@@ -36,15 +39,32 @@ def used(text: str) -> list[str]:
 def micro_kernel(name: str, target: Target) -> str:
     """IR of the micro-kernel of that name. Errors: SpecError for an unknown one."""
     module = ir.Module(name)
-    if match := re.fullmatch(r"micro_gemm_(f32|i32|dot)_(\d+)x(\d+)", name):
-        tile = Tile(match[1], int(match[2]), int(match[3]), target)
+    if match := re.fullmatch(rf"micro_gemm_({_KINDS})_({_FORMS})_(\d+)x(\d+)", name):
+        tile = Tile(match[1], match[2], int(match[3]), int(match[4]), target)
         _Gemm(module, name, tile).emit()
+    elif match := re.fullmatch(r"micro_spread_(\d+)", name):
+        _spread(module, name, int(match[1]))
+    elif match := re.fullmatch(r"micro_dot_(rows|columns|tile)_(\d+)x(\d+)", name):
+        from toolchain.microkernel_dot import dot_kernel  # which builds on this module
+
+        dot_kernel(module, name, match[1], int(match[2]), int(match[3]), target)
     elif match := re.fullmatch(r"micro_pack_(1|2|4)_(\d+)", name):
         _pack(module, name, int(match[1]), int(match[2]))
+    elif match := re.fullmatch(r"micro_transpose_(\d+)_(\d+)x(\d+)", name):
+        transpose(module, name, *map(int, match.groups()))
+    elif name == "micro_copy_rows":
+        copy_rows(module, name)
+    elif name.startswith(("micro_fold_", "micro_split_")):
+        from toolchain.microkernel_fold import emit
+
+        emit(module, name, target)
     else:
         raise SpecError(
-            f"micro-kernel {name!r} is unknown; use micro_gemm_<f32|i32|dot>_"
-            "<rows>x<columns> or micro_pack_<1|2|4>_<width>"
+            f"micro-kernel {name!r} is unknown; use micro_gemm_<f32|i32>_<form>"
+            "_<rows>x<columns>, micro_spread_<lines>, "
+            "micro_dot_<rows|columns|tile>_<rows>x<columns>, "
+            "micro_pack_<1|2|4>_<width>, micro_transpose_<bits>_<rows>x<columns> "
+            "or micro_copy_rows"
         )
     text = re.sub(r"^define ", "define linkonce_odr hidden ", str(module), flags=re.M)
     return re.sub(r"^target \w+ = .*$", "", text, flags=re.M)
@@ -52,9 +72,15 @@ def micro_kernel(name: str, target: Target) -> str:
 
 @dataclass(frozen=True)
 class Tile:
-    """kind: f32, i32, or dot (two int16 products summed in int32)."""
+    """kind: f32 or i32.
+
+    form: how a unit of the left panel comes into every lane of a register: "spread"
+    (the panel holds it in every lane), "shuffle" (from a register with those of four
+    rows), "load" (each by itself).
+    """
 
     kind: str
+    form: str
     rows: int
     columns: int
     target: Target
@@ -65,6 +91,11 @@ class Tile:
         return 4 if self.target.has("simd128") else 1
 
     @property
+    def panels(self) -> int:
+        """Panels of the right factor side by side."""
+        return self.columns // WIDTH
+
+    @property
     def unroll(self) -> int:
         """Steps between two updates of the pointers."""
         return 4 if self.target.has("simd128") else 1
@@ -72,8 +103,19 @@ class Tile:
     @property
     def unit(self) -> Any:
         """Type of a register: a vector, or a scalar without SIMD."""
-        scalar = _F32 if self.kind == "f32" else _I32
-        return scalar if self.lanes == 1 else ir.VectorType(scalar, self.lanes)
+        return (
+            self.scalar if self.lanes == 1 else ir.VectorType(self.scalar, self.lanes)
+        )
+
+    @property
+    def scalar(self) -> Any:
+        """Type of an element of the result."""
+        return _F32 if self.kind == "f32" else _I32
+
+    @property
+    def left_bytes(self) -> int:
+        """Bytes of a step in the left panel."""
+        return self.rows * _WORD * (self.lanes if self.form == "spread" else 1)
 
 
 def _function(module: Any, name: str, arguments: tuple[str, ...]) -> Any:
@@ -151,137 +193,141 @@ class _Gemm:
         whole = ir.ArrayType(tile.unit, tile.rows * self.vectors)
         self.cut = build.alloca(whole)
         self.cut.type = _PTR  # llvmlite gives it a type of its own
-        across = _Repeat(
-            self.function,
-            self.builder,
-            *(given["columns"], tile.columns),
-            {
-                "b": (given["b"], given["b_panel"]),
-                "c": (given["c"], ir.Constant(_I32, tile.columns * _WORD)),
-                "s": (given["s"], self._times(given["s_vector"], self.vectors)),
-            },
-        )
         down = _Repeat(
             self.function,
             self.builder,
             *(given["rows"], tile.rows),
             {
                 "a": (given["a"], given["a_panel"]),
-                "c": (across.at["c"], self._times(given["c_step"], tile.rows)),
-                "s": (across.at["s"], self._times(given["s_step"], tile.rows)),
+                "c": (given["c"], self._times(given["c_step"], tile.rows)),
+                "s": (given["s"], self._times(given["s_step"], tile.rows)),
             },
         )
-        sums = self._sum(down.at["a"], across.at["b"])
-        self._finish(sums, down, across.left)
-        down.close()
+        across = _Repeat(
+            self.function,
+            self.builder,
+            *(given["columns"], tile.columns),
+            {
+                "b": (given["b"], self._times(given["b_panel"], tile.panels)),
+                "c": (down.at["c"], ir.Constant(_I32, tile.columns * _WORD)),
+                "s": (down.at["s"], self._times(given["s_vector"], self.vectors)),
+            },
+        )
+        sums = self._sum(down.at["a"], self._panels(across))
+        self._finish(sums, down.left, across)
         across.close()
+        down.close()
         self.builder.ret(ir.Constant(_I32, 0))
 
     def _times(self, value: Any, factor: int) -> Any:
         return self.builder.mul(value, ir.Constant(_I32, factor))
 
-    def _sum(self, a: Any, b: Any) -> list[Any]:
+    def _panels(self, across: Any) -> list[Any]:
+        """Where the tile's panels of b are; the last stands in for those past it."""
+        build, panels = self.builder, [across.at["b"]]
+        for i in range(1, self.tile.panels):
+            inside = build.icmp_signed(">", across.left, ir.Constant(_I32, i * WIDTH))
+            following = _at(build, panels[-1], self.argument["b_panel"])
+            panels.append(build.select(inside, following, panels[-1]))
+        return panels
+
+    def _sum(self, a: Any, b: list[Any]) -> list[Any]:
         """Loop over k; the tile's sums, row by row."""
-        entry, build = self.builder.block, self.builder
+        entry, build, tile = self.builder.block, self.builder, self.tile
         depth, step = self.argument["depth"], self.argument["b_step"]
         loop = self.function.append_basic_block("loop")
         done = self.function.append_basic_block("done")
-        zero = ir.Constant(self.tile.unit, None)
-        count = self.tile.rows * self.vectors
+        sums = [ir.Constant(tile.unit, None)] * (tile.rows * self.vectors)
         build.cbranch(build.icmp_signed(">", depth, ir.Constant(_I32, 0)), loop, done)
         build.position_at_end(loop)
-        phis = [build.phi(kind) for kind in (_PTR, _PTR, _I32)]
-        sums = [build.phi(self.tile.unit) for _ in range(count)]
-        for phi, value in zip(
-            (*phis, *sums), (a, b, depth, *[zero] * count), strict=True
-        ):
+        first = [depth, a, *b, *sums]
+        phis = [build.phi(value.type) for value in first]
+        exits, state = [(entry, sums)], phis
+        for phi, value in zip(phis, first, strict=True):
             phi.add_incoming(value, entry)
-        exits = [(entry, [zero] * count)]
-        state, left, b = list(sums), phis[2], phis[1]
-        for unrolled in range(self.tile.unroll):
-            state = self._step(phis[0], b, unrolled, state)
-            b = _at(build, b, step)
+        for unrolled in range(tile.unroll):
+            left, a, *rest = state
+            b, sums = rest[: tile.panels], rest[tile.panels :]
+            sums = self._step(a, b, unrolled, sums)
             left = build.sub(left, ir.Constant(_I32, 1))
-            last = unrolled == self.tile.unroll - 1
+            b = [_at(build, panel, step) for panel in b]
+            last = unrolled == tile.unroll - 1
+            if last:
+                a = _at(build, a, tile.unroll * tile.left_bytes)
+            state = [left, a, *b, *sums]
+            exits.append((build.block, sums))
             following = loop if last else self.function.append_basic_block("step")
             if last:
-                a = _at(build, phis[0], self.tile.unroll * self.tile.rows * _WORD)
-                for phi, value in zip(
-                    (*phis, *sums), (a, b, left, *state), strict=True
-                ):
+                for phi, value in zip(phis, state, strict=True):
                     phi.add_incoming(value, build.block)
-            exits.append((build.block, state))
-            build.cbranch(
-                build.icmp_signed("==", left, ir.Constant(_I32, 0)), done, following
-            )
-            build.position_at_end(following if not last else done)
-        return [_joined(build, [(b, s[i]) for b, s in exits]) for i in range(count)]
+            over = build.icmp_signed("==", left, ir.Constant(_I32, 0))
+            build.cbranch(over, done, following)
+            build.position_at_end(done if last else following)
+        columns = zip(*(sums for _, sums in exits), strict=True)
+        blocks = [block for block, _ in exits]
+        return [_joined(build, [*zip(blocks, c, strict=True)]) for c in columns]
 
-    def _step(self, a: Any, b: Any, step: int, sums: list[Any]) -> list[Any]:
+    def _step(self, a: Any, b: list[Any], step: int, sums: list[Any]) -> list[Any]:
         build, tile = self.builder, self.tile
+        each = self.vectors // tile.panels
         columns = [
-            _load(build, b, v * self.bytes, tile.unit) for v in range(self.vectors)
+            _load(build, panel, v * self.bytes, tile.unit)
+            for panel in b
+            for v in range(each)
         ]
         result = []
+        rows = None
         for row in range(tile.rows):
-            if row % tile.lanes == 0:
-                rows = _load(build, a, (step * tile.rows + row) * _WORD, tile.unit)
-            factor = self._broadcast(rows, row % tile.lanes)
+            at = step * tile.rows + row
+            if tile.form == "spread":
+                factor = _load(build, a, at * self.bytes, tile.unit)
+            elif tile.form == "load" or tile.lanes == 1:
+                factor = _load(build, a, at * _WORD, tile.scalar)
+                if tile.lanes > 1:
+                    factor = _filled(build, factor, tile.unit)
+            else:
+                if row % tile.lanes == 0:
+                    rows = _load(build, a, at * _WORD, tile.unit)
+                factor = _splat(build, rows, row % tile.lanes)
             for v, column in enumerate(columns):
                 total = sums[row * self.vectors + v]
                 result.append(self._multiply_add(factor, column, total, v))
         return result
 
-    def _broadcast(self, rows: Any, lane: int) -> Any:
-        if self.tile.lanes == 1:
-            return rows
-        return _splat(self.builder, rows, lane)
-
     def _multiply_add(self, x: Any, y: Any, total: Any, vector: int) -> Any:
         build, kind = self.builder, self.tile.kind
-        if kind == "dot":
-            return build.add(total, self._dot(x, y))
         if kind == "i32":
             return build.add(total, build.mul(x, y))
-        if self.tile.target.contract and vector % 2 == 0:
+        target = self.tile.target
+        if target.contract and (vector % 2 == 0 or target.accumulating):
             return build.call(
                 self._intrinsic("llvm.fmuladd.v4f32", x, y, total), [x, y, total]
             )
         return build.fadd(build.fmul(x, y), total)
-
-    def _dot(self, x: Any, y: Any) -> Any:
-        build = self.builder
-        if self.tile.lanes == 1:
-            shift = ir.Constant(_I32, 16)
-            low = [build.sext(build.trunc(v, _I16), _I32) for v in (x, y)]
-            high = [build.ashr(v, shift) for v in (x, y)]
-            return build.add(build.mul(*low), build.mul(*high))
-        halves = [build.bitcast(v, ir.VectorType(_I16, 8)) for v in (x, y)]
-        return build.call(self._intrinsic("llvm.wasm.dot", *halves), halves)
 
     def _intrinsic(self, name: str, *arguments: Any) -> Any:
         module = self.builder.module
         signature = ir.FunctionType(self.tile.unit, [a.type for a in arguments])
         return module.globals.get(name) or ir.Function(module, signature, name)
 
-    def _finish(self, sums: list[Any], down: Any, columns: Any) -> None:
+    def _finish(self, sums: list[Any], rows: Any, across: Any) -> None:
         """Store a tile: plain, from its start and limited, or the part inside."""
         build, tile = self.builder, self.tile
         cut, whole, plain, started, after = (
             self.function.append_basic_block(n)
             for n in ("cut", "whole", "plain", "started", "after")
         )
-        fits = build.icmp_signed(">=", columns, ir.Constant(_I32, tile.columns))
+        fits = build.icmp_signed(">=", across.left, ir.Constant(_I32, tile.columns))
         build.cbranch(fits, whole, cut)
         build.position_at_end(cut)
         for i, value in enumerate(sums):
             _store(build, value, self.cut, i * self.bytes)
-        self._finish_cut(down, columns)
+        self._finish_cut(rows, across)
         build.branch(after)
         build.position_at_end(whole)
         # Rows past the last are stored over it, and before it.
-        c = self._lines(down, "c", "c_step")
-        s = self._lines(down, "s", "s_step")
+        c = self._lines(rows, across.at["c"], "c_step")
+        s = self._lines(rows, across.at["s"], "s_step")
         build.cbranch(self.plain, plain, started)
         for block in (plain, started):
             build.position_at_end(block)
@@ -292,10 +338,10 @@ class _Gemm:
             build.branch(after)
         build.position_at_end(after)
 
-    def _lines(self, down: Any, name: str, step: str) -> list[Any]:
-        build, rows = self.builder, [down.at[name]]
+    def _lines(self, left: Any, first: Any, step: str) -> list[Any]:
+        build, rows = self.builder, [first]
         for i in range(1, self.tile.rows):
-            inside = build.icmp_signed(">", down.left, ir.Constant(_I32, i))
+            inside = build.icmp_signed(">", left, ir.Constant(_I32, i))
             following = _at(build, rows[-1], self.argument[step])
             rows.append(build.select(inside, following, rows[-1]))
         return rows
@@ -318,54 +364,45 @@ class _Gemm:
         for name, order in (("low", "<"), ("high", ">")):
             limit = self.argument[name]
             if isinstance(total.type, ir.VectorType):
-                limit = _splat(
-                    build,
-                    build.insert_element(
-                        ir.Constant(total.type, ir.Undefined),
-                        limit,
-                        ir.Constant(_I32, 0),
-                    ),
-                    0,
-                )
+                limit = _filled(build, limit, total.type)
             past = build.fcmp_ordered(order, total, limit)
             total = build.select(past, limit, total)
         return total
 
-    def _finish_cut(self, down: Any, columns: Any) -> None:
+    def _finish_cut(self, left: Any, across: Any) -> None:
         """Element by element."""
         build, tile = self.builder, self.tile
-        scalar = _F32 if tile.kind == "f32" else _I32
         most = ir.Constant(_I32, tile.rows)
-        more = build.icmp_signed("<", down.left, most)
+        more = build.icmp_signed("<", left, most)
         word = ir.Constant(_I32, _WORD)
         rows = _Repeat(
             self.function,
             build,
-            *(build.select(more, down.left, most), 1),
+            *(build.select(more, left, most), 1),
             {
                 "t": (self.cut, ir.Constant(_I32, tile.columns * _WORD)),
-                "c": (down.at["c"], self.argument["c_step"]),
-                "s": (down.at["s"], self.argument["s_step"]),
+                "c": (across.at["c"], self.argument["c_step"]),
+                "s": (across.at["s"], self.argument["s_step"]),
             },
         )
         line = _Repeat(
             self.function,
             build,
-            *(columns, 1),
+            *(across.left, 1),
             {"t": (rows.at["t"], word), "c": (rows.at["c"], word)},
         )
-        total = _load(build, line.at["t"], 0, scalar)
+        total = _load(build, line.at["t"], 0, tile.scalar)
         before = build.block
         some, done = (self.function.append_basic_block(n) for n in ("some", "done"))
         build.cbranch(self.plain, done, some)
         build.position_at_end(some)
-        j = build.sub(columns, line.left)
+        j = build.sub(across.left, line.left)
         lanes = ir.Constant(_I32, tile.lanes)
         vector, lane = build.udiv(j, lanes), build.urem(j, lanes)
         offset = build.add(
             build.mul(vector, self.argument["s_vector"]), build.mul(lane, word)
         )
-        ended = self._ended(_load(build, rows.at["s"], offset, scalar), total)
+        ended = self._ended(_load(build, rows.at["s"], offset, tile.scalar), total)
         build.branch(done)
         build.position_at_end(done)
         _store(build, _joined(build, [(before, total), (some, ended)]), line.at["c"], 0)
@@ -418,6 +455,12 @@ def _joined(build: Any, values: list[tuple[Any, Any]]) -> Any:
     return phi
 
 
+def _filled(build: Any, value: Any, kind: Any) -> Any:
+    """A scalar in every lane."""
+    empty = ir.Constant(kind, ir.Undefined)
+    return _splat(build, build.insert_element(empty, value, ir.Constant(_I32, 0)), 0)
+
+
 def _splat(build: Any, vector: Any, lane: int) -> Any:
     mask = ir.Constant(ir.VectorType(_I32, 4), [lane] * 4)
     return build.shuffle_vector(vector, ir.Constant(vector.type, ir.Undefined), mask)
@@ -455,6 +498,39 @@ def _pack(module: Any, name: str, lines: int, width: int) -> None:
         1,
         lambda k: _single(build, rows, target, k, width),
     )
+    build.ret(ir.Constant(_I32, 0))
+
+
+def _spread(module: Any, name: str, lines: int) -> None:
+    """i32 (ptr s, ptr d, stride, depth, valid): rows, each unit over a vector.
+
+    d[k, i, 0..4] = s[min(i, valid - 1), k] for i < lines and k < depth.
+    """
+    function = _function(module, name, ("s", "d", "stride", "depth", "valid"))
+    build = ir.IRBuilder(function.append_basic_block("entry"))
+    source, target, stride, depth, valid = function.args
+    rows = [source]
+    for i in range(1, lines):
+        inside = build.icmp_signed(">", valid, ir.Constant(_I32, i))
+        rows.append(build.select(inside, _at(build, rows[-1], stride), rows[-1]))
+    four = ir.VectorType(_I32, 4)
+
+    def some(k: Any, units: int) -> None:
+        at = build.mul(k, ir.Constant(_I32, _WORD))
+        out = _at(build, target, build.mul(k, ir.Constant(_I32, lines * 16)))
+        for i, row in enumerate(rows):
+            if units == 4:
+                value = _load(build, row, at, four)
+            else:
+                value = _load(build, row, at, _I32)
+                value = _filled(build, value, four)
+            for u in range(units):
+                _store(build, _splat(build, value, u), out, (u * lines + i) * 16)
+
+    whole = build.and_(depth, ir.Constant(_I32, -4))
+    start = ir.Constant(_I32, 0)
+    start = _loop(function, build, start, whole, 4, lambda k: some(k, 4))
+    _loop(function, build, start, depth, 1, lambda k: some(k, 1))
     build.ret(ir.Constant(_I32, 0))
 
 

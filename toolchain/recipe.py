@@ -96,7 +96,7 @@ class Net:
         return str(self.op("BatchNormalization", x, *weights))
 
     def dense(self, x: str, sizes: tuple[int, int], gain: float = 1.0) -> str:
-        """x @ w + b over the last axis."""
+        """X @ w + b over the last axis."""
         w = self.normal(sizes, gain / float(np.sqrt(sizes[0])))
         b = self.normal((sizes[1],), 0.02)
         return str(self.op("Add", self.op("MatMul", x, w), b))

@@ -156,7 +156,8 @@ def compile_model(
     file: Path, target: str, folder: Path, runtime: list[Path], **options: Any
 ) -> Any:
     """Compile a model file for a target."""
-    from toolchain.model.build import Options, Place, build_model
+    from toolchain.model.build import Options, build_model
+    from toolchain.model.compile import Place
 
     cache = ROOT / "build" / "cache" / target
     show = functools.partial(print, f"  {file.stem} {target}:")

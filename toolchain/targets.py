@@ -6,15 +6,21 @@ from dataclasses import dataclass
 
 # Engines that have SIMD have these too; plain WebAssembly 1.0 has none of them.
 _BASE = ("mutable-globals", "sign-ext", "nontrapping-fptoint", "bulk-memory")
+_RELAXED = (*_BASE, "simd128", "relaxed-simd")
 
 
 @dataclass(frozen=True)
 class Target:
-    """features: LLVM's names. contract: multiply-adds may fuse."""
+    """features: LLVM's names. contract: multiply-adds may fuse.
+
+    accumulating: tuned for engines whose relaxed multiply-add overwrites the addend
+    (V8), where others overwrite a factor (wasmtime's cranelift).
+    """
 
     name: str
     features: tuple[str, ...]
     contract: bool = False
+    accumulating: bool = False
 
     def has(self, feature: str) -> bool:
         """Whether the target has a feature."""
@@ -31,6 +37,7 @@ TARGETS = {
     for target in (
         Target("mvp", ()),
         Target("simd128", (*_BASE, "simd128")),
-        Target("relaxed-simd", (*_BASE, "simd128", "relaxed-simd"), contract=True),
+        Target("relaxed-simd", _RELAXED, contract=True),
+        Target("relaxed-simd-v8", _RELAXED, contract=True, accumulating=True),
     )
 }

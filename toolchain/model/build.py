@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from toolchain.command import tool_versions
 from toolchain.frontends import read_model
 from toolchain.manifest import ABI_VERSION, SECTION, check_interface
 from toolchain.model import fold, layout, products, relaxed, select
@@ -21,7 +22,6 @@ from toolchain.model.compile import (
 from toolchain.model.emit import Program
 from toolchain.model.graph import Value, from_relax
 from toolchain.model.plan import ALIGNMENT
-from toolchain.command import tool_versions
 from toolchain.module import add_custom_section
 from toolchain.targets import TARGETS
 

@@ -26,7 +26,7 @@ from toolchain.model.kernels import Copy
 from toolchain.model.plan import aligned, plan, root
 from toolchain.model.relaxed import KERNEL, VIEW
 from toolchain.spec import SpecError
-from toolchain.targets import TARGETS, Target
+from toolchain.targets import Target
 
 TOOLCHAIN = Path(__file__).parents[1]
 KERNEL_TIMEOUT = 300.0  # seconds for one kernel; most take under one

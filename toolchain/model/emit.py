@@ -40,7 +40,8 @@ def model_function(program: Program) -> str:
 
 class _Function:
     def __init__(self, program: Program) -> None:
-        self.program, self.lines, self.count = program, [], 0
+        self.program, self.count = program, 0
+        self.lines: list[str] = []
         graph = program.graph
         self.slots: dict[Value, int] = {}
         for i, value in enumerate(graph.inputs):

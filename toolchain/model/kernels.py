@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from toolchain.codegen import kernel_flags, load_operator
-from toolchain.lower import Kernel, entry, lower, separate_init, without_loader
+from toolchain.lower import Kernel, entry, lower, without_loader
 from toolchain.spec import Input, Operator, SpecError, math, pointwise
 from toolchain.targets import Target
 
@@ -154,6 +154,7 @@ define i32 @kernel_{self.name}(ptr %slots) {{
         ]
 
 
+VECTOR = 4  # elements: fewer are no vector
 # Functions of TIR that LLVM would call from libm; toolchain.spec.math has them.
 MATH = ("exp", "log", "tanh", "sigmoid", "erf", "sin", "cos", "pow")
 _CONSTANT = re.compile(r"T\.float\d+\(([^()]*)\)")
@@ -239,8 +240,23 @@ def _scheduled(module: Any, name: str) -> Any:
             except s_tir.ScheduleError:
                 continue
     for block in schedule.get_child_blocks(schedule.get_sblock("root")):
-        separate_init(schedule, block, rows=False)
+        _separate(schedule, block)
     return schedule.mod
+
+
+def _separate(schedule: Any, block: Any) -> None:
+    """Put a reduction's first value before its loops, its vectors inside them."""
+    from tvm.tirx import IterVar
+
+    kinds = [v.iter_type for v in schedule.get(block).iter_vars]
+    loops = list(zip(schedule.get_loops(block), kinds, strict=False))
+    reduced = [loop for loop, kind in loops if kind == IterVar.CommReduce]
+    others = [loop for loop, kind in loops if kind != IterVar.CommReduce]
+    if not reduced:
+        return
+    if others and int(schedule.get(others[-1]).extent) >= VECTOR:
+        schedule.reorder(*reduced, others[-1])
+    schedule.decompose_reduction(block, reduced[0])
 
 
 @cache

@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from toolchain.model.products import CONV
 from toolchain.model.graph import Graph, Node, Value
+from toolchain.model.products import CONV
 
 TO_NHWC, TO_NCHW = (0, 2, 3, 1), (0, 3, 1, 2)
 POOLS = ("nn.max_pool2d", "nn.avg_pool2d", "nn.adaptive_avg_pool2d")

@@ -7,6 +7,7 @@ number for each output channel, or None) and limits.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from math import inf
 from typing import Any
 
@@ -39,11 +40,14 @@ def fuse(graph: Graph) -> None:
 
 def _is_plain(node: Node) -> bool:
     attributes = node.attributes
+    x, w = node.inputs
+    depthwise = w.shape[1] == 1 and w.shape[0] == x.shape[1]
     return (
-        attributes["data_layout"] == "NCHW"
+        (attributes["groups"] == 1 or depthwise)
+        and attributes["data_layout"] == "NCHW"
         and attributes["kernel_layout"] == "OIHW"
-        and node.inputs[0].dtype == "float32"
-        and node.inputs[1].data is not None
+        and x.dtype == "float32"
+        and w.data is not None
     )
 
 
@@ -81,13 +85,10 @@ def _absorb(graph: Graph, conv: Node, users: dict[Value, list[Node]]) -> bool:
 
 
 def _scale(conv: Node, factor: NDArray[Any], shift: NDArray[Any]) -> None:
-    """result * factor + shift, for each output channel."""
+    """Result * factor + shift, for each output channel."""
     w = conv.inputs[1]
     assert w.data is not None
-    if conv.op == CONV:
-        shaped = factor.reshape(-1, 1, 1, 1)
-    else:
-        shaped = factor
+    shaped = factor.reshape(-1, 1, 1, 1) if conv.op == CONV else factor
     scaled = (w.data.astype("float64") * shaped).astype("float32")
     conv.inputs[1] = Value.constant(w.name, scaled)
     bias = conv.attributes["bias"]
@@ -159,7 +160,8 @@ def _limit(conv: Node, low: float, high: float) -> bool:
     return True
 
 
-_RULES = {
+Rule = Callable[[Graph, Node, Node], bool]
+_RULES: dict[str, Rule] = {
     "nn.batch_norm": _batch_norm,
     "add": _add,
     "multiply": _multiply,

@@ -58,6 +58,7 @@ class Writer:
         self.functions: dict[str, Any] = {}
 
     def write(self) -> Any:
+        """The module."""
         relax, build, graph = self.relax, self.builder, self.graph
         parameters = [relax.Var(f"in{i}", _type(v)) for i, v in enumerate(graph.inputs)]
         self.names.update(zip(graph.inputs, parameters, strict=True))

@@ -60,33 +60,71 @@ def _panels(matrix: np.ndarray) -> np.ndarray:
 
 
 def _convolution(node: Node) -> list[Node] | None:
-    x, w = node.inputs[:2]
-    a = node.attributes
+    x, w = node.inputs
     assert w.data is not None
-    features, depth, rows, columns = w.shape
-    if a["groups"] != 1:
-        return None
+    features, _, rows, columns = w.shape
+    if node.attributes["groups"] > 1:
+        return _depthwise(node)
     packed = Value.constant(
         f"{w.name}_packed", _panels(w.data.transpose(2, 3, 1, 0).reshape(-1, features))
     )
-    bias = a["bias"]
-    bias = np.zeros(features, "float32") if bias is None else bias
-    constants = dict(zip("NHWC", x.shape, strict=True)) | {
+    constants: dict[str, float] = {
+        **dict(zip("NHWC", x.shape, strict=True)),
         "Q": packed.shape[0],
         "E": PANEL,
-        "M": features,
         "K": packed.shape[1],
         "M": features,
         "features": features,
         "kernel_shape_0": rows,
         "kernel_shape_1": columns,
-        "minimum": a["limits"][0],
-        "maximum": a["limits"][1],
     }
-    for name in ("strides", "pads", "dilations"):
-        constants |= {f"{name}_{i}": v for i, v in enumerate(a[name])}
-    inputs = [x, packed, Value.constant(f"{w.name}_bias", bias)]
+    constants |= _constants(node)
+    inputs = [x, packed, _bias(node)]
     return [_kernel(inputs, node.output, Instance.of("conv_packed", constants))]
+
+
+def _constants(node: Node) -> dict[str, float]:
+    """Attributes of a convolution, as flattened."""
+    a = node.attributes
+    found = {"minimum": a["limits"][0], "maximum": a["limits"][1]}
+    for name in ("strides", "pads", "dilations"):
+        found |= {f"{name}_{i}": v for i, v in enumerate(a[name])}
+    return found
+
+
+def _bias(node: Node) -> Value:
+    """One number for each output channel."""
+    bias = node.attributes["bias"]
+    if bias is None:
+        bias = np.zeros(node.inputs[1].shape[0], "float32")
+    return Value.constant(f"{node.inputs[1].name}_bias", bias)
+
+
+def _depthwise(node: Node) -> list[Node]:
+    x, w = node.inputs
+    assert w.data is not None
+    rows, columns = w.shape[2:]
+    taps = np.ascontiguousarray(w.data[:, 0].transpose(1, 2, 0))
+    inputs = [x, Value.constant(f"{w.name}_taps", taps), _bias(node)]
+    sizes = dict(zip("NHWC", x.shape, strict=True)) | {"R": rows, "S": columns}
+    constants = _constants(node) | sizes
+    return [_kernel(inputs, node.output, Instance.of("depthwise_packed", constants))]
+
+
+def _plain_convolution(node: Node) -> list[Node] | None:
+    """NCHW, with weights of any kind and groups of any size."""
+    x, w = node.inputs
+    a = node.attributes
+    layouts = (a["data_layout"], a["kernel_layout"], x.dtype)
+    if layouts != ("NCHW", "OIHW", "float32"):
+        return None
+    constants = dict(zip("NCHWMDRS", (*x.shape, *w.shape), strict=True))
+    constants["group"] = a["groups"]
+    for name in ("strides", "padding", "dilation"):
+        known = {"padding": "pads", "dilation": "dilations"}.get(name, name)
+        constants |= {f"{known}_{i}": v for i, v in enumerate(a[name])}
+    bias = Value.constant(f"{w.name}_bias", np.zeros(w.shape[0], "float32"))
+    return [_kernel([x, w, bias], node.output, Instance.of("conv", constants))]
 
 
 def _dense(node: Node) -> list[Node] | None:
@@ -100,41 +138,13 @@ def _dense(node: Node) -> list[Node] | None:
         "M": x.count // depth,
         "K": depth,
         "P": packed.shape[0],
+        "L": PANEL,
         "N": columns,
-        "columns": columns,
         "minimum": a["limits"][0],
         "maximum": a["limits"][1],
     }
     inputs = [x, packed, Value.constant(f"{w.name}_bias", bias)]
-    return [
-        _kernel(inputs, node.output, Instance.of("conv_packed", _as_conv(constants)))
-    ]
-
-
-def _as_conv(c):
-    return {
-        "N": 1,
-        "H": 1,
-        "W": c["M"],
-        "C": c["K"],
-        "Q": c["P"],
-        "K": c["K"],
-        "E": 8,
-        "M": c["columns"],
-        "features": c["columns"],
-        "kernel_shape_0": 1,
-        "kernel_shape_1": 1,
-        "minimum": c["minimum"],
-        "maximum": c["maximum"],
-        "strides_0": 1,
-        "strides_1": 1,
-        "dilations_0": 1,
-        "dilations_1": 1,
-        "pads_0": 0,
-        "pads_1": 0,
-        "pads_2": 0,
-        "pads_3": 0,
-    }
+    return [_kernel(inputs, node.output, Instance.of("matmul_packed", constants))]
 
 
 def _matmul(node: Node) -> list[Node] | None:
@@ -192,6 +202,7 @@ def _rows(operator: str) -> Callable[[Node], list[Node] | None]:
 _RULES: dict[str, Callable[[Node], list[Node] | None]] = {
     CONV: _convolution,
     DENSE: _dense,
+    "nn.conv2d": _plain_convolution,
     "matmul": _matmul,
     "nn.layer_norm": _layer_norm,
     "reshape": _view,

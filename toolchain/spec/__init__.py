@@ -37,7 +37,7 @@ COLLAPSES: dict[str, tuple[str, ...]] = {
     "elementwise": ("broadcast",),
     "rows": ("axis", "reduce_axis", "reduce_axes", "trailing", "spatial"),
     "exact": ("plain", "lift", "pad_left", "lift_pad_left", "flat"),
-    "matmul": ("plain", "zero_points"),
+    "matmul": ("plain", "zero_points", "packed"),
     "channels": ("second", "axis"),
     "view": ("transpose", "slice", "expand", "tile", "split", "reshape"),
     "gather": ("axis",),
@@ -48,7 +48,7 @@ COLLAPSES: dict[str, tuple[str, ...]] = {
 CANONICAL = {
     "elementwise": ("n",),
     "rows": ("o n",),
-    "matmul": ("M K", "K N"),
+    "matmul": ("M K",),
     "channels": ("o c k", "c"),
     "gather": ("o n k", "m"),
     "concat": ("n",),
@@ -238,6 +238,15 @@ class Operator:
                     f"input {tensor.name} has dims {tensor.dims!r}; {self.collapse} "
                     f"gives {expected[min(i, len(expected) - 1)]!r}"
                 )
+
+    @property
+    def unary(self) -> bool:
+        """Whether it is elementwise with one input: n is then a multiple of 16.
+
+        So its kernels need no loop for a rest, which is as large as the vector loop
+        and slower; runtime_stub/collapse_unary.c sees to it.
+        """
+        return self.collapse == "elementwise.broadcast" and len(self.inputs) == 1
 
     def variants(self) -> list[tuple[str, ...]]:
         """The dtype tuples it is compiled for."""

@@ -68,7 +68,7 @@ def pooled(
 
 
 def _taken(x: Any, axis: Any, positions: Any) -> Any:
-    """x at positions along an axis; 0 outside."""
+    """Elements at positions along an axis; 0 outside."""
     inside = (positions >= 0) & (positions < x.shape[axis])
     shape = list(x.shape)
     shape[axis] = positions.size

@@ -20,8 +20,6 @@ PADS = Attribute("pads", default=0, minimum=0, per_unit=2, kernel=4)
 DILATIONS = Attribute("dilations", default=1, minimum=1, per_unit=1, kernel=2)
 # Positions in a padded image are int32, and sums of two of them must be.
 MOST = 1 << 30
-# Output channels in a panel of packed weights, on every target.
-PANEL = 8
 # Elements that are packed at a time: 512 KiB, of an L2 of 1 MiB or more.
 BLOCK = 1 << 17
 # Elements after a row, of which a vector may read or write up to 7.
@@ -59,6 +57,13 @@ class Axis:
     def first(self, position: Any) -> Any:
         """Place in the image of the first tap of a window."""
         return position * self.stride - self.begin
+
+    def taps_inside(self, position: Any) -> tuple[Any, Any]:
+        """[first, last): taps of a window that lie in the image."""
+        before = -self.first(position)
+        low = _ceil_positive(before, self.dilation)
+        high = _ceil_positive(self.size + before, self.dilation)
+        return tir.min(low, self.taps), tir.min(high, self.taps)
 
     @property
     def phases(self) -> Any:
@@ -131,21 +136,20 @@ def one_tap(spatial: tuple[Axis, Axis]) -> Any:
     )
 
 
-def lines_at_once(lines: Any, depth: Any, width: int) -> Any:
+def lines_at_once(lines: Any, depth: Any, width: int, spread: int = 1) -> Any:
     """Lines of a factor that are packed at a time: whole panels, in L2 where they fit.
 
     Not over max(depth, 1): inside loops over the depth TVM takes the depth for one
     or more, and the quotient out of them.
     """
-    fits = tir.truncdiv(BLOCK // width, depth + 1)
+    fits = tir.truncdiv(BLOCK // (width * spread), depth + 1)
     return tir.min(tir.max(fits, 1), ceil_div(lines, width)) * width
 
 
-def workspace(lines: Any, depth: Any, width: int) -> Any:
+def workspace(lines: Any, depth: Any, width: int, spread: int = 1) -> Any:
     """Panels of a factor, and one more: what a vector writes past the last."""
-    return T.alloc_buffer(
-        (ceil_div(lines, width) + 1, tir.max(depth, 1), width), "float32"
-    )
+    panels, lanes = ceil_div(lines, width) + 1, [spread] * (spread > 1)
+    return T.alloc_buffer((panels, tir.max(depth, 1), width, *lanes), "float32")
 
 
 class Planes:
@@ -159,6 +163,14 @@ class Planes:
         self.image, self.channels, self.y, self.x = image, channels, y, x
         self.lines = y.phases * y.length
         self.pitch = x.phases * x.length + SLACK
+
+    def fits(self) -> tuple[Any, str]:
+        """Whether the copy can be had, and reached by int32."""
+        plane = self.lines * self.pitch
+        return (
+            tir.all(plane <= MOST // 2, plane * self.channels <= MOST // 2),
+            "the padded image is larger than 2^29 elements; use smaller pads",
+        )
 
     def allocate(self, depth: Any) -> None:
         """Memory for the copy, and where each tap lies in it."""
@@ -219,7 +231,7 @@ class Planes:
         def copy(p: Any, k: Any, lane: Any, place: Any) -> None:
             with T.vectorized(0, width) as i:
                 value = self.buffer[0, 0, place + self.offsets[block.start + k] + i]
-                T.buffer_store(block.buffer, value, [p, k, lane + i])
+                block.put(value, p, k, lane + i)
 
         with T.serial(0, block.panel_count()) as p:
             pixel = block.first + p * width
@@ -258,6 +270,11 @@ class Pixels:
         self.runs = tir.Select(x.dilation == 1, self.one, x.taps)
         self.run = tir.Select(x.dilation == 1, x.taps * channels, channels)
 
+    def fits(self) -> tuple[Any, str]:
+        """Whether the copy, where there is one, can be had."""
+        fits, text = self.planes.fits()
+        return tir.any(self.bare, fits), text
+
     def allocate(self) -> None:
         """Memory for the padded copy."""
         shape = (tir.Select(self.bare, self.one, self.planes.lines), self.planes.pitch)
@@ -278,11 +295,13 @@ class Pixels:
     def _each_run(self, body: Callable[[Any, Any], None]) -> None:
         """body(unit, place): where each run starts in a line and in its window."""
         with T.serial(0, self.y.taps) as r, T.serial(0, self.runs) as s:
-            place = r * self.y.dilation * self.pitch + s * self.x.dilation * self.channels
+            place = (
+                r * self.y.dilation * self.pitch + s * self.x.dilation * self.channels
+            )
             body((r * self.runs + s) * self.run, place)
 
     def packer(self, target: Any) -> Pack:
-        """Pack lines that are output pixels, of units (tap row, tap column, channel)."""
+        """Pack output pixels as lines, of units (tap row, tap column, channel)."""
 
         def pack(block: Block) -> None:
             def some(p: Any, first: Any, lines: int) -> None:

@@ -107,12 +107,35 @@ def _float(bits: Expr) -> Expr:
     return tir.reinterpret("float32", bits)
 
 
-def _horner(x: Expr, coefficients: Sequence[float]) -> Expr:
-    """c[0] + c[1]*x + c[2]*x^2 + ..., in the dtype of x."""
-    *rest, total = (tir.const(c, _dtype(x)) for c in coefficients)
-    for coefficient in reversed(rest):
-        total = coefficient + total * x
-    return total
+def _polynomial(let: Let, x: Expr, coefficients: Sequence[float]) -> Expr:
+    """c[0] + c[1]*x + c[2]*x^2 + ..., in the dtype of x, which is bound.
+
+    Halves that do not wait for each other (Estrin's scheme): a loop's speed is bounded
+    by how many steps of such chains a processor can hold, and these are half as long as
+    Horner's.
+    """
+    powers = {1: x}
+
+    def power(n: int) -> Expr:
+        if n not in powers:
+            powers[n] = let(power(n // 2) * power(n // 2))
+        return powers[n]
+
+    def part(c: Sequence[float]) -> Expr:
+        if len(c) == 1:
+            return tir.const(c[0], _dtype(x))
+        middle = 1
+        while 3 * middle <= len(c):  # the last power of 2 up to 2/3 of them
+            middle *= 2
+        return part(c[:middle]) + part(c[middle:]) * power(middle)
+
+    return part(coefficients)
+
+
+def _leading(let: Let, x: Expr, coefficients: Sequence[float]) -> Expr:
+    """The same, where rounding counts: c[0] is added last, in one rounding."""
+    first, *rest = coefficients
+    return tir.const(first, _dtype(x)) + x * _polynomial(let, x, rest)
 
 
 def _at_least(let: Let, x: Expr, limit: Expr) -> Expr:
@@ -308,7 +331,7 @@ def _exp_reduced(let: Let, x: Expr) -> tuple[Expr, Expr]:
 
 def _exp_minus_1(let: Let, r: Expr) -> Expr:
     """exp(r) - 1 on |r| <= 0.35."""
-    return r + (r * r) * let(_horner(r, EXP))
+    return r + let(r * r) * let(_polynomial(let, r, EXP))
 
 
 def _expm1_near(let: Let, x: Expr) -> Expr:
@@ -427,7 +450,7 @@ def softplus(let: Let, x: Expr) -> Expr:
 def _log_tail(let: Let, f: Expr) -> Expr:
     """log(1 + f) - f on [sqrt(1/2) - 1, sqrt(2) - 1]."""
     square = let(f * f)
-    return square * f * _horner(f, LOG) - _f32(0.5) * square
+    return square * f * _polynomial(let, f, LOG) - _f32(0.5) * square
 
 
 def _split(let: Let, x: Expr) -> tuple[Expr, Expr]:
@@ -461,7 +484,7 @@ def _exp2_parts(let: Let, t: Expr) -> tuple[Expr, Expr]:
     k, n = _round(let, t.astype("float32"))
     r = let((t - n.astype("float64")).astype("float32"))
     first, second = _scales(let, k)
-    return let((_f32(1) + r * _horner(r, EXP2)) * first), let(second)
+    return let((_f32(1) + r * _polynomial(let, r, EXP2)) * first), let(second)
 
 
 def _log2_magnitude(let: Let, x: Expr) -> Expr:
@@ -471,7 +494,7 @@ def _log2_magnitude(let: Let, x: Expr) -> Expr:
     e = tir.Select(tir.And(x > _f32(0), x < _f32(INF)), e, edge)
     wide = let(m.astype("float64"))
     s = let((wide - _f64(1)) / (wide + _f64(1)))
-    return e.astype("float64") + s * _horner(let(s * s), LOG2)
+    return e.astype("float64") + s * _polynomial(let, let(s * s), LOG2)
 
 
 @_binding
@@ -519,8 +542,10 @@ def _quadrant(let: Let, x: Expr) -> tuple[Expr, Expr]:
 def _circular(let: Let, q: Expr, r: Expr) -> Expr:
     """Sine of q pi/2 + r: sine or cosine of r by q's bit 0, the sign by its bit 1."""
     square = let(r * r)
-    sine = r + (square * r) * _horner(square, SIN)
-    cosine = (_f32(1) - _f32(0.5) * square) + (square * square) * _horner(square, COS)
+    sine = r + (square * r) * _polynomial(let, square, SIN)
+    cosine = (_f32(1) - _f32(0.5) * square) + (square * square) * _polynomial(
+        let, square, COS
+    )
     value = let(tir.Select(tir.EQ(q & _i32(1), _i32(0)), sine, cosine))
     return _float(_bits(value) ^ ((q & _i32(2)) << _i32(30)))
 
@@ -572,7 +597,7 @@ def erf(let: Let, x: Expr) -> Expr:
     **Edges** erf(+-inf) = +-1, erf(-0) = -0.
     """
     a = _at_most(let, absolute(x), _f32(4))  # erf rounds to 1 from 3.92
-    return copysign(_expm1_near(let, let(-a * _horner(a, ERF))), x)
+    return copysign(_expm1_near(let, let(-a * _leading(let, a, ERF))), x)
 
 
 @_binding
@@ -595,9 +620,9 @@ def gelu(let: Let, x: Expr) -> Expr:
     e = (_f32(1) + _exp_minus_1(let, let(r - _f32(0.5) * rest))) * first
     share = let(a / (a + _f32(4)))
     t = let(share + share - _f32(1))
-    y = let((e * (share * _horner(t, TAIL))) * second)
+    y = let((e * (share * _leading(let, t, TAIL))) * second)
     far = let(tir.Select(x < _f32(0), -y, x - y))
-    near = let(x * (_f32(0.5) + x * _horner(let(x * x), GELU_NEAR)))
+    near = let(x * (_f32(0.5) + x * _polynomial(let, let(x * x), GELU_NEAR)))
     chosen = let(tir.Select(a < _f32(0.5), near, far))
     return _nan_at_minus_infinity(x, chosen)
 

@@ -9,53 +9,120 @@ from typing import Any
 
 from toolchain.spec import SAME_WIDTH, Attribute, Input, Operator, Output, tir
 from toolchain.spec import script as T  # noqa: N812  # TVM's own name for it
-from toolchain.spec.panels import as_written, ceil_div, nest
+from toolchain.spec.panels import as_written, call, ceil_div, nest
 
 ALL = ("float32", "int32", "int8", "uint8", "int64", "bool")
 # Shorter rows go in tiles: a memory.copy for each takes longer (wasmtime).
 SHORT_ROW = 16
-# Elements of a tile: 32 lines of 64 bytes stay in L1 while a transpose crosses them.
+# Elements on the side of a tile: 32 lines of 64 bytes stay in L1 while a transpose
+# crosses them.
 TILE = 32
+# Lines this many bytes apart share so few sets of an 8-way L1 that a tile's do not
+# stay: it goes through a buffer (1024 x 1024 float32: 10 to 31 GB/s).
+CONFLICT = 2048
+BUFFERED_TILE = 64
+# A colour image has fewer channels than a register has lanes: blocks of its own, for
+# elements of float32 (narrower ones would cost 1.8 KB).
+CHANNELS, IMAGE_BYTES = 3, 4
 
 
 def view(k: Any) -> Any:
-    """out[b, m, n] = x[b * sb + m * sm + n * sn], as collapse_view.c calls it.
+    """out[m * om + n] = x[m * sm + n * sn], as collapse_view.c calls it.
 
     Rows of the output that are contiguous in x are copied, those of one element
-    are filled, and the rest goes in tiles, since it may be a transpose.
+    are filled, planes that are transposed go in blocks by micro-kernels, and the
+    rest element by element, in tiles without SIMD.
     """
 
     def emit(inputs: list[Any], out: Any) -> None:
-        (x,) = inputs
+        _plane(k, inputs[0], out)
 
-        def row(b: Any, m: Any) -> Any:
-            return b * k.sb + m * k.sm
+    return nest((k.extent,), [k.x], emit, k.dtype)
 
-        def by_rows(step: int) -> None:
-            with T.serial(0, k.b) as b, T.serial(0, k.m) as m, T.serial(0, k.n) as n:
-                T.buffer_store(out, x[row(b, m) + n * step], [b, m, n])
 
-        def by_tiles() -> None:
-            with (
-                T.serial(0, k.b) as b,
-                T.serial(0, ceil_div(k.m, TILE)) as mt,
-                T.serial(0, ceil_div(k.n, TILE)) as nt,
-                T.serial(0, tir.min(k.m - mt * TILE, TILE)) as mi,
-                T.serial(0, tir.min(k.n - nt * TILE, TILE)) as ni,
-            ):
-                m, n = mt * TILE + mi, nt * TILE + ni
-                T.buffer_store(out, x[row(b, m) + n * k.sn], [b, m, n])
+def _plane(k: Any, x: Any, out: Any) -> None:
+    def by_rows(step: Any) -> None:
+        with T.serial(0, k.m) as m, T.serial(0, k.n) as n:
+            T.buffer_store(out, x[m * k.sm + n * step], [m * k.om + n])
 
-        with T.If(tir.And(k.sn == 1, k.n >= SHORT_ROW)):
-            with T.Then():
-                by_rows(1)
-            with T.Else(), T.If(k.sn == 0):
+    def by_tiles() -> None:
+        with (
+            T.serial(0, ceil_div(k.m, TILE)) as mt,
+            T.serial(0, ceil_div(k.n, TILE)) as nt,
+            T.serial(0, tir.min(k.m - mt * TILE, TILE)) as mi,
+            T.serial(0, tir.min(k.n - nt * TILE, TILE)) as ni,
+        ):
+            m, n = mt * TILE + mi, nt * TILE + ni
+            T.buffer_store(out, x[m * k.sm + n * k.sn], [m * k.om + n])
+
+    contiguous = tir.And(k.sn == 1, k.n >= SHORT_ROW)
+    ways = [(contiguous, lambda: by_rows(1)), (k.sn == 0, lambda: by_rows(0))]
+    if k.target.has("simd128"):
+        ways += _transposes(k, x, out)
+        choose(ways, lambda: by_rows(k.sn))
+    else:
+        choose(ways, by_tiles)
+
+
+def _transposes(k: Any, x: Any, out: Any) -> list[Any]:
+    """Ways for planes whose columns are contiguous in x, with their conditions."""
+    bits = int("".join(filter(str.isdigit, k.dtype)))
+    size, lanes = bits // 8, 128 // bits
+
+    def transpose(
+        block: tuple[int, int], source: Any, pitch: Any, at: Any, *extents: Any
+    ) -> None:
+        target = out.access_ptr("w", offset=at)
+        name = f"micro_transpose_{bits}_{block[0]}x{block[1]}"
+        call(name, source, target, pitch * size, k.om * size, *extents)
+
+    def tiles() -> None:
+        buffer = T.alloc_buffer((BUFFERED_TILE, BUFFERED_TILE), k.dtype)
+        apart = [(stride & (CONFLICT // size - 1)) == 0 for stride in (k.sn, k.om)]
+        conflict = tir.And(k.m >= BUFFERED_TILE, tir.Or(*apart))
+        side = tir.Select(conflict, BUFFERED_TILE, TILE)
+        height, width = tir.min(k.n, side), tir.min(k.m, side)
+        with (
+            T.serial(0, ceil_div(k.m, side)) as mt,
+            T.serial(0, ceil_div(k.n, side)) as nt,
+        ):
+            m, n = tir.min(mt * side, k.m - width), tir.min(nt * side, k.n - height)
+            source = x.access_ptr("r", offset=m + n * k.sn)
+            given = (m * k.om + n, height, width)
+            with T.If(conflict):
                 with T.Then():
-                    by_rows(0)
+                    tile = buffer.access_ptr("w")
+                    rows = (k.sn * size, BUFFERED_TILE * size, height, width * size)
+                    call("micro_copy_rows", source, tile, *rows)
+                    tile = buffer.access_ptr("r")
+                    transpose((lanes, lanes), tile, BUFFERED_TILE, *given)
                 with T.Else():
-                    by_tiles()
+                    transpose((lanes, lanes), source, k.sn, *given)
 
-    return nest((k.b, k.m, k.n), [k.x], emit, k.dtype)
+    def plane(rows: int, columns: int) -> None:
+        source = x.access_ptr("r")
+        transpose((rows, columns), source, k.sn, 0, k.n, k.m)
+
+    ways = [(tir.all(k.sm == 1, k.m >= lanes, k.n >= lanes), tiles)]
+    if size == IMAGE_BYTES:
+        few = tir.all(k.sm == 1, k.n == CHANNELS, k.m >= lanes)
+        many = tir.all(k.sm == 1, k.m == CHANNELS, k.n >= lanes)
+        ways.append((few, lambda: plane(CHANNELS, lanes)))
+        ways.append((many, lambda: plane(lanes, CHANNELS)))
+    return ways
+
+
+def choose(ways: list[Any], otherwise: Any) -> None:
+    """The first way whose condition holds."""
+    if not ways:
+        otherwise()
+        return
+    (condition, way), *rest = ways
+    with T.If(condition):
+        with T.Then():
+            way()
+        with T.Else():
+            choose(rest, otherwise)
 
 
 def view_operator(
@@ -69,7 +136,7 @@ def view_operator(
         collapse=f"view.{rule}",
         inputs=(Input("x", "extent"),),
         outputs=outputs,
-        sizes=("b", "m", "n", "sb", "sm", "sn"),
+        sizes=("m", "n", "sm", "sn", "om"),
         attributes=attributes,
         dtypes=ALL,
         carriers=SAME_WIDTH,

@@ -1,6 +1,6 @@
 """Matrix products over packed panels: the loop nest around a micro-kernel.
 
-`product` is the one nest of matmul, gemm, matmul_integer and conv: blocks of both
+`product` is the one nest of matmul, gemm and conv: blocks of both
 factors are packed into panels, each pair of panels goes through a micro-kernel
 (toolchain/microkernel.py), tiles at the edge through a small buffer. How a factor is
 packed is the operator's: rows of a matrix, columns of one, or an image's windows.
@@ -16,12 +16,13 @@ from typing import Any
 from toolchain.spec import script as T  # noqa: N812  # TVM's own name for it
 from toolchain.spec import te, tir
 
-# Sizes of the blocks, in units. A block of the left factor (64 x 512 words, 128 KiB)
-# stays in L2 while a panel of the right one (512 x 8 words, 16 KiB) stays in L1; the
-# right block bounds the workspace to 4 MiB. Any depth up to 4096 is as fast.
-ROWS, DEPTH, COLUMNS = 64, 512, 2048
-# Rows of a block where the result is not what is accumulated (int8 from int32).
-NARROW_ROWS = 512
+# Sizes of the blocks, in units. A panel of the left factor (4 x 256 vectors, 16 KiB)
+# stays in L1, the right block (512 KiB) in L2.
+DEPTH, COLUMNS = 256, 512
+WIDTH = 8  # columns of a panel of the right factor, on every target
+# Up to these rows, packing the right factor costs more than it gives; it is read by so
+# many units at a time.
+FEW, UNITS = 8, 32
 # What a micro-kernel's sums start from.
 FROM_ZERO, FROM_START, FROM_OUT = 0, 1, 2
 
@@ -30,11 +31,13 @@ FROM_ZERO, FROM_START, FROM_OUT = 0, 1, 2
 class Panels:
     """The tile for a target, and the block of a factor that is packed at a time.
 
-    kind: of the micro-kernel, f32, i32 or dot. rows, columns: of a tile. lanes: units
+    kind: of the micro-kernel, f32 or i32. form: of the left panel, as
+    toolchain/microkernel.py's Tile has it. rows, columns: of a tile. lanes: units
     in a register.
     """
 
     kind: str
+    form: str
     rows: int
     columns: int
     lanes: int
@@ -45,14 +48,26 @@ class Panels:
         return "float32" if self.kind == "f32" else "int32"
 
     @property
+    def spread(self) -> int:
+        """Elements that a unit of the left panel is repeated to."""
+        return self.lanes if self.form == "spread" else 1
+
+    @property
     def micro_kernel(self) -> str:
         """Name of the micro-kernel of one tile."""
-        return f"micro_gemm_{self.kind}_{self.rows}x{self.columns}"
+        return f"micro_gemm_{self.kind}_{self.form}_{self.rows}x{self.columns}"
 
 
 def panels(kernel: Any, kind: str) -> Panels:
-    """The tile that suits a kernel's target."""
-    return Panels(kind, *((4, 8, 4) if kernel.target.has("simd128") else (2, 8, 1)))
+    """The tile that suits a kernel's target; see toolchain/microkernels.md."""
+    target = kernel.target
+    if not target.has("simd128"):
+        return Panels(kind, "load", 2, 8, 1)
+    if kind != "f32" or (target.contract and not target.accumulating):
+        return Panels(kind, "shuffle", 4, 8, 4)
+    if target.accumulating:
+        return Panels(kind, "load", 6, 8, 4)
+    return Panels(kind, "spread", 4, 8, 4)
 
 
 @dataclass(frozen=True)
@@ -61,6 +76,7 @@ class Block:
 
     `lines` of them from `first`, of `size` in all, by `depth` units from `start`.
     Unit k of line i of panel p goes to buffer[p, k, i]; a panel has `width` lines.
+    packed: the buffer holds the whole factor already, from line and unit 0.
     """
 
     buffer: Any
@@ -70,6 +86,12 @@ class Block:
     size: Any
     start: Any
     depth: Any
+    packed: bool = False
+
+    @property
+    def spread(self) -> int:
+        """Elements that a unit of the buffer is repeated to."""
+        return int(self.buffer.shape[3]) if len(self.buffer.shape) > 3 else 1
 
     def panel_count(self) -> Any:
         """Panels, the last perhaps partly filled."""
@@ -77,11 +99,38 @@ class Block:
 
     def put(self, value: Any, p: Any, k: Any, i: Any) -> None:
         """Store unit k of line i of panel p."""
-        T.buffer_store(self.buffer, value, [p, k, i])
+        if self.spread > 1:
+            with T.vectorized(0, self.spread) as v:
+                T.buffer_store(self.buffer, value, [p, k, i, v])
+        else:
+            T.buffer_store(self.buffer, value, [p, k, i])
+
+    def pointer(self, panel: Any = 0, unit: Any = 0, line: Any = 0) -> Any:
+        """Address in the buffer."""
+        indices = [panel, unit, line, 0][: len(self.buffer.shape)]
+        return pointer(self.buffer, indices, "r" if self.packed else "rw")
+
+    def data(self) -> Any:
+        """Address of the block's first unit."""
+        if isinstance(self.buffer, Columns):
+            return self.buffer.at(self.start, self.first)
+        if isinstance(self.buffer, Lines):
+            return self.buffer.at(self.first, self.start)
+        if not self.packed:
+            return self.pointer()
+        return self.pointer(tir.truncdiv(self.first, self.width), self.start)
 
     def panel_bytes(self) -> Any:
-        """Bytes from a panel to the next."""
-        return self.buffer.shape[1] * (self.width * 4)
+        """Bytes from a panel of the left factor to the next; rows have one each."""
+        if isinstance(self.buffer, Lines):
+            return 0
+        return self.buffer.shape[1] * (self.width * self.spread * 4)
+
+    def steps(self) -> tuple[Any, Any]:
+        """Bytes from a panel to the next, and from a unit to the next."""
+        if isinstance(self.buffer, Columns):
+            return self.width * 4, self.buffer.stride * 4
+        return self.panel_bytes(), self.width * 4
 
 
 def ceil_div(a: Any, b: Any) -> Any:
@@ -102,7 +151,8 @@ def pack_units(load: Callable[[Any, Any], Any], contiguous: bool = True) -> Pack
     """
 
     def pack(block: Block) -> None:
-        lanes = T.vectorized if contiguous else T.serial
+        # A spread unit is a vector by itself.
+        lanes = T.vectorized if contiguous and block.spread == 1 else T.serial
         with T.serial(0, block.panel_count()) as p, T.serial(0, block.depth) as k:
             line, unit = block.first + p * block.width, block.start + k
             with T.If(line + block.width <= block.size):
@@ -115,50 +165,62 @@ def pack_units(load: Callable[[Any, Any], Any], contiguous: bool = True) -> Pack
     return pack
 
 
-def pairs(load: Callable[[Any, Any], Any], depth: Any) -> Callable[[Any, Any], Any]:
-    """Unit k of a line for the dot tile: values 2 k and 2 k + 1, two int16 in a word.
-
-    load(line, k) gives int32 that fits int16; an odd depth is filled up with 0.
-    """
-
-    def unit(line: Any, k: Any) -> Any:
-        last = depth - 1
-        odd = load(line, tir.min(2 * k + 1, last))
-        high = tir.Select(2 * k < last, odd, tir.const(0, "int32"))
-        return (load(line, 2 * k) & 0xFFFF) | (high << 16)
-
-    return unit
-
-
-def pack_lines(source: Any, stride: Any, target: Any) -> Pack:
-    """Pack the rows of a matrix with 4-byte elements: units of a row are contiguous.
+@dataclass(frozen=True)
+class Lines:
+    """The rows of a matrix with 4-byte elements. As a Pack: its lines are those rows.
 
     stride: elements from one row to the next.
     """
 
-    def pack(block: Block) -> None:
+    source: Any
+    stride: Any
+    target: Any
+
+    def at(self, row: Any, column: Any) -> Any:
+        """Address of an element."""
+        return self.source.access_ptr("r", offset=row * self.stride + column)
+
+    def __call__(self, block: Block) -> None:
+        """Pack rows."""
+
         def some(p: Any, first: Any, lines: int) -> None:
             line = tir.min(block.first + p * block.width + first, block.size - 1)
-            start = source.access_ptr("r", offset=line * stride + block.start)
-            whole = block.size - line
-            put_lines(block, p, 0, first, lines, start, stride, block.depth, whole)
+            start, valid = self.at(line, block.start), block.size - line
+            depth = block.depth
+            put_lines(block, p, 0, first, lines, start, self.stride, depth, valid)
 
-        each_group(block, target, some)
+        each_group(block, self.target, some)
 
-    return pack
+
+class Columns(Lines):
+    """The columns of a matrix [units, lines]; as a Pack: its lines are those."""
+
+    def __call__(self, block: Block) -> None:
+        """Pack columns."""
+        pack_units(lambda line, unit: self.source[unit, line])(block)
+
+
+def pack_lines(source: Any, stride: Any, target: Any) -> Lines:
+    """Pack the rows of a matrix with 4-byte elements: units of a row are contiguous.
+
+    stride: elements from one row to the next.
+    """
+    return Lines(source, stride, target)
 
 
 def each_group(
     block: Block, target: Any, body: Callable[[Any, Any, int], None]
 ) -> None:
     """body(p, first, lines): lines of panel p that `put_lines` takes together."""
-    lines = 4 if target.has("simd128") else 1  # that micro_pack transposes
-    groups, rest = divmod(block.width, lines)
+    together = 4 if target.has("simd128") else 1
+    if block.spread > 1:
+        together = block.width
+    groups, rest = divmod(block.width, together)
     with T.serial(0, block.panel_count()) as p:
         with T.serial(0, groups) as part:
-            body(p, part * lines, lines)
+            body(p, part * together, together)
         if rest:
-            body(p, block.width - rest, rest)
+            body(p, groups * together, rest)
 
 
 def put_lines(
@@ -177,10 +239,11 @@ def put_lines(
     source: pointer to the first, of `valid` (the last one stands in for the others);
     stride: elements from one to the next; depth: units.
     """
+    form = "spread" if block.spread > 1 else f"pack_{lines}"
     call(
-        f"micro_pack_{lines}_{block.width}",
+        f"micro_{form}_{block.width}",
         source,
-        pointer(block.buffer, [p, k, first], "w"),
+        block.pointer(p, k, first),
         stride * 4,
         depth,
         valid,
@@ -214,6 +277,13 @@ def pointer(buffer: Any, indices: Sequence[Any], mode: str) -> Any:
 
 
 @dataclass(frozen=True)
+class Packed:
+    """A right factor that is packed already: panels [panel, unit, column]."""
+
+    panels: Any
+
+
+@dataclass(frozen=True)
 class Start:
     """What the sums of a product start from.
 
@@ -244,9 +314,10 @@ class Product:
     """out[i, j] = start[i, j] + sum_k left[i, k] * right[k, j], as a loop nest.
 
     rows, depth, columns: sizes, depth in units. left, right: pack lines i and j of
-    the factors. place: indices in `out` of element i, j; step: elements from one of
-    its rows to the next. limits: the least and the greatest result, for float32 with
-    a start; a NaN passes them. finish: makes the result of i, j and the sum.
+    the factors, where they are not yet. place: indices in `out` of
+    element i, j; step: elements from one of its rows to the next. limits: the least and
+    the greatest result, for float32 with a start; a NaN passes them. finish: makes
+    the result of i, j and the sum.
     """
 
     panels: Panels
@@ -254,7 +325,7 @@ class Product:
     depth: Any
     columns: Any
     left: Pack
-    right: Pack
+    right: Pack | Packed
     out: Any
     place: Callable[[Any, Any], list[Any]]
     step: Any
@@ -264,16 +335,38 @@ class Product:
 
     def emit(self) -> None:
         """Add the nest to the function under construction."""
+        row = Panels("f32", "load", 1, 32, 4)
+        if self.panels.kind != "f32" or self.panels.lanes == 1:
+            self._blocks()
+        elif isinstance(self.left, Lines) and isinstance(self.right, Columns):
+            with T.If(self.rows == 1):
+                with T.Then():
+                    self._direct(self.right, row)
+                with T.Else(), T.If(self.rows <= FEW):
+                    with T.Then():
+                        self._direct(self.right, self.panels)
+                    with T.Else():
+                        self._blocks()
+        elif isinstance(self.left, Lines) and isinstance(self.right, Packed):
+            with T.If(self.rows == 1):
+                with T.Then():
+                    replace(self, panels=row)._blocks()
+                with T.Else():
+                    self._blocks()
+        else:
+            self._blocks()
+
+    def _blocks(self) -> None:
+        """Blocks of the right factor, packed where it is not yet."""
         tile = self.panels
-        width = tir.min(self.columns, COLUMNS)
         depth = tir.max(tir.min(self.depth, DEPTH), 1)
-        height = tir.min(self.rows, ROWS)
-        left = T.alloc_buffer(
-            (ceil_div(height, tile.rows), depth, tile.rows), tile.dtype
-        )
-        right = T.alloc_buffer(
-            (ceil_div(width, tile.columns), depth, tile.columns), tile.dtype
-        )
+        packed = isinstance(self.right, Packed)
+        if isinstance(self.right, Packed):
+            right = self.right.panels
+        else:
+            panels = ceil_div(tir.min(self.columns, COLUMNS), WIDTH)
+            right = T.alloc_buffer((panels, depth, WIDTH), tile.dtype)
+        left = self._left_panel(depth)
         passes = tir.max(ceil_div(self.depth, DEPTH), 1)
         with (
             T.serial(0, ceil_div(self.columns, COLUMNS)) as jc,
@@ -282,15 +375,59 @@ class Product:
             j, k = jc * COLUMNS, kc * DEPTH
             columns = tir.min(self.columns - j, COLUMNS)
             units = tir.min(self.depth - k, DEPTH)
-            across = Block(right, tile.columns, j, columns, self.columns, k, units)
-            self.right(across)
-            with T.serial(0, ceil_div(self.rows, ROWS)) as ic:
-                i = ic * ROWS
-                lines = tir.min(self.rows - i, ROWS)
-                down = Block(left, tile.rows, i, lines, self.rows, k, units)
+            across = Block(right, WIDTH, j, columns, self.columns, k, units, packed)
+            if not isinstance(self.right, Packed):
+                self.right(across)
+            self._rows(left, across, kc == passes - 1)
+
+    def _direct(self, right: Columns, tile: Panels) -> None:
+        """Rows of the right factor as they lie; columns past whole panels packed.
+
+        By few units, so that memory is read along the rows.
+        """
+        part = replace(self, panels=tile)
+        whole = self.columns & -WIDTH
+        depth = tir.max(tir.min(self.depth, UNITS), 1)
+        left = part._left_panel(depth)
+        last = T.alloc_buffer((1, depth, WIDTH), tile.dtype)
+        passes = tir.max(ceil_div(self.depth, UNITS), 1)
+        with T.serial(0, passes) as kc:
+            k = kc * UNITS
+            units = tir.min(self.depth - k, UNITS)
+            across = Block(right, WIDTH, 0, whole, whole, k, units)
+            rest = Block(
+                last, WIDTH, whole, self.columns - whole, self.columns, k, units
+            )
+            with T.If(whole < self.columns), T.Then():
+                right(rest)
+            part._rows(left, across, kc == passes - 1, rest)
+
+    def _left_panel(self, depth: Any) -> Any:
+        tile = self.panels
+        if tile.rows == 1:
+            return self.left
+        spread = [tile.spread] * (tile.spread > 1)
+        return T.alloc_buffer((1, depth, tile.rows, *spread), tile.dtype)
+
+    def _rows(self, left: Any, across: Block, last: Any, rest: Any = None) -> None:
+        """Every row by a block of the right factor, and by the rest of its columns."""
+        tile = self.panels
+        with T.serial(0, ceil_div(self.rows, tile.rows)) as ic:
+            i = ic * tile.rows
+            lines = tir.min(self.rows - i, tile.rows)
+            whole = (i, lines, self.rows, across.start, across.depth)
+            down = Block(left, tile.rows, *whole)
+            if tile.rows > 1:
                 self.left(down)
-                self.multiply(down, across, kc == passes - 1)
-                self._finish(kc == passes - 1, down, across)
+            if rest is None:
+                self.multiply(down, across, last)
+            else:
+                for block in (across, rest):
+                    with T.If(block.lines > 0), T.Then():
+                        self.multiply(down, block, last)
+            self._finish(last, down, across)
+            if rest is not None:
+                self._finish(last, down, rest)
 
     def multiply(self, down: Block, across: Block, last: Any = True) -> None:
         """Multiply two blocks that are packed; last: of those of a depth."""
@@ -300,8 +437,8 @@ class Product:
         first = FROM_START if start else FROM_ZERO
         call(
             tile.micro_kernel,
-            pointer(down.buffer, [0, 0, 0], "r"),
-            pointer(across.buffer, [0, 0, 0], "r"),
+            down.data(),
+            across.data(),
             out,
             start.at(down.first, across.first) if start else out,
             tir.Select(down.start > 0, FROM_OUT, first),
@@ -309,8 +446,7 @@ class Product:
             down.lines,
             across.lines,
             down.panel_bytes(),
-            across.panel_bytes(),
-            across.width * 4,
+            *across.steps(),
             self.step * 4,
             start.row if start else 0,
             start.vector if start else 0,
@@ -341,31 +477,6 @@ class Product:
             i, j = down.first + r, across.first + c
             at = self.place(i, j)
             T.buffer_store(self.out, self.finish(i, j, self.out[tuple(at)]), at)
-
-
-def emit_narrow(product: Product, dtype: str) -> None:
-    """A product whose sums are cast to a narrower dtype, block by block."""
-    whole, out = product, product.out
-    height, width = tir.min(whole.rows, NARROW_ROWS), tir.min(whole.columns, COLUMNS)
-    sums = T.alloc_buffer((height, width), whole.panels.dtype)
-    with (
-        T.serial(0, ceil_div(whole.rows, NARROW_ROWS)) as ib,
-        T.serial(0, ceil_div(whole.columns, COLUMNS)) as jb,
-    ):
-        i, j = ib * NARROW_ROWS, jb * COLUMNS
-        part = replace(
-            whole,
-            rows=tir.min(whole.rows - i, NARROW_ROWS),
-            columns=tir.min(whole.columns - j, COLUMNS),
-            left=shifted(whole.left, i),
-            right=shifted(whole.right, j),
-            out=sums,
-            place=lambda r, c: [r, c],
-            step=width,
-        )
-        part.emit()
-        with T.serial(0, part.rows) as r, T.serial(0, part.columns) as c:
-            T.buffer_store(out, sums[r, c].astype(dtype), whole.place(i + r, j + c))
 
 
 def shifted(pack: Pack, lines: Any) -> Pack:

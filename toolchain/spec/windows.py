@@ -7,11 +7,19 @@ window that would begin beyond the plane and its leading padding is left out.
 
 from __future__ import annotations
 
+import operator
+from collections.abc import Callable
 from typing import Any
 
-from toolchain.spec import Attribute, te, tir
+from toolchain.spec import Attribute, tir
+from toolchain.spec import script as T  # noqa: N812  # TVM's own name for it
+from toolchain.spec.convolution import Axis
+from toolchain.spec.panels import call, ceil_div, nest, pointer
+from toolchain.spec.rows import maximum
 
 Expr = Any
+Finish = Callable[[], Callable[[Any, list[Any]], None]]
+VECTORS = 4  # of a tile
 # Bounds the arithmetic of sizes; a plane has fewer than 2^31 bytes anyway.
 LARGEST = 1 << 20
 
@@ -71,31 +79,155 @@ def requires(k: Any) -> list[tuple[Expr, str]]:
     ]
 
 
-def padded(k: Any, fill: Expr) -> Any:
-    """Planes of x with `fill` around each."""
-    top, left = k.pads[0], k.pads[1]
+class Fold:
+    """Planes whose windows are folded, rows first: a fold of rows, then of columns.
 
-    def element(n: Expr, c: Expr, y: Expr, x: Expr) -> Expr:
-        inside = tir.all(y >= top, y < k.H + top, x >= left, x < k.W + left)
-        return tir.if_then_else(inside, k.x[n, c, y - top, x - left], fill)
+    kind: max or sum. fill: what pads hold. A row of folded
+    rows is kept with its pads and its columns split by phase: line[p, i] is column
+    i * stride + p, so that a tap of neighbouring windows is contiguous.
+    """
 
-    shape = (k.N, k.C, padded_extent(k, 0), padded_extent(k, 1))
-    return te.compute(shape, element, name="padded")
+    def __init__(self, k: Any, kind: str, fill: Any) -> None:
+        self.k, self.fill = k, fill
+        self.both = maximum if kind == "max" else operator.add
+        self.y, self.x = tuple(
+            Axis(
+                size,
+                window(k, i),
+                k.strides[i],
+                k.pads[i],
+                k.pads[i + 2],
+                k.dilations[i],
+            )
+            for i, size in enumerate((k.H, k.W))
+        )
+        x = self.x
+        self.bytes = 4 if k.dtype == "float32" else 1
+        self.lanes = 16 // self.bytes if k.target.has("simd128") else 1
+        element = {"float32": "f32", "int8": "i8", "uint8": "u8"}[k.dtype]
+        self.micro_kernel = f"micro_fold_{kind}_{element}_{VECTORS}x{self.lanes}"
+        self.split = f"micro_split_{'f32' if element == 'f32' else 'i8'}_2"
+        self.columns = extent(k, 1)
+        phases = tir.min(x.stride, x.reach + 2)
+        longest = tir.max(padded_extent(k, 1), x.size + x.begin)
+        pitch = ceil_div(longest, x.stride) + self.lanes
+        self.line = T.alloc_buffer((phases, pitch), k.dtype)
+        self.row = T.alloc_buffer((x.size,), k.dtype)
+        self.edge = T.alloc_buffer((self.lanes,), k.dtype)
+        self.rows, self.taps = (
+            T.alloc_buffer((a.taps, 2), "int32") for a in (self.y, self.x)
+        )
+
+    def emit(self, image: Any, out: Any, finish: Finish | None) -> None:
+        """Row by row of each plane; then the function that finish() has given."""
+        each = finish() if finish else None
+        y, x = self.y, self.x
+        with T.serial(0, y.taps) as r:
+            place = r * y.dilation * x.size * self.bytes
+            T.buffer_store(self.rows, place, [r, 0])
+        with T.serial(0, x.taps) as s:
+            phase, i = self._place(s * x.dilation)
+            place = (phase * self.line.shape[1] + i) * self.bytes
+            T.buffer_store(self.taps, place, [s, 0])
+        self._clear()
+        with (
+            T.serial(0, self.k.N) as n,
+            T.serial(0, self.k.C) as c,
+            T.serial(0, extent(self.k, 0)) as line,
+        ):
+            self._fold_rows(image, n, c, line)
+            self._fold_columns(out, [n, c, line])
+            if each is not None:
+                each(out, [n, c, line])
+
+    def _place(self, column: Any) -> list[Any]:
+        """Where a column of the padded row stands in the line."""
+        stride = self.x.stride
+        return [tir.truncmod(column, stride), tir.truncdiv(column, stride)]
+
+    def _clear(self) -> None:
+        phases, pitch = self.line.shape
+        with T.serial(0, phases) as p, T.serial(0, pitch) as i:
+            T.buffer_store(self.line, self.fill, [p, i])
+
+    def _fold_rows(self, image: Any, n: Any, c: Any, line: Any) -> None:
+        """The rows of taps that lie in the image, into the line."""
+        y, x = self.y, self.x
+        first, last = y.taps_inside(line)
+        start = [n, c, y.first(line) + first * y.dilation, 0]
+
+        def fold(out: Any) -> None:
+            source = pointer(image, start, "r")
+            self._call(source, self.rows, out, last - first, x.size)
+
+        def single(column: Any) -> Any:
+            """Rows narrower than a vector, which may end where memory ends."""
+            T.buffer_store(self.row, self.fill, [column])
+            with T.serial(0, last - first) as r:
+                value = image[n, c, start[2] + r * y.dilation, column]
+                both = self.both(self.row[column], value)
+                T.buffer_store(self.row, both, [column])
+
+        with T.If(first >= last):
+            with T.Then():
+                self._clear()
+            with T.Else(), T.If(tir.all(x.stride == 1, x.size >= self.lanes)):
+                with T.Then():
+                    fold(pointer(self.line, [0, x.begin], "w"))
+                with T.Else():
+                    with T.If(x.size >= self.lanes):
+                        with T.Then():
+                            fold(self.row.access_ptr("w"))
+                        with T.Else(), T.serial(0, x.size) as column:
+                            single(column)
+                    self._split()
+
+    def _split(self) -> None:
+        """The folded row, column by column, to where its phases stand."""
+        x = self.x
+        with T.If(x.stride == 2):
+            with T.Then():
+                even, odd = (
+                    pointer(self.line, self._place(x.begin + i), "w") for i in range(2)
+                )
+                call(self.split, self.row.access_ptr("r"), even, odd, x.size)
+            with T.Else(), T.serial(0, x.size) as column:
+                place = self._place(x.begin + column)
+                with T.If(place[0] < self.line.shape[0]), T.Then():
+                    T.buffer_store(self.line, self.row[column], place)
+
+    def _fold_columns(self, out: Any, at: list[Any]) -> None:
+        columns, taps = self.columns, self.x.taps
+        source = self.line.access_ptr("r")
+        with T.If(columns >= self.lanes):
+            with T.Then():
+                target = pointer(out, [*at, 0], "w")
+                self._call(source, self.taps, target, taps, columns)
+            with T.Else():
+                target = self.edge.access_ptr("w")
+                self._call(source, self.taps, target, taps, self.lanes)
+                with T.serial(0, columns) as i:
+                    T.buffer_store(out, self.edge[i], [*at, i])
+
+    def _call(self, source: Any, table: Any, out: Any, taps: Any, count: Any) -> None:
+        """Fold `count` neighbours, at least a vector, up to VECTORS at a time."""
+        vectors = tir.min(tir.truncdiv(count, self.lanes), VECTORS)
+        step = self.lanes * self.bytes
+        call(
+            self.micro_kernel,
+            *(source, source, source, table.access_ptr("r"), out),
+            *(taps, vectors, count, vectors * self.lanes),
+            *(step, step, self.bytes, self.bytes, 0),
+        )
 
 
-def fold(k: Any, reducer: Any, fill: Expr, dtype: str, name: str) -> Any:
-    """Tensor [N, C, rows, columns]: each window folded by a reducer."""
-    plane = padded(k, fill)
-    r = te.reduce_axis((0, window(k, 0)), "r")
-    s = te.reduce_axis((0, window(k, 1)), "s")
+def fold(k: Any, kind: str, fill: Any, finish: Finish | None = None) -> Any:
+    """Tensor [N, C, rows, columns]: each window of x folded by `kind`."""
 
-    def element(n: Expr, c: Expr, y: Expr, x: Expr) -> Expr:
-        row = y * k.strides[0] + r * k.dilations[0]
-        column = x * k.strides[1] + s * k.dilations[1]
-        return reducer(plane[n, c, row, column].astype(dtype), axis=[r, s])
+    def emit(ins: Any, out: Any) -> None:
+        Fold(k, kind, fill).emit(ins[0], out, finish)
 
-    shape = (k.N, k.C, extent(k, 0), extent(k, 1))
-    return te.compute(shape, element, name=name)
+    return nest((k.N, k.C, extent(k, 0), extent(k, 1)), [k.x], emit, k.dtype)
 
 
 def taps_inside(k: Any, axis: int, position: Expr, low: Expr, high: Expr) -> Expr:
@@ -108,14 +240,3 @@ def taps_inside(k: Any, axis: int, position: Expr, low: Expr, high: Expr) -> Exp
         return tir.min(passed, taps)
 
     return before(high) - before(low)
-
-
-def schedule(sch: Any, target: Any) -> None:
-    """One loop over the planes, so that one padded plane is held; taps outside x."""
-    del target
-    blocks = sch.get_child_blocks(sch.get_sblock("root"))
-    sch.merge(*(sch.get_loops(b)[1] for b in blocks))
-    folded = blocks[1]
-    *_, y, x, r, s = sch.get_loops(folded)
-    sch.reorder(y, r, s, x)
-    sch.decompose_reduction(folded, r)

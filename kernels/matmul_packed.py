@@ -1,0 +1,121 @@
+"""out[..., m, n] = min(max(sum_k a[..., m, k] * b[k, n] + bias[n], minimum), maximum).
+
+b is packed ahead, by matmul_pack.
+Shapes: a [..., M, K], packed [ceil(N / 8), K, 8], bias [N] or absent; N is `columns`.
+A 1-D a is a row that leaves the result.
+Dtypes: float32 adds up in float32.
+Edges: K = 0 gives bias; NaN and infinity propagate as the products have them, and NaN
+passes minimum and maximum.
+Errors: panels that do not fit K and columns.
+Source: a matrix product with its epilogue, as inference libraries have it.
+"""
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from toolchain.spec import Attribute, Bound, Case, Input, Operator
+from toolchain.spec.cases import values
+from toolchain.spec.panels import (
+    WIDTH,
+    Packed,
+    Product,
+    as_written,
+    by_column,
+    nest,
+    pack_lines,
+    panels,
+)
+
+
+def compute(k: Any) -> Any:
+    """The loop nest of the product."""
+
+    def emit(ins: Any, out: Any) -> None:
+        a, packed, bias = ins
+        tile = panels(k, "f32")
+        Product(
+            *(tile, k.M, k.K, k.N, pack_lines(a, k.K, k.target), Packed(packed), out),
+            lambda i, j: [i, j],
+            k.N,
+            by_column(bias, tile),
+            (k.minimum, k.maximum),
+        ).emit()
+
+    return nest((k.M, k.N), k.inputs, emit, k.dtype)
+
+
+def product(a: Any, packed: Any, bias: Any, columns: int) -> Any:
+    """numpy, before the limits."""
+    panels, rows, _ = packed.shape
+    b = packed.transpose(1, 0, 2).reshape(rows, panels * WIDTH)[:, :columns]
+    return a @ b + (0 if bias is None else bias)
+
+
+def reference(
+    a: Any,
+    packed: Any,
+    bias: Any,
+    columns: int,
+    minimum: float = -np.inf,
+    maximum: float = np.inf,
+) -> Any:
+    """numpy, in float64."""
+    out = product(a, packed, bias, columns)
+    limits = np.float32(minimum), np.float32(maximum)
+    return np.minimum(np.maximum(out, limits[0]), limits[1])
+
+
+def scale(a: Any, packed: Any, bias: Any, columns: int, **_: Any) -> Any:
+    """Magnitude of what is added up."""
+    bias = None if bias is None else np.abs(bias)
+    return product(np.abs(a), np.abs(packed), bias, columns)
+
+
+def cases(dtypes: Any, rng: Any) -> Iterator[Case]:
+    """Sizes about tiles, panels and blocks; the epilogue; special values."""
+    shapes = (
+        *(((0, 3), 4), ((3, 0), 4), ((3, 4), 0), ((1, 1), 1), ((1, 7), 31)),
+        *(((1, 33), 32), ((1, 300), 553), ((2, 3), 8), ((4, 8), 8), ((5, 5), 9)),
+        *(((7, 8), 7), ((13, 31), 33), ((65, 129), 71), ((6, 1031), 9)),
+        *(((67, 12), 521), ((5,), 7), ((2, 3, 5), 7), ((2, 1, 3, 9), 17), ((0,), 3)),
+    )
+    for i, (shape, n) in enumerate(shapes):
+        a = values(rng, shape, "float32")
+        packed = values(rng, (-(-n // WIDTH), shape[-1], WIDTH), "float32")
+        bias = values(rng, (n,), "float32")
+        name = "x".join(map(str, (*shape, n)))
+        yield Case(name, (a, packed, bias if i % 2 else None), {"columns": n})
+        limits = {"columns": n, "minimum": -1.5, "maximum": 6.0}
+        yield Case(f"{name}-limits", (a, packed, None if i % 2 else bias), limits)
+    a, packed = values(rng, (9, 13), "float32"), values(rng, (3, 13, 8), "float32")
+    a[2, 3], a[5, 0], packed[0, 4, 6], packed[1, 12, 0] = np.nan, np.inf, -np.inf, 0
+    bias = np.full(21, -1, np.float32)
+    bias[4], bias[20] = np.nan, np.inf
+    limits = {"columns": 21, "minimum": 0.0}
+    yield Case("special", (a, packed, bias), limits)
+    yield Case("special-row", (a[5:6], packed, bias), limits)
+
+
+KERNEL = Operator(
+    collapse="matmul.packed",
+    inputs=(
+        Input("a", "M K"),
+        Input("packed", "P K L"),
+        Input("bias", "N", optional=True),
+    ),
+    attributes=(
+        Attribute("columns", minimum=0, maximum=2**31 - 1, kernel=0),
+        Attribute("minimum", "float", default=-np.inf, unbounded=True),
+        Attribute("maximum", "float", default=np.inf, unbounded=True),
+    ),
+    dtypes=("float32",),
+    absent={"int32": "see matmul", "int8": "see matmul_integer"},
+    compute=compute,
+    schedule=as_written,
+    reference=reference,
+    reference_scale=scale,
+    cases=cases,
+    bound=Bound(ulp=8, why="512 sums in a row of one rounding each, in a random walk"),
+)

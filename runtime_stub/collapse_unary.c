@@ -1,0 +1,50 @@
+/* collapse_unary.c: elementwise kernels of one input.
+ *
+ * They get a multiple of BLOCK elements, so that they are made without a loop
+ * for the rest (toolchain/lower.py): the rest goes through buffers.
+ */
+#include "call.h"
+
+#define BLOCK 16
+
+static int32_t shape(ops_request *call) {
+  const ops_tensor *input = call->tensors;
+  int64_t shape[OPS_MAX_RANK];
+  if (!call->inferring && ops_same_shape(input, input + 1)) return OPS_OK;
+  for (int32_t i = 0; i < input->rank; ++i) shape[i] = input->shape[i];
+  return ops_set_shape(call, &call->tensors[1], input->rank, shape);
+}
+
+/* At any address: wasm has no alignment traps. */
+typedef uint32_t __attribute__((aligned(1), may_alias)) word;
+
+static void copy(void *to, const void *from, int32_t bytes) {
+  uint8_t *out = to;
+  const uint8_t *in = from;
+  for (; bytes >= 4; bytes -= 4, out += 4, in += 4)
+    *(word *)out = *(const word *)in;
+  while (bytes--) *out++ = *in++;
+}
+
+static int32_t run(ops_request *call) {
+  static ops_slot slots[3 + OPS_MAX_VALUES];
+  static uint64_t input[BLOCK], output[BLOCK];
+  const ops_tensor *in = call->tensors, *out = in + 1;
+  int32_t rest = (int32_t)in->count % BLOCK, done = (int32_t)in->count - rest;
+  int32_t code = OPS_OK;
+  ops_attribute_slots(call, slots, 3);
+  slots[0].p = in->data;
+  slots[1].p = out->data;
+  slots[2].i = done;
+  if (done) code = ops_run_kernel(call, call->op->kernel, slots);
+  if (code || !rest) return code;
+  copy(input, in->data + done * in->itemsize, rest * in->itemsize);
+  slots[0].p = input;
+  slots[1].p = output;
+  slots[2].i = BLOCK;
+  code = ops_run_kernel(call, call->op->kernel, slots);
+  copy(out->data + done * out->itemsize, output, rest * out->itemsize);
+  return code;
+}
+
+const ops_collapse ops_collapse_unary = {shape, run};

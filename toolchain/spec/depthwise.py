@@ -1,0 +1,381 @@
+"""Depthwise convolution of planes: every channel has windows of its own.
+
+A block of a plane is copied with its pads, its columns split by phase: where windows
+lie `stride` columns apart, columns i, i + stride, i + 2 stride, ... come to lie side
+by side. Then tap (r, s) of neighbouring windows is contiguous for every stride and
+dilation, and one micro-kernel (toolchain/microkernel_fold.py) folds tiles of 4 rows
+by 8 columns over a table of taps, without a case for edges.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+from toolchain.spec import script as T  # noqa: N812  # TVM's own name for it
+from toolchain.spec import tir
+from toolchain.spec.convolution import Axis
+from toolchain.spec.panels import call, ceil_div, pointer
+
+ROWS, COLUMNS = 4, 8  # of a tile
+LANES = 4  # columns of a tile whose taps share loads
+INFINITY = float("inf")
+WORD = 4  # bytes of an element
+# Elements of a block: 24 KiB of a 32 KiB L1, with room for the output's rows.
+BLOCK = 6144
+# Larger windows, strides and rows than these are not worth a copy.
+REACH, STRIDE, PADDED = 64, 4, 8192
+
+
+def suits(spatial: tuple[Axis, Axis], columns: Any) -> Any:
+    """Whether `Planes` serves these windows; a condition."""
+    return tir.all(
+        *(a.reach <= REACH for a in spatial),
+        *(a.stride <= STRIDE for a in spatial),
+        spatial[1].padded <= PADDED,
+        columns >= 1,
+    )
+
+
+def _width(target: Any, shared: int) -> int:
+    """Columns of the micro-kernel's tile; without SIMD a column is a register."""
+    width = LANES if shared else COLUMNS
+    return width if target.has("simd128") else width // LANES
+
+
+def _bounded(axis: Axis) -> Axis:
+    return replace(
+        axis,
+        size=tir.min(axis.size, PADDED),
+        taps=tir.min(axis.taps, REACH + 1),
+        stride=tir.min(axis.stride, STRIDE),
+        begin=tir.min(axis.begin, PADDED),
+        end=tir.min(axis.end, PADDED),
+        dilation=tir.min(axis.dilation, REACH),
+    )
+
+
+class Block:
+    """Part of a padded plane: buffer[row, phase, i] is column i * stride + phase."""
+
+    def __init__(self, spatial: tuple[Axis, Axis], rows: Any) -> None:
+        # Where `suits` holds, nothing is cut; TVM allocates before it asks.
+        y, x = (_bounded(a) for a in spatial)
+        self.y, self.x = y, x
+        self.pitch = ceil_div(x.padded, x.stride) + COLUMNS
+        self.row = x.stride * self.pitch
+        room = tir.truncdiv(BLOCK, self.row) - y.reach - 1
+        fitting = tir.truncdiv(tir.max(room, 0), y.stride) + 1
+        # Blocks of equal height, in whole tiles; the last may overlap the one before.
+        parts = ceil_div(rows, tir.max(fitting, ROWS))
+        tiles = ceil_div(ceil_div(rows, tir.max(parts, 1)), ROWS)
+        self.rows = tir.min(rows, tiles * ROWS)
+        self.height = (self.rows - 1) * y.stride + y.reach + 1
+        self.buffer = T.alloc_buffer((self.height, x.stride, self.pitch), "float32")
+
+    def clear(self) -> None:
+        """Zero it: copies leave the pads beside the image as they are."""
+        self._zero(0, self.height)
+
+    def _zero(self, start: Any, count: Any) -> None:
+        with (
+            T.serial(0, count) as i,
+            T.serial(0, self.x.stride) as p,
+            T.serial(0, self.pitch) as j,
+        ):
+            T.buffer_store(self.buffer, tir.const(0, "float32"), [start + i, p, j])
+
+    def copy(self, image: Any, n: Any, channel: Any, first: Any) -> None:
+        """Rows of a channel for the output rows from `first`."""
+        top = self.y.first(first)
+        with T.serial(0, self.height) as i:
+            row = top + i
+            with T.If(tir.all(row >= 0, row < self.y.size)):
+                with T.Then():
+                    self._copy_row(image, [n, channel, row], i)
+                with T.Else():
+                    self._zero(i, 1)
+
+    def _copy_row(self, image: Any, line: list[Any], i: Any) -> None:
+        x = self.x
+        source = pointer(image, [*line, 0], "r")
+
+        def place(column: Any) -> list[Any]:
+            at = column + x.begin
+            return [i, tir.truncmod(at, x.stride), tir.truncdiv(at, x.stride)]
+
+        with T.If(x.stride <= 2):
+            with T.Then():
+                targets = [pointer(self.buffer, place(c), "w") for c in range(2)]
+                with T.If(x.stride == 1):
+                    with T.Then():
+                        call("micro_split_f32_1", source, *targets, x.size)
+                    with T.Else():
+                        call("micro_split_f32_2", source, *targets, x.size)
+            with T.Else(), T.serial(0, x.size) as j:
+                T.buffer_store(self.buffer, image[(*line, j)], place(j))
+
+    def fill_taps(self, table: Any) -> None:
+        """Taps as the micro-kernel takes them: where they and their weights lie."""
+        y, x = self.y, self.x
+        with T.serial(0, y.taps) as r, T.serial(0, x.taps) as s:
+            at, tap = s * x.dilation, r * x.taps + s
+            phase, column = tir.truncmod(at, x.stride), tir.truncdiv(at, x.stride)
+            offset = r * y.dilation * self.row + phase * self.pitch + column
+            T.buffer_store(table, offset * WORD, [tap, 0])
+            T.buffer_store(table, (tap + 1) * COLUMNS * WORD, [tap, 1])
+
+
+class Planes:
+    """out[n, m] from channel m // (M / C) of the image, for groups of one channel.
+
+    Made where its buffers may be allocated whether or not it is used.
+    """
+
+    def __init__(self, k: Any, spatial: tuple[Axis, Axis], out: Any) -> None:
+        self.k, self.out = k, out
+        self.block = Block(spatial, out.shape[2])
+        self.taps = self.block.y.taps * self.block.x.taps
+        self.table = T.alloc_buffer((self.taps, 2), "int32")
+        self.weights = T.alloc_buffer((self.taps + 1, COLUMNS), "float32")
+        self.edge = T.alloc_buffer((ROWS, COLUMNS), "float32")
+
+    def emit(self, ins: Any) -> None:
+        """Block by block of each channel."""
+        image, w, b = ins
+        block, rows = self.block, self.out.shape[2]
+        per = tir.truncdiv(self.k.M, self.k.group)
+        block.fill_taps(self.table)
+        block.clear()
+        with (
+            T.serial(0, self.k.N) as n,
+            T.serial(0, self.k.group) as g,
+            T.serial(0, ceil_div(rows, block.rows)) as part,
+        ):
+            first = tir.min(part * block.rows, rows - block.rows)
+            block.copy(image, n, g, first)
+            with T.serial(0, per) as j:
+                m = g * per + j
+                self._spread(w, b, m)
+                self._rows([n, m], first)
+
+    def _spread(self, w: Any, b: Any, m: Any) -> None:
+        """The bias, then the weights of a feature, each a row of equal elements."""
+        with T.vectorized(0, COLUMNS) as i:
+            T.buffer_store(self.weights, b[m], [0, i])
+        columns = self.block.x.taps
+        with (
+            T.serial(0, self.block.y.taps) as r,
+            T.serial(0, columns) as s,
+            T.vectorized(0, COLUMNS) as i,
+        ):
+            T.buffer_store(self.weights, w[m, 0, r, s], [r * columns + s + 1, i])
+
+    def _rows(self, plane: list[Any], first: Any) -> None:
+        """A block of the output, from row `first`."""
+        block, y, columns = self.block, self.block.y, self.out.shape[3]
+        shared = tir.all(
+            *(y.taps == 3, y.dilation == 1, y.stride <= 2),
+            *(block.rows >= ROWS, columns >= LANES),
+        )
+        with T.If(shared):
+            with T.Then(), T.serial(0, ceil_div(block.rows, ROWS)) as t:
+                row = tir.min(t * ROWS, block.rows - ROWS)
+                out = pointer(self.out, [*plane, first + row, 0], "w")
+                with T.If(y.stride == 1):
+                    with T.Then():
+                        self._fold(row, ROWS, out, columns, columns, 1)
+                    with T.Else():
+                        self._fold(row, ROWS, out, columns, columns, 2)
+            with T.Else(), T.serial(0, ceil_div(block.rows, ROWS)) as t:
+                self._tile(plane, first, t * ROWS)
+
+    def _tile(self, plane: list[Any], first: Any, row: Any) -> None:
+        """Rows of the output from row `first` + row."""
+        out, at = self.out, [*plane, first + row]
+        columns, height = out.shape[3], tir.min(self.block.rows - row, ROWS)
+        with T.If(columns >= COLUMNS):
+            with T.Then():
+                self._fold(row, height, pointer(out, [*at, 0], "w"), columns, columns)
+            with T.Else():
+                self._fold(row, height, self.edge.access_ptr("w"), COLUMNS, COLUMNS)
+                with T.serial(0, height) as i, T.serial(0, columns) as j:
+                    place = [*plane, first + row + i, j]
+                    T.buffer_store(out, self.edge[i, j], place)
+
+    def _fold(
+        self,
+        row: Any,
+        height: Any,
+        out: Any,
+        pitch: Any,
+        count: Any,
+        shared: int = 0,
+    ) -> None:
+        """Call a micro-kernel; shared: the stride where rows of taps share loads."""
+        block, weights = self.block, self.weights.access_ptr("r")
+        y, x = block.y, block.x
+        width = _width(self.k.target, shared)
+        name = f"micro_fold_madd_f32_{ROWS}x{width}" + (f"_{shared}" if shared else "")
+        call(
+            name,
+            pointer(block.buffer, [row * y.stride, 0, 0], "r"),
+            weights,
+            weights,
+            self.table.access_ptr("r"),
+            out,
+            x.taps if shared else self.taps,
+            height,
+            count,
+            width,
+            (1 if shared else y.stride) * block.row * WORD,
+            pitch * WORD,
+            WORD,
+            WORD,
+            x.taps * COLUMNS * WORD,
+        )
+
+
+class Lines:
+    """out[n, y, x] over the channels of x [N, H, W, C], with w [R, S, C] and b [C].
+
+    Nothing is copied: an output row takes the rows of taps that lie in the image, as
+    do the pixels at its ends with columns of taps. The rest of the row, its middle,
+    is one call for each vector of channels.
+    """
+
+    def __init__(self, k: Any, spatial: tuple[Axis, Axis], ins: Any, out: Any) -> None:
+        self.k, self.out = k, out
+        self.image, self.w, self.b = ins
+        self.y, self.x = y, x = spatial
+        self.pixel = k.C * WORD
+        self.columns = out.shape[2]
+        low = x.positions(0, self.columns)[0]
+        high = tir.max(x.positions(x.taps - 1, self.columns)[1], low)
+        self.middle = low, high
+        self.groups, self.full, self.part = (
+            T.alloc_buffer((count, 2), "int32")
+            for count in (y.taps, y.taps * x.taps, y.taps * x.taps)
+        )
+
+    def emit(self) -> None:
+        """Row by row."""
+        y, x = self.y, self.x
+        with T.serial(0, y.taps) as r:
+            self._tap(self.groups, r, r, 0)
+        self._taps(self.full, y.taps, x.taps)
+        low, high = self.middle
+        with T.serial(0, self.k.N) as n, T.serial(0, self.out.shape[1]) as line:
+            rows = y.taps_inside(line)
+            with T.If(low < high), T.Then():
+                self._middle(n, line, rows)
+            with T.serial(0, low) as column:
+                self._end(n, line, rows, column)
+            with T.serial(0, self.columns - high) as i:
+                self._end(n, line, rows, high + i)
+            self._limit(n, line)
+
+    def _tap(self, table: Any, entry: Any, r: Any, s: Any) -> None:
+        y, x = self.y, self.x
+        place = (r * y.dilation * x.size + s * x.dilation) * self.pixel
+        T.buffer_store(table, place, [entry, 0])
+        T.buffer_store(table, (r * x.taps + s) * self.pixel, [entry, 1])
+
+    def _taps(self, table: Any, rows: Any, columns: Any) -> None:
+        with T.serial(0, rows) as r, T.serial(0, columns) as s:
+            self._tap(table, r * columns + s, r, s)
+
+    def _middle(self, n: Any, line: Any, rows: Any) -> None:
+        """Pixels all of whose columns of taps lie in the image."""
+        x, (low, high) = self.x, self.middle
+        count = high - low
+        shared = tir.all(
+            x.taps == 3,
+            x.dilation == 1,
+            x.stride <= 2,
+            count >= ROWS,
+            self.k.C >= LANES,
+        )
+        place = n, line, low
+        with T.If(shared):
+            with T.Then(), T.If(x.stride == 1):
+                with T.Then():
+                    self._fold(place, rows, 0, self.groups, 1, ROWS, count, 1)
+                with T.Else():
+                    self._fold(place, rows, 0, self.groups, 1, ROWS, count, 2)
+            with T.Else():
+                height = tir.min(count, ROWS)
+                self._fold(place, rows, 0, self.full, x.taps, height, count)
+
+    def _end(self, n: Any, line: Any, rows: Any, column: Any) -> None:
+        """A pixel some of whose columns of taps lie outside."""
+        first, last = self.x.taps_inside(column)
+        self._taps(self.part, rows[1] - rows[0], last - first)
+        self._fold((n, line, column), rows, first, self.part, last - first, 1, 1)
+
+    def _fold(
+        self,
+        place: tuple[Any, Any, Any],
+        rows: tuple[Any, Any],
+        first: Any,
+        table: Any,
+        entries: Any,
+        height: Any,
+        count: Any,
+        shared: int = 0,
+    ) -> None:
+        """Pixels from `place`; entries: of the table, for each row of taps."""
+        n, line, column = place
+        y, x, k = self.y, self.x, self.k
+        width = _width(k.target, shared)
+        taps = (rows[1] - rows[0]) * entries
+        top = y.first(line) + rows[0] * y.dilation
+        left = x.first(column) + first * x.dilation
+        with T.If(tir.all(taps > 0, width <= k.C)):
+            with T.Then(), T.serial(0, ceil_div(k.C, width)) as block:
+                c = tir.min(block * width, k.C - width)
+                call(
+                    f"micro_fold_madd_f32_{ROWS}x{width}"
+                    + (f"_{shared}" if shared else ""),
+                    pointer(self.image, [n, top, left, c], "r"),
+                    pointer(self.w, [rows[0], first, c], "r"),
+                    pointer(self.b, [c], "r"),
+                    table.access_ptr("r"),
+                    pointer(self.out, [n, line, column, c], "w"),
+                    taps,
+                    height,
+                    count,
+                    height,
+                    self.pixel * (1 if shared else x.stride),
+                    self.pixel,
+                    self.pixel * x.stride,
+                    self.pixel,
+                    self.pixel,
+                )
+            with T.Else(), T.serial(0, count) as i, T.serial(0, k.C) as c:
+                self._single(n, line, column + i, c, rows)
+
+    def _single(self, n: Any, line: Any, column: Any, c: Any, rows: Any) -> None:
+        """One element, where channels are few or taps none."""
+        y, x, at = self.y, self.x, [n, line, column, c]
+        T.buffer_store(self.out, self.b[c], at)
+        first, last = x.taps_inside(column)
+        with T.serial(0, rows[1] - rows[0]) as i, T.serial(0, last - first) as j:
+            r, s = rows[0] + i, first + j
+            row = y.first(line) + r * y.dilation
+            value = self.image[n, row, x.first(column) + s * x.dilation, c]
+            T.buffer_store(self.out, self.out[tuple(at)] + value * self.w[r, s, c], at)
+
+    def _limit(self, n: Any, line: Any) -> None:
+        k, out = self.k, self.out
+        least, most = (tir.const(sign * INFINITY, "float32") for sign in (-1, 1))
+        with (
+            T.If(tir.any(k.minimum > least, k.maximum < most)),
+            T.Then(),
+            T.serial(0, self.columns) as i,
+            T.serial(0, k.C) as c,
+        ):
+            at = [n, line, i, c]
+            value = out[tuple(at)]
+            value = tir.Select(value < k.minimum, k.minimum, value)
+            T.buffer_store(out, tir.Select(k.maximum < value, k.maximum, value), at)

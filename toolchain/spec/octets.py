@@ -1,0 +1,270 @@
+"""Products of 8-bit integers, exact in int32: the loop nest around a dot tile.
+
+A large product is cut into quadrants and made of seven smaller ones (Strassen 1969)
+in place of eight: sums of two factors still fit the int16 of the dot tile, and int32
+wraps, so the result is the same to the last bit. Packing adds the quadrants up and the
+tile adds its sums to two of them, so that no quadrant is written in between.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from toolchain.spec import script as T  # noqa: N812  # TVM's own name for it
+from toolchain.spec import tir
+from toolchain.spec.panels import call, ceil_div, pointer
+
+# A panel of rows, packed at 16 bytes a word (4 x 256 words, 16 KiB), stays in L1 beside
+# one of columns (8 KiB); the block of columns (512 of them, 512 KiB) stays in L2.
+DEPTH, COLUMNS = 512, 512  # octets, columns
+# Rows of which columns are packed at a time: lines a power of two of bytes apart share
+# few sets of L1, and the next columns are in the same cache lines.
+CHUNK = 32
+# Rows and columns of int32 sums (1 MiB) at a time where the result is narrower.
+NARROW = 512
+# The smallest quadrant for which seven products cost less than eight.
+QUADRANT = 128
+
+# Strassen's products, then three for what quadrants leave over: see _Job.
+_REST = 7
+_JOBS = 10
+
+
+def _table(*entries: int) -> int:
+    """Entries 0..3 as two bits each."""
+    return sum(entry << (2 * i) for i, entry in enumerate(entries))
+
+
+def _signs(*entries: int) -> int:
+    """Entries -1..1, then 0 for the jobs without a second operand."""
+    rest = [0] * (_JOBS - len(entries))
+    return _table(*(entry + 1 for entry in (*entries, *rest)))
+
+
+# For each product the quadrants (0 1 / 2 3) x and y of x + sign * y, and the two of out
+# that it is added to, the second with a sign.
+_A = _table(0, 2, 0, 3, 0, 2, 1), _table(3, 3, 0, 0, 1, 0, 3)
+_A_SIGN = _signs(1, 1, 0, 0, 1, -1, -1)
+_B = _table(0, 0, 1, 2, 3, 0, 2), _table(3, 0, 3, 0, 0, 1, 3)
+_B_SIGN = _signs(1, 0, -1, -1, 0, 1, 1)
+_OUT = _table(0, 2, 1, 0, 1, 3, 0), _table(3, 3, 3, 2, 0, 0, 0)
+_OUT_SIGN = _signs(1, -1, 1, 1, -1, 0, 0)
+
+
+@dataclass(frozen=True)
+class Factor:
+    """A matrix of octets, its zero point for each line, and 128 for int8, else 0."""
+
+    values: Any
+    zeros: Any
+    sign: Any
+
+
+@dataclass(frozen=True)
+class Octets:
+    """out[i, j] = sum_k a[i, k] * b[k, j], zero points taken off, as a loop nest.
+
+    rows, depth, columns: sizes. row, column: where the part of a and b starts.
+    step: elements from one row of out to the next.
+    """
+
+    a: Factor
+    b: Factor
+    out: Any
+    rows: Any
+    depth: Any
+    columns: Any
+    step: Any
+    target: Any
+    row: Any = 0
+    column: Any = 0
+
+    @property
+    def tile(self) -> tuple[int, int]:
+        """Rows and columns of a tile."""
+        return (4, 8) if self.target.has("simd128") else (2, 4)
+
+    def emit(self) -> None:
+        """Add the nest to the function under construction."""
+        height, width = self.tile
+        lanes = 4 if self.target.has("simd128") else 1
+        words = tir.max(ceil_div(tir.min(self.depth, DEPTH), 2), 1)
+        panels = ceil_div(tir.min(self.columns, COLUMNS), width)
+        left = T.alloc_buffer((words, height, lanes), "int32")
+        right = T.alloc_buffer((panels, words, width), "int32")
+        with T.serial(0, self.rows) as i, T.serial(0, self.columns) as j:
+            T.buffer_store(self.out, 0, [i, j])
+        large = tir.min(tir.min(self.rows, self.columns), self.depth) >= 2 * QUADRANT
+        with T.serial(0, tir.Select(large, _JOBS, _JOBS - _REST)) as n:
+            job = _Job.numbered(self, tir.Select(large, n, n + _REST), large)
+            # Without rows there is nothing to pack columns for.
+            across = tir.Select(job.rows > 0, job.columns, tir.const(0, "int32"))
+            with (
+                T.serial(0, ceil_div(across, COLUMNS)) as jc,
+                T.serial(0, ceil_div(job.depth, DEPTH)) as kc,
+            ):
+                block = _Block(self, job, jc * COLUMNS, kc * DEPTH, left, right)
+                block.emit()
+
+
+@dataclass(frozen=True)
+class _Job:
+    """One product: x[0] + sign * x[1] of places (row, column) in a and b.
+
+    0..6: Strassen's, of quadrants. 7: the last of k; 8: the last rows, which are all
+    of them where there are no quadrants; 9: the last columns of the other rows.
+    """
+
+    a: tuple[Any, Any]
+    b: tuple[Any, Any]
+    out: tuple[Any, Any]
+    signs: tuple[Any, Any, Any]
+    rows: Any
+    depth: Any
+    columns: Any
+
+    @classmethod
+    def numbered(cls, whole: Octets, number: Any, large: Any) -> _Job:
+        """A job by its number."""
+        height, width = whole.tile
+
+        def half(size: Any, unit: int) -> Any:
+            part = tir.truncdiv(size, 2 * unit) * unit
+            return tir.Select(large, part, tir.const(0, "int32"))
+
+        m, k, n = (
+            half(whole.rows, height),
+            half(whole.depth, 8),
+            half(whole.columns, width),
+        )
+
+        def entry(table: int) -> Any:
+            return (tir.const(table, "int32") >> (2 * number)) & 3
+
+        def choose(product: Any, depth: Any, rows: Any, columns: Any) -> Any:
+            rest = tir.Select(number == _REST + 1, rows, columns)
+            rest = tir.Select(number == _REST, depth, rest)
+            return tir.Select(number < _REST, product, rest)
+
+        row = choose(0, 0, 2 * m, 0)
+        start = choose(0, 2 * k, 0, 0)
+        column = choose(0, 0, 0, 2 * n)
+
+        def place(
+            tables: tuple[int, int], down: tuple[Any, Any], across: tuple[Any, Any]
+        ) -> Any:
+            first, second = (
+                (down[0] + (q >> 1) * down[1], across[0] + (q & 1) * across[1])
+                for q in (entry(t) for t in tables)
+            )
+            return first, second
+
+        return cls(
+            a=place(_A, (row, m), (start, k)),
+            b=place(_B, (start, k), (column, n)),
+            out=place(_OUT, (row, m), (column, n)),
+            signs=(entry(_A_SIGN) - 1, entry(_B_SIGN) - 1, entry(_OUT_SIGN) - 1),
+            rows=choose(m, 2 * m, whole.rows - 2 * m, 2 * m),
+            depth=choose(k, whole.depth - 2 * k, whole.depth, whole.depth),
+            columns=choose(n, 2 * n, whole.columns, whole.columns - 2 * n),
+        )
+
+
+@dataclass(frozen=True)
+class _Block:
+    """A part of a job: all its rows, and what is packed of b at a time."""
+
+    whole: Octets
+    job: _Job
+    first: Any
+    start: Any
+    left: Any
+    right: Any
+
+    def emit(self) -> None:
+        """Pack the columns, then panel by panel the rows."""
+        height, width = self.whole.tile
+        job = self.job
+        columns = tir.min(job.columns - self.first, COLUMNS)
+        depth = tir.min(job.depth - self.start, DEPTH)
+        panels = ceil_div(columns, width)
+        with T.serial(0, ceil_div(depth, CHUNK)) as chunk, T.serial(0, panels) as q:
+            self._pack_columns(q, columns, depth, chunk)
+        with T.serial(0, ceil_div(job.rows, height)) as p:
+            self._pack_rows(p, depth)
+            with T.serial(0, panels) as q:
+                self._tile(p, q, columns, depth)
+
+    def _pack_rows(self, p: Any, depth: Any) -> None:
+        whole, job = self.whole, self.job
+        height, width = whole.tile
+        line = p * height
+        rows = [whole.row + row + line for row, _ in job.a]
+        values = [
+            whole.a.values.access_ptr("r", offset=r * whole.depth + k + self.start)
+            for r, (_, k) in zip(rows, job.a, strict=True)
+        ]
+        zeros = [whole.a.zeros.access_ptr("r", offset=r) for r in rows]
+        call(
+            f"micro_dot_rows_{height}x{width}",
+            *(*values, *zeros, self.left.access_ptr("w"), whole.depth, depth),
+            *(job.rows - line, whole.a.sign, job.signs[0]),
+        )
+
+    def _pack_columns(self, q: Any, columns: Any, depth: Any, chunk: Any) -> None:
+        whole, job = self.whole, self.job
+        height, width = whole.tile
+        source, line, k = whole.b.values, q * width, chunk * CHUNK
+        stride = source.shape[1]
+        at = [whole.column + column + self.first + line for _, column in job.b]
+        values = [
+            source.access_ptr("r", offset=(row + self.start + k) * stride + j)
+            for (row, _), j in zip(job.b, at, strict=True)
+        ]
+        zeros = [whole.b.zeros.access_ptr("r", offset=j) for j in at]
+        call(
+            f"micro_dot_columns_{height}x{width}",
+            *(*values, *zeros, pointer(self.right, [q, chunk * (CHUNK // 2), 0], "w")),
+            *(stride, tir.min(depth - k, CHUNK), columns - line),
+            *(whole.b.sign, job.signs[1]),
+        )
+
+    def _tile(self, p: Any, q: Any, columns: Any, depth: Any) -> None:
+        whole, job = self.whole, self.job
+        height, width = whole.tile
+        line, column = p * height, q * width
+        outs = [
+            whole.out.access_ptr(
+                "rw", offset=(i + line) * whole.step + j + self.first + column
+            )
+            for i, j in job.out
+        ]
+        call(
+            f"micro_dot_tile_{height}x{width}",
+            *(self.left.access_ptr("r"), pointer(self.right, [q, 0, 0], "r"), *outs),
+            *(ceil_div(depth, 2), whole.step * 4, job.signs[2]),
+            *(job.rows - line, columns - column),
+        )
+
+
+def emit_narrow(a: Any, b: Any, out: Any, target: Any) -> None:
+    """The product of two int8 matrices in int8, block by block of its int32 sums."""
+    (rows, depth), columns = a.shape, b.shape[1]
+    height, width = tir.min(rows, NARROW), tir.min(columns, NARROW)
+    sums = T.alloc_buffer((height, width), "int32")
+    zeros = T.alloc_buffer((tir.max(rows, columns),), "uint8")
+    with T.serial(0, tir.max(rows, columns)) as i:
+        T.buffer_store(zeros, tir.const(0, "uint8"), [i])
+    factors = [Factor(x, zeros, 128) for x in (a, b)]
+    with (
+        T.serial(0, ceil_div(rows, NARROW)) as ib,
+        T.serial(0, ceil_div(columns, NARROW)) as jb,
+    ):
+        i, j = ib * NARROW, jb * NARROW
+        lines, across = tir.min(rows - i, NARROW), tir.min(columns - j, NARROW)
+        Octets(
+            factors[0], factors[1], sums, lines, depth, across, width, target, i, j
+        ).emit()
+        with T.serial(0, lines) as r, T.serial(0, across) as c:
+            T.buffer_store(out, sums[r, c].astype(out.dtype), [i + r, j + c])
