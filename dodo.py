@@ -192,6 +192,16 @@ def _models(heavy: bool) -> Any:
             }
 
 
+def task_coverage() -> Any:
+    """Run ONNX's node test cases as models; write docs/models.md."""
+    target, library = next(iter(TARGET_FOLDERS.items()))
+    return {
+        "actions": [(steps.run_node_cases, (target, library / "runtime"))],
+        "task_dep": ["runtime"],
+        "uptodate": [False],
+    }
+
+
 def task_build() -> Any:
     """Build the library for every target (profile=FILE.toml: a part of it)."""
     return {

@@ -153,7 +153,8 @@ def _compare(
     """What is wrong with the results; nothing where they are right."""
     import ops_wasm32
 
-    from toolchain.model.build import Options, Place, build_model
+    from toolchain.model.build import Options, build_model
+    from toolchain.model.compile import Place
 
     path = folder / "model.onnx"
     path.write_bytes(model.SerializeToString())
@@ -199,7 +200,10 @@ def page(outcomes: list[Outcome], target: str) -> str:
     by: dict[str, list[Outcome]] = defaultdict(list)
     for outcome in outcomes:
         by[outcome.operator].append(outcome)
-    full, part, none, foreign = [], [], [], []
+    full: list[str] = []
+    part: list[str] = []
+    none: list[str] = []
+    foreign: list[str] = []
     for operator, found in sorted(by.items()):
         ours = [o for o in found if o.kind != DTYPE]
         passed = [o for o in ours if o.kind == PASSED]
@@ -239,7 +243,7 @@ Without a case in these types: {", ".join(foreign) or "none"}.
 
 
 def _reasons(outcomes: Iterable[Outcome]) -> str:
-    """The first lines of reasons, each once, with what differs from case to case cut."""
+    """The reasons, each once and short."""
     texts = dict.fromkeys(_short(o) for o in outcomes)
     return "; ".join(list(texts)[:3]) + ("; ..." if len(texts) > 3 else "")
 

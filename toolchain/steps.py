@@ -317,6 +317,17 @@ def run_tests(operator: str, profile: str | None) -> Any:
 
 
 @_step
+def run_node_cases(target: str, runtime: Path) -> Any:
+    """Run ONNX's node test cases; write which operators of models are supported."""
+    command = [sys.executable, "tests/node_cases.py"]
+    command += ["--target", target, "--runtime", str(runtime)]
+    paths = os.pathsep.join([str(ROOT), str(ROOT / "embed" / "python")])
+    environment = os.environ | {"PYTHONPATH": paths}
+    done = subprocess.run(command, cwd=ROOT, env=environment, check=False)
+    return None if done.returncode == 0 else TaskFailed("the cases did not run")
+
+
+@_step
 def run_bench(operators: list[str], build: Path) -> Any:
     """Measure the library in `build`, beside its peers."""
     return _bench(["--build", str(build), *operators])

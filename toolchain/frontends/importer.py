@@ -91,7 +91,7 @@ def _is_function(domain: str, name: str) -> bool:
     from onnx import defs
 
     try:
-        schema = defs.get_schema(name, domain)
+        schema: Any = defs.get_schema(name, domain)
     except defs.SchemaError:
         return False
     return bool(schema.has_function or schema.has_context_dependent_function)
@@ -101,9 +101,9 @@ def _converted(domain: str, name: str) -> bool:
     """Whether a converter is there."""
     from tvm.relax.frontend.onnx import onnx_frontend
 
-    from toolchain.frontends.converters import CONVERTERS
+    from toolchain.frontends.converters import converters
 
-    if (domain, name) in CONVERTERS or (not domain and name in CONTROL):
+    if (domain, name) in converters() or (not domain and name in CONTROL):
         return True
     if domain not in ("", "com.microsoft") or name.startswith(SEQUENCES):
         return False
@@ -269,7 +269,7 @@ class Importer:
     def shape(self, value: Any) -> tuple[int, ...]:
         """Sizes of a value."""
         if isinstance(value, np.ndarray):
-            return value.shape
+            return tuple(value.shape)
         return tuple(int(n) for n in value.ty.shape)
 
     def _nodes(self, graph: Any, path: str) -> None:
@@ -349,10 +349,10 @@ class Importer:
         return [np.asarray(r) for r in results] if good else None
 
     def _by_converter(self, call: Call, path: str) -> Sequence[Any]:
-        from toolchain.frontends.converters import CONVERTERS
+        from toolchain.frontends.converters import converters
 
         operator = (_domain(call.node), call.node.op_type)
-        own = CONVERTERS.get(operator)
+        own = converters().get(operator)
         if own is not None:
             return self._emitted(own(call))
         several = any(call.node.output[1:])
@@ -523,7 +523,7 @@ def _definition(call: Call, kinds: list[bytes]) -> tuple[Any, dict[str, int]]:
     from onnx import FunctionProto, defs
 
     node = call.node
-    schema = defs.get_schema(node.op_type, call.opset, _domain(node))
+    schema: Any = defs.get_schema(node.op_type, call.opset, _domain(node))
     if schema.has_context_dependent_function:
         version = _newest(schema.context_dependent_function_opset_versions, call.opset)
         text = schema.get_context_dependent_function_with_opset_version(

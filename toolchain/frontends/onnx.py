@@ -47,7 +47,7 @@ def _names(names: list[str]) -> list[str]:
 def load(path: Path) -> Any:
     """The ModelProto of a file that passes ONNX's checker, weights included."""
     import onnx
-    from google.protobuf.message import DecodeError
+    from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
     from onnx.external_data_helper import load_external_data_for_model
 
     if not path.is_file():
@@ -171,7 +171,7 @@ def check_operators(model: Any, where: str) -> None:
 
 
 def _with_shapes(proto: Any, shapes: Mapping[str, tuple[int, ...]], where: str) -> Any:
-    """The model with every input's shape known; a copy where that changes it."""
+    """The model with every input's shape known; changed in place."""
     weights = {w.name for w in proto.graph.initializer}
     inputs = [i for i in proto.graph.input if i.name not in weights]
     errors = _check_types(inputs, "input") + _check_types(proto.graph.output, "output")
@@ -187,14 +187,14 @@ def _with_shapes(proto: Any, shapes: Mapping[str, tuple[int, ...]], where: str) 
     for value in inputs:
         if value.name in given:
             errors += _contradictions(value, given[value.name], sizes)
-    found = {}
+    found: dict[str, tuple[int | None, ...]] = {}
     for value in inputs:
-        shape = _shape(value, given.get(value.name), sizes)
-        if None in shape or not (
+        full = _shape(value, given.get(value.name), sizes)
+        if None in full or not (
             value.name in given or value.type.tensor_type.HasField("shape")
         ):
             errors.append(_open(value))
-        found[value.name] = shape
+        found[value.name] = full
     if errors:
         raise SpecError("\n".join(f"{where}: {e}" for e in errors))
     return _set_shapes(proto, found)
