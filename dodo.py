@@ -183,7 +183,7 @@ def _models(heavy: bool) -> Any:
                 ],
                 "file_dep": [
                     *(str(file), *map(str, runtime), *LOWERING),
-                    *map(str, sorted(TOOLCHAIN.glob("model/*.py"))),
+                    *map(str, sorted(TOOLCHAIN.glob("model/**/*.py"))),
                     *map(str, sorted(TOOLCHAIN.glob("frontends/*.py"))),
                     *map(str, PROFILE.operators.values()),
                 ],

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 from toolchain.frontends import Model, plain
 from toolchain.spec import SpecError

@@ -1,7 +1,8 @@
-"""out[n, y, x, m] = saturate(round(factor[m] * sum) + y_zero), sum in int32:
+"""out[n, y, x, m] = saturate(round(factor[m] * sum[n, y, x, m]) + y_zero).
 
-bias[m] + sum_(r, s, c) w[m, c, r, s] * (x[n, y', x', c] - x_zero), as in conv_packed;
-outside the image x is x_zero. A convolution of a quantized network.
+sum[n, y, x, m] = bias[m] + sum_(r, s, c) w[m, c, r, s] * (x[n, y', x', c] - x_zero) in
+int32, y' and x' as in conv_packed; outside the image x is x_zero. A convolution of a
+quantized network.
 
 Shapes: x [N, H, W, C]; w packed as words of two int16, consecutive in k = (r, s, c):
 [P, ceil(R * S * C / 2), 8], panels of 8 output channels; bias and factor [8 * P].
