@@ -196,5 +196,5 @@ def _centred(weights: Scaled, axis: int) -> NDArray[Any]:
     assert data is not None
     shape = [1] * data.ndim
     shape[axis] = -1
-    zero = weights.zero
-    return (data.astype("int32") - zero.reshape(shape)).astype("int16")
+    centred = data.astype("int32") - weights.zero.reshape(shape)
+    return np.asarray(centred, "int16")

@@ -25,7 +25,8 @@ def compute(k: Any) -> Any:
     """Tiles of a few pixels by 8 channels; windows are gathered tile by tile."""
 
     def emit(ins: Any, out: Any) -> None:
-        _Convolution(k, *ins, out).emit()
+        x, w, bias, factor = ins
+        _Convolution(k, x, w, bias, factor, out).emit()
 
     return nest((k.N, k.OY, k.OX, k.M), k.inputs, emit, "uint8")
 
