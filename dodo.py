@@ -161,7 +161,8 @@ def task_heavy_models() -> Any:
 
 
 def _models(heavy: bool) -> Any:
-    yield {"name": None, "doc": task_models.__doc__}
+    doc = (task_heavy_models if heavy else task_models).__doc__
+    yield {"name": None, "doc": doc}
     for name, source in steps.model_sources(ROOT / "models", heavy).items():
         folder = PROFILE.folder / "models" / name
         file = source
