@@ -177,12 +177,13 @@ def task_models() -> Any:
 
 
 def task_heavy_models() -> Any:
-    """Compile the large models of models/, which `build` leaves out."""
+    """Compile the large models of models/ and of the onnx package."""
     yield from _models(heavy=True)
 
 
 def _models(heavy: bool) -> Any:
-    yield {"name": None, "doc": task_models.__doc__}
+    doc = (task_heavy_models if heavy else task_models).__doc__
+    yield {"name": None, "doc": doc}
     for name, source in steps.model_sources(ROOT / "models", heavy).items():
         folder = PROFILE.folder / "models" / name
         file = source
@@ -194,7 +195,8 @@ def _models(heavy: bool) -> Any:
                 "file_dep": [str(source), *_modules("recipe")],
                 "targets": [str(file)],
             }
-        for target, library in TARGET_FOLDERS.items():
+        for target in steps.model_targets(name, TARGET_FOLDERS):
+            library = TARGET_FOLDERS[target]
             runtime = [library / "runtime" / f"{s.stem}.o" for s in RUNTIME]
             yield {
                 "name": f"{name}:{target}",
@@ -203,13 +205,23 @@ def _models(heavy: bool) -> Any:
                 ],
                 "file_dep": [
                     *(str(file), *map(str, runtime), *LOWERING),
-                    *map(str, sorted(TOOLCHAIN.glob("model/*.py"))),
+                    *map(str, sorted(TOOLCHAIN.glob("model/**/*.py"))),
                     *map(str, sorted(TOOLCHAIN.glob("frontends/*.py"))),
                     *map(str, PROFILE.operators.values()),
                 ],
                 "targets": [str(folder / target / f"{name}.wasm")],
                 "uptodate": [config_changed(steps.compile_settings(target, None))],
             }
+
+
+def task_coverage() -> Any:
+    """Run ONNX's node test cases as models; write docs/models.md."""
+    target, library = next(iter(TARGET_FOLDERS.items()))
+    return {
+        "actions": [(steps.run_node_cases, (target, library / "runtime"))],
+        "task_dep": ["runtime"],
+        "uptodate": [False],
+    }
 
 
 def task_build() -> Any:

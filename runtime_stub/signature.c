@@ -19,6 +19,7 @@ const char *ops_operator_signature(const ops_operator *op) {
   const ops_family *family = op->family;
   ops_text_start(signature, sizeof signature);
   ops_put(op->name);
+  if (!family->inputs) ops_put("(");
   for (int32_t i = 0; i < family->inputs + family->outputs; ++i) {
     const ops_param *param = &family->params[i];
     ops_put(i == family->inputs ? ") -> (" : i ? ", " : "(");

@@ -15,7 +15,8 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from importlib.metadata import files as files_of
 from pathlib import Path
 from typing import Any, ParamSpec
 
@@ -132,15 +133,40 @@ _HEAVY = re.compile(r"^HEAVY = True$", re.M)
 
 
 def model_sources(folder: Path, heavy: bool) -> dict[str, Path]:
-    """Model files and recipes by name; names that start with _ are neither."""
+    """Model files and recipes by name; names that start with _ are neither.
+
+    heavy: those that `build` leaves out, the networks in the onnx package with them.
+    """
     suffixes = (".onnx", ".mindir", ".py")
-    return {
+    found = {
         p.stem: p
         for p in sorted(folder.glob("*"))
         if p.suffix in suffixes
         and not p.name.startswith("_")
         and heavy == bool(p.suffix == ".py" and _HEAVY.search(p.read_text()))
     }
+    return found | _light_models() if heavy else found
+
+
+def _light_models() -> dict[str, Path]:
+    """The onnx package's own networks: real graphs whose weights are one number."""
+    wanted = "onnx/backend/test/data/light/light_*.onnx"
+    files = [Path(p.locate()) for p in files_of("onnx") or () if p.match(wanted)]
+    return {p.stem: p for p in sorted(files)}
+
+
+# LeNet shows, in float and in int8, that every target runs models. What a target adds
+# to another model are seconds of building, and for the networks of the onnx package
+# hundreds of megabytes.
+_EVERY_TARGET = ("lenet", "lenet_int8")
+
+
+def model_targets(name: str, targets: Iterable[str]) -> list[str]:
+    """Those of the targets that a model of models/ is built for."""
+    if name in _EVERY_TARGET:
+        return list(targets)
+    wanted = ("simd128",) if name.startswith("light_") else ("simd128", "relaxed-simd")
+    return [t for t in targets if t in wanted]
 
 
 @_step
@@ -315,6 +341,17 @@ def run_tests(operator: str, profile: str | None) -> Any:
     if done.returncode:
         return TaskFailed(f"the tests failed (pytest's exit code {done.returncode})")
     return None
+
+
+@_step
+def run_node_cases(target: str, runtime: Path) -> Any:
+    """Run ONNX's node test cases; write which operators of models are supported."""
+    command = [sys.executable, "tests/node_cases.py"]
+    command += ["--target", target, "--runtime", str(runtime)]
+    paths = os.pathsep.join([str(ROOT), str(ROOT / "embed" / "python")])
+    environment = os.environ | {"PYTHONPATH": paths}
+    done = subprocess.run(command, cwd=ROOT, env=environment, check=False)
+    return None if done.returncode == 0 else TaskFailed("the cases did not run")
 
 
 @_step

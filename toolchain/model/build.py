@@ -12,7 +12,7 @@ from typing import Any
 from toolchain.command import tool_versions
 from toolchain.frontends import read_model
 from toolchain.manifest import ABI_VERSION, SECTION, check_interface
-from toolchain.model import fold, layout, products, relaxed, select
+from toolchain.model import fold, layout, products, quantized, relaxed, select
 from toolchain.model.compile import (
     Place,
     compile_program,
@@ -67,7 +67,9 @@ def read_program(path: Path, options: Options, show: Callable[[str], None]) -> P
     graph = from_relax(model.module, model.name, model.outputs)
     for value, name in zip(graph.inputs, model.inputs, strict=True):
         value.name = name
+    integers = quantized.Quantized(graph)
     fold.fold_constants(graph, model.module)
+    integers.fuse()
     products.fuse(graph)
     layout.to_channels_last(graph)
     select.select(graph)

@@ -143,6 +143,7 @@ def _fingerprint(target: Target) -> str:
         TOOLCHAIN,
         TOOLCHAIN / "spec",
         TOOLCHAIN / "model",
+        TOOLCHAIN / "model" / "operators",
         TOOLCHAIN.parent / "kernels",
     )
     digest = hashlib.sha256(repr((target, tool_versions())).encode())

@@ -172,9 +172,8 @@ class _Reader:
             outputs = [self._value(name, kind)]
         op = call.op.name
         attributes = _attributes(call)
-        if op == "relax.clip":  # the only one whose numbers are operands
-            low, high = (_plain(a) for a in call.args[1:])
-            attributes |= {"min": low, "max": high}
+        if op == "relax.clip":  # whose limits are operands
+            attributes |= {"min": call.args[1].value, "max": call.args[2].value}
         if op in ("relax.call_tir", "relax.call_dps_packed"):
             attributes["callee"] = call.args[0]
         build = partial(self._again, call)

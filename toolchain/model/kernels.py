@@ -20,7 +20,8 @@ from toolchain.lower import Kernel, entry, lower, without_loader
 from toolchain.spec import SpecError, math
 from toolchain.targets import Target
 
-KERNELS = Path(__file__).parents[2] / "kernels"
+# Operators of the library, and those that models alone call.
+FOLDERS = (Path(__file__).parents[2] / "kernels", Path(__file__).parent / "operators")
 
 
 @dataclass(frozen=True)
@@ -50,7 +51,8 @@ class Instance:
 
     def texts(self, target: Target) -> list[str]:
         """IR with `i32 kernel_<name>(ptr slots)`; slots: inputs, then outputs."""
-        operator = load_operator(KERNELS / f"{self.operator}.py")
+        paths = [folder / f"{self.operator}.py" for folder in FOLDERS]
+        operator = load_operator(next(p for p in paths if p.exists()))
         form = operator.columns if self.columns else operator.compute
         if form is None:
             raise SpecError(f"{self.operator}: has no compute to take sizes")
@@ -157,7 +159,8 @@ define i32 @kernel_{self.name}(ptr %slots) {{
 
 VECTOR = 4  # elements: fewer are no vector
 # Functions of TIR that LLVM would call from libm; toolchain.spec.math has them.
-MATH = ("exp", "log", "tanh", "sigmoid", "erf", "sin", "cos")
+MATH = ("exp", "log", "tanh", "sigmoid", "erf", "sin", "cos", "pow")
+_CONSTANT = re.compile(r"T\.float\d+\(([^()]*)\)")
 _FLOAT_MATH = re.compile(r"( = f(?:add|sub|mul)) ")
 
 
@@ -179,8 +182,11 @@ class Lowered:
         """The label and a hash of the function, whatever its variables' names."""
         from tvm_ffi import structural_hash
 
-        digest = structural_hash(self.function, map_free_vars=True)
-        return f"{self.label}_{digest & 0xFFFFFFFFFF:010x}"
+        # The signs of constants are one bit of the hash, and two may cancel out.
+        constants = _CONSTANT.findall(self.function.script())
+        parts = structural_hash(self.function, map_free_vars=True), constants
+        digest = hashlib.sha256(repr(parts).encode()).hexdigest()[:10]
+        return f"{self.label}_{digest}"
 
     def texts(self, target: Target) -> list[str]:
         """IR with `i32 kernel_<name>(ptr slots)`; slots: inputs, then outputs."""
@@ -262,6 +268,12 @@ def _register_math() -> None:
     for name in MATH:
 
         def rule(call: Any, name: str = name) -> Any:
-            return getattr(math, name)(*call.args)
+            # In float32 for other types too: there is no formula for more digits.
+            args = [
+                a if str(a.ty) == "float32" else a.astype("float32") for a in call.args
+            ]
+            result = getattr(math, name)(*args)
+            kind = str(call.ty)
+            return result if kind == "float32" else result.astype(kind)
 
         tirx.op.register_intrin_lowering(f"tirx.{name}", "llvm", f=rule, level=99)

@@ -12,6 +12,7 @@ import numpy as np
 
 from toolchain.model.graph import Graph, Node, Value
 from toolchain.model.products import CONV
+from toolchain.model.quantized import OCTET_CONV
 
 TO_NHWC, TO_NCHW = (0, 2, 3, 1), (0, 3, 1, 2)
 POOLS = ("nn.max_pool2d", "nn.avg_pool2d", "nn.adaptive_avg_pool2d")
@@ -49,7 +50,7 @@ class _Rewriter:
         self.graph.remove_dead()
 
     def _rewrite(self, node: Node) -> bool:
-        if node.op == CONV:
+        if node.op in (CONV, OCTET_CONV):
             return self._convolution(node)
         moved = any(v in self.twins and v not in self.plain for v in node.inputs)
         if not moved:

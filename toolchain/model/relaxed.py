@@ -10,6 +10,7 @@ from toolchain.model.kernels import Lowered
 
 # Node kinds that are done already; Relax sees them as calls it knows nothing of.
 KERNEL, VIEW = "kernel", "view"
+LABEL = 60  # characters of a kernel's label, which becomes a file's name
 
 
 def lower_rest(graph: Graph, module: Any) -> Graph:
@@ -35,7 +36,7 @@ def lower_rest(graph: Graph, module: Any) -> Graph:
     for node in result.nodes:
         if node.op == "call_tir":
             gv = node.attributes["callee"]
-            label = re.sub(r"\W", "_", gv.name_hint)
+            label = re.sub(r"\W", "_", gv.name_hint)[:LABEL]
             node.attributes = {"kernel": Lowered(text[gv], label)}
             node.op = KERNEL
         else:

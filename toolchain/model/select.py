@@ -10,6 +10,7 @@ import numpy as np
 from toolchain.model.graph import Graph, Node, Value
 from toolchain.model.kernels import Batched, Instance
 from toolchain.model.products import CONV, DENSE
+from toolchain.model.quantized import OCTET_CONV, OCTET_DENSE
 from toolchain.model.relaxed import KERNEL, VIEW
 
 PANEL = 8  # output channels that are packed side by side: see kernels/conv_pack.py
@@ -166,6 +167,65 @@ def _matmul(node: Node) -> list[Node] | None:
     return [_kernel([a, b], node.output, Batched(one, batches[2], strides))]
 
 
+def _octet_convolution(node: Node) -> list[Node]:
+    x, w = node.inputs
+    a = node.attributes
+    assert w.data is not None
+    sizes: dict[str, float] = dict(zip("NHWC", x.shape, strict=True))
+    sizes |= zip("RS", w.shape[2:], strict=True)
+    sizes |= zip(("OY", "OX"), node.output.shape[1:3], strict=True)
+    known = (("strides", "strides"), ("padding", "pads"), ("dilation", "dilations"))
+    for name, short in known:
+        sizes |= {f"{short}_{i}": v for i, v in enumerate(a[name])}
+    matrix = w.data.transpose(2, 3, 1, 0).reshape(-1, w.shape[0])
+    return [_octets(node, matrix, sizes)]
+
+
+def _octet_dense(node: Node) -> list[Node]:
+    x, w = node.inputs
+    assert w.data is not None
+    depth = w.shape[0]
+    rows = x.count // depth
+    names = ("strides_0", "strides_1", "dilations_0", "dilations_1")
+    sizes: dict[str, float] = dict.fromkeys(("N", "H", "R", "S", "OY", *names), 1)
+    sizes |= {"W": rows, "OX": rows, "C": depth} | {f"pads_{i}": 0 for i in range(4)}
+    return [_octets(node, w.data, sizes)]
+
+
+def _octets(node: Node, matrix: np.ndarray, sizes: dict[str, float]) -> Node:
+    """A product of integers by weights [K, M]."""
+    x, w = node.inputs
+    a = node.attributes
+    depth, columns = matrix.shape
+    count = -(-columns // PANEL)
+    padded = np.zeros((depth + depth % 2, count * PANEL), "int16")
+    padded[:depth, :columns] = matrix
+    pairs = padded.reshape(-1, 2, count, PANEL).transpose(2, 0, 3, 1)
+    packed = np.ascontiguousarray(pairs).view("int32")[..., 0]
+    bias, factor = np.zeros(count * PANEL, "int32"), np.zeros(count * PANEL, "float32")
+    bias[:columns], factor[:columns] = a["bias"], a["factor"]
+    constants = sizes | {
+        "M": columns,
+        "P": count,
+        "D": packed.shape[1],
+        "E": PANEL,
+        "B": count * PANEL,
+        "x_sign": 128 if x.dtype == "int8" else 0,
+        "x_zero": a["x_zero"],
+        "y_zero": a["y_zero"],
+        "low": a["limits"][0],
+        "high": a["limits"][1],
+    }
+    inputs = [
+        x,
+        Value.constant(f"{w.name}_packed", packed),
+        Value.constant(f"{w.name}_bias", bias),
+        Value.constant(f"{w.name}_factor", factor),
+    ]
+    instance = Instance.of("octet_conv", constants, ("uint8",))
+    return _kernel(inputs, node.output, instance)
+
+
 def _layer_norm(node: Node) -> list[Node] | None:
     x, gamma, beta = node.inputs
     axes = [a % len(x.shape) for a in node.attributes["axes"]]
@@ -201,6 +261,8 @@ def _rows(operator: str) -> Callable[[Node], list[Node] | None]:
 
 _RULES: dict[str, Callable[[Node], list[Node] | None]] = {
     CONV: _convolution,
+    OCTET_CONV: _octet_convolution,
+    OCTET_DENSE: _octet_dense,
     DENSE: _dense,
     "nn.conv2d": _plain_convolution,
     "matmul": _matmul,

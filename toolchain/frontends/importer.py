@@ -1,0 +1,585 @@
+"""Importer: an ONNX graph with known input shapes becomes Relax.
+
+What depends on constants and shapes alone is computed here, node by node, so that
+shapes that a graph computes (Shape, Gather, Concat, Reshape) are constants when a
+converter sees them. Nodes become Relax by our own converters (converters.py) or by
+those of TVM's importer.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from toolchain.frontends import plain
+from toolchain.spec import SpecError
+
+DATA_DEPENDENT = ("Compress", "NonMaxSuppression", "NonZero", "Unique")
+# Not computed by numpy here: slow, random, or wanted in the graph as they are.
+KEPT = (
+    *("Conv", "ConvInteger", "ConvTranspose", "Einsum", "Gemm", "MatMul"),
+    *("MatMulInteger", "QLinearConv", "QLinearMatMul", "LSTM", "GRU", "RNN"),
+    *("Bernoulli", "Multinomial", "RandomNormal", "RandomNormalLike"),
+    *("RandomUniform", "RandomUniformLike", "DequantizeLinear", "If", "Loop", "Scan"),
+)
+# Schemas' own definitions are used for these although TVM has a converter: those of
+# the same name in another domain, or of an older standard.
+BY_DEFINITION = ("Attention", "AffineGrid", "MeanVarianceNormalization")
+# TVM's converters for these are of sequences, which the graph does not have.
+SEQUENCES = ("Sequence", "Optional", "ConcatFromSequence", "SplitToSequence")
+# Operators of whose outputs TVM's converter makes the first; the others are fillers.
+FIRST_ONLY = (
+    *("Attention", "EmbedLayerNormalization", "LayerNormalization"),
+    "SkipLayerNormalization",
+)
+# Inputs that the shape of a result depends on, by their place.
+_AXES = {1: "axes"}
+SETTINGS: dict[str, dict[int, str]] = {
+    "ConstantOfShape": {0: "shape"},
+    "Expand": {1: "shape"},
+    "Pad": {1: "pads", 3: "axes"},
+    "Range": {0: "start", 1: "limit", 2: "delta"},
+    "Reshape": {1: "shape"},
+    "Slice": {1: "starts", 2: "ends", 3: "axes", 4: "steps"},
+    "Split": {1: "split"},
+    "Squeeze": _AXES,
+    "Tile": {1: "repeats"},
+    "TopK": {1: "k"},
+    "Unsqueeze": _AXES,
+    **{
+        f"Reduce{name}": _AXES
+        for name in (
+            *("L1", "L2", "LogSum", "LogSumExp", "Max", "Mean", "Min", "Prod"),
+            *("Sum", "SumSquare"),
+        )
+    },
+}
+INNER = ("float64", "int16", "uint16", "uint32", "uint64")  # dtypes inside a model
+MAX_STEPS = 4096  # of a loop, which is unrolled
+
+Array = NDArray[Any]
+
+
+def prepared(model: Any, where: str) -> Any:
+    """The model with functions replaced by what they are made of."""
+    from onnx import inliner
+
+    if model.functions:
+        model = inliner.inline_local_functions(model)
+    found = unsupported(model)
+    if found:
+        lines = [f"{where}: these nodes are not supported; replace them:", *found]
+        raise SpecError("\n  ".join(lines))
+    return model
+
+
+def _subgraphs(node: Any) -> list[Any]:
+    parts = [a.g for a in node.attribute if a.HasField("g")]
+    return parts + [g for a in node.attribute for g in a.graphs]
+
+
+def _domain(node: Any) -> str:
+    return "" if node.domain == "ai.onnx" else str(node.domain)
+
+
+def _is_function(domain: str, name: str) -> bool:
+    """Whether the standard defines the operator by others."""
+    from onnx import defs
+
+    try:
+        schema: Any = defs.get_schema(name, domain)
+    except defs.SchemaError:
+        return False
+    return bool(schema.has_function or schema.has_context_dependent_function)
+
+
+def _converted(domain: str, name: str) -> bool:
+    """Whether a converter is there."""
+    from tvm.relax.frontend.onnx import onnx_frontend
+
+    from toolchain.frontends.converters import converters
+
+    if (domain, name) in converters() or (not domain and name in CONTROL):
+        return True
+    if domain not in ("", "com.microsoft") or name.startswith(SEQUENCES):
+        return False
+    if name in DATA_DEPENDENT or (not domain and name in BY_DEFINITION):
+        return False
+    return name in onnx_frontend._get_convert_map()
+
+
+def unsupported(model: Any) -> list[str]:
+    """A line for each node that cannot be converted, inside subgraphs too."""
+    local = {(f.domain, f.name) for f in model.functions}
+    return _unsupported(model.graph, set(), local, "")
+
+
+def _unsupported(
+    graph: Any, outer: set[str], local: set[tuple[str, str]], path: str
+) -> list[str]:
+    known = outer | {w.name for w in graph.initializer} | {""}
+    known |= {w.values.name for w in graph.sparse_initializer}
+    lines = []
+    for i, node in enumerate(graph.node):
+        operator = (_domain(node), node.op_type)
+        inner = _subgraphs(node)
+        constant = node.op_type in ("Constant", "Shape", "Size")
+        if node.op_type not in KEPT and known.issuperset(node.input) and not inner:
+            constant = True
+        if constant:
+            known.update(node.output)
+        for part in inner:
+            lines += _unsupported(part, known, local, f"{path}{_name(node, i)}/")
+        if not (
+            (constant and not operator[0])
+            or operator in local
+            or _converted(*operator)
+            or _is_function(*operator)
+        ):
+            reason = ""
+            if node.op_type in DATA_DEPENDENT:
+                reason = ": the shape of its result depends on its input's elements"
+            domain = f" (domain {operator[0]})" if operator[0] else ""
+            lines.append(f"{node.op_type}{domain}, node {path}{_name(node, i)}{reason}")
+    return lines
+
+
+def _name(node: Any, index: int) -> str:
+    return str(node.name) or f"{index} (of {', '.join(node.output)})"
+
+
+CONTROL = ("Constant", "If", "Loop", "Scan", "Shape", "Size")
+
+
+class Call:
+    """What a converter gets: inputs (numpy where constant), attributes, outputs."""
+
+    def __init__(self, importer: Importer, node: Any, inputs: list[Any]) -> None:
+        from onnx import helper
+
+        self.importer, self.node, self.inputs = importer, node, inputs
+        self.attributes: dict[str, Any] = {
+            a.name: _decoded(helper.get_attribute_value(a)) for a in node.attribute
+        }
+        self.opset = importer.opsets.get(_domain(node), 1)
+
+    def __getitem__(self, index: int) -> Any:
+        """An input in Relax; None where it is absent."""
+        value = self.value(index)
+        return None if value is None else self.importer.expression(value)
+
+    def value(self, index: int) -> Any:
+        """An input as it is: numpy, Relax, or None."""
+        return self.inputs[index] if index < len(self.inputs) else None
+
+    def constant(self, index: int, name: str) -> Array | None:
+        """An input that must be constant; None where it is absent."""
+        value = self.value(index)
+        if value is None or isinstance(value, np.ndarray):
+            return value
+        raise SpecError(f"its {name} must be constant; make it an initializer")
+
+    def get(self, name: str, default: Any = None) -> Any:
+        """An attribute."""
+        return self.attributes.get(name, default)
+
+    def shape(self, index: int) -> tuple[int, ...]:
+        """Sizes of an input."""
+        return self.importer.shape(self.inputs[index])
+
+    def emit(self, expression: Any) -> Any:
+        """The expression's value under a name, with its type."""
+        return self.importer.builder.emit(expression)
+
+
+def _decoded(value: Any) -> Any:
+    if isinstance(value, bytes):
+        return value.decode(errors="replace")
+    return [_decoded(v) for v in value] if isinstance(value, list) else value
+
+
+class Importer:
+    """Converts one model. where: what errors call it."""
+
+    def __init__(self, model: Any, where: str) -> None:
+        from tvm import relax
+
+        self.relax, self.where, self.model = relax, where, model
+        self.opsets = {
+            "" if o.domain == "ai.onnx" else o.domain: o.version
+            for o in model.opset_import
+        }
+        self.builder = relax.BlockBuilder()
+        self.values: dict[str, Any] = {}
+
+    def module(self) -> Any:
+        """The Relax module."""
+        relax, build, graph = self.relax, self.builder, self.model.graph
+        self._initialize(graph)
+        parameters = []
+        for value in graph.input:
+            if value.name not in self.values:
+                parameters.append(relax.Var(plain(value.name), _type_of(value)))
+                self.values[value.name] = parameters[-1]
+        failed = None
+        with build.function("main", parameters):
+            with build.dataflow():
+                try:
+                    self._nodes(graph, "")
+                    results = [self._result(o) for o in graph.output]
+                except SpecError as error:  # a builder must come to its end
+                    results, failed = [relax.const(0)], error
+                outputs = [build.emit_output(r) for r in results]
+            build.emit_func_output(
+                outputs[0] if len(outputs) == 1 else relax.Tuple(outputs)
+            )
+        if failed is not None:
+            raise failed
+        return build.get()
+
+    def _result(self, output: Any) -> Any:
+        value = self.expression(self.values[output.name])
+        wanted = _type_of(output).dtype
+        if str(value.ty.dtype) != str(wanted):
+            raise SpecError(
+                f"{self.where}: output {output.name!r} is declared {wanted} and "
+                f"computed {value.ty.dtype}; correct the model"
+            )
+        return value
+
+    def _initialize(self, graph: Any) -> None:
+        from onnx import numpy_helper
+
+        for tensor in graph.initializer:
+            self.values[tensor.name] = numpy_helper.to_array(tensor)
+
+    def expression(self, value: Any) -> Any:
+        """A value in Relax."""
+        if not isinstance(value, np.ndarray):
+            return value
+        if value.dtype.kind not in "fiub" or str(value.dtype) == "float16":
+            raise SpecError(f"a constant has dtype {value.dtype}; use float32")
+        data = np.ascontiguousarray(value).reshape(value.shape)
+        return self.relax.const(data, str(value.dtype))
+
+    def shape(self, value: Any) -> tuple[int, ...]:
+        """Sizes of a value."""
+        if isinstance(value, np.ndarray):
+            return tuple(value.shape)
+        return tuple(int(n) for n in value.ty.shape)
+
+    def _nodes(self, graph: Any, path: str) -> None:
+        for i, node in enumerate(graph.node):
+            at = f"{self.where}: {node.op_type}, node {path}{_name(node, i)}"
+            try:
+                with warnings.catch_warnings():
+                    warnings.simplefilter("ignore")
+                    results = self._convert(node, path + _name(node, i) + "/")
+                self._keep(node, results)
+            except SpecError as error:
+                inside = str(error).startswith(self.where)
+                raise error if inside else SpecError(f"{at}: {error}") from None
+            except Exception as error:
+                raise SpecError(
+                    f"{at}: cannot be converted: {_text(error)}; replace it"
+                ) from error
+
+    def _keep(self, node: Any, results: Sequence[Any]) -> None:
+        wanted = len([o for o in node.output if o])
+        if len(results) < wanted:
+            raise SpecError(
+                f"only {len(results)} of its {len(node.output)} outputs are "
+                "supported; leave the others out"
+            )
+        for name, value in zip(node.output, results, strict=False):
+            if name:
+                self.values[name] = self._checked(value)
+
+    def _checked(self, value: Any) -> Any:
+        relax = self.relax
+        if isinstance(value, np.ndarray) or value is None:
+            return value
+        kind = value.ty
+        if not isinstance(kind, relax.TensorType):
+            raise SpecError(f"its result is no tensor but {kind}; replace it")
+        sizes = getattr(kind.shape, "values", None)
+        if sizes is None or any(not hasattr(n, "value") for n in sizes):
+            raise SpecError(
+                "the shape of its result depends on its inputs' elements; make those "
+                "inputs constants"
+            )
+        from toolchain.frontends.onnx import DTYPES
+
+        if str(kind.dtype) not in (*DTYPES, *INNER):
+            raise SpecError(f"its result has dtype {kind.dtype}; use float32")
+        return value
+
+    def _convert(self, node: Any, path: str) -> Sequence[Any]:
+        inputs = [self.values[n] if n else None for n in node.input]
+        name = node.op_type
+        if not _domain(node):
+            if name in ("Shape", "Size") and inputs[0] is not None:
+                shape = self.shape(inputs[0])
+                inputs = [np.broadcast_to(np.float32(0), shape)]
+            known = all(i is None or isinstance(i, np.ndarray) for i in inputs)
+            if known and name not in KEPT and not _subgraphs(node):
+                results = self._evaluate(node, inputs)
+                if results is not None:
+                    return results
+        call = Call(self, node, inputs)
+        if name in ("If", "Loop", "Scan"):
+            return _CONTROL[name](self, call, path)
+        return self._by_converter(call, path)
+
+    def _evaluate(self, node: Any, inputs: list[Any]) -> list[Any] | None:
+        """Results by ONNX's reference implementation; None where it has none."""
+        from onnx.reference import ReferenceEvaluator
+
+        pairs = zip(node.input, inputs, strict=True)
+        feeds = {n: v for n, v in pairs if n}
+        try:
+            results = ReferenceEvaluator(node, opsets=self.opsets).run(None, feeds)
+        except Exception:  # whatever: a converter may know it, or reports why not
+            return None
+        good = all(isinstance(r, (np.ndarray, np.generic)) for r in results)
+        return [np.asarray(r) for r in results] if good else None
+
+    def _by_converter(self, call: Call, path: str) -> Sequence[Any]:
+        from toolchain.frontends.converters import converters
+
+        operator = (_domain(call.node), call.node.op_type)
+        own = converters().get(operator)
+        if own is not None:
+            return self._emitted(own(call))
+        several = any(call.node.output[1:])
+        if several and call.node.op_type in FIRST_ONLY:
+            if not _is_function(*operator):
+                raise SpecError("only its first output is supported; drop the others")
+            return self._by_definition(call, path)
+        if not _converted(*operator):
+            return self._by_definition(call, path)
+        for index, name in SETTINGS.get(call.node.op_type, {}).items():
+            call.constant(index, name)
+        return self._emitted(self.by_tvm(call))
+
+    def by_tvm(self, call: Call) -> Any:
+        """What TVM's converter makes of a node."""
+        from tvm.relax.frontend.onnx import onnx_frontend
+
+        table = onnx_frontend._get_convert_map()
+        inputs = onnx_frontend.onnx_input()
+        inputs.extend(call[i] for i in range(len(call.inputs)))
+        convert = table[call.node.op_type].get_converter(call.opset)
+        return convert(self.builder, inputs, _parsed(call), [{}, {}])
+
+    def _by_definition(self, call: Call, path: str) -> list[Any]:
+        """Results by the operators that the standard defines it by."""
+        body, opsets = _definition(call, [self._kind(v) for v in call.inputs])
+        names = [*body.input]
+        given = dict(zip(names, [*call.inputs, *[None] * len(names)], strict=False))
+        outer, outer_opsets = self.values, self.opsets
+        try:
+            self.values, self.opsets = given | {"": None}, opsets
+            self._nodes(body, path)
+            used = len(call.node.output)
+            return [self.values.get(o) for o in body.output[:used]]
+        finally:
+            self.values, self.opsets = outer, outer_opsets
+
+    def _kind(self, value: Any) -> bytes:
+        """The type of a value as a TypeProto; nothing where it is absent."""
+        from onnx import TypeProto, helper
+
+        if value is None:
+            return bytes(TypeProto().SerializeToString())
+        dtype = value.dtype if isinstance(value, np.ndarray) else str(value.ty.dtype)
+        number = helper.np_dtype_to_tensor_dtype(np.dtype(dtype))
+        kind = helper.make_tensor_type_proto(number, self.shape(value))
+        return bytes(kind.SerializeToString())
+
+    def _emitted(self, result: Any) -> list[Any]:
+        """Results as a list of values under names."""
+        relax = self.relax
+        if isinstance(result, list):
+            return [r for x in result for r in self._emitted(x)]
+        if isinstance(result, np.ndarray) or result is None:
+            return [result]
+        if isinstance(result, relax.Tuple):
+            return [r for x in result.fields for r in self._emitted(x)]
+        if isinstance(result, relax.ShapeExpr):
+            return [np.array([int(n) for n in result.values], "int64")]
+        if hasattr(result, "value") and hasattr(result.value, "numpy"):
+            return [result.value.numpy()]
+        if not isinstance(result, relax.Var):
+            result = self.builder.emit(result)
+        if isinstance(result.ty, relax.TupleType):
+            count = len(result.ty.fields)
+            return [
+                self.builder.emit(relax.TupleGetItem(result, i)) for i in range(count)
+            ]
+        return [result]
+
+    def _inside(self, graph: Any, given: Sequence[Any], path: str) -> list[Any]:
+        """Results of a subgraph over given inputs."""
+        outer = dict(self.values)
+        try:
+            self._initialize(graph)
+            names = [i.name for i in graph.input]
+            self.values.update(zip(names, given, strict=True))
+            self._nodes(graph, path)
+            return [self.values[o.name] for o in graph.output]
+        finally:
+            self.values = outer
+
+    def _if(self, call: Call, path: str) -> list[Any]:
+        condition = call.constant(0, "condition")
+        assert condition is not None
+        branch = "then_branch" if condition.item() else "else_branch"
+        return self._inside(call.attributes[branch], [], path)
+
+    def _loop(self, call: Call, path: str) -> list[Any]:
+        """Unrolled: how often it runs must not depend on data."""
+        limit, running = call.constant(0, "trip count"), call.value(1)
+        state, body = list(call.inputs[2:]), call.attributes["body"]
+        kept, step = len(state), 0
+        scans: list[list[Any]] = [[] for _ in body.output[1 + kept :]]
+        running = np.array(True) if running is None else running
+        while limit is None or step < limit.item():
+            if not isinstance(running, np.ndarray):
+                raise SpecError("its condition must be constant; make it so")
+            if not running.item():
+                break
+            if step == MAX_STEPS:
+                raise SpecError(f"it runs over {MAX_STEPS} times; make it shorter")
+            results = self._inside(body, [np.array(step), running, *state], path)
+            running, state = results[0], results[1 : 1 + kept]
+            for scan, value in zip(scans, results[1 + kept :], strict=True):
+                scan.append(value)
+            step += 1
+        if any(not s for s in scans):
+            raise SpecError("it never runs, and its scan outputs have no shape")
+        return [*state, *(self._stacked(s, 0) for s in scans)]
+
+    def _stacked(self, values: list[Any], axis: int) -> Any:
+        if all(isinstance(v, np.ndarray) for v in values):
+            return np.stack(values, axis)
+        parts = [self.expression(v) for v in values]
+        wide = [self.builder.emit(self.relax.op.expand_dims(p, axis)) for p in parts]
+        return self.builder.emit(self.relax.op.concat(wide, axis))
+
+    def _scan(self, call: Call, path: str) -> list[Any]:
+        """Unrolled; as of opset 9."""
+        if call.opset < 9:
+            raise SpecError("is supported from opset 9; convert the model")
+        body, count = call.attributes["body"], call.attributes["num_scan_inputs"]
+        kept = len(call.inputs) - count
+        state, scanned = call.inputs[:kept], call.inputs[kept:]
+        made = len(body.output) - kept
+        axes = call.get("scan_input_axes", [0] * count)
+        back = call.get("scan_input_directions", [0] * count)
+        out_axes = call.get("scan_output_axes", [0] * made)
+        out_back = call.get("scan_output_directions", [0] * made)
+        shapes = [self.shape(v) for v in scanned]
+        steps = shapes[0][axes[0]]
+        if not 0 < steps <= MAX_STEPS:
+            raise SpecError(f"runs {steps} times; use 1..{MAX_STEPS}")
+        scans: list[list[Any]] = [[] for _ in range(made)]
+        for i in range(steps):
+            parts = [
+                self._part(v, a, steps - 1 - i if b else i)
+                for v, a, b in zip(scanned, axes, back, strict=True)
+            ]
+            results = self._inside(body, [*state, *parts], path)
+            state = results[:kept]
+            for scan, value in zip(scans, results[kept:], strict=True):
+                scan.append(value)
+        stacked = [
+            self._stacked(s[::-1] if b else s, a if a >= 0 else a + self._rank(s) + 1)
+            for s, a, b in zip(scans, out_axes, out_back, strict=True)
+        ]
+        return [*state, *stacked]
+
+    def _rank(self, values: list[Any]) -> int:
+        return len(self.shape(values[0]))
+
+    def _part(self, value: Any, axis: int, index: int) -> Any:
+        if isinstance(value, np.ndarray):
+            return np.take(value, index, axis)
+        index_of = self.relax.const(np.array(index, "int64"))
+        return self.builder.emit(
+            self.relax.op.take(value, index_of, axis % len(self.shape(value)))
+        )
+
+
+_CONTROL = {"If": Importer._if, "Loop": Importer._loop, "Scan": Importer._scan}
+
+
+def _definition(call: Call, kinds: list[bytes]) -> tuple[Any, dict[str, int]]:
+    """The function that defines a node's operator, its attributes filled in."""
+    from onnx import FunctionProto, defs
+
+    node = call.node
+    schema: Any = defs.get_schema(node.op_type, call.opset, _domain(node))
+    if schema.has_context_dependent_function:
+        version = _newest(schema.context_dependent_function_opset_versions, call.opset)
+        text = schema.get_context_dependent_function_with_opset_version(
+            version, node.SerializeToString(), kinds
+        )
+    else:
+        version = _newest(schema.function_opset_versions, call.opset)
+        text = schema.get_function_with_opset_version(version)
+    body = FunctionProto()
+    body.ParseFromString(text)
+    given = {n: a.default_value for n, a in schema.attributes.items()}
+    given = {n: v for n, v in given.items() if v.type}
+    given |= {a.name: a for a in node.attribute}
+    _fill(body, given)
+    return body, {o.domain: o.version for o in body.opset_import}
+
+
+def _newest(versions: list[int], opset: int) -> int:
+    return max((v for v in versions if v <= opset), default=min(versions))
+
+
+def _fill(graph: Any, given: dict[str, Any]) -> None:
+    """Put values for attributes that refer to those of the function."""
+    for node in graph.node:
+        for i in range(len(node.attribute))[::-1]:
+            name, source = node.attribute[i].name, node.attribute[i].ref_attr_name
+            if source in given:
+                node.attribute[i].CopyFrom(given[source])
+                node.attribute[i].name = name
+            elif source:
+                del node.attribute[i]
+        for part in _subgraphs(node):
+            _fill(part, given)
+
+
+def _type_of(value: Any) -> Any:
+    from onnx import helper
+    from tvm import relax
+
+    kind = value.type.tensor_type
+    dtype = str(helper.tensor_dtype_to_np_dtype(kind.elem_type))
+    return relax.TensorType([d.dim_value for d in kind.shape.dim], dtype)
+
+
+def _parsed(call: Call) -> dict[str, Any]:
+    """Attributes as TVM's converters take them."""
+    found: dict[str, Any] = {}
+    for name, value in call.attributes.items():
+        if isinstance(value, list):
+            value = tuple(v.encode() if isinstance(v, str) else v for v in value)
+        found[name] = value.encode() if isinstance(value, str) else value
+    custom = {"name": call.node.name, "num_outputs": len(call.node.output)}
+    return found | {"tvm_custom": custom}
+
+
+def _text(error: Exception) -> str:
+    """The last line of an error that says something: TVM puts traces before it."""
+    lines = [x.strip() for x in str(error).splitlines() if x.strip()]
+    return lines[-1].rstrip(".;") if lines else type(error).__name__

@@ -1,0 +1,233 @@
+"""ONNX operators on elements, in Relax."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import reduce
+from typing import Any
+
+import numpy as np
+
+from toolchain.frontends.converters import (
+    const,
+    converter,
+    dtype_of,
+    relax_ops,
+)
+from toolchain.frontends.importer import Call
+from toolchain.spec import SpecError
+
+
+@converter("Clip")
+def clip(c: Call) -> Any:
+    """Constant limits as relax.clip, which fusion understands."""
+    x, op = c[0], relax_ops()
+    if c.opset < 11:
+        limits: list[Any] = [c.get("min"), c.get("max")]
+    else:
+        limits = [c.value(1), c.value(2)]
+    dtype = dtype_of(x)
+    known = all(v is None or isinstance(v, (float, np.ndarray)) for v in limits)
+    if known and dtype == "float32":
+        low, high = (
+            np.float32(d if v is None or np.isnan(v) else np.asarray(v).item())
+            for v, d in zip(limits, (-np.inf, np.inf), strict=True)
+        )
+        return op.clip(x, float(min(low, high)), float(high))
+    low, high = limits
+    if low is not None:
+        x = c.emit(op.maximum(x, c[1] if c.opset >= 11 else const(low, dtype)))
+    if high is not None:
+        x = c.emit(op.minimum(x, c[2] if c.opset >= 11 else const(high, dtype)))
+    return x
+
+
+@converter("Sum", "Max", "Min", "Mean")
+def chain(c: Call) -> Any:
+    """A chain of binary operations."""
+    op = relax_ops()
+    step = {"Max": op.maximum, "Min": op.minimum}.get(c.node.op_type, op.add)
+    inputs = [c[i] for i in range(len(c.inputs))]
+    total = reduce(lambda a, b: c.emit(step(a, b)), inputs)
+    if c.node.op_type == "Mean":
+        total = op.divide(total, const(len(inputs), dtype_of(total)))
+    return total
+
+
+@converter("Pow")
+def power(c: Call) -> Any:
+    """Small constant exponents as products and roots."""
+    op, x, exponent = relax_ops(), c[0], c.value(1)
+    if dtype_of(x).startswith("float") and isinstance(exponent, np.ndarray):
+        value = exponent.item() if exponent.size == 1 and exponent.ndim == 0 else None
+        if value is None and exponent.size == 1 and exponent.ndim <= len(c.shape(0)):
+            value = exponent.item()
+        simple: dict[float, Callable[[], Any]] = {
+            0.5: lambda: op.sqrt(x),
+            1.0: lambda: x,
+            2.0: lambda: op.multiply(x, x),
+            3.0: lambda: op.multiply(c.emit(op.multiply(x, x)), x),
+            -1.0: lambda: op.divide(const(1, dtype_of(x)), x),
+        }
+        if value in simple:
+            return simple[value]()
+    if not dtype_of(c[1]).startswith("float") and not dtype_of(x).startswith("float"):
+        return _integer_power(c, x, c[1])
+    real, by = (c.emit(op.astype(v, "float32")) for v in (x, c[1]))
+    return op.astype(c.emit(op.power(real, by)), dtype_of(x))
+
+
+def _integer_power(c: Call, x: Any, exponent: Any) -> Any:
+    """By squaring; 0 for negative exponents but of 1 and -1, as an integer."""
+    op, dtype = relax_ops(), dtype_of(x)
+    exponent = c.emit(op.astype(exponent, dtype))
+    one, zero = const(1, dtype), const(0, dtype)
+    negative = c.emit(op.less(exponent, zero))
+    left = c.emit(op.abs(exponent))
+    total = one
+    for bit in range(6):  # 2^63 is the largest power below overflow
+        place = c.emit(op.right_shift(left, const(bit, dtype)))
+        odd = c.emit(op.equal(c.emit(op.bitwise_and(place, one)), one))
+        total = c.emit(op.where(odd, c.emit(op.multiply(total, x)), total))
+        x = c.emit(op.multiply(x, x))
+    unit = c.emit(op.equal(c.emit(op.abs(total)), one))
+    return op.where(negative, c.emit(op.where(unit, total, zero)), total)
+
+
+@converter("Mod")
+def modulo(c: Call) -> Any:
+    """The sign of the divisor; with fmod that of the dividend."""
+    op, a, b = relax_ops(), c[0], c[1]
+    fmod = bool(c.get("fmod", 0))
+    if not dtype_of(a).startswith("float"):
+        b = _nonzero(c, b)
+        return op.mod(a, b) if fmod else op.floor_mod(a, b)
+    if not fmod:
+        return op.floor_mod(a, b)
+    whole = c.emit(op.trunc(c.emit(op.divide(a, b))))
+    return op.subtract(a, c.emit(op.multiply(whole, b)))
+
+
+def _nonzero(c: Call, divisor: Any) -> Any:
+    """An integer divisor, 1 instead of 0: a division by 0 traps."""
+    value = c.value(1)
+    if isinstance(value, np.ndarray):
+        if not value.all():
+            raise SpecError("its divisor has a 0; correct the model")
+        return divisor
+    op, dtype = relax_ops(), dtype_of(divisor)
+    zero = c.emit(op.equal(divisor, const(0, dtype)))
+    return c.emit(op.where(zero, const(1, dtype), divisor))
+
+
+@converter("Div")
+def divide(c: Call) -> Any:
+    """A quotient; of integers without its fraction."""
+    op, a, b = relax_ops(), c[0], c[1]
+    if dtype_of(a).startswith("float"):
+        return op.divide(a, b)
+    return op.divide(a, _nonzero(c, b))
+
+
+@converter("Identity")
+def identity(c: Call) -> Any:
+    """The input itself."""
+    return c.inputs[0]
+
+
+@converter("Dropout")
+def dropout(c: Call) -> Any:
+    """The input itself, as in inference; the mask is true everywhere."""
+    if c.value(2) is not None and c.opset >= 12:
+        training = c.constant(2, "training_mode")
+        ratio = c.constant(1, "ratio")
+        ratio = np.array(0.5) if ratio is None else ratio
+        if training is not None and training.item() and ratio.item():
+            raise SpecError("drops at random in training mode; export for inference")
+    return [c.inputs[0], np.ones(c.shape(0), bool)]
+
+
+@converter("Softsign")
+def softsign(c: Call) -> Any:
+    """X / (1 + |x|)."""
+    op, x = relax_ops(), c[0]
+    return op.divide(x, c.emit(op.add(const(1, dtype_of(x)), c.emit(op.abs(x)))))
+
+
+@converter("IsInf")
+def is_inf(c: Call) -> Any:
+    """Infinities of the signs that are asked for."""
+    op, x = relax_ops(), c[0]
+    dtype = dtype_of(x)
+    found = [
+        c.emit(op.equal(x, const(value, dtype)))
+        for value, name in ((np.inf, "detect_positive"), (-np.inf, "detect_negative"))
+        if c.get(name, 1)
+    ]
+    if not found:
+        return np.zeros(c.shape(0), bool)
+    return reduce(lambda a, b: c.emit(op.logical_or(a, b)), found)
+
+
+@converter("BitShift")
+def bit_shift(c: Call) -> Any:
+    """0, or -1 for the sign, where all bits leave."""
+    op, x, by = relax_ops(), c[0], c[1]
+    dtype = dtype_of(x)
+    limits = np.iinfo(dtype)
+    past = c.emit(op.greater_equal(by, const(limits.bits, dtype)))
+    if limits.min:
+        past = c.emit(op.logical_or(past, c.emit(op.less(by, const(0, dtype)))))
+    inside = c.emit(op.where(past, const(0, dtype), by))
+    rest = const(0, dtype)
+    if c.get("direction") == "LEFT":
+        shifted = c.emit(op.left_shift(x, inside))
+    else:
+        shifted = c.emit(op.right_shift(x, inside))
+        if limits.min:
+            rest = c.emit(op.right_shift(x, const(limits.bits - 1, dtype)))
+    return op.where(past, rest, shifted)
+
+
+@converter("CumSum", "CumProd")
+def cumulate(c: Call) -> Any:
+    """By doubling: each step adds what stands 1, 2, 4, ... places before."""
+    op, shape = relax_ops(), c.shape(0)
+    axis_of = c.constant(1, "axis")
+    assert axis_of is not None
+    axis = int(axis_of.item()) % len(shape)
+    n, back = shape[axis], bool(c.get("reverse", 0))
+    product = c.node.op_type == "CumProd"
+    step, neutral = (op.multiply, 1) if product else (op.add, 0)
+
+    def moved(x: Any, by: int) -> Any:
+        size = list(shape)
+        size[axis] = min(by, n)
+        edge = const(np.full(size, neutral), dtype_of(x))
+        if by >= n:
+            return edge
+        begin, end = ([by], [n]) if back else ([0], [n - by])
+        part = c.emit(op.strided_slice(x, [axis], begin, end))
+        return c.emit(op.concat([part, edge] if back else [edge, part], axis))
+
+    x, by = c[0], 1
+    if c.get("exclusive", 0) and n:
+        x = moved(x, 1)
+    while by < n:
+        x = c.emit(step(x, moved(x, by)))
+        by *= 2
+    return x
+
+
+@converter("EyeLike")
+def eye_like(c: Call) -> Any:
+    """A constant: ones on a diagonal."""
+    from onnx import helper
+
+    rows, columns = c.shape(0)
+    number = c.get("dtype")
+    x = c.value(0)
+    dtype = x.dtype if isinstance(x, np.ndarray) else dtype_of(x)
+    if number:
+        dtype = helper.tensor_dtype_to_np_dtype(number)
+    return np.eye(rows, columns, c.get("k", 0), dtype=dtype)
