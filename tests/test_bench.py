@@ -22,7 +22,6 @@ from bench.rows import ENGINES, ORT_WEB, ROWS, TARGETS, Goal, Onnx, Row
 from toolchain.profile import KERNELS, ROOT
 
 # Operators that rows wait for; a row without its kernel is counted as a miss.
-AWAITED = ("matmul_packed", "conv_packed")
 
 
 @functools.cache
@@ -83,7 +82,7 @@ def test_rows_have_names_of_their_own() -> None:
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: row.name)
 def test_row_is_of_a_kernel(row: Row) -> None:
     known = {path.stem for path in KERNELS.glob("*.py")}
-    assert row.operator in known or row.operator in AWAITED
+    assert row.operator in known
 
 
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: row.name)

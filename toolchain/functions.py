@@ -363,6 +363,7 @@ def used(texts: list[str], target: Target) -> list[str]:
     names = calls("".join(texts))
     arrays = [n.removeprefix("array_") for n in names if n.startswith("array_")]
     single = {n for n in names if not n.startswith("array_")} | set(arrays)
-    return [function(n, target) for n in sorted(single)] + [
-        array(n, target) for n in arrays
+    # The linker takes a function only where one before it calls it.
+    return [array(n, target) for n in arrays] + [
+        function(n, target) for n in sorted(single)
     ]
