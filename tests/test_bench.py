@@ -21,8 +21,6 @@ from bench.report import report
 from bench.rows import ENGINES, ORT_WEB, ROWS, TARGETS, Goal, Onnx, Row
 from toolchain.profile import KERNELS, ROOT
 
-# Operators that rows wait for; a row without its kernel is counted as a miss.
-
 
 @functools.cache
 def outsiders(row: Row) -> tuple[str, ...]:

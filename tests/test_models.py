@@ -36,8 +36,8 @@ CODE = {
 # Not reached yet: of LeNet's code the two convolutions and softmax take more than half.
 LARGER = {
     ("lenet", "simd128"): 18 << 10,
-    ("lenet", "relaxed-simd"): 19 << 10,
-    ("lenet", "relaxed-simd-v8"): 24 << 10,
+    ("lenet", "relaxed-simd"): 20 << 10,
+    ("lenet", "relaxed-simd-v8"): 25 << 10,
 }
 STEPS = 16  # of the decoder's loop
 ACCURACY = 0.98  # of LeNet on images that its training has not seen
@@ -131,7 +131,11 @@ def _random(built: Built) -> list[Any]:
     ]
 
 
-@pytest.mark.models(*(n for n in (*SMALL, *HEAVY) if n != "lenet_int8"))
+# Predictions of the first are compared, and the second is no ONNX file: test_mindir.py.
+ELSEWHERE = ("lenet_int8", "mindspore_net")
+
+
+@pytest.mark.models(*(n for n in (*SMALL, *HEAVY) if n not in ELSEWHERE))
 def test_it_matches_onnx_runtime(built: Built) -> None:
     inputs = _random(built)
     _close(built.run(*inputs), built.expected(*inputs))

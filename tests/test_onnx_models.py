@@ -24,7 +24,7 @@ SAMPLE = (
     *("pow_types_int32_int32", "qlinearconv", "qlinearmatmul_2D_int8_float32"),
     *("quantizelinear_axis", "resize_downsample_scales_cubic_align_corners"),
     *("resize_tf_crop_and_resize", "resize_upsample_scales_linear", "scan9_sum"),
-    *("scatter_elements_with_negative_indices", "scatternd_add", "simple_rnn_defaults"),
+    *("scatter_elements_with_negative_indices", "simple_rnn_defaults"),
     *("softmax_axis_1", "sum_example"),
 )
 

@@ -265,6 +265,10 @@ def without_loader(text: str) -> str:
     return text
 
 
+# Where a tensor of te.extern starts in its memory: with its pointer, always.
+OFFSET = "elem_offset"
+
+
 def entry(lowered: Lowered, name: str, symbol: str, whole: str | None = None) -> str:
     """IR of `i32 <symbol>(ptr slots)`, which unpacks slots for the kernel.
 
@@ -280,8 +284,8 @@ def entry(lowered: Lowered, name: str, symbol: str, whole: str | None = None) ->
     body, arguments = [], []
     for position, parameter in enumerate(match.group(1).split(", ")):
         kind, local = parameter.split(" ")[0], parameter.rsplit("%", 1)[1]
-        if local == "dev_id":
-            arguments.append("i32 0")
+        if local == "dev_id" or local.startswith(OFFSET):
+            arguments.append(f"{kind} 0")
             continue
         if local not in lowered.slots:
             raise SpecError(f"parameter {local!r} of the kernel is no argument of it")

@@ -54,7 +54,8 @@ def write_manifest(
         "aliases": {a: n for n, d in descriptions.items() for a in d["aliases"]},
         "tools": tool_versions(),
     }
-    text = json.dumps(short, sort_keys=True, separators=(",", ":"))
+    inside = {key: value for key, value in short.items() if value != {}}
+    text = json.dumps(inside, sort_keys=True, separators=(",", ":"))
     add_custom_section(module, SECTION, text.encode())
     archive = folder / "libops_wasm32.a"
     full = short | {

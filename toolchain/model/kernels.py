@@ -16,7 +16,7 @@ from typing import Any
 
 from toolchain.codegen import kernel_flags, load_operator
 from toolchain.functions import used
-from toolchain.lower import Kernel, entry, lower, without_loader
+from toolchain.lower import OFFSET, Kernel, entry, lower, without_loader
 from toolchain.spec import SpecError, math
 from toolchain.targets import Target
 
@@ -210,20 +210,23 @@ class Lowered:
 def _slots(text: str, function: str, names: list[str]) -> dict[str, int]:
     """The position in `names` of each parameter of `<function>_compute_`.
 
-    They stand in that order; unused ones are missing, and LLVM puts a number behind
-    a name that is there twice.
+    Unused ones are missing there, and LLVM puts a number behind a name that is there
+    twice: the first of them that is left is meant.
     """
     match = re.search(rf"@{function}_compute_\(([^\n]*)\) ", text)
     assert match is not None
-    slots, at = {}, 0
+    slots: dict[str, int] = {}
+    left = dict(enumerate(names))
     for parameter in match[1].split(", "):
         local = parameter.rsplit("%", 1)[1]
-        if local == "dev_id":
+        if local == "dev_id" or local.startswith(OFFSET):
             continue
-        while not re.fullmatch(re.escape(names[at]) + r"\d*", local):
-            at += 1
-        slots[local] = at
-        at += 1
+        same = [i for i, n in left.items() if n == local]
+        alike = [
+            i for i, n in left.items() if re.fullmatch(re.escape(n) + r"\d*", local)
+        ]
+        slots[local] = (same or alike)[0]
+        del left[slots[local]]
     return slots
 
 
