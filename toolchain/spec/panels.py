@@ -21,6 +21,9 @@ from toolchain.spec.math import SYMBOL
 # stays in L1, the right block (512 KiB) in L2.
 DEPTH, COLUMNS = 256, 512
 WIDTH = 8  # columns of a panel of the right factor, on every target
+# Columns of a tile of one row: 6 sums and 6 loads fit the registers; with 32 columns
+# cranelift, which loads first what a step needs, spills two of the sums.
+ROW = 24
 # Up to these rows, packing the right factor costs more than it gives; it is read by so
 # many units at a time.
 FEW, UNITS = 8, 32
@@ -370,7 +373,7 @@ class Product:
 
     def emit(self) -> None:
         """Add the nest to the function under construction."""
-        row = Panels("f32", "load", 1, 32, 4)
+        row = Panels("f32", "load", 1, ROW, 4)
         if self.panels.kind != "f32" or self.panels.lanes == 1:
             self._blocks()
         elif isinstance(self.left, Lines) and isinstance(self.right, Columns):
@@ -385,7 +388,7 @@ class Product:
         elif isinstance(self.left, Lines) and isinstance(self.right, Packed):
             with T.If(self.rows == 1):
                 with T.Then():
-                    replace(self, panels=row)._blocks()
+                    replace(self, panels=row)._row(self.right.panels)
                 with T.Else():
                     self._blocks()
         else:
@@ -414,6 +417,14 @@ class Product:
             if not isinstance(self.right, Packed):
                 self.right(across)
             self._rows(left, across, kc == passes - 1)
+
+    def _row(self, panels: Any) -> None:
+        """One row by the panels, which are used once: no block to keep in cache."""
+        down = Block(self.left, 1, 0, 1, 1, 0, self.depth)
+        columns = self.columns
+        across = Block(panels, WIDTH, 0, columns, columns, 0, self.depth, True)
+        self.multiply(down, across)
+        self._finish(True, down, across)
 
     def _direct(self, right: Columns, tile: Panels) -> None:
         """Rows of the right factor as they lie; columns past whole panels packed.
