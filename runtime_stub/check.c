@@ -9,17 +9,18 @@ const char *ops_kind_name(int32_t kind) {
   return kind == OPS_KIND_TENSOR ? "a tensor" : "another kind";
 }
 
-int32_t ops_check_block(uint32_t start, uint32_t bytes, uint32_t alignment,
-                        const ops_request *call, const char *what,
-                        const char *name) {
+ops_named ops_checked;
+
+int32_t ops_search_block(uint32_t start, uint32_t bytes, uint32_t alignment,
+                         const char *what) {
   const char *fault = ops_range_fault(start, bytes);
   if (bytes && start & (alignment - 1))
     fault = " is misaligned; align it to its elements";
   if (!fault) return OPS_OK;
-  ops_fail_start(call);
+  ops_fail_start(ops_checked.call);
   ops_put(what);
   ops_put(" of ");
-  ops_put(name);
+  ops_put(ops_checked.name);
   ops_put(fault);
   ops_put(" (");
   ops_put_int(bytes);
@@ -32,29 +33,17 @@ int32_t ops_check_block(uint32_t start, uint32_t bytes, uint32_t alignment,
   return OPS_ERROR_POINTER;
 }
 
-/* Finds how many units a call has: arguments that come once for each. */
+/* Finds how many units a call has. */
 static int32_t solve_units(ops_request *call, int32_t n) {
   const ops_family *family = call->family;
-  int32_t tensors = family->inputs + family->outputs, each = 0;
-  int32_t fixed = tensors + family->attribute_count;
-  for (int32_t i = 0; i < tensors; ++i) {
-    int32_t variadic = family->params[i].flags / OPS_PARAM_VARIADIC;
-    each += variadic;
-    fixed -= variadic;
-  }
-  for (int32_t i = 0; i < family->attribute_count; ++i) {
-    int32_t per_unit = family->attributes[i].per_unit;
-    each += per_unit;
-    fixed -= !!per_unit;
-  }
-  int32_t rest = n - fixed;
+  int32_t each = family->each, rest = n - family->fixed;
   call->units = rest > 0 && each ? rest / each : 0;
   if (rest == call->units * each && call->units <= family->units)
     return OPS_OK;
   return ops_fail_with(call, OPS_ERROR_ARGUMENT,
                        "%s%stakes %l arguments, got %l in all; see "
                        "ops_signature",
-                       each ? "beside whole units, " : 0, 0, fixed, n);
+                       each ? "beside whole units, " : 0, 0, family->fixed, n);
 }
 
 static int32_t check_tensors(ops_request *call, const TVMFFIAny *args) {
@@ -114,8 +103,9 @@ int32_t ops_check(ops_request *call, const ops_operator *op,
   call->family = op->family;
   call->inputs = call->outputs = call->attributes = 0;
   if ((code = solve_units(call, n))) return code;
-  code = ops_check_range(args, sizeof *args * (uint32_t)n, 8, call, "array",
-                         "arguments");
+  ops_checked.call = call;
+  ops_checked.name = "arguments";
+  code = ops_check_block(args, sizeof *args * (uint32_t)n, 8, "array");
   if (code) return code;
   if ((code = check_tensors(call, args))) return code;
   if (call->family->attribute_count &&

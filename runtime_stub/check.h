@@ -21,21 +21,21 @@ int32_t ops_check_attributes(ops_request *call, const TVMFFIAny *args)
 void ops_put_values(const ops_request *call) __attribute__((weak));
 void ops_put_attribute(const ops_attribute *attribute) __attribute__((weak));
 
+/* Whose blocks are checked: a call, and the name of one of its arguments. Not
+ * parameters: wasmtime passes those after the fourth through memory, and waits
+ * for them. */
+typedef struct {
+  const ops_request *call;
+  const char *name;
+} ops_named;
+extern ops_named ops_checked;
 /* Bytes (none are good anywhere) at an address that a caller gave as "<what> of
  * <name>". */
-int32_t ops_check_block(uint32_t start, uint32_t bytes, uint32_t alignment,
-                        const ops_request *call, const char *what,
-                        const char *name);
-/* The same, without a call of many arguments where all is well: wasmtime passes
- * those after the fourth through memory, and waits for them. */
-static inline __attribute__((always_inline)) int32_t ops_check_range(
-    const void *start, uint32_t bytes, uint32_t alignment,
-    const ops_request *call, const char *what, const char *name) {
-  uint32_t address = (uint32_t)(uintptr_t)start;
-  if (!(address & (alignment - 1)) && !ops_range_fault(address, bytes))
-    return OPS_OK;
-  return ops_check_block(address, bytes, alignment, call, what, name);
-}
+int32_t ops_check_block(const void *start, uint32_t bytes, uint32_t alignment,
+                        const char *what);
+/* The same, for a block that is not where it was found last. */
+int32_t ops_search_block(uint32_t start, uint32_t bytes, uint32_t alignment,
+                         const char *what);
 /* "nothing", "an int", ... */
 const char *ops_kind_name(int32_t kind);
 

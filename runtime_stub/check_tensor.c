@@ -51,14 +51,14 @@ int32_t ops_check_tensor(ops_request *call, ops_tensor *tensor,
     return ops_fail_with(call, OPS_ERROR_ARGUMENT,
                          "%s must be a tensor, got %s", name,
                          ops_kind_name(kind), 0, 0);
-  code = ops_check_range(given, sizeof *given, 8, call, "DLTensor", name);
+  ops_checked.name = name;
+  code = ops_check_block(given, sizeof *given, 8, "DLTensor");
   if (code) return code;
   if (call->inferring && param - call->family->params >= call->family->inputs) { /* it needs only room for the answer */
     call->answers[call->outputs].tensor = arg->v_tensor;
     call->answers[call->outputs].shape = given->shape;
-    return ops_check_block((uint32_t)(uintptr_t)given->shape,
-                           OPS_MAX_RANK * sizeof(int64_t), 8, call, "shape",
-                           name);
+    return ops_check_block(given->shape, OPS_MAX_RANK * sizeof(int64_t), 8,
+                           "shape");
   }
   if (given->device.device_type != 1)
     return ops_fail_with(call, OPS_ERROR_ARGUMENT,
@@ -68,11 +68,10 @@ int32_t ops_check_tensor(ops_request *call, ops_tensor *tensor,
     return fail_dtype(call, tensor, &given->dtype);
   uint32_t rank = (uint32_t)given->ndim;
   uint32_t bytes = rank <= OPS_MAX_RANK ? rank * (uint32_t)sizeof(int64_t) : 0;
-  code = ops_check_range(given->shape, bytes, 8, call, "shape", name);
+  code = ops_check_block(given->shape, bytes, 8, "shape");
   if (!code) code = ops_read_shape(call, tensor, given->ndim, given->shape);
   if (!code && given->strides) {
-    code = ops_check_block((uint32_t)(uintptr_t)given->strides, bytes, 8, call,
-                           "strides", name);
+    code = ops_check_block(given->strides, bytes, 8, "strides");
     if (!code) code = check_strides(call, tensor, given->strides);
   }
   if (code || call->inferring) return code;
@@ -81,6 +80,6 @@ int32_t ops_check_tensor(ops_request *call, ops_tensor *tensor,
   if (start) start += given->byte_offset;
   if (start > UINT32_MAX) start = UINT32_MAX, alignment = 1;
   tensor->data = (uint8_t *)(uintptr_t)start;
-  return ops_check_range(tensor->data, (uint32_t)tensor->bytes, alignment, call,
-                         "data", name);
+  return ops_check_block(tensor->data, (uint32_t)tensor->bytes, alignment,
+                         "data");
 }

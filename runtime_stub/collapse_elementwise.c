@@ -196,10 +196,16 @@ static int32_t run(ops_request *call) {
   ops_slot *slot = &state.slots[call->inputs];
   uint8_t *out = output->data, *end = out + output->bytes;
   if (out == end) return OPS_OK;
+  ops_attribute_slots(call, state.slots, call->inputs + 2);
+  if (state.rank == 1 && !state.spread[0]) { /* as they are, in one call */
+    for (int32_t t = 0; t <= call->inputs; ++t)
+      state.slots[t].p = call->tensors[t].data;
+    slot[1].i = state.size[0];
+    return ops_run_kernel(call, call->op->kernel, state.slots);
+  }
   state.end = state.inputs + call->inputs;
   set_strips();
   set_inputs(call);
-  ops_attribute_slots(call, state.slots, call->inputs + 2);
   while (!code && out != end) {
     int32_t rows = state.size[state.axis] - state.index[state.axis];
     if (rows > state.most) rows = state.most;

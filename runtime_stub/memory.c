@@ -9,7 +9,7 @@
  */
 #include "memory.h"
 
-#include "call.h"
+#include "check.h"
 
 #define ALIGNMENT 64u
 #define PAGE 65536u
@@ -171,14 +171,9 @@ int32_t ops_free(void *block) {
 }
 
 const char *ops_range_fault(uint32_t start, uint32_t bytes) {
-  /* A call has ten ranges to check, so this part calls nothing. */
-  uint32_t *hint = &hints[start / ALIGNMENT % HINTS], i = *hint;
-  uint32_t *piece = heap.table + i, last_of_line = start | (ALIGNMENT - 1);
   if (!bytes) return 0;
-  if (i >= heap.last || piece[0] > last_of_line || piece[1] <= last_of_line) {
-    *hint = i = find(start);
-    piece = heap.table + i;
-  }
+  uint32_t i = hints[start / ALIGNMENT % HINTS] = find(start);
+  uint32_t *piece = heap.table + i;
   uint32_t state = *piece % ALIGNMENT, from = *piece & -ALIGNMENT;
   uint32_t end = i < heap.last ? piece[1] & -ALIGNMENT : memory_end();
   uint32_t room = start < end ? end - start : 0;
@@ -194,6 +189,18 @@ const char *ops_range_fault(uint32_t start, uint32_t bytes) {
     if (i == heap.last) return " ends outside memory";
   }
   return " is in no live block; use ops_alloc";
+}
+
+int32_t ops_check_block(const void *block, uint32_t bytes, uint32_t alignment,
+                        const char *what) {
+  /* A call has ten blocks to check: where the hint holds, this calls nothing. */
+  uint32_t start = (uint32_t)(uintptr_t)block;
+  uint32_t i = hints[start / ALIGNMENT % HINTS], *piece = heap.table + i;
+  uint32_t from = *piece - LIVE, size = (piece[1] & -ALIGNMENT) - from;
+  if (i < heap.last && !(from % ALIGNMENT) && !(start & (alignment - 1)) &&
+      bytes <= size && start - from <= size - bytes)
+    return OPS_OK;
+  return ops_search_block(start, bytes, alignment, what);
 }
 
 void *ops_allocate(uint64_t bytes) {

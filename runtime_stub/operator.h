@@ -86,6 +86,8 @@ typedef struct {
   uint8_t symbols; /* sizes that the kernel gets */
   uint8_t rule;    /* for the collapse function: which variant */
   uint8_t units;   /* most units a call may have; 0: the operator has none */
+  uint8_t fixed;   /* arguments that come once */
+  uint8_t each;    /* arguments that come once for each unit */
 } ops_family;
 
 struct ops_operator {

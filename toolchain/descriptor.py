@@ -26,7 +26,7 @@ MAX_VALUES = 64
 MAX_ATTRIBUTES = 16
 _PARAM = "{ ptr, i8, i8, [6 x i8], double }"
 _ATTRIBUTE = "{ ptr, ptr, double, double, double, i8, i8, i8, i8 }"
-_FAMILY = "{{ ptr, ptr, ptr, ptr, ptr, ptr, i8, i8, i8, i8, i8, i8, [{} x ptr] }}"
+_FAMILY = "{{ ptr, ptr, ptr, ptr, ptr, ptr, [8 x i8], [{} x ptr] }}"
 _OPERATOR = "{ ptr, ptr, ptr, ptr, ptr }"
 _PREFIX = "ops_"
 # Parts of the runtime that only some operators need: runtime_stub/attribute.c and
@@ -111,6 +111,10 @@ def _attribute(data: _Data, attribute: Attribute) -> str:
     )
 
 
+def _bytes(counts: Iterable[int]) -> str:
+    return f"[8 x i8] [{', '.join(f'i8 {c}' for c in counts)}]"
+
+
 def _parts(operator: Operator) -> list[str]:
     optional = any(i.optional for i in operator.inputs)
     needed = {"ops_check_attributes": operator.attributes, "ops_fill": optional}
@@ -167,6 +171,9 @@ def descriptor(
         len(symbols),
         COLLAPSES[collapse].index(rule),
         operator.max_units(),
+        sum(not t.variadic for t in tensors)
+        + sum(not a.per_unit for a in operator.attributes),
+        sum(t.variadic for t in tensors) + sum(a.per_unit for a in operator.attributes),
     )
     parts = _parts(operator)
     pointers = ", ".join(f"ptr @{part}" for part in parts)
@@ -175,9 +182,8 @@ def descriptor(
     data.lines.append(
         f"@.family = private unnamed_addr constant {kind} {{ {data.text(name)}, "
         f"ptr @{function}, {params}, {attributes}, {required}, "
-        f"ptr {f'@infer_{name}' if has_infer else 'null'}, "
-        + ", ".join(f"i8 {c}" for c in counts)
-        + f", [{len(parts)} x ptr] {f'[{pointers}]' if parts else 'zeroinitializer'} }}"
+        f"ptr {f'@infer_{name}' if has_infer else 'null'}, {_bytes(counts)}, "
+        f"[{len(parts)} x ptr] {f'[{pointers}]' if parts else 'zeroinitializer'} }}"
     )
     for variant in variants:
         kernel = kernel_name(name, variant)
@@ -231,7 +237,7 @@ def fixed_descriptor(name: str, inputs: list[Fixed], outputs: list[Fixed]) -> st
         ),
     )
     codes = data.array("dtypes", "i8", [str(DTYPES.index(d)) for _, d, _ in tensors])
-    counts = (len(inputs), len(outputs), 0, 0, 0, 0)
+    counts = (len(inputs), len(outputs), 0, 0, 0, 0, len(tensors), 0)
     sizes = [n for _, _, shape in tensors for n in shape]
     stores = "\n".join(
         f"  %p{i} = getelementptr i64, ptr %sizes, i32 {i}\n  store i64 {n}, ptr %p{i}"
@@ -243,8 +249,7 @@ def fixed_descriptor(name: str, inputs: list[Fixed], outputs: list[Fixed]) -> st
         f"  %sizes = load ptr, ptr %slots\n{stores}\n  ret i32 0\n}}",
         f"@.family = private unnamed_addr constant {kind} {{ {data.text(name)}, "
         f"ptr @ops_collapse_fixed, {params}, ptr null, ptr null, ptr @infer_{name}, "
-        + ", ".join(f"i8 {c}" for c in counts)
-        + ", [0 x ptr] zeroinitializer }",
+        f"{_bytes(counts)}, [0 x ptr] zeroinitializer }}",
         f"@{_PREFIX}{name} = constant {_OPERATOR} {{ {data.text(name)}, "
         f"ptr @.family, {codes}, ptr @kernel_{name}, ptr null }}",
         f"declare i32 @kernel_{name}(ptr)",
