@@ -48,19 +48,20 @@ static int32_t solve_units(ops_request *call, int32_t n) {
 
 static int32_t check_tensors(ops_request *call, const TVMFFIAny *args) {
   const ops_family *family = call->family;
-  int32_t count = 0;
-  for (int32_t p = 0; p < family->inputs + family->outputs; ++p) {
-    const ops_param *param = &family->params[p];
+  const ops_param *param = family->params, *outputs = param + family->inputs;
+  const ops_param *end = outputs + family->outputs;
+  const uint8_t *dtype = call->op->dtypes;
+  ops_tensor *tensor = call->tensors;
+  for (; param != end; ++param, ++dtype) {
     int32_t repeat = param->flags & OPS_PARAM_VARIADIC ? call->units : 1;
-    int32_t output = p >= family->inputs;
-    for (; repeat; --repeat, ++count) {
-      ops_tensor *tensor = &call->tensors[count];
+    int32_t *count = param < outputs ? &call->inputs : &call->outputs;
+    for (; repeat; --repeat, ++tensor, ++args) {
       tensor->name = param->name;
-      tensor->dtype = call->op->dtypes[p];
-      tensor->itemsize = ops_dtypes[tensor->dtype].bits / 8;
-      int32_t code = ops_check_tensor(call, tensor, param, &args[count]);
+      tensor->dtype = *dtype;
+      tensor->itemsize = ops_dtypes[*dtype].bits / 8;
+      int32_t code = ops_check_tensor(call, tensor, param, args);
       if (code) return code;
-      ++*(output ? &call->outputs : &call->inputs);
+      ++*count;
     }
   }
   return OPS_OK;
