@@ -147,6 +147,7 @@ MODEL_OPTIONS: tuple[tuple[str, str, Any, Any, str], ...] = (
     ("target", "t", str, "simd128", f"one of {', '.join(TARGETS)}"),
     ("out", "o", str, "", "folder for the files (build/models/<name>/<target>)"),
     ("shape", "s", list, [], "an input's shape, as in image=1,3,224,224"),
+    ("winograd", "", bool, False, "3x3 convolutions with fewer multiplications"),
 )
 
 
@@ -201,7 +202,11 @@ def _models(heavy: bool) -> Any:
             yield {
                 "name": f"{name}:{target}",
                 "actions": [
-                    (steps.compile_model, (file, target, folder / target, runtime))
+                    (
+                        steps.compile_model,
+                        (file, target, folder / target, runtime),
+                        {"winograd": steps.by_winograd(source)},
+                    )
                 ],
                 "file_dep": [
                     *(str(file), *map(str, runtime), *LOWERING),
@@ -210,7 +215,12 @@ def _models(heavy: bool) -> Any:
                     *map(str, PROFILE.operators.values()),
                 ],
                 "targets": [str(folder / target / f"{name}.wasm")],
-                "uptodate": [config_changed(steps.compile_settings(target, None))],
+                "uptodate": [
+                    config_changed(
+                        steps.compile_settings(target, None)
+                        | {"winograd": steps.by_winograd(source)}
+                    )
+                ],
             }
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx
 import onnxruntime
 import ops_wasm32
 import pytest
@@ -20,6 +21,7 @@ from toolchain.model.build import Options, build_model
 from toolchain.model.compile import Place
 from toolchain.module import interface
 from toolchain.profile import ROOT, Profile, load_profile
+from toolchain.recipe import Net
 
 SMALL = steps.model_sources(ROOT / "models", heavy=False)
 HEAVY = steps.model_sources(ROOT / "models", heavy=True)
@@ -201,15 +203,51 @@ def test_decoder_generates(built: Built) -> None:
         ours, theirs = got[1:], want[1:]
 
 
+def _runtime(pytestconfig: pytest.Config, target: str) -> list[Path]:
+    file = pytestconfig.getoption("--profile-file")
+    folder = load_profile(Path(file) if file else None).folder / target / "runtime"
+    sources = sorted((ROOT / "runtime_stub").glob("*.c"))
+    return [folder / f"{s.stem}.o" for s in sources]
+
+
+def _by_winograd(pads: list[int]) -> Any:
+    """Images whose tiles the edges cut; the last convolution does not suit."""
+    net = Net("winograd")
+    limits = [net.constant(np.array(v, "float32")) for v in (-1, 1)]
+    x = net.input("image", (2, 16, 9, 14))
+    x = net.op("Conv", x, net.normal((24, 16, 3, 3), 0.1), pads=pads)
+    x = net.op("Relu", x)
+    x = net.op("Conv", x, net.normal((32, 24, 3, 3), 0.1), net.normal((32,), 1.0))
+    x = net.op("Clip", x, *limits)
+    x = net.op("Conv", x, net.normal((7, 32, 3, 3), 0.1))
+    height, width = 9 + pads[0] + pads[2] - 6, 14 + pads[1] + pads[3] - 6
+    return net.model(y=(x, (2, 7, height, width)))
+
+
+@pytest.mark.parametrize("target", ["mvp", "simd128", "relaxed-simd"])
+@pytest.mark.parametrize("pads", [[0, 0, 0, 0], [1, 1, 1, 1], [2, 0, 1, 3]])
+def test_winograd(
+    pads: list[int], target: str, tmp_path: Path, pytestconfig: pytest.Config
+) -> None:
+    file = tmp_path / "winograd.onnx"
+    onnx.save(_by_winograd(pads), file)
+    place, options = Place(tmp_path, tmp_path / "cache"), Options(target, winograd=True)
+    runtime = _runtime(pytestconfig, target)
+    manifest = build_model(file, options, place, runtime, lambda _: None)
+    used = [k["name"] for k in manifest["kernels"]]
+    assert sum(name.startswith("winograd_conv") for name in used) == 2
+    assert sum(name.startswith("conv_packed") for name in used) == 1
+    image = np.random.default_rng(0).standard_normal((2, 16, 9, 14), dtype="float32")
+    want = _session(file).run(None, {"image": image})
+    _close([ops_wasm32.load(tmp_path / "winograd.wasm")(image)], want)
+
+
 @pytest.mark.parametrize("external", [False, True])
 def test_builds_are_alike(
     external: bool, tmp_path: Path, pytestconfig: pytest.Config
 ) -> None:
-    file = pytestconfig.getoption("--profile-file")
     target = "simd128"
-    folder = load_profile(Path(file) if file else None).folder / target / "runtime"
-    sources = sorted((ROOT / "runtime_stub").glob("*.c"))
-    runtime = [folder / f"{s.stem}.o" for s in sources]
+    runtime = _runtime(pytestconfig, target)
     made = []
     for name in ("first", "second"):
         place = Place(tmp_path / name, tmp_path / f"{name}-cache")

@@ -62,6 +62,10 @@ def micro_kernel(name: str, target: Target) -> str:
         from toolchain.microkernel_pool import emit as pool
 
         pool(module, name, target)
+    elif name.startswith("micro_winograd_"):
+        from toolchain.microkernel_winograd import emit as winograd
+
+        winograd(module, name, target)
     else:
         raise SpecError(
             f"micro-kernel {name!r} is unknown; use micro_gemm_<f32|i32>_<form>"
@@ -132,6 +136,9 @@ def _function(module: Any, name: str, arguments: tuple[str, ...]) -> Any:
     ]
     function = ir.Function(module, ir.FunctionType(_I32, types), name)
     function.attributes.add("noinline")
+    # LLVM would make copies for constant arguments: of a known depth it drops the
+    # exits between unrolled steps.
+    function.attributes.add("noduplicate")
     function.attributes.add("nounwind")
     for argument, word in zip(function.args, arguments, strict=True):
         argument.name = word

@@ -130,6 +130,12 @@ def check_operators(folders: list[Path], names: list[str], workers: int) -> Any:
 
 # A recipe says so where its model takes long to build or to verify.
 _HEAVY = re.compile(r"^HEAVY = True$", re.M)
+_WINOGRAD = re.compile(r"^WINOGRAD = True$", re.M)
+
+
+def by_winograd(source: Path) -> bool:
+    """Whether a recipe wants Winograd's convolutions."""
+    return source.suffix == ".py" and bool(_WINOGRAD.search(source.read_text()))
 
 
 def model_sources(folder: Path, heavy: bool) -> dict[str, Path]:
@@ -192,7 +198,7 @@ def compile_model(
 
 @_step
 def compile_model_file(
-    file: str, target: str, out: str, shape: list[str], weights: str
+    file: str, target: str, out: str, shape: list[str], winograd: bool, weights: str
 ) -> Any:
     """Compile the model file that the command line names."""
     from toolchain.frontends import shapes_of
@@ -201,8 +207,9 @@ def compile_model_file(
     path, folder, runtime = _model_file(file, target, out)
     if weights not in ("embedded", "external"):
         raise SpecError(f"--weights {weights!r} is unknown; use embedded or external")
-    options = {"shapes": shapes_of(shape), "external": weights == "external"}
-    failed = compile_model(path, target, folder, runtime, **options)
+    options = {"external": weights == "external", "winograd": winograd}
+    shapes = shapes_of(shape)
+    failed = compile_model(path, target, folder, runtime, shapes=shapes, **options)
     if failed is None:
         from toolchain.frontends import plain
 
@@ -230,7 +237,9 @@ def _model_file(file: str, target: str, out: str) -> tuple[Path, Path, list[Path
 
 
 @_step
-def trace_model_file(file: str, target: str, out: str, shape: list[str]) -> Any:
+def trace_model_file(
+    file: str, target: str, out: str, shape: list[str], winograd: bool
+) -> Any:
     """Build the traced module of a model, time its steps and draw the page."""
     from toolchain.frontends import shapes_of
     from toolchain.model.build import Options
@@ -241,7 +250,8 @@ def trace_model_file(file: str, target: str, out: str, shape: list[str]) -> Any:
     place = Place(
         folder if out else folder / "trace", ROOT / "build" / "cache" / target
     )
-    build_trace(path, Options(target, shapes_of(shape)), place, runtime)
+    options = Options(target, shapes_of(shape), winograd=winograd)
+    build_trace(path, options, place, runtime)
     return _bench_module("bench.trace", [str(place.folder)])
 
 

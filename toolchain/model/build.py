@@ -31,11 +31,15 @@ class Options:
     """How a model is built. shapes: of inputs by name, where the file leaves them open.
 
     external: weights in a .safetensors file beside the module instead of inside it.
+    winograd: 3 x 3 convolutions of stride 1 by a quarter of the multiplications; their
+    weights take four times the memory, their rounding errors are about ten times as
+    large.
     """
 
     target: str
     shapes: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
     external: bool = False
+    winograd: bool = False
 
 
 def build_model(
@@ -72,7 +76,7 @@ def read_program(path: Path, options: Options, show: Callable[[str], None]) -> P
     integers.fuse()
     products.fuse(graph)
     layout.to_channels_last(graph)
-    select.select(graph)
+    select.select(graph, options.winograd)
     graph = relaxed.lower_rest(graph, model.module)
     return program_of(graph, options.external)
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from toolchain.model import winograd
 from toolchain.model.graph import Graph, Node, Value
 from toolchain.model.kernels import Batched, Instance
 from toolchain.model.products import CONV, DENSE
@@ -16,11 +17,16 @@ from toolchain.model.relaxed import KERNEL, VIEW
 PANEL = 8  # output channels that are packed side by side: see kernels/conv_pack.py
 
 
-def select(graph: Graph) -> None:
-    """Turn nodes into kernels and views."""
+def select(graph: Graph, by_winograd: bool = False) -> None:
+    """Turn nodes into kernels and views.
+
+    by_winograd: convolutions that suit take fewer multiplications, and round more.
+    """
     nodes: list[Node] = []
     for node in graph.nodes:
         rule = _RULES.get(node.op)
+        if by_winograd and node.op == CONV and winograd.suits(node):
+            rule = _winograd
         nodes += (rule(node) if rule else None) or [node]
     graph.nodes = nodes
 
@@ -82,6 +88,24 @@ def _convolution(node: Node) -> list[Node] | None:
     constants |= _constants(node)
     inputs = [x, packed, _bias(node)]
     return [_kernel(inputs, node.output, Instance.of("conv_packed", constants))]
+
+
+def _winograd(node: Node) -> list[Node]:
+    x, w = node.inputs
+    assert w.data is not None
+    panels = np.concatenate([_panels(m) for m in winograd.transformed(w.data)])
+    packed = Value.constant(f"{w.name}_winograd", panels)
+    constants = dict(zip("NHWC", x.shape, strict=True))
+    constants |= dict(zip("QDE", panels.shape, strict=True))
+    constants |= dict(zip(("OY", "OX", "M"), node.output.shape[1:], strict=True))
+    constants["B"] = constants["M"]
+    pads = {n: v for n, v in _constants(node).items() if n in _WINOGRAD}
+    inputs = [x, packed, _bias(node)]
+    instance = Instance.of("winograd_conv", constants | pads)
+    return [_kernel(inputs, node.output, instance)]
+
+
+_WINOGRAD = ("minimum", "maximum", "pads_0", "pads_1")
 
 
 def _constants(node: Node) -> dict[str, float]:
