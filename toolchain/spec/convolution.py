@@ -269,6 +269,9 @@ class Pixels:
         # Windows of one pixel lie side by side over the ends of rows.
         plain = one_tap((y, x))
         self.columns = tir.Select(plain, y.out() * x.out(), x.out())
+        # Where this is known ahead, the value of a tap for the next pixel is the next
+        # element, and runs are too short to be worth a call each.
+        self.single = _is(k.C, 1) and _is(x.stride, 1)
         self.runs = tir.Select(x.dilation == 1, self.one, x.taps)
         self.run = tir.Select(x.dilation == 1, x.taps * channels, channels)
 
@@ -310,9 +313,14 @@ class Pixels:
                 pixel = tir.min(block.first + p * block.width + first, block.size - 1)
                 valid = tir.min(block.size - pixel, lines)
                 last = tir.truncmod(pixel, self.columns) + valid <= self.columns
+                if self.single:
+                    last = tir.all(last, valid == lines)
                 with T.If(last):
                     with T.Then():
-                        self._pack_row(block, p, first, lines, pixel, valid)
+                        if self.single:
+                            self._pack_taps(block, p, first, lines, pixel)
+                        else:
+                            self._pack_row(block, p, first, lines, pixel, valid)
                     with T.Else(), T.serial(0, lines) as i:
                         at = self._place(tir.min(pixel + i, block.size - 1))
                         self._pack_one(block, p, first + i, at)
@@ -341,17 +349,37 @@ class Pixels:
 
         self._each_run(run)
 
+    def _pack_taps(
+        self, block: Block, p: Any, first: Any, lines: int, pixel: Any
+    ) -> None:
+        """One channel: tap by tap the elements of neighbouring pixels."""
+        lanes = T.vectorized if block.spread == 1 else T.serial
+        at = self._place(pixel)
+
+        def run(unit: Any, place: Any) -> None:
+            with T.serial(0, self.run) as k, lanes(0, lines) as i:
+                block.put(self._element(at + place + k + i), p, unit + k, first + i)
+
+        self._each_run(run)
+
     def _pack_one(self, block: Block, p: Any, line: Any, at: Any) -> None:
         def run(unit: Any, place: Any) -> None:
             with T.serial(0, self.run) as k:
-                value = tir.if_then_else(
-                    self.bare,
-                    self.image[0, 0, 0, self.start + at + place + k],
-                    self.planes.buffer[0, 0, at + place + k],
-                )
-                block.put(value, p, unit + k, line)
+                block.put(self._element(at + place + k), p, unit + k, line)
 
         self._each_run(run)
+
+    def _element(self, place: Any) -> Any:
+        return tir.if_then_else(
+            self.bare,
+            self.image[0, 0, 0, self.start + place],
+            self.planes.buffer[0, 0, place],
+        )
+
+
+def _is(size: Any, value: int) -> bool:
+    """Whether a size is known, and this."""
+    return isinstance(size, int | tir.IntImm) and int(size) == value
 
 
 def each_tap(
