@@ -77,7 +77,7 @@ def measured(bench: Bench, row: Row) -> dict[str, Any]:
     modules = {target: bench.module(row, target) for target in BUILT}
     deployed = {t: modules[NODE_LIBRARIES[t][0]] for t in TARGETS}
     manifests = {t: _manifest(m) for t, m in modules.items()}
-    model = _model(deployed[TARGETS[0]])
+    model = model_of_module(deployed[TARGETS[0]])
     inputs = random_inputs(model, seed=0, max_int=1)
     native = Native(bench.onnx(row), inputs)
     loader = partial(Loader, deployed[TARGETS[0]], model, inputs)
@@ -89,7 +89,7 @@ def measured(bench: Bench, row: Row) -> dict[str, Any]:
             module = deployed[target]
             hosts["node", target] = Node(node, module), module
         wanted = native.results()
-        _compare(row, hosts, inputs, wanted)
+        compare(row, hosts, inputs, wanted)
         parts = {"/".join(key): host.run for key, (host, _) in hosts.items()}
         parts["node/run"] = loader(node).run
         peer = web(other)
@@ -113,7 +113,8 @@ def _manifest(module: Path) -> dict[str, Any]:
     return found
 
 
-def _model(module: Path) -> Model:
+def model_of_module(module: Path) -> Model:
+    """What a module's manifest says of its model."""
     model = model_of(_manifest(module), str(module))
     assert model is not None
     return model
@@ -121,14 +122,15 @@ def _model(module: Path) -> Model:
 
 def model_call(module: Path, inputs: list[Array]) -> Call:
     """The call of a model whose weights lie beside it."""
-    model = _model(module)
+    model = model_of_module(module)
     assert model.weights is not None
     weights = np.frombuffer(read_weights(model.weights, module), np.uint8)
     outputs = tuple((t.dtype, t.shape) for t in model.outputs)
     return Call(model.name, (*inputs, weights), outputs)
 
 
-def _compare(row: Row, hosts: Hosts, inputs: list[Array], wanted: list[Array]) -> None:
+def compare(row: Row, hosts: Hosts, inputs: list[Array], wanted: list[Array]) -> None:
+    """Run everybody once. Errors: MismatchError for a result that is another."""
     results = {}
     for key, (host, module) in hosts.items():
         host.prepare(model_call(module, inputs))
