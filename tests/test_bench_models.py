@@ -80,6 +80,11 @@ def test_every_model_has_a_row() -> None:
     assert ours == set(rows.MODELS)
 
 
+@pytest.mark.parametrize("row", ROWS, ids=lambda row: row.name)
+def test_the_options_of_a_row_are_those_of_a_build(row: Row) -> None:
+    Options("simd128", external=True, **row.options)
+
+
 def test_every_target_that_runs_is_built() -> None:
     first = {NODE_LIBRARIES[target][0] for target in TARGETS}
     assert set(BUILT) == first | set(TARGETS)
