@@ -133,8 +133,8 @@ def test_misses_are_named() -> None:
     found = judge.misses(results([judge.judged(row, made)]))
     assert len(found) == 2 + 2 + 3 + 1 + 2
     for text in (
-        "relaxed-simd in wasmtime, 1.00 x the time of onnxruntime-web, wanted at most",
-        "relaxed-simd in Node, 1.00 x the time of native ONNX Runtime, wanted at most",
+        "relaxed-simd in wasmtime, 1.000 x the time of onnxruntime-web, wanted at most",
+        "relaxed-simd in Node, 1.000 x the time of native ONNX Runtime, wanted at most",
         "relaxed-simd-v8, 16,384 bytes of code, wanted at most 100",
         "an arena of 1.50 x its bound, wanted at most 1.1 x",
         "simd128 in Node, a start of 30.0 ms, wanted at most 1",

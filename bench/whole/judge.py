@@ -95,7 +95,7 @@ def _missed(check: dict[str, Any]) -> str:
     if figure is None:
         return f"{who}, nothing to compare with: {RATIOS[what]}"
     if what in RATIOS:
-        return f"{who}, {figure:.2f} x {RATIOS[what]}, wanted at most {wanted:g} x"
+        return f"{who}, {figure:.3f} x {RATIOS[what]}, wanted at most {wanted:g} x"
     if what == "code":
         return f"{who}, {figure:,.0f} bytes of code, wanted at most {wanted:,.0f}"
     if what == "arena":
