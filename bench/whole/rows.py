@@ -54,7 +54,8 @@ ROWS = [
     # Its output has steps of 1/256: one of them is 1e-2 of a small probability.
     Row("LeNet, int8", "lenet_int8", web=(0.5, 0.5), tolerance=2e-2),
     Row(
-        *("ResNet-50", "resnet50"),
+        "ResNet-50",
+        "resnet50",
         web=(0.57, 0.7),
         native=2.2,
         code=64 * _KIB,
@@ -64,7 +65,8 @@ ROWS = [
     Row("MobileNetV2", "mobilenet_v2", web=(0.45, 0.55), code=80 * _KIB),
     Row("encoder", "encoder", web=(0.5, 0.65), code=48 * _KIB),
     Row(
-        *("decoder", "decoder"),
+        "decoder",
+        "decoder",
         web=(0.5, 0.65),
         code=48 * _KIB,
         note="one step with its KV cache",
@@ -73,8 +75,6 @@ ROWS = [
     Row("U-Net", "unet"),
     Row("MindSpore net", "mindspore_net", onnx="tests/mindspore_net.onnx"),
 ]
-
-
 MODELS = list(dict.fromkeys(row.model for row in ROWS))
 
 
