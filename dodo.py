@@ -2,11 +2,13 @@
 
 import os
 import sys
+from pathlib import Path
 from typing import Any
 
 from doit import get_var
 from doit.tools import config_changed
 
+from bench.whole import rows
 from toolchain import package, steps
 from toolchain.profile import ROOT
 from toolchain.progress import ProgressReporter
@@ -18,6 +20,7 @@ RUNTIME = sorted((ROOT / "runtime_stub").glob("*.c"))
 HEADERS = sorted((ROOT / "runtime_stub").glob("*.h"))
 TOOLCHAIN = ROOT / "toolchain"
 NAMES = sorted(PROFILE.operators)
+MODELS = {h: steps.model_sources(ROOT / "models", heavy=h) for h in (False, True)}
 DIST = ROOT / "dist"
 
 PROFILE.folder.mkdir(parents=True, exist_ok=True)
@@ -185,11 +188,10 @@ def task_heavy_models() -> Any:
 def _models(heavy: bool) -> Any:
     doc = (task_heavy_models if heavy else task_models).__doc__
     yield {"name": None, "doc": doc}
-    for name, source in steps.model_sources(ROOT / "models", heavy).items():
+    for name, source in MODELS[heavy].items():
         folder = PROFILE.folder / "models" / name
-        file = source
-        if source.suffix == ".py":
-            file = folder / f"{name}.onnx"
+        file = steps.model_file(source, folder.parent)
+        if file != source:
             yield {
                 "name": f"{name}:file",
                 "actions": [(steps.run_recipe, (source, file))],
@@ -197,31 +199,39 @@ def _models(heavy: bool) -> Any:
                 "targets": [str(file)],
             }
         for target in steps.model_targets(name, TARGET_FOLDERS):
-            library = TARGET_FOLDERS[target]
-            runtime = [library / "runtime" / f"{s.stem}.o" for s in RUNTIME]
-            yield {
-                "name": f"{name}:{target}",
-                "actions": [
-                    (
-                        steps.compile_model,
-                        (file, target, folder / target, runtime),
-                        {"winograd": steps.by_winograd(source)},
-                    )
-                ],
-                "file_dep": [
-                    *(str(file), *map(str, runtime), *LOWERING),
-                    *map(str, sorted(TOOLCHAIN.glob("model/**/*.py"))),
-                    *map(str, sorted(TOOLCHAIN.glob("frontends/*.py"))),
-                    *map(str, PROFILE.operators.values()),
-                ],
-                "targets": [str(folder / target / f"{name}.wasm")],
-                "uptodate": [
-                    config_changed(
-                        steps.compile_settings(target, None)
-                        | {"winograd": steps.by_winograd(source)}
-                    )
-                ],
-            }
+            yield _model(f"{name}:{target}", file, folder / target)
+
+
+def _model(name: str, file: Path, folder: Path, **options: Any) -> dict[str, Any]:
+    """The task that compiles a model file into a folder named after the target."""
+    target = folder.name
+    library = TARGET_FOLDERS[target]
+    runtime = [library / "runtime" / f"{s.stem}.o" for s in RUNTIME]
+    settings = steps.compile_settings(target, None) | options
+    return {
+        "name": name,
+        "actions": [(steps.compile_model, (file, target, folder, runtime), options)],
+        "file_dep": [
+            *(str(file), *map(str, runtime), *LOWERING),
+            *map(str, sorted(TOOLCHAIN.glob("model/**/*.py"))),
+            *map(str, sorted(TOOLCHAIN.glob("frontends/*.py"))),
+            *map(str, PROFILE.operators.values()),
+        ],
+        "targets": [str(folder / f"{file.stem}.wasm")],
+        "uptodate": [config_changed(settings)],
+    }
+
+
+def task_bench_models() -> Any:
+    """Compile the models that `doit bench models` measures, weights beside them."""
+    models, sources = PROFILE.folder / "models", MODELS[False] | MODELS[True]
+    yield {"name": None, "doc": task_bench_models.__doc__}
+    for row in (r for r in rows.ROWS if r.model in sources):
+        folder = row.folder(models)
+        file = steps.model_file(sources[row.model], models)
+        for target in filter(TARGET_FOLDERS.__contains__, rows.BUILT):
+            name = f"{row.model}:{folder.name}:{target}"
+            yield _model(name, file, folder / target, external=True, **row.options)
 
 
 def task_coverage() -> Any:
@@ -294,11 +304,11 @@ def task_matrix() -> Any:
 
 
 def task_bench() -> Any:
-    """Measure speed beside the peers and the engines' ceilings (names: a part)."""
+    """Measure speed beside the peers (names: a part; models [names]: whole models)."""
     return {
         "actions": [(steps.run_bench, (), {"build": PROFILE.folder})],
-        "pos_arg": "operators",
-        "task_dep": ["build"],
+        "pos_arg": "words",
+        "task_dep": ["build", *steps.bench_tasks(sys.argv, rows.MODELS)],
         "uptodate": [False],
     }
 

@@ -9,41 +9,68 @@ from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
 
+from bench import table
 from bench.errors import BenchError, MissingError
 from bench.rows import select
-from bench.table import update_readme
+from bench.whole import rows as whole_rows
+from bench.whole import table as whole_table
 
 
 def main() -> int:
-    """Measure, or write the README's table; the exit code."""
+    """Measure, or write the README's tables; the exit code."""
     parser = argparse.ArgumentParser(prog="python -m bench")
     parser.add_argument("--build", type=Path, help="folder of the library")
-    parser.add_argument("--readme", type=Path, help="write the table into it")
+    parser.add_argument("--readme", type=Path, help="write the tables into it")
     parser.add_argument("--folder", type=Path, required=True, help="for results")
-    parser.add_argument("operators", nargs="*")
+    parser.add_argument("names", nargs="*", help="operators, or models and their names")
     given = parser.parse_args()
     if given.readme:
-        return _reported(lambda: _write_table(given.readme, given.folder))
-    return _reported(lambda: _measure(given.build, given.folder, given.operators))
+        return _reported(lambda: _write_tables(given.readme, given.folder))
+    if given.names[:1] == ["models"]:
+        models = given.names[1:]
+        return _reported(lambda: _measure_models(given.build, given.folder, models))
+    return _reported(lambda: _measure(given.build, given.folder, given.names))
 
 
 def _measure(build: Path, folder: Path, operators: list[str]) -> None:
     rows = select(operators)
-    if absent := [n for n in ("onnx", "onnxruntime") if find_spec(n) is None]:
-        raise MissingError(
-            f"{' and '.join(absent)} cannot be imported; run: "
-            f"{sys.executable} -m pip install -e '.[bench]'"
-        )
+    _check_packages()
     from bench.run import run  # imports them
 
     run(build, rows, folder)
 
 
-def _write_table(readme: Path, folder: Path) -> None:
-    path = folder / "results.json"
-    if not path.exists():
-        raise MissingError(f"{path} is missing; run doit bench first")
-    update_readme(readme, json.loads(path.read_text()))
+def _measure_models(build: Path, folder: Path, models: list[str]) -> None:
+    rows = whole_rows.select(models)
+    _check_packages()
+    from bench.whole.run import run  # imports them
+
+    run(build, rows, folder)
+
+
+def _check_packages() -> None:
+    if absent := [n for n in ("onnx", "onnxruntime") if find_spec(n) is None]:
+        raise MissingError(
+            f"{' and '.join(absent)} cannot be imported; run: "
+            f"{sys.executable} -m pip install -e '.[bench]'"
+        )
+
+
+def _write_tables(readme: Path, folder: Path) -> None:
+    """Write the table of each kind that was measured."""
+    kinds = (
+        (folder / "results.json", "doit bench", table.with_table),
+        (folder / "models.json", "doit bench models", whole_table.with_table),
+    )
+    if not any(path.exists() for path, _, _ in kinds):
+        raise MissingError(f"{folder} holds no results; run doit bench first")
+    text = readme.read_text()
+    for path, command, with_table in kinds:
+        if path.exists():
+            text = with_table(text, json.loads(path.read_text()))
+        else:
+            print(f"{path} is missing: its table stays as it is; run {command}")
+    readme.write_text(text)
 
 
 def _reported(action: Callable[[], None]) -> int:

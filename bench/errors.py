@@ -9,6 +9,10 @@ class UnknownOperatorError(BenchError):
     """An operator that has no row."""
 
 
+class UnknownModelError(BenchError):
+    """A model that has no row."""
+
+
 class MissingError(BenchError):
     """Something that must be there before a run."""
 

@@ -20,7 +20,7 @@ from bench.rows import TARGETS, Array, Case, Row
 
 ROUNDS = 11
 _TURN = 0.015  # seconds that one participant is timed for in a round
-_WARM = 0.25  # seconds at most until V8 has compiled what runs
+_WARM = 0.25  # seconds at most until V8 has compiled an operator
 # Libraries that are tried in turn for a target in Node; wasmtime takes the target's.
 NODE_LIBRARIES = {
     "relaxed-simd": ("relaxed-simd-v8", "relaxed-simd"),
@@ -153,13 +153,7 @@ class Bench:
             reason = difference(results[key], self.reference, case.tolerance)
             if reason:
                 raise MismatchError(f"{row.name}: {' '.join(key)}: {reason}")
-        first, second = (results[e, "simd128"] for e in ("wasmtime", "node"))
-        if first.tobytes() != second.tobytes():
-            where = int(np.argmax(first.view(np.uint8) != second.view(np.uint8)))
-            raise MismatchError(
-                f"{row.name}: simd128 has other bits in Node than in wasmtime; "
-                f"first difference near byte {where}"
-            )
+        same_bits(row.name, *(results[e, "simd128"] for e in ("wasmtime", "node")))
 
     def levels(self) -> dict[str, Any]:
         """Rounds of all ceilings: rates, and streams at each level."""
@@ -196,16 +190,29 @@ def difference(got: Array, want: Array, tolerance: float) -> str:
     return f"differs by {error:.3g} of {scale:.3g}; allowed are {tolerance:g} of it"
 
 
-def timed(parts: list[Participant]) -> None:
-    """Time participants in rounds, one after the other in each."""
+def same_bits(name: str, wasmtime: Array, node: Array) -> None:
+    """Raise MismatchError where results of simd128 differ in a bit."""
+    first, second = (x.reshape(-1).view(np.uint8) for x in (wasmtime, node))
+    if first.tobytes() != second.tobytes():
+        raise MismatchError(
+            f"{name}: simd128 has other bits in Node than in wasmtime; "
+            f"first difference at byte {int(np.argmax(first != second))}"
+        )
+
+
+def timed(parts: list[Participant], warm: float = _WARM) -> None:
+    """Time participants in rounds, one after the other in each.
+
+    warm: seconds at most that each warms up.
+    """
     for part in parts:
-        part.n = calibrated(part.run)
+        part.n = calibrated(part.run, warm)
     for _ in range(ROUNDS):
         for part in parts:
             part.seconds.append(part.run(part.n) / part.n)
 
 
-def calibrated(run: Callable[[int], float]) -> int:
+def calibrated(run: Callable[[int], float], warm: float = _WARM) -> int:
     """Warm up; how often to run in a round.
 
     V8 replaces code by better code while it runs, so warming up ends when a run is
@@ -220,7 +227,7 @@ def calibrated(run: Callable[[int], float]) -> int:
             if n < 1 << 30:
                 continue
         steady = seconds / n > 0.97 * before
-        if (steady and spent > _WARM / 3) or spent > _WARM:
+        if (steady and spent > warm / 3) or spent > warm:
             return max(1, round(n * _TURN / max(seconds, 1e-9)))
         before = seconds / n
 

@@ -109,17 +109,22 @@ class OnnxRuntimeNative:
 
 
 def _session(form: Onnx, nodes: int) -> tuple[Any, dict[str, Array]]:
+    data, feeds = model(form, nodes)
+    return inference_session(data, optimized=False), feeds
+
+
+def inference_session(data: bytes | str, optimized: bool) -> Any:
+    """A session of ONNX Runtime, one thread. data: a model or its path."""
+    levels = onnxruntime.GraphOptimizationLevel
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1
     options.graph_optimization_level = (
-        onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+        levels.ORT_ENABLE_ALL if optimized else levels.ORT_DISABLE_ALL
     )
     options.log_severity_level = 3
-    data, feeds = model(form, nodes)
-    session = onnxruntime.InferenceSession(
+    return onnxruntime.InferenceSession(
         data, options, providers=["CPUExecutionProvider"]
     )
-    return session, feeds
 
 
 class Numpy:

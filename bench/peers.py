@@ -79,6 +79,12 @@ def _node(folder: Path) -> Path | None:
     return next((p for p in places if p.is_file()), None)
 
 
+def web_module(folder: Path) -> Path:
+    """The module of ONNX Runtime Web that runs models on one thread or more."""
+    package = folder / "node_modules" / "onnxruntime-web"
+    return package / "dist" / "ort-wasm-simd-threaded.wasm"
+
+
 class OnnxRuntimeWeb:
     """ONNX Runtime Web: its WebAssembly provider in Node, one thread."""
 
@@ -110,7 +116,7 @@ class OnnxRuntimeWeb:
             do="load",
             key=key,
             model=self.process.file(f"{key}.onnx", data),
-            feeds=_files(self.process, feeds),
+            feeds=files(self.process, feeds),
         )
 
     def _times(self, n: int) -> tuple[float, float]:
@@ -123,9 +129,8 @@ class OnnxRuntimeWeb:
 
     def result(self) -> Array:
         """The result, in the layout of ours."""
-        path = self.process.folder.name + "/y"
-        shape = self.process.ask(do="result", key="many", file=path)
-        return laid_out(np.fromfile(path, _result_dtype(self.onnx)), shape, self.onnx)
+        (y,) = web_results(self.process, "many")
+        return laid_out(y, self.onnx)
 
     def run(self, n: int) -> float:
         """Seconds of n operators."""
@@ -138,17 +143,19 @@ class OnnxRuntimeWeb:
         return float(self.process.ask(do="run", key="one", n=n)) / n
 
 
-def _result_dtype(onnx: Onnx) -> str:
-    return {"ArgMax": "int64", "MatMulInteger": "int32"}.get(onnx.op_type, "float32")
+def web_results(process: NodeProcess, key: str) -> list[Array]:
+    """The outputs of a model that ONNX Runtime Web has loaded."""
+    found = process.ask(do="results", key=key, folder=process.folder.name)
+    return [np.fromfile(y["file"], y["dtype"]).reshape(y["shape"]) for y in found]
 
 
-def laid_out(flat: Array, shape: list[int], form: Onnx | Tfjs) -> Array:
+def laid_out(y: Array, form: Onnx | Tfjs) -> Array:
     """A peer's result in the layout of ours."""
-    y = flat.reshape(shape)
     return y if form.perm is None else y.transpose(form.perm)
 
 
-def _files(process: NodeProcess, feeds: dict[str, Array]) -> dict[str, Any]:
+def files(process: NodeProcess, feeds: dict[str, Array]) -> dict[str, Any]:
+    """Write tensors where Node reads them; what it is told of each."""
     return {
         name: {
             "dtype": str(value.dtype),
@@ -176,7 +183,7 @@ class TensorFlowJs:
         self.process.ask(
             do="prepare",
             operator=case.tfjs.operator,
-            inputs=list(_files(self.process, inputs).values()),
+            inputs=list(files(self.process, inputs).values()),
             attributes=dict(case.tfjs.attributes),
             unpack=case.tfjs.unpack,
         )
@@ -187,7 +194,7 @@ class TensorFlowJs:
         path = self.process.folder.name + "/y"
         shape = self.process.ask(do="result", file=path)
         dtype = "int32" if self.tfjs.operator == "argMax" else "float32"
-        return laid_out(np.fromfile(path, dtype), shape, self.tfjs)
+        return laid_out(np.fromfile(path, dtype).reshape(shape), self.tfjs)
 
     def run(self, n: int) -> float:
         """Seconds of n operators."""

@@ -1,4 +1,4 @@
-"""The report: one page with everything inside, drawn as SVG, from results.json."""
+"""The report: one page on operators, from results.json."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Any
 from bench.ceilings import FLOAT, LEVELS
 from bench.judge import PEERS, best_peer, misses
 from bench.loops import STREAMS
+from bench.page import Bar, bar_chart, bullets, key, page
 from bench.rows import ENGINES, TARGETS
 from bench.table import UNITS, goals, heading, notes, verdict
 
@@ -23,40 +24,12 @@ BARS = (
     ("native/onnxruntime", "ONNX Runtime, native", "native"),
     ("native/numpy", "numpy, native", "native"),
 )
-STYLE = """
-:root { --ground: #fcfcfa; --ink: #1d2329; --soft: #667079; --line: #d8dcdf;
-  --card: #ffffff; --ours: #0b7285; --pale: #66b2bf; --peer: #e8890c;
-  --native: #b4bac0; --miss: #c92a2a; --pass: #2b8a3e; }
-@media (prefers-color-scheme: dark) { :root { --ground: #15191d; --ink: #e6e9eb;
-  --soft: #98a2ab; --line: #343b42; --card: #1c2126; --ours: #22b8cf;
-  --pale: #1a7f8e; --peer: #f2a33a; --native: #59626b; --miss: #ff8787;
-  --pass: #69db7c; } }
-body { margin: 0 auto; padding: 2rem 1.5rem 4rem; max-width: 76rem;
-  background: var(--ground); color: var(--ink);
-  font: 15px/1.5 system-ui, sans-serif; }
-h1 { font-size: 1.7rem; margin: 0 0 .5rem; } h2 { margin: 2.5rem 0 .5rem; }
-p { max-width: 60rem; color: var(--soft); margin: .3rem 0; }
-.sum { color: var(--ink); font-size: 1.1rem; }
-.cards { display: grid; gap: 1rem;
-  grid-template-columns: repeat(auto-fill, minmax(22rem, 1fr)); }
-.card { background: var(--card); border: 1px solid var(--line);
-  border-radius: 6px; padding: .7rem .9rem .5rem; }
-.card h3 { font-size: .95rem; margin: 0; } .card p { font-size: .8rem; }
-.wide { background: var(--card); border: 1px solid var(--line);
-  border-radius: 6px; padding: .5rem; margin: 1rem 0; }
-svg { width: 100%; height: auto; display: block; font: 11px system-ui, sans-serif; }
-text { fill: var(--ink); } .soft { fill: var(--soft); }
-.ours { fill: var(--ours); } .pale { fill: var(--pale); } .peer { fill: var(--peer); }
-.native { fill: var(--native); }
-.rule { stroke: var(--line); stroke-width: 1; }
-.best { stroke: var(--peer); stroke-width: 1.2; stroke-dasharray: 3 3; }
-.roof { stroke: var(--ink); stroke-width: 1.6; fill: none; }
-.slope { stroke: var(--soft); stroke-width: 1.2; fill: none; }
-.pass { color: var(--pass); } .miss { color: var(--miss); }
-.dot { stroke: var(--card); stroke-width: 1; }
-.key i { display: inline-block; width: .8em; height: .8em; margin: 0 .3em 0 1em; }
-ul { columns: 2; font-size: .85rem; } @media (max-width: 60rem) { ul { columns: 1; } }
-"""
+COLOURS = (
+    ("var(--ours)", "ours, relaxed-simd"),
+    ("var(--pale)", "ours, simd128"),
+    ("var(--peer)", "peer in the same Node"),
+    ("var(--native)", "native code, for orientation"),
+)
 # Families of the roofline: operators by the beginning of a name, and a colour.
 _FAMILIES = (
     ("matrix products", ("matmul",), "#1971c2"),
@@ -76,12 +49,6 @@ def report(results: dict[str, Any]) -> str:
     for record in results["rows"]:
         groups.setdefault(record["operator"], []).append(record)
     parts = [
-        "<!DOCTYPE html>",
-        '<html xmlns="http://www.w3.org/1999/xhtml" lang="en"><head>',
-        '<meta charset="utf-8"/>',
-        '<meta name="viewport" content="width=device-width, initial-scale=1"/>',
-        f"<title>ops-wasm32: speed</title><style>{STYLE}</style></head><body>",
-        "<h1>ops-wasm32: speed</h1>",
         f'<p class="sum">{passed} of {goals(results)} goals reached.</p>',
         *(f"<p>{escape(line)}</p>" for line in heading(results)),
         "<h2>Under the ceilings</h2>",
@@ -90,49 +57,16 @@ def report(results: dict[str, Any]) -> str:
         "memory, measured arithmetic. Integer rows stand in the cards alone. Filled "
         "dots: relaxed-simd; rings: simd128. Point at one for its name.</p>",
         *(f'<div class="wide">{roofline(results, e)}</div>' for e in ENGINES),
-        _family_key(),
+        key((colour, name) for name, _, colour in _FAMILIES),
         "<h2>Beside the peers</h2>",
-        _bar_key(),
+        key(COLOURS, ". Dashed line: the best peer."),
     ]
     for operator, records in groups.items():
         cards = "".join(card(record) for record in records)
         parts.append(f'<h2>{escape(operator)}</h2><div class="cards">{cards}</div>')
-    parts += _lists(results)
-    parts.append("</body></html>")
-    return "\n".join(parts) + "\n"
-
-
-def _lists(results: dict[str, Any]) -> list[str]:
-    found = []
-    for title, lines in (
-        ("Goals missed", misses(results)),
-        ("Notes", notes(results)),
-    ):
-        if lines:
-            items = "".join(f"<li>{escape(line)}</li>" for line in lines)
-            found.append(f"<h2>{title}</h2><ul>{items}</ul>")
-    return found
-
-
-def _bar_key() -> str:
-    names = (
-        ("ours", "ours, relaxed-simd"),
-        ("pale", "ours, simd128"),
-        ("peer", "peer in the same Node"),
-        ("native", "native code, for orientation"),
-    )
-    items = "".join(
-        f'<i style="background: var(--{c})"></i>{escape(n)}' for c, n in names
-    )
-    return f'<p class="key">{items}. Dashed line: the best peer.</p>'
-
-
-def _family_key() -> str:
-    items = "".join(
-        f'<i style="background: {colour}"></i>{escape(name)}'
-        for name, _, colour in _FAMILIES
-    )
-    return f'<p class="key">{items}</p>'
+    parts += bullets("Goals missed", misses(results))
+    parts += bullets("Notes", notes(results))
+    return page("ops-wasm32: speed", parts)
 
 
 def card(record: dict[str, Any]) -> str:
@@ -163,34 +97,13 @@ def bars(record: dict[str, Any]) -> str:
     ]
     if not inside:
         return ""
-    top, left, width, step = max(inside) * 1.15, 168, 190, 17
-    height = step * len(BARS) + 4
-    parts = [f'<svg viewBox="0 0 400 {height}" role="img">']
-    for i, (name, label, kind) in enumerate(BARS):
-        y, rate = i * step + 2, rates[name]
-        parts.append(
-            f'<text x="{left - 6}" y="{y + 11}" text-anchor="end" class="soft">'
-            f"{escape(label)}</text>"
-        )
-        if rate is None:
-            parts.append(f'<text x="{left + 2}" y="{y + 11}" class="soft">–</text>')
-            continue
-        length = max(1.0, min(rate / top, 1.0) * width)
-        more = " →" if rate > top else ""
-        parts.append(
-            f'<rect x="{left}" y="{y}" width="{length:.1f}" height="{step - 4}" '
-            f'rx="1.5" class="{kind}"/>'
-            f'<text x="{left + length + 4:.1f}" y="{y + 11}">'
-            f"{rate / 1e9:.3g}{more}</text>"
-        )
+    drawn = [
+        Bar(label, kind, rate, "" if rate is None else f"{rate / 1e9:.3g}")
+        for name, label, kind in BARS
+        for rate in [rates[name]]
+    ]
     best = best_peer(record)
-    if best:
-        x = left + record["rates"][best] / top * width
-        parts.append(
-            f'<line x1="{x:.1f}" x2="{x:.1f}" y1="0" y2="{step * 6}" class="best"/>'
-        )
-    parts.append("</svg>")
-    return "".join(parts)
+    return bar_chart(drawn, max(inside) * 1.15, record["rates"].get(best))
 
 
 class _Plane:

@@ -658,6 +658,7 @@ def select(names: list[str]) -> list[Row]:
     known = sorted({row.operator for row in ROWS})
     if unknown := [n for n in names if n not in known]:
         raise UnknownOperatorError(
-            f"operator {unknown[0]!r} has no row; use {', '.join(known)}"
+            f"operator {unknown[0]!r} has no row; use {', '.join(known)}, or models "
+            "and their names"
         )
     return [row for row in ROWS if not names or row.operator in names]

@@ -38,7 +38,7 @@ def run(build: Path, rows: list[Row], folder: Path) -> dict[str, Any]:
     """
     node = peers.install(folder / "peers")
     alone = _alone()
-    _pin()
+    pin()
     started = time.monotonic()
     bench = Bench(build, node, folder / "peers")
     try:
@@ -47,13 +47,14 @@ def run(build: Path, rows: list[Row], folder: Path) -> dict[str, Any]:
             print(f"[{i}/{len(rows)}] {row.name}", flush=True)
             records.append(judged(row, bench.row(row)))
         print("ceilings and overheads", flush=True)
-        levels, calls, overheads = bench.levels(), _calls(bench), _overheads(bench)
+        levels, calls = bench.levels(), _calls(bench)
+        overheads = {p.name: overhead(p) for p in (bench.web, bench.tfjs)}
     finally:
         bench.close()
     results = {
         "date": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
         "machine": machine(),
-        "versions": _versions(),
+        "versions": versions(),
         "complete": rows == ROWS,
         "seconds": round(time.monotonic() - started),
         "rounds": ROUNDS,
@@ -87,7 +88,7 @@ def write(results: dict[str, Any], folder: Path) -> None:
     print(f"{folder / 'results.json'}, {folder / 'report.html'}")
 
 
-def _pin() -> None:
+def pin() -> None:
     """Keep this process, and those it starts, on one core."""
     if hasattr(os, "sched_setaffinity"):  # Linux
         os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
@@ -105,7 +106,8 @@ def machine() -> str:
     return f"{name}, {os.cpu_count()} cores, {platform.system()}"
 
 
-def _versions() -> dict[str, str]:
+def versions() -> dict[str, str]:
+    """Versions of everything that is measured, and of what measures."""
     ours = {n: version(n) for n in ("wasmtime", "onnxruntime", "numpy")}
     return {**ours, **peers.versions()}
 
@@ -135,16 +137,12 @@ def _calls(bench: Bench) -> list[dict[str, Any]]:
     ]
 
 
-def _overheads(bench: Bench) -> dict[str, float]:
+def overhead(peer: peers.OnnxRuntimeWeb | peers.TensorFlowJs) -> float:
     """Seconds of a peer's call with its binding, of an add of 4 elements."""
     inputs = (_FOUR, _FOUR)
-    case = Case(Ours("add", inputs), Onnx("Add", inputs), Tfjs("add", inputs))
-    found = {}
-    for peer in (bench.web, bench.tfjs):
-        peer.prepare(case)
-        peer.overhead()
-        found[peer.name] = median(peer.overhead() for _ in range(ROUNDS))
-    return found
+    peer.prepare(Case(Ours("add", inputs), Onnx("Add", inputs), Tfjs("add", inputs)))
+    peer.overhead()
+    return median(peer.overhead() for _ in range(ROUNDS))
 
 
 def _sizes(build: Path, alone: Path) -> list[dict[str, Any]]:

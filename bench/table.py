@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from collections.abc import Sequence
 from typing import Any
 
 from bench.errors import TableError
@@ -102,12 +102,6 @@ def _figure_cells(figure: dict[str, Any]) -> list[str]:
 
 def text(results: dict[str, Any]) -> str:
     """The table for a terminal, with what stands around it."""
-    lines = [list(_TITLES), *(_cells(r) for r in results["rows"])]
-    widths = [max(len(line[i]) for line in lines) for i in range(len(_TITLES))]
-    padded = [
-        "  ".join(c.ljust(w) for c, w in zip(line, widths, strict=True)).rstrip()
-        for line in lines
-    ]
     figures = [
         f"{c[0]}: {c[1]}  {c[-1]}" for c in map(_figure_cells, results["figures"])
     ]
@@ -116,9 +110,7 @@ def text(results: dict[str, Any]) -> str:
         [
             *heading(results),
             "",
-            padded[0],
-            "-" * max(map(len, padded)),
-            *padded[1:],
+            *columns([_TITLES, *(_cells(r) for r in results["rows"])]),
             *figures,
             "",
             *ceiling_lines(results),
@@ -128,6 +120,16 @@ def text(results: dict[str, Any]) -> str:
             f"{len(missed)} of {goals(results)} goals missed",
         ]
     )
+
+
+def columns(lines: Sequence[Sequence[str]]) -> list[str]:
+    """Cells one under the other; the first line is of titles."""
+    widths = [max(map(len, cells)) for cells in zip(*lines, strict=True)]
+    padded = [
+        "  ".join(c.ljust(w) for c, w in zip(line, widths, strict=True)).rstrip()
+        for line in lines
+    ]
+    return [padded[0], "-" * max(map(len, padded)), *padded[1:]]
 
 
 def goals(results: dict[str, Any]) -> int:
@@ -146,12 +148,16 @@ def notes(results: dict[str, Any]) -> list[str]:
     ]
 
 
+def origin(results: dict[str, Any]) -> list[str]:
+    """When, where and with what a run was made."""
+    versions = ", ".join(f"{n} {v}" for n, v in results["versions"].items())
+    return [f"{results['date']}, {results['machine']}; one thread.", f"{versions}."]
+
+
 def heading(results: dict[str, Any]) -> list[str]:
     """When, where, with what, and how to read the table."""
-    versions = ", ".join(f"{n} {v}" for n, v in results["versions"].items())
     return [
-        f"{results['date']}, {results['machine']}; one thread.",
-        f"{versions}.",
+        *origin(results),
         f"Two figures are {' / '.join(TARGETS)}; ! is a goal missed. Medians of "
         f"{results['rounds']} interleaved rounds; operators run in a loop inside wasm, "
         "peers without what their binding costs.",
@@ -202,13 +208,13 @@ def _named(cell: str, record: dict[str, Any]) -> str:
 
 def with_table(readme: str, results: dict[str, Any]) -> str:
     """A README's text with the results between its markers."""
-    head, begin, rest = readme.partition(BEGIN)
-    _, end, tail = rest.partition(END)
-    if not begin or not end:
-        raise TableError(f"README.md lacks the markers {BEGIN} and {END}")
-    return f"{head}{BEGIN}\n{markdown(results)}\n{END}{tail}"
+    return between(readme, BEGIN, END, markdown(results))
 
 
-def update_readme(readme: Path, results: dict[str, Any]) -> None:
-    """Write the table into a README."""
-    readme.write_text(with_table(readme.read_text(), results))
+def between(readme: str, begin: str, end: str, text: str) -> str:
+    """A README's text with another text between two markers."""
+    head, first, rest = readme.partition(begin)
+    _, second, tail = rest.partition(end)
+    if not first or not second:
+        raise TableError(f"README.md lacks the markers {begin} and {end}")
+    return f"{head}{begin}\n{text}\n{end}{tail}"

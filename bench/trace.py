@@ -14,9 +14,9 @@ import numpy as np
 from ops_wasm32.command_verify import random_inputs
 from ops_wasm32.model import model_of
 
+from bench import page as pages
 from bench.ceilings import FLOAT, Ceilings, most
 from bench.library import Call, Wasmtime
-from bench.report import STYLE
 
 ROUNDS = 7
 SPAN = 1e-3  # seconds that a step is timed for in a round, unless once takes longer
@@ -134,12 +134,6 @@ def page(trace: Json) -> str:
             "registers alone, measured in the same run."
         )
     parts = [
-        "<!DOCTYPE html>",
-        '<html xmlns="http://www.w3.org/1999/xhtml" lang="en"><head>',
-        '<meta charset="utf-8"/>',
-        '<meta name="viewport" content="width=device-width, initial-scale=1"/>',
-        f"<title>{escape(title)}</title><style>{STYLE}{_TRACE_STYLE}</style></head>",
-        f"<body><h1>{escape(title)}</h1>",
         *(f"<p>{escape(line)}</p>" for line in lines),
         "<h2>Where time goes</h2>",
         _kinds(trace),
@@ -156,9 +150,8 @@ def page(trace: Json) -> str:
         "arrows lead to the step that made an input; weights are counted only. "
         "GB/s: every tensor of the step once.</p>",
         f'<div class="scroll">{_steps(trace)}</div>',
-        "</body></html>",
     ]
-    return "\n".join(parts) + "\n"
+    return pages.page(title, parts, _TRACE_STYLE)
 
 
 def _kinds(trace: Json) -> str:

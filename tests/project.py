@@ -12,7 +12,14 @@ from pathlib import Path
 
 from toolchain.profile import ROOT
 
-SOURCES = ("dodo.py", "kernels", "toolchain", "runtime_stub", "pyproject.toml")
+SOURCES = (
+    "dodo.py",
+    "bench",
+    "kernels",
+    "toolchain",
+    "runtime_stub",
+    "pyproject.toml",
+)
 
 
 @dataclass(frozen=True)

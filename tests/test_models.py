@@ -16,6 +16,7 @@ import onnxruntime
 import ops_wasm32
 import pytest
 
+from bench.whole.rows import ARENA, ROWS
 from toolchain import steps
 from toolchain.model.build import Options, build_model
 from toolchain.model.compile import Place
@@ -26,15 +27,8 @@ from toolchain.recipe import Net
 SMALL = steps.model_sources(ROOT / "models", heavy=False)
 HEAVY = steps.model_sources(ROOT / "models", heavy=True)
 BOUND = 1e-4  # of the largest magnitude in an output
-ARENA = 1.1  # of the largest set of values that live at the same time
 # Bytes of a module without its weights.
-CODE = {
-    "lenet": 16 << 10,
-    "resnet50": 64 << 10,
-    "mobilenet_v2": 80 << 10,
-    "encoder": 48 << 10,
-    "decoder": 48 << 10,
-}
+CODE = {row.model: row.code for row in ROWS if row.code}
 # Not reached yet: of LeNet's code the two convolutions and softmax take more than half.
 LARGER = {
     ("lenet", "simd128"): 18 << 10,

@@ -15,9 +15,9 @@ from llvmlite import ir
 
 from toolchain.microkernel import _F32, _I32, _at, _filled, _function, _load, _loop
 from toolchain.spec import SpecError
+from toolchain.spec.convolution import PATCH, TILE
 from toolchain.targets import Target
 
-TILE, PATCH = 4, 6  # pixels on the side of a tile of the result, and of the image
 _WORD = 4  # bytes of a float32
 
 

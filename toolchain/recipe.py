@@ -134,8 +134,10 @@ class Net:
         return f"{kind}_{self.count}"
 
 
-def load_recipe(source: Path) -> Any:
-    """The module of a recipe: a file with `build()`, which gives an ONNX model."""
+def write_model(source: Path, out: Path) -> None:
+    """Write the model of a recipe: a file with `build()`, which gives an ONNX model."""
+    import onnx
+
     spec = importlib.util.spec_from_file_location(f"_recipe_{source.stem}", source)
     if spec is None or spec.loader is None:
         raise SpecError(f"{source}: is no Python file")
@@ -143,15 +145,7 @@ def load_recipe(source: Path) -> Any:
     spec.loader.exec_module(module)
     if not hasattr(module, "build"):
         raise SpecError(f"{source}: has no function build() that gives an ONNX model")
-    return module
-
-
-def write_model(source: Path, out: Path) -> None:
-    """Write the model of a recipe."""
-    import onnx
-
-    model = load_recipe(source).build()
     out.parent.mkdir(parents=True, exist_ok=True)
     fresh = out.with_suffix(".new")
-    onnx.save(model, fresh)
+    onnx.save(module.build(), fresh)
     fresh.replace(out)

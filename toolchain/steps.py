@@ -130,12 +130,7 @@ def check_operators(folders: list[Path], names: list[str], workers: int) -> Any:
 
 # A recipe says so where its model takes long to build or to verify.
 _HEAVY = re.compile(r"^HEAVY = True$", re.M)
-_WINOGRAD = re.compile(r"^WINOGRAD = True$", re.M)
-
-
-def by_winograd(source: Path) -> bool:
-    """Whether a recipe wants Winograd's convolutions."""
-    return source.suffix == ".py" and bool(_WINOGRAD.search(source.read_text()))
+_MODEL_SUFFIXES = (".onnx", ".mindir", ".py")
 
 
 def model_sources(folder: Path, heavy: bool) -> dict[str, Path]:
@@ -143,15 +138,21 @@ def model_sources(folder: Path, heavy: bool) -> dict[str, Path]:
 
     heavy: those that `build` leaves out, the networks in the onnx package with them.
     """
-    suffixes = (".onnx", ".mindir", ".py")
     found = {
         p.stem: p
         for p in sorted(folder.glob("*"))
-        if p.suffix in suffixes
+        if p.suffix in _MODEL_SUFFIXES
         and not p.name.startswith("_")
         and heavy == bool(p.suffix == ".py" and _HEAVY.search(p.read_text()))
     }
     return found | _light_models() if heavy else found
+
+
+def model_file(source: Path, models: Path) -> Path:
+    """The file that a model is compiled from: its own, or what its recipe writes."""
+    if source.suffix != ".py":
+        return source
+    return models / source.stem / f"{source.stem}.onnx"
 
 
 def _light_models() -> dict[str, Path]:
@@ -364,15 +365,27 @@ def run_node_cases(target: str, runtime: Path) -> Any:
     return None if done.returncode == 0 else TaskFailed("the cases did not run")
 
 
+def bench_tasks(words: list[str], models: list[str]) -> list[str]:
+    """Tasks that `doit bench models` needs, by the words of the command line.
+
+    models: those that it can measure. doit reads a task's own words too late for this.
+    """
+    if "bench" not in words:
+        return []
+    what, *named = *words[words.index("bench") + 1 :], ""
+    wanted = [m for m in models if m in named] if any(named) else models
+    return [f"bench_models:{m}:*" for m in wanted] if what == "models" else []
+
+
 @_step
-def run_bench(operators: list[str], build: Path) -> Any:
-    """Measure the library in `build`, beside its peers."""
-    return _bench(["--build", str(build), *operators])
+def run_bench(words: list[str], build: Path) -> Any:
+    """Measure the library in `build`, or its models, beside their peers."""
+    return _bench(["--build", str(build), *words])
 
 
 @_step
 def update_speed() -> Any:
-    """Write the last measurement into the README."""
+    """Write the last measurements into the README."""
     return _bench(["--readme", str(ROOT / "README.md")])
 
 

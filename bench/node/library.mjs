@@ -1,9 +1,12 @@
 // Runs a library's kernels, and ceilings, in Node: one JSON line in, one out.
 import { readFileSync, writeFileSync } from "node:fs";
+import { load } from "../../embed/js/ops_wasm32.mjs";
+import { array } from "./arrays.mjs";
 import { serve, since } from "./lines.mjs";
 
 const libraries = new Map();
 const loops = new Map();
+const models = new Map(); // by the loader that users of Node have
 
 class Library {
   constructor(path, loop) {
@@ -94,6 +97,29 @@ class Library {
   }
 }
 
+// Seconds to compile and instantiate a module; its file is read before.
+function started(path) {
+  const data = readFileSync(path);
+  const start = process.hrtime.bigint();
+  new WebAssembly.Instance(new WebAssembly.Module(data));
+  return since(start);
+}
+
+async function loaded({ key, library, inputs }) {
+  const start = process.hrtime.bigint();
+  const model = await load(library);
+  const seconds = since(start);
+  const given = Object.entries(inputs ?? {}).map(([name, value]) => [name, array(value)]);
+  models.set(key, { model, inputs: Object.fromEntries(given) });
+  return seconds;
+}
+
+function run({ model, inputs }, n) {
+  const start = process.hrtime.bigint();
+  for (let i = 0; i < n; i++) model.run(inputs);
+  return since(start);
+}
+
 function answer(request) {
   const library = libraries.get(request.key);
   switch (request.do) {
@@ -106,6 +132,12 @@ function answer(request) {
       return library.run(request.n);
     case "results":
       return library.results(request.folder);
+    case "start":
+      return started(request.library);
+    case "load_model":
+      return loaded(request);
+    case "run_model":
+      return run(models.get(request.key), request.n);
     case "loop": {
       const module = new WebAssembly.Module(readFileSync(request.path));
       loops.set(request.key, new WebAssembly.Instance(module).exports.run);

@@ -5,9 +5,10 @@
 // per operator. To time the kernels alone, the functions that the backend's module
 // exports stand behind a counter: while `repeat` is n, each kernel that an operator
 // calls is called n times with the same arguments, and the time is added up.
-import { readFileSync, writeFileSync } from "node:fs";
+import { writeFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { dirname } from "node:path";
+import { array, bytes } from "./arrays.mjs";
 import { serve, since } from "./lines.mjs";
 
 let repeat = 0;
@@ -94,10 +95,8 @@ function unpack(weights) {
 }
 
 function tensor({ dtype, shape, file }) {
-  const bytes = readFileSync(file);
-  const data = bytes.buffer.slice(bytes.byteOffset, bytes.byteOffset + bytes.length);
   if (dtype !== "float32") throw new Error(`no tensors of ${dtype}`);
-  return tf.tensor(new Float32Array(data), shape, "float32");
+  return tf.tensor(array({ dtype, file }), shape, dtype);
 }
 
 await serve((request) => {
@@ -129,7 +128,7 @@ await serve((request) => {
     case "result": {
       const y = call.run();
       const data = y.dataSync();
-      writeFileSync(request.file, new Uint8Array(data.buffer, data.byteOffset, data.byteLength));
+      writeFileSync(request.file, bytes(data));
       tf.dispose(y);
       return y.shape;
     }

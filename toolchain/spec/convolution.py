@@ -22,6 +22,8 @@ DILATIONS = Attribute("dilations", default=1, minimum=1, per_unit=1, kernel=2)
 MOST = 1 << 30
 # Elements that are packed at a time: 512 KiB, of an L2 of 1 MiB or more.
 BLOCK = 1 << 17
+# Winograd's: pixels on the side of a tile of the result, and of the image under it.
+TILE, PATCH = 4, 6
 # Elements after a row, of which a vector may read or write up to 7.
 SLACK = 8
 

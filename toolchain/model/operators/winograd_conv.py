@@ -12,10 +12,9 @@ Source: Lavin and Gray, Fast Algorithms for Convolutional Neural Networks, 2015.
 from math import inf
 from typing import Any
 
-from toolchain.microkernel_winograd import PATCH, TILE
 from toolchain.spec import Attribute, Input, Operator, tir
 from toolchain.spec import script as T  # noqa: N812  # TVM's own name for it
-from toolchain.spec.convolution import workspace
+from toolchain.spec.convolution import PATCH, TILE, workspace
 from toolchain.spec.panels import (
     WIDTH,
     Block,

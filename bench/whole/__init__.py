@@ -1,0 +1,1 @@
+"""Benchmarks of whole models: what `doit bench models` runs."""

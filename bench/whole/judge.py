@@ -1,0 +1,103 @@
+"""Judging models: rounds become medians, figures and verdicts. No measuring here."""
+
+from __future__ import annotations
+
+from statistics import median
+from typing import Any
+
+from bench.rows import ENGINES, ORT_WEB, TARGETS
+from bench.whole.measure import NATIVE, WEB
+from bench.whole.rows import ARENA, Row
+
+# Figures of a row, and what they are in words.
+RATIOS = {"web": f"the time of {ORT_WEB}", "native": "the time of native ONNX Runtime"}
+
+
+def judged(row: Row, measured: dict[str, Any]) -> dict[str, Any]:
+    """A row's record: what was measured, its medians, figures and checks."""
+    medians = {n: median(r["seconds"]) for n, r in measured["rounds"].items()}
+    starts = {n: median(seconds) for n, seconds in measured["starts"].items()}
+    figures = _figures(row, medians, starts, measured)
+    return {
+        "name": row.name,
+        "model": row.model,
+        "note": row.note,
+        **measured,
+        "medians": medians,
+        "start_medians": starts,
+        "figures": figures,
+        "checks": [f for f in figures if f["wanted"] is not None],
+    }
+
+
+def _figures(
+    row: Row,
+    medians: dict[str, float],
+    starts: dict[str, float],
+    measured: dict[str, Any],
+) -> list[dict[str, Any]]:
+    """Everything that has a goal in some row; wanted: None where this row has none."""
+    found = []
+    for engine in ENGINES:
+        for target, web in zip(TARGETS, row.web or (None, None), strict=True):
+            ours = medians[f"{engine}/{target}"]
+            # Against native code relaxed-simd alone is to hold its own.
+            native = row.native if target == TARGETS[0] else None
+            for what, peer, wanted in (("web", WEB, web), ("native", NATIVE, native)):
+                ratio = ours / medians[peer] if peer in medians else None
+                found.append(_figure(what, ratio, wanted, target, engine))
+    found += [_figure("code", n, row.code, t) for t, n in measured["code"].items()]
+    arenas = [m["arena"] / m["lower_bound"] for m in measured["memory"].values()]
+    found.append(_figure("arena", max(arenas), ARENA))
+    found += [
+        _figure("start", starts[f"node/{t}"], row.start, t, "node") for t in TARGETS
+    ]
+    return found
+
+
+def _figure(
+    what: str,
+    value: float | None,
+    wanted: float | None,
+    target: str = "",
+    engine: str = "",
+) -> dict[str, Any]:
+    """A figure, and whether it keeps to its goal, the most that it may be."""
+    return {
+        "what": what,
+        "engine": engine,
+        "target": target,
+        "figure": value,
+        "wanted": wanted,
+        "passed": wanted is None or (value is not None and value <= wanted),
+    }
+
+
+def goals(results: dict[str, Any]) -> int:
+    """How many goals the table has."""
+    return sum(len(record["checks"]) for record in results["rows"])
+
+
+def misses(results: dict[str, Any]) -> list[str]:
+    """Every goal that was not reached, in words."""
+    return [
+        f"{record['name']}: {_missed(check)}"
+        for record in results["rows"]
+        for check in record["checks"]
+        if not check["passed"]
+    ]
+
+
+def _missed(check: dict[str, Any]) -> str:
+    what, figure, wanted = check["what"], check["figure"], check["wanted"]
+    where = {"wasmtime": " in wasmtime", "node": " in Node", "": ""}[check["engine"]]
+    who = check["target"] + where
+    if figure is None:
+        return f"{who}, nothing to compare with: {RATIOS[what]}"
+    if what in RATIOS:
+        return f"{who}, {figure:.3f} x {RATIOS[what]}, wanted at most {wanted:g} x"
+    if what == "code":
+        return f"{who}, {figure:,.0f} bytes of code, wanted at most {wanted:,.0f}"
+    if what == "arena":
+        return f"an arena of {figure:.2f} x its bound, wanted at most {wanted:g} x"
+    return f"{who}, a start of {figure * 1e3:.1f} ms, wanted at most {wanted * 1e3:g}"

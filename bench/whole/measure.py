@@ -1,0 +1,254 @@
+"""Measuring a model: everybody's results compared, then everybody's time in rounds."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from ops_wasm32.command_verify import random_inputs
+from ops_wasm32.model import Model, model_of, read_weights
+
+from bench.errors import BuildError, MismatchError
+from bench.library import Call, Node, NodeProcess, Wasmtime
+from bench.measure import (
+    NODE_LIBRARIES,
+    Participant,
+    difference,
+    rounds,
+    same_bits,
+    timed,
+)
+from bench.models import inference_session
+from bench.peers import files, web_results
+from bench.rows import ORT_WEB, TARGETS, Array
+from bench.whole.rows import BUILT, Row
+
+_WARM = 2.0  # seconds at most until V8 has compiled a model
+STARTS = 5  # Node processes that start a module each
+WEB, NATIVE = f"node/{ORT_WEB}", "native/onnxruntime"
+Hosts = dict[tuple[str, str], tuple[Wasmtime | Node, Path]]
+
+
+@dataclass(frozen=True)
+class Bench:
+    """What all rows share. node: its command, peers: the folder of its packages.
+
+    models: the folder of built models, sources: models/.
+    """
+
+    node: list[str]
+    peers: Path
+    models: Path
+    sources: Path
+
+    def module(self, row: Row, target: str) -> Path:
+        """The module of a row. Errors: BuildError where it is not built."""
+        wasm = row.folder(self.models) / target / f"{row.model}.wasm"
+        if not wasm.exists():
+            raise BuildError(f"{wasm} is missing; run doit bench models {row.model}")
+        return wasm
+
+    def onnx(self, row: Row) -> Path:
+        """The row's file for ONNX Runtime: of the sources, or a recipe's."""
+        if row.onnx:
+            return self.sources.parent / row.onnx
+        file = self.sources / f"{row.model}.onnx"
+        return file if file.exists() else self.models / row.model / file.name
+
+    @contextmanager
+    def process(self, script: str) -> Iterator[NodeProcess]:
+        """A Node process for a script of bench/node/."""
+        process = NodeProcess(self.node, script, str(self.peers))
+        try:
+            yield process
+        finally:
+            process.close()
+
+
+def measured(bench: Bench, row: Row) -> dict[str, Any]:
+    """Measure a row; see judge.judged for what becomes of it."""
+    modules = {target: bench.module(row, target) for target in BUILT}
+    deployed = {t: modules[NODE_LIBRARIES[t][0]] for t in TARGETS}
+    manifests = {t: _manifest(m) for t, m in modules.items()}
+    model = model_of_module(deployed[TARGETS[0]])
+    inputs = random_inputs(model, seed=0, max_int=1)
+    native = Native(bench.onnx(row), inputs)
+    loader = partial(Loader, deployed[TARGETS[0]], model, inputs)
+    web = partial(Web, bench.onnx(row), native.feeds)
+    with bench.process("library.mjs") as node, bench.process("ort.mjs") as other:
+        hosts: Hosts = {}
+        for target in TARGETS:
+            hosts["wasmtime", target] = Wasmtime(modules[target]), modules[target]
+            module = deployed[target]
+            hosts["node", target] = Node(node, module), module
+        wanted = native.results()
+        compare(row, hosts, inputs, wanted)
+        parts = {"/".join(key): host.run for key, (host, _) in hosts.items()}
+        parts["node/run"] = loader(node).run
+        peer = web(other)
+        notes = _peer_notes(row, peer.results(), wanted)
+        if not notes:
+            parts[WEB] = peer.run
+        parts[NATIVE] = native.run
+        people = {name: Participant(run, 1) for name, run in parts.items()}
+        timed(list(people.values()), _WARM)
+    return {
+        "rounds": rounds(people),
+        "notes": notes,
+        "starts": _starts(bench, deployed, loader, web),
+        "memory": {t: m["memory"] for t, m in manifests.items()},
+        "code": {t: m.stat().st_size for t, m in modules.items()},
+    }
+
+
+def _manifest(module: Path) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(module.with_name("manifest.json").read_text())
+    return found
+
+
+def model_of_module(module: Path) -> Model:
+    """What a module's manifest says of its model."""
+    model = model_of(_manifest(module), str(module))
+    assert model is not None
+    return model
+
+
+def model_call(module: Path, inputs: list[Array]) -> Call:
+    """The call of a model whose weights lie beside it."""
+    model = model_of_module(module)
+    assert model.weights is not None
+    weights = np.frombuffer(read_weights(model.weights, module), np.uint8)
+    outputs = tuple((t.dtype, t.shape) for t in model.outputs)
+    return Call(model.name, (*inputs, weights), outputs)
+
+
+def compare(row: Row, hosts: Hosts, inputs: list[Array], wanted: list[Array]) -> None:
+    """Run everybody once. Errors: MismatchError for a result that is another."""
+    results = {}
+    for key, (host, module) in hosts.items():
+        host.prepare(model_call(module, inputs))
+        results[key] = host.results()
+        for got, want in zip(results[key], wanted, strict=True):
+            if reason := difference(got, want, row.tolerance):
+                raise MismatchError(f"{row.name}: {' '.join(key)}: {reason}")
+    both = (results[engine, "simd128"] for engine in ("wasmtime", "node"))
+    for first, second in zip(*both, strict=True):
+        same_bits(row.name, first, second)
+
+
+def _peer_notes(row: Row, got: list[Array], wanted: list[Array]) -> list[str]:
+    """Why ONNX Runtime Web is left out, where its results are others."""
+    reasons = (
+        difference(a, b, row.tolerance) for a, b in zip(got, wanted, strict=True)
+    )
+    return [f"{ORT_WEB}: left out, its result is another: {r}" for r in reasons if r]
+
+
+def _starts(
+    bench: Bench,
+    modules: dict[str, Path],
+    loader: Callable[[NodeProcess], Loader],
+    web: Callable[[NodeProcess], Web],
+) -> dict[str, list[float]]:
+    """Seconds of starts, each in a process of its own: V8 keeps what it compiled.
+
+    node/<target>: compile and instantiate a module, its file read before. Others:
+    until model and weights are there, and until the first answer.
+    """
+    found: dict[str, list[float]] = {}
+    for _ in range(STARTS):
+        for target, module in modules.items():
+            with bench.process("library.mjs") as process:
+                seconds = process.ask(do="start", library=str(module))
+                found.setdefault(f"node/{target}", []).append(float(seconds))
+        for name, script, load in (
+            ("node/run", "library.mjs", loader),
+            (WEB, "ort.mjs", web),
+        ):
+            with bench.process(script) as process:
+                made = load(process)
+                found.setdefault(name, []).append(made.seconds)
+                first = made.seconds + made.run(1)
+                found.setdefault(f"{name}, first", []).append(first)
+    return found
+
+
+class Loader:
+    """A model by the JavaScript loader's run(), which copies inputs and outputs.
+
+    seconds: to load it; weights are read, checked and copied.
+    """
+
+    def __init__(
+        self, module: Path, model: Model, inputs: list[Array], process: NodeProcess
+    ) -> None:
+        named = {t.name: x for t, x in zip(model.inputs, inputs, strict=True)}
+        self.process, self.key = process, str(module)
+        self.seconds = float(
+            process.ask(
+                do="load_model",
+                key=self.key,
+                library=str(module),
+                inputs=files(process, named),
+            )
+        )
+
+    def run(self, n: int) -> float:
+        """Seconds of n inferences."""
+        return float(self.process.ask(do="run_model", key=self.key, n=n))
+
+
+class Web:
+    """A model in ONNX Runtime Web, with all of its optimisations.
+
+    seconds: to create the session from bytes, its own module included.
+    """
+
+    def __init__(
+        self, file: Path, feeds: dict[str, Array], process: NodeProcess
+    ) -> None:
+        self.process = process
+        self.seconds = float(
+            process.ask(
+                do="load",
+                key="model",
+                model=str(file),
+                feeds=files(process, feeds),
+                optimized=True,
+            )
+        )
+
+    def results(self) -> list[Array]:
+        """The outputs."""
+        return web_results(self.process, "model")
+
+    def run(self, n: int) -> float:
+        """Seconds of n inferences."""
+        return float(self.process.ask(do="run", key="model", n=n))
+
+
+class Native:
+    """A model in native ONNX Runtime, with all of its optimisations."""
+
+    def __init__(self, file: Path, inputs: list[Array]) -> None:
+        self.session = inference_session(str(file), optimized=True)
+        names = [i.name for i in self.session.get_inputs()]
+        self.feeds = dict(zip(names, inputs, strict=True))
+
+    def results(self) -> list[Array]:
+        """The outputs."""
+        return list(self.session.run(None, self.feeds))
+
+    def run(self, n: int) -> float:
+        """Seconds of n inferences."""
+        start = time.perf_counter()
+        for _ in range(n):
+            self.session.run(None, self.feeds)
+        return time.perf_counter() - start
