@@ -22,7 +22,7 @@ def _squarings(k: Any) -> Any:
 
     A loop nest: as bound expressions TVM would write squares of squares in full.
     """
-    bits = {"int32": 31, "int8": 7}[k.dtype]
+    bits = int(k.dtype.removeprefix("int")) - 1
     zero, one, minus_one = (tir.const(v, k.dtype) for v in (0, 1, -1))
 
     def emit(ins: Any, out: Any) -> None:

@@ -21,11 +21,11 @@ SAMPLE = (
     *("gather_elements_negative_indices", "gathernd_example_int32", "gru_defaults"),
     *("isinf_negative", "isinf_positive", "layer_normalization_4d_axis1", "lrn"),
     *("lstm_defaults", "lstm_with_initial_bias", "matmulinteger", "max_example"),
-    *("qlinearconv", "qlinearmatmul_2D_int8_float32"),
+    *("pow_types_int32_int32", "qlinearconv", "qlinearmatmul_2D_int8_float32"),
     *("quantizelinear_axis", "resize_downsample_scales_cubic_align_corners"),
     *("resize_tf_crop_and_resize", "resize_upsample_scales_linear", "scan9_sum"),
     *("scatter_elements_with_negative_indices", "simple_rnn_defaults"),
-    *("softmax_axis_1", "sum_example"),
+    *("scatternd", "scatternd_add", "softmax_axis_1", "sum_example"),
 )
 
 

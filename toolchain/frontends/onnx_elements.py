@@ -78,20 +78,10 @@ def power(c: Call) -> Any:
 
 
 def _integer_power(c: Call, x: Any, exponent: Any) -> Any:
-    """By squaring; 0 for negative exponents but of 1 and -1, as an integer."""
     op, dtype = relax_ops(), dtype_of(x)
-    exponent = c.emit(op.astype(exponent, dtype))
-    one, zero = const(1, dtype), const(0, dtype)
-    negative = c.emit(op.less(exponent, zero))
-    left = c.emit(op.abs(exponent))
-    total = one
-    for bit in range(6):  # 2^63 is the largest power below overflow
-        place = c.emit(op.right_shift(left, const(bit, dtype)))
-        odd = c.emit(op.equal(c.emit(op.bitwise_and(place, one)), one))
-        total = c.emit(op.where(odd, c.emit(op.multiply(total, x)), total))
-        x = c.emit(op.multiply(x, x))
-    unit = c.emit(op.equal(c.emit(op.abs(total)), one))
-    return op.where(negative, c.emit(op.where(unit, total, zero)), total)
+    signed = "int32" if dtype.startswith("u") else dtype
+    x, exponent = (c.emit(op.astype(v, signed)) for v in (x, exponent))
+    return op.astype(c.emit(op.power(x, exponent)), dtype)
 
 
 @converter("Mod")

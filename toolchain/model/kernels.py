@@ -196,7 +196,7 @@ class Lowered:
 
         _register_math()
         inner = f"tir_{self.name}"
-        function = self.function.with_attr("global_symbol", inner)
+        function = _serial(self.function).with_attr("global_symbol", inner)
         schedule = _scheduled(tvm.IRModule({inner: function}), inner)
         text = step.llvm_ir(schedule, target)
         names = [re.sub(r"\W", "_", p.name) for p in schedule[inner].params]
@@ -205,6 +205,16 @@ class Lowered:
         if target.contract:
             text = _FLOAT_MATH.sub(r"\1 contract ", text)
         return [text, *used([text], target)]
+
+
+def _serial(function: Any) -> Any:
+    """A TIR function whose loops are in order: for others TVM launches threads."""
+    from tvm.script import from_source
+
+    text = function.script()
+    if "T.parallel(" not in text:
+        return function
+    return from_source(text.replace("T.parallel(", "T.serial("))
 
 
 def _slots(text: str, function: str, names: list[str]) -> dict[str, int]:

@@ -266,6 +266,31 @@ def _layer_norm(node: Node) -> list[Node] | None:
     return [_kernel([x, gamma, beta], node.output, instance)]
 
 
+def _broadcast(source: Value, result: Value) -> Node:
+    def build(inputs: list[Any]) -> Any:
+        from tvm import relax
+
+        return relax.op.broadcast_to(inputs[0], result.shape)
+
+    return Node("broadcast_to", [source], [result], {"shape": result.shape}, build)
+
+
+def _integer_power(node: Node) -> list[Node] | None:
+    """By squaring; Relax's power is libm's."""
+    out = node.output
+    if not out.dtype.startswith("int"):
+        return None
+    nodes, inputs = [], []
+    for value in node.inputs:
+        if value.shape != out.shape:
+            wide = Value(f"{value.name}_wide", out.shape, value.dtype)
+            nodes.append(_broadcast(value, wide))
+            value = wide
+        inputs.append(value)
+    instance = Instance.of("pow", {"n": out.count}, (out.dtype,))
+    return [*nodes, _kernel(inputs, out, instance)]
+
+
 def _rows(operator: str) -> Callable[[Node], list[Node] | None]:
     """An operator along one axis, the last or any other."""
 
@@ -290,6 +315,7 @@ _RULES: dict[str, Callable[[Node], list[Node] | None]] = {
     DENSE: _dense,
     "nn.conv2d": _plain_convolution,
     "matmul": _matmul,
+    "power": _integer_power,
     "nn.layer_norm": _layer_norm,
     "reshape": _view,
     "expand_dims": _view,
