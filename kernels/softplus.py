@@ -6,16 +6,14 @@ Source: ONNX Softplus-22; MindSpore Softplus.
 
 import numpy as np
 
-from toolchain.spec import Bound, Input, Operator
+from toolchain.spec import Bound, Input, Operator, math, pointwise
 from toolchain.spec.cases import unary_all
-from toolchain.spec.panels import as_written, function
 
 KERNEL = Operator(
     collapse="elementwise.broadcast",
     inputs=(Input("x", "n"),),
     dtypes=("float32",),
-    compute=function("softplus"),
-    schedule=as_written,
+    compute=pointwise(lambda k, x: math.softplus(x)),
     reference=lambda x: np.maximum(x, 0) + np.log1p(np.exp(-np.abs(x))),
     cases=unary_all(-104, 20),
     bound=Bound(ulp=2.5, why="see toolchain.spec.math.softplus"),

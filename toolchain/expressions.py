@@ -133,11 +133,6 @@ class Writer:
         return self.line(of, f"call {of} @{function}({arguments})")
 
 
-def scalar(of: str) -> str:
-    """LLVM's type of an element."""
-    return of.removesuffix(">").rsplit(" ", 1)[-1]
-
-
 def _constant(value: float, of: str) -> str:
     if of == "float":
         (value,) = struct.unpack("<f", struct.pack("<f", value))

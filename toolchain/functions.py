@@ -15,7 +15,7 @@ import re
 from functools import cache
 from typing import Any
 
-from toolchain.expressions import Writer, scalar
+from toolchain.expressions import Writer
 from toolchain.spec import math
 from toolchain.targets import Target
 
@@ -45,11 +45,14 @@ def function(name: str, target: Target) -> str:
 
 # Elements that go through one stage before the next: their buffers stay in L1.
 BLOCK = 128
-# Vectors that a step of a stage takes: half the loop's own instructions; 4 make the
-# code a third larger, and 2 % faster.
+# Vectors that a step of a short formula takes: 10 % faster than one, which leaves half
+# of its instructions to the loop; 4: 2 % faster yet, and a third more code.
 TOGETHER = 2
-# Cycles of a stage's chain of operations, about, and of an operation; others take one.
+SHORT = 40
+# Cycles of a stage's chain of operations, about; most values that go from one stage to
+# the next where there are more than two. Cycles of an operation; others take one.
 STAGE = 24
+CROSSING = 6
 _CYCLES = {"fadd": 3, "fsub": 3, "fmul": 3, "fdiv": 11, "call": 2}
 _VALUE = re.compile(r"%v(\d+)\b")
 _BEFORE = -1  # the stage of what no element enters: once, before the loops
@@ -66,7 +69,6 @@ class _Form:
         definition = math.definition(name, short)
         self.name = "short" if short else "full"
         self.lanes = target.vector_bits // 32 or 1
-        self.together = TOGETHER if main and self.lanes > 1 else 1
         self.writer = Writer(target, self.lanes)
         self.scalars = [v.name for v in definition.parameters[1:]]
         self.writer.names = {
@@ -81,6 +83,8 @@ class _Form:
         lines = self.writer.lines
         self.operands = [[int(v) for v in _VALUE.findall(x)[1:]] for x in lines]
         self.stages = self._stages(staged=main)
+        few = len(lines) - self.stages.count(_BEFORE) <= SHORT
+        self.together = TOGETHER if main and few and self.lanes > 1 else 1
         self.count = self.stages[self.last] + 1
         self.buffers: dict[int, str] = {}
         self.bodies = [self._body(s) for s in reversed(range(self.count))][::-1]
@@ -88,42 +92,48 @@ class _Form:
     def _number(self, e: Any) -> int:
         return int(self.writer.value(e).removeprefix("%v"))
 
+    def _varying(self) -> list[bool]:
+        """Of every instruction, whether its value depends on the element."""
+        varies: list[bool] = []
+        for line, operands in zip(self.writer.lines, self.operands, strict=True):
+            enters = re.search(r"%x\b", line) is not None
+            varies.append(enters or any(varies[o] for o in operands))
+        return varies
+
     def _stages(self, staged: bool) -> list[int]:
         """The stage of every instruction, by the cycles from it to the result.
 
-        Each cut lies, within limits, where the fewest values go across.
+        Each cut lies, not far from equal parts, where the fewest values go across.
         """
-        varies: list[bool] = []
-        left = [0] * len(self.operands)
-        for line, operands in zip(self.writer.lines, self.operands, strict=True):
-            varies.append(
-                bool(re.search(r"%x\b", line) or any(varies[o] for o in operands))
-            )
+        varies = self._varying()
+        left = [0] * len(varies)
         for v in reversed(range(len(left))):
             cycles = _CYCLES.get(self.writer.lines[v].split()[2], 1)
             for o in self.operands[v]:
-                left[o] = max(left[o], left[v] + cycles)
+                left[o] = max(left[o], (left[v] + cycles) * varies[o])
 
         def crossing(cut: int) -> int:
-            return len(
-                {
-                    o
-                    for v, needed in enumerate(self.operands)
-                    for o in needed
-                    if left[v] < cut <= left[o] and varies[o]
-                }
+            across = (
+                o
+                for v, needed in enumerate(self.operands)
+                for o in needed
+                if left[v] < cut <= left[o]
             )
+            return len(set(across))
 
-        def cut(middle: int, most: int) -> int:
-            near = range(middle - most, middle + most + 1)
-            return min(near, key=lambda c: (crossing(c), abs(c - middle)))
+        def cuts(count: int) -> list[int]:
+            found = []
+            for i in range(1, count):
+                middle, most = max(left) * i // count, max(left) // (5 * (count - 1))
+                near = range(middle - most, middle + most + 1)
+                found.append(min((crossing(c), abs(c - middle), c) for c in near))
+            if count > 2 and max(found)[0] > CROSSING:
+                return cuts(count - 1)
+            return [c for _, _, c in found]
 
-        longest = max(left)
-        count = max(2, round(longest / STAGE)) if staged else 1
-        most = longest // (5 * max(1, count - 1))
-        cuts = [cut(longest * i // count, most) for i in range(1, count)]
+        chosen = cuts(max(2, round(max(left) / STAGE))) if staged else []
         return [
-            sum(n < c for c in cuts) if moves else _BEFORE
+            sum(n < c for c in chosen) if moves else _BEFORE
             for n, moves in zip(left, varies, strict=True)
         ]
 
@@ -170,10 +180,15 @@ class _Form:
         for v, line in enumerate(self.writer.lines):
             if self.stages[v] == _BEFORE:
                 lines.append(_VALUE.sub(rf"%{self.name}.v\1", line))
-        return lines + [
-            f"  %b{v} = alloca [{BLOCK // self.lanes} x {of}]"
-            for v, of in self.buffers.items()
-        ]
+        return lines
+
+    def _place(self, v: int) -> tuple[str, int, int]:
+        """Which buffer a value goes through, at which byte, and bytes of a vector."""
+        wide = [b for b, of in self.buffers.items() if "double" in of]
+        if v in wide:
+            return "wide", 8 * BLOCK * wide.index(v), 8 * self.lanes
+        narrow = [b for b in self.buffers if b not in wide]
+        return "narrow", 4 * BLOCK * narrow.index(v), 4 * self.lanes
 
     def loop(self, stage: int, before: str, after: str) -> list[str]:
         """A stage: a loop from block `before` that goes on to block `after`."""
@@ -181,11 +196,12 @@ class _Form:
         body, limits = self.bodies[stage], [] if stage else self.limits
         stored = [v for v in self.buffers if self.stages[v] == stage]
         loaded = [v for v in self.buffers if any(f".b{v}~" in line for line in body)]
-        arrays = {f"b{v}": (f"%b{v}", self.buffers[v]) for v in (*stored, *loaded)}
+        # By name: what its address starts from, bytes from there, bytes of a vector.
+        arrays = {f"b{v}": self._place(v) for v in (*stored, *loaded)}
         if any(re.search(r"%x\b", line) for line in body):
-            arrays["x"] = ("%from", vector)
+            arrays["x"] = ("from", 0, 4 * self.lanes)
         if stage == self.count - 1:
-            arrays["out"] = ("%to", vector)
+            arrays["out"] = ("to", 0, 4 * self.lanes)
         lines = [
             f"{at}:",
             f"  %{at}.j = phi i32 [ 0, %{before} ], [ %{at}.next, %{at} ]",
@@ -197,18 +213,18 @@ class _Form:
                 f"  %{at}.limit{i}.0 = phi {integers} [ {start}, %{before} ], "
                 f"[ %{at}.limit{i}.{self.together}, %{at} ]"
             )
-        for array, (pointer, of) in arrays.items():
+        for start in sorted({start for start, _, _ in arrays.values()}):
+            of = "double" if start == "wide" else "float"
             lines.append(
-                f"  %{at}.{array} = getelementptr inbounds {scalar(of)}, "
-                f"ptr {pointer}, i32 %{at}.j"
+                f"  %{at}.{start} = getelementptr inbounds {of}, ptr %{start}, "
+                f"i32 %{at}.j"
             )
         for u in range(self.together):
-            copy = []
-            for array, (_, of) in arrays.items():
-                copy.append(
-                    f"  %{at}.{array}~ = getelementptr inbounds {of}, "
-                    f"ptr %{at}.{array}, i32 {u}"
-                )
+            copy = [
+                f"  %{at}.{array}~ = getelementptr inbounds i8, ptr %{at}.{start}, "
+                f"i32 {offset + u * size}"
+                for array, (start, offset, size) in arrays.items()
+            ]
             if "x" in arrays:
                 copy.append(f"  %{at}.x.v~ = load {vector}, ptr %{at}.x~, align 4")
             copy += [re.sub(r"%x\b", f"%{at}.x.v~", line) for line in body]
@@ -244,30 +260,22 @@ _INTRINSICS = (
 def _begin(form: _Form) -> list[str]:
     """The next block: `size` elements at `from`, whose results go to `to`.
 
-    Where less than a step is left, both are a buffer. What fills that up is the first
-    element: within limits where it is, and the same on every engine.
+    Where less than a step is left, both are a buffer, with zeros after the rest.
     """
     step = form.lanes * form.together
-    fill = [
-        line
-        for lane in range(step)
-        for line in (
-            f"  %rest{lane} = getelementptr inbounds float, ptr %rest, i32 {lane}",
-            f"  store float %first, ptr %rest{lane}",
-        )
-    ]
+    zeros = f"[{step} x float]"
     return [
+        f"  %rest = alloca {zeros}, align 16",
+        "  br label %block",
         "block:",
-        "  %start = phi i32 [ 0, %entry ], [ %later, %end ]",
-        "  %left = sub i32 %n, %start",
-        "  %px = getelementptr float, ptr %x, i32 %start",
-        "  %pout = getelementptr float, ptr %out, i32 %start",
-        "  %bytes = shl i32 %left, 2",
+        "  %px = phi ptr [ %x, %entry ], [ %x.next, %end ]",
+        "  %pout = phi ptr [ %out, %entry ], [ %out.next, %end ]",
+        "  %left = phi i32 [ %n, %entry ], [ %more, %end ]",
         f"  %edge = icmp slt i32 %left, {step}",
         "  br i1 %edge, label %in, label %inner",
         "in:",
-        "  %first = load float, ptr %px",
-        *fill,
+        "  %bytes = shl i32 %left, 2",
+        f"  store {zeros} zeroinitializer, ptr %rest",
         "  call void @llvm.memcpy.p0.p0.i32(ptr %rest, ptr %px, i32 %bytes, i1 false)",
         "  br label %begin",
         "inner:",
@@ -283,13 +291,16 @@ def _begin(form: _Form) -> list[str]:
 
 
 _END = """end:
-  %later = add i32 %start, %size
-  %more = icmp slt i32 %later, %n
-  br i1 %more, label %block, label %last
+  %x.next = getelementptr float, ptr %px, i32 %size
+  %out.next = getelementptr float, ptr %pout, i32 %size
+  %more = sub i32 %left, %size
+  %again = icmp sgt i32 %more, 0
+  br i1 %again, label %block, label %last
 last:
   br i1 %edge, label %back, label %done
 back:
-  call void @llvm.memcpy.p0.p0.i32(ptr %pout, ptr %rest, i32 %bytes, i1 false)
+  %written = shl i32 %left, 2
+  call void @llvm.memcpy.p0.p0.i32(ptr %pout, ptr %rest, i32 %written, i1 false)
   br label %done
 done:
   ret i32 0
@@ -325,12 +336,13 @@ def array(name: str, target: Target) -> str:
     lines = [
         *sorted({i for f in forms for i in f.writer.intrinsics} | set(_INTRINSICS)),
         f"define linkonce_odr hidden i32 @{math.SYMBOL}array_{name}"
-        f"(ptr noalias %x, ptr noalias %out, i32 %n{more}) alwaysinline nounwind {{",
+        f"(ptr noalias %x, ptr noalias %out, i32 %n{more}) noinline nounwind {{",
         "entry:",
         *(line for f in forms for line in f.before()),
-        f"  %rest = alloca [{form.together} x {form.writer.wide('float')}]",
-        "  %some = icmp sgt i32 %n, 0",
-        "  br i1 %some, label %block, label %done",
+        *(
+            f"  %{kind} = alloca [{len(form.buffers)} x [{BLOCK} x {of}]], align 16"
+            for kind, of in (("narrow", "float"), ("wide", "double"))
+        ),
         *_begin(form),
     ]
     for f in forms:

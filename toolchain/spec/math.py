@@ -287,6 +287,7 @@ MOST = 0x4B4000FE
 # exp(x) underflows from -104; at -176 n is -254 and `_scales` gives 0 outright, so that
 # masked operands (-inf) cost no denormal arithmetic, which is three times slower.
 EXP_0 = -176.0
+LOGISTIC_0 = -110.0  # x exp(x) is 0, and less has no power to scale it by
 
 # (exp(r) - 1 - r)/r^2 on |r| <= 0.35: 1.4e-8 of expm1(r), 3.4e-9 of exp(r)
 EXP = (
@@ -514,24 +515,31 @@ def _tanh_near(let: Let, r: Expr, factor: float = 1) -> Expr:
     return let(r * _polynomial(let, let(r * r), scaled))
 
 
-@_function
-def sigmoid(let: Let, x: Expr) -> Expr:
-    """Logistic 1/(1 + exp(-x)) = (1 + t)/(1 + t + 2^n (1 - t)), t = tanh(r/2).
+def _logistic(let: Let, x: Expr) -> tuple[Expr, Expr]:
+    """(m, s): 1/(1 + exp(-x)) = (1 + t)/(1 + t + 2^n (1 - t)) = m*s for x >= -110.
 
-    -x = n ln 2 - r. Where 2^n would overflow, the divisor is scaled by 2^-64.
-
-    **Bound** 2 ULP.
-    **Edges** sigmoid(-inf) = 0, sigmoid(inf) = 1.
+    t = tanh(r/2), -x = n ln 2 - r. Where 2^n could overflow, s is 2^-64; it comes last,
+    so that a denormal result is rounded once.
     """
-    # exp(-87) does not change 1, and exp(-104) is 0.
-    near = _at_least(let, _at_most(let, x, _f32(87)), _f32(-104))
+    near = _at_most(let, x, _f32(87))  # exp(-87) does not change 1
     k, _, r = _exp_normal(let, near, -1)
     low = let(near < _f32(-64))
     power = _float((k - tir.Select(low, _i32(64), _i32(0))) << _i32(23))
     scale = let(tir.Select(low, _f32(2.0**-64), _f32(1)))
     t = _tanh_near(let, r, 0.5)
     above = let(_f32(1) + t)
-    return above / (above * scale + power * (_f32(1) - t)) * scale
+    return above / (above * scale + power * (_f32(1) - t)), scale
+
+
+@_function
+def sigmoid(let: Let, x: Expr) -> Expr:
+    """Logistic 1/(1 + exp(-x)).
+
+    **Bound** 2 ULP.
+    **Edges** sigmoid(-inf) = 0, sigmoid(inf) = 1.
+    """
+    m, s = _logistic(let, _at_least(let, x, _f32(LOGISTIC_0)))
+    return m * s
 
 
 @_short_form(sigmoid)
@@ -568,9 +576,9 @@ def silu(let: Let, x: Expr) -> Expr:
     **Bound** 3 ULP, also on all of [-2, -1].
     **Edges** silu(-inf) = NaN, as ONNX Runtime and torch; silu(-0) = -0.
     """
-    below = _at_least(let, -absolute(x), _f32(EXP_0))
-    m, s = _exp_parts(let, below)
-    return _gated(let, x, below, m, s)
+    below = _at_least(let, x, _f32(LOGISTIC_0))
+    m, s = _logistic(let, below)
+    return _nan_at_minus_infinity(x, below * m * s)
 
 
 @_function
