@@ -7,6 +7,8 @@ wait a processor holds: two or three vectors. So an array goes through a formula
 blocks, and a block through one stage of the chain after the other: 30 to 60 % faster.
 Where a function has a short form, its first stage also finds whether all elements of
 the block are within the form's limits; if not, the block starts anew with the full one.
+Vectors are whole: what is left of an array lies in a buffer of a step. The code is one
+function for all operators that have it.
 """
 
 from __future__ import annotations
@@ -61,8 +63,10 @@ _BEFORE = -1  # the stage of what no element enters: once, before the loops
 class _Form:
     """A formula of vectors, cut into stages, as loops over the vectors of a block.
 
-    main: the one that blocks go through first. buffers: values that go from one stage
-    to later ones, by number, with their types. limits: of values of the first stage.
+    main: blocks go through it first. together: vectors of a step. bodies: the stages'
+    instructions; ~ stands for a vector's number in its step. buffers: values that go
+    from one stage to later ones, by number, with their types. limits: of values of the
+    first stage.
     """
 
     def __init__(self, name: str, target: Target, short: bool, main: bool) -> None:
@@ -82,7 +86,7 @@ class _Form:
         ]
         lines = self.writer.lines
         self.operands = [[int(v) for v in _VALUE.findall(x)[1:]] for x in lines]
-        self.stages = self._stages(staged=main)
+        self.stages = self._stages()
         few = len(lines) - self.stages.count(_BEFORE) <= SHORT
         self.together = TOGETHER if main and few and self.lanes > 1 else 1
         self.count = self.stages[self.last] + 1
@@ -100,7 +104,7 @@ class _Form:
             varies.append(enters or any(varies[o] for o in operands))
         return varies
 
-    def _stages(self, staged: bool) -> list[int]:
+    def _stages(self) -> list[int]:
         """The stage of every instruction, by the cycles from it to the result.
 
         Each cut lies, not far from equal parts, where the fewest values go across.
@@ -131,7 +135,7 @@ class _Form:
                 return cuts(count - 1)
             return [c for _, _, c in found]
 
-        chosen = cuts(max(2, round(max(left) / STAGE))) if staged else []
+        chosen = cuts(max(2, round(max(left) / STAGE)))
         return [
             sum(n < c for c in chosen) if moves else _BEFORE
             for n, moves in zip(left, varies, strict=True)
@@ -333,6 +337,7 @@ def array(name: str, target: Target) -> str:
     form = _Form(name, target, short=short, main=True)
     forms = [form, _Form(name, target, short=False, main=False)] if short else [form]
     more = "".join(f", float %{v}" for v in form.scalars)
+    buffers = max(len(f.buffers) for f in forms)
     lines = [
         *sorted({i for f in forms for i in f.writer.intrinsics} | set(_INTRINSICS)),
         f"define linkonce_odr hidden i32 @{math.SYMBOL}array_{name}"
@@ -340,7 +345,7 @@ def array(name: str, target: Target) -> str:
         "entry:",
         *(line for f in forms for line in f.before()),
         *(
-            f"  %{kind} = alloca [{len(form.buffers)} x [{BLOCK} x {of}]], align 16"
+            f"  %{kind} = alloca [{buffers} x [{BLOCK} x {of}]], align 16"
             for kind, of in (("narrow", "float"), ("wide", "double"))
         ),
         *_begin(form),

@@ -16,6 +16,9 @@ no select holds a load (TVM would make that select a branch). An expression that
 needed twice goes through `bind`; used twice bare (or inlined twice by a schedule) it
 defines a variable twice: `tvm.s_tir.Schedule` refuses that until
 `tirx.transform.ConvertSSA` has renamed one.
+**Short forms** leave out what operands within limits do not need, like clamps and the
+second of two scalings. Arrays go through them by blocks where SIMD is (see
+toolchain/functions.py), so they give the full form's bits, or depend on a whole row.
 **Integer arithmetic** stays inside int32, because TVM marks it as free of overflow;
 bits are dropped only by shifts and masks.
 """
@@ -554,7 +557,9 @@ def _sigmoid_short(let: Let, x: Expr) -> Expr:
 
 def _nan_at_minus_infinity(x: Expr, result: Expr) -> Expr:
     """x*f(x) with f(-inf) = 0: NaN, as ONNX Runtime, torch and IEEE products say."""
-    return tir.Select(tir.EQ(x, _f32(-INF)), _f32(NAN), result)
+    # All bits set are a NaN; a select would take three instructions.
+    mark = tir.Select(tir.EQ(x, _f32(-INF)), _i32(-1), _i32(0))
+    return _float(_bits(result) | mark)
 
 
 def _gated(let: Let, x: Expr, below: Expr, m: Expr, s: Expr) -> Expr:
@@ -735,7 +740,7 @@ def tanh(let: Let, x: Expr) -> Expr:
 
     t = tanh(h), 2x = n ln 2 + 2h. Differences in this order leave -0 as it is.
 
-    **Bound** 3 ULP, near 0.2.
+    **Bound** 3 ULP, below 0.6.
     **Edges** tanh(+-inf) = +-1, tanh(-0) = -0.
     """
     # tanh rounds to 1 from 9.02.
@@ -761,7 +766,7 @@ def erf(let: Let, x: Expr) -> Expr:
 
 @_function
 def gelu(let: Let, x: Expr) -> Expr:
-    """Product x (1 + erf(x/sqrt(2)))/2: -y below 0, x - y elsewhere.
+    """Product x (1 + erf(x/sqrt(2)))/2 as max(x, 0) - y.
 
     y = a erfc(a/sqrt(2))/2 with a = |x|.
 
@@ -780,7 +785,7 @@ def gelu(let: Let, x: Expr) -> Expr:
     share = let(a / (a + _f32(4)))
     t = let(share + share - _f32(1))
     y = let((e * (share * _leading(let, t, TAIL))) * second)
-    far = let(tir.Select(x < _f32(0), -y, x - y))
+    far = let(_at_least(let, x, _f32(-0.0)) - y)  # -0 where y is 0 and x below it
     near = let(x * (_f32(0.5) + x * _polynomial(let, let(x * x), GELU_NEAR)))
     chosen = let(tir.Select(a < _f32(0.5), near, far))
     return _nan_at_minus_infinity(x, chosen)
