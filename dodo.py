@@ -41,7 +41,8 @@ def _modules(*names: str) -> list[str]:
 
 
 LOWERING = _modules(
-    *("child", "codegen", "constants", "descriptor", "functions", "infer", "lower"),
+    *("child", "codegen", "constants", "descriptor", "expressions", "functions"),
+    *("infer", "lower"),
     *("microkernel", "microkernel_dot", "microkernel_fold", "microkernel_pool"),
     *("module", "transposer"),
     *(f"spec/{p.stem}" for p in sorted((TOOLCHAIN / "spec").glob("*.py"))),

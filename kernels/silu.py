@@ -6,14 +6,16 @@ Source: MindSpore SiLU; ONNX Swish-24 with alpha 1.
 
 import numpy as np
 
-from toolchain.spec import Bound, Input, Operator, math, pointwise
+from toolchain.spec import Bound, Input, Operator
 from toolchain.spec.cases import unary_all
+from toolchain.spec.panels import as_written, function
 
 KERNEL = Operator(
     collapse="elementwise.broadcast",
     inputs=(Input("x", "n"),),
     dtypes=("float32",),
-    compute=pointwise(lambda k, x: math.silu(x)),
+    compute=function("silu"),
+    schedule=as_written,
     reference=lambda x: x / (1 + np.exp(-x)),
     cases=unary_all(-110, 20),
     bound=Bound(ulp=3.5, why="see toolchain.spec.math.silu"),

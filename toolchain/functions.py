@@ -1,159 +1,37 @@
-"""Functions: those of toolchain.spec.math as LLVM IR, written without TVM's compiler.
+"""Functions: those of toolchain.spec.math as LLVM IR, of one element and of an array.
 
-TVM would put every bound value into whatever uses it while it simplifies, again and
-again: pow took 20 s, and exp of exp did not end. Here a function is one of LLVM's,
-always inlined before loops are vectorised, and its expression is written as it stands.
+A function of one element is one of LLVM's, always inlined before loops are vectorised.
+
+A formula is one long chain of operations, and its speed is bounded by how many that
+wait a processor holds: two or three vectors. So an array goes through a formula in
+blocks, and a block through one stage of the chain after the other: 30 to 60 % faster.
+Where a function has a short form, its first stage also finds whether all elements of
+the block are within the form's limits; if not, the block starts anew with the full one.
+Vectors are whole: what is left of an array lies in a buffer of a step. The code is one
+function for all operators that have it.
 """
 
 from __future__ import annotations
 
 import re
-import struct
 from functools import cache
 from typing import Any
 
+from toolchain.expressions import Writer
 from toolchain.spec import math
 from toolchain.targets import Target
 
-_TYPES = {
-    "float32": "float",
-    "float64": "double",
-    "int32": "i32",
-    "uint32": "i32",
-    "int64": "i64",
-    "bool": "i1",
-}
-_BINARY = {"Add": "add", "Sub": "sub", "Mul": "mul", "Div": "div"}
-_COMPARE = {"LT": "lt", "LE": "le", "GT": "gt", "GE": "ge", "EQ": "eq", "NE": "ne"}
-_BITS = {
-    "And": "and",
-    "Or": "or",
-    "BitwiseAnd": "and",
-    "BitwiseOr": "or",
-    "BitwiseXor": "xor",
-    "LShift": "shl",
-    "RShift": "ashr",
-}
-_CASTS = {
-    ("float", "double"): "fpext",
-    ("double", "float"): "fptrunc",
-    ("i32", "float"): "sitofp",
-    ("i32", "double"): "sitofp",
-    ("i64", "i32"): "trunc",
-}
 _CALL = re.compile(rf"@{math.SYMBOL}(\w+)\(")
-
-
-class _Writer:
-    """Instructions of one function, in order, for so many values side by side."""
-
-    def __init__(self, target: Target, lanes: int = 1) -> None:
-        self.lanes = lanes
-        self.lines: list[str] = []
-        self.types: list[str] = []
-        self.names: dict[Any, str] = {}
-        self.intrinsics: set[str] = set()
-        self.flags = " contract" if target.contract else ""
-
-    def line(self, of: str, instruction: str) -> str:
-        name = f"%v{len(self.lines)}"
-        self.lines.append(f"  {name} = {instruction}")
-        self.types.append(of)
-        return name
-
-    def of(self, e: Any) -> str:
-        """LLVM's type of an expression's values."""
-        return self.wide(_TYPES[str(e.expr_ty().dtype)])
-
-    def wide(self, scalar: str) -> str:
-        """The type of so many values of a type."""
-        return scalar if self.lanes == 1 else f"<{self.lanes} x {scalar}>"
-
-    def constant(self, scalar: str, text: str) -> str:
-        """A constant in every lane."""
-        return text if self.lanes == 1 else f"splat ({scalar} {text})"
-
-    def value(self, e: Any) -> str:
-        """Write what computes an expression; where its value is."""
-        kind, of = type(e).__name__, self.of(e)
-        scalar = _TYPES[str(e.expr_ty().dtype)]
-        if kind == "Var":
-            return self.names[e]
-        if kind == "FloatImm":
-            return self.constant(scalar, _constant(e.value, scalar))
-        if kind == "IntImm":
-            return self.constant(scalar, str(int(e.value)))
-        if kind == "Let":
-            self.names[e.var] = self.value(e.value)
-            return self.value(e.body)
-        if kind == "Select":
-            condition, a, b = map(
-                self.value, (e.condition, e.true_value, e.false_value)
-            )
-            return self.line(
-                of, f"select {self.wide('i1')} {condition}, {of} {a}, {of} {b}"
-            )
-        if kind == "Cast":
-            before, value = self.of(e.value), self.value(e.value)
-            cast = _CASTS[_TYPES[str(e.value.expr_ty().dtype)], scalar]
-            return self.line(of, f"{cast} {before} {value} to {of}")
-        if kind == "Call":
-            return self.call(e)
-        return self.operation(kind, e, of)
-
-    def operation(self, kind: str, e: Any, of: str) -> str:
-        """Write arithmetic, a comparison or an operation on bits."""
-        operand, a, b = self.of(e.a), self.value(e.a), self.value(e.b)
-        real = "float" in operand or "double" in operand
-        if kind in _BINARY:
-            name = f"f{_BINARY[kind]}" if real else _BINARY[kind]
-            flags = self.flags if real and kind != "Div" else ""
-            return self.line(of, f"{name}{flags} {of} {a}, {b}")
-        if kind in _COMPARE:
-            sign = "" if kind in ("EQ", "NE") else "s"
-            name = f"fcmp o{_COMPARE[kind]}" if real else f"icmp {sign}{_COMPARE[kind]}"
-            return self.line(of, f"{name} {operand} {a}, {b}")
-        return self.line(of, f"{_BITS[kind]} {of} {a}, {b}")
-
-    def call(self, e: Any) -> str:
-        """Write a change of type, an LLVM intrinsic or a call of a function."""
-        of, name = self.of(e), e.op.name
-        if name == "tirx.reinterpret":
-            (x,) = e.args
-            return self.line(of, f"bitcast {self.of(x)} {self.value(x)} to {of}")
-        symbol, *operands = e.args
-        arguments = ", ".join(f"{self.of(x)} {self.value(x)}" for x in operands)
-        if name == "tirx.call_llvm_pure_intrin":
-            from tvm.target import codegen
-
-            lanes = "" if self.lanes == 1 else f"v{self.lanes}"
-            suffix = lanes + ("f32" if "float" in of else "f64")
-            function = f"{codegen.llvm_get_intrinsic_name(int(symbol))}.{suffix}"
-        else:
-            function = str(symbol.value)
-        types = ", ".join(self.of(x) for x in operands)
-        self.intrinsics.add(f"declare {of} @{function}({types})")
-        return self.line(of, f"call {of} @{function}({arguments})")
-
-
-def _scalar(of: str) -> str:
-    return of.removesuffix(">").rsplit(" ", 1)[-1]
-
-
-def _constant(value: float, of: str) -> str:
-    if of == "float":
-        (value,) = struct.unpack("<f", struct.pack("<f", value))
-    return f"0x{struct.unpack('<Q', struct.pack('<d', value))[0]:016X}"
 
 
 @cache
 def function(name: str, target: Target) -> str:
     """IR of `float ops_math_<name>(float, ...)`."""
-    parameters, result = math.definition(name)
-    writer = _Writer(target)
-    writer.names = {v: f"%{v.name}" for v in parameters}
-    value = writer.value(result)
-    signature = ", ".join(f"float %{v.name}" for v in parameters)
+    definition = math.definition(name)
+    writer = Writer(target)
+    writer.names = {v: f"%{v.name}" for v in definition.parameters}
+    value = writer.value(definition.result)
+    signature = ", ".join(f"float %{v.name}" for v in definition.parameters)
     symbol = f"{math.SYMBOL}{name}"
     return "\n".join(
         [
@@ -169,57 +47,101 @@ def function(name: str, target: Target) -> str:
 
 # Elements that go through one stage before the next: their buffers stay in L1.
 BLOCK = 128
-# Cycles of an operation that counts; others take one.
+# Vectors that a step of a short formula takes: 10 % faster than one, which leaves half
+# of its instructions to the loop; 4: 2 % faster yet, and a third more code.
+TOGETHER = 2
+SHORT = 40
+# Cycles of a stage's chain of operations, about; most values that go from one stage to
+# the next where there are more than two. Cycles of an operation; others take one.
+STAGE = 24
+CROSSING = 6
 _CYCLES = {"fadd": 3, "fsub": 3, "fmul": 3, "fdiv": 11, "call": 2}
 _VALUE = re.compile(r"%v(\d+)\b")
+_BEFORE = -1  # the stage of what no element enters: once, before the loops
 
 
-def _stages(writer: _Writer) -> list[int]:
-    """The stage of every instruction: the first half of the chain, or the second.
+class _Form:
+    """A formula of vectors, cut into stages, as loops over the vectors of a block.
 
-    Cut where the fewest values go from one to the other.
+    main: blocks go through it first. together: vectors of a step. bodies: the stages'
+    instructions; ~ stands for a vector's number in its step. buffers: values that go
+    from one stage to later ones, by number, with their types. limits: of values of the
+    first stage.
     """
-    operands = [[int(v) for v in _VALUE.findall(line)[1:]] for line in writer.lines]
-    left = [0] * len(operands)  # cycles from an instruction to the result
-    for v in reversed(range(len(operands))):
-        for o in operands[v]:
-            cycles = _CYCLES.get(writer.lines[v].split()[2], 1)
-            left[o] = max(left[o], left[v] + cycles)
 
-    def crossing(cut: int) -> set[int]:
-        return {
-            o
-            for v, needed in enumerate(operands)
-            for o in needed
-            if left[v] < cut <= left[o]
+    def __init__(self, name: str, target: Target, short: bool, main: bool) -> None:
+        definition = math.definition(name, short)
+        self.name = "short" if short else "full"
+        self.lanes = target.vector_bits // 32 or 1
+        self.writer = Writer(target, self.lanes)
+        self.scalars = [v.name for v in definition.parameters[1:]]
+        self.writer.names = {
+            v: f"%{self.name}.{v.name}.all" if self.lanes > 1 else f"%{v.name}"
+            for v in definition.parameters
         }
+        self.writer.names[definition.parameters[0]] = "%x"
+        self.last = self._number(definition.result)
+        self.limits = [
+            (self._number(v), fold, bound) for v, fold, bound in definition.limits
+        ]
+        lines = self.writer.lines
+        self.operands = [[int(v) for v in _VALUE.findall(x)[1:]] for x in lines]
+        self.stages = self._stages()
+        few = len(lines) - self.stages.count(_BEFORE) <= SHORT
+        self.together = TOGETHER if main and few and self.lanes > 1 else 1
+        self.count = self.stages[self.last] + 1
+        self.buffers: dict[int, str] = {}
+        self.bodies = [self._body(s) for s in reversed(range(self.count))][::-1]
 
-    longest = max(left)
-    cuts = range(longest * 3 // 10, longest * 7 // 10)
-    best = min(cuts, key=lambda cut: (len(crossing(cut)), abs(2 * cut - longest)))
-    return [int(n < best) for n in left]
+    def _number(self, e: Any) -> int:
+        return int(self.writer.value(e).removeprefix("%v"))
 
+    def _varying(self) -> list[bool]:
+        """Of every instruction, whether its value depends on the element."""
+        varies: list[bool] = []
+        for line, operands in zip(self.writer.lines, self.operands, strict=True):
+            enters = re.search(r"%x\b", line) is not None
+            varies.append(enters or any(varies[o] for o in operands))
+        return varies
 
-@cache
-def array(name: str, target: Target) -> str:
-    """IR of `i32 ops_math_array_<name>(ptr x, ptr out, i32 n, float, ...)`.
+    def _stages(self) -> list[int]:
+        """The stage of every instruction, by the cycles from it to the result.
 
-    A formula is one long chain of operations, and its speed is bounded by how many that
-    wait a processor holds: two or three vectors. So a block of elements goes through
-    half of the chain first, and then through the other half. exp and tanh gained 30 %
-    on simd128 and 15 % with fused multiply-adds; exp without clamps gained nothing.
-    """
-    ((parameter, *others), result) = math.definition(name)
-    lanes = target.vector_bits // 32 or 1
-    writer = _Writer(target, lanes)
-    wide = ".all" if lanes > 1 else ""
-    writer.names = {parameter: "%x"} | {v: f"%{v.name}{wide}" for v in others}
-    last = int(writer.value(result).removeprefix("%v"))
-    stages = _stages(writer)
-    bodies: list[list[str]] = [[] for _ in range(stages[last] + 1)]
-    buffers: dict[int, str] = {}
+        Each cut lies, not far from equal parts, where the fewest values go across.
+        """
+        varies = self._varying()
+        left = [0] * len(varies)
+        for v in reversed(range(len(left))):
+            cycles = _CYCLES.get(self.writer.lines[v].split()[2], 1)
+            for o in self.operands[v]:
+                left[o] = max(left[o], (left[v] + cycles) * varies[o])
 
-    def body(stage: int) -> list[str]:
+        def crossing(cut: int) -> int:
+            across = (
+                o
+                for v, needed in enumerate(self.operands)
+                for o in needed
+                if left[v] < cut <= left[o]
+            )
+            return len(set(across))
+
+        def cuts(count: int) -> list[int]:
+            found = []
+            for i in range(1, count):
+                middle, most = max(left) * i // count, max(left) // (5 * (count - 1))
+                near = range(middle - most, middle + most + 1)
+                found.append(min((crossing(c), abs(c - middle), c) for c in near))
+            if count > 2 and max(found)[0] > CROSSING:
+                return cuts(count - 1)
+            return [c for _, _, c in found]
+
+        chosen = cuts(max(2, round(max(left) / STAGE)))
+        return [
+            sum(n < c for c in chosen) if moves else _BEFORE
+            for n, moves in zip(left, varies, strict=True)
+        ]
+
+    def _body(self, stage: int) -> list[str]:
         """Instructions of a stage: its own, and what they need of other stages."""
         lines: list[str] = []
         here: dict[int, str] = {}
@@ -227,130 +149,218 @@ def array(name: str, target: Target) -> str:
         def need(v: int) -> None:
             if v in here:
                 return
-            here[v] = f"%s{stage}.v{v}"
-            if stages[v] < stage and "i1" not in writer.types[v]:
-                buffers[v] = writer.types[v]
-                lines.append(f"  {here[v]} = load {buffers[v]}, ptr %a{stage}.{v}")
+            if self.stages[v] == _BEFORE:
+                here[v] = f"%{self.name}.v{v}"
                 return
-            for operand in map(int, _VALUE.findall(writer.lines[v])[1:]):
+            here[v] = f"%{self.name}{stage}.v{v}~"
+            if self.stages[v] < stage and "i1" not in self.writer.types[v]:
+                self.buffers[v] = self.writer.types[v]
+                of, at = self.writer.types[v], f"%{self.name}{stage}"
+                lines.append(f"  {here[v]} = load {of}, ptr {at}.b{v}~")
+                return
+            for operand in self.operands[v]:
                 need(operand)
-            text = _VALUE.sub(lambda m: here[int(m[1])], writer.lines[v])
-            lines.append(re.sub(r"%x\b", f"%x{stage}", text))
+            lines.append(_VALUE.sub(lambda m: here[int(m[1])], self.writer.lines[v]))
 
-        wanted = {last} if stage == stages[last] else set(buffers)
-        for v in sorted(wanted):
-            if stages[v] == stage:
+        for v in sorted({self.last, *self.buffers}):
+            if self.stages[v] == stage:
+                need(v)
+        if stage == 0:
+            for v, _, _ in self.limits:
                 need(v)
         return lines
 
-    for stage in reversed(range(len(bodies))):
-        bodies[stage] = body(stage)
-    scalars = [v.name for v in others]
-    return _array_text(name, writer, scalars, bodies, stages, buffers, last)
-
-
-def _array_text(
-    name: str,
-    writer: _Writer,
-    scalars: list[str],
-    bodies: list[list[str]],
-    stages: list[int],
-    buffers: dict[int, str],
-    last: int,
-) -> str:
-    """The loops over blocks, over a block's vectors by stages, and over a rest."""
-    lanes, vector = writer.lanes, writer.wide("float")
-    more = "".join(f", float %{v}" for v in scalars)
-    every = [
-        line
-        for v in scalars
-        if lanes > 1
-        for line in (
-            f"  %{v}.one = insertelement {vector} poison, float %{v}, i32 0",
-            f"  %{v}.all = shufflevector {vector} %{v}.one, {vector} poison, "
-            f"<{lanes} x i32> zeroinitializer",
-        )
-    ]
-    lines = [
-        *sorted(writer.intrinsics),
-        "declare i32 @llvm.smin.i32(i32, i32)",
-        f"declare float @{math.SYMBOL}{name}(float{', float' * len(scalars)})",
-        f"define linkonce_odr hidden i32 @{math.SYMBOL}array_{name}"
-        f"(ptr noalias %x, ptr noalias %out, i32 %n{more}) alwaysinline nounwind {{",
-        "entry:",
-        *every,
-        *(
-            f"  %b{v} = alloca [{BLOCK // lanes} x {of}], align 16"
-            for v, of in buffers.items()
-        ),
-        f"  %whole = and i32 %n, {-lanes}",
-        "  %some = icmp sgt i32 %whole, 0",
-        "  br i1 %some, label %block, label %tail",
-        "block:",
-        "  %start = phi i32 [ 0, %entry ], [ %after, %end ]",
-        "  %left = sub i32 %whole, %start",
-        f"  %size = call i32 @llvm.smin.i32(i32 %left, i32 {BLOCK})",
-        "  br label %stage0",
-    ]
-    for s, body in enumerate(bodies):
-        before = f"stage{s - 1}" if s else "block"
-        lines += [
-            f"stage{s}:",
-            f"  %j{s} = phi i32 [ 0, %{before} ], [ %next{s}, %stage{s} ]",
-            f"  %i{s} = add i32 %start, %j{s}",
-        ]
-        if any(f"%x{s}" in line for line in body):
+    def before(self) -> list[str]:
+        """Instructions before the loops: what no element enters."""
+        vector = self.writer.wide("float")
+        lines = []
+        for v in self.scalars if self.lanes > 1 else ():
+            one = f"%{self.name}.{v}"
             lines += [
-                f"  %px{s} = getelementptr float, ptr %x, i32 %i{s}",
-                f"  %x{s} = load {vector}, ptr %px{s}, align 4",
+                f"  {one} = insertelement {vector} poison, float %{v}, i32 0",
+                f"  {one}.all = shufflevector {vector} {one}, {vector} poison, "
+                f"<{self.lanes} x i32> zeroinitializer",
             ]
-        for line in body:
-            if match := re.search(rf"ptr (%a{s}\.(\d+))$", line):
-                of = _scalar(buffers[int(match[2])])
-                lines.append(
-                    f"  {match[1]} = getelementptr {of}, ptr %b{match[2]}, i32 %j{s}"
+        for v, line in enumerate(self.writer.lines):
+            if self.stages[v] == _BEFORE:
+                lines.append(_VALUE.sub(rf"%{self.name}.v\1", line))
+        return lines
+
+    def _place(self, v: int) -> tuple[str, int, int]:
+        """Which buffer a value goes through, at which byte, and bytes of a vector."""
+        wide = [b for b, of in self.buffers.items() if "double" in of]
+        if v in wide:
+            return "wide", 8 * BLOCK * wide.index(v), 8 * self.lanes
+        narrow = [b for b in self.buffers if b not in wide]
+        return "narrow", 4 * BLOCK * narrow.index(v), 4 * self.lanes
+
+    def loop(self, stage: int, before: str, after: str) -> list[str]:
+        """A stage: a loop from block `before` that goes on to block `after`."""
+        at, vector = f"{self.name}{stage}", self.writer.wide("float")
+        body, limits = self.bodies[stage], [] if stage else self.limits
+        stored = [v for v in self.buffers if self.stages[v] == stage]
+        loaded = [v for v in self.buffers if any(f".b{v}~" in line for line in body)]
+        # By name: what its address starts from, bytes from there, bytes of a vector.
+        arrays = {f"b{v}": self._place(v) for v in (*stored, *loaded)}
+        if any(re.search(r"%x\b", line) for line in body):
+            arrays["x"] = ("from", 0, 4 * self.lanes)
+        if stage == self.count - 1:
+            arrays["out"] = ("to", 0, 4 * self.lanes)
+        lines = [
+            f"{at}:",
+            f"  %{at}.j = phi i32 [ 0, %{before} ], [ %{at}.next, %{at} ]",
+        ]
+        integers = self.writer.wide("i32")
+        for i, (_, _, bound) in enumerate(limits):
+            start = self.writer.constant("i32", str(bound))
+            lines.append(
+                f"  %{at}.limit{i}.0 = phi {integers} [ {start}, %{before} ], "
+                f"[ %{at}.limit{i}.{self.together}, %{at} ]"
+            )
+        for start in sorted({start for start, _, _ in arrays.values()}):
+            of = "double" if start == "wide" else "float"
+            lines.append(
+                f"  %{at}.{start} = getelementptr inbounds {of}, ptr %{start}, "
+                f"i32 %{at}.j"
+            )
+        for u in range(self.together):
+            copy = [
+                f"  %{at}.{array}~ = getelementptr inbounds i8, ptr %{at}.{start}, "
+                f"i32 {offset + u * size}"
+                for array, (start, offset, size) in arrays.items()
+            ]
+            if "x" in arrays:
+                copy.append(f"  %{at}.x.v~ = load {vector}, ptr %{at}.x~, align 4")
+            copy += [re.sub(r"%x\b", f"%{at}.x.v~", line) for line in body]
+            for i, (v, fold, _) in enumerate(limits):
+                copy.append(
+                    f"  %{at}.limit{i}.{u + 1} = call {integers} @llvm.{fold}.v4i32("
+                    f"{integers} %{at}.limit{i}.{u}, {integers} %{at}.v{v}~)"
                 )
-            lines.append(line)
-        for v, of in buffers.items():
-            if stages[v] == s:
-                lines += [
-                    f"  %p{s}.{v} = getelementptr {_scalar(of)}, ptr %b{v}, i32 %j{s}",
-                    f"  store {of} %s{s}.v{v}, ptr %p{s}.{v}",
-                ]
-        if s == len(bodies) - 1:
-            lines += [
-                f"  %pout = getelementptr float, ptr %out, i32 %i{s}",
-                f"  store {vector} %s{s}.v{last}, ptr %pout, align 4",
-                "  %after = add i32 %start, %size",
-                "  %more = icmp slt i32 %after, %whole",
-            ]
-        lines += [
-            f"  %next{s} = add i32 %j{s}, {lanes}",
-            f"  %again{s} = icmp slt i32 %next{s}, %size",
+            for v in stored:
+                copy.append(f"  store {self.buffers[v]} %{at}.v{v}~, ptr %{at}.b{v}~")
+            if "out" in arrays:
+                copy.append(
+                    f"  store {vector} %{at}.v{self.last}~, ptr %{at}.out~, align 4"
+                )
+            lines += [line.replace("~", f".{u}") for line in copy]
+        return [
+            *lines,
+            f"  %{at}.next = add i32 %{at}.j, {self.lanes * self.together}",
+            f"  %{at}.again = icmp slt i32 %{at}.next, %size",
+            f"  br i1 %{at}.again, label %{at}, label %{after}",
         ]
-        end = f"stage{s + 1}" if s + 1 < len(bodies) else "end"
-        lines.append(f"  br i1 %again{s}, label %stage{s}, label %{end}")
-    lines += [
-        "end:",
-        "  br i1 %more, label %block, label %tail",
-        "tail:",
-        "  %rest = icmp slt i32 %whole, %n",
-        "  br i1 %rest, label %one, label %done",
-        "one:",
-        "  %k = phi i32 [ %whole, %tail ], [ %later, %one ]",
-        "  %pk = getelementptr float, ptr %x, i32 %k",
-        "  %xk = load float, ptr %pk",
-        f"  %yk = call float @{math.SYMBOL}{name}(float %xk{more})",
-        "  %qk = getelementptr float, ptr %out, i32 %k",
-        "  store float %yk, ptr %qk",
-        "  %later = add i32 %k, 1",
-        "  %most = icmp slt i32 %later, %n",
-        "  br i1 %most, label %one, label %done",
-        "done:",
-        "  ret i32 0",
-        "}\n",
+
+
+_INTRINSICS = (
+    "declare i32 @llvm.smin.i32(i32, i32)",
+    "declare void @llvm.memcpy.p0.p0.i32(ptr, ptr, i32, i1)",
+    "declare i32 @llvm.wasm.anytrue.v4i32(<4 x i32>)",
+    "declare <4 x i32> @llvm.smin.v4i32(<4 x i32>, <4 x i32>)",
+    "declare <4 x i32> @llvm.smax.v4i32(<4 x i32>, <4 x i32>)",
+)
+
+
+def _begin(form: _Form) -> list[str]:
+    """The next block: `size` elements at `from`, whose results go to `to`.
+
+    Where less than a step is left, both are a buffer, with zeros after the rest.
+    """
+    step = form.lanes * form.together
+    zeros = f"[{step} x float]"
+    return [
+        f"  %rest = alloca {zeros}, align 16",
+        "  br label %block",
+        "block:",
+        "  %px = phi ptr [ %x, %entry ], [ %x.next, %end ]",
+        "  %pout = phi ptr [ %out, %entry ], [ %out.next, %end ]",
+        "  %left = phi i32 [ %n, %entry ], [ %more, %end ]",
+        f"  %edge = icmp slt i32 %left, {step}",
+        "  br i1 %edge, label %in, label %inner",
+        "in:",
+        "  %bytes = shl i32 %left, 2",
+        f"  store {zeros} zeroinitializer, ptr %rest",
+        "  call void @llvm.memcpy.p0.p0.i32(ptr %rest, ptr %px, i32 %bytes, i1 false)",
+        "  br label %begin",
+        "inner:",
+        f"  %steps = and i32 %left, {-step}",
+        f"  %most = call i32 @llvm.smin.i32(i32 %steps, i32 {BLOCK})",
+        "  br label %begin",
+        "begin:",
+        f"  %size = phi i32 [ {step}, %in ], [ %most, %inner ]",
+        "  %from = phi ptr [ %rest, %in ], [ %px, %inner ]",
+        "  %to = phi ptr [ %rest, %in ], [ %pout, %inner ]",
+        f"  br label %{form.name}0",
     ]
-    return "\n".join(lines)
+
+
+_END = """end:
+  %x.next = getelementptr float, ptr %px, i32 %size
+  %out.next = getelementptr float, ptr %pout, i32 %size
+  %more = sub i32 %left, %size
+  %again = icmp sgt i32 %more, 0
+  br i1 %again, label %block, label %last
+last:
+  br i1 %edge, label %back, label %done
+back:
+  %written = shl i32 %left, 2
+  call void @llvm.memcpy.p0.p0.i32(ptr %pout, ptr %rest, i32 %written, i1 false)
+  br label %done
+done:
+  ret i32 0
+}
+"""
+
+
+def _check(form: _Form) -> list[str]:
+    """After the first stage: on with the second one, or with the full form."""
+    lines, last = ["check:"], "zeroinitializer"
+    for i, (_, _, bound) in enumerate(form.limits):
+        lines += [
+            f"  %off{i} = xor <4 x i32> %short0.limit{i}.{form.together}, "
+            f"splat (i32 {bound})",
+            f"  %beyond{i} = or <4 x i32> {last}, %off{i}",
+        ]
+        last = f"%beyond{i}"
+    return [
+        *lines,
+        f"  %lanes = call i32 @llvm.wasm.anytrue.v4i32(<4 x i32> {last})",
+        "  %beyond = icmp ne i32 %lanes, 0",
+        "  br i1 %beyond, label %full0, label %short1",
+    ]
+
+
+@cache
+def array(name: str, target: Target) -> str:
+    """IR of `i32 ops_math_array_<name>(ptr x, ptr out, i32 n, float, ...)`."""
+    short = bool(target.vector_bits) and math.has_short(name)
+    form = _Form(name, target, short=short, main=True)
+    forms = [form, _Form(name, target, short=False, main=False)] if short else [form]
+    more = "".join(f", float %{v}" for v in form.scalars)
+    buffers = max(len(f.buffers) for f in forms)
+    lines = [
+        *sorted({i for f in forms for i in f.writer.intrinsics} | set(_INTRINSICS)),
+        f"define linkonce_odr hidden i32 @{math.SYMBOL}array_{name}"
+        f"(ptr noalias %x, ptr noalias %out, i32 %n{more}) noinline nounwind {{",
+        "entry:",
+        *(line for f in forms for line in f.before()),
+        *(
+            f"  %{kind} = alloca [{buffers} x [{BLOCK} x {of}]], align 16"
+            for kind, of in (("narrow", "float"), ("wide", "double"))
+        ),
+        *_begin(form),
+    ]
+    for f in forms:
+        for stage in range(f.count):
+            before = f"{f.name}{stage - 1}" if stage else "begin"
+            after = f"{f.name}{stage + 1}" if stage + 1 < f.count else "end"
+            if f.limits and stage == 0:
+                after = "check"
+            elif short and stage == (f.name == "short"):
+                before = "check"
+            lines += f.loop(stage, before, after)
+    lines += _check(form) if short else []
+    return "\n".join([*lines, _END])
 
 
 def calls(text: str) -> list[str]:
@@ -362,8 +372,5 @@ def used(texts: list[str], target: Target) -> list[str]:
     """IR of every function of toolchain.spec.math that texts call."""
     names = calls("".join(texts))
     arrays = [n.removeprefix("array_") for n in names if n.startswith("array_")]
-    single = {n for n in names if not n.startswith("array_")} | set(arrays)
-    # The linker takes a function only where one before it calls it.
-    return [array(n, target) for n in arrays] + [
-        function(n, target) for n in sorted(single)
-    ]
+    single = [n for n in names if not n.startswith("array_")]
+    return [array(n, target) for n in arrays] + [function(n, target) for n in single]

@@ -16,6 +16,9 @@ no select holds a load (TVM would make that select a branch). An expression that
 needed twice goes through `bind`; used twice bare (or inlined twice by a schedule) it
 defines a variable twice: `tvm.s_tir.Schedule` refuses that until
 `tirx.transform.ConvertSSA` has renamed one.
+**Short forms** leave out what operands within limits do not need, like clamps and the
+second of two scalings. Arrays go through them by blocks where SIMD is (see
+toolchain/functions.py), so they give the full form's bits, or depend on a whole row.
 **Integer arithmetic** stays inside int32, because TVM marks it as free of overflow;
 bits are dropped only by shifts and masks.
 """
@@ -24,7 +27,7 @@ import importlib
 import inspect
 from collections.abc import Callable, Sequence
 from functools import wraps
-from typing import Any, Concatenate, ParamSpec
+from typing import Any, Concatenate, NamedTuple, ParamSpec
 
 Expr = Any  # a tvm.tirx.PrimExpr; TVM carries no types
 P = ParamSpec("P")
@@ -44,17 +47,38 @@ def _dtype(x: Expr) -> str:
     return str(x.expr_ty().dtype)
 
 
+class Limit(NamedTuple):
+    """What the values of an int32 must hold to: folding them leaves `bound` as it is.
+
+    fold: LLVM's name of the operation.
+    """
+
+    value: Expr
+    fold: str
+    bound: int
+
+
 class Let:
-    """The bindings of one expression, in order: `v = let(value)` names a value."""
+    """The bindings of one expression, in order: `v = let(value)` names a value.
+
+    limits: where a short form of a function holds.
+    """
 
     def __init__(self) -> None:
         self._bound: list[tuple[Expr, Expr]] = []
+        self.limits: list[Limit] = []
 
     def __call__(self, value: Expr) -> Expr:
         """Bind `value` to a new variable and return that."""
         var = tir.Var(f"t{len(self._bound)}", _dtype(value))
         self._bound.append((var, value))
         return var
+
+    def within(self, value: Expr, least: int, most: int | None = None) -> None:
+        """Say that a short form holds only for such values of an int32."""
+        self.limits.append(Limit(value, "smin", least))
+        if most is not None:
+            self.limits.append(Limit(value, "smax", most))
 
     def around(self, result: Expr) -> Expr:
         """Put every binding around `result`."""
@@ -71,6 +95,7 @@ def bind(value: Expr, body: Callable[[Expr], Expr]) -> Expr:
 
 SYMBOL = "ops_math_"  # and a name: a function of this file in LLVM IR
 _DEFINITIONS: dict[str, Callable[..., Expr]] = {}
+_SHORT: dict[str, Callable[..., Expr]] = {}
 
 
 def _function(
@@ -89,12 +114,35 @@ def _function(
     return call
 
 
-def definition(name: str) -> tuple[list[Expr], Expr]:
-    """Parameters (variables of float32) and result of a function of this file."""
-    body, let = _DEFINITIONS[name], Let()
+def _short_form(of: Callable[P, Expr]) -> Callable[[Callable[..., Expr]], None]:
+    """Register a shorter body of a function, for operands within its let.within()."""
+
+    def register(body: Callable[..., Expr]) -> None:
+        _SHORT[of.__name__] = body
+
+    return register
+
+
+class Definition(NamedTuple):
+    """A function's parameters (variables of float32), result and limits of operands."""
+
+    parameters: list[Expr]
+    result: Expr
+    limits: list[Limit]
+
+
+def has_short(name: str) -> bool:
+    """Whether a function of this file has a short form."""
+    return name in _SHORT
+
+
+def definition(name: str, short: bool = False) -> Definition:
+    """A function of this file, or its short form."""
+    body, let = (_SHORT if short else _DEFINITIONS)[name], Let()
     _, *names = inspect.signature(body).parameters
     parameters = [tir.Var(n, "float32") for n in names]
-    return parameters, let.around(body(let, *parameters))
+    result = let.around(body(let, *parameters))
+    return Definition(parameters, result, let.limits)
 
 
 # Building blocks
@@ -235,9 +283,14 @@ LOG2E = 1.4426950408889634
 # Adding 1.5*2^23 rounds a small float32 to an integer, which then stands in the low
 # bits; 254 (twice the exponent bias) makes half of it a biased exponent.
 ROUND = 1.5 * 2.0**23 + 254
+# The same where n + 127 is the exponent of a normal power: its least and largest bits.
+NEAREST = 1.5 * 2.0**23 + 127
+LEAST = 0x4B400001
+MOST = 0x4B4000FE
 # exp(x) underflows from -104; at -176 n is -254 and `_scales` gives 0 outright, so that
 # masked operands (-inf) cost no denormal arithmetic, which is three times slower.
 EXP_0 = -176.0
+LOGISTIC_0 = -110.0  # x exp(x) is 0, and less has no power to scale it by
 
 # (exp(r) - 1 - r)/r^2 on |r| <= 0.35: 1.4e-8 of expm1(r), 3.4e-9 of exp(r)
 EXP = (
@@ -247,6 +300,8 @@ EXP = (
     0.008366875350475311,
     0.001387186348438263,
 )
+# tanh(h)/h in h^2 on |h| <= 0.1768: 6.0e-8
+TANH = (0.9999999403953552, -0.3333028554916382, 0.1308022141456604)
 # (2^r - 1)/r on |r| <= 0.503: 3.1e-9 of 2^r
 EXP2 = (
     0.6931471824645996,
@@ -342,6 +397,18 @@ def _exp_reduced(let: Let, x: Expr) -> tuple[Expr, Expr]:
     return k, let((x - n * _f32(LN2_HI)) - n * _f32(LN2_LO))
 
 
+def _exp_normal(let: Let, x: Expr, factor: float = 1) -> tuple[Expr, Expr, Expr]:
+    """(k, 2^n, r): exp(factor x) = 2^n exp(factor r), |factor r| <= ln(2)/2.
+
+    factor: a power of 2, or its negative. For -126 <= n <= 127, that is
+    LEAST <= k <= MOST.
+    """
+    shifted = let(x * _f32(factor * LOG2E) + _f32(NEAREST))
+    n, k = let(shifted - _f32(NEAREST)), let(_bits(shifted))
+    r = let((x - n * _f32(LN2_HI / factor)) - n * _f32(LN2_LO / factor))
+    return k, let(_float(k << _i32(23))), r
+
+
 def _exp_minus_1(let: Let, r: Expr) -> Expr:
     """exp(r) - 1 on |r| <= 0.35."""
     return r + let(r * r) * let(_polynomial(let, r, EXP))
@@ -373,6 +440,14 @@ def exp(let: Let, x: Expr) -> Expr:
     return m * s
 
 
+@_short_form(exp)
+def _exp_short(let: Let, x: Expr) -> Expr:
+    """The same bits, for -87.6 < x < 88.3."""
+    k, power, r = _exp_normal(let, x)
+    let.within(k, LEAST, MOST)
+    return (_f32(1) + _exp_minus_1(let, r)) * power
+
+
 @_function
 def exp_difference(let: Let, x: Expr, peak: Expr) -> Expr:
     """exp(x - peak), x <= peak, with the rounding error of the difference applied.
@@ -390,6 +465,25 @@ def exp_difference(let: Let, x: Expr, peak: Expr) -> Expr:
     first, second = _exp_parts(let, _at_least(let, d, _f32(EXP_0)))
     e = let(first * second)
     return e + e * error
+
+
+@_short_form(exp_difference)
+def _exp_difference_short(let: Let, x: Expr, peak: Expr) -> Expr:
+    """exp(x - peak) where |peak| <= 256, x - peak > -87.6.
+
+    What `peak` is beyond a multiple of ln 2 comes off between the steps that reduce x,
+    where the difference is exact but for half an ULP of ln(2)/2.
+    """
+    own = let(rint(peak * _f32(LOG2E)))
+    rest = let((peak - own * _f32(LN2_HI)) - own * _f32(LN2_LO))
+    # -inf puts all operands beyond the limit.
+    fits = absolute(peak) <= _f32(256)
+    nearest = let(tir.Select(fits, _f32(NEAREST) - own, _f32(-INF)))
+    shifted = let((x * _f32(LOG2E) - rest * _f32(LOG2E)) + nearest)
+    n, k = let(shifted - nearest), let(_bits(shifted))
+    let.within(k, LEAST)
+    r = let(((x - n * _f32(LN2_HI)) - rest) - n * _f32(LN2_LO))
+    return (_f32(1) + _exp_minus_1(let, r)) * _float(k << _i32(23))
 
 
 @_function
@@ -418,21 +512,54 @@ def elu(let: Let, x: Expr, alpha: Expr) -> Expr:
     return tir.Select(x < _f32(0), alpha * _expm1_near(let, below), x)
 
 
+def _tanh_near(let: Let, r: Expr, factor: float = 1) -> Expr:
+    """tanh(factor r) for |factor r| <= ln(2)/4; factor: a power of 2."""
+    scaled = [c * factor ** (2 * i + 1) for i, c in enumerate(TANH)]
+    return let(r * _polynomial(let, let(r * r), scaled))
+
+
+def _logistic(let: Let, x: Expr) -> tuple[Expr, Expr]:
+    """(m, s): 1/(1 + exp(-x)) = (1 + t)/(1 + t + 2^n (1 - t)) = m*s for x >= -110.
+
+    t = tanh(r/2), -x = n ln 2 - r. Where 2^n could overflow, s is 2^-64; it comes last,
+    so that a denormal result is rounded once.
+    """
+    near = _at_most(let, x, _f32(87))  # exp(-87) does not change 1
+    k, _, r = _exp_normal(let, near, -1)
+    low = let(near < _f32(-64))
+    power = _float((k - tir.Select(low, _i32(64), _i32(0))) << _i32(23))
+    scale = let(tir.Select(low, _f32(2.0**-64), _f32(1)))
+    t = _tanh_near(let, r, 0.5)
+    above = let(_f32(1) + t)
+    return above / (above * scale + power * (_f32(1) - t)), scale
+
+
 @_function
 def sigmoid(let: Let, x: Expr) -> Expr:
-    """Logistic 1/(1 + exp(-x)) as (x < 0 ? e : 1)/(1 + e), e = exp(-|x|).
+    """Logistic 1/(1 + exp(-x)).
 
-    **Bound** 2 ULP, near -1.1.
+    **Bound** 2 ULP.
     **Edges** sigmoid(-inf) = 0, sigmoid(inf) = 1.
     """
-    m, s = _exp_parts(let, _at_least(let, -absolute(x), _f32(EXP_0)))
-    e = let(m * s)
-    return tir.Select(x < _f32(0), e, _f32(1)) / (_f32(1) + e)
+    m, s = _logistic(let, _at_least(let, x, _f32(LOGISTIC_0)))
+    return m * s
+
+
+@_short_form(sigmoid)
+def _sigmoid_short(let: Let, x: Expr) -> Expr:
+    """The same bits, for |x| < 87.6."""
+    k, power, r = _exp_normal(let, x, -1)
+    let.within(k, LEAST, MOST)
+    t = _tanh_near(let, r, 0.5)
+    above = let(_f32(1) + t)
+    return above / (above + power * (_f32(1) - t))
 
 
 def _nan_at_minus_infinity(x: Expr, result: Expr) -> Expr:
     """x*f(x) with f(-inf) = 0: NaN, as ONNX Runtime, torch and IEEE products say."""
-    return tir.Select(tir.EQ(x, _f32(-INF)), _f32(NAN), result)
+    # All bits set are a NaN; a select would take three instructions.
+    mark = tir.Select(tir.EQ(x, _f32(-INF)), _i32(-1), _i32(0))
+    return _float(_bits(result) | mark)
 
 
 def _gated(let: Let, x: Expr, below: Expr, m: Expr, s: Expr) -> Expr:
@@ -454,9 +581,9 @@ def silu(let: Let, x: Expr) -> Expr:
     **Bound** 3 ULP, also on all of [-2, -1].
     **Edges** silu(-inf) = NaN, as ONNX Runtime and torch; silu(-0) = -0.
     """
-    below = _at_least(let, -absolute(x), _f32(EXP_0))
-    m, s = _exp_parts(let, below)
-    return _gated(let, x, below, m, s)
+    below = _at_least(let, x, _f32(LOGISTIC_0))
+    m, s = _logistic(let, below)
+    return _nan_at_minus_infinity(x, below * m * s)
 
 
 @_function
@@ -609,14 +736,19 @@ def cos(let: Let, x: Expr) -> Expr:
 
 @_function
 def tanh(let: Let, x: Expr) -> Expr:
-    """Hyperbolic tangent of |x|: t/(t + 2), t = exp(2|x|) - 1, with the sign of x.
+    """Hyperbolic tangent ((p + 1) t - (1 - p))/((p + 1) - (1 - p) t), p = 2^n.
 
-    **Bound** 3 ULP, near 0.06; 2 with fused multiply-adds.
+    t = tanh(h), 2x = n ln 2 + 2h. Differences in this order leave -0 as it is.
+
+    **Bound** 3 ULP, below 0.6.
     **Edges** tanh(+-inf) = +-1, tanh(-0) = -0.
     """
-    a = _at_most(let, absolute(x), _f32(10))  # tanh rounds to 1 from 9.02
-    t = let(_expm1_near(let, let(a + a)))
-    return copysign(t / (t + _f32(2)), x)
+    # tanh rounds to 1 from 9.02.
+    near = _at_least(let, _at_most(let, x, _f32(10)), _f32(-10))
+    _, power, h = _exp_normal(let, near, 2)
+    t = _tanh_near(let, h)
+    total, rest = let(power + _f32(1)), let(_f32(1) - power)
+    return (total * t - rest) / (total - rest * t)
 
 
 @_function
@@ -634,7 +766,7 @@ def erf(let: Let, x: Expr) -> Expr:
 
 @_function
 def gelu(let: Let, x: Expr) -> Expr:
-    """Product x (1 + erf(x/sqrt(2)))/2: -y below 0, x - y elsewhere.
+    """Product x (1 + erf(x/sqrt(2)))/2 as max(x, 0) - y.
 
     y = a erfc(a/sqrt(2))/2 with a = |x|.
 
@@ -653,7 +785,7 @@ def gelu(let: Let, x: Expr) -> Expr:
     share = let(a / (a + _f32(4)))
     t = let(share + share - _f32(1))
     y = let((e * (share * _leading(let, t, TAIL))) * second)
-    far = let(tir.Select(x < _f32(0), -y, x - y))
+    far = let(_at_least(let, x, _f32(-0.0)) - y)  # -0 where y is 0 and x below it
     near = let(x * (_f32(0.5) + x * _polynomial(let, let(x * x), GELU_NEAR)))
     chosen = let(tir.Select(a < _f32(0.5), near, far))
     return _nan_at_minus_infinity(x, chosen)
