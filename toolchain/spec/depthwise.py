@@ -111,12 +111,16 @@ class Block:
 
     def _copy_row(self, image: Any, line: list[Any], i: Any) -> None:
         x = self.x
+        skipped = tir.truncmod(x.begin, x.stride)
 
-        def singles() -> None:
-            with T.serial(0, x.size) as j:
-                at = j + x.begin
-                place = [i, tir.truncmod(at, x.stride), tir.truncdiv(at, x.stride)]
-                T.buffer_store(self.buffer, image[(*line, j)], place)
+        def phases() -> None:
+            with T.serial(0, x.stride) as p:
+                first = tir.truncmod(x.stride + p - skipped, x.stride)
+                start = tir.truncdiv(first + x.begin, x.stride)
+                count = tir.max(ceil_div(x.size - first, x.stride), 0)
+                with T.serial(0, count) as j:
+                    value = image[(*line, first + j * x.stride)]
+                    T.buffer_store(self.buffer, value, [i, p, start + j])
 
         def whole() -> None:
             source = pointer(image, [*line, 0], "r")
@@ -126,7 +130,7 @@ class Block:
         ways: list[Any] = []
         if self.vectors:
             ways.append((tir.all(x.stride == 1, x.size >= LANES), whole))
-        choose(ways, singles)
+        choose(ways, phases)
 
     def fill_taps(self, table: Any) -> None:
         """Taps as the micro-kernel takes them: where they and their weights lie."""
