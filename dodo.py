@@ -44,7 +44,7 @@ LOWERING = _modules(
     *("child", "codegen", "constants", "descriptor", "expressions", "functions"),
     *("infer", "lower"),
     *("microkernel", "microkernel_dot", "microkernel_fold", "microkernel_pool"),
-    *("module", "transposer"),
+    *("microkernel_slide", "module", "transposer"),
     *(f"spec/{p.stem}" for p in sorted((TOOLCHAIN / "spec").glob("*.py"))),
 )
 

@@ -277,7 +277,7 @@ def _packed_attributes(w: Array, layout: Mapping[str, Any]) -> dict[str, Any]:
     return {"features": m, "kernel_shape": [r, s], **layout}
 
 
-def _depthwise(size: int, c: int, stride: int) -> Row:
+def _depthwise(size: int, c: int, stride: int, nhwc: bool) -> Row:
     out = (size - 1) // stride + 1
     layout = {"strides": [stride] * 2, "pads": [1] * 4}
 
@@ -286,28 +286,32 @@ def _depthwise(size: int, c: int, stride: int) -> Row:
         xt = np.ascontiguousarray(x.transpose(_NHWC))
         rsc = np.ascontiguousarray(w.transpose(2, 3, 0, 1))
         attributes = {**layout, "group": c}
+        ours = Ours("conv", (x, w), attributes)
+        if nhwc:
+            ours = Ours("depthwise_packed", (xt, rsc.reshape(3, 3, c)), layout)
         return Case(
-            Ours("conv", (x, w), attributes),
-            Onnx("Conv", (x, w), (1,), attributes),
+            ours,
+            Onnx("Conv", (x, w), (1,), attributes, _NHWC if nhwc else None),
             Tfjs(
                 "depthwiseConv2d",
                 (xt, rsc),
                 {"strides": stride, "pads": 1},
-                perm=_NCHW,
+                perm=None if nhwc else _NCHW,
             ),
         )
 
     flop = 2 * out * out * c * 9
+    where = "NHWC, packed, " if nhwc else ""
     return Row(
-        f"depthwise 3×3 stride {stride}, {size}×{size}×{c}",
-        "conv",
+        f"depthwise 3×3 {where}stride {stride}, {size}×{size}×{c}",
+        "depthwise_packed" if nhwc else "conv",
         make,
         (_both("best peer", 1.7),),
         "flop",
         flop,
         flop,
         _bytes((c, size, size), (c, 9), (c, out, out)),
-        note=_LAYOUTS,
+        note="ONNX Runtime: NCHW; TensorFlow.js: NHWC" if nhwc else _LAYOUTS,
     )
 
 
@@ -621,7 +625,12 @@ def _all() -> list[Row]:
         *(_matmul((n, n, n), (ahead,)) for n in (16, 32, 64)),
         *(_conv(c, False, nchw_1 if c[0] == "1" else nchw) for c in _CONVS),
         *(_conv(c, True, nhwc) for c in _CONVS),
-        *(_depthwise(s, c, k) for s, c in ((56, 64), (112, 32)) for k in (1, 2)),
+        *(
+            _depthwise(s, c, k, nhwc)
+            for nhwc in (False, True)
+            for s, c in ((56, 64), (112, 32))
+            for k in (1, 2)
+        ),
         _binary("add", ((16,), (16,)), "16", (ahead,)),
         *_elementwise(),
         *(_unary(f, 1_000_000, "1M", four) for f in ("exp", "tanh")),

@@ -25,6 +25,7 @@ from toolchain.spec import (
     Input,
     Operator,
     depthwise,
+    regions,
     script,
     tir,
 )
@@ -42,6 +43,7 @@ from toolchain.spec.convolution import (
     requirements,
     workspace,
 )
+from toolchain.spec.movement import choose
 from toolchain.spec.panels import (
     Block,
     Product,
@@ -138,13 +140,16 @@ def grouped(k: Any, spatial: Any, per: Any, ins: Any, out: Any) -> None:
 
 def few(k: Any, spatial: Any, ins: Any, out: Any) -> None:
     """Groups of few channels: by planes where they have one each (depthwise)."""
-    planes = depthwise.Planes(k, spatial, out)
-    suits = tir.all(k.D == 1, depthwise.suits(spatial, out.shape[3]))
-    with script.If(suits):
-        with script.Then():
-            planes.emit(ins)
-        with script.Else():
-            direct(k, spatial, ins, out)
+    made = (
+        (regions.suits, regions.Regions(k, spatial, out)),
+        (depthwise.suits, depthwise.Planes(k, spatial, out)),
+    )
+    alone, columns = k.D == 1, out.shape[3]
+    ways = [
+        (tir.all(alone, suits(spatial, columns)), lambda way=way: way.emit(ins))
+        for suits, way in made
+    ]
+    choose(ways, lambda: direct(k, spatial, ins, out))
 
 
 def direct(k: Any, spatial: Any, ins: Any, out: Any) -> None:

@@ -54,10 +54,14 @@ def micro_kernel(name: str, target: Target) -> str:
         transpose(module, name, *map(int, match.groups()))
     elif name == "micro_copy_rows":
         copy_rows(module, name)
-    elif name.startswith(("micro_fold_", "micro_split_")):
+    elif name.startswith("micro_fold_"):
         from toolchain.microkernel_fold import emit
 
         emit(module, name, target)
+    elif name.startswith("micro_slide_"):
+        from toolchain.microkernel_slide import emit as slide
+
+        slide(module, name, target)
     elif name.startswith("micro_pool_"):
         from toolchain.microkernel_pool import emit as pool
 

@@ -14,43 +14,32 @@ from typing import Any
 
 from llvmlite import ir
 
-from toolchain.microkernel import _F32, _I32, _at, _function, _load, _loop
+from toolchain.microkernel import _F32, _I32, _at, _function, _load
 from toolchain.spec import SpecError
 from toolchain.targets import Target
 
-_FOLD_NAME = r"micro_fold_(\d+)x(\d+)(?:_([12]))?"
+_FOLD_NAME = r"micro_fold_(\d+)x(\d+)"
 _BYTES = 4  # of an element
-_GROUP = 3  # taps of an entry
 _TAP = 8  # bytes of a tap in its table: two int32
 
 
 def emit(module: Any, name: str, target: Target) -> None:
     """Emit the micro-kernel of that name. Errors: SpecError for an unknown one."""
-    if match := re.fullmatch(_FOLD_NAME, name):
-        fold = Fold(int(match[1]), int(match[2]), target, int(match[3] or 0))
-        Window(module, name, fold).emit()
-    elif match := re.fullmatch(r"micro_split_(1|2)", name):
-        split(module, name, int(match[1]), target)
-    else:
+    match = re.fullmatch(_FOLD_NAME, name)
+    if not match:
         raise SpecError(
-            f"micro-kernel {name!r} is unknown; use "
-            "micro_fold_<rows>x<columns>[_<1|2>] or micro_split_<1|2>"
+            f"micro-kernel {name!r} is unknown; use micro_fold_<rows>x<columns>"
         )
+    Window(module, name, Fold(int(match[1]), int(match[2]), target)).emit()
 
 
 @dataclass(frozen=True)
 class Fold:
-    """rows, columns: of the tile.
-
-    stride: 0 for taps one by one; otherwise an entry of the table is three taps, on
-    neighbouring rows of x, and the tile's rows are `stride` of those apart, so that
-    a row of x is loaded once for all of them.
-    """
+    """rows, columns: of the tile."""
 
     rows: int
     columns: int
     target: Target
-    stride: int = 0
 
     @property
     def lanes(self) -> int:
@@ -66,17 +55,15 @@ class Fold:
 class Window:
     """o[p, r, j] = b[j] + sum_k w[t[k, 1] + j] * x[t[k, 0] + p, r, j].
 
-    i32 (ptr x, w, b, t, o, i32 taps, rows, count, size, x_row, o_row, x_step, o_step,
-    w_row), for p < count in tiles of `size`, r < rows and j < columns. rows is at most
-    the tile's, or the tile's where an entry of the table is a group: its taps lie
-    x_row apart, their weights w_row. count is at least `size`, the last tile may
-    overlap the one before. *_row: bytes from a row to the next; *_step: from p to
-    p + 1; the table of taps holds bytes.
+    i32 (ptr x, w, b, t, o, i32 taps, rows, count, size, x_row, o_row, x_step, o_step),
+    for p < count in tiles of `size`, r < rows and j < columns. rows is at most the
+    tile's. count is at least `size`, the last tile may overlap the one before. *_row:
+    bytes from a row to the next; *_step: from p to p + 1; the table holds bytes.
     """
 
     def __init__(self, module: Any, name: str, fold: Fold) -> None:
         self.fold = fold
-        sizes = "taps rows count size x_row o_row x_step o_step w_row"
+        sizes = "taps rows count size x_row o_row x_step o_step"
         self.function = _function(module, name, (*"xwbto", *sizes.split()))
         self.argument = {a.name: a for a in self.function.args}
         self.builder = ir.IRBuilder(self.function.append_basic_block("entry"))
@@ -104,8 +91,7 @@ class Window:
         build.position_at_end(tap)
         sums = [build.phi(self.fold.unit) for _ in begin]
         at, left = build.phi(argument["t"].type), build.phi(_I32)
-        fold = self._group if self.fold.stride else self._tap
-        folded = fold(source, at, sums, latch)
+        folded = self._tap(source, at, sums, latch)
         rest = build.sub(left, ir.Constant(_I32, 1))
         following = [*folded, _at(build, at, _TAP), rest]
         for phi, first, after in zip(
@@ -163,7 +149,7 @@ class Window:
 
     def _tap(self, x: Any, at: Any, sums: list[Any], latch: Any) -> list[Any]:
         """The sums with a tap folded in, as phis of `latch`."""
-        build, state = self.builder, list(sums)
+        build, target, state = self.builder, self.fold.target, list(sums)
         source = _at(build, x, self._offset(at, 0))
         pointer = _at(build, self.argument["w"], self._offset(at, 4))
         weights = [self._load(pointer, i) for i in self._vectors()]
@@ -173,8 +159,8 @@ class Window:
                 source = _at(build, source, self.argument["x_row"])
             for v, i in enumerate(self._vectors()):
                 place = row * len(self._vectors()) + v
-                state[place] = self._fold(
-                    state[place], self._load(source, i), weights[v]
+                state[place] = multiply_add(
+                    build, target, self._load(source, i), weights[v], state[place]
                 )
             exits.append((build.block, list(state)))
         return self._merged(exits)
@@ -189,43 +175,6 @@ class Window:
             phis.append(phi)
         return phis
 
-    def _group(self, x: Any, at: Any, sums: list[Any], latch: Any) -> list[Any]:
-        """The sums with a group of taps folded in."""
-        build, stride = self.builder, self.fold.stride
-        state, vectors = list(sums), len(self._vectors())
-        source = _at(build, x, self._offset(at, 0))
-        pointer = _at(build, self.argument["w"], self._offset(at, 4))
-        weights = []
-        for tap in range(_GROUP):
-            if tap:
-                pointer = _at(build, pointer, self.argument["w_row"])
-            weights.append([self._load(pointer, i) for i in self._vectors()])
-        for line in range(stride * (self.fold.rows - 1) + _GROUP):
-            if line:
-                source = _at(build, source, self.argument["x_row"])
-            values = [self._load(source, i) for i in self._vectors()]
-            for row in range(self.fold.rows):
-                tap = line - row * stride
-                if not 0 <= tap < _GROUP:
-                    continue
-                for v, value in enumerate(values):
-                    place = row * vectors + v
-                    state[place] = self._fold(state[place], value, weights[tap][v])
-        build.branch(latch)
-        build.position_at_end(latch)
-        return state
-
-    def _fold(self, total: Any, x: Any, w: Any) -> Any:
-        build = self.builder
-        if self.fold.target.contract:
-            name, kind = "llvm.fmuladd.v4f32", self.fold.unit
-            signature = ir.FunctionType(kind, [kind] * 3)
-            function = build.module.globals.get(name) or ir.Function(
-                build.module, signature, name
-            )
-            return build.call(function, [x, w, total])
-        return build.fadd(build.fmul(x, w), total)
-
     def _write(self, out: Any, results: list[Any], after: Any) -> None:
         build = self.builder
         for row in self._rows(after):
@@ -236,48 +185,13 @@ class Window:
                 build.store(value, _at(build, out, i * _BYTES), align=_BYTES)
 
 
-def split(module: Any, name: str, phases: int, target: Target) -> None:
-    """i32 (s, d, e, count): d[i] = s[i]; or d[i] = s[2 i], e[i] = s[2 i + 1].
-
-    count: elements of s. Two registers at a time: of one, LLVM makes memory.copy, whose
-    call takes longer than a short row.
-    """
-    scalar, size = _F32, _BYTES
-    lanes = 16 // size if target.has("simd128") else 1
-    function = _function(module, name, ("s", "d", "e", "count"))
-    build = ir.IRBuilder(function.append_basic_block("entry"))
-    source, *targets, count = function.args
-    kind, step = ir.VectorType(scalar, lanes), 2 * lanes
-    one, start = ir.Constant(_I32, 1), ir.Constant(_I32, 0)
-
-    def place(pointer: Any, i: Any, offset: int = 0) -> Any:
-        start = _at(build, pointer, build.mul(i, ir.Constant(_I32, size)))
-        return _at(build, start, offset)
-
-    def load(i: Any, offset: int, kind: Any) -> Any:
-        return build.load(place(source, i, offset), typ=kind, align=size)
-
-    def tile(i: Any) -> None:
-        pair = [load(i, 0, kind), load(i, lanes * size, kind)]
-        if phases == 1:
-            for v, value in enumerate(pair):
-                build.store(value, place(targets[0], i, v * lanes * size), align=size)
-            return
-        for parity, out in enumerate(targets):
-            mask = [2 * j + parity for j in range(lanes)]
-            chosen = ir.Constant(ir.VectorType(_I32, lanes), mask)
-            value = build.shuffle_vector(*pair, chosen)
-            build.store(value, place(out, build.ashr(i, one)), align=size)
-
-    def single(i: Any) -> None:
-        out, at = targets[0], i
-        if phases == 2:
-            odd = build.trunc(i, ir.IntType(1))
-            out, at = build.select(odd, targets[1], out), build.ashr(i, one)
-        build.store(load(i, 0, scalar), place(out, at), align=size)
-
-    if lanes > 1:
-        whole = build.and_(count, ir.Constant(_I32, -step))
-        start = _loop(function, build, start, whole, step, tile)
-    _loop(function, build, start, count, 1, single)
-    build.ret(ir.Constant(_I32, 0))
+def multiply_add(build: Any, target: Target, x: Any, w: Any, total: Any) -> Any:
+    """The total and x * w, rounded once where the target may fuse."""
+    if not target.contract:
+        return build.fadd(total, build.fmul(x, w))
+    signature = ir.FunctionType(x.type, [x.type] * 3)
+    name = "llvm.fmuladd.v4f32"
+    function = build.module.globals.get(name) or ir.Function(
+        build.module, signature, name
+    )
+    return build.call(function, [x, w, total])

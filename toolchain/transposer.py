@@ -13,7 +13,7 @@ from typing import Any
 from llvmlite import ir
 
 _I8, _I32, _PTR = ir.IntType(8), ir.IntType(32), ir.PointerType()
-_REGISTER, _LINE = 16, 64  # bytes
+_REGISTER = 16  # bytes
 
 
 def transpose(module: Any, name: str, bits: int, rows: int, columns: int) -> None:
@@ -51,24 +51,22 @@ def transpose(module: Any, name: str, bits: int, rows: int, columns: int) -> Non
 def copy_rows(module: Any, name: str) -> None:
     """i32 (s, d, from, to, height, width): d[i, j] = s[i, j]; all in bytes.
 
-    Width is at least a cache line. A memory.copy of each row takes longer.
+    Width is at least a register. A memory.copy of each row takes longer.
     """
     build, (source, target, pitch, to, height, width) = _function(module, name, 6)
     vector = ir.VectorType(_I8, _REGISTER)
-    parts = [_i32(at) for at in range(0, _LINE, _REGISTER)]
 
     def block(i: Any, j: Any) -> None:
         line = _at(build, source, build.add(build.mul(i, pitch), j))
-        values = [_load(build, _at(build, line, p), vector, _REGISTER) for p in parts]
+        value = _load(build, line, vector, _REGISTER)
         line = _at(build, target, build.add(build.mul(i, to), j))
-        for part, value in zip(parts, values, strict=True):
-            _store(build, value, _at(build, line, part), _REGISTER)
+        _store(build, value, line, _REGISTER)
 
     _blocks(
         build,
         height,
         1,
-        lambda i: _blocks(build, width, _LINE, lambda j: block(i, j)),
+        lambda i: _blocks(build, width, _REGISTER, lambda j: block(i, j)),
     )
     build.ret(_i32(0))
 

@@ -1,24 +1,28 @@
-"""Depthwise convolution of planes: every channel has windows of its own.
+"""Depthwise convolution: every channel has windows of its own.
 
-A block of a plane is copied with its pads, its columns split by phase: where windows
-lie `stride` columns apart, columns i, i + stride, i + 2 stride, ... come to lie side
-by side. Then tap (r, s) of neighbouring windows is contiguous for every stride and
-dilation, and one micro-kernel (toolchain/microkernel_fold.py) folds tiles of 4 rows
-by 8 columns over a table of taps, without a case for edges.
+Planes with 3 x 3 taps are in toolchain/spec/regions.py. Of others a block is copied
+with its pads, its columns split by phase: where windows lie `stride` columns apart,
+columns i, i + stride, i + 2 stride, ... come to lie side by side. Then tap (r, s) of
+neighbouring windows is contiguous for every stride and dilation, and one micro-kernel
+(toolchain/microkernel_fold.py) folds tiles of 4 rows by 8 columns over a table of
+taps, without a case for edges.
 """
 
 from __future__ import annotations
 
 from dataclasses import fields, replace
+from functools import partial
 from typing import Any
 
 from toolchain.spec import script as T  # noqa: N812  # TVM's own name for it
 from toolchain.spec import tir
 from toolchain.spec.convolution import Axis
+from toolchain.spec.movement import choose
 from toolchain.spec.panels import call, ceil_div, held, pointer
 
 ROWS, COLUMNS = 4, 8  # of a tile
-LANES = 4  # columns of a tile whose taps share loads
+LANES = 4  # of a register
+TAPS = 3  # along each axis, of windows that have a micro-kernel of their own
 INFINITY = float("inf")
 WORD = 4  # bytes of an element
 # Elements of a block: 24 KiB of a 32 KiB L1, with room for the output's rows.
@@ -33,14 +37,13 @@ def suits(spatial: tuple[Axis, Axis], columns: Any) -> Any:
         *(a.reach <= REACH for a in spatial),
         *(a.stride <= STRIDE for a in spatial),
         spatial[1].padded <= PADDED,
-        columns >= 1,
+        columns >= COLUMNS,
     )
 
 
-def _width(target: Any, shared: int) -> int:
+def _width(target: Any) -> int:
     """Columns of the micro-kernel's tile; without SIMD a column is a register."""
-    width = LANES if shared else COLUMNS
-    return width if target.has("simd128") else width // LANES
+    return COLUMNS if target.has("simd128") else COLUMNS // LANES
 
 
 def _bounded(axis: Axis) -> Axis:
@@ -58,7 +61,8 @@ def _bounded(axis: Axis) -> Axis:
 class Block:
     """Part of a padded plane: buffer[row, phase, i] is column i * stride + phase."""
 
-    def __init__(self, spatial: tuple[Axis, Axis], rows: Any) -> None:
+    def __init__(self, spatial: tuple[Axis, Axis], rows: Any, vectors: bool) -> None:
+        self.vectors = vectors
         # Where `suits` holds, nothing is cut; TVM allocates before it asks.
         y, x = (_bounded(a) for a in spatial)
         self.y, self.x = y, x
@@ -107,22 +111,26 @@ class Block:
 
     def _copy_row(self, image: Any, line: list[Any], i: Any) -> None:
         x = self.x
-        source = pointer(image, [*line, 0], "r")
+        skipped = tir.truncmod(x.begin, x.stride)
 
-        def place(column: Any) -> list[Any]:
-            at = column + x.begin
-            return [i, tir.truncmod(at, x.stride), tir.truncdiv(at, x.stride)]
+        def phases() -> None:
+            with T.serial(0, x.stride) as p:
+                first = tir.truncmod(x.stride + p - skipped, x.stride)
+                start = tir.truncdiv(first + x.begin, x.stride)
+                count = tir.max(ceil_div(x.size - first, x.stride), 0)
+                with T.serial(0, count) as j:
+                    value = image[(*line, first + j * x.stride)]
+                    T.buffer_store(self.buffer, value, [i, p, start + j])
 
-        with T.If(x.stride <= 2):
-            with T.Then():
-                targets = [pointer(self.buffer, place(c), "w") for c in range(2)]
-                with T.If(x.stride == 1):
-                    with T.Then():
-                        call("micro_split_1", source, *targets, x.size)
-                    with T.Else():
-                        call("micro_split_2", source, *targets, x.size)
-            with T.Else(), T.serial(0, x.size) as j:
-                T.buffer_store(self.buffer, image[(*line, j)], place(j))
+        def whole() -> None:
+            source = pointer(image, [*line, 0], "r")
+            target = pointer(self.buffer, [i, 0, x.begin], "w")
+            call("micro_copy_rows", source, target, 0, 0, 1, x.size * WORD)
+
+        ways: list[Any] = []
+        if self.vectors:
+            ways.append((tir.all(x.stride == 1, x.size >= LANES), whole))
+        choose(ways, phases)
 
     def fill_taps(self, table: Any) -> None:
         """Taps as the micro-kernel takes them: where they and their weights lie."""
@@ -143,11 +151,10 @@ class Planes:
 
     def __init__(self, k: Any, spatial: tuple[Axis, Axis], out: Any) -> None:
         self.k, self.out = k, out
-        self.block = Block(spatial, out.shape[2])
+        self.block = Block(spatial, out.shape[2], k.target.has("simd128"))
         self.taps = self.block.y.taps * self.block.x.taps
         self.table = T.alloc_buffer((self.taps, 2), "int32")
         self.weights = T.alloc_buffer((self.taps + 1, COLUMNS), "float32")
-        self.edge = T.alloc_buffer((ROWS, COLUMNS), "float32")
         self.block.hold()
         self.taps = held(self.taps)
 
@@ -184,66 +191,30 @@ class Planes:
 
     def _rows(self, plane: list[Any], first: Any) -> None:
         """A block of the output, from row `first`."""
-        block, y, columns = self.block, self.block.y, self.out.shape[3]
-        shared = tir.all(
-            *(y.taps == 3, y.dilation == 1, y.stride <= 2),
-            *(block.rows >= ROWS, columns >= LANES),
-        )
-        with T.If(shared):
-            with T.Then(), T.serial(0, ceil_div(block.rows, ROWS)) as t:
-                row = tir.min(t * ROWS, block.rows - ROWS)
-                out = pointer(self.out, [*plane, first + row, 0], "w")
-                with T.If(y.stride == 1):
-                    with T.Then():
-                        self._fold(row, ROWS, out, columns, columns, 1)
-                    with T.Else():
-                        self._fold(row, ROWS, out, columns, columns, 2)
-            with T.Else(), T.serial(0, ceil_div(block.rows, ROWS)) as t:
-                self._tile(plane, first, t * ROWS)
+        with T.serial(0, ceil_div(self.block.rows, ROWS)) as t:
+            row = t * ROWS
+            out = pointer(self.out, [*plane, first + row, 0], "w")
+            self._fold(row, tir.min(self.block.rows - row, ROWS), out)
 
-    def _tile(self, plane: list[Any], first: Any, row: Any) -> None:
-        """Rows of the output from row `first` + row."""
-        out, at = self.out, [*plane, first + row]
-        columns, height = out.shape[3], tir.min(self.block.rows - row, ROWS)
-        with T.If(columns >= COLUMNS):
-            with T.Then():
-                self._fold(row, height, pointer(out, [*at, 0], "w"), columns, columns)
-            with T.Else():
-                self._fold(row, height, self.edge.access_ptr("w"), COLUMNS, COLUMNS)
-                with T.serial(0, height) as i, T.serial(0, columns) as j:
-                    place = [*plane, first + row + i, j]
-                    T.buffer_store(out, self.edge[i, j], place)
-
-    def _fold(
-        self,
-        row: Any,
-        height: Any,
-        out: Any,
-        pitch: Any,
-        count: Any,
-        shared: int = 0,
-    ) -> None:
-        """Call a micro-kernel; shared: the stride where rows of taps share loads."""
+    def _fold(self, row: Any, height: Any, out: Any) -> None:
+        """Call the micro-kernel for `height` rows of a block, from `row`."""
         block, weights = self.block, self.weights.access_ptr("r")
-        y, x = block.y, block.x
-        width = _width(self.k.target, shared)
-        name = f"micro_fold_{ROWS}x{width}" + (f"_{shared}" if shared else "")
+        y, width, columns = block.y, _width(self.k.target), self.out.shape[3]
         call(
-            name,
+            f"micro_fold_{ROWS}x{width}",
             pointer(block.buffer, [row * y.stride, 0, 0], "r"),
             weights,
             weights,
             self.table.access_ptr("r"),
             out,
-            x.taps if shared else self.taps,
+            self.taps,
             height,
-            count,
+            columns,
             width,
-            (1 if shared else y.stride) * block.row * WORD,
-            pitch * WORD,
+            y.stride * block.row * WORD,
+            columns * WORD,
             WORD,
             WORD,
-            x.taps * COLUMNS * WORD,
         )
 
 
@@ -264,16 +235,13 @@ class Lines:
         low = x.positions(0, self.columns)[0]
         high = tir.max(x.positions(x.taps - 1, self.columns)[1], low)
         self.middle = low, high
-        self.groups, self.full, self.part = (
-            T.alloc_buffer((count, 2), "int32")
-            for count in (y.taps, y.taps * x.taps, y.taps * x.taps)
+        self.full, self.part = (
+            T.alloc_buffer((y.taps * x.taps, 2), "int32") for _ in range(2)
         )
 
     def emit(self) -> None:
         """Row by row."""
         y, x = self.y, self.x
-        with T.serial(0, y.taps) as r:
-            self._tap(self.groups, r, r, 0)
         self._taps(self.full, y.taps, x.taps)
         low, high = self.middle
         with T.serial(0, self.k.N) as n, T.serial(0, self.out.shape[1]) as line:
@@ -286,37 +254,44 @@ class Lines:
                 self._end(n, line, rows, high + i)
             self._limit(n, line)
 
-    def _tap(self, table: Any, entry: Any, r: Any, s: Any) -> None:
-        y, x = self.y, self.x
-        place = (r * y.dilation * x.size + s * x.dilation) * self.pixel
-        T.buffer_store(table, place, [entry, 0])
-        T.buffer_store(table, (r * x.taps + s) * self.pixel, [entry, 1])
-
     def _taps(self, table: Any, rows: Any, columns: Any) -> None:
+        y, x = self.y, self.x
         with T.serial(0, rows) as r, T.serial(0, columns) as s:
-            self._tap(table, r * columns + s, r, s)
+            place = (r * y.dilation * x.size + s * x.dilation) * self.pixel
+            tap = r * columns + s
+            T.buffer_store(table, place, [tap, 0])
+            T.buffer_store(table, (r * x.taps + s) * self.pixel, [tap, 1])
 
     def _middle(self, n: Any, line: Any, rows: Any) -> None:
         """Pixels all of whose columns of taps lie in the image."""
-        x, (low, high) = self.x, self.middle
-        count = high - low
-        shared = tir.all(
-            x.taps == 3,
-            x.dilation == 1,
-            x.stride <= 2,
-            count >= ROWS,
-            self.k.C >= LANES,
+        y, x, (low, high) = self.y, self.x, self.middle
+        count, lanes = high - low, LANES if self.k.target.has("simd128") else 1
+        slides = tir.all(
+            *(y.taps == TAPS, x.taps == TAPS, x.dilation == 1, x.stride <= 2),
+            *(rows[1] - rows[0] == TAPS, lanes <= self.k.C),
         )
-        place = n, line, low
-        with T.If(shared):
-            with T.Then(), T.If(x.stride == 1):
-                with T.Then():
-                    self._fold(place, rows, 0, self.groups, 1, ROWS, count, 1)
-                with T.Else():
-                    self._fold(place, rows, 0, self.groups, 1, ROWS, count, 2)
-            with T.Else():
-                height = tir.min(count, ROWS)
-                self._fold(place, rows, 0, self.full, x.taps, height, count)
+
+        def tiles() -> None:
+            height = tir.min(count, ROWS)
+            self._fold((n, line, low), rows, 0, self.full, x.taps, height, count)
+
+        ways = [
+            (tir.all(slides, x.stride == stride), partial(self._slide, stride, n, line))
+            for stride in (1, 2)
+        ]
+        choose(ways, tiles)
+
+    def _slide(self, stride: int, n: Any, line: Any) -> None:
+        y, x, (low, high) = self.y, self.x, self.middle
+        call(
+            f"micro_slide_{stride}",
+            pointer(self.image, [n, y.first(line), x.first(low), 0], "r"),
+            self.w.access_ptr("r"),
+            self.b.access_ptr("r"),
+            pointer(self.out, [n, line, low, 0], "w"),
+            *(high - low, self.k.C, self.pixel, self.pixel),
+            *(y.dilation * x.size * self.pixel, self.pixel, TAPS * self.pixel, 1),
+        )
 
     def _end(self, n: Any, line: Any, rows: Any, column: Any) -> None:
         """A pixel some of whose columns of taps lie outside."""
@@ -333,12 +308,11 @@ class Lines:
         entries: Any,
         height: Any,
         count: Any,
-        shared: int = 0,
     ) -> None:
         """Pixels from `place`; entries: of the table, for each row of taps."""
         n, line, column = place
         y, x, k = self.y, self.x, self.k
-        width = _width(k.target, shared)
+        width = _width(k.target)
         taps = (rows[1] - rows[0]) * entries
         top = y.first(line) + rows[0] * y.dilation
         left = x.first(column) + first * x.dilation
@@ -346,7 +320,7 @@ class Lines:
             with T.Then(), T.serial(0, ceil_div(k.C, width)) as block:
                 c = tir.min(block * width, k.C - width)
                 call(
-                    f"micro_fold_{ROWS}x{width}" + (f"_{shared}" if shared else ""),
+                    f"micro_fold_{ROWS}x{width}",
                     pointer(self.image, [n, top, left, c], "r"),
                     pointer(self.w, [rows[0], first, c], "r"),
                     pointer(self.b, [c], "r"),
@@ -356,10 +330,9 @@ class Lines:
                     height,
                     count,
                     height,
-                    self.pixel * (1 if shared else x.stride),
-                    self.pixel,
                     self.pixel * x.stride,
                     self.pixel,
+                    self.pixel * x.stride,
                     self.pixel,
                 )
             with T.Else(), T.serial(0, count) as i, T.serial(0, k.C) as c:

@@ -1,0 +1,152 @@
+"""Micro-kernels of depthwise convolution with 3 x 3 taps, which slide over rows.
+
+A register of columns goes from row to row with all nine weights in registers. Each
+row of x is loaded once and added to every output row that it belongs to; those that
+are not complete stay in registers for the next one. Rows are an image's and columns
+its own, or, where channels lie side by side, rows its pixels and columns channels.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from llvmlite import ir
+
+from toolchain.microkernel import _F32, _I32, _at, _function
+from toolchain.microkernel_fold import multiply_add
+from toolchain.spec import SpecError
+from toolchain.targets import Target
+from toolchain.transposer import _blocks
+
+TAPS = 3
+_BYTES = 4  # of an element
+
+
+def emit(module: Any, name: str, target: Target) -> None:
+    """Emit the micro-kernel of that name. Errors: SpecError for an unknown one."""
+    match = re.fullmatch(r"micro_slide_(1|2|even)", name)
+    if not match:
+        raise SpecError(f"micro-kernel {name!r} is unknown; use micro_slide_<1|2|even>")
+    _Slide(module, name, match[1], target).emit()
+
+
+class _Slide:
+    """o[i, j] = b[j] + sum_(r, s) w[r, s, j] * x[i * stride + r, j + s * x_tap].
+
+    "even": x[i * 2 + r, 2 * j + s] instead. i32 (ptr x, w, b, o, i32 rows, columns,
+    x_row, o_row, x_tap, w_row, w_tap, w_step), for i < rows, at least 1, and
+    j < columns, at least a register's; the last register may overlap the one before.
+    *_row, *_tap: bytes from one to the next; w_step: 0 where w and b are one register
+    for all columns, else 1. Reads no element that no window has.
+    """
+
+    def __init__(self, module: Any, name: str, kind: str, target: Target) -> None:
+        self.even, self.target = kind == "even", target
+        self.stride = 1 if kind == "1" else 2
+        self.lanes = 4 if target.has("simd128") else 1
+        self.unit = _F32 if self.lanes == 1 else ir.VectorType(_F32, self.lanes)
+        sizes = "rows columns x_row o_row x_tap w_row w_tap w_step"
+        self.function = _function(module, name, (*"xwbo", *sizes.split()))
+        self.argument = {a.name: a for a in self.function.args}
+        self.argument["o"].add_attribute("noalias")
+        self.build = ir.IRBuilder(self.function.append_basic_block("entry"))
+
+    def emit(self) -> None:
+        """Register after register of columns."""
+        columns = self.argument["columns"]
+        _blocks(self.build, columns, self.lanes, self._strip)
+        self.build.ret(ir.Constant(_I32, 0))
+
+    def _strip(self, column: Any) -> None:
+        """A loop over rows. Begun: rows of which lines are folded in already."""
+        build, given = self.build, self.argument
+        at = build.shl(column, ir.Constant(_I32, 2))
+        self._take(build.mul(at, given["w_step"]))
+        across = build.shl(at, ir.Constant(_I32, int(self.even)))
+        source = _at(build, given["x"], across)
+        begun: list[Any] = []
+        for line in range(TAPS - self.stride):
+            begun = self._line(line, source, begun)
+            source = _at(build, source, given["x_row"])
+        first = (source, _at(build, given["o"], at), given["rows"], *begun)
+        before, row = build.block, self.function.append_basic_block("row")
+        build.branch(row)
+        build.position_at_end(row)
+        phis = [build.phi(value.type) for value in first]
+        source, out, left, *sums = phis
+        for line in range(TAPS - self.stride, TAPS):
+            sums = self._line(line, source, sums)
+            source = _at(build, source, given["x_row"])
+        done, *sums = sums
+        build.store(done, out, align=_BYTES)
+        rest = build.sub(left, ir.Constant(_I32, 1))
+        following = (source, _at(build, out, given["o_row"]), rest, *sums)
+        for phi, begin, after in zip(phis, first, following, strict=True):
+            phi.add_incoming(begin, before)
+            phi.add_incoming(after, row)
+        end = self.function.append_basic_block("end")
+        build.cbranch(build.icmp_signed("==", rest, ir.Constant(_I32, 0)), end, row)
+        build.position_at_end(end)
+
+    def _take(self, at: Any) -> None:
+        """The weights and the bias, in registers."""
+        build, given = self.build, self.argument
+        self.bias = self._load(_at(build, given["b"], at))
+        row, self.weights = _at(build, given["w"], at), []
+        for r in range(TAPS):
+            row = _at(build, row, given["w_row"]) if r else row
+            self.weights.append(self._taps(row, given["w_tap"]))
+
+    def _line(self, line: int, source: Any, begun: list[Any]) -> list[Any]:
+        """Sums with a line of x folded in, the oldest first, and the one it begins.
+
+        line: its number, from the first of the oldest sum's.
+        """
+        begins = range(0, line + 1, self.stride)
+        sums = [*begun, self.bias][: len(begins)]
+        values = self._columns(source)
+        for i, begin in enumerate(begins):
+            sums[i] = self._add(sums[i], values, self.weights[line - begin])
+        return sums
+
+    def _add(self, total: Any, values: list[Any], weights: list[Any]) -> Any:
+        """The total and a line's products.
+
+        Shuffles of a line come before its products: of a chain of sums LLVM's
+        reassociation then puts all products ahead, more than there are registers.
+        """
+        build, pairs = self.build, zip(values, weights, strict=True)
+        if not self.even or self.target.contract:
+            for value, weight in pairs:
+                total = multiply_add(build, self.target, value, weight, total)
+            return total
+        first, *rest = (build.fmul(*pair) for pair in pairs)
+        for product in rest:
+            first = build.fadd(first, product)
+        return build.fadd(total, first)
+
+    def _columns(self, source: Any) -> list[Any]:
+        """Of each column of taps, what a register of output columns takes."""
+        if not self.even or self.lanes == 1:
+            return self._taps(source, self.argument["x_tap"])
+        first, second, last = (self._load(source, i) for i in (0, 4, 5))
+        even = self._shuffle(first, second, [0, 2, 4, 6])
+        odd = self._shuffle(first, second, [1, 3, 5, 7])
+        return [even, odd, self._shuffle(even, last, [1, 2, 5, 7])]
+
+    def _taps(self, pointer: Any, step: Any) -> list[Any]:
+        """Registers that lie `step` bytes apart."""
+        found = [self._load(pointer)]
+        while len(found) < TAPS:
+            pointer = _at(self.build, pointer, step)
+            found.append(self._load(pointer))
+        return found
+
+    def _shuffle(self, x: Any, y: Any, order: list[int]) -> Any:
+        mask = ir.Constant(ir.VectorType(_I32, self.lanes), order)
+        return self.build.shuffle_vector(x, y, mask)
+
+    def _load(self, pointer: Any, i: int = 0) -> Any:
+        at = _at(self.build, pointer, i * _BYTES)
+        return self.build.load(at, typ=self.unit, align=_BYTES)

@@ -1,0 +1,173 @@
+"""Depthwise convolution of planes with 3 x 3 taps, region by region of the output.
+
+Windows that lie in the image are folded where they are, by a micro-kernel
+(toolchain/microkernel_slide.py). Those at an edge make regions of their own, a row or
+a register of columns wide, whose part of the image is copied beside zeros.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from toolchain.spec import script as T  # noqa: N812  # TVM's own name for it
+from toolchain.spec import tir
+from toolchain.spec.convolution import Axis
+from toolchain.spec.depthwise import LANES, TAPS, WORD
+from toolchain.spec.panels import call, held, pointer
+
+# Planes with fewer columns are one region: their edges would be most of them.
+FEW = 12
+# Rows and columns of a padded plane: bounds the buffer.
+LARGEST = 8192
+REGIONS = 5  # above, below, left, right, and the middle
+MIDDLE = 4
+# What the table holds of a region: its size; where it begins, in the output and in
+# what it is folded from; the pitch of that; and what is copied, if anything: from, to,
+# rows and columns. In elements.
+WORDS = (
+    *("rows", "columns", "out", "source", "pitch"),
+    *("from", "to", "height", "width"),
+)
+
+
+def suits(spatial: tuple[Axis, Axis], columns: Any) -> Any:
+    """Whether `Regions` serves these windows; a condition."""
+    y, x = spatial
+    return tir.all(
+        *(a.taps == TAPS for a in spatial),
+        *(a.dilation == 1 for a in spatial),
+        *(tir.max(a.begin, a.end) <= 1 for a in spatial),
+        *(a.size <= LARGEST for a in spatial),
+        y.stride == x.stride,
+        x.stride <= 2,
+        columns >= LANES,
+    )
+
+
+class Regions:
+    """out[n, m] from channel m // (M / C) of the image, for groups of one channel.
+
+    Made where its buffer may be allocated whether or not it is used.
+    """
+
+    def __init__(self, k: Any, spatial: tuple[Axis, Axis], out: Any) -> None:
+        self.k, self.out = k, out
+        self.y, self.x = spatial
+        high, wide = (tir.min(a.size, LARGEST) + 2 for a in spatial)
+        # Rows above and below, columns on both sides; or all of a narrow plane.
+        above, beside = TAPS * wide, (FEW + 1) * high
+        self.buffer = T.alloc_buffer((2 * (above + beside),), "float32")
+        self.above, self.beside = held(above), held(beside)
+        self.weights = T.alloc_buffer((1 + TAPS * TAPS, LANES), "float32")
+        self.table = T.alloc_buffer((REGIONS, len(WORDS)), "int32")
+
+    def emit(self, ins: Any) -> None:
+        """Region by region of each plane."""
+        self._fill()
+        per = tir.truncdiv(self.k.M, self.k.group)
+        with T.serial(0, self.k.N) as n, T.serial(0, self.k.M) as m:
+            self._spread(m, *ins[1:])
+            with T.serial(0, self.count) as i:
+                region = {w: T.Bind(self.table[i, j]) for j, w in enumerate(WORDS)}
+                full = tir.all(region["rows"] > 0, region["columns"] > 0)
+                with T.If(full), T.Then():
+                    self._fold(ins[0], n, m, tir.truncdiv(m, per), region)
+
+    def _spread(self, m: Any, w: Any, b: Any) -> None:
+        """The bias, then the weights of a feature, each a row of equal elements."""
+        with T.vectorized(0, LANES) as v:
+            T.buffer_store(self.weights, b[m], [0, v])
+        with (
+            T.serial(0, TAPS) as r,
+            T.serial(0, TAPS) as s,
+            T.vectorized(0, LANES) as v,
+        ):
+            T.buffer_store(self.weights, w[m, 0, r, s], [r * TAPS + s + 1, v])
+
+    def _fill(self) -> None:
+        """The table, and the buffer with zeros, of which the pads stay."""
+        with T.serial(0, 2 * (self.above + self.beside)) as i:
+            T.buffer_store(self.buffer, tir.const(0, "float32"), [i])
+        rows, columns = (held(size) for size in self.out.shape[2:])
+        none, one, some = (self.k.index(n) for n in (0, 1, LANES))
+        narrow = columns < FEW
+        self.count = held(tir.Select(narrow, one, self.k.index(REGIONS)))
+        top = held(tir.Select(narrow, rows, self.y.begin))
+        below, beyond = (
+            axis.first(count - 1) + TAPS > axis.size
+            for axis, count in ((self.y, rows), (self.x, columns))
+        )
+        bottom = held(rows - tir.Select(below, one, none))
+        left = held(self.x.begin * LANES)
+        right = held(columns - tir.Select(beyond, some, none))
+        with T.serial(0, self.count) as i:
+            above, across = i < 2, i == MIDDLE
+            r0 = tir.Select(above, i * bottom, top)
+            r1 = tir.Select(i == 0, top, tir.Select(i == 1, rows, bottom))
+            c0 = tir.Select(i == 3, right, tir.Select(across, left, none))
+            c1 = tir.Select(i == 2, left, tir.Select(across, right, columns))
+            self._region(i, *map(held, (r0, r1 - r0, c0, c1 - c0)))
+
+    def _region(self, i: Any, row: Any, rows: Any, column: Any, columns: Any) -> None:
+        """An entry of the table: where it reads, and what of it is in the image."""
+        y, x = self.y, self.x
+        high, wide = (held((n - 1) * x.stride + TAPS) for n in (rows, columns))
+        top, left = held(y.first(row)), held(x.first(column))
+        y0, x0 = held(tir.max(top, 0)), held(tir.max(left, 0))
+        side = 2 * self.above + (i - 2) * self.beside
+        place = held(tir.Select(i < 2, i * self.above, side))
+        copied = i != MIDDLE
+        words = {
+            "rows": rows,
+            "columns": columns,
+            "out": row * self.out.shape[3] + column,
+            "source": tir.Select(copied, place, top * x.size + left),
+            "pitch": tir.Select(copied, wide, x.size),
+            "from": y0 * x.size + x0,
+            "to": place + (y0 - top) * wide + x0 - left,
+            "height": tir.Select(
+                copied, tir.min(top + high, y.size) - y0, self.k.index(0)
+            ),
+            "width": tir.min(left + wide, x.size) - x0,
+        }
+        for j, word in enumerate(WORDS):
+            T.buffer_store(self.table, words[word], [i, j])
+
+    def _fold(self, image: Any, n: Any, m: Any, channel: Any, region: Any) -> None:
+        rest = (
+            pointer(self.weights, [1, 0], "r"),
+            self.weights.access_ptr("r"),
+            pointer(self.out, [n, m, 0, region["out"]], "w"),
+            region["rows"],
+            region["columns"],
+            region["pitch"] * WORD,
+            *(self.out.shape[3] * WORD, WORD, TAPS * LANES * WORD, LANES * WORD, 0),
+        )
+
+        def slide(source: Any) -> None:
+            with T.If(self.x.stride == 1):
+                with T.Then():
+                    call("micro_slide_1", source, *rest)
+                with T.Else():
+                    call("micro_slide_even", source, *rest)
+
+        with T.If(region["height"] > 0):
+            with T.Then():
+                self._copy(image, [n, channel], region)
+                slide(self.buffer.access_ptr("r", offset=region["source"]))
+            with T.Else():
+                slide(pointer(image, [n, channel, 0, region["source"]], "r"))
+
+    def _copy(self, image: Any, plane: list[Any], region: Any) -> None:
+        width, pitch = region["width"], region["pitch"]
+        if self.k.target.has("simd128"):
+            call(
+                "micro_copy_rows",
+                pointer(image, [*plane, 0, region["from"]], "r"),
+                self.buffer.access_ptr("w", offset=region["to"]),
+                *(self.x.size * WORD, pitch * WORD, region["height"], width * WORD),
+            )
+            return
+        with T.serial(0, region["height"]) as i, T.serial(0, width) as j:
+            value = image[(*plane, i, region["from"] + j)]
+            T.buffer_store(self.buffer, value, [region["to"] + i * pitch + j])
