@@ -13,21 +13,19 @@ from toolchain.spec import Bound, Input, Operator
 from toolchain.spec import math as m
 from toolchain.spec import script as T  # noqa: N812  # TVM's own name for it
 from toolchain.spec.cases import trailing
-from toolchain.spec.panels import as_written
-from toolchain.spec.rows import SUM, TRAILING, each_row, lanes
+from toolchain.spec.panels import as_written, held
+from toolchain.spec.rows import SQUARES, TRAILING, each_row
 
 
 def compute(k):
     def emit(i, buffers, out):
         x, scale = buffers
-        inverse = T.alloc_buffer((1,), k.dtype)
-        squares = SUM.row(k, lanes(k, k.dtype), lambda r: x[i, r] * x[i, r])
-        mean = squares / k.n.astype("float32")
-        T.buffer_store(inverse, 1 / m.sqrt(mean + k.epsilon), [0])
+        mean = SQUARES.row(x, k.n, i * k.n) / k.n.astype("float32")
+        inverse = held(1 / m.sqrt(mean + k.epsilon))
         with T.serial(0, k.n) as r:
-            T.buffer_store(out, x[i, r] * inverse[0] * scale[r], [i, r])
+            T.buffer_store(out, x[i, r] * inverse * scale[r], [i, r])
 
-    return each_row(k, emit, *k.inputs, reduced=False)
+    return each_row(k, emit, *k.inputs)
 
 
 def reference(x, scale, axis, epsilon):

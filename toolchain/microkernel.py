@@ -58,6 +58,14 @@ def micro_kernel(name: str, target: Target) -> str:
         from toolchain.microkernel_fold import emit
 
         emit(module, name, target)
+    elif name.startswith(("micro_rows_", "micro_columns_")):
+        from toolchain.microkernel_rows import emit as rows
+
+        rows(module, name, target)
+    elif name.startswith(("micro_position_", "micro_find_")):
+        from toolchain.microkernel_position import emit as position
+
+        position(module, name, target)
     elif name.startswith("micro_pool_"):
         from toolchain.microkernel_pool import emit as pool
 

@@ -1,0 +1,485 @@
+"""Micro-kernels that fold rows and columns: what reductions and normalisations share.
+
+A fold takes the steps that memory allows in an order of its own, which is the same in
+every engine: eight vectors of a row in pairs before they meet the running result; of
+columns, blocks of rows in registers before they meet those in L1.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+from llvmlite import ir
+
+from toolchain.microkernel import _F32, _I8, _I32, _at, _function, _loop
+from toolchain.spec import SpecError
+from toolchain.targets import Target
+
+_I64 = ir.IntType(64)
+_ELEMENTS = {"f32": _F32, "i8": _I8, "i32": _I32, "i64": _I64}
+_WIDER = {"f32": _F32, "i8": _I32, "i32": _I64, "i64": _I64}
+_KINDS = "sum|squares|deviations|product|max|min"
+_NAME = rf"micro_(rows|columns)_({_KINDS})_(f32|i8|i32|i64)"
+_INF = float("inf")
+STRIP = 1024  # columns whose results stay in L1
+BLOCK = 16  # rows that are folded in registers
+
+
+def emit(module: Any, name: str, target: Target) -> None:
+    """Emit the micro-kernel of that name. Errors: SpecError for an unknown one."""
+    match = re.fullmatch(_NAME, name)
+    if not match:
+        raise SpecError(
+            f"micro-kernel {name!r} is unknown; use "
+            f"micro_<rows|columns>_<{_KINDS}>_<f32|i8|i32|i64>"
+        )
+    form, kind, element = match.groups()
+    writer = _Rows if form == "rows" else _Columns
+    writer(module, name, Fold(kind, element, target)).emit()
+
+
+@dataclass(frozen=True)
+class Fold:
+    """kind: of _KINDS; element: of x and the result.
+
+    squares, deviations: the sums of x^2 and (x - extra)^2.
+
+    Sums of integers are wider than their elements, for means: their low bits are those
+    of the sum in its own width.
+    """
+
+    kind: str
+    element: str
+    target: Target
+
+    @property
+    def scalar(self) -> Any:
+        """Type of an element."""
+        return _ELEMENTS[self.element]
+
+    @property
+    def total(self) -> Any:
+        """Type of a running result."""
+        return (_WIDER if self.kind == "sum" else _ELEMENTS)[self.element]
+
+    @property
+    def bytes(self) -> int:
+        """Of an element."""
+        return 4 if self.element == "f32" else int(self.scalar.width) // 8
+
+    @property
+    def flags(self) -> tuple[str, ...]:
+        """Of float arithmetic."""
+        return ("contract",) if self.target.contract else ()
+
+    @property
+    def extreme(self) -> bool:
+        """Whether it is the largest or smallest of floats, or the largest integer."""
+        return self.kind in ("max", "min")
+
+    @property
+    def chooses(self) -> bool:
+        """Whether NaN is looked for apart; see `choice`."""
+        return self.extreme and self.element == "f32" and self.target.has("simd128")
+
+    @property
+    def empty(self) -> Any:
+        """The fold of nothing, as a scalar."""
+        if self.kind == "product":
+            return ir.Constant(self.total, 1)
+        if not self.extreme:
+            return ir.Constant(self.total, 0)
+        if self.element == "f32":
+            return ir.Constant(_F32, -_INF if self.kind == "max" else _INF)
+        return ir.Constant(self.total, -(1 << (8 * self.bytes - 1)))
+
+    def of(self, build: Any, a: Any, b: Any) -> Any:
+        """a, the running result, folded with b; NaN where either is."""
+        if self.extreme:
+            if self.element == "f32":
+                name = "llvm.maximum" if self.kind == "max" else "llvm.minimum"
+                return build.call(_intrinsic(build, name, a.type), [a, b])
+            return build.select(build.icmp_signed(">", b, a), b, a)
+        if self.element == "f32":
+            fold = build.fmul if self.kind == "product" else build.fadd
+            return fold(a, b, flags=self.flags)
+        return (build.mul if self.kind == "product" else build.add)(a, b)
+
+    def choice(self, build: Any, a: Any, b: Any) -> Any:
+        """The larger or smaller without regard to NaN: one instruction, not seven.
+
+        Where the terms' sum, one more, is not NaN either, none was there.
+        """
+        x, y = (a, b) if self.kind == "max" else (b, a)
+        return build.select(build.fcmp_ordered("<", x, y), b, a)
+
+
+def _lanes(value: Any) -> int:
+    return int(getattr(value.type, "count", 1))
+
+
+def _intrinsic(build: Any, name: str, kind: Any) -> Any:
+    vector = isinstance(kind, ir.VectorType)
+    name += f".v{kind.count}f32" if vector else ".f32"
+    signature = ir.FunctionType(kind, [kind] * 2)
+    known = build.module.globals.get(name)
+    return known or ir.Function(build.module, signature, name)
+
+
+def _word(value: int) -> Any:
+    return ir.Constant(_I32, value)
+
+
+class _Writer:
+    """Writes a function; its `extra` is the last of its arguments.
+
+    extra: what a sum is divided by; the bits of what deviations are from; for an
+    extreme of integers what makes the largest of each, by exclusive or: -1 turns their
+    order round, the sign's bit is for unsigned ones.
+    """
+
+    sizes: tuple[str, ...]
+
+    def __init__(self, module: Any, name: str, fold: Fold) -> None:
+        self.fold = fold
+        self.function = _function(module, name, ("x", "o", *self.sizes, "extra"))
+        # Whole steps are written; LLVM would add a vector loop for each rest.
+        self.function.attributes.add("optsize")
+        self.argument = {a.name: a for a in self.function.args}
+        self.build = ir.IRBuilder(self.function.append_basic_block("entry"))
+        self.lanes = 4 if fold.element == "f32" else 1
+        if fold.target.has("simd128"):
+            self.lanes = 16 // fold.bytes
+
+    def emit(self) -> None:
+        """The function."""
+        raise NotImplementedError
+
+    def loop(self, start: Any, end: Any, step: int, body: Any) -> Any:
+        """Emit body(i) for i = start, start + step, ... < end; the i after that."""
+        return _loop(self.function, self.build, start, end, step, body)
+
+    def kind(self, scalar: Any, lanes: int) -> Any:
+        """A vector's type, or a scalar's."""
+        return scalar if lanes == 1 else ir.VectorType(scalar, lanes)
+
+    def variable(self, kind: Any) -> Any:
+        """A place that LLVM makes a register of."""
+        with self.build.goto_entry_block():
+            place = self.build.alloca(kind)
+        place.type = ir.PointerType()  # llvmlite gives it a type of its own
+        return place
+
+    def splat(self, value: Any, lanes: int) -> Any:
+        """The scalar in every lane."""
+        if lanes == 1:
+            return value
+        kind = ir.VectorType(value.type, lanes)
+        one = self.build.insert_element(
+            ir.Constant(kind, ir.Undefined), value, _word(0)
+        )
+        zeros = ir.Constant(ir.VectorType(_I32, lanes), [0] * lanes)
+        return self.build.shuffle_vector(one, one, zeros)
+
+    def turned(self, value: Any) -> Any:
+        """An integer in the order of which the largest is wanted, or back."""
+        fold, build = self.fold, self.build
+        if not fold.extreme or fold.element == "f32":
+            return value
+        extra, lanes = self.argument["extra"], _lanes(value)
+        if fold.bytes == 1:
+            extra = build.trunc(extra, fold.scalar)
+        elif fold.bytes == 8:
+            extra = build.sext(extra, fold.scalar)
+        return build.xor(value, self.splat(extra, lanes))
+
+    def load(self, pointer: Any, offset: int, lanes: int) -> Any:
+        """A term, or a vector of them; offset: elements, constant."""
+        fold = self.fold
+        at = _at(self.build, pointer, offset * fold.bytes)
+        kind = self.kind(fold.scalar, lanes)
+        return self.term(self.build.load(at, typ=kind, align=fold.bytes))
+
+    def term(self, x: Any) -> Any:
+        """What is folded, of an element or a vector of them."""
+        build, fold, lanes = self.build, self.fold, _lanes(x)
+        if fold.kind == "deviations":
+            shift = build.bitcast(self.argument["extra"], _F32)
+            x = build.fsub(x, self.splat(shift, lanes))
+        if fold.kind in ("squares", "deviations"):
+            return build.fmul(x, x, flags=fold.flags)
+        wide = self.kind(fold.total, lanes)
+        return build.sext(x, wide) if wide != x.type else self.turned(x)
+
+    def result(self, total: Any) -> Any:
+        """What is written of a total."""
+        fold, build = self.fold, self.build
+        extra, lanes = self.argument["extra"], _lanes(total)
+        if fold.kind != "sum":
+            return self.turned(total)
+        if fold.element == "f32":
+            return build.fdiv(total, self.splat(build.sitofp(extra, _F32), lanes))
+        if fold.total == _I64:
+            extra = build.sext(extra, _I64)
+        total = build.sdiv(total, extra)
+        return total if total.type == fold.scalar else build.trunc(total, fold.scalar)
+
+    def across(self, vector: Any, fold: Callable[[Any, Any], Any]) -> Any:
+        """The fold of a vector's lanes."""
+        lanes = _lanes(vector)
+        while lanes > 1:
+            lanes //= 2
+            first, second = (
+                ir.Constant(ir.VectorType(_I32, lanes), [*range(at, at + lanes)])
+                for at in (0, lanes)
+            )
+            halves = [
+                self.build.shuffle_vector(vector, vector, half)
+                for half in (first, second)
+            ]
+            vector = fold(*halves)
+        if isinstance(vector.type, ir.VectorType):
+            return self.build.extract_element(vector, _word(0))
+        return vector
+
+    def with_retry(
+        self, quick: Any, exact: Any, attempt: Callable[[Any, Any], None]
+    ) -> None:
+        """Emit attempt(quick, sum of all that it chose from).
+
+        Where that sum is NaN at its end, NaN may be there: it is done again as `exact`.
+        """
+        build, fold = self.build, self.fold
+        if not fold.chooses:
+            return attempt(quick, None)
+        way = self.variable(_I32)
+        kind = self.kind(_F32, self.lanes)
+        nan = self.variable(kind)
+        build.store(quick, way)
+        again = self.function.append_basic_block("again")
+        done = self.function.append_basic_block("done")
+        build.branch(again)
+        build.position_at_end(again)
+        build.store(ir.Constant(kind, None), nan)
+        attempt(build.load(way, typ=_I32), nan)
+        total = self.across(build.load(nan, typ=kind), build.fadd)
+        build.store(exact, way)
+        build.cbranch(build.fcmp_unordered("uno", total, total), again, done)
+        build.position_at_end(done)
+        return None
+
+    def sum_for_nan(self, nan: Any, terms: list[Any]) -> None:
+        """Add up what a choice is made from."""
+        build = self.build
+        total = build.load(nan, typ=terms[0].type)
+        build.store(build.fadd(total, _in_pairs(build.fadd, terms)), nan)
+
+
+def _in_pairs(fold: Callable[[Any, Any], Any], values: list[Any]) -> Any:
+    while len(values) > 1:
+        half = len(values) // 2
+        pairs = zip(values[:half], values[half:], strict=True)
+        values = [fold(a, b) for a, b in pairs]
+    return values[0]
+
+
+class _Rows(_Writer):
+    """i32 (x, o, outer, n, extra): o[i] = the fold of x[i, r] over r < n."""
+
+    sizes = ("outer", "depth")
+
+    def emit(self) -> None:
+        """A loop over rows, with three for each: by wide steps, vectors, elements."""
+        self.loop(_word(0), self.argument["outer"], 1, self._row)
+        self.build.ret(_word(0))
+
+    def _row(self, i: Any) -> None:
+        build, fold, n = self.build, self.fold, self.argument["depth"]
+        size = _word(fold.bytes)
+        source = _at(build, self.argument["x"], build.mul(build.mul(i, n), size))
+        value = self.variable(fold.total)
+
+        def attempt(wide: Any, nan: Any) -> None:
+            self._fold(source, wide, nan, value)
+
+        self.with_retry(n, _word(0), attempt)
+        out = _at(build, self.argument["o"], build.mul(i, size))
+        result = self.result(build.load(value, typ=fold.total))
+        build.store(result, out, align=fold.bytes)
+
+    def _fold(self, source: Any, wide: Any, nan: Any, value: Any) -> None:
+        build, fold, n = self.build, self.fold, self.argument["depth"]
+        vectors = 8 if fold.element == "f32" else 1
+        kind = self.kind(fold.total, self.lanes)
+        total = self.variable(kind)
+        exact = partial(fold.of, build)
+        build.store(self.splat(fold.empty, self.lanes), total)
+
+        def step(r: Any, vectors: int) -> None:
+            at = _at(build, source, build.mul(r, _word(fold.bytes)))
+            terms = [self.load(at, v * self.lanes, self.lanes) for v in range(vectors)]
+            choose = exact
+            if nan is not None and vectors > 1:
+                choose = partial(fold.choice, build)
+                self.sum_for_nan(nan, terms)
+            seen = choose(build.load(total, typ=kind), _in_pairs(choose, terms))
+            build.store(seen, total)
+
+        def rest(r: Any) -> None:
+            at = _at(build, source, build.mul(r, _word(fold.bytes)))
+            seen = exact(build.load(value, typ=fold.total), self.load(at, 0, 1))
+            build.store(seen, value)
+
+        at: Any = _word(0)
+        for count in dict.fromkeys((vectors, 1)):
+            last = build.sub(wide if count > 1 else n, _word(count * self.lanes - 1))
+            at = self.loop(at, last, count * self.lanes, partial(step, vectors=count))
+        build.store(self.across(build.load(total, typ=kind), exact), value)
+        if self.lanes > 1:
+            self.loop(at, n, 1, rest)
+
+
+class _Columns(_Writer):
+    """i32 (x, o, outer, depth, width, stride, extra): o[i, j] = the fold of x[i, r, j].
+
+    Over r < depth, for j < width, which fills a vector; rows of x lie `stride` elements
+    apart. A strip of columns has its results in L1, by tiles, wide ones
+    where there are so many columns. The last tile of a row is moved back to end with
+    it: its columns are done twice, in places of their own.
+    """
+
+    sizes = ("outer", "depth", "width", "stride")
+
+    def emit(self) -> None:
+        """A loop over strips of columns."""
+        build, fold = self.build, self.fold
+        self.vectors = 4 if fold.element == "f32" and self.lanes > 1 else 1
+        size = STRIP + self.vectors * self.lanes
+        self.totals = self.variable(ir.ArrayType(fold.total, size))
+        self.loop(_word(0), self.argument["outer"], 1, self._matrix)
+        build.ret(_word(0))
+
+    def _matrix(self, i: Any) -> None:
+        build, width = self.build, self.argument["width"]
+        wide = self.vectors * self.lanes
+
+        def strip(first: Any) -> None:
+            left = build.sub(width, first)
+            fits = build.icmp_signed("<", left, _word(STRIP))
+            left = build.select(fits, left, _word(STRIP))
+            enough = build.icmp_signed(">=", width, _word(wide))
+            tile = build.select(enough, _word(wide), _word(self.lanes))
+            narrow = _word(self.lanes)
+            self.with_retry(tile, narrow, partial(self._strip, i, first, left))
+
+        self.loop(_word(0), width, STRIP, strip)
+
+    def _place(self, first: Any, at: Any, tile: Any) -> Any:
+        """The first column of the tile at a place of the strip."""
+        build = self.build
+        column = build.add(first, at)
+        last = build.sub(self.argument["width"], tile)
+        return build.select(build.icmp_signed("<", column, last), column, last)
+
+    def _total(self, at: Any) -> Any:
+        size = 4 if self.fold.element == "f32" else self.fold.total.width // 8
+        return _at(self.build, self.totals, self.build.mul(at, _word(size)))
+
+    def _element(self, pointer: str, step: str, row: Any, column: Any) -> Any:
+        build = self.build
+        place = build.add(build.mul(row, self.argument[step]), column)
+        place = build.mul(place, _word(self.fold.bytes))
+        return _at(build, self.argument[pointer], place)
+
+    def _strip(self, i: Any, first: Any, count: Any, tile: Any, nan: Any) -> None:
+        """The results of `count` columns, in tiles of so many."""
+        build, fold, n = self.build, self.fold, self.argument["depth"]
+        wide = self.vectors * self.lanes
+        whole = build.add(count, build.sub(tile, _word(1)))
+        whole = build.and_(whole, build.neg(tile))
+
+        def clear(at: Any) -> None:
+            empty = self.splat(fold.empty, self.lanes)
+            build.store(empty, self._total(at), align=fold.bytes)
+
+        def block(b: Any) -> None:
+            left = build.sub(n, b)
+            fits = build.icmp_signed("<", left, _word(BLOCK))
+            rows = build.select(fits, left, _word(BLOCK))
+            row = build.add(build.mul(i, n), b)
+
+            def tiles(vectors: int) -> None:
+                def one(at: Any) -> None:
+                    place = self._place(first, at, _word(vectors * self.lanes))
+                    source = self._element("x", "stride", row, place)
+                    self._tile(source, rows, at, vectors, nan)
+
+                self.loop(_word(0), count, vectors * self.lanes, one)
+
+            if self.vectors == 1:
+                return tiles(1)
+            is_wide = build.icmp_signed("==", tile, _word(wide))
+            with build.if_else(is_wide) as (then, otherwise):
+                with then:
+                    tiles(self.vectors)
+                with otherwise:
+                    tiles(1)
+            return None
+
+        self.loop(_word(0), whole, self.lanes, clear)
+        self.loop(_word(0), n, BLOCK, block)
+        self.loop(_word(0), whole, self.lanes, partial(self._write, i, first, tile))
+
+    def _tile(self, source: Any, rows: Any, at: Any, count: int, nan: Any) -> None:
+        build, fold, lanes = self.build, self.fold, self.lanes
+        exact = partial(fold.of, build)
+        quick = nan is not None and count > 1
+        choose = partial(fold.choice, build) if quick else exact
+        kind = self.kind(fold.total, lanes)
+        sums = [self.variable(kind) for _ in range(count)]
+        pointer = self.variable(source.type)
+        empty = self.splat(fold.empty, lanes)
+        build.store(source, pointer)
+        for place in sums:
+            build.store(empty, place)
+        step = build.mul(self.argument["stride"], _word(fold.bytes))
+
+        def row(_: Any) -> None:
+            here = build.load(pointer, typ=source.type)
+            build.store(_at(build, here, step), pointer)
+            terms = [self.load(here, v * lanes, lanes) for v in range(count)]
+            if quick:
+                self.sum_for_nan(nan, terms)
+            for place, term in zip(sums, terms, strict=True):
+                build.store(choose(build.load(place, typ=kind), term), place)
+
+        self.loop(_word(0), rows, 1, row)
+        size = lanes * (4 if fold.element == "f32" else fold.total.width // 8)
+        for v, place in enumerate(sums):
+            total = _at(build, self._total(at), v * size)
+            before = build.load(total, typ=kind, align=fold.bytes)
+            seen = choose(before, build.load(place, typ=kind))
+            build.store(seen, total, align=fold.bytes)
+
+    def _write(self, i: Any, first: Any, tile: Any, at: Any) -> None:
+        build, fold = self.build, self.fold
+        start = build.and_(at, build.neg(tile))
+        place = build.add(self._place(first, start, tile), build.sub(at, start))
+        out = self._element("o", "width", i, place)
+        if fold.kind == "sum" and fold.element != "f32":
+
+            def single(lane: Any) -> None:  # there is no division of vectors
+                total = self._total(build.add(at, lane))
+                value = self.result(build.load(total, typ=fold.total))
+                place = _at(build, out, build.mul(lane, _word(fold.bytes)))
+                build.store(value, place, align=fold.bytes)
+
+            self.loop(_word(0), _word(self.lanes), 1, single)
+            return
+        kind = self.kind(fold.total, self.lanes)
+        value = self.result(build.load(self._total(at), typ=kind, align=fold.bytes))
+        build.store(value, out, align=fold.bytes)
