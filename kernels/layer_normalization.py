@@ -14,7 +14,7 @@ from toolchain.spec import math as m
 from toolchain.spec import script as T  # noqa: N812  # TVM's own name for it
 from toolchain.spec.cases import trailing
 from toolchain.spec.panels import as_written, held
-from toolchain.spec.rows import DEVIATIONS, SUM, TRAILING, each_row
+from toolchain.spec.rows import DEVIATIONS, SUM, TRAILING, each_element, each_row
 
 
 def compute(k):
@@ -25,9 +25,12 @@ def compute(k):
         squares = DEVIATIONS.row(x, k.n, i * k.n, extra=shift)
         variance = squares / k.n.astype("float32")
         inverse = held(1 / m.sqrt(variance + k.epsilon))
-        with T.serial(0, k.n) as r:
+
+        def scaled(r):
             value = (x[i, r] - mean) * inverse * scale[r] + bias[r]
             T.buffer_store(out, value, [i, r])
+
+        each_element(k, scaled)
 
     return each_row(k, emit, *k.inputs)
 

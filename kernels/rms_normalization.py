@@ -14,7 +14,7 @@ from toolchain.spec import math as m
 from toolchain.spec import script as T  # noqa: N812  # TVM's own name for it
 from toolchain.spec.cases import trailing
 from toolchain.spec.panels import as_written, held
-from toolchain.spec.rows import SQUARES, TRAILING, each_row
+from toolchain.spec.rows import SQUARES, TRAILING, each_element, each_row
 
 
 def compute(k):
@@ -22,8 +22,12 @@ def compute(k):
         x, scale = buffers
         mean = SQUARES.row(x, k.n, i * k.n) / k.n.astype("float32")
         inverse = held(1 / m.sqrt(mean + k.epsilon))
-        with T.serial(0, k.n) as r:
-            T.buffer_store(out, x[i, r] * inverse * scale[r], [i, r])
+
+        def scaled(r):
+            value = x[i, r] * inverse * scale[r]
+            T.buffer_store(out, value, [i, r])
+
+        each_element(k, scaled)
 
     return each_row(k, emit, *k.inputs)
 

@@ -75,8 +75,8 @@ def _find(module: Any, name: str, fold: Fold) -> None:
     build.position_at_end(head)
     at = build.phi(_I32)
     at.add_incoming(_word(0), entry)
-    after = build.add(at, _word(BLOCK))
-    build.cbranch(build.icmp_signed("<=", after, limit), block, single)
+    whole = build.sub(limit, _word(BLOCK))
+    build.cbranch(build.icmp_signed("<=", at, whole), block, single)
 
     build.position_at_end(block)
     first = place(at, BLOCK)
@@ -93,7 +93,7 @@ def _find(module: Any, name: str, fold: Fold) -> None:
     build.cbranch(build.icmp_signed("==", bits, _word(0)), onward, hit)
 
     build.position_at_end(onward)
-    at.add_incoming(after, onward)
+    at.add_incoming(build.add(at, _word(BLOCK)), onward)
     build.branch(head)
 
     build.position_at_end(hit)

@@ -145,6 +145,15 @@ def each_row(k: Any, emit: Callable[..., None], *inputs: Any) -> Any:
     return nest((k.o, k.n), inputs, body, k.output_dtypes[0])
 
 
+def each_element(k: Any, emit: Callable[[Expr], None]) -> None:
+    """Emit emit(r) for r < n, by four vectors and a rest."""
+    count = 4 * vector_lanes(k)
+    with T.serial(0, k.n // count) as b, T.vectorized(0, count) as lane:
+        emit(b * count + lane)
+    with T.serial(k.n // count * count, k.n) as r:
+        emit(r)
+
+
 def each_strip(k: Any, emit: Callable[..., None], *inputs: Any) -> Any:
     """Tensor of a nest over strips of columns: emit(i, strip, results, inputs, out).
 
@@ -212,9 +221,12 @@ def softmax(
             peak = MAXIMUM.row(x, k.n, i * k.n)
             each("exp_difference", x, out, k.n, peak, first=i * k.n)
             total = held(prepare(SUM.row(out, k.n, i * k.n)))
-            with T.serial(0, k.n) as r:
+
+            def last(r: Expr) -> None:
                 value = finish(x[i, r], peak, out[i, r], total)
                 T.buffer_store(out, value, [i, r])
+
+            each_element(k, last)
 
         return each_row(k, emit, k.x)
 
