@@ -9,27 +9,37 @@ Source: ONNX RMSNormalization-23; MindSpore RmsNorm.
 
 import numpy as np
 
-from toolchain.spec import Bound, Input, Operator
+from toolchain.spec import Bound, Input, Operator, tir
 from toolchain.spec import math as m
 from toolchain.spec import script as T  # noqa: N812  # TVM's own name for it
 from toolchain.spec.cases import trailing
-from toolchain.spec.panels import as_written, held
-from toolchain.spec.rows import SQUARES, TRAILING, each_element, each_row
+from toolchain.spec.panels import as_written, held, nest
+from toolchain.spec.rows import SQUARES, TRAILING, each_element
+
+TOGETHER = 4  # rows, whose roots are one vector
 
 
 def compute(k):
-    def emit(i, buffers, out):
+    def body(buffers, out):
         x, scale = buffers
-        mean = SQUARES.row(x, k.n, i * k.n) / k.n.astype("float32")
-        inverse = held(1 / m.sqrt(mean + k.epsilon))
+        squares, inverses = (T.alloc_buffer((TOGETHER,), k.dtype) for _ in range(2))
+        with T.serial(0, (k.o + (TOGETHER - 1)) // TOGETHER) as b:
+            first = b * TOGETHER
+            count = tir.min(k.o - first, TOGETHER)
+            SQUARES.rows(x, squares, count, k.n, first * k.n)
+            with T.vectorized(0, TOGETHER) as i:
+                mean = squares[i] / k.n.astype("float32")
+                T.buffer_store(inverses, 1 / m.sqrt(mean + k.epsilon), [i])
+            with T.serial(0, count) as i:
+                inverse = held(inverses[i])
 
-        def scaled(r):
-            value = x[i, r] * inverse * scale[r]
-            T.buffer_store(out, value, [i, r])
+                def scaled(r):
+                    value = x[first + i, r] * inverse * scale[r]
+                    T.buffer_store(out, value, [first + i, r])
 
-        each_element(k, scaled)
+                each_element(k, scaled)
 
-    return each_row(k, emit, *k.inputs)
+    return nest((k.o, k.n), k.inputs, body, k.dtype)
 
 
 def reference(x, scale, axis, epsilon):
