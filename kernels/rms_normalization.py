@@ -9,37 +9,35 @@ Source: ONNX RMSNormalization-23; MindSpore RmsNorm.
 
 import numpy as np
 
-from toolchain.spec import Bound, Input, Operator, tir
-from toolchain.spec import math as m
+from toolchain.spec import Bound, Input, Operator
 from toolchain.spec import script as T  # noqa: N812  # TVM's own name for it
 from toolchain.spec.cases import trailing
-from toolchain.spec.panels import as_written, held, nest
-from toolchain.spec.rows import SQUARES, TRAILING, each_element
-
-TOGETHER = 4  # rows, whose roots are one vector
+from toolchain.spec.panels import as_written, held
+from toolchain.spec.rows import (
+    SQUARES,
+    TRAILING,
+    each_element,
+    each_four,
+    inverse_roots,
+)
 
 
 def compute(k):
-    def body(buffers, out):
+    def emit(first, count, buffers, out):
         x, scale = buffers
-        squares, inverses = (T.alloc_buffer((TOGETHER,), k.dtype) for _ in range(2))
-        with T.serial(0, (k.o + (TOGETHER - 1)) // TOGETHER) as b:
-            first = b * TOGETHER
-            count = tir.min(k.o - first, TOGETHER)
-            SQUARES.rows(x, squares, count, k.n, first * k.n)
-            with T.vectorized(0, TOGETHER) as i:
-                mean = squares[i] / k.n.astype("float32")
-                T.buffer_store(inverses, 1 / m.sqrt(mean + k.epsilon), [i])
-            with T.serial(0, count) as i:
-                inverse = held(inverses[i])
+        squares = T.alloc_buffer((4,), k.dtype)
+        SQUARES.rows(x, squares, count, k.n, first * k.n)
+        inverses = inverse_roots(k, squares)
+        with T.serial(0, count) as i:
+            inverse = held(inverses[i])
 
-                def scaled(r):
-                    value = x[first + i, r] * inverse * scale[r]
-                    T.buffer_store(out, value, [first + i, r])
+            def scaled(r):
+                value = x[first + i, r] * inverse * scale[r]
+                T.buffer_store(out, value, [first + i, r])
 
-                each_element(k, scaled)
+            each_element(k, scaled)
 
-    return nest((k.o, k.n), k.inputs, body, k.dtype)
+    return each_four(k, emit, *k.inputs)
 
 
 def reference(x, scale, axis, epsilon):

@@ -82,11 +82,19 @@ class Fold:
         return held(out[0])
 
     def rows(
-        self, x: Any, out: Any, o: Expr, n: Expr, first: Expr = 0, extra: Expr = None
+        self,
+        x: Any,
+        out: Any,
+        o: Expr,
+        n: Expr,
+        first: Expr = 0,
+        extra: Expr = None,
+        at: Expr = 0,
     ) -> None:
-        """Emit out[i] = the fold of row i, n elements, of o from `first` on."""
+        """Emit out[at + i] = the fold of row i, n elements, of o from `first` on."""
         extra = self.extra(x.dtype) if extra is None else extra
-        source, target = x.access_ptr("r", offset=first), out.access_ptr("w")
+        source = x.access_ptr("r", offset=first)
+        target = out.access_ptr("w", offset=at)
         call(self.kernel("rows", x.dtype), source, target, o, n, extra)
 
     def columns(
@@ -143,6 +151,28 @@ def each_row(k: Any, emit: Callable[..., None], *inputs: Any) -> Any:
             emit(i, buffers, out)
 
     return nest((k.o, k.n), inputs, body, k.output_dtypes[0])
+
+
+def each_four(k: Any, emit: Callable[..., None], *inputs: Any) -> Any:
+    """Tensor of a nest over four rows at a time: emit(first, count, inputs, out).
+
+    So many have their roots in one vector, which take longer than a short row's sum.
+    """
+
+    def body(buffers: list[Any], out: Any) -> None:
+        with T.serial(0, (k.o + 3) // 4) as b:
+            emit(b * 4, tir.min(k.o - b * 4, 4), buffers, out)
+
+    return nest((k.o, k.n), inputs, body, k.output_dtypes[0])
+
+
+def inverse_roots(k: Any, squares: Any) -> Any:
+    """Emit and give a buffer of 1 / sqrt(squares / n + epsilon), of four rows."""
+    inverses = T.alloc_buffer((4,), k.dtype)
+    with T.vectorized(0, 4) as i:
+        mean = squares[i] / k.n.astype("float32")
+        T.buffer_store(inverses, 1 / m.sqrt(mean + k.epsilon), [i])
+    return inverses
 
 
 def each_element(k: Any, emit: Callable[[Expr], None]) -> None:
