@@ -19,6 +19,7 @@ from toolchain.spec.panels import call, each, held, nest
 Expr = Any
 Compute = Callable[[Any], Any]
 STRIP = 1024  # columns whose results stay in L1; 256: reads 15 % slower
+SHORT = 512  # elements of a row of which four are done together
 INF = float("inf")
 
 AXIS = Attribute("axis", default=-1, kernel=0)
@@ -154,14 +155,16 @@ def each_row(k: Any, emit: Callable[..., None], *inputs: Any) -> Any:
 
 
 def each_four(k: Any, emit: Callable[..., None], *inputs: Any) -> Any:
-    """Tensor of a nest over four rows at a time: emit(first, count, inputs, out).
+    """Tensor of a nest over four short rows or one: emit(first, count, inputs, out).
 
-    So many have their roots in one vector, which take longer than a short row's sum.
+    So many have their roots in one vector, which take longer than a short row's sum;
+    of long ones, four would not stay in L1.
     """
 
     def body(buffers: list[Any], out: Any) -> None:
-        with T.serial(0, (k.o + 3) // 4) as b:
-            emit(b * 4, tir.min(k.o - b * 4, 4), buffers, out)
+        step = held(tir.Select(k.n <= SHORT, k.index(4), k.index(1)))
+        with T.serial(0, tir.truncdiv(k.o + (step - 1), step)) as b:
+            emit(b * step, tir.min(k.o - b * step, step), buffers, out)
 
     return nest((k.o, k.n), inputs, body, k.output_dtypes[0])
 
