@@ -40,7 +40,7 @@ def _modules(*names: str) -> list[str]:
 LOWERING = _modules(
     *("child", "codegen", "constants", "descriptor", "functions", "infer", "lower"),
     *("microkernel", "microkernel_dot", "microkernel_fold", "microkernel_pool"),
-    *("microkernel_rows", "microkernel_position"),
+    *("microkernel_rows", "microkernel_columns", "microkernel_position"),
     *("module", "transposer"),
     *(f"spec/{p.stem}" for p in sorted((TOOLCHAIN / "spec").glob("*.py"))),
 )

@@ -42,6 +42,17 @@ def _first_of(choose: Callable[[Any, Any], Any], values: list[Any]) -> Any:
     return values[0]
 
 
+def _matches(build: Any, elements: Any, value: Any) -> Any:
+    """A bit for each element of a block: whether it is the value."""
+    kind = elements.type
+    wide = build.insert_element(ir.Constant(kind, ir.Undefined), value, _word(0))
+    lanes = ir.Constant(ir.VectorType(_I32, BLOCK), [0] * BLOCK)
+    wide = build.shuffle_vector(wide, wide, lanes)
+    floats = isinstance(value.type, ir.FloatType)
+    compare = build.fcmp_ordered if floats else build.icmp_signed
+    return build.zext(build.bitcast(compare("==", elements, wide), _I16), _I32)
+
+
 def _find(module: Any, name: str, fold: Fold) -> None:
     """i32 (x, v, o, count, last): o[0] = the first i, or the last, with x[i] = v[0].
 
@@ -54,7 +65,7 @@ def _find(module: Any, name: str, fold: Fold) -> None:
         function.append_basic_block(label)
         for label in ("head", "block", "hit", "onward", "single", "more", "done")
     )
-    entry, one = build.block, _word(1)
+    entry = build.block
     backwards = build.icmp_signed("!=", last, _word(0))
     value = build.load(v, typ=fold.scalar, align=fold.bytes)
     limit = count if fold.target.has("simd128") else _word(0)
@@ -80,16 +91,8 @@ def _find(module: Any, name: str, fold: Fold) -> None:
 
     build.position_at_end(block)
     first = place(at, BLOCK)
-    kind = ir.VectorType(fold.scalar, BLOCK)
-    wide = build.insert_element(ir.Constant(kind, ir.Undefined), value, _word(0))
-    lanes = ir.Constant(ir.VectorType(_I32, BLOCK), [0] * BLOCK)
-    wide = build.shuffle_vector(wide, wide, lanes)
-    elements = load(first, kind)
-    if fold.element == "f32":
-        same = build.fcmp_ordered("==", elements, wide)
-    else:
-        same = build.icmp_signed("==", elements, wide)
-    bits = build.zext(build.bitcast(same, _I16), _I32)
+    elements = load(first, ir.VectorType(fold.scalar, BLOCK))
+    bits = _matches(build, elements, value)
     build.cbranch(build.icmp_signed("==", bits, _word(0)), onward, hit)
 
     build.position_at_end(onward)
@@ -113,7 +116,7 @@ def _find(module: Any, name: str, fold: Fold) -> None:
         same = build.or_(same, build.fcmp_unordered("uno", element, element))
     else:
         same = build.icmp_signed("==", element, value)
-    following = build.add(i, one)
+    following = build.add(i, _word(1))
     over = build.or_(same, build.icmp_signed(">=", following, count))
     build.cbranch(over, done, more)
 
