@@ -264,11 +264,12 @@ class _Position(_Writer):
         at = _at(build, source, build.mul(r, self.row))
         at = _at(build, at, build.mul(c, _word(4)))
         before, others = _word(0), quick
+        row = build.select(quick, self.row, _word(0))  # there may be no others
         for _ in range(ROWS - 1):
             value = build.load(at, typ=_I32, align=4)
             others = build.and_(others, build.icmp_signed("!=", value, best))
             before = build.add(before, build.zext(others, _I32))
-            at = _at(build, at, self.row)
+            at = _at(build, at, row)
         return before
 
     def _better(self, x: Any, best: Any, quick: bool) -> Any:
