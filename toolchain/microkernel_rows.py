@@ -105,8 +105,9 @@ class Fold:
         """a, the running result, folded with b; NaN where either is."""
         if self.extreme:
             if self.element == "f32":
-                name = "llvm.maximum" if self.kind == "max" else "llvm.minimum"
-                return build.call(_intrinsic(build, name, a.type), [a, b])
+                # Not f32x4.max, which gives NaN of either sign, as engines like.
+                nan = build.fcmp_unordered("uno", b, b)
+                return build.select(nan, b, self.choice(build, a, b))
             return build.select(build.icmp_signed(">", b, a), b, a)
         if self.element == "f32":
             fold = build.fmul if self.kind == "product" else build.fadd
@@ -114,7 +115,7 @@ class Fold:
         return (build.mul if self.kind == "product" else build.add)(a, b)
 
     def choice(self, build: Any, a: Any, b: Any) -> Any:
-        """The larger or smaller without regard to NaN: one instruction, not seven.
+        """The larger or smaller without regard to a NaN in b: one instruction.
 
         Where the terms' sum, one more, is not NaN either, none was there.
         """
@@ -124,14 +125,6 @@ class Fold:
 
 def _lanes(value: Any) -> int:
     return int(getattr(value.type, "count", 1))
-
-
-def _intrinsic(build: Any, name: str, kind: Any) -> Any:
-    vector = isinstance(kind, ir.VectorType)
-    name += f".v{kind.count}f32" if vector else ".f32"
-    signature = ir.FunctionType(kind, [kind] * 2)
-    known = build.module.globals.get(name)
-    return known or ir.Function(build.module, signature, name)
 
 
 def _word(value: int) -> Any:
