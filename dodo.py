@@ -42,9 +42,8 @@ def _modules(*names: str) -> list[str]:
 
 LOWERING = _modules(
     *("child", "codegen", "constants", "descriptor", "expressions", "functions"),
-    *("infer", "lower"),
-    *("microkernel", "microkernel_dot", "microkernel_fold", "microkernel_pool"),
-    *("microkernel_slide", "module", "transposer"),
+    *("infer", "lower", "module", "transposer"),
+    *(p.stem for p in sorted(TOOLCHAIN.glob("microkernel*.py"))),
     *(f"spec/{p.stem}" for p in sorted((TOOLCHAIN / "spec").glob("*.py"))),
 )
 

@@ -10,14 +10,13 @@ import numpy as np
 
 from toolchain.spec import Bound, Case, Input, Operator, Output, te, tir
 from toolchain.spec.cases import SHAPES, shape_name, special, values
-from toolchain.spec.rows import SUM
 
 
 def compute(k):
     r = te.reduce_axis((0, k.n), "r")
     count = te.compute(
         (1,),
-        lambda i: SUM.over(tir.EQ(k.a[r], k.b[r]).astype("int32"), r),
+        lambda i: te.sum(tir.EQ(k.a[r], k.b[r]).astype("int32"), r),
         "count",
     )
     return te.compute((1,), lambda i: count[i].astype(k.output_dtypes[0]), "out")

@@ -35,7 +35,7 @@ KERNEL = Operator(
     inputs=(Input("x", "o n"),),
     dtypes=("float32",),
     absent={"int32": "not in ONNX", "int8": "not in ONNX"},
-    compute=reduction(SUM, after=lambda k, total: total / k.n.astype("float32"))[0],
+    compute=reduction(SUM, mean=True)[0],
     schedule=as_written,
     reference=lambda x: (
         np.sum(x, axis=spatial(x), keepdims=True) / np.prod(x.shape[2:])

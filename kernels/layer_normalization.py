@@ -9,31 +9,40 @@ Source: ONNX LayerNormalization-17 (its first output); MindSpore LayerNorm.
 
 import numpy as np
 
-from toolchain.spec import Bound, Input, Operator
-from toolchain.spec import math as m
+from toolchain.spec import Bound, Input, Operator, tir
 from toolchain.spec import script as T  # noqa: N812  # TVM's own name for it
 from toolchain.spec.cases import trailing
-from toolchain.spec.panels import as_written
-from toolchain.spec.rows import SUM, TRAILING, each_row, lanes
+from toolchain.spec.panels import as_written, held
+from toolchain.spec.rows import (
+    DEVIATIONS,
+    SUM,
+    TRAILING,
+    each_element,
+    each_four,
+    inverse_roots,
+)
 
 
 def compute(k):
-    def emit(i, buffers, out):
+    def emit(first, count, buffers, out):
         x, scale, bias = buffers
-        row = T.alloc_buffer((2,), k.dtype)
-        n = k.n.astype("float32")
-        T.buffer_store(row, SUM.row(k, lanes(k, k.dtype), lambda r: x[i, r]) / n, [0])
+        means, squares = (T.alloc_buffer((4,), k.dtype) for _ in range(2))
+        SUM.rows(x, means, count, k.n, first * k.n, extra=k.n)
+        with T.serial(0, count) as i:
+            shift = tir.reinterpret("int32", means[i])
+            row = (first + i) * k.n
+            DEVIATIONS.rows(x, squares, 1, k.n, row, extra=shift, at=i)
+        inverses = inverse_roots(k, squares)
+        with T.serial(0, count) as i:
+            mean, inverse = held(means[i]), held(inverses[i])
 
-        def square(r):
-            return m.bind(x[i, r] - row[0], lambda d: d * d)
+            def scaled(r):
+                value = (x[first + i, r] - mean) * inverse * scale[r] + bias[r]
+                T.buffer_store(out, value, [first + i, r])
 
-        variance = SUM.row(k, lanes(k, k.dtype), square) / n
-        T.buffer_store(row, 1 / m.sqrt(variance + k.epsilon), [1])
-        with T.serial(0, k.n) as r:
-            value = (x[i, r] - row[0]) * row[1] * scale[r] + bias[r]
-            T.buffer_store(out, value, [i, r])
+            each_element(k, scaled)
 
-    return each_row(k, emit, *k.inputs, reduced=False)
+    return each_four(k, emit, *k.inputs)
 
 
 def statistics(x, axis, epsilon):

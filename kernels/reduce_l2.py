@@ -14,11 +14,9 @@ from toolchain.spec import Bound, Input, Operator
 from toolchain.spec import math as m
 from toolchain.spec.cases import along_axes, reductions
 from toolchain.spec.panels import as_written
-from toolchain.spec.rows import REDUCE_AXES, SUM, reduction
+from toolchain.spec.rows import REDUCE_AXES, SQUARES, reduction
 
-rows, columns = reduction(
-    SUM, before=lambda k, x: x * x, after=lambda k, total: m.sqrt(total)
-)
+rows, columns = reduction(SQUARES, after=m.sqrt)
 
 
 def norm(x, **axes):

@@ -10,25 +10,12 @@ Source: ONNX ReduceMean-18; MindSpore ReduceMean.
 
 import numpy as np
 
-from toolchain.spec import Bound, Input, Operator, tir
+from toolchain.spec import Bound, Input, Operator
 from toolchain.spec.cases import along_axes, reductions
 from toolchain.spec.panels import as_written
 from toolchain.spec.rows import REDUCE_AXES, SUM, reduction
 
-SUM_DTYPE = {"int8": "int32", "int32": "int64", "int64": "int64"}
-
-
-def widened(k, x):
-    return x if k.dtype == "float32" else x.astype(SUM_DTYPE[k.dtype])
-
-
-def divided(k, total):
-    if k.dtype == "float32":
-        return total / k.n.astype("float32")
-    return tir.truncdiv(total, tir.Max(k.n, 1).astype(SUM_DTYPE[k.dtype]))
-
-
-rows, columns = reduction(SUM, before=widened, after=divided)
+rows, columns = reduction(SUM, mean=True)
 
 
 def mean(x, **axes):

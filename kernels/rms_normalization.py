@@ -10,24 +10,34 @@ Source: ONNX RMSNormalization-23; MindSpore RmsNorm.
 import numpy as np
 
 from toolchain.spec import Bound, Input, Operator
-from toolchain.spec import math as m
 from toolchain.spec import script as T  # noqa: N812  # TVM's own name for it
 from toolchain.spec.cases import trailing
-from toolchain.spec.panels import as_written
-from toolchain.spec.rows import SUM, TRAILING, each_row, lanes
+from toolchain.spec.panels import as_written, held
+from toolchain.spec.rows import (
+    SQUARES,
+    TRAILING,
+    each_element,
+    each_four,
+    inverse_roots,
+)
 
 
 def compute(k):
-    def emit(i, buffers, out):
+    def emit(first, count, buffers, out):
         x, scale = buffers
-        inverse = T.alloc_buffer((1,), k.dtype)
-        squares = SUM.row(k, lanes(k, k.dtype), lambda r: x[i, r] * x[i, r])
-        mean = squares / k.n.astype("float32")
-        T.buffer_store(inverse, 1 / m.sqrt(mean + k.epsilon), [0])
-        with T.serial(0, k.n) as r:
-            T.buffer_store(out, x[i, r] * inverse[0] * scale[r], [i, r])
+        squares = T.alloc_buffer((4,), k.dtype)
+        SQUARES.rows(x, squares, count, k.n, first * k.n)
+        inverses = inverse_roots(k, squares)
+        with T.serial(0, count) as i:
+            inverse = held(inverses[i])
 
-    return each_row(k, emit, *k.inputs, reduced=False)
+            def scaled(r):
+                value = x[first + i, r] * inverse * scale[r]
+                T.buffer_store(out, value, [first + i, r])
+
+            each_element(k, scaled)
+
+    return each_four(k, emit, *k.inputs)
 
 
 def reference(x, scale, axis, epsilon):

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from importlib import import_module
 from typing import Any
 
 from llvmlite import ir
@@ -29,6 +30,11 @@ WIDTH = 8  # columns of a panel
 _WORD = 4  # bytes of a panel's unit: a float32 or an int32
 _KINDS, _FORMS = "f32|i32", "spread|shuffle|load"
 _NAME = re.compile(r"@(micro_\w+)")
+# The module of a family, by the first word of its names.
+_FAMILIES = {
+    **{word: word for word in ("dot", "fold", "pool", "rows", "slide", "winograd")},
+    **{"columns": "rows", "position": "position", "find": "position"},
+}
 
 
 def used(text: str) -> list[str]:
@@ -44,39 +50,21 @@ def micro_kernel(name: str, target: Target) -> str:
         _Gemm(module, name, tile).emit()
     elif match := re.fullmatch(r"micro_spread_(\d+)", name):
         _spread(module, name, int(match[1]))
-    elif match := re.fullmatch(r"micro_dot_(rows|columns|tile)_(\d+)x(\d+)", name):
-        from toolchain.microkernel_dot import dot_kernel  # which builds on this module
-
-        dot_kernel(module, name, match[1], int(match[2]), int(match[3]), target)
     elif match := re.fullmatch(r"micro_pack_(1|2|4)_(\d+)", name):
         _pack(module, name, int(match[1]), int(match[2]))
     elif match := re.fullmatch(r"micro_transpose_(\d+)_(\d+)x(\d+)", name):
         transpose(module, name, *map(int, match.groups()))
     elif name == "micro_copy_rows":
         copy_rows(module, name)
-    elif name.startswith("micro_fold_"):
-        from toolchain.microkernel_fold import emit
-
-        emit(module, name, target)
-    elif name.startswith("micro_slide_"):
-        from toolchain.microkernel_slide import emit as slide
-
-        slide(module, name, target)
-    elif name.startswith("micro_pool_"):
-        from toolchain.microkernel_pool import emit as pool
-
-        pool(module, name, target)
-    elif name.startswith("micro_winograd_"):
-        from toolchain.microkernel_winograd import emit as winograd
-
-        winograd(module, name, target)
+    elif family := _FAMILIES.get(name.split("_")[1]):
+        # Which builds on this module.
+        import_module(f"toolchain.microkernel_{family}").emit(module, name, target)
     else:
         raise SpecError(
             f"micro-kernel {name!r} is unknown; use micro_gemm_<f32|i32>_<form>"
             "_<rows>x<columns>, micro_spread_<lines>, "
-            "micro_dot_<rows|columns|tile>_<rows>x<columns>, "
-            "micro_pack_<1|2|4>_<width>, micro_transpose_<bits>_<rows>x<columns> "
-            "or micro_copy_rows"
+            "micro_pack_<1|2|4>_<width>, micro_transpose_<bits>_<rows>x<columns>, "
+            f"micro_copy_rows or one of micro_<{'|'.join(_FAMILIES)}>_..."
         )
     text = re.sub(r"^define ", "define linkonce_odr hidden ", str(module), flags=re.M)
     return re.sub(r"^target \w+ = .*$", "", text, flags=re.M)

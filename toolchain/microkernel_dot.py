@@ -12,12 +12,14 @@ differences from a zero point, read so too, are the same for both dtypes.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Any
 
 from llvmlite import ir
 
 from toolchain.microkernel import _at, _function, _load, _loop, _store
+from toolchain.spec import SpecError
 from toolchain.spec.octets import CHUNK
 from toolchain.targets import Target
 
@@ -27,10 +29,15 @@ UNROLL = 4  # steps between two updates of the pointers
 _GROUP = 8  # octets that become one register of int16
 
 
-def dot_kernel(
-    module: Any, name: str, part: str, rows: int, columns: int, target: Target
-) -> None:
-    """Add the `rows`, `columns` or `tile` function of a tile of that shape."""
+def emit(module: Any, name: str, target: Target) -> None:
+    """Emit the micro-kernel of that name. Errors: SpecError for an unknown one."""
+    match = re.fullmatch(r"micro_dot_(rows|columns|tile)_(\d+)x(\d+)", name)
+    if not match:
+        raise SpecError(
+            f"micro-kernel {name!r} is unknown; use "
+            "micro_dot_<rows|columns|tile>_<rows>x<columns>"
+        )
+    part, rows, columns = match[1], int(match[2]), int(match[3])
     lanes = 4 if target.has("simd128") else 1
     if part == "rows":
         _rows(module, name, rows, lanes)

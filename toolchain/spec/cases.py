@@ -278,6 +278,9 @@ def arg_rows(dtypes: tuple[str, ...], rng: np.random.Generator) -> Iterator[Case
         given = {"axis": axis, "keepdims": i % 2}
         yield Case(name, (x,), given)
         yield Case(f"{name}-last", (x,), {**given, "select_last_index": 1})
+    # Rows that a kernel which takes several at once would look for before memory.
+    x = values(rng, (2, 30000), dtypes[0], 0, 9)
+    yield Case("2x30000-last", (x,), {"axis": 0, "select_last_index": 1})
 
 
 def first_or_last(function: Callable[..., Any]) -> Callable[..., Any]:
