@@ -72,12 +72,11 @@ class _Form:
     def __init__(self, name: str, target: Target, short: bool, main: bool) -> None:
         definition = math.definition(name, short)
         self.name = "short" if short else "full"
-        self.lanes = target.vector_bits // 32 or 1
+        self.lanes = target.vector_bits // 32
         self.writer = Writer(target, self.lanes)
         self.scalars = [v.name for v in definition.parameters[1:]]
         self.writer.names = {
-            v: f"%{self.name}.{v.name}.all" if self.lanes > 1 else f"%{v.name}"
-            for v in definition.parameters
+            v: f"%{self.name}.{v.name}.all" for v in definition.parameters
         }
         self.writer.names[definition.parameters[0]] = "%x"
         self.last = self._number(definition.result)
@@ -88,7 +87,7 @@ class _Form:
         self.operands = [[int(v) for v in _VALUE.findall(x)[1:]] for x in lines]
         self.stages = self._stages()
         few = len(lines) - self.stages.count(_BEFORE) <= SHORT
-        self.together = TOGETHER if main and few and self.lanes > 1 else 1
+        self.together = TOGETHER if main and few else 1
         self.count = self.stages[self.last] + 1
         self.buffers: dict[int, str] = {}
         self.bodies = [self._body(s) for s in reversed(range(self.count))][::-1]
@@ -174,7 +173,7 @@ class _Form:
         """Instructions before the loops: what no element enters."""
         vector = self.writer.wide("float")
         lines = []
-        for v in self.scalars if self.lanes > 1 else ():
+        for v in self.scalars:
             one = f"%{self.name}.{v}"
             lines += [
                 f"  {one} = insertelement {vector} poison, float %{v}, i32 0",
@@ -330,10 +329,39 @@ def _check(form: _Form) -> list[str]:
     ]
 
 
+def _one_by_one(name: str) -> str:
+    """Without vectors: the function of an element in a loop."""
+    symbol, scalars = math.SYMBOL, math.definition(name).parameters[1:]
+    more = "".join(f", float %{v.name}" for v in scalars)
+    kinds = ", ".join(["float"] * (1 + len(scalars)))
+    return f"""declare float @{symbol}{name}({kinds})
+define linkonce_odr hidden i32 @{symbol}array_{name}(ptr noalias %x, ptr noalias %out, \
+i32 %n{more}) noinline nounwind {{
+entry:
+  %some = icmp sgt i32 %n, 0
+  br i1 %some, label %loop, label %done
+loop:
+  %i = phi i32 [ 0, %entry ], [ %next, %loop ]
+  %from = getelementptr inbounds float, ptr %x, i32 %i
+  %to = getelementptr inbounds float, ptr %out, i32 %i
+  %element = load float, ptr %from
+  %value = call float @{symbol}{name}(float %element{more})
+  store float %value, ptr %to
+  %next = add i32 %i, 1
+  %again = icmp slt i32 %next, %n
+  br i1 %again, label %loop, label %done
+done:
+  ret i32 0
+}}
+"""
+
+
 @cache
 def array(name: str, target: Target) -> str:
     """IR of `i32 ops_math_array_<name>(ptr x, ptr out, i32 n, float, ...)`."""
-    short = bool(target.vector_bits) and math.has_short(name)
+    if not target.vector_bits:
+        return _one_by_one(name)
+    short = math.has_short(name)
     form = _Form(name, target, short=short, main=True)
     forms = [form, _Form(name, target, short=False, main=False)] if short else [form]
     more = "".join(f", float %{v}" for v in form.scalars)
@@ -371,6 +399,10 @@ def calls(text: str) -> list[str]:
 def used(texts: list[str], target: Target) -> list[str]:
     """IR of every function of toolchain.spec.math that texts call."""
     names = calls("".join(texts))
-    arrays = [n.removeprefix("array_") for n in names if n.startswith("array_")]
-    single = [n for n in names if not n.startswith("array_")]
-    return [array(n, target) for n in arrays] + [function(n, target) for n in single]
+    arrays = [
+        array(n.removeprefix("array_"), target) for n in names if n.startswith("array_")
+    ]
+    single = [
+        n for n in calls("".join([*texts, *arrays])) if not n.startswith("array_")
+    ]
+    return arrays + [function(n, target) for n in single]
