@@ -42,13 +42,13 @@ def run(build: Path, rows: list[Row], folder: Path) -> dict[str, Any]:
     started = time.monotonic()
     bench = Bench(build, node, folder / "peers")
     try:
+        overheads = {p.name: overhead(p) for p in (bench.web, bench.tfjs)}
         records = []
         for i, row in enumerate(rows, 1):
             print(f"[{i}/{len(rows)}] {row.name}", flush=True)
             records.append(judged(row, bench.row(row)))
-        print("ceilings and overheads", flush=True)
+        print("ceilings and calls", flush=True)
         levels, calls = bench.levels(), _calls(bench)
-        overheads = {p.name: overhead(p) for p in (bench.web, bench.tfjs)}
     finally:
         bench.close()
     results = {

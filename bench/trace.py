@@ -14,6 +14,7 @@ import numpy as np
 from ops_wasm32.command_verify import random_inputs
 from ops_wasm32.model import model_of
 
+from bench import graph
 from bench import page as pages
 from bench.ceilings import FLOAT, Ceilings, most
 from bench.library import Call, Wasmtime
@@ -137,6 +138,10 @@ def page(trace: Json) -> str:
         *(f"<p>{escape(line)}</p>" for line in lines),
         "<h2>Where time goes</h2>",
         _kinds(trace),
+        "<h2>Graph</h2>",
+        "<p>After fusion, in the order in which it runs. A box is filled by its step's "
+        "share of the longest step's time; arrows are intermediates.</p>",
+        f'<div class="wide">{graph.graph(trace, _time)}</div>',
         "<h2>Memory over time</h2>",
         f"<p>The arena: {_size(trace['arena'])}; the largest live set: "
         f"{_size(trace['lower_bound'])}; weights beside it: "
@@ -146,12 +151,11 @@ def page(trace: Json) -> str:
         "name.</p>",
         f'<div class="wide">{memory(trace)}</div>',
         "<h2>Steps</h2>",
-        "<p>The graph after fusion, in the order in which it runs. Numbers behind "
-        "arrows lead to the step that made an input; weights are counted only. "
-        "GB/s: every tensor of the step once.</p>",
+        "<p>Numbers behind arrows lead to the step that made an input. GB/s: every "
+        "tensor of the step once.</p>",
         f'<div class="scroll">{_steps(trace)}</div>',
     ]
-    return pages.page(title, parts, _TRACE_STYLE)
+    return pages.page(title, parts, _TRACE_STYLE + graph.STYLE)
 
 
 def _kinds(trace: Json) -> str:

@@ -347,6 +347,14 @@ def test_the_page_of_a_trace_stands_alone(built: Built) -> None:
     assert page(trace) == text
     assert len(trace["steps"]) == text.count('<tr id="s')
     assert len(trace["blocks"]) == text.count('class="block"')
+    edges = {
+        (t["from"], i)
+        for i, step in enumerate(trace["steps"])
+        for t in step["inputs"]
+        if isinstance(t["from"], int)
+    }
+    assert edges
+    assert len(edges) == text.count('class="edge"')
     links = text.replace("http://www.w3.org/1999/xhtml", "")
     assert not [w for w in ("http", "src=", "url(", "<script") if w in links]
 

@@ -20,6 +20,7 @@ SOURCES = (
     ROOT / "pyproject.toml",
     ROOT / "LICENSE",
     *sorted((ROOT / "embed" / "c").glob("*.in")),
+    *sorted((ROOT / "embed" / "js").glob("*.mjs")),
     *sorted((ROOT / "examples" / "c").glob("*")),
     ROOT / "embed" / "python" / "README.md",
     *sorted((ROOT / "embed" / "python" / "ops_wasm32").glob("*.py")),
@@ -87,6 +88,8 @@ def write_sdk(targets: dict[str, Path], out: Path) -> None:
             files[f"wasm/{name}/{file}"] = (folder / file).read_bytes()
     for path in (ROOT / "examples" / "c").iterdir():
         files[f"examples/c/{path.name}"] = path.read_bytes()
+    for path in (ROOT / "embed" / "js").glob("*.mjs"):
+        files[f"js/{path.name}"] = path.read_bytes()
     files["LICENSE"] = (ROOT / "LICENSE").read_bytes()
     _write_tar(files, out.name.removesuffix(".tar.gz"), out)
 

@@ -24,6 +24,8 @@ _OPERATIONS: dict[str, Callable[[dict[str, float]], float]] = {
     "depthwise_packed": lambda c: 2 * c["R"] * c["S"],
     "matmul": lambda c: 2 * c["K"],
     "matmul_packed": lambda c: 2 * c["K"],
+    # Of its 36 products, for each of 16 pixels; its transforms are not counted.
+    "winograd_conv": lambda c: 2 * c["C"] * 36 / 16,
 }
 
 
