@@ -1,12 +1,15 @@
-"""Judging: rounds become medians, rates and verdicts. No measuring here."""
+"""Judging: rounds become medians, rates and verdicts. No measuring here.
+
+Ratios are medians of those of each round: where a machine is shared, rounds of one row
+differ by a factor of two, and those of one round hardly.
+"""
 
 from __future__ import annotations
 
 from statistics import median
 from typing import Any
 
-from bench.ceilings import most
-from bench.loops import RATES
+from bench.ceilings import FLOAT
 from bench.rows import ENGINES, ORT_WEB, TARGETS, TFJS, Goal, Row
 
 PEERS = (f"node/{ORT_WEB}", f"node/{TFJS}")
@@ -31,13 +34,13 @@ def judged(row: Row, measured: dict[str, Any]) -> dict[str, Any]:
         "medians": medians,
         "rates": rates,
         "checks": [
-            check for goal in row.goals for check in _checks(row, goal, medians, rates)
+            check for goal in row.goals for check in _checks(row, goal, rounds, rates)
         ],
     }
 
 
 def _checks(
-    row: Row, goal: Goal, medians: dict[str, float], rates: dict[str, float]
+    row: Row, goal: Goal, rounds: dict[str, Any], rates: dict[str, float]
 ) -> list[dict[str, Any]]:
     """A goal's checks: per engine (peers: in Node) and target."""
     peers = goal.against in ("best peer", ORT_WEB)
@@ -47,10 +50,10 @@ def _checks(
             ours, wanted = f"{engine}/{target}", goal.wanted(engine, target)
             base = _base(goal, engine, target, rates)
             figure = None
-            if ours in rates and base:
-                bytes_wanted = goal.against == "stream"
-                rate = row.traffic / medians[ours] if bytes_wanted else rates[ours]
-                figure = rate / base
+            if ours in rates and base in rates:
+                work = row.traffic if goal.against == "stream" else row.work
+                each = rounds[base]["work"]
+                figure = work / each * ratio(rounds[base], rounds[ours])
             passed = figure is not None and figure >= wanted
             if goal.or_rate is not None and rates.get(ours, 0) >= goal.or_rate:
                 passed = True
@@ -68,18 +71,22 @@ def _checks(
     return found
 
 
-def _base(
-    goal: Goal, engine: str, target: str, rates: dict[str, float]
-) -> float | None:
-    """The rate that a goal divides by; None where it was not measured."""
+def ratio(a: dict[str, Any], b: dict[str, Any]) -> float:
+    """Seconds of a by those of b: the median of each round's."""
+    pairs = zip(a["seconds"], b["seconds"], strict=False)
+    return median(x / y if y > 0 else 0.0 for x, y in pairs)
+
+
+def _base(goal: Goal, engine: str, target: str, rates: dict[str, float]) -> str | None:
+    """Whose rate a goal divides by; None where nobody's was measured."""
     if goal.against == "ceiling":
-        ceilings = {n: rates.get(f"{engine}/{n}", 0.0) for n in RATES}
-        return most(target, ceilings) or None
+        names = FLOAT if target != "simd128" else ("mul+add",)
+        return max((f"{engine}/{n}" for n in names), key=lambda n: rates.get(n, 0.0))
     if goal.against == "stream":
-        return rates.get(f"{engine}/stream")
+        return f"{engine}/stream"
     if goal.against == ORT_WEB:
-        return rates.get(PEERS[0])
-    return max((rates[p] for p in PEERS if p in rates), default=None)
+        return PEERS[0]
+    return max((p for p in PEERS if p in rates), key=rates.__getitem__, default=None)
 
 
 def best_peer(record: dict[str, Any]) -> str | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from statistics import median
 from typing import Any
 
+from bench.judge import ratio
 from bench.rows import ENGINES, ORT_WEB, TARGETS
 from bench.whole.measure import NATIVE, WEB
 from bench.whole.rows import ARENA, Row
@@ -17,7 +18,7 @@ def judged(row: Row, measured: dict[str, Any]) -> dict[str, Any]:
     """A row's record: what was measured, its medians, figures and checks."""
     medians = {n: median(r["seconds"]) for n, r in measured["rounds"].items()}
     starts = {n: median(seconds) for n, seconds in measured["starts"].items()}
-    figures = _figures(row, medians, starts, measured)
+    figures = _figures(row, measured["rounds"], starts, measured)
     return {
         "name": row.name,
         "model": row.model,
@@ -32,7 +33,7 @@ def judged(row: Row, measured: dict[str, Any]) -> dict[str, Any]:
 
 def _figures(
     row: Row,
-    medians: dict[str, float],
+    rounds: dict[str, Any],
     starts: dict[str, float],
     measured: dict[str, Any],
 ) -> list[dict[str, Any]]:
@@ -40,12 +41,12 @@ def _figures(
     found = []
     for engine in ENGINES:
         for target, web in zip(TARGETS, row.web or (None, None), strict=True):
-            ours = medians[f"{engine}/{target}"]
+            ours = f"{engine}/{target}"
             # Against native code relaxed-simd alone is to hold its own.
             native = row.native if target == TARGETS[0] else None
             for what, peer, wanted in (("web", WEB, web), ("native", NATIVE, native)):
-                ratio = ours / medians[peer] if peer in medians else None
-                found.append(_figure(what, ratio, wanted, target, engine))
+                times = ratio(rounds[ours], rounds[peer]) if peer in rounds else None
+                found.append(_figure(what, times, wanted, target, engine))
     found += [_figure("code", n, row.code, t) for t, n in measured["code"].items()]
     arenas = [m["arena"] / m["lower_bound"] for m in measured["memory"].values()]
     found.append(_figure("arena", max(arenas), ARENA))
