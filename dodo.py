@@ -42,7 +42,7 @@ def _modules(*names: str) -> list[str]:
 
 LOWERING = _modules(
     *("child", "codegen", "constants", "descriptor", "expressions", "functions"),
-    *("infer", "lower", "module", "transposer"),
+    *("infer", "lower", "module"),
     *(p.stem for p in sorted(TOOLCHAIN.glob("microkernel*.py"))),
     *(f"spec/{p.stem}" for p in sorted((TOOLCHAIN / "spec").glob("*.py"))),
 )

@@ -14,6 +14,7 @@ and mul+add in the other, as its FMA overwrites a multiplicand.
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from importlib import import_module
 from typing import Any
@@ -22,7 +23,6 @@ from llvmlite import ir
 
 from toolchain.spec import SpecError
 from toolchain.targets import Target
-from toolchain.transposer import copy_rows, transpose
 
 _I1, _I8, _I16, _I32 = (ir.IntType(bits) for bits in (1, 8, 16, 32))
 _PTR, _F32 = ir.PointerType(), ir.FloatType()
@@ -34,6 +34,7 @@ _NAME = re.compile(r"@(micro_\w+)")
 _FAMILIES = {
     **{word: word for word in ("dot", "fold", "pool", "rows", "slide", "winograd")},
     **{"columns": "rows", "position": "position", "find": "position"},
+    **{"transpose": "transpose", "copy": "transpose"},
 }
 
 
@@ -52,10 +53,6 @@ def micro_kernel(name: str, target: Target) -> str:
         _spread(module, name, int(match[1]))
     elif match := re.fullmatch(r"micro_pack_(1|2|4)_(\d+)", name):
         _pack(module, name, int(match[1]), int(match[2]))
-    elif match := re.fullmatch(r"micro_transpose_(\d+)_(\d+)x(\d+)", name):
-        transpose(module, name, *map(int, match.groups()))
-    elif name == "micro_copy_rows":
-        copy_rows(module, name)
     elif family := _FAMILIES.get(name.split("_")[1]):
         # Which builds on this module.
         import_module(f"toolchain.microkernel_{family}").emit(module, name, target)
@@ -63,8 +60,7 @@ def micro_kernel(name: str, target: Target) -> str:
         raise SpecError(
             f"micro-kernel {name!r} is unknown; use micro_gemm_<f32|i32>_<form>"
             "_<rows>x<columns>, micro_spread_<lines>, "
-            "micro_pack_<1|2|4>_<width>, micro_transpose_<bits>_<rows>x<columns>, "
-            f"micro_copy_rows or one of micro_<{'|'.join(_FAMILIES)}>_..."
+            f"micro_pack_<1|2|4>_<width> or one of micro_<{'|'.join(_FAMILIES)}>_..."
         )
     text = re.sub(r"^define ", "define linkonce_odr hidden ", str(module), flags=re.M)
     return re.sub(r"^target \w+ = .*$", "", text, flags=re.M)
@@ -137,11 +133,15 @@ def _function(module: Any, name: str, arguments: tuple[str, ...]) -> Any:
     return function
 
 
+def _i32(value: int) -> Any:
+    return ir.Constant(_I32, value)
+
+
 def _at(builder: Any, pointer: Any, offset: Any) -> Any:
     """Pointer + offset bytes; a constant becomes part of the load, as it is inside."""
     inside = isinstance(offset, int)
     if inside:
-        offset = ir.Constant(_I32, offset)
+        offset = _i32(offset)
     return builder.gep(pointer, [offset], inbounds=inside, source_etype=_I8)
 
 
@@ -186,14 +186,14 @@ class _Gemm:
     def emit(self) -> None:
         """The tiles of a panel of b, one below the other; then the next panel."""
         given, tile, build = self.argument, self.tile, self.builder
-        again = build.icmp_signed("==", given["mode"], ir.Constant(_I32, 2))
-        vector = ir.Constant(_I32, self.bytes)
+        again = build.icmp_signed("==", given["mode"], _i32(2))
+        vector = _i32(self.bytes)
         given |= {
             "s": build.select(again, given["c"], given["s"]),
             "s_step": build.select(again, given["c_step"], given["s_step"]),
             "s_vector": build.select(again, vector, given["s_vector"]),
         }
-        self.plain = build.icmp_signed("==", given["mode"], ir.Constant(_I32, 0))
+        self.plain = build.icmp_signed("==", given["mode"], _i32(0))
         # Where a tile that the block cuts lies until what is valid is taken out.
         whole = ir.ArrayType(tile.unit, tile.rows * self.vectors)
         self.cut = build.alloca(whole)
@@ -214,7 +214,7 @@ class _Gemm:
             *(given["columns"], tile.columns),
             {
                 "b": (given["b"], self._times(given["b_panel"], tile.panels)),
-                "c": (down.at["c"], ir.Constant(_I32, tile.columns * _WORD)),
+                "c": (down.at["c"], _i32(tile.columns * _WORD)),
                 "s": (down.at["s"], self._times(given["s_vector"], self.vectors)),
             },
         )
@@ -222,16 +222,16 @@ class _Gemm:
         self._finish(sums, down.left, across)
         across.close()
         down.close()
-        self.builder.ret(ir.Constant(_I32, 0))
+        self.builder.ret(_i32(0))
 
     def _times(self, value: Any, factor: int) -> Any:
-        return self.builder.mul(value, ir.Constant(_I32, factor))
+        return self.builder.mul(value, _i32(factor))
 
     def _panels(self, across: Any) -> list[Any]:
         """Where the tile's panels of b are; the last stands in for those past it."""
         build, panels = self.builder, [across.at["b"]]
         for i in range(1, self.tile.panels):
-            inside = build.icmp_signed(">", across.left, ir.Constant(_I32, i * WIDTH))
+            inside = build.icmp_signed(">", across.left, _i32(i * WIDTH))
             following = _at(build, panels[-1], self.argument["b_panel"])
             panels.append(build.select(inside, following, panels[-1]))
         return panels
@@ -243,7 +243,7 @@ class _Gemm:
         loop = self.function.append_basic_block("loop")
         done = self.function.append_basic_block("done")
         sums = [ir.Constant(tile.unit, None)] * (tile.rows * self.vectors)
-        build.cbranch(build.icmp_signed(">", depth, ir.Constant(_I32, 0)), loop, done)
+        build.cbranch(build.icmp_signed(">", depth, _i32(0)), loop, done)
         build.position_at_end(loop)
         first = [depth, a, *b, *sums]
         phis = [build.phi(value.type) for value in first]
@@ -254,7 +254,7 @@ class _Gemm:
             left, a, *rest = state
             b, sums = rest[: tile.panels], rest[tile.panels :]
             sums = self._step(a, b, unrolled, sums)
-            left = build.sub(left, ir.Constant(_I32, 1))
+            left = build.sub(left, _i32(1))
             b = [_at(build, panel, step) for panel in b]
             last = unrolled == tile.unroll - 1
             if last:
@@ -265,7 +265,7 @@ class _Gemm:
             if last:
                 for phi, value in zip(phis, state, strict=True):
                     phi.add_incoming(value, build.block)
-            over = build.icmp_signed("==", left, ir.Constant(_I32, 0))
+            over = build.icmp_signed("==", left, _i32(0))
             build.cbranch(over, done, following)
             build.position_at_end(done if last else following)
         columns = zip(*(sums for _, sums in exits), strict=True)
@@ -288,8 +288,7 @@ class _Gemm:
                 factor = _load(build, a, at * self.bytes, tile.unit)
             elif tile.form == "load" or tile.lanes == 1:
                 factor = _load(build, a, at * _WORD, tile.scalar)
-                if tile.lanes > 1:
-                    factor = _filled(build, factor, tile.unit)
+                factor = _filled(build, factor, tile.unit)
             else:
                 if row % tile.lanes == 0:
                     rows = _load(build, a, at * _WORD, tile.unit)
@@ -305,15 +304,8 @@ class _Gemm:
             return build.add(total, build.mul(x, y))
         target = self.tile.target
         if target.contract and (vector % 2 == 0 or target.accumulating):
-            return build.call(
-                self._intrinsic("llvm.fmuladd.v4f32", x, y, total), [x, y, total]
-            )
+            return _fused(build, x, y, total)
         return build.fadd(build.fmul(x, y), total)
-
-    def _intrinsic(self, name: str, *arguments: Any) -> Any:
-        module = self.builder.module
-        signature = ir.FunctionType(self.tile.unit, [a.type for a in arguments])
-        return module.globals.get(name) or ir.Function(module, signature, name)
 
     def _finish(self, sums: list[Any], rows: Any, across: Any) -> None:
         """Store a tile: plain, from its start and limited, or the part inside."""
@@ -322,7 +314,7 @@ class _Gemm:
             self.function.append_basic_block(n)
             for n in ("cut", "whole", "plain", "started", "after")
         )
-        fits = build.icmp_signed(">=", across.left, ir.Constant(_I32, tile.columns))
+        fits = build.icmp_signed(">=", across.left, _i32(tile.columns))
         build.cbranch(fits, whole, cut)
         build.position_at_end(cut)
         for i, value in enumerate(sums):
@@ -346,7 +338,7 @@ class _Gemm:
     def _lines(self, left: Any, first: Any, step: str) -> list[Any]:
         build, rows = self.builder, [first]
         for i in range(1, self.tile.rows):
-            inside = build.icmp_signed(">", left, ir.Constant(_I32, i))
+            inside = build.icmp_signed(">", left, _i32(i))
             following = _at(build, rows[-1], self.argument[step])
             rows.append(build.select(inside, following, rows[-1]))
         return rows
@@ -368,8 +360,7 @@ class _Gemm:
         total = build.fadd(start, total)
         for name, order in (("low", "<"), ("high", ">")):
             limit = self.argument[name]
-            if isinstance(total.type, ir.VectorType):
-                limit = _filled(build, limit, total.type)
+            limit = _filled(build, limit, total.type)
             past = build.fcmp_ordered(order, total, limit)
             total = build.select(past, limit, total)
         return total
@@ -377,15 +368,15 @@ class _Gemm:
     def _finish_cut(self, left: Any, across: Any) -> None:
         """Element by element."""
         build, tile = self.builder, self.tile
-        most = ir.Constant(_I32, tile.rows)
+        most = _i32(tile.rows)
         more = build.icmp_signed("<", left, most)
-        word = ir.Constant(_I32, _WORD)
+        word = _i32(_WORD)
         rows = _Repeat(
             self.function,
             build,
             *(build.select(more, left, most), 1),
             {
-                "t": (self.cut, ir.Constant(_I32, tile.columns * _WORD)),
+                "t": (self.cut, _i32(tile.columns * _WORD)),
                 "c": (across.at["c"], self.argument["c_step"]),
                 "s": (across.at["s"], self.argument["s_step"]),
             },
@@ -402,7 +393,7 @@ class _Gemm:
         build.cbranch(self.plain, done, some)
         build.position_at_end(some)
         j = build.sub(across.left, line.left)
-        lanes = ir.Constant(_I32, tile.lanes)
+        lanes = _i32(tile.lanes)
         vector, lane = build.udiv(j, lanes), build.urem(j, lanes)
         offset = build.add(
             build.mul(vector, self.argument["s_vector"]), build.mul(lane, word)
@@ -443,11 +434,11 @@ class _Repeat:
     def close(self) -> None:
         """The end of its body."""
         build = self.build
-        left = build.sub(self.left, ir.Constant(_I32, self.size))
+        left = build.sub(self.left, _i32(self.size))
         self.left.add_incoming(left, build.block)
         for name, (_, step) in self.moving.items():
             self.at[name].add_incoming(_at(build, self.at[name], step), build.block)
-        more = build.icmp_signed(">", left, ir.Constant(_I32, 0))
+        more = build.icmp_signed(">", left, _i32(0))
         build.cbranch(more, self.head, self.after)
         build.position_at_end(self.after)
 
@@ -460,14 +451,26 @@ def _joined(build: Any, values: list[tuple[Any, Any]]) -> Any:
     return phi
 
 
+def _fused(build: Any, x: Any, y: Any, total: Any) -> Any:
+    """Vectors x * y + total, rounded once where the target may."""
+    name, module = "llvm.fmuladd.v4f32", build.module
+    signature = ir.FunctionType(x.type, [x.type] * 3)
+    function = module.globals.get(name) or ir.Function(module, signature, name)
+    return build.call(function, [x, y, total])
+
+
 def _filled(build: Any, value: Any, kind: Any) -> Any:
-    """A scalar in every lane."""
+    """A scalar in every lane of a vector; itself where `kind` is a scalar's."""
+    if not isinstance(kind, ir.VectorType):
+        return value
     empty = ir.Constant(kind, ir.Undefined)
-    return _splat(build, build.insert_element(empty, value, ir.Constant(_I32, 0)), 0)
+    return _splat(build, build.insert_element(empty, value, _i32(0)), 0)
 
 
 def _splat(build: Any, vector: Any, lane: int) -> Any:
-    mask = ir.Constant(ir.VectorType(_I32, 4), [lane] * 4)
+    """A lane in every lane."""
+    count = vector.type.count
+    mask = ir.Constant(ir.VectorType(_I32, count), [lane] * count)
     return build.shuffle_vector(vector, ir.Constant(vector.type, ir.Undefined), mask)
 
 
@@ -482,11 +485,11 @@ def _pack(module: Any, name: str, lines: int, width: int) -> None:
     source, target, stride, depth, valid = function.args
     rows = [source]
     for i in range(1, lines):
-        inside = build.icmp_signed(">", valid, ir.Constant(_I32, i))
+        inside = build.icmp_signed(">", valid, _i32(i))
         rows.append(build.select(inside, _at(build, rows[-1], stride), rows[-1]))
-    start = ir.Constant(_I32, 0)
+    start = _i32(0)
     if lines > 1:
-        whole = build.and_(depth, ir.Constant(_I32, -4))
+        whole = build.and_(depth, _i32(-4))
         start = _loop(
             function,
             build,
@@ -503,7 +506,7 @@ def _pack(module: Any, name: str, lines: int, width: int) -> None:
         1,
         lambda k: _single(build, rows, target, k, width),
     )
-    build.ret(ir.Constant(_I32, 0))
+    build.ret(_i32(0))
 
 
 def _spread(module: Any, name: str, lines: int) -> None:
@@ -516,13 +519,13 @@ def _spread(module: Any, name: str, lines: int) -> None:
     source, target, stride, depth, valid = function.args
     rows = [source]
     for i in range(1, lines):
-        inside = build.icmp_signed(">", valid, ir.Constant(_I32, i))
+        inside = build.icmp_signed(">", valid, _i32(i))
         rows.append(build.select(inside, _at(build, rows[-1], stride), rows[-1]))
     four = ir.VectorType(_I32, 4)
 
     def some(k: Any, units: int) -> None:
-        at = build.mul(k, ir.Constant(_I32, _WORD))
-        out = _at(build, target, build.mul(k, ir.Constant(_I32, lines * 16)))
+        at = build.mul(k, _i32(_WORD))
+        out = _at(build, target, build.mul(k, _i32(lines * 16)))
         for i, row in enumerate(rows):
             if units == 4:
                 value = _load(build, row, at, four)
@@ -532,11 +535,11 @@ def _spread(module: Any, name: str, lines: int) -> None:
             for u in range(units):
                 _store(build, _splat(build, value, u), out, (u * lines + i) * 16)
 
-    whole = build.and_(depth, ir.Constant(_I32, -4))
-    start = ir.Constant(_I32, 0)
+    whole = build.and_(depth, _i32(-4))
+    start = _i32(0)
     start = _loop(function, build, start, whole, 4, lambda k: some(k, 4))
     _loop(function, build, start, depth, 1, lambda k: some(k, 1))
-    build.ret(ir.Constant(_I32, 0))
+    build.ret(_i32(0))
 
 
 def _loop(function: Any, build: Any, start: Any, end: Any, step: int, body: Any) -> Any:
@@ -552,15 +555,32 @@ def _loop(function: Any, build: Any, start: Any, end: Any, step: int, body: Any)
     build.cbranch(build.icmp_signed("<", k, end), inside, after)
     build.position_at_end(inside)
     body(k)
-    k.add_incoming(build.add(k, ir.Constant(_I32, step)), build.block)
+    k.add_incoming(build.add(k, _i32(step)), build.block)
     build.branch(head)
     build.position_at_end(after)
     return k
 
 
+def _blocks(build: Any, size: Any, step: int, body: Callable[[Any], None]) -> None:
+    """body(k) for k = 0, step, ... < size; the last block ends at size."""
+    before, function = build.block, build.function
+    inside = function.append_basic_block("block")
+    after = function.append_basic_block("after")
+    last = build.sub(size, _i32(step))
+    build.branch(inside)
+    build.position_at_end(inside)
+    k = build.phi(_I32)
+    k.add_incoming(_i32(0), before)
+    body(build.select(build.icmp_signed("<", k, last), k, last))
+    following = build.add(k, _i32(step))
+    k.add_incoming(following, build.block)
+    build.cbranch(build.icmp_signed("<", following, size), inside, after)
+    build.position_at_end(after)
+
+
 def _single(build: Any, rows: list[Any], target: Any, k: Any, width: int) -> None:
-    source = build.mul(k, ir.Constant(_I32, _WORD))
-    out = _at(build, target, build.mul(k, ir.Constant(_I32, width * _WORD)))
+    source = build.mul(k, _i32(_WORD))
+    out = _at(build, target, build.mul(k, _i32(width * _WORD)))
     for i, row in enumerate(rows):
         _store(build, _load(build, row, source, _I32), out, i * _WORD)
 
@@ -568,8 +588,8 @@ def _single(build: Any, rows: list[Any], target: Any, k: Any, width: int) -> Non
 def _tile(build: Any, rows: list[Any], target: Any, k: Any, width: int) -> None:
     """4 x 4 units, by two levels of interleaving; 2 x 4 by one."""
     four = ir.VectorType(_I32, 4)
-    source = build.mul(k, ir.Constant(_I32, _WORD))
-    out = _at(build, target, build.mul(k, ir.Constant(_I32, width * _WORD)))
+    source = build.mul(k, _i32(_WORD))
+    out = _at(build, target, build.mul(k, _i32(width * _WORD)))
     loaded = [_load(build, row, source, four) for row in rows]
 
     def mix(x: Any, y: Any, *lanes: int) -> Any:

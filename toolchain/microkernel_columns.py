@@ -11,8 +11,8 @@ from typing import Any
 
 from llvmlite import ir
 
-from toolchain.microkernel import _at
-from toolchain.microkernel_rows import STRIP, _word, _Writer
+from toolchain.microkernel import _at, _i32
+from toolchain.microkernel_rows import STRIP, _Writer
 
 BLOCK = 16  # rows that are folded in registers
 
@@ -34,8 +34,8 @@ class Columns(_Writer):
         self.vectors = 4 if fold.element == "f32" and self.lanes > 1 else 1
         size = STRIP + self.vectors * self.lanes
         self.totals = self.variable(ir.ArrayType(fold.total, size))
-        self.loop(_word(0), self.argument["outer"], 1, self._matrix)
-        build.ret(_word(0))
+        self.loop(_i32(0), self.argument["outer"], 1, self._matrix)
+        build.ret(_i32(0))
 
     def _matrix(self, i: Any) -> None:
         build, width = self.build, self.argument["width"]
@@ -43,14 +43,14 @@ class Columns(_Writer):
 
         def strip(first: Any) -> None:
             left = build.sub(width, first)
-            fits = build.icmp_signed("<", left, _word(STRIP))
-            left = build.select(fits, left, _word(STRIP))
-            enough = build.icmp_signed(">=", width, _word(wide))
-            tile = build.select(enough, _word(wide), _word(self.lanes))
-            narrow = _word(self.lanes)
+            fits = build.icmp_signed("<", left, _i32(STRIP))
+            left = build.select(fits, left, _i32(STRIP))
+            enough = build.icmp_signed(">=", width, _i32(wide))
+            tile = build.select(enough, _i32(wide), _i32(self.lanes))
+            narrow = _i32(self.lanes)
             self.with_retry(tile, narrow, partial(self._strip, i, first, left))
 
-        self.loop(_word(0), width, STRIP, strip)
+        self.loop(_i32(0), width, STRIP, strip)
 
     def _place(self, first: Any, at: Any, tile: Any) -> Any:
         """The first column of the tile at a place of the strip."""
@@ -61,19 +61,19 @@ class Columns(_Writer):
 
     def _total(self, at: Any) -> Any:
         size = 4 if self.fold.element == "f32" else self.fold.total.width // 8
-        return _at(self.build, self.totals, self.build.mul(at, _word(size)))
+        return _at(self.build, self.totals, self.build.mul(at, _i32(size)))
 
     def _element(self, pointer: str, step: str, row: Any, column: Any) -> Any:
         build = self.build
         place = build.add(build.mul(row, self.argument[step]), column)
-        place = build.mul(place, _word(self.fold.bytes))
+        place = build.mul(place, _i32(self.fold.bytes))
         return _at(build, self.argument[pointer], place)
 
     def _strip(self, i: Any, first: Any, count: Any, tile: Any, nan: Any) -> None:
         """The results of `count` columns, in tiles of so many."""
         build, fold, n = self.build, self.fold, self.argument["depth"]
         wide = self.vectors * self.lanes
-        whole = build.add(count, build.sub(tile, _word(1)))
+        whole = build.add(count, build.sub(tile, _i32(1)))
         whole = build.and_(whole, build.neg(tile))
 
         def clear(at: Any) -> None:
@@ -82,21 +82,21 @@ class Columns(_Writer):
 
         def block(b: Any) -> None:
             left = build.sub(n, b)
-            fits = build.icmp_signed("<", left, _word(BLOCK))
-            rows = build.select(fits, left, _word(BLOCK))
+            fits = build.icmp_signed("<", left, _i32(BLOCK))
+            rows = build.select(fits, left, _i32(BLOCK))
             row = build.add(build.mul(i, n), b)
 
             def tiles(vectors: int) -> None:
                 def one(at: Any) -> None:
-                    place = self._place(first, at, _word(vectors * self.lanes))
+                    place = self._place(first, at, _i32(vectors * self.lanes))
                     source = self._element("x", "stride", row, place)
                     self._tile(source, rows, at, vectors, nan)
 
-                self.loop(_word(0), count, vectors * self.lanes, one)
+                self.loop(_i32(0), count, vectors * self.lanes, one)
 
             if self.vectors == 1:
                 return tiles(1)
-            is_wide = build.icmp_signed("==", tile, _word(wide))
+            is_wide = build.icmp_signed("==", tile, _i32(wide))
             with build.if_else(is_wide) as (then, otherwise):
                 with then:
                     tiles(self.vectors)
@@ -104,9 +104,9 @@ class Columns(_Writer):
                     tiles(1)
             return None
 
-        self.loop(_word(0), whole, self.lanes, clear)
-        self.loop(_word(0), n, BLOCK, block)
-        self.loop(_word(0), whole, self.lanes, partial(self._write, i, first, tile))
+        self.loop(_i32(0), whole, self.lanes, clear)
+        self.loop(_i32(0), n, BLOCK, block)
+        self.loop(_i32(0), whole, self.lanes, partial(self._write, i, first, tile))
 
     def _tile(self, source: Any, rows: Any, at: Any, count: int, nan: Any) -> None:
         build, fold, lanes = self.build, self.fold, self.lanes
@@ -120,7 +120,7 @@ class Columns(_Writer):
         build.store(source, pointer)
         for place in sums:
             build.store(empty, place)
-        step = build.mul(self.argument["stride"], _word(fold.bytes))
+        step = build.mul(self.argument["stride"], _i32(fold.bytes))
 
         def row(_: Any) -> None:
             here = build.load(pointer, typ=source.type)
@@ -131,7 +131,7 @@ class Columns(_Writer):
             for place, term in zip(sums, terms, strict=True):
                 build.store(choose(build.load(place, typ=kind), term), place)
 
-        self.loop(_word(0), rows, 1, row)
+        self.loop(_i32(0), rows, 1, row)
         size = lanes * (4 if fold.element == "f32" else fold.total.width // 8)
         for v, place in enumerate(sums):
             total = _at(build, self._total(at), v * size)
@@ -149,10 +149,10 @@ class Columns(_Writer):
             def single(lane: Any) -> None:  # there is no division of vectors
                 total = self._total(build.add(at, lane))
                 value = self.result(build.load(total, typ=fold.total))
-                place = _at(build, out, build.mul(lane, _word(fold.bytes)))
+                place = _at(build, out, build.mul(lane, _i32(fold.bytes)))
                 build.store(value, place, align=fold.bytes)
 
-            self.loop(_word(0), _word(self.lanes), 1, single)
+            self.loop(_i32(0), _i32(self.lanes), 1, single)
             return
         kind = self.kind(fold.total, self.lanes)
         value = self.result(build.load(self._total(at), typ=kind, align=fold.bytes))

@@ -18,7 +18,7 @@ from typing import Any
 
 from llvmlite import ir
 
-from toolchain.microkernel import _at, _function, _load, _loop, _store
+from toolchain.microkernel import _at, _filled, _function, _i32, _load, _loop, _store
 from toolchain.spec import SpecError
 from toolchain.spec.octets import CHUNK
 from toolchain.targets import Target
@@ -47,18 +47,12 @@ def emit(module: Any, name: str, target: Target) -> None:
         _Tile(module, name, rows, columns, lanes).emit()
 
 
-def _constant(value: int) -> Any:
-    return ir.Constant(_I32, value)
-
-
 def _splat(build: Any, value: Any, kind: Any) -> Any:
     """An int32 in each lane of a vector of narrower integers."""
     if not isinstance(kind, ir.VectorType):
         return build.trunc(value, kind) if kind != _I32 else value
     scalar = value if kind.element == _I32 else build.trunc(value, kind.element)
-    vector = build.insert_element(ir.Constant(kind, ir.Undefined), scalar, _constant(0))
-    mask = ir.Constant(ir.VectorType(_I32, kind.count), [0] * kind.count)
-    return build.shuffle_vector(vector, ir.Constant(kind, ir.Undefined), mask)
+    return _filled(build, scalar, kind)
 
 
 def _room(build: Any, size: int) -> Any:
@@ -87,10 +81,10 @@ def _walk(
     left = build.phi(_I32)
     left.add_incoming(count, before)
     phis = [build.phi(_PTR) for _ in pointers]
-    build.cbranch(build.icmp_signed(">", left, _constant(0)), inside, after)
+    build.cbranch(build.icmp_signed(">", left, _i32(0)), inside, after)
     build.position_at_end(inside)
     body(phis)
-    left.add_incoming(build.sub(left, _constant(2)), build.block)
+    left.add_incoming(build.sub(left, _i32(2)), build.block)
     for phi, pointer, step in zip(phis, pointers, steps, strict=True):
         phi.add_incoming(pointer, before)
         phi.add_incoming(_at(build, phi, step), build.block)
@@ -136,20 +130,20 @@ def _rows(module: Any, name: str, lines: int, lanes: int) -> None:
     build = ir.IRBuilder(function.append_basic_block("entry"))
     s, t, y, z, out, stride, depth, valid, sign, other = function.args
     sources = _Sources(build, sign, other)
-    one = _constant(1)
+    one = _i32(1)
     pointers, zeros = [(s, t)], []
     points = (y, z)
     for i in range(lines):
         if i:
-            inside = build.icmp_signed(">", valid, _constant(i))
-            step = build.select(inside, stride, _constant(0))
+            inside = build.icmp_signed(">", valid, _i32(i))
+            step = build.select(inside, stride, _i32(0))
             pointers.append(tuple(_at(build, p, step) for p in pointers[-1]))
             step = build.zext(inside, _I32)
             points = tuple(_at(build, p, step) for p in points)
         zeros.append(sources.load(*points, 0, _I32))
 
     def store(word: Any, k: Any, i: int, ahead: int) -> None:
-        at = _at(build, out, build.mul(k, _constant(lines * lanes * _WORD // 2)))
+        at = _at(build, out, build.mul(k, _i32(lines * lanes * _WORD // 2)))
         _store(build, word, at, (ahead * lines + i) * lanes * _WORD)
 
     def group(k: Any) -> None:
@@ -170,17 +164,17 @@ def _rows(module: Any, name: str, lines: int, lanes: int) -> None:
         for i, line in enumerate(pointers):
             low = build.sub(sources.load(*line, k, _I32), zeros[i])
             high = build.sub(sources.load(*line, following, _I32), zeros[i])
-            high = build.shl(build.select(more, high, _constant(0)), _constant(16))
-            word = build.or_(build.and_(low, _constant(0xFFFF)), high)
+            high = build.shl(build.select(more, high, _i32(0)), _i32(16))
+            word = build.or_(build.and_(low, _i32(0xFFFF)), high)
             kind = _I32 if lanes == 1 else ir.VectorType(_I32, lanes)
             store(_splat(build, word, kind), k, i, 0)
 
-    start = _constant(0)
+    start = _i32(0)
     if lanes > 1:
-        whole = build.and_(depth, _constant(-_GROUP))
+        whole = build.and_(depth, _i32(-_GROUP))
         start = _loop(function, build, start, whole, _GROUP, group)
     _loop(function, build, start, depth, 2, pair)
-    build.ret(_constant(0))
+    build.ret(_i32(0))
 
 
 def _columns(module: Any, name: str, lines: int) -> None:
@@ -197,30 +191,30 @@ def _columns(module: Any, name: str, lines: int) -> None:
     narrow = function.append_basic_block("narrow")
     ready = function.append_basic_block("ready")
     before = build.block
-    build.cbranch(build.icmp_signed("<", valid, _constant(lines)), narrow, ready)
+    build.cbranch(build.icmp_signed("<", valid, _i32(lines)), narrow, ready)
     build.position_at_end(narrow)
 
     def copy(i: Any) -> None:
-        k = build.sub(build.lshr(i, _constant(lines.bit_length() - 1)), _constant(1))
-        last = build.sub(valid, _constant(1))
-        column = build.and_(i, _constant(lines - 1))
+        k = build.sub(build.lshr(i, _i32(lines.bit_length() - 1)), _i32(1))
+        last = build.sub(valid, _i32(1))
+        column = build.and_(i, _i32(lines - 1))
         inside = build.icmp_signed("<", column, last)
         column = build.select(inside, column, last)
-        point = build.icmp_signed("<", k, _constant(0))
-        offset = build.select(point, _constant(0), build.mul(k, stride))
+        point = build.icmp_signed("<", k, _i32(0))
+        offset = build.select(point, _i32(0), build.mul(k, stride))
         line = _at(build, build.select(point, y, s), offset)
         octet = build.load(_at(build, line, column), typ=_I8)
         build.store(octet, _at(build, room, i), align=1)
 
-    end = build.mul(build.add(depth, _constant(1)), _constant(lines))
-    _loop(function, build, _constant(0), end, 1, copy)
+    end = build.mul(build.add(depth, _i32(1)), _i32(lines))
+    _loop(function, build, _i32(0), end, 1, copy)
     values, after = _at(build, room, lines), build.block
     build.branch(ready)
     build.position_at_end(ready)
     merged = []
     for wide, padded in zip(
         (s, t, y, z, stride),
-        (values, values, room, room, _constant(lines)),
+        (values, values, room, room, _i32(lines)),
         strict=True,
     ):
         phi = build.phi(wide.type)
@@ -246,17 +240,17 @@ def _columns(module: Any, name: str, lines: int) -> None:
             *rows, to = at
             put(half(*rows), half(*(_at(build, row, stride) for row in rows)), to)
 
-        whole = build.and_(depth, _constant(-2))
-        steps = [build.mul(stride, _constant(2))] * 2 + [_constant(2 * lines * 2)]
+        whole = build.and_(depth, _i32(-2))
+        steps = [build.mul(stride, _i32(2))] * 2 + [_i32(2 * lines * 2)]
         *rows, to = _walk(function, build, whole, [s, t, out], steps, pair)
         with build.if_then(build.icmp_signed("!=", whole, depth)):
             put(half(*rows), ir.Constant(kind, None), to)
-        build.ret(_constant(0))
+        build.ret(_i32(0))
 
     single, double = (
         function.append_basic_block(name) for name in ("single", "double")
     )
-    build.cbranch(build.icmp_signed("==", other, _constant(0)), single, double)
+    build.cbranch(build.icmp_signed("==", other, _i32(0)), single, double)
     for block, second in ((single, None), (double, other)):
         build.position_at_end(block)
         pack(second)
@@ -298,8 +292,8 @@ class _Tile:
         state, left, exits = list(sums), phis[2], []
         for step in range(UNROLL):
             state = self._step(phis[0], phis[1], step, state)
-            left = build.sub(left, _constant(1))
-            finished = build.icmp_signed("==", left, _constant(0))
+            left = build.sub(left, _i32(1))
+            finished = build.icmp_signed("==", left, _i32(0))
             following = loop
             if step == UNROLL - 1:
                 ends = [
@@ -324,8 +318,8 @@ class _Tile:
             self.function.append_basic_block(name) for name in ("full", "part")
         )
         less = build.or_(
-            build.icmp_signed("<", height, _constant(self.rows)),
-            build.icmp_signed("<", width, _constant(self.columns)),
+            build.icmp_signed("<", height, _i32(self.rows)),
+            build.icmp_signed("<", width, _i32(self.columns)),
         )
         build.cbranch(less, part, full)
         build.position_at_end(part)
@@ -334,13 +328,13 @@ class _Tile:
         self._add(c, stride, totals, lambda total: total)
         again = self.function.append_basic_block("again")
         end = self.function.append_basic_block("end")
-        build.cbranch(build.icmp_signed("!=", other, _constant(0)), again, end)
+        build.cbranch(build.icmp_signed("!=", other, _i32(0)), again, end)
         build.position_at_end(again)
         factor = _splat(build, other, self.unit)
         self._add(e, stride, totals, lambda total: build.mul(total, factor))
         build.branch(end)
         build.position_at_end(end)
-        build.ret(_constant(0))
+        build.ret(_i32(0))
 
     def _step(self, a: Any, b: Any, step: int, sums: list[Any]) -> list[Any]:
         build = self.builder
@@ -360,7 +354,7 @@ class _Tile:
     def _dot(self, x: Any, y: Any) -> Any:
         build = self.builder
         if self.lanes == 1:
-            shift = _constant(16)
+            shift = _i32(16)
             low = [build.sext(build.trunc(v, _I16), _I32) for v in (x, y)]
             high = [build.ashr(v, shift) for v in (x, y)]
             return build.add(build.mul(*low), build.mul(*high))
@@ -391,17 +385,17 @@ class _Tile:
             room = _room(build, self.rows * self.columns * _WORD)
         for i, total in enumerate(sums):
             _store(build, total, room, i * self.lanes * _WORD)
-        most = _constant(self.rows)
+        most = _i32(self.rows)
         lines = build.select(build.icmp_signed("<", height, most), height, most)
-        shift = _constant(self.columns.bit_length() - 1)
+        shift = _i32(self.columns.bit_length() - 1)
 
         def element(i: Any) -> None:
-            column = build.and_(i, _constant(self.columns - 1))
+            column = build.and_(i, _i32(self.columns - 1))
             row = _at(build, c, build.mul(build.lshr(i, shift), stride))
             with build.if_then(build.icmp_signed("<", column, width)):
-                at = build.mul(column, _constant(_WORD))
-                total = _load(build, room, build.mul(i, _constant(_WORD)), _I32)
+                at = build.mul(column, _i32(_WORD))
+                total = _load(build, room, build.mul(i, _i32(_WORD)), _I32)
                 _store(build, build.add(total, _load(build, row, at, _I32)), row, at)
 
-        _loop(function, build, _constant(0), build.shl(lines, shift), 1, element)
-        build.ret(_constant(0))
+        _loop(function, build, _i32(0), build.shl(lines, shift), 1, element)
+        build.ret(_i32(0))

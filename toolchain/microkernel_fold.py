@@ -14,7 +14,7 @@ from typing import Any
 
 from llvmlite import ir
 
-from toolchain.microkernel import _F32, _I32, _at, _function, _load
+from toolchain.microkernel import _F32, _I32, _at, _function, _fused, _i32, _load
 from toolchain.spec import SpecError
 from toolchain.targets import Target
 
@@ -81,7 +81,7 @@ class Window:
 
         build.position_at_end(tile)
         place = build.phi(_I32)
-        place.add_incoming(ir.Constant(_I32, 0), entry)
+        place.add_incoming(_i32(0), entry)
         source = _at(build, argument["x"], build.mul(place, argument["x_step"]))
         begin = [self._load(argument["b"], i) for i in self._vectors()]
         begin *= self.fold.rows
@@ -92,7 +92,7 @@ class Window:
         sums = [build.phi(self.fold.unit) for _ in begin]
         at, left = build.phi(argument["t"].type), build.phi(_I32)
         folded = self._tap(source, at, sums, latch)
-        rest = build.sub(left, ir.Constant(_I32, 1))
+        rest = build.sub(left, _i32(1))
         following = [*folded, _at(build, at, _TAP), rest]
         for phi, first, after in zip(
             (*sums, at, left),
@@ -102,7 +102,7 @@ class Window:
         ):
             phi.add_incoming(first, before)
             phi.add_incoming(after, latch)
-        build.cbranch(build.icmp_signed("==", rest, ir.Constant(_I32, 0)), done, tap)
+        build.cbranch(build.icmp_signed("==", rest, _i32(0)), done, tap)
 
         build.position_at_end(done)
         out = _at(build, argument["o"], build.mul(place, argument["o_step"]))
@@ -116,7 +116,7 @@ class Window:
         place.add_incoming(onward, more)
         build.branch(tile)
         build.position_at_end(end)
-        build.ret(ir.Constant(_I32, 0))
+        build.ret(_i32(0))
 
     def _vectors(self) -> range:
         return range(0, self.fold.columns, self.fold.lanes)
@@ -140,7 +140,7 @@ class Window:
             if row == self.fold.rows - 1:
                 build.branch(after)
             else:
-                enough = ir.Constant(_I32, row + 1)
+                enough = _i32(row + 1)
                 following = self.function.append_basic_block("row")
                 done = build.icmp_signed("==", self.argument["rows"], enough)
                 build.cbranch(done, after, following)
@@ -189,9 +189,4 @@ def multiply_add(build: Any, target: Target, x: Any, w: Any, total: Any) -> Any:
     """The total and x * w, rounded once where the target may fuse."""
     if not target.contract:
         return build.fadd(total, build.fmul(x, w))
-    signature = ir.FunctionType(x.type, [x.type] * 3)
-    name = "llvm.fmuladd.v4f32"
-    function = build.module.globals.get(name) or ir.Function(
-        build.module, signature, name
-    )
-    return build.call(function, [x, w, total])
+    return _fused(build, x, w, total)

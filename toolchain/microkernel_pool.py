@@ -13,11 +13,10 @@ from typing import Any
 
 from llvmlite import ir
 
-from toolchain.microkernel import _F32, _I8, _I32, _at, _function
+from toolchain.microkernel import _F32, _I8, _I32, _at, _blocks, _function, _i32
 from toolchain.spec import SpecError
 from toolchain.spec.windows import TABLE
 from toolchain.targets import Target
-from toolchain.transposer import _blocks
 
 _ELEMENTS = {"f32": _F32, "i8": _I8, "u8": _I8}
 VECTORS = 4  # registers that share what a tap costs beside its arithmetic
@@ -79,7 +78,7 @@ class _Pool:
         _blocks(build, self.given["rows"], 1, self._row)
         if exact is not None:
             self._check(exact)
-        build.ret(_word(0))
+        build.ret(_i32(0))
         return self.function
 
     def _check(self, exact: Any) -> None:
@@ -88,7 +87,7 @@ class _Pool:
         total, *rest = (build.load(s, typ=kind) for s in self.sums or [])
         for value in rest:
             total = build.fadd(total, value)
-        lanes = [build.extract_element(total, _word(i)) for i in range(self.lanes)]
+        lanes = [build.extract_element(total, _i32(i)) for i in range(self.lanes)]
         one, *others = lanes
         for value in others:
             one = build.fadd(one, value)
@@ -98,22 +97,22 @@ class _Pool:
     def _row(self, i: Any) -> None:
         build, given = self.build, self.given
         entry = _at(
-            build, self.table, build.add(build.shl(i, _word(3)), _word(4 * len(TABLE)))
+            build, self.table, build.add(build.shl(i, _i32(3)), _i32(4 * len(TABLE)))
         )
         first, count = (
             build.load(_at(build, entry, at), typ=_I32, align=4) for at in (0, 4)
         )
-        outside = build.icmp_signed("==", count, _word(0))
+        outside = build.icmp_signed("==", count, _i32(0))
         source = build.select(
             outside,
             _at(build, self.line, given["blank"]),
             _at(build, self.x, first),
         )
-        count = build.select(outside, _word(1), count)
+        count = build.select(outside, _i32(1), count)
         self._tiles(
             given["width"], lambda j, n, lanes: self._down(source, count, j, n, lanes)
         )
-        at = build.mul(build.mul(i, given["columns"]), _word(self.bytes))
+        at = build.mul(build.mul(i, given["columns"]), _i32(self.bytes))
         out = _at(build, self.out, at)
         if self.lanes == 1:
             return self._across_scalars(out)
@@ -125,13 +124,13 @@ class _Pool:
             )
 
         def chosen(stride: int) -> Any:
-            return build.icmp_signed("==", given["stride"], _word(stride))
+            return build.icmp_signed("==", given["stride"], _i32(stride))
 
         with build.if_else(chosen(1)) as (then, otherwise):
             with then:
                 along(1)
             with otherwise:
-                wide = build.icmp_signed(">=", given["columns"], _word(self.lanes))
+                wide = build.icmp_signed(">=", given["columns"], _i32(self.lanes))
                 twice = build.and_(chosen(2), wide)
                 with build.if_else(twice) as (then_two, otherwise_two):
                     with then_two:
@@ -141,7 +140,7 @@ class _Pool:
         return None
 
     def _across_scalars(self, out: Any) -> None:
-        step = self.build.mul(self.given["stride"], _word(self.bytes))
+        step = self.build.mul(self.given["stride"], _i32(self.bytes))
         _blocks(
             self.build,
             self.given["columns"],
@@ -162,7 +161,7 @@ class _Pool:
 
             if not rest:
                 return loop()
-            enough = build.icmp_signed(">=", count, _word(n * lanes))
+            enough = build.icmp_signed(">=", count, _i32(n * lanes))
             with build.if_else(enough) as (then, otherwise):
                 with then:
                     loop()
@@ -178,7 +177,7 @@ class _Pool:
         The larger of two registers and a check for NaN apart, by a sum, take two
         instructions, the larger that is NaN where either is takes three.
         """
-        build, at = self.build, self.build.mul(j, _word(self.bytes))
+        build, at = self.build, self.build.mul(j, _i32(self.bytes))
         sums = self.sums if lanes > 1 else None
 
         def load(pointer: Any) -> list[Any]:
@@ -194,7 +193,7 @@ class _Pool:
         self._stores(results, line)
 
     def _across(self, out: Any, j: Any, n: int, lanes: int, stride: int) -> None:
-        at = self.build.mul(j, _word(stride * self.bytes))
+        at = self.build.mul(j, _i32(stride * self.bytes))
         self._fold_line(out, j, n, lanes, at, stride)
 
     def _fold_line(
@@ -214,7 +213,7 @@ class _Pool:
 
         start = _at(build, self.line, at)
         results = self._taps(start, self.given["taps"], self.given["across"], load)
-        self._stores(results, _at(build, out, build.mul(j, _word(self.bytes))))
+        self._stores(results, _at(build, out, build.mul(j, _i32(self.bytes))))
 
     def _taps(
         self, start: Any, count: Any, step: Any, load: Callable[[Any], list[Any]]
@@ -225,14 +224,14 @@ class _Pool:
         before = build.block
         tap = self.function.append_basic_block("tap")
         done = self.function.append_basic_block("done")
-        alone = build.icmp_signed("==", count, _word(1))
+        alone = build.icmp_signed("==", count, _i32(1))
         build.cbranch(alone, done, tap)
         build.position_at_end(tap)
         totals = [build.phi(value.type) for value in first]
         left, pointer = build.phi(_I32), build.phi(start.type)
         here = _at(build, pointer, step)
         folded = [self._fold(*pair) for pair in zip(totals, load(here), strict=True)]
-        rest = build.sub(left, _word(1))
+        rest = build.sub(left, _i32(1))
         for phi, begin, after in zip(
             (*totals, left, pointer),
             (*first, count, start),
@@ -241,7 +240,7 @@ class _Pool:
         ):
             phi.add_incoming(begin, before)
             phi.add_incoming(after, build.block)
-        build.cbranch(build.icmp_signed("==", rest, _word(1)), done, tap)
+        build.cbranch(build.icmp_signed("==", rest, _i32(1)), done, tap)
         build.position_at_end(done)
         results = []
         for begin, after in zip(first, folded, strict=True):
@@ -295,7 +294,3 @@ class _Pool:
             size = 1 if not isinstance(value.type, ir.VectorType) else self.lanes
             at = _at(self.build, pointer, i * size * self.bytes)
             self.build.store(value, at, align=self.bytes)
-
-
-def _word(value: int) -> Any:
-    return ir.Constant(_I32, value)

@@ -9,11 +9,10 @@ from typing import Any
 
 from llvmlite import ir
 
-from toolchain.microkernel import _I32, _at, _function
-from toolchain.microkernel_rows import _I64, STRIP, Fold, _word, _Writer
+from toolchain.microkernel import _I32, _at, _blocks, _filled, _function, _i32
+from toolchain.microkernel_rows import _I64, STRIP, Fold, _Writer
 from toolchain.spec import SpecError
 from toolchain.targets import Target
-from toolchain.transposer import _blocks
 
 _NAME = r"micro_position_(max|min)_(f32|i8|i32|i64)"
 _FIND = r"micro_find_(f32|i8|i32|i64)"
@@ -44,10 +43,7 @@ def _first_of(choose: Callable[[Any, Any], Any], values: list[Any]) -> Any:
 
 def _matches(build: Any, elements: Any, value: Any) -> Any:
     """A bit for each element of a block: whether it is the value."""
-    kind = elements.type
-    wide = build.insert_element(ir.Constant(kind, ir.Undefined), value, _word(0))
-    lanes = ir.Constant(ir.VectorType(_I32, BLOCK), [0] * BLOCK)
-    wide = build.shuffle_vector(wide, wide, lanes)
+    wide = _filled(build, value, elements.type)
     floats = isinstance(value.type, ir.FloatType)
     compare = build.fcmp_ordered if floats else build.icmp_signed
     return build.zext(build.bitcast(compare("==", elements, wide), _I16), _I32)
@@ -66,42 +62,42 @@ def _find(module: Any, name: str, fold: Fold) -> None:
         for label in ("head", "block", "hit", "onward", "single", "more", "done")
     )
     entry = build.block
-    backwards = build.icmp_signed("!=", last, _word(0))
+    backwards = build.icmp_signed("!=", last, _i32(0))
     value = build.load(v, typ=fold.scalar, align=fold.bytes)
-    limit = count if fold.target.has("simd128") else _word(0)
+    limit = count if fold.target.has("simd128") else _i32(0)
     if fold.element == "f32":
         nan = build.fcmp_unordered("uno", value, value)
-        limit = build.select(nan, _word(0), limit)
+        limit = build.select(nan, _i32(0), limit)
     build.branch(head)
 
     def load(i: Any, kind: Any) -> Any:
-        at = _at(build, x, build.mul(i, _word(fold.bytes)))
+        at = _at(build, x, build.mul(i, _i32(fold.bytes)))
         return build.load(at, typ=kind, align=fold.bytes)
 
     def place(i: Any, size: int) -> Any:
         """Where the elements i, ... that are to be searched stand."""
-        mirrored = build.sub(build.sub(count, _word(size)), i)
+        mirrored = build.sub(build.sub(count, _i32(size)), i)
         return build.select(backwards, mirrored, i)
 
     build.position_at_end(head)
     at = build.phi(_I32)
-    at.add_incoming(_word(0), entry)
-    whole = build.sub(limit, _word(BLOCK))
+    at.add_incoming(_i32(0), entry)
+    whole = build.sub(limit, _i32(BLOCK))
     build.cbranch(build.icmp_signed("<=", at, whole), block, single)
 
     build.position_at_end(block)
     first = place(at, BLOCK)
     elements = load(first, ir.VectorType(fold.scalar, BLOCK))
     bits = _matches(build, elements, value)
-    build.cbranch(build.icmp_signed("==", bits, _word(0)), onward, hit)
+    build.cbranch(build.icmp_signed("==", bits, _i32(0)), onward, hit)
 
     build.position_at_end(onward)
-    at.add_incoming(build.add(at, _word(BLOCK)), onward)
+    at.add_incoming(build.add(at, _i32(BLOCK)), onward)
     build.branch(head)
 
     build.position_at_end(hit)
     unset = ir.Constant(ir.IntType(1), 1)
-    highest = build.sub(_word(31), build.ctlz(bits, unset))
+    highest = build.sub(_i32(31), build.ctlz(bits, unset))
     chosen = build.select(backwards, highest, build.cttz(bits, unset))
     found = build.add(first, chosen)
     build.branch(done)
@@ -116,7 +112,7 @@ def _find(module: Any, name: str, fold: Fold) -> None:
         same = build.or_(same, build.fcmp_unordered("uno", element, element))
     else:
         same = build.icmp_signed("==", element, value)
-    following = build.add(i, _word(1))
+    following = build.add(i, _i32(1))
     over = build.or_(same, build.icmp_signed(">=", following, count))
     build.cbranch(over, done, more)
 
@@ -129,7 +125,7 @@ def _find(module: Any, name: str, fold: Fold) -> None:
     result.add_incoming(found, hit)
     result.add_incoming(alone, single)
     build.store(build.sext(result, _I64), out, align=8)
-    build.ret(_word(0))
+    build.ret(_i32(0))
 
 
 class _Position(_Writer):
@@ -150,33 +146,33 @@ class _Position(_Writer):
         self.bests = self.variable(ir.ArrayType(fold.total, STRIP))
         self.steps = self.variable(ir.ArrayType(self.index, STRIP))
         depth, width = argument["depth"], argument["width"]
-        self.end = build.sub(depth, _word(1))
-        self.backwards = build.icmp_signed("!=", argument["last"], _word(0))
-        row = build.mul(width, _word(fold.bytes))
+        self.end = build.sub(depth, _i32(1))
+        self.backwards = build.icmp_signed("!=", argument["last"], _i32(0))
+        row = build.mul(width, _i32(fold.bytes))
         self.row = build.select(self.backwards, build.neg(row), row)
 
         def strip(i: Any, first: Any) -> None:
-            last = build.sub(width, _word(self.lanes))
+            last = build.sub(width, _i32(self.lanes))
             fits = build.icmp_signed("<", first, last)
             self._strip(i, build.select(fits, first, last))
 
         def matrix(i: Any) -> None:
-            self.loop(_word(0), width, STRIP, partial(strip, i))
+            self.loop(_i32(0), width, STRIP, partial(strip, i))
 
-        self.loop(_word(0), argument["outer"], 1, matrix)
-        build.ret(_word(0))
+        self.loop(_i32(0), argument["outer"], 1, matrix)
+        build.ret(_i32(0))
 
     def _strip(self, i: Any, first: Any) -> None:
         build, fold, argument = self.build, self.fold, self.argument
         count = build.sub(argument["width"], first)
-        fits = build.icmp_signed("<", count, _word(STRIP))
-        count = build.select(fits, count, _word(STRIP))
+        fits = build.icmp_signed("<", count, _i32(STRIP))
+        count = build.select(fits, count, _i32(STRIP))
         row = build.mul(i, argument["depth"])
         row = build.select(self.backwards, build.add(row, self.end), row)
         at = build.add(build.mul(row, argument["width"]), first)
-        source = _at(build, argument["x"], build.mul(at, _word(fold.bytes)))
+        source = _at(build, argument["x"], build.mul(at, _i32(fold.bytes)))
         out = build.add(build.mul(i, argument["width"]), first)
-        out = _at(build, argument["o"], build.mul(out, _word(8)))
+        out = _at(build, argument["o"], build.mul(out, _i32(8)))
 
         def attempt(quick: Any, nan: Any) -> None:
             empty = self.splat(fold.empty, self.lanes)
@@ -190,7 +186,7 @@ class _Position(_Writer):
             if nan is None:
                 self._keep(source, count, 1, 1, None)
                 return self._write(source, out, count, None)
-            quick = build.icmp_signed("!=", quick, _word(0))
+            quick = build.icmp_signed("!=", quick, _i32(0))
             with build.if_else(quick) as (then, otherwise):
                 with then:
                     self._keep(source, count, ROWS, VECTORS, nan)
@@ -198,17 +194,17 @@ class _Position(_Writer):
                     self._keep(source, count, 1, 1, None)
             return self._write(source, out, count, quick)
 
-        wide = build.icmp_signed(">=", count, _word(VECTORS * self.lanes))
-        deep = build.icmp_signed(">=", argument["depth"], _word(ROWS))
+        wide = build.icmp_signed(">=", count, _i32(VECTORS * self.lanes))
+        deep = build.icmp_signed(">=", argument["depth"], _i32(ROWS))
         quick = build.zext(build.and_(wide, deep), _I32)
-        self.with_retry(quick, _word(0), attempt)
+        self.with_retry(quick, _i32(0), attempt)
 
     def _best(self, at: Any) -> Any:
-        return _at(self.build, self.bests, self.build.mul(at, _word(self.fold.bytes)))
+        return _at(self.build, self.bests, self.build.mul(at, _i32(self.fold.bytes)))
 
     def _step(self, at: Any) -> Any:
         size = self.index.width // 8
-        return _at(self.build, self.steps, self.build.mul(at, _word(size)))
+        return _at(self.build, self.steps, self.build.mul(at, _i32(size)))
 
     def _keep(self, source: Any, count: Any, rows: int, vectors: int, nan: Any) -> None:
         """Meet all rows, in blocks of so many, by tiles of so many vectors."""
@@ -216,7 +212,7 @@ class _Position(_Writer):
         kind, steps = self.kind(fold.total, lanes), self.kind(self.index, lanes)
 
         def tile(now: Any, line: Any, at: Any) -> None:
-            here = _at(build, line, build.mul(at, _word(fold.bytes)))
+            here = _at(build, line, build.mul(at, _i32(fold.bytes)))
             terms = []
             for _ in range(rows):
                 terms.append(
@@ -252,19 +248,19 @@ class _Position(_Writer):
             if quick is not None:
                 r = build.add(r, self._inside(source, r, c, quick))
             r = build.select(self.backwards, build.sub(self.end, r), r)
-            place = _at(build, out, build.mul(c, _word(8)))
+            place = _at(build, out, build.mul(c, _i32(8)))
             build.store(build.sext(r, _I64), place, align=8)
 
-        self.loop(_word(0), count, 1, single)
+        self.loop(_i32(0), count, 1, single)
 
     def _inside(self, source: Any, r: Any, c: Any, quick: Any) -> Any:
         """Rows of the block from r on before the best one: bit for bit, it is there."""
         build = self.build
         best = build.load(self._best(c), typ=_I32, align=4)
         at = _at(build, source, build.mul(r, self.row))
-        at = _at(build, at, build.mul(c, _word(4)))
-        before, others = _word(0), quick
-        row = build.select(quick, self.row, _word(0))  # there may be no others
+        at = _at(build, at, build.mul(c, _i32(4)))
+        before, others = _i32(0), quick
+        row = build.select(quick, self.row, _i32(0))  # there may be no others
         for _ in range(ROWS - 1):
             value = build.load(at, typ=_I32, align=4)
             others = build.and_(others, build.icmp_signed("!=", value, best))

@@ -15,7 +15,7 @@ from typing import Any
 
 from llvmlite import ir
 
-from toolchain.microkernel import _F32, _I8, _I32, _at, _function, _loop
+from toolchain.microkernel import _F32, _I8, _I32, _at, _filled, _function, _i32, _loop
 from toolchain.spec import SpecError
 from toolchain.targets import Target
 
@@ -127,10 +127,6 @@ def _lanes(value: Any) -> int:
     return int(getattr(value.type, "count", 1))
 
 
-def _word(value: int) -> Any:
-    return ir.Constant(_I32, value)
-
-
 class _Writer:
     """Writes a function; its `extra` is the last of its arguments.
 
@@ -173,14 +169,7 @@ class _Writer:
 
     def splat(self, value: Any, lanes: int) -> Any:
         """The scalar in every lane."""
-        if lanes == 1:
-            return value
-        kind = ir.VectorType(value.type, lanes)
-        one = self.build.insert_element(
-            ir.Constant(kind, ir.Undefined), value, _word(0)
-        )
-        zeros = ir.Constant(ir.VectorType(_I32, lanes), [0] * lanes)
-        return self.build.shuffle_vector(one, one, zeros)
+        return _filled(self.build, value, self.kind(value.type, lanes))
 
     def turned(self, value: Any) -> Any:
         """An integer in the order of which the largest is wanted, or back."""
@@ -240,7 +229,7 @@ class _Writer:
             ]
             vector = fold(*halves)
         if isinstance(vector.type, ir.VectorType):
-            return self.build.extract_element(vector, _word(0))
+            return self.build.extract_element(vector, _i32(0))
         return vector
 
     def with_retry(
@@ -291,19 +280,19 @@ class Rows(_Writer):
 
     def emit(self) -> None:
         """A loop over rows, with three for each: by wide steps, vectors, elements."""
-        self.loop(_word(0), self.argument["outer"], 1, self._row)
-        self.build.ret(_word(0))
+        self.loop(_i32(0), self.argument["outer"], 1, self._row)
+        self.build.ret(_i32(0))
 
     def _row(self, i: Any) -> None:
         build, fold, n = self.build, self.fold, self.argument["depth"]
-        size = _word(fold.bytes)
+        size = _i32(fold.bytes)
         source = _at(build, self.argument["x"], build.mul(build.mul(i, n), size))
         value = self.variable(fold.total)
 
         def attempt(wide: Any, nan: Any) -> None:
             self._fold(source, wide, nan, value)
 
-        self.with_retry(n, _word(0), attempt)
+        self.with_retry(n, _i32(0), attempt)
         out = _at(build, self.argument["o"], build.mul(i, size))
         result = self.result(build.load(value, typ=fold.total))
         build.store(result, out, align=fold.bytes)
@@ -317,7 +306,7 @@ class Rows(_Writer):
         build.store(self.splat(fold.empty, self.lanes), total)
 
         def step(r: Any, vectors: int) -> None:
-            at = _at(build, source, build.mul(r, _word(fold.bytes)))
+            at = _at(build, source, build.mul(r, _i32(fold.bytes)))
             terms = [self.load(at, v * self.lanes, self.lanes) for v in range(vectors)]
             choose = exact
             if nan is not None and vectors > 1:
@@ -327,13 +316,13 @@ class Rows(_Writer):
             build.store(seen, total)
 
         def rest(r: Any) -> None:
-            at = _at(build, source, build.mul(r, _word(fold.bytes)))
+            at = _at(build, source, build.mul(r, _i32(fold.bytes)))
             seen = exact(build.load(value, typ=fold.total), self.load(at, 0, 1))
             build.store(seen, value)
 
-        at: Any = _word(0)
+        at: Any = _i32(0)
         for count in dict.fromkeys((vectors, 1)):
-            last = build.sub(wide if count > 1 else n, _word(count * self.lanes - 1))
+            last = build.sub(wide if count > 1 else n, _i32(count * self.lanes - 1))
             at = self.loop(at, last, count * self.lanes, partial(step, vectors=count))
         build.store(self.across(build.load(total, typ=kind), exact), value)
         if self.lanes > 1:

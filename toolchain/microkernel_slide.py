@@ -13,11 +13,10 @@ from typing import Any
 
 from llvmlite import ir
 
-from toolchain.microkernel import _F32, _I32, _at, _function
+from toolchain.microkernel import _F32, _I32, _at, _blocks, _function, _i32
 from toolchain.microkernel_fold import multiply_add
 from toolchain.spec import SpecError
 from toolchain.targets import Target
-from toolchain.transposer import _blocks
 
 TAPS = 3
 _BYTES = 4  # of an element
@@ -56,14 +55,14 @@ class _Slide:
         """Register after register of columns."""
         columns = self.argument["columns"]
         _blocks(self.build, columns, self.lanes, self._strip)
-        self.build.ret(ir.Constant(_I32, 0))
+        self.build.ret(_i32(0))
 
     def _strip(self, column: Any) -> None:
         """A loop over rows. Begun: rows of which lines are folded in already."""
         build, given = self.build, self.argument
-        at = build.shl(column, ir.Constant(_I32, 2))
+        at = build.shl(column, _i32(2))
         self._take(build.mul(at, given["w_step"]))
-        across = build.shl(at, ir.Constant(_I32, int(self.even)))
+        across = build.shl(at, _i32(int(self.even)))
         source = _at(build, given["x"], across)
         begun: list[Any] = []
         for line in range(TAPS - self.stride):
@@ -80,13 +79,13 @@ class _Slide:
             source = _at(build, source, given["x_row"])
         done, *sums = sums
         build.store(done, out, align=_BYTES)
-        rest = build.sub(left, ir.Constant(_I32, 1))
+        rest = build.sub(left, _i32(1))
         following = (source, _at(build, out, given["o_row"]), rest, *sums)
         for phi, begin, after in zip(phis, first, following, strict=True):
             phi.add_incoming(begin, before)
             phi.add_incoming(after, row)
         end = self.function.append_basic_block("end")
-        build.cbranch(build.icmp_signed("==", rest, ir.Constant(_I32, 0)), end, row)
+        build.cbranch(build.icmp_signed("==", rest, _i32(0)), end, row)
         build.position_at_end(end)
 
     def _take(self, at: Any) -> None:

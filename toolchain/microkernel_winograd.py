@@ -13,7 +13,7 @@ from typing import Any
 
 from llvmlite import ir
 
-from toolchain.microkernel import _F32, _I32, _at, _filled, _function, _load, _loop
+from toolchain.microkernel import _F32, _at, _filled, _function, _i32, _load, _loop
 from toolchain.spec import SpecError
 from toolchain.spec.convolution import PATCH, TILE
 from toolchain.targets import Target
@@ -63,8 +63,8 @@ class _Transform:
         self._channels(self._output)
 
     def _channels(self, body: Callable[[Any], None]) -> None:
-        build, word = self.build, ir.Constant(_I32, _WORD)
-        channels, zero = self.given["channels"], ir.Constant(_I32, 0)
+        build, word = self.build, _i32(_WORD)
+        channels, zero = self.given["channels"], _i32(0)
         _loop(
             self.function,
             build,
@@ -119,8 +119,7 @@ class _Transform:
     def _limited(self, value: Any) -> Any:
         for name, order in (("low", "<"), ("high", ">")):
             limit = self.given[name]
-            if self.lanes > 1:
-                limit = _filled(self.build, limit, self.kind)
+            limit = _filled(self.build, limit, self.kind)
             past = self.build.fcmp_ordered(order, value, limit)
             value = self.build.select(past, limit, value)
         return value

@@ -7,22 +7,40 @@ other micro-kernels (toolchain/microkernel.py), a nest calls them by name.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import re
 from typing import Any
 
 from llvmlite import ir
 
-_I8, _I32, _PTR = ir.IntType(8), ir.IntType(32), ir.PointerType()
+from toolchain.microkernel import _I8, _I32, _at, _blocks, _function, _i32
+from toolchain.spec import SpecError
+from toolchain.targets import Target
+
+_TRANSPOSE = r"micro_transpose_(\d+)_(\d+)x(\d+)"
 _REGISTER = 16  # bytes
 
 
-def transpose(module: Any, name: str, bits: int, rows: int, columns: int) -> None:
+def emit(module: Any, name: str, target: Target) -> None:
+    """Emit the micro-kernel of that name. Errors: SpecError for an unknown one."""
+    del target  # those without SIMD have no use for it
+    if match := re.fullmatch(_TRANSPOSE, name):
+        _transpose(module, name, *map(int, match.groups()))
+    elif name == "micro_copy_rows":
+        _copy_rows(module, name)
+    else:
+        raise SpecError(
+            f"micro-kernel {name!r} is unknown; use "
+            "micro_transpose_<bits>_<rows>x<columns> or micro_copy_rows"
+        )
+
+
+def _transpose(module: Any, name: str, bits: int, rows: int, columns: int) -> None:
     """i32 (s, d, from, to, height, width): d[j, i] = s[i, j], pitches in bytes.
 
     Height and width are at least the block's; where that is narrower than a
     register they are equal to it. The last blocks overlap those before them.
     """
-    build, (source, target, pitch, to, height, width) = _function(module, name, 6)
+    build, (source, target, pitch, to, height, width) = _begin(module, name)
     size = bits // 8
     vector = ir.VectorType(ir.IntType(bits), _REGISTER // size)
 
@@ -48,12 +66,12 @@ def transpose(module: Any, name: str, bits: int, rows: int, columns: int) -> Non
     build.ret(_i32(0))
 
 
-def copy_rows(module: Any, name: str) -> None:
+def _copy_rows(module: Any, name: str) -> None:
     """i32 (s, d, from, to, height, width): d[i, j] = s[i, j]; all in bytes.
 
     Width is at least a register. A memory.copy of each row takes longer.
     """
-    build, (source, target, pitch, to, height, width) = _function(module, name, 6)
+    build, (source, target, pitch, to, height, width) = _begin(module, name)
     vector = ir.VectorType(_I8, _REGISTER)
 
     def block(i: Any, j: Any) -> None:
@@ -71,40 +89,13 @@ def copy_rows(module: Any, name: str) -> None:
     build.ret(_i32(0))
 
 
-def _function(module: Any, name: str, count: int) -> tuple[Any, Any]:
-    """A builder in a function of two pointers and int32 values; its arguments."""
-    types = [_PTR, _PTR] + [_I32] * (count - 2)
-    function = ir.Function(module, ir.FunctionType(_I32, types), name)
-    for attribute in ("noinline", "nounwind"):
-        function.attributes.add(attribute)
+def _begin(module: Any, name: str) -> tuple[Any, Any]:
+    """A builder in a function of these arguments, and the arguments."""
+    sizes = ("from", "to", "height", "width")
+    function = _function(module, name, ("s", "d", *sizes))
     for pointer in function.args[:2]:
         pointer.add_attribute("noalias")
     return ir.IRBuilder(function.append_basic_block("entry")), function.args
-
-
-def _i32(value: int) -> Any:
-    return ir.Constant(_I32, value)
-
-
-def _at(build: Any, pointer: Any, offset: Any) -> Any:
-    return build.gep(pointer, [offset], source_etype=_I8)
-
-
-def _blocks(build: Any, size: Any, step: int, body: Callable[[Any], None]) -> None:
-    """body(k) for k = 0, step, ... < size; the last block ends at size."""
-    before, function = build.block, build.function
-    inside = function.append_basic_block("block")
-    after = function.append_basic_block("after")
-    last = build.sub(size, _i32(step))
-    build.branch(inside)
-    build.position_at_end(inside)
-    k = build.phi(_I32)
-    k.add_incoming(_i32(0), before)
-    body(build.select(build.icmp_signed("<", k, last), k, last))
-    following = build.add(k, _i32(step))
-    k.add_incoming(following, build.block)
-    build.cbranch(build.icmp_signed("<", following, size), inside, after)
-    build.position_at_end(after)
 
 
 def _pieces(vector: Any, count: int) -> list[tuple[int, Any, int]]:
@@ -128,7 +119,7 @@ def _load(build: Any, pointer: Any, vector: Any, count: int) -> Any:
     for offset, kind, lane in _pieces(vector, count):
         whole = kind is vector
         part = build.load(
-            _at(build, pointer, _i32(offset)), typ=kind if whole else kind.element
+            _at(build, pointer, offset), typ=kind if whole else kind.element
         )
         part.align = size
         if whole:
@@ -147,7 +138,7 @@ def _store(build: Any, value: Any, pointer: Any, count: int) -> None:
             part = build.extract_element(build.bitcast(value, kind), _i32(lane))
         else:
             part = value
-        build.store(part, _at(build, pointer, _i32(offset)), align=size)
+        build.store(part, _at(build, pointer, offset), align=size)
 
 
 def _transposed(build: Any, lines: list[Any]) -> list[Any]:
