@@ -54,7 +54,7 @@ from toolchain.spec.panels import (
     nest,
     pack_lines,
     pack_units,
-    panels,
+    window_panels,
     shifted,
 )
 
@@ -86,7 +86,7 @@ def compute(k: Any) -> Any:
 def grouped(k: Any, spatial: Any, per: Any, ins: Any, out: Any) -> None:
     """A matrix product for each group and image: channels by pixels."""
     image, w, b = ins
-    tile = panels(k, "f32")
+    tile = window_panels(k)
     pixels, depth = spatial[0].out() * spatial[1].out(), k.D * k.R * k.S
     passes = tir.max(ceil_div(depth, DEPTH), 1)
     units = ceil_div(depth, passes)

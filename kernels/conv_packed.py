@@ -41,7 +41,7 @@ from toolchain.spec.panels import (
     by_column,
     ceil_div,
     nest,
-    panels,
+    window_panels,
 )
 
 
@@ -51,7 +51,7 @@ def compute(k: Any) -> Any:
 
     def emit(ins: Any, out: Any) -> None:
         image, packed, b = ins
-        tile = replace(panels(k, "f32"), columns=WIDTH)
+        tile = replace(window_panels(k), columns=WIDTH)
         pixels, depth = y.out() * x.out(), k.K
         tall = lines_at_once(pixels, depth, tile.rows, tile.spread)
         windows = workspace(tall, depth, tile.rows, tile.spread)

@@ -28,7 +28,7 @@ _I1, _I8, _I16, _I32 = (ir.IntType(bits) for bits in (1, 8, 16, 32))
 _PTR, _F32 = ir.PointerType(), ir.FloatType()
 WIDTH = 8  # columns of a panel
 _WORD = 4  # bytes of a panel's unit: a float32 or an int32
-_KINDS, _FORMS = "f32|i32", "spread|shuffle|load"
+_GEMM = r"micro_gemm_(f32|i32)_(spread|shuffle|load)_(\d+)x(\d+)(_dense)?"
 _NAME = re.compile(r"@(micro_\w+)")
 # The module of a family, by the first word of its names.
 _FAMILIES = {
@@ -46,8 +46,10 @@ def used(text: str) -> list[str]:
 def micro_kernel(name: str, target: Target) -> str:
     """IR of the micro-kernel of that name. Errors: SpecError for an unknown one."""
     module = ir.Module(name)
-    if match := re.fullmatch(rf"micro_gemm_({_KINDS})_({_FORMS})_(\d+)x(\d+)", name):
-        tile = Tile(match[1], match[2], int(match[3]), int(match[4]), target)
+    if match := re.fullmatch(_GEMM, name):
+        tile = Tile(
+            match[1], match[2], int(match[3]), int(match[4]), target, bool(match[5])
+        )
         _Gemm(module, name, tile).emit()
     elif match := re.fullmatch(r"micro_spread_(\d+)", name):
         _spread(module, name, int(match[1]))
@@ -59,7 +61,7 @@ def micro_kernel(name: str, target: Target) -> str:
     else:
         raise SpecError(
             f"micro-kernel {name!r} is unknown; use micro_gemm_<f32|i32>_<form>"
-            "_<rows>x<columns>, micro_spread_<lines>, "
+            "_<rows>x<columns>[_dense], micro_spread_<lines>, "
             f"micro_pack_<1|2|4>_<width> or one of micro_<{'|'.join(_FAMILIES)}>_..."
         )
     text = re.sub(r"^define ", "define linkonce_odr hidden ", str(module), flags=re.M)
@@ -80,6 +82,7 @@ class Tile:
     rows: int
     columns: int
     target: Target
+    dense: bool = False
 
     @property
     def lanes(self) -> int:
@@ -96,7 +99,16 @@ class Tile:
         """Steps between two updates of the pointers."""
         if not self.target.has("simd128"):
             return 1
+        if self.pause:
+            return 3  # from 4 on cranelift spills sums
         return 8 if self.kind == "f32" and self.form != "load" else 4
+
+    @property
+    def pause(self) -> int:
+        """Rows of a step that are done before the loads of the others; 0: all."""
+        target = self.target
+        halved = target.contract and not target.accumulating and self.kind == "f32"
+        return self.rows // 2 if halved and self.form != "load" else 0
 
     @property
     def unit(self) -> Any:
@@ -194,6 +206,8 @@ class _Gemm:
             "s_vector": build.select(again, vector, given["s_vector"]),
         }
         self.plain = build.icmp_signed("==", given["mode"], _i32(0))
+        # What is left of the depth is never negative; LLVM does not know.
+        self.beyond = build.sub(given["mode"], _i32(8))
         # Where a tile that the block cuts lies until what is valid is taken out.
         whole = ir.ArrayType(tile.unit, tile.rows * self.vectors)
         self.cut = build.alloca(whole)
@@ -253,10 +267,13 @@ class _Gemm:
         for unrolled in range(tile.unroll):
             left, a, *rest = state
             b, sums = rest[: tile.panels], rest[tile.panels :]
-            sums = self._step(a, b, unrolled, sums)
+            sums = self._step(a, b, unrolled, sums, (left, done, exits))
             left = build.sub(left, _i32(1))
-            b = [_at(build, panel, step) for panel in b]
             last = unrolled == tile.unroll - 1
+            if not tile.dense:
+                b = [_at(build, panel, step) for panel in b]
+            elif last:
+                b = [_at(build, panel, tile.unroll * WIDTH * _WORD) for panel in b]
             if last:
                 a = _at(build, a, tile.unroll * tile.left_bytes)
             state = [left, a, *b, *sums]
@@ -272,17 +289,22 @@ class _Gemm:
         blocks = [block for block, _ in exits]
         return [_joined(build, [*zip(blocks, c, strict=True)]) for c in columns]
 
-    def _step(self, a: Any, b: list[Any], step: int, sums: list[Any]) -> list[Any]:
+    def _step(
+        self, a: Any, b: list[Any], step: int, sums: list[Any], way_out: Any
+    ) -> list[Any]:
         build, tile = self.builder, self.tile
         each = self.vectors // tile.panels
+        skipped = step * WIDTH * _WORD if tile.dense else 0
         columns = [
-            _load(build, panel, v * self.bytes, tile.unit)
+            _load(build, panel, skipped + v * self.bytes, tile.unit)
             for panel in b
             for v in range(each)
         ]
-        result = []
+        result: list[Any] = []
         rows = None
         for row in range(tile.rows):
+            if row and row == tile.pause:
+                self._pause([*result, *sums[len(result) :]], *way_out)
             at = step * tile.rows + row
             if tile.form == "spread":
                 factor = _load(build, a, at * self.bytes, tile.unit)
@@ -298,13 +320,26 @@ class _Gemm:
                 result.append(self._multiply_add(factor, column, total, v))
         return result
 
+    def _pause(self, sums: list[Any], left: Any, done: Any, exits: Any) -> None:
+        """An exit that is never taken: cranelift computes the sums before it."""
+        build = self.builder
+        never = build.icmp_signed("==", left, self.beyond)
+        exits.append((build.block, sums))
+        following = self.function.append_basic_block("half")
+        build.cbranch(never, done, following)
+        build.position_at_end(following)
+
     def _multiply_add(self, x: Any, y: Any, total: Any, vector: int) -> Any:
         build, kind = self.builder, self.tile.kind
         if kind == "i32":
             return build.add(total, build.mul(x, y))
         target = self.tile.target
-        if target.contract and (vector % 2 == 0 or target.accumulating):
-            return _fused(build, x, y, total)
+        if target.contract:
+            # cranelift's FMA overwrites the first factor: that of a row dies with
+            # its last column.
+            last = vector == self.vectors - 1
+            first, second = (x, y) if last or target.accumulating else (y, x)
+            return _fused(build, first, second, total)
         return build.fadd(build.fmul(x, y), total)
 
     def _finish(self, sums: list[Any], rows: Any, across: Any) -> None:
@@ -322,35 +357,32 @@ class _Gemm:
         self._finish_cut(rows, across)
         build.branch(after)
         build.position_at_end(whole)
-        # Rows past the last are stored over it, and before it.
         c = self._lines(rows, across.at["c"], "c_step")
         s = self._lines(rows, across.at["s"], "s_step")
         build.cbranch(self.plain, plain, started)
         for block in (plain, started):
             build.position_at_end(block)
-            values = sums if block is plain else self._started(sums, s)
-            for i in reversed(range(len(sums))):
+            # Row by row: loads of all starts ahead of the stores would spill sums.
+            for i, value in enumerate(sums):
                 row, v = divmod(i, self.vectors)
-                _store(build, values[i], c[row], v * self.bytes)
+                if block is started:
+                    at = _at(build, s[row], self._times(self.argument["s_vector"], v))
+                    value = self._ended(_load(build, at, 0, tile.unit), value)
+                _store(build, value, c[row], v * self.bytes)
             build.branch(after)
         build.position_at_end(after)
 
     def _lines(self, left: Any, first: Any, step: str) -> list[Any]:
-        build, rows = self.builder, [first]
-        for i in range(1, self.tile.rows):
-            inside = build.icmp_signed(">", left, _i32(i))
-            following = _at(build, rows[-1], self.argument[step])
-            rows.append(build.select(inside, following, rows[-1]))
-        return rows
-
-    def _started(self, sums: list[Any], s: list[Any]) -> list[Any]:
-        build, result = self.builder, []
-        for row, line in enumerate(s):
-            for v in range(self.vectors):
-                start = _load(build, line, 0, self.tile.unit)
-                line = _at(build, line, self.argument["s_vector"])
-                result.append(self._ended(start, sums[row * self.vectors + v]))
-        return result
+        """Where each row is; those past the last are in the buffer."""
+        build, lines = self.builder, [first]
+        for _ in range(1, self.tile.rows):
+            lines.append(_at(build, lines[-1], self.argument[step]))
+        return [
+            build.select(build.icmp_signed(">", left, _i32(i)), line, self.cut)
+            if i
+            else line
+            for i, line in enumerate(lines)
+        ]
 
     def _ended(self, start: Any, total: Any) -> Any:
         """min(max(start + total, low), high)."""
@@ -359,8 +391,7 @@ class _Gemm:
             return build.add(start, total)
         total = build.fadd(start, total)
         for name, order in (("low", "<"), ("high", ">")):
-            limit = self.argument[name]
-            limit = _filled(build, limit, total.type)
+            limit = _filled(build, self.argument[name], total.type)
             past = build.fcmp_ordered(order, total, limit)
             total = build.select(past, limit, total)
         return total

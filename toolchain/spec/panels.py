@@ -20,6 +20,7 @@ from toolchain.spec.math import SYMBOL
 # Sizes of the blocks, in units. A panel of the left factor (4 x 256 vectors, 16 KiB)
 # stays in L1, the right block (512 KiB) in L2.
 DEPTH, COLUMNS = 256, 512
+CHUNK = 640
 WIDTH = 8  # columns of a panel of the right factor, on every target
 # Columns of a tile of one row: 6 sums and 6 loads fit the registers; with 32 columns
 # cranelift, which loads first what a step needs, spills two of the sums.
@@ -37,7 +38,7 @@ class Panels:
 
     kind: of the micro-kernel, f32 or i32. form: of the left panel, as
     toolchain/microkernel.py's Tile has it. rows, columns: of a tile. lanes: units
-    in a register.
+    in a register. dense: whether packed right factors have a micro-kernel of their own.
     """
 
     kind: str
@@ -45,6 +46,7 @@ class Panels:
     rows: int
     columns: int
     lanes: int
+    dense: bool = False
 
     @property
     def dtype(self) -> str:
@@ -56,10 +58,10 @@ class Panels:
         """Elements that a unit of the left panel is repeated to."""
         return self.lanes if self.form == "spread" else 1
 
-    @property
-    def micro_kernel(self) -> str:
-        """Name of the micro-kernel of one tile."""
-        return f"micro_gemm_{self.kind}_{self.form}_{self.rows}x{self.columns}"
+    def micro_kernel(self, packed: bool) -> str:
+        """Name of the micro-kernel of one tile; packed: whether the right factor is."""
+        name = f"micro_gemm_{self.kind}_{self.form}_{self.rows}x{self.columns}"
+        return name + "_dense" * (packed and self.dense)
 
 
 def panels(kernel: Any, kind: str) -> Panels:
@@ -67,11 +69,21 @@ def panels(kernel: Any, kind: str) -> Panels:
     target = kernel.target
     if not target.has("simd128"):
         return Panels(kind, "load", 2, 8, 1)
-    if kind != "f32" or (target.contract and not target.accumulating):
+    if kind != "f32":
         return Panels(kind, "shuffle", 4, 8, 4)
     if target.accumulating:
         return Panels(kind, "load", 6, 8, 4)
-    return Panels(kind, "spread", 4, 8, 4)
+    return Panels(kind, "spread", 4, 8, 4, dense=target.contract)
+
+
+def window_panels(kernel: Any) -> Panels:
+    """The tile of convolutions, whose panels of windows meet few others.
+
+    FMA leaves room for shuffles, and to spread units takes as long as a panel or two.
+    """
+    tile = panels(kernel, "f32")
+    fused = kernel.target.contract and tile.form == "spread"
+    return replace(tile, form="shuffle") if fused else tile
 
 
 @dataclass(frozen=True)
@@ -80,7 +92,8 @@ class Block:
 
     `lines` of them from `first`, of `size` in all, by `depth` units from `start`.
     Unit k of line i of panel p goes to buffer[p, k, i]; a panel has `width` lines.
-    packed: the buffer holds the whole factor already, from line and unit 0.
+    packed: the buffer holds the whole factor already, from line and unit 0. part: of
+    its units, the first to multiply.
     """
 
     buffer: Any
@@ -91,6 +104,7 @@ class Block:
     start: Any
     depth: Any
     packed: bool = False
+    part: Any = 0
 
     @property
     def spread(self) -> int:
@@ -121,7 +135,7 @@ class Block:
         if isinstance(self.buffer, Lines):
             return self.buffer.at(self.first, self.start)
         if not self.packed:
-            return self.pointer()
+            return self.pointer(0, self.part)
         return self.pointer(tir.truncdiv(self.first, self.width), self.start)
 
     def panel_bytes(self) -> Any:
@@ -476,11 +490,26 @@ class Product:
                 self._finish(last, down, rest)
 
     def by_panels(self, down: Block, across: Block) -> None:
-        """Multiply two blocks; each panel of the right one is read once."""
-        with T.serial(0, across.panel_count()) as panel:
+        """Multiply two blocks; each panel of the right one is read once.
+
+        By parts of the depth, so that panels of both stay in L1.
+        """
+        depth = across.depth
+        parts = held(tir.max(ceil_div(depth, CHUNK), 1))
+        units = held(ceil_div(depth, parts))
+        with (
+            T.serial(0, across.panel_count()) as panel,
+            T.serial(0, parts) as part,
+        ):
             first = across.first + panel * WIDTH
             lines = tir.min(across.lines - panel * WIDTH, WIDTH)
-            self.multiply(down, replace(across, first=first, lines=lines))
+            begin = part * units
+            chunk = {"start": begin, "depth": tir.min(depth - begin, units)}
+            self.multiply(
+                replace(down, part=begin, **chunk),
+                replace(across, first=first, lines=lines, **chunk),
+                part == parts - 1,
+            )
 
     def multiply(self, down: Block, across: Block, last: Any = True) -> None:
         """Multiply two blocks that are packed; last: of those of a depth."""
@@ -489,7 +518,7 @@ class Product:
         start = self.start
         first = FROM_START if start else FROM_ZERO
         call(
-            tile.micro_kernel,
+            tile.micro_kernel(not isinstance(across.buffer, Columns)),
             down.data(),
             across.data(),
             out,
