@@ -105,10 +105,11 @@ class Tile:
 
     @property
     def pause(self) -> int:
-        """Rows of a step that are done before the loads of the others; 0: all."""
+        """Products of a step that are done before the loads of the others; 0: all."""
         target = self.target
-        halved = target.contract and not target.accumulating and self.kind == "f32"
-        return self.rows // 2 if halved and self.form != "load" else 0
+        halved = target.contract and not target.accumulating
+        halved = halved and self.kind == "f32" and self.rows > 1
+        return self.rows * self.columns // self.lanes // 2 if halved else 0
 
     @property
     def unit(self) -> Any:
@@ -293,32 +294,37 @@ class _Gemm:
         self, a: Any, b: list[Any], step: int, sums: list[Any], way_out: Any
     ) -> list[Any]:
         build, tile = self.builder, self.tile
-        each = self.vectors // tile.panels
         skipped = step * WIDTH * _WORD if tile.dense else 0
-        columns = [
-            _load(build, panel, skipped + v * self.bytes, tile.unit)
-            for panel in b
-            for v in range(each)
-        ]
+        columns: dict[int, Any] = {}
         result: list[Any] = []
         rows = None
         for row in range(tile.rows):
-            if row and row == tile.pause:
-                self._pause([*result, *sums[len(result) :]], *way_out)
-            at = step * tile.rows + row
-            if tile.form == "spread":
-                factor = _load(build, a, at * self.bytes, tile.unit)
-            elif tile.form == "load" or tile.lanes == 1:
-                factor = _load(build, a, at * _WORD, tile.scalar)
-                factor = _filled(build, factor, tile.unit)
-            else:
-                if row % tile.lanes == 0:
-                    rows = _load(build, a, at * _WORD, tile.unit)
-                factor = _splat(build, rows, row % tile.lanes)
-            for v, column in enumerate(columns):
-                total = sums[row * self.vectors + v]
-                result.append(self._multiply_add(factor, column, total, v))
+            factor = None
+            for v in range(self.vectors):
+                if len(result) == tile.pause > 0:
+                    self._pause([*result, *sums[len(result) :]], *way_out)
+                if v not in columns:
+                    panel, at = divmod(v, self.vectors // tile.panels)
+                    at = skipped + at * self.bytes
+                    columns[v] = _load(build, b[panel], at, tile.unit)
+                if factor is None:
+                    factor, rows = self._factor(a, step, row, rows)
+                total = sums[len(result)]
+                result.append(self._multiply_add(factor, columns[v], total, v))
         return result
+
+    def _factor(self, a: Any, step: int, row: int, rows: Any) -> tuple[Any, Any]:
+        """A unit of the left panel in every lane; rows: a register with four."""
+        build, tile = self.builder, self.tile
+        at = step * tile.rows + row
+        if tile.form == "spread":
+            return _load(build, a, at * self.bytes, tile.unit), None
+        if tile.form == "load" or tile.lanes == 1:
+            factor = _load(build, a, at * _WORD, tile.scalar)
+            return _filled(build, factor, tile.unit), None
+        if row % tile.lanes == 0:
+            rows = _load(build, a, at * _WORD, tile.unit)
+        return _splat(build, rows, row % tile.lanes), rows
 
     def _pause(self, sums: list[Any], left: Any, done: Any, exits: Any) -> None:
         """An exit that is never taken: cranelift computes the sums before it."""

@@ -22,9 +22,6 @@ from toolchain.spec.math import SYMBOL
 DEPTH, COLUMNS = 256, 512
 CHUNK = 640
 WIDTH = 8  # columns of a panel of the right factor, on every target
-# Columns of a tile of one row: 6 sums and 6 loads fit the registers; with 32 columns
-# cranelift, which loads first what a step needs, spills two of the sums.
-ROW = 24
 # Up to these rows, packing the right factor costs more than it gives; it is read by so
 # many units at a time.
 FEW, UNITS = 8, 32
@@ -84,6 +81,21 @@ def window_panels(kernel: Any) -> Panels:
     tile = panels(kernel, "f32")
     fused = kernel.target.contract and tile.form == "spread"
     return replace(tile, form="shuffle") if fused else tile
+
+
+def few_panels(kernel: Any) -> Panels:
+    """The tile of few rows, whose panels come from L2."""
+    return replace(window_panels(kernel), rows=4)
+
+
+def row_panels(kernel: Any) -> Panels:
+    """The tile of one row.
+
+    Sums and loads of 24 columns fit the registers; of 32, cranelift, which loads first
+    what a step needs, spills two sums.
+    """
+    columns = 32 if kernel.target.accumulating else 24
+    return Panels("f32", "load", 1, columns, 4, dense=True)
 
 
 @dataclass(frozen=True)
@@ -387,13 +399,12 @@ class Product:
 
     def emit(self) -> None:
         """Add the nest to the function under construction."""
-        row = Panels("f32", "load", 1, ROW, 4)
         if self.panels.kind != "f32" or self.panels.lanes == 1:
             self._blocks()
         elif isinstance(self.left, Lines) and isinstance(self.right, Columns):
             with T.If(self.rows == 1):
                 with T.Then():
-                    self._direct(self.right, row)
+                    self._direct(self.right, row_panels(self.left))
                 with T.Else(), T.If(self.rows <= FEW):
                     with T.Then():
                         self._direct(self.right, self.panels)
@@ -402,9 +413,14 @@ class Product:
         elif isinstance(self.left, Lines) and isinstance(self.right, Packed):
             with T.If(self.rows == 1):
                 with T.Then():
-                    replace(self, panels=row)._row(self.right.panels)
-                with T.Else():
-                    self._blocks()
+                    tile = row_panels(self.left)
+                    replace(self, panels=tile)._row(self.right.panels)
+                with T.Else(), T.If(self.rows <= FEW):
+                    with T.Then():
+                        tile = few_panels(self.left)
+                        replace(self, panels=tile)._few(self.right.panels)
+                    with T.Else():
+                        self._blocks()
         else:
             self._blocks()
 
@@ -488,6 +504,17 @@ class Product:
             self._finish(last, down, across)
             if rest is not None:
                 self._finish(last, down, rest)
+
+    def _few(self, panels: Any) -> None:
+        """Few rows, packed all at once: each panel of the right factor is read once."""
+        tile, rows, depth = self.panels, self.rows, self.depth
+        shape = (ceil_div(FEW, tile.rows), tir.max(depth, 1), tile.rows)
+        left = T.alloc_buffer((*shape, *[tile.spread] * (tile.spread > 1)), tile.dtype)
+        down = Block(left, tile.rows, 0, rows, rows, 0, depth)
+        self.left(down)
+        columns = self.columns
+        across = Block(panels, WIDTH, 0, columns, columns, 0, depth, True)
+        self.by_panels(down, across)
 
     def by_panels(self, down: Block, across: Block) -> None:
         """Multiply two blocks; each panel of the right one is read once.
