@@ -38,7 +38,6 @@ from toolchain.spec.convolution import (
     Planes,
     axes,
     each_tap,
-    lines_at_once,
     one_tap,
     requirements,
     workspace,
@@ -46,16 +45,17 @@ from toolchain.spec.convolution import (
 from toolchain.spec.movement import choose
 from toolchain.spec.panels import (
     Block,
+    Lines,
     Product,
     as_written,
     by_row,
     ceil_div,
     held,
+    lines_at_once,
     nest,
-    pack_lines,
     pack_units,
+    unpacked,
     window_panels,
-    shifted,
 )
 
 # Output channels of a group below which a tile of 4 rows is mostly padding.
@@ -86,14 +86,16 @@ def compute(k: Any) -> Any:
 def grouped(k: Any, spatial: Any, per: Any, ins: Any, out: Any) -> None:
     """A matrix product for each group and image: channels by pixels."""
     image, w, b = ins
-    tile = window_panels(k)
+    tile = unpacked(window_panels(k))
     pixels, depth = spatial[0].out() * spatial[1].out(), k.D * k.R * k.S
     passes = tir.max(ceil_div(depth, DEPTH), 1)
     units = ceil_div(depth, passes)
     wide = lines_at_once(pixels, units, tile.columns)
     resident = tir.all(passes == 1, per <= HEIGHT)
     height = tir.Select(resident, per, tir.min(per, tile.rows))
-    weights = workspace(height, units, tile.rows, tile.spread)
+    packed = tile.form != "rows"
+    if packed:
+        weights = workspace(height, units, tile.rows, tile.spread)
     windows = workspace(wide, units, tile.columns)
     planes = Planes(image, k.D, *spatial)
     planes.allocate(depth)
@@ -113,7 +115,9 @@ def grouped(k: Any, spatial: Any, per: Any, ins: Any, out: Any) -> None:
         deep = held(tir.min(units, depth - u))
         start = (n * k.C + g * k.D) * k.H * k.W
         across = Block(windows, tile.columns, j, columns, pixels, u, deep)
-        down = Block(weights, tile.rows, i, rows, per, u, deep)
+        lines = Lines(w, depth, k.target, first)
+        left = weights if packed else lines
+        down = Block(left, tile.rows, i, rows, per, u, deep)
         with script.If(some == 0), script.Then(), script.If(one_tap(spatial)):
             with script.Then():
                 pack_units(lambda j, u: image[0, 0, 0, start + u * pixels + j])(across)
@@ -122,8 +126,9 @@ def grouped(k: Any, spatial: Any, per: Any, ins: Any, out: Any) -> None:
                     planes.copy(start)
                 planes.pack(across)
         other = tir.any(tir.Not(resident), n + part == 0)
-        with script.If(other), script.Then():
-            shifted(pack_lines(w, depth, k.target), first)(down)
+        if packed:
+            with script.If(other), script.Then():
+                lines(down)
         Product(
             tile,
             per,

@@ -29,18 +29,23 @@ from toolchain.spec.convolution import (
     STRIDES,
     Pixels,
     axes,
-    lines_at_once,
+    one_tap,
     requirements,
     workspace,
 )
 from toolchain.spec.panels import (
+    BLOCK,
     WIDTH,
     Block,
+    Lines,
+    Packed,
     Product,
     as_written,
     by_column,
     ceil_div,
+    lines_at_once,
     nest,
+    unpacked,
     window_panels,
 )
 
@@ -49,40 +54,53 @@ def compute(k: Any) -> Any:
     """A matrix product for each image: pixels by channels."""
     y, x = axes(k, *k.kernel_shape)
 
+    tile = window_panels(k)
+    pixels, depth = y.out() * x.out(), k.K
+
     def emit(ins: Any, out: Any) -> None:
         image, packed, b = ins
-        tile = replace(window_panels(k), columns=WIDTH)
-        pixels, depth = y.out() * x.out(), k.K
-        tall = lines_at_once(pixels, depth, tile.rows, tile.spread)
-        windows = workspace(tall, depth, tile.rows, tile.spread)
-        source = Pixels(k, image, y, x)
-        source.allocate()
-        pack = source.packer(k.target)
         bias = script.alloc_buffer((k.Q * WIDTH,), "float32")
         with script.serial(0, k.features) as m:
             script.buffer_store(bias, b[tir.min(m, k.M - 1)], [m])
+        product = Product(
+            tile,
+            pixels,
+            depth,
+            k.features,
+            Lines(image, depth, k.target),
+            Packed(packed),
+            out,
+            lambda i, j: [0, 0, i, j],
+            k.features,
+            by_column(bias, tile),
+            (k.minimum, k.maximum),
+        )
+        if tile.form == "shuffle":  # is packed in no time
+            return windows(image, packed, product)
+        small = k.K * k.features <= BLOCK
+        with script.If(tir.all(one_tap((y, x)), small)):
+            with script.Then():
+                rows = replace(product, rows=k.N * pixels, panels=unpacked(tile))
+                rows.by_blocks()
+            with script.Else():
+                windows(image, packed, product)
+
+    def windows(image: Any, packed: Any, product: Product) -> None:
+        tall = lines_at_once(pixels, depth, tile.rows, tile.spread)
+        buffer = workspace(tall, depth, tile.rows, tile.spread)
+        source = Pixels(k, image, y, x)
+        source.allocate()
+        pack = source.packer(k.target)
         across = Block(packed, WIDTH, 0, k.features, k.features, 0, depth, True)
         with script.serial(0, k.N) as n:
             source.copy(n * k.H * k.W * k.C)
-            product = Product(
-                tile,
-                pixels,
-                depth,
-                k.features,
-                pack,
-                pack,
-                out,
-                lambda i, j: [n, 0, i, j],
-                k.features,
-                by_column(bias, tile),
-                (k.minimum, k.maximum),
-            )
+            part_of = replace(product, place=lambda i, j: [n, 0, i, j])
             with script.serial(0, ceil_div(pixels, tall)) as part:
                 i = part * tall
                 lines = tir.min(tall, pixels - i)
-                down = Block(windows, tile.rows, i, lines, pixels, 0, depth)
+                down = Block(buffer, tile.rows, i, lines, pixels, 0, depth)
                 pack(down)
-                product.by_panels(down, across)
+                part_of.by_panels(down, across)
 
     return nest((k.N, y.out(), x.out(), k.features), k.inputs, emit, k.dtype)
 

@@ -17,11 +17,11 @@ import numpy as np
 from toolchain.spec import Attribute, Bound, Case, Input, Operator, tir
 from toolchain.spec.cases import values
 from toolchain.spec.panels import (
+    Lines,
     Product,
     as_written,
     either,
     nest,
-    pack_lines,
     pack_units,
     panels,
 )
@@ -69,11 +69,11 @@ def compute(k: Any) -> Any:
         left = either(
             k.transA != 0,
             pack_units(lambda i, u: a[u, i]),
-            pack_lines(a, k.A1, k.target),
+            Lines(a, k.A1, k.target),
         )
         right = either(
             k.transB != 0,
-            pack_lines(b, k.B1, k.target),
+            Lines(b, k.B1, k.target),
             pack_units(lambda j, u: b[u, j]),
         )
         tile = panels(k, "f32")

@@ -17,10 +17,10 @@ from toolchain.spec.cases_matrix import matrices
 from toolchain.spec.octets import emit_narrow
 from toolchain.spec.panels import (
     Columns,
+    Lines,
     Product,
     as_written,
     nest,
-    pack_lines,
     panels,
 )
 
@@ -30,7 +30,7 @@ def words(k: Any) -> Any:
 
     def emit(ins: Any, out: Any) -> None:
         a, b = ins
-        left, right = pack_lines(a, k.K, k.target), Columns(b, k.N, k.target)
+        left, right = Lines(a, k.K, k.target), Columns(b, k.N, k.target)
         tile = panels(k, "f32" if k.dtype == "float32" else "i32")
         Product(tile, k.M, k.K, k.N, left, right, out, lambda i, j: [i, j], k.N).emit()
 

@@ -19,12 +19,12 @@ from toolchain.spec import Attribute, Bound, Case, Input, Operator
 from toolchain.spec.cases import values
 from toolchain.spec.panels import (
     WIDTH,
+    Lines,
     Packed,
     Product,
     as_written,
     by_column,
     nest,
-    pack_lines,
     panels,
 )
 
@@ -36,7 +36,7 @@ def compute(k: Any) -> Any:
         a, packed, bias = ins
         tile = panels(k, "f32")
         Product(
-            *(tile, k.M, k.K, k.N, pack_lines(a, k.K, k.target), Packed(packed), out),
+            *(tile, k.M, k.K, k.N, Lines(a, k.K, k.target), Packed(packed), out),
             lambda i, j: [i, j],
             k.N,
             by_column(bias, tile),

@@ -28,7 +28,7 @@ _I1, _I8, _I16, _I32 = (ir.IntType(bits) for bits in (1, 8, 16, 32))
 _PTR, _F32 = ir.PointerType(), ir.FloatType()
 WIDTH = 8  # columns of a panel
 _WORD = 4  # bytes of a panel's unit: a float32 or an int32
-_GEMM = r"micro_gemm_(f32|i32)_(spread|shuffle|load)_(\d+)x(\d+)(_dense)?"
+_GEMM = r"micro_gemm_(f32|i32)_(spread|shuffle|load|rows)_(\d+)x(\d+)(_dense)?"
 _NAME = re.compile(r"@(micro_\w+)")
 # The module of a family, by the first word of its names.
 _FAMILIES = {
@@ -74,7 +74,7 @@ class Tile:
 
     form: how a unit of the left panel comes into every lane of a register: "spread"
     (the panel holds it in every lane), "shuffle" (from a register with those of four
-    rows), "load" (each by itself).
+    rows), "load" (each by itself), "rows" (likewise, of rows that are not packed).
     """
 
     kind: str
@@ -101,7 +101,7 @@ class Tile:
             return 1
         if self.pause:
             return 3  # from 4 on cranelift spills sums
-        return 8 if self.kind == "f32" and self.form != "load" else 4
+        return 8 if self.kind == "f32" and self.form in ("spread", "shuffle") else 4
 
     @property
     def pause(self) -> int:
@@ -125,7 +125,9 @@ class Tile:
 
     @property
     def left_bytes(self) -> int:
-        """Bytes of a step in the left panel."""
+        """Bytes of a step in the left panel, or in a row."""
+        if self.form == "rows":
+            return _WORD
         return self.rows * _WORD * (self.lanes if self.form == "spread" else 1)
 
 
@@ -173,8 +175,9 @@ class _Gemm:
 
     c[i, j] = min(max(s[i, j] + sum_k a[i, k] * b[k, j], low), high) for a block of
     `rows` by `columns`, any numbers from 1: tile after tile, those at the edges too.
-    a: packed panels, a_panel bytes apart, [depth][tile.rows]. b: panels b_panel bytes
-    apart, of rows b_step bytes apart, that may be read to the tile's width.
+    a: packed panels, a_panel bytes apart, [depth][tile.rows]; or rows that far apart.
+    b: panels b_panel bytes apart, of rows b_step bytes apart, that may be read to the
+    tile's width.
     c: rows c_step bytes apart. mode: 0: from zero, without s, low and high; 1: from s;
     2: from c, for s. s lies s_step bytes from a row to the next and s_vector from one
     vector of columns to the next (a bias of the columns: 0 and 16; values spread over
@@ -213,12 +216,13 @@ class _Gemm:
         whole = ir.ArrayType(tile.unit, tile.rows * self.vectors)
         self.cut = build.alloca(whole)
         self.cut.type = _PTR  # llvmlite gives it a type of its own
+        lines = tile.rows if tile.form == "rows" else 1
         down = _Repeat(
             self.function,
             self.builder,
             *(given["rows"], tile.rows),
             {
-                "a": (given["a"], given["a_panel"]),
+                "a": (given["a"], self._times(given["a_panel"], lines)),
                 "c": (given["c"], self._times(given["c_step"], tile.rows)),
                 "s": (given["s"], self._times(given["s_step"], tile.rows)),
             },
@@ -233,7 +237,7 @@ class _Gemm:
                 "s": (down.at["s"], self._times(given["s_vector"], self.vectors)),
             },
         )
-        sums = self._sum(down.at["a"], self._panels(across))
+        sums = self._sum(self._left(down), self._panels(across))
         self._finish(sums, down.left, across)
         across.close()
         down.close()
@@ -251,7 +255,16 @@ class _Gemm:
             panels.append(build.select(inside, following, panels[-1]))
         return panels
 
-    def _sum(self, a: Any, b: list[Any]) -> list[Any]:
+    def _left(self, down: Any) -> list[Any]:
+        """Where the left panel is, or its rows; the last stands in for others."""
+        build, lines = self.builder, [down.at["a"]]
+        for i in range(1, self.tile.rows if self.tile.form == "rows" else 1):
+            inside = build.icmp_signed(">", down.left, _i32(i))
+            following = _at(build, lines[-1], self.argument["a_panel"])
+            lines.append(build.select(inside, following, lines[-1]))
+        return lines
+
+    def _sum(self, a: list[Any], b: list[Any]) -> list[Any]:
         """Loop over k; the tile's sums, row by row."""
         entry, build, tile = self.builder.block, self.builder, self.tile
         depth, step = self.argument["depth"], self.argument["b_step"]
@@ -260,14 +273,14 @@ class _Gemm:
         sums = [ir.Constant(tile.unit, None)] * (tile.rows * self.vectors)
         build.cbranch(build.icmp_signed(">", depth, _i32(0)), loop, done)
         build.position_at_end(loop)
-        first = [depth, a, *b, *sums]
+        first = [depth, *a, *b, *sums]
         phis = [build.phi(value.type) for value in first]
         exits, state = [(entry, sums)], phis
         for phi, value in zip(phis, first, strict=True):
             phi.add_incoming(value, entry)
         for unrolled in range(tile.unroll):
-            left, a, *rest = state
-            b, sums = rest[: tile.panels], rest[tile.panels :]
+            left, rest = state[0], state[1 + len(a) :]
+            a, b, sums = state[1:][: len(a)], rest[: tile.panels], rest[tile.panels :]
             sums = self._step(a, b, unrolled, sums, (left, done, exits))
             left = build.sub(left, _i32(1))
             last = unrolled == tile.unroll - 1
@@ -276,8 +289,8 @@ class _Gemm:
             elif last:
                 b = [_at(build, panel, tile.unroll * WIDTH * _WORD) for panel in b]
             if last:
-                a = _at(build, a, tile.unroll * tile.left_bytes)
-            state = [left, a, *b, *sums]
+                a = [_at(build, x, tile.unroll * tile.left_bytes) for x in a]
+            state = [left, *a, *b, *sums]
             exits.append((build.block, sums))
             following = loop if last else self.function.append_basic_block("step")
             if last:
@@ -291,7 +304,7 @@ class _Gemm:
         return [_joined(build, [*zip(blocks, c, strict=True)]) for c in columns]
 
     def _step(
-        self, a: Any, b: list[Any], step: int, sums: list[Any], way_out: Any
+        self, a: list[Any], b: list[Any], step: int, sums: list[Any], way_out: Any
     ) -> list[Any]:
         build, tile = self.builder, self.tile
         skipped = step * WIDTH * _WORD if tile.dense else 0
@@ -313,17 +326,19 @@ class _Gemm:
                 result.append(self._multiply_add(factor, columns[v], total, v))
         return result
 
-    def _factor(self, a: Any, step: int, row: int, rows: Any) -> tuple[Any, Any]:
+    def _factor(self, a: list[Any], step: int, row: int, rows: Any) -> tuple[Any, Any]:
         """A unit of the left panel in every lane; rows: a register with four."""
         build, tile = self.builder, self.tile
         at = step * tile.rows + row
         if tile.form == "spread":
-            return _load(build, a, at * self.bytes, tile.unit), None
-        if tile.form == "load" or tile.lanes == 1:
-            factor = _load(build, a, at * _WORD, tile.scalar)
+            return _load(build, a[0], at * self.bytes, tile.unit), None
+        if tile.form == "rows":
+            a, at = a[row:], step
+        if tile.form != "shuffle" or tile.lanes == 1:
+            factor = _load(build, a[0], at * _WORD, tile.scalar)
             return _filled(build, factor, tile.unit), None
         if row % tile.lanes == 0:
-            rows = _load(build, a, at * _WORD, tile.unit)
+            rows = _load(build, a[0], at * _WORD, tile.unit)
         return _splat(build, rows, row % tile.lanes), rows
 
     def _pause(self, sums: list[Any], left: Any, done: Any, exits: Any) -> None:

@@ -20,8 +20,6 @@ PADS = Attribute("pads", default=0, minimum=0, per_unit=2, kernel=4)
 DILATIONS = Attribute("dilations", default=1, minimum=1, per_unit=1, kernel=2)
 # Positions in a padded image are int32, and sums of two of them must be.
 MOST = 1 << 30
-# Elements that are packed at a time: 512 KiB, of an L2 of 1 MiB or more.
-BLOCK = 1 << 17
 # Winograd's: pixels on the side of a tile of the result, and of the image under it.
 TILE, PATCH = 4, 6
 # Elements after a row, of which a vector may read or write up to 7.
@@ -136,16 +134,6 @@ def one_tap(spatial: tuple[Axis, Axis]) -> Any:
         *(a.stride == 1 for a in spatial),
         *(a.padded == a.size for a in spatial),
     )
-
-
-def lines_at_once(lines: Any, depth: Any, width: int, spread: int = 1) -> Any:
-    """Lines of a factor that are packed at a time: whole panels, in L2 where they fit.
-
-    Not over max(depth, 1): inside loops over the depth TVM takes the depth for one
-    or more, and the quotient out of them.
-    """
-    fits = tir.truncdiv(BLOCK // (width * spread), depth + 1)
-    return tir.min(tir.max(fits, 1), ceil_div(lines, width)) * width
 
 
 def workspace(lines: Any, depth: Any, width: int, spread: int = 1) -> Any:

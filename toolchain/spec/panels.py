@@ -19,12 +19,14 @@ from toolchain.spec.math import SYMBOL
 
 # Sizes of the blocks, in units. A panel of the left factor (4 x 256 vectors, 16 KiB)
 # stays in L1, the right block (512 KiB) in L2.
-DEPTH, COLUMNS = 256, 512
+DEPTH, COLUMNS = 512, 512
 CHUNK = 640
 WIDTH = 8  # columns of a panel of the right factor, on every target
 # Up to these rows, packing the right factor costs more than it gives; it is read by so
 # many units at a time.
 FEW, UNITS = 8, 32
+# Elements of a factor that are packed at a time: 512 KiB, of an L2 of 1 MiB or more.
+BLOCK = 1 << 17
 # What a micro-kernel's sums start from.
 FROM_ZERO, FROM_START, FROM_OUT = 0, 1, 2
 
@@ -83,9 +85,14 @@ def window_panels(kernel: Any) -> Panels:
     return replace(tile, form="shuffle") if fused else tile
 
 
+def unpacked(tile: Panels) -> Panels:
+    """The tile of a left factor with rows in memory: to load units packs nothing."""
+    return replace(tile, form="rows") if tile.form == "load" else tile
+
+
 def few_panels(kernel: Any) -> Panels:
-    """The tile of few rows, whose panels come from L2."""
-    return replace(window_panels(kernel), rows=4)
+    """The tile of few rows: 4, so that 8 of them are whole tiles."""
+    return replace(unpacked(window_panels(kernel)), rows=4)
 
 
 def row_panels(kernel: Any) -> Panels:
@@ -95,7 +102,7 @@ def row_panels(kernel: Any) -> Panels:
     what a step needs, spills two sums.
     """
     columns = 32 if kernel.target.accumulating else 24
-    return Panels("f32", "load", 1, columns, 4, dense=True)
+    return Panels("f32", "rows", 1, columns, 4, dense=True)
 
 
 @dataclass(frozen=True)
@@ -151,9 +158,9 @@ class Block:
         return self.pointer(tir.truncdiv(self.first, self.width), self.start)
 
     def panel_bytes(self) -> Any:
-        """Bytes from a panel of the left factor to the next; rows have one each."""
+        """Bytes from a panel of the left factor to the next, or from a row."""
         if isinstance(self.buffer, Lines):
-            return 0
+            return self.buffer.stride * 4
         return self.buffer.shape[1] * (self.width * self.spread * 4)
 
     def steps(self) -> tuple[Any, Any]:
@@ -169,6 +176,16 @@ def ceil_div(a: Any, b: Any) -> Any:
     Not by floordiv: TVM's LowerIntrin searches for a proof of signs, for seconds.
     """
     return tir.truncdiv(a + b - 1, b)
+
+
+def lines_at_once(lines: Any, depth: Any, width: int, spread: int = 1) -> Any:
+    """Lines of a factor that are packed at a time: whole panels, in L2 where they fit.
+
+    Not over max(depth, 1): inside loops over the depth TVM takes the depth for one
+    or more, and the quotient out of them.
+    """
+    fits = tir.truncdiv(BLOCK // (width * spread), depth + 1)
+    return tir.min(tir.max(fits, 1), ceil_div(lines, width)) * width
 
 
 def held(value: Any) -> Any:
@@ -212,16 +229,18 @@ def pack_units(load: Callable[[Any, Any], Any], contiguous: bool = True) -> Pack
 class Lines:
     """The rows of a matrix with 4-byte elements. As a Pack: its lines are those rows.
 
-    stride: elements from one row to the next.
+    stride: elements from one row to the next. ahead: rows before its first.
     """
 
     source: Any
     stride: Any
     target: Any
+    ahead: Any = 0
 
     def at(self, row: Any, column: Any) -> Any:
         """Address of an element."""
-        return self.source.access_ptr("r", offset=row * self.stride + column)
+        offset = (row + self.ahead) * self.stride + column
+        return self.source.access_ptr("r", offset=offset)
 
     def __call__(self, block: Block) -> None:
         """Pack rows."""
@@ -241,14 +260,6 @@ class Columns(Lines):
     def __call__(self, block: Block) -> None:
         """Pack columns."""
         pack_units(lambda line, unit: self.source[unit, line])(block)
-
-
-def pack_lines(source: Any, stride: Any, target: Any) -> Lines:
-    """Pack the rows of a matrix with 4-byte elements: units of a row are contiguous.
-
-    stride: elements from one row to the next.
-    """
-    return Lines(source, stride, target)
 
 
 def each_group(
@@ -399,8 +410,10 @@ class Product:
 
     def emit(self) -> None:
         """Add the nest to the function under construction."""
-        if self.panels.kind != "f32" or self.panels.lanes == 1:
-            self._blocks()
+        if isinstance(self.left, Lines) and self.panels.form == "load":
+            replace(self, panels=unpacked(self.panels)).emit()
+        elif self.panels.kind != "f32" or self.panels.lanes == 1:
+            self.by_blocks()
         elif isinstance(self.left, Lines) and isinstance(self.right, Columns):
             with T.If(self.rows == 1):
                 with T.Then():
@@ -409,7 +422,7 @@ class Product:
                     with T.Then():
                         self._direct(self.right, self.panels)
                     with T.Else():
-                        self._blocks()
+                        self.by_blocks()
         elif isinstance(self.left, Lines) and isinstance(self.right, Packed):
             with T.If(self.rows == 1):
                 with T.Then():
@@ -417,14 +430,13 @@ class Product:
                     replace(self, panels=tile)._row(self.right.panels)
                 with T.Else(), T.If(self.rows <= FEW):
                     with T.Then():
-                        tile = few_panels(self.left)
-                        replace(self, panels=tile)._few(self.right.panels)
+                        replace(self, panels=few_panels(self.left)).by_lines()
                     with T.Else():
-                        self._blocks()
+                        self.by_blocks()
         else:
-            self._blocks()
+            self.by_blocks()
 
-    def _blocks(self) -> None:
+    def by_blocks(self) -> None:
         """Blocks of the right factor, packed where it is not yet."""
         tile = self.panels
         depth = tir.max(tir.min(self.depth, DEPTH), 1)
@@ -478,12 +490,13 @@ class Product:
                 right(rest)
             part._rows(left, across, kc == passes - 1, rest)
 
-    def _left_panel(self, depth: Any) -> Any:
+    def _left_panel(self, depth: Any, count: Any = 1) -> Any:
         tile = self.panels
-        if tile.rows == 1:
+        if tile.form == "rows":
             return self.left
         spread = [tile.spread] * (tile.spread > 1)
-        return T.alloc_buffer((1, depth, tile.rows, *spread), tile.dtype)
+        shape = (count, tir.max(depth, 1), tile.rows, *spread)
+        return T.alloc_buffer(shape, tile.dtype)
 
     def _rows(self, left: Any, across: Block, last: Any, rest: Any = None) -> None:
         """Every row by a block of the right factor, and by the rest of its columns."""
@@ -493,7 +506,7 @@ class Product:
             lines = tir.min(self.rows - i, tile.rows)
             whole = (i, lines, self.rows, across.start, across.depth)
             down = Block(left, tile.rows, *whole)
-            if tile.rows > 1:
+            if tile.form != "rows":
                 self.left(down)
             if rest is None:
                 self.multiply(down, across, last)
@@ -505,16 +518,21 @@ class Product:
             if rest is not None:
                 self._finish(last, down, rest)
 
-    def _few(self, panels: Any) -> None:
-        """Few rows, packed all at once: each panel of the right factor is read once."""
-        tile, rows, depth = self.panels, self.rows, self.depth
-        shape = (ceil_div(FEW, tile.rows), tir.max(depth, 1), tile.rows)
-        left = T.alloc_buffer((*shape, *[tile.spread] * (tile.spread > 1)), tile.dtype)
-        down = Block(left, tile.rows, 0, rows, rows, 0, depth)
-        self.left(down)
-        columns = self.columns
-        across = Block(panels, WIDTH, 0, columns, columns, 0, depth, True)
-        self.by_panels(down, across)
+    def by_lines(self) -> None:
+        """As many rows at a time as L2 holds: each panel is read once for all."""
+        assert isinstance(self.right, Packed)
+        tile, depth, columns = self.panels, self.depth, self.columns
+        tall = lines_at_once(self.rows, depth, tile.rows, tile.spread)
+        left = self._left_panel(depth, ceil_div(tall, tile.rows))
+        tall = held(tall)
+        across = Block(self.right.panels, WIDTH, 0, columns, columns, 0, depth, True)
+        with T.serial(0, ceil_div(self.rows, tall)) as part:
+            i = part * tall
+            lines = tir.min(tall, self.rows - i)
+            down = Block(left, tile.rows, i, lines, self.rows, 0, depth)
+            if tile.form != "rows":
+                self.left(down)
+            self.by_panels(down, across)
 
     def by_panels(self, down: Block, across: Block) -> None:
         """Multiply two blocks; each panel of the right one is read once.
@@ -586,15 +604,6 @@ class Product:
             i, j = down.first + r, across.first + c
             at = self.place(i, j)
             T.buffer_store(self.out, self.finish(i, j, self.out[tuple(at)]), at)
-
-
-def shifted(pack: Pack, lines: Any) -> Pack:
-    """Pack a part of a factor that starts at a later line."""
-
-    def shifted(block: Block) -> None:
-        pack(replace(block, first=block.first + lines, size=block.size + lines))
-
-    return shifted
 
 
 def nest(

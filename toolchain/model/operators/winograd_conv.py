@@ -18,14 +18,14 @@ from toolchain.spec.convolution import PATCH, TILE, workspace
 from toolchain.spec.panels import (
     WIDTH,
     Block,
+    Lines,
     Product,
     as_written,
     call,
     ceil_div,
     nest,
-    pack_lines,
-    panels,
     pointer,
+    window_panels,
 )
 
 NUMBERS = PATCH**2
@@ -58,7 +58,7 @@ class _Convolution:
         self.numbers = self._buffer(NUMBERS * self.group, self.depth)
         self.sums = self._buffer(NUMBERS * self.group, self.features)
         self.cut = self._buffer(TILE**2, self.features)
-        self.tile = panels(k, "f32")
+        self.tile = window_panels(k)
         sizes = self.group, self.depth, self.tile.rows, self.tile.spread
         self.left = workspace(*sizes)
 
@@ -117,7 +117,7 @@ class _Convolution:
 
     def _multiply(self, number: Any, valid: Any) -> None:
         first, column = number * self.group, number * self.features
-        pack = pack_lines(self.numbers, self.depth, self.k.target)
+        pack = Lines(self.numbers, self.depth, self.k.target)
         lines = (first, valid, first + valid, 0, self.depth)
         down = Block(self.left, self.tile.rows, *lines)
         pack(down)
