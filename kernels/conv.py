@@ -140,7 +140,7 @@ def grouped(k: Any, spatial: Any, per: Any, ins: Any, out: Any) -> None:
             lambda i, j: [n, first + i, 0, j],
             pixels,
             replace(bias, at=lambda i, j: bias.at(first + i, j)),
-        ).multiply(down, across)
+        ).by_width(down, across)
 
 
 def few(k: Any, spatial: Any, ins: Any, out: Any) -> None:

@@ -92,7 +92,7 @@ class Tile:
     @property
     def panels(self) -> int:
         """Panels of the right factor side by side."""
-        return self.columns // WIDTH
+        return max(self.columns // WIDTH, 1)
 
     @property
     def unroll(self) -> int:

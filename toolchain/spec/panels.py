@@ -111,8 +111,8 @@ class Block:
 
     `lines` of them from `first`, of `size` in all, by `depth` units from `start`.
     Unit k of line i of panel p goes to buffer[p, k, i]; a panel has `width` lines.
-    packed: the buffer holds the whole factor already, from line and unit 0. part: of
-    its units, the first to multiply.
+    packed: the buffer holds the whole factor already, from line and unit 0; if not,
+    panel, part: of what it holds, the panel and unit to begin with.
     """
 
     buffer: Any
@@ -123,6 +123,7 @@ class Block:
     start: Any
     depth: Any
     packed: bool = False
+    panel: Any = 0
     part: Any = 0
 
     @property
@@ -154,7 +155,7 @@ class Block:
         if isinstance(self.buffer, Lines):
             return self.buffer.at(self.first, self.start)
         if not self.packed:
-            return self.pointer(0, self.part)
+            return self.pointer(self.panel, self.part)
         return self.pointer(tir.truncdiv(self.first, self.width), self.start)
 
     def panel_bytes(self) -> Any:
@@ -555,6 +556,19 @@ class Product:
                 replace(across, first=first, lines=lines, **chunk),
                 part == parts - 1,
             )
+
+    def by_width(self, down: Block, across: Block) -> None:
+        """Multiply two blocks, up to 4 columns past whole panels by a narrow tile."""
+        rest = tir.truncmod(across.lines, WIDTH)
+        wide = across.lines - rest
+        whole = held(tir.Select(rest <= WIDTH // 2, wide, across.lines))
+        narrow = replace(self.panels, columns=WIDTH // 2, dense=False)
+        with T.If(whole > 0), T.Then():
+            self.multiply(down, replace(across, lines=whole))
+        with T.If(whole < across.lines), T.Then():
+            first, panel = across.first + whole, tir.truncdiv(whole, WIDTH)
+            last = replace(across, first=first, lines=rest, panel=panel)
+            replace(self, panels=narrow).multiply(down, last)
 
     def multiply(self, down: Block, across: Block, last: Any = True) -> None:
         """Multiply two blocks that are packed; last: of those of a depth."""
