@@ -5,10 +5,7 @@ toolchain/spec/panels.py) and codegen links those that its IR names. The name sa
 the shape, the target what a step is made of. Bodies are `linkonce_odr`: an archive's
 members carry a copy each, a linked module one.
 
-What makes a tile fast in cranelift, each measured by interleaved runs: 4 rows by 2
-vectors (5 and 6 rows spill); a real exit after each unrolled step, so that loads are
-not hoisted across steps; rows broadcast by shuffles from one load; FMA in one column
-and mul+add in the other, as its FMA overwrites a multiplicand.
+What makes a tile fast, and which tile where: toolchain/microkernels.md.
 """
 
 from __future__ import annotations
