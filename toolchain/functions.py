@@ -46,7 +46,7 @@ def function(name: str, target: Target) -> str:
 
 
 # Elements that go through one stage before the next: their buffers stay in L1.
-BLOCK = 128
+BLOCK = 256
 # Vectors that a step of a short formula takes: 10 % faster than one, which leaves half
 # of its instructions to the loop; 4: 2 % faster yet, and a third more code.
 TOGETHER = 2
@@ -80,9 +80,7 @@ class _Form:
         }
         self.writer.names[definition.parameters[0]] = "%x"
         self.last = self._number(definition.result)
-        self.limits = [
-            (self._number(v), fold, bound) for v, fold, bound in definition.limits
-        ]
+        self.limits = [(self._number(x.value), x) for x in definition.limits]
         lines = self.writer.lines
         self.operands = [[int(v) for v in _VALUE.findall(x)[1:]] for x in lines]
         self.stages = self._stages()
@@ -165,7 +163,7 @@ class _Form:
             if self.stages[v] == stage:
                 need(v)
         if stage == 0:
-            for v, _, _ in self.limits:
+            for v, _ in self.limits:
                 need(v)
         return lines
 
@@ -210,8 +208,8 @@ class _Form:
             f"  %{at}.j = phi i32 [ 0, %{before} ], [ %{at}.next, %{at} ]",
         ]
         integers = self.writer.wide("i32")
-        for i, (_, _, bound) in enumerate(limits):
-            start = self.writer.constant("i32", str(bound))
+        for i, (_, limit) in enumerate(limits):
+            start = self.writer.constant("i32", str(limit.bound))
             lines.append(
                 f"  %{at}.limit{i}.0 = phi {integers} [ {start}, %{before} ], "
                 f"[ %{at}.limit{i}.{self.together}, %{at} ]"
@@ -231,11 +229,13 @@ class _Form:
             if "x" in arrays:
                 copy.append(f"  %{at}.x.v~ = load {vector}, ptr %{at}.x~, align 4")
             copy += [re.sub(r"%x\b", f"%{at}.x.v~", line) for line in body]
-            for i, (v, fold, _) in enumerate(limits):
-                copy.append(
-                    f"  %{at}.limit{i}.{u + 1} = call {integers} @llvm.{fold}.v4i32("
-                    f"{integers} %{at}.limit{i}.{u}, {integers} %{at}.v{v}~)"
-                )
+            for i, (v, limit) in enumerate(limits):
+                before, value = f"%{at}.limit{i}.{u}", f"%{at}.v{v}~"
+                folded = f"call {integers} @llvm.{limit.fold}.v4i32("
+                folded += f"{integers} {before}, {integers} {value})"
+                if limit.fold == "or":
+                    folded = f"or {integers} {before}, {value}"
+                copy.append(f"  %{at}.limit{i}.{u + 1} = {folded}")
             for v in stored:
                 copy.append(f"  store {self.buffers[v]} %{at}.v{v}~, ptr %{at}.b{v}~")
             if "out" in arrays:
@@ -314,10 +314,11 @@ done:
 def _check(form: _Form) -> list[str]:
     """After the first stage: on with the second one, or with the full form."""
     lines, last = ["check:"], "zeroinitializer"
-    for i, (_, _, bound) in enumerate(form.limits):
+    for i, (_, limit) in enumerate(form.limits):
         lines += [
-            f"  %off{i} = xor <4 x i32> %short0.limit{i}.{form.together}, "
-            f"splat (i32 {bound})",
+            f"  %bits{i} = xor <4 x i32> %short0.limit{i}.{form.together}, "
+            f"splat (i32 {limit.bound})",
+            f"  %off{i} = lshr <4 x i32> %bits{i}, splat (i32 {limit.free})",
             f"  %beyond{i} = or <4 x i32> {last}, %off{i}",
         ]
         last = f"%beyond{i}"

@@ -241,19 +241,21 @@ def reduction(
 
 
 def softmax(
-    prepare: Callable[[Expr], Expr], finish: Callable[[Expr, Expr, Expr, Expr], Expr]
+    prepare: Callable[[Expr, Expr], Expr],
+    finish: Callable[[Expr, Expr, Expr, Expr], Expr],
 ) -> tuple[Compute, Compute]:
-    """(compute, columns) of out = finish(x, peak, e, prepare(sum of e)).
+    """(compute, columns) of out = finish(x, peak, e, prepare(sum of e, rest)).
 
-    e = exp(x - peak) lives in the output.
+    e = exp(x - peak + rest) lives in the output.
     """
 
     def rows(k: Any) -> Any:
         def emit(i: Expr, buffers: list[Any], out: Any) -> None:
             (x,) = buffers
             peak = MAXIMUM.row(x, k.n, i * k.n)
-            each("exp_difference", x, out, k.n, peak, first=i * k.n)
-            total = held(prepare(SUM.row(out, k.n, i * k.n)))
+            each("exp_relative", x, out, k.n, peak, first=i * k.n)
+            total = SUM.row(out, k.n, i * k.n)
+            total = held(prepare(total, m.relative_rest(peak)))
 
             def last(r: Expr) -> None:
                 value = finish(x[i, r], peak, out[i, r], total)
@@ -280,7 +282,7 @@ def softmax(
                 )
             SUM.columns(out, total, sizes, k.k, first=start)
             with T.serial(0, strip.width) as c:
-                T.buffer_store(total, prepare(total[c]), [c])
+                T.buffer_store(total, prepare(total[c], tir.const(0.0, "float32")), [c])
             with T.serial(0, k.n) as r:
 
                 def last(c: Expr, c0: Expr) -> None:
