@@ -62,10 +62,11 @@ class Limit(NamedTuple):
 class Let:
     """The bindings of one expression, in order: `v = let(value)` names a value.
 
-    limits: where a short form of a function holds.
+    limits: where a short form of a function holds. fused: whether multiply-adds are.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, fused: bool = False) -> None:
+        self.fused = fused
         self._bound: list[tuple[Expr, Expr]] = []
         self.limits: list[Limit] = []
 
@@ -147,9 +148,12 @@ def has_short(name: str) -> bool:
     return name in _SHORT
 
 
-def definition(name: str, short: bool = False) -> Definition:
-    """A function of this file, or its short form."""
-    body, let = (_SHORT if short else _DEFINITIONS)[name], Let()
+def definition(name: str, short: bool = False, fused: bool = False) -> Definition:
+    """A function of this file, or its short form.
+
+    fused: where multiply-adds are one operation, whose fastest formula may be another.
+    """
+    body, let = (_SHORT if short else _DEFINITIONS)[name], Let(fused)
     _, *names = inspect.signature(body).parameters
     parameters = [tir.Var(n, "float32") for n in names]
     result = let.around(body(let, *parameters))
@@ -527,13 +531,20 @@ def _own(let: Let, peak: Expr) -> tuple[Expr, Expr]:
     return fits, let(tir.Select(fits, rint(peak * _f32(LOG2E)), _f32(0)))
 
 
+def _exp_share(let: Let, r: Expr) -> Expr:
+    if let.fused:
+        return _exp_polynomial(let, r)
+    above, below = _exp_sides(let, r)
+    return let(above / below)
+
+
 @_function
 def exp_relative(let: Let, x: Expr, peak: Expr) -> Expr:
     """exp(x - peak) times a factor of `peak` alone, exp of `relative_rest`; x <= peak.
 
     Where |peak| <= 128 it is exp(x)/2^n, n = round(peak/ln 2): of shares in a sum the
     factor does not matter, and a power of two costs no rounding. A quotient for exp(r)
-    takes fewer operations than the polynomial of `exp`, and 1 ULP.
+    takes fewer operations than the polynomial of `exp` unless they fuse, and 1 ULP.
     """
     fits, own = _own(let, peak)
     centre = tir.Select(fits, _f32(0), peak)
@@ -542,8 +553,7 @@ def exp_relative(let: Let, x: Expr, peak: Expr) -> Expr:
     offset = let(_f32(ROUND) - own)
     k, r = _reduced(let, d, offset)
     first, second = _scales(let, k)
-    above, below = _exp_sides(let, r)
-    e = let(((above / below) * first) * second)
+    e = let((_exp_share(let, r) * first) * second)
     return e + e * error
 
 
@@ -555,8 +565,7 @@ def _exp_relative_short(let: Let, x: Expr, peak: Expr) -> Expr:
     offset = let(tir.Select(fits, _f32(NEAREST) - own, _f32(-INF)))
     k, r = _reduced(let, x, offset)
     let.from_base(k, SHARE_BASE, SHARE_BITS)
-    above, below = _exp_sides(let, r)
-    return (above / below) * _float(k << _i32(23))
+    return _exp_share(let, r) * _float(k << _i32(23))
 
 
 @_function

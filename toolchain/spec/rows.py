@@ -14,7 +14,7 @@ from typing import Any
 from toolchain.spec import Attribute, tir
 from toolchain.spec import math as m
 from toolchain.spec import script as T  # noqa: N812  # TVM's own name for it
-from toolchain.spec.panels import call, each, held, nest
+from toolchain.spec.panels import call, each_summed, held, nest
 
 Expr = Any
 Compute = Callable[[Any], Any]
@@ -253,8 +253,7 @@ def softmax(
         def emit(i: Expr, buffers: list[Any], out: Any) -> None:
             (x,) = buffers
             peak = MAXIMUM.row(x, k.n, i * k.n)
-            each("exp_relative", x, out, k.n, peak, first=i * k.n)
-            total = SUM.row(out, k.n, i * k.n)
+            total = each_summed("exp_relative", x, out, k.n, peak, first=i * k.n)
             total = held(prepare(total, m.relative_rest(peak)))
 
             def last(r: Expr) -> None:
