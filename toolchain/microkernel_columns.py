@@ -12,7 +12,7 @@ from typing import Any
 from llvmlite import ir
 
 from toolchain.microkernel import _at, _i32
-from toolchain.microkernel_rows import STRIP, _in_pairs, _Writer
+from toolchain.microkernel_rows import STRIP, _Writer
 
 BLOCK = 16  # rows that are folded in registers
 
@@ -85,12 +85,11 @@ class Columns(_Writer):
             fits = build.icmp_signed("<", left, _i32(BLOCK))
             rows = build.select(fits, left, _i32(BLOCK))
             row = build.add(build.mul(i, n), b)
-            line = self._element("x", "stride", row, _i32(0))
 
             def tiles(vectors: int) -> None:
                 def one(at: Any) -> None:
                     place = self._place(first, at, _i32(vectors * self.lanes))
-                    source = _at(build, line, build.mul(place, _i32(fold.bytes)))
+                    source = self._element("x", "stride", row, place)
                     self._tile(source, rows, at, vectors, nan)
 
                 self.loop(_i32(0), count, vectors * self.lanes, one)
@@ -115,34 +114,30 @@ class Columns(_Writer):
         quick = nan is not None and count > 1
         choose = partial(fold.choice, build) if quick else exact
         kind = self.kind(fold.total, lanes)
-        size = lanes * (4 if fold.element == "f32" else fold.total.width // 8)
-        totals = [_at(build, self._total(at), v * size) for v in range(count)]
-        sums = [self.variable(kind) for _ in totals]
+        sums = [self.variable(kind) for _ in range(count)]
         pointer = self.variable(source.type)
+        empty = self.splat(fold.empty, lanes)
         build.store(source, pointer)
-        for total, place in zip(totals, sums, strict=True):
-            build.store(build.load(total, typ=kind, align=fold.bytes), place)
+        for place in sums:
+            build.store(empty, place)
         step = build.mul(self.argument["stride"], _i32(fold.bytes))
 
-        def group(together: int, _: Any) -> None:
-            terms = []
-            for _ in range(together):
-                here = build.load(pointer, typ=source.type)
-                build.store(_at(build, here, step), pointer)
-                terms.append([self.load(here, v * lanes, lanes) for v in range(count)])
+        def row(_: Any) -> None:
+            here = build.load(pointer, typ=source.type)
+            build.store(_at(build, here, step), pointer)
+            terms = [self.load(here, v * lanes, lanes) for v in range(count)]
             if quick:
-                self.sum_for_nan(nan, *terms)
-            for place, column in zip(sums, zip(*terms, strict=True), strict=True):
-                seen = _in_pairs(choose, list(column))
-                build.store(choose(build.load(place, typ=kind), seen), place)
+                self.sum_for_nan(nan, terms)
+            for place, term in zip(sums, terms, strict=True):
+                build.store(choose(build.load(place, typ=kind), term), place)
 
-        done: Any = _i32(0)
-        # Two rows of sums at once: 1.1 times as fast; of extremes they spill.
-        for together in (1,) if quick or count == 1 else (2, 1):
-            last = build.sub(rows, _i32(together - 1))
-            done = self.loop(done, last, together, partial(group, together))
-        for total, place in zip(totals, sums, strict=True):
-            build.store(build.load(place, typ=kind), total, align=fold.bytes)
+        self.loop(_i32(0), rows, 1, row)
+        size = lanes * (4 if fold.element == "f32" else fold.total.width // 8)
+        for v, place in enumerate(sums):
+            total = _at(build, self._total(at), v * size)
+            before = build.load(total, typ=kind, align=fold.bytes)
+            seen = choose(before, build.load(place, typ=kind))
+            build.store(seen, total, align=fold.bytes)
 
     def _write(self, i: Any, first: Any, tile: Any, at: Any) -> None:
         build, fold = self.build, self.fold
