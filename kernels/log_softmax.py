@@ -31,7 +31,10 @@ def scale(x, axis):
     return 1 + np.abs(np.nan_to_num(centred(x, axis))) if x.size else x
 
 
-rows, columns = softmax(m.log, lambda x, peak, e, shift: (x - peak) - shift)
+rows, columns = softmax(
+    lambda total, rest: m.log(total) - rest,
+    lambda x, peak, e, shift: (x - peak) - shift,
+)
 
 KERNEL = Operator(
     collapse="rows.axis",

@@ -22,7 +22,9 @@ def reference(x, axis):
     return e / np.sum(e, axis=axis, keepdims=True)
 
 
-rows, columns = softmax(lambda total: 1 / total, lambda x, peak, e, scale: e * scale)
+rows, columns = softmax(
+    lambda total, rest: 1 / total, lambda x, peak, e, scale: e * scale
+)
 
 KERNEL = Operator(
     collapse="rows.axis",

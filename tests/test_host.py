@@ -387,6 +387,16 @@ def test_lies_of_a_module_are_seen(
         ops_wasm32.load(path).call("f", np.zeros(3, np.int8))
 
 
+@pytest.mark.parametrize("operator", ["exp", "gelu", "sigmoid", "tanh"])
+def test_an_element_does_not_depend_on_its_neighbours(operator: str) -> None:
+    # Fused multiply-adds may round a block's two forms apart, so not relaxed-simd.
+    library = ops_wasm32.load(target="simd128")
+    x = np.linspace(-6, 6, 4096, dtype=np.float32)
+    among_nan = np.stack([x, np.full_like(x, np.nan)], axis=1)
+    alone = library.call(operator, x)
+    assert alone.tobytes() == library.call(operator, among_nan)[:, 0].tobytes()
+
+
 def test_threads_may_share_a_library(library: ops_wasm32.Library) -> None:
     def adds(number: int) -> bool:
         x = np.full(500, number, np.float32)

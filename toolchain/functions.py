@@ -27,7 +27,7 @@ _CALL = re.compile(rf"@{math.SYMBOL}(\w+)\(")
 @cache
 def function(name: str, target: Target) -> str:
     """IR of `float ops_math_<name>(float, ...)`."""
-    definition = math.definition(name)
+    definition = math.definition(name, fused=target.contract)
     writer = Writer(target)
     writer.names = {v: f"%{v.name}" for v in definition.parameters}
     value = writer.value(definition.result)
@@ -46,7 +46,7 @@ def function(name: str, target: Target) -> str:
 
 
 # Elements that go through one stage before the next: their buffers stay in L1.
-BLOCK = 128
+BLOCK = 256
 # Vectors that a step of a short formula takes: 10 % faster than one, which leaves half
 # of its instructions to the loop; 4: 2 % faster yet, and a third more code.
 TOGETHER = 2
@@ -63,14 +63,17 @@ _BEFORE = -1  # the stage of what no element enters: once, before the loops
 class _Form:
     """A formula of vectors, cut into stages, as loops over the vectors of a block.
 
-    main: blocks go through it first. together: vectors of a step. bodies: the stages'
-    instructions; ~ stands for a vector's number in its step. buffers: values that go
-    from one stage to later ones, by number, with their types. limits: of values of the
-    first stage.
+    main: blocks go through it first. summed: results are added up. together: vectors
+    of a step. bodies: the stages' instructions; ~ stands for a vector's number in its
+    step. buffers: values that go from one stage to later ones, by number, with their
+    types. limits: of values of the first stage.
     """
 
-    def __init__(self, name: str, target: Target, short: bool, main: bool) -> None:
-        definition = math.definition(name, short)
+    def __init__(
+        self, name: str, target: Target, short: bool, main: bool, summed: bool
+    ) -> None:
+        definition = math.definition(name, short, target.contract)
+        self.summed = summed
         self.name = "short" if short else "full"
         self.lanes = target.vector_bits // 32
         self.writer = Writer(target, self.lanes)
@@ -80,9 +83,7 @@ class _Form:
         }
         self.writer.names[definition.parameters[0]] = "%x"
         self.last = self._number(definition.result)
-        self.limits = [
-            (self._number(v), fold, bound) for v, fold, bound in definition.limits
-        ]
+        self.limits = [(self._number(x.value), x) for x in definition.limits]
         lines = self.writer.lines
         self.operands = [[int(v) for v in _VALUE.findall(x)[1:]] for x in lines]
         self.stages = self._stages()
@@ -165,7 +166,7 @@ class _Form:
             if self.stages[v] == stage:
                 need(v)
         if stage == 0:
-            for v, _, _ in self.limits:
+            for v, _ in self.limits:
                 need(v)
         return lines
 
@@ -210,11 +211,17 @@ class _Form:
             f"  %{at}.j = phi i32 [ 0, %{before} ], [ %{at}.next, %{at} ]",
         ]
         integers = self.writer.wide("i32")
-        for i, (_, _, bound) in enumerate(limits):
-            start = self.writer.constant("i32", str(bound))
+        for i, (_, limit) in enumerate(limits):
+            start = self.writer.constant("i32", str(limit.bound))
             lines.append(
                 f"  %{at}.limit{i}.0 = phi {integers} [ {start}, %{before} ], "
                 f"[ %{at}.limit{i}.{self.together}, %{at} ]"
+            )
+        summed = self.summed and stage == self.count - 1
+        if summed:
+            lines.append(
+                f"  %{at}.sum.0 = phi {vector} [ zeroinitializer, %{before} ], "
+                f"[ %{at}.sum.{self.together}, %{at} ]"
             )
         for start in sorted({start for start, _, _ in arrays.values()}):
             of = "double" if start == "wide" else "float"
@@ -231,16 +238,23 @@ class _Form:
             if "x" in arrays:
                 copy.append(f"  %{at}.x.v~ = load {vector}, ptr %{at}.x~, align 4")
             copy += [re.sub(r"%x\b", f"%{at}.x.v~", line) for line in body]
-            for i, (v, fold, _) in enumerate(limits):
-                copy.append(
-                    f"  %{at}.limit{i}.{u + 1} = call {integers} @llvm.{fold}.v4i32("
-                    f"{integers} %{at}.limit{i}.{u}, {integers} %{at}.v{v}~)"
-                )
+            for i, (v, limit) in enumerate(limits):
+                before, value = f"%{at}.limit{i}.{u}", f"%{at}.v{v}~"
+                folded = f"call {integers} @llvm.{limit.fold}.v4i32("
+                folded += f"{integers} {before}, {integers} {value})"
+                if limit.fold == "or":
+                    folded = f"or {integers} {before}, {value}"
+                copy.append(f"  %{at}.limit{i}.{u + 1} = {folded}")
             for v in stored:
                 copy.append(f"  store {self.buffers[v]} %{at}.v{v}~, ptr %{at}.b{v}~")
             if "out" in arrays:
                 copy.append(
                     f"  store {vector} %{at}.v{self.last}~, ptr %{at}.out~, align 4"
+                )
+            if summed:
+                copy.append(
+                    f"  %{at}.sum.{u + 1} = fadd {vector} %{at}.sum.{u}, "
+                    f"%{at}.v{self.last}~"
                 )
             lines += [line.replace("~", f".{u}") for line in copy]
         return [
@@ -260,6 +274,9 @@ _INTRINSICS = (
 )
 
 
+_SUM_PHI = "  %sum = phi <4 x float> [ zeroinitializer, %entry ], [ %sum.next, %end ]"
+
+
 def _begin(form: _Form) -> list[str]:
     """The next block: `size` elements at `from`, whose results go to `to`.
 
@@ -274,6 +291,7 @@ def _begin(form: _Form) -> list[str]:
         "  %px = phi ptr [ %x, %entry ], [ %x.next, %end ]",
         "  %pout = phi ptr [ %out, %entry ], [ %out.next, %end ]",
         "  %left = phi i32 [ %n, %entry ], [ %more, %end ]",
+        *([_SUM_PHI] if form.summed else []),
         f"  %edge = icmp slt i32 %left, {step}",
         "  br i1 %edge, label %in, label %inner",
         "in:",
@@ -293,7 +311,35 @@ def _begin(form: _Form) -> list[str]:
     ]
 
 
-_END = """end:
+# A block's sum of results, which start from zero, meets that of the blocks before it.
+# What is left of an array is added up without what stands behind it.
+_SUM = """
+  %summed = phi <4 x float> {sums}
+  %counted = select i1 %edge, <4 x float> zeroinitializer, <4 x float> %summed
+  %sum.next = fadd <4 x float> %sum, %counted"""
+_TOTAL = """  %high = shufflevector <4 x float> %sum.next, <4 x float> poison, \
+<4 x i32> <i32 2, i32 3, i32 2, i32 3>
+  %halves = fadd <4 x float> %sum.next, %high
+  %first = extractelement <4 x float> %halves, i32 0
+  %second = extractelement <4 x float> %halves, i32 1
+  %whole = fadd float %first, %second
+  %left.over = select i1 %edge, i32 %left, i32 0
+  br label %more.left
+more.left:
+  %t = phi float [ %whole, %done ], [ %t.next, %add ]
+  %i = phi i32 [ 0, %done ], [ %i.next, %add ]
+  %still = icmp slt i32 %i, %left.over
+  br i1 %still, label %add, label %store
+add:
+  %element.at = getelementptr inbounds float, ptr %rest, i32 %i
+  %element = load float, ptr %element.at
+  %t.next = fadd float %t, %element
+  %i.next = add i32 %i, 1
+  br label %more.left
+store:
+  store float %t, ptr %total
+"""
+_END = """end:{sum}
   %x.next = getelementptr float, ptr %px, i32 %size
   %out.next = getelementptr float, ptr %pout, i32 %size
   %more = sub i32 %left, %size
@@ -306,18 +352,27 @@ back:
   call void @llvm.memcpy.p0.p0.i32(ptr %pout, ptr %rest, i32 %written, i1 false)
   br label %done
 done:
-  ret i32 0
-}
+{total}  ret i32 0
+}}
 """
+
+
+def _end(last: list[tuple[str, int]], summed: bool) -> str:
+    """After a block: the next one, or the end. last: the final stages of the forms."""
+    if not summed:
+        return _END.format(sum="", total="")
+    sums = ", ".join(f"[ %{at}.sum.{n}, %{at} ]" for at, n in last)
+    return _END.format(sum=_SUM.format(sums=sums), total=_TOTAL)
 
 
 def _check(form: _Form) -> list[str]:
     """After the first stage: on with the second one, or with the full form."""
     lines, last = ["check:"], "zeroinitializer"
-    for i, (_, _, bound) in enumerate(form.limits):
+    for i, (_, limit) in enumerate(form.limits):
         lines += [
-            f"  %off{i} = xor <4 x i32> %short0.limit{i}.{form.together}, "
-            f"splat (i32 {bound})",
+            f"  %bits{i} = xor <4 x i32> %short0.limit{i}.{form.together}, "
+            f"splat (i32 {limit.bound})",
+            f"  %off{i} = lshr <4 x i32> %bits{i}, splat (i32 {limit.free})",
             f"  %beyond{i} = or <4 x i32> {last}, %off{i}",
         ]
         last = f"%beyond{i}"
@@ -329,46 +384,62 @@ def _check(form: _Form) -> list[str]:
     ]
 
 
-def _one_by_one(name: str) -> str:
+def _one_by_one(name: str, summed: bool) -> str:
     """Without vectors: the function of an element in a loop."""
     symbol, scalars = math.SYMBOL, math.definition(name).parameters[1:]
     more = "".join(f", float %{v.name}" for v in scalars)
     kinds = ", ".join(["float"] * (1 + len(scalars)))
+    prefix, to = ("sum_", ", ptr %total") if summed else ("", "")
+    end = (
+        "  %single = fptrunc double %sum to float\n  store float %single, ptr %total\n"
+    )
     return f"""declare float @{symbol}{name}({kinds})
-define linkonce_odr hidden i32 @{symbol}array_{name}(ptr noalias %x, ptr noalias %out, \
-i32 %n{more}) noinline nounwind {{
+define linkonce_odr hidden i32 @{symbol}array_{prefix}{name}(ptr noalias %x, \
+ptr noalias %out, i32 %n{more}{to}) noinline nounwind {{
 entry:
-  %some = icmp sgt i32 %n, 0
-  br i1 %some, label %loop, label %done
-loop:
+  br label %head
+head:
   %i = phi i32 [ 0, %entry ], [ %next, %loop ]
+  %sum = phi double [ 0.0, %entry ], [ %added, %loop ]
+  %again = icmp slt i32 %i, %n
+  br i1 %again, label %loop, label %done
+loop:
   %from = getelementptr inbounds float, ptr %x, i32 %i
   %to = getelementptr inbounds float, ptr %out, i32 %i
   %element = load float, ptr %from
   %value = call float @{symbol}{name}(float %element{more})
   store float %value, ptr %to
+  %wide = fpext float %value to double
+  %added = fadd double %sum, %wide
   %next = add i32 %i, 1
-  %again = icmp slt i32 %next, %n
-  br i1 %again, label %loop, label %done
+  br label %head
 done:
-  ret i32 0
+{end if summed else ""}  ret i32 0
 }}
 """
 
 
 @cache
 def array(name: str, target: Target) -> str:
-    """IR of `i32 ops_math_array_<name>(ptr x, ptr out, i32 n, float, ...)`."""
+    """IR of `i32 ops_math_array_<name>(ptr x, ptr out, i32 n, float, ...)`.
+
+    array_sum_<name> has a pointer more, to what the results add up to.
+    """
+    symbol, summed = f"{math.SYMBOL}array_{name}", name.startswith("sum_")
+    name = name.removeprefix("sum_")
     if not target.vector_bits:
-        return _one_by_one(name)
+        return _one_by_one(name, summed)
     short = math.has_short(name)
-    form = _Form(name, target, short=short, main=True)
-    forms = [form, _Form(name, target, short=False, main=False)] if short else [form]
+    form = _Form(name, target, short=short, main=True, summed=summed)
+    forms = [form]
+    if short:
+        forms.append(_Form(name, target, short=False, main=False, summed=summed))
     more = "".join(f", float %{v}" for v in form.scalars)
+    more += ", ptr %total" if summed else ""
     buffers = max(len(f.buffers) for f in forms)
     lines = [
         *sorted({i for f in forms for i in f.writer.intrinsics} | set(_INTRINSICS)),
-        f"define linkonce_odr hidden i32 @{math.SYMBOL}array_{name}"
+        f"define linkonce_odr hidden i32 @{symbol}"
         f"(ptr noalias %x, ptr noalias %out, i32 %n{more}) noinline nounwind {{",
         "entry:",
         *(line for f in forms for line in f.before()),
@@ -388,7 +459,8 @@ def array(name: str, target: Target) -> str:
                 before = "check"
             lines += f.loop(stage, before, after)
     lines += _check(form) if short else []
-    return "\n".join([*lines, _END])
+    last = [(f"{f.name}{f.count - 1}", f.together) for f in forms]
+    return "\n".join([*lines, _end(last, summed)])
 
 
 def calls(text: str) -> list[str]:

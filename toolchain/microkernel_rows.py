@@ -25,6 +25,7 @@ _WIDER = {"f32": _F32, "i8": _I32, "i32": _I64, "i64": _I64}
 _KINDS = "sum|squares|deviations|product|max|min"
 _NAME = rf"micro_(rows|columns)_({_KINDS})_(f32|i8|i32|i64)"
 _INF = float("inf")
+_INFINITE, _LOWEST = 0x7F800000, 0xFF800000  # the bits of infinities
 STRIP = 1024  # columns whose results stay in L1
 
 
@@ -217,17 +218,13 @@ class _Writer:
     def across(self, vector: Any, fold: Callable[[Any, Any], Any]) -> Any:
         """The fold of a vector's lanes."""
         lanes = _lanes(vector)
-        while lanes > 1:
-            lanes //= 2
-            first, second = (
-                ir.Constant(ir.VectorType(_I32, lanes), [*range(at, at + lanes)])
-                for at in (0, lanes)
-            )
-            halves = [
-                self.build.shuffle_vector(vector, vector, half)
-                for half in (first, second)
-            ]
-            vector = fold(*halves)
+        half = lanes // 2
+        while half:
+            # Lanes that nobody needs any more are folded too: vectors stay whole.
+            places = [half + i % half for i in range(lanes)]
+            mask = ir.Constant(ir.VectorType(_I32, lanes), places)
+            vector = fold(vector, self.build.shuffle_vector(vector, vector, mask))
+            half //= 2
         if isinstance(vector.type, ir.VectorType):
             return self.build.extract_element(vector, _i32(0))
         return vector
@@ -288,31 +285,21 @@ class Rows(_Writer):
         size = _i32(fold.bytes)
         source = _at(build, self.argument["x"], build.mul(build.mul(i, n), size))
         value = self.variable(fold.total)
-
-        def attempt(wide: Any, nan: Any) -> None:
-            self._fold(source, wide, nan, value)
-
-        self.with_retry(n, _i32(0), attempt)
+        self._fold(source, value)
         out = _at(build, self.argument["o"], build.mul(i, size))
         result = self.result(build.load(value, typ=fold.total))
         build.store(result, out, align=fold.bytes)
 
-    def _fold(self, source: Any, wide: Any, nan: Any, value: Any) -> None:
+    def _fold(self, source: Any, value: Any) -> None:
         build, fold, n = self.build, self.fold, self.argument["depth"]
-        vectors = 8 if fold.element == "f32" else 1
         kind = self.kind(fold.total, self.lanes)
         total = self.variable(kind)
         exact = partial(fold.of, build)
         build.store(self.splat(fold.empty, self.lanes), total)
 
         def step(r: Any, vectors: int) -> None:
-            at = _at(build, source, build.mul(r, _i32(fold.bytes)))
-            terms = [self.load(at, v * self.lanes, self.lanes) for v in range(vectors)]
-            choose = exact
-            if nan is not None and vectors > 1:
-                choose = partial(fold.choice, build)
-                self.sum_for_nan(nan, terms)
-            seen = choose(build.load(total, typ=kind), _in_pairs(choose, terms))
+            terms = self._terms(source, r, vectors)
+            seen = exact(build.load(total, typ=kind), _in_pairs(exact, terms))
             build.store(seen, total)
 
         def rest(r: Any) -> None:
@@ -321,9 +308,78 @@ class Rows(_Writer):
             build.store(seen, value)
 
         at: Any = _i32(0)
-        for count in dict.fromkeys((vectors, 1)):
-            last = build.sub(wide if count > 1 else n, _i32(count * self.lanes - 1))
+        if fold.chooses:
+            at = self._extreme(source, total)
+        for count in (8, 1) if fold.element == "f32" and not fold.chooses else (1,):
+            last = build.sub(n, _i32(count * self.lanes - 1))
             at = self.loop(at, last, count * self.lanes, partial(step, vectors=count))
         build.store(self.across(build.load(total, typ=kind), exact), value)
         if self.lanes > 1:
             self.loop(at, n, 1, rest)
+
+    def _terms(self, source: Any, r: Any, vectors: int) -> list[Any]:
+        at = _at(self.build, source, self.build.mul(r, _i32(self.fold.bytes)))
+        return [self.load(at, v * self.lanes, self.lanes) for v in range(vectors)]
+
+    def _extreme(self, source: Any, total: Any) -> Any:
+        """Fold the row into `total` by eight vectors a step; where what is left starts.
+
+        The first two steps may overlap, so that nothing is left but of a short row.
+        As integers, the largest signed one is the largest float that is not negative
+        or a NaN, and the largest unsigned one the lowest negative float or a NaN: both
+        are less than a comparison of floats and one for NaN, which share two of four
+        pipes. Where that does not tell, as all are negative, floats are compared; NaN
+        leaves the row to exact steps.
+        """
+        build, fold, n = self.build, self.fold, self.argument["depth"]
+        floats, bits = self.kind(_F32, self.lanes), self.kind(_I32, self.lanes)
+        low, high = self.variable(bits), self.variable(bits)
+        for place, start in ((low, _LOWEST), (high, 0)):
+            build.store(self.splat(_i32(start), self.lanes), place)
+        size = 8 * self.lanes
+        enough = build.icmp_signed(">=", n, _i32(size))
+        end = build.select(enough, n, _i32(0))
+        part = build.and_(build.sub(n, _i32(1)), _i32(size - 1))
+        start = build.select(enough, build.sub(part, _i32(size - 1)), _i32(0))
+
+        def terms_at(r: Any) -> list[Any]:
+            inside = build.icmp_signed(">", r, _i32(0))
+            return self._terms(source, build.select(inside, r, _i32(0)), 8)
+
+        def compared(r: Any) -> None:
+            terms = [build.bitcast(x, bits) for x in terms_at(r)]
+            for place, of in ((low, build.icmp_signed), (high, build.icmp_unsigned)):
+                larger = partial(_larger, build, of)
+                seen = larger(build.load(place, typ=bits), _in_pairs(larger, terms))
+                build.store(seen, place)
+
+        def chosen(r: Any) -> None:
+            choose = partial(fold.choice, build)
+            terms = _in_pairs(choose, terms_at(r))
+            build.store(choose(build.load(total, typ=floats), terms), total)
+
+        self.loop(start, end, size, compared)
+        signed, unsigned = build.load(low, typ=bits), build.load(high, typ=bits)
+        zero, empty = ir.Constant(bits, None), self.splat(fold.empty, self.lanes)
+        most, least = (self.splat(_i32(v), self.lanes) for v in (_INFINITE, _LOWEST))
+        nan = build.or_(
+            build.icmp_signed(">", signed, most),
+            build.icmp_unsigned(">", unsigned, least),
+        )
+        sign, key = (">=", signed) if fold.kind == "max" else ("<", unsigned)
+        known = build.icmp_signed(sign, key, zero)
+        build.store(build.select(known, build.bitcast(key, floats), empty), total)
+        some_nan, some_known = self._any(nan), self._any(known)
+        over = build.select(build.or_(some_nan, some_known), end, start)
+        self.loop(over, end, size, chosen)
+        seen = build.load(total, typ=floats)
+        build.store(build.select(some_nan, empty, seen), total)
+        return build.select(some_nan, _i32(0), end)
+
+    def _any(self, lanes: Any) -> Any:
+        mask = self.build.bitcast(lanes, ir.IntType(self.lanes))
+        return self.build.icmp_signed("!=", mask, ir.Constant(mask.type, 0))
+
+
+def _larger(build: Any, compare: Any, a: Any, b: Any) -> Any:
+    return build.select(compare(">", a, b), a, b)

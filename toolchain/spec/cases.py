@@ -102,14 +102,19 @@ def bits(rng: np.random.Generator, count: int) -> Array:
     return rng.integers(0, 1 << 32, count, dtype=np.uint64).astype(np.uint32).view("f4")
 
 
+NEAR = 4.0  # within the limits of every function's short form
+
+
 def unary_all(low: float = -10, high: float = 10) -> Cases:
-    """As unary, and values of every magnitude (random bit patterns)."""
+    """As unary, and values of every magnitude (random bit patterns), and near 0."""
 
     def cases(dtypes: tuple[str, ...], rng: np.random.Generator) -> Iterator[Case]:
         yield from unary(low, high)(dtypes, rng)
         if dtypes[0] == "float32":
             yield Case("bits", (bits(rng, 20011),))
             yield Case("dense", (values(rng, (20011,), "float32", low, high),))
+            near = values(rng, (20011,), "float32", max(low, -NEAR), min(high, NEAR))
+            yield Case("near", (near,))
 
     return cases
 
@@ -183,9 +188,25 @@ def rows_of(
         yield "special-columns", SPECIAL_ROWS.T.copy(), 0
         long = np.tile(SPECIAL_ROWS, (1, 9))  # longer than the lanes
         yield "special-long", long, -1
+        signs = _signs(values(rng, (37,), dtype, 0.5, 1.5))
+        yield "special-signs", signs, -1
+        yield "special-signs-columns", signs.T.copy(), 0
+        yield (
+            "near",
+            values(rng, (3, 1031), dtype, max(low, -NEAR), min(high, NEAR)),
+            -1,
+        )
     else:
         edge = integer_special(dtype)
         yield "special", np.stack([edge, edge[::-1]]), -1
+
+
+def _signs(x: Array) -> Array:
+    """Rows of one sign and of both, without NaN and with one of either sign."""
+    mixed = np.where(np.arange(x.size) % 3, x, -x)
+    rows = np.stack([x, -x, mixed] * 3)
+    rows[3:6, 11], rows[6:, 36] = np.nan, -np.float32(np.nan)
+    return rows
 
 
 def reductions(low: float = -10, high: float = 10) -> Cases:

@@ -50,21 +50,23 @@ def _dtype(x: Expr) -> str:
 class Limit(NamedTuple):
     """What the values of an int32 must hold to: folding them leaves `bound` as it is.
 
-    fold: LLVM's name of the operation.
+    fold: LLVM's name of the operation. free: how many of the lowest bits may change.
     """
 
     value: Expr
     fold: str
     bound: int
+    free: int = 0
 
 
 class Let:
     """The bindings of one expression, in order: `v = let(value)` names a value.
 
-    limits: where a short form of a function holds.
+    limits: where a short form of a function holds. fused: whether multiply-adds are.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, fused: bool = False) -> None:
+        self.fused = fused
         self._bound: list[tuple[Expr, Expr]] = []
         self.limits: list[Limit] = []
 
@@ -74,11 +76,21 @@ class Let:
         self._bound.append((var, value))
         return var
 
-    def within(self, value: Expr, least: int, most: int | None = None) -> None:
+    def within(
+        self, value: Expr, least: int | None = None, most: int | None = None
+    ) -> None:
         """Say that a short form holds only for such values of an int32."""
-        self.limits.append(Limit(value, "smin", least))
+        if least is not None:
+            self.limits.append(Limit(value, "smin", least))
         if most is not None:
             self.limits.append(Limit(value, "smax", most))
+
+    def from_base(self, value: Expr, base: int, bits: int) -> None:
+        """Say that a short form holds only for base <= value < base + 2^bits.
+
+        One operation a vector where `within` takes two; base: a multiple of 2^bits.
+        """
+        self.limits.append(Limit(value, "or", base, bits))
 
     def around(self, result: Expr) -> Expr:
         """Put every binding around `result`."""
@@ -136,9 +148,12 @@ def has_short(name: str) -> bool:
     return name in _SHORT
 
 
-def definition(name: str, short: bool = False) -> Definition:
-    """A function of this file, or its short form."""
-    body, let = (_SHORT if short else _DEFINITIONS)[name], Let()
+def definition(name: str, short: bool = False, fused: bool = False) -> Definition:
+    """A function of this file, or its short form.
+
+    fused: where multiply-adds are one operation, whose fastest formula may be another.
+    """
+    body, let = (_SHORT if short else _DEFINITIONS)[name], Let(fused)
     _, *names = inspect.signature(body).parameters
     parameters = [tir.Var(n, "float32") for n in names]
     result = let.around(body(let, *parameters))
@@ -287,10 +302,17 @@ ROUND = 1.5 * 2.0**23 + 254
 NEAREST = 1.5 * 2.0**23 + 127
 LEAST = 0x4B400001
 MOST = 0x4B4000FE
+# The same for short forms: n + 64 in 7 bits, or n + 160 with n + 32 in 6 bits.
+NARROW_BIAS, NARROW_BITS, NARROW_BASE = 64, 7, 0x4B400000
+NARROW = 1.5 * 2.0**23 + NARROW_BIAS
+TANH_BIAS, TANH_BITS, TANH_BASE = 160, 6, 0x4B400080
+# The same for n + 127 where -64 < n <= 0.
+SHARE_BITS, SHARE_BASE = 6, 0x4B400040
 # exp(x) underflows from -104; at -176 n is -254 and `_scales` gives 0 outright, so that
 # masked operands (-inf) cost no denormal arithmetic, which is three times slower.
 EXP_0 = -176.0
 LOGISTIC_0 = -110.0  # x exp(x) is 0, and less has no power to scale it by
+
 
 # (exp(r) - 1 - r)/r^2 on |r| <= 0.35: 1.4e-8 of expm1(r), 3.4e-9 of exp(r)
 EXP = (
@@ -348,37 +370,42 @@ ERF = (
     5.957038410997484e-06,
     4.118209744774504e-06,
 )
-# exp(a^2/2)*erfc(a/sqrt(2))/2*(a + 4) in t = (a - 4)/(a + 4), 0 <= a <= 14.6: 1.8e-8
-TAIL = (
-    0.7552851438522339,
-    -0.607896625995636,
-    0.3871365785598755,
-    -0.18652288615703583,
-    0.06040658801794052,
-    -0.007526990491896868,
-    -0.0035216244868934155,
-    0.0015691326698288321,
-    0.00018976276624016464,
-    -0.0001261953730136156,
+# -2 log(erfc(a/sqrt(2)))/a - a - 3/4 as a quotient for 0 <= a <= GELU_NEAR: 7.4e-9 of
+# an exponent that it changes by 0.34 at most
+GELU_ABOVE = (
+    0.8457688689231873,
+    0.11759600788354874,
+    -0.009886824525892735,
+    -0.009509800001978874,
+    -1.5290226656363145e-05,
 )
-
-# erf(x/sqrt(2))/(2*x) in x^2, by Taylor's series: 1e-8 for |x| < 0.5
-GELU_NEAR = (
-    0.3989422804014327,
-    -0.06649038006690546,
-    0.009973557010035819,
-    -0.0011873282154804545,
-    0.0001154346876161553,
+GELU_BELOW = (1.0, 0.5686830282211304, 0.14672155678272247, 0.014242393895983696)
+# a exp(a^2/2) erfc(a/sqrt(2))/2 in 1/a^2 for greater a: 2.0e-8
+GELU_FAR = (
+    0.3989422023296356,
+    -0.39890000224113464,
+    1.189467430114746,
+    -5.4252705574035645,
+    21.364643096923828,
 )
+GELU_NEAR, GELU_NEAR_BITS = 5.5, 0x40B00000
 
 
 # Exponentials
 
 
+def _nearest(let: Let, x: Expr, offset: Expr) -> tuple[Expr, Expr]:
+    """(k, n): n = x rounded to an integer; k the bits of x + offset.
+
+    offset: ROUND or such a number, so that they end with those of n and what it adds.
+    """
+    shifted = let(x + offset)
+    return let(_bits(shifted)), let(shifted - offset)
+
+
 def _round(let: Let, x: Expr) -> tuple[Expr, Expr]:
-    """(k, n): n = x rounded to an integer, and its bits for `_scales`; |x| < 2^15."""
-    shifted = let(x + _f32(ROUND))
-    return _bits(shifted), let(shifted - _f32(ROUND))
+    """(k, n): the same, k for `_scales`; |x| < 2^15."""
+    return _nearest(let, x, _f32(ROUND))
 
 
 def _scales(let: Let, k: Expr) -> tuple[Expr, Expr]:
@@ -391,10 +418,15 @@ def _scales(let: Let, k: Expr) -> tuple[Expr, Expr]:
     return _float(half << _i32(23)), _float((k - half) << _i32(23))
 
 
-def _exp_reduced(let: Let, x: Expr) -> tuple[Expr, Expr]:
-    """(k, r): exp(x) = 2^n exp(r), |r| <= ln(2)/2."""
-    k, n = _round(let, x * _f32(LOG2E))
+def _reduced(let: Let, x: Expr, offset: Expr) -> tuple[Expr, Expr]:
+    """(k, r): exp(x) = 2^n exp(r), |r| <= ln(2)/2; k, with n, the bits of the sum."""
+    k, n = _nearest(let, x * _f32(LOG2E), offset)
     return k, let((x - n * _f32(LN2_HI)) - n * _f32(LN2_LO))
+
+
+def _exp_reduced(let: Let, x: Expr) -> tuple[Expr, Expr]:
+    """The same, k for `_scales`."""
+    return _reduced(let, x, _f32(ROUND))
 
 
 def _exp_normal(let: Let, x: Expr, factor: float = 1) -> tuple[Expr, Expr, Expr]:
@@ -403,8 +435,7 @@ def _exp_normal(let: Let, x: Expr, factor: float = 1) -> tuple[Expr, Expr, Expr]
     factor: a power of 2, or its negative. For -126 <= n <= 127, that is
     LEAST <= k <= MOST.
     """
-    shifted = let(x * _f32(factor * LOG2E) + _f32(NEAREST))
-    n, k = let(shifted - _f32(NEAREST)), let(_bits(shifted))
+    k, n = _nearest(let, x * _f32(factor * LOG2E), _f32(NEAREST))
     r = let((x - n * _f32(LN2_HI / factor)) - n * _f32(LN2_LO / factor))
     return k, let(_float(k << _i32(23))), r
 
@@ -421,18 +452,39 @@ def _expm1_near(let: Let, x: Expr) -> Expr:
     return power * _exp_minus_1(let, r) + (power - _f32(1))
 
 
+def _exp_polynomial(let: Let, r: Expr, scale: float = 1, factor: float = 1) -> Expr:
+    """Scaled exp(factor r), |factor r| <= 0.35; both powers of 2, or negatives."""
+    c = [scale * factor**i * v for i, v in enumerate((1, 1, *EXP))]
+    square = let(r * r)
+    last = let((_f32(c[4]) + _f32(c[5]) * r) + _f32(c[6]) * square)
+    middle = let((_f32(c[2]) + _f32(c[3]) * r) + square * last)
+    return let((_f32(c[0]) + _f32(c[1]) * r) + square * middle)
+
+
 def _exp_parts(let: Let, x: Expr) -> tuple[Expr, Expr]:
     """(m, s): exp(x) = m*s, m normal or 0; for x in [EXP_0, 100]."""
     k, r = _exp_reduced(let, x)
     first, second = _scales(let, k)
-    return let((_f32(1) + _exp_minus_1(let, r)) * first), let(second)
+    return let(_exp_polynomial(let, r) * first), let(second)
+
+
+def _raised(scaled: Expr, k: Expr) -> Expr:
+    """2^n times what was scaled by 2^-NARROW_BIAS; k from `_nearest`, n + 64 >= 0."""
+    return _float(_bits(scaled) + (k << _i32(23)))
+
+
+def _exp_narrow(let: Let, x: Expr, offset: Expr) -> Expr:
+    """exp(x), for x and an offset of which n + 64 has 7 bits."""
+    k, r = _reduced(let, x, offset)
+    let.from_base(k, NARROW_BASE, NARROW_BITS)
+    return _raised(_exp_polynomial(let, r, 2.0**-NARROW_BIAS), k)
 
 
 @_function
 def exp(let: Let, x: Expr) -> Expr:
     """Exponential: 2^n (1 + r + r^2 P(r)), n = round(x/ln 2), r = x - n ln 2.
 
-    **Bound** 1 ULP, also on all of [0.5, 2] and [-128, -64].
+    **Bound** 1.4 ULP.
     **Edges** exp(-inf) = 0, exp(inf) = inf; denormal below -87.3, 0 below -103.98.
     """
     # exp(89) is inf.
@@ -442,18 +494,15 @@ def exp(let: Let, x: Expr) -> Expr:
 
 @_short_form(exp)
 def _exp_short(let: Let, x: Expr) -> Expr:
-    """The same bits, for -87.6 < x < 88.3."""
-    k, power, r = _exp_normal(let, x)
-    let.within(k, LEAST, MOST)
-    return (_f32(1) + _exp_minus_1(let, r)) * power
+    """The same bits, for |x| < 44."""
+    return _exp_narrow(let, x, _f32(NARROW))
 
 
-@_function
-def exp_difference(let: Let, x: Expr, peak: Expr) -> Expr:
-    """exp(x - peak), x <= peak, with the rounding error of the difference applied.
+def _difference(let: Let, x: Expr, peak: Expr) -> tuple[Expr, Expr]:
+    """(d, error): x - peak = d + error for x <= peak.
 
-    The error is at most half an ULP of 104, beyond which exp is 0. Dekker's FastTwoSum
-    finds it: the larger of x and -peak in magnitude is the smaller of the two.
+    Dekker's FastTwoSum: the larger of x and -peak in magnitude is the smaller of the
+    two.
     """
     minus = let(-peak)
     smaller = let(tir.Select(minus < x, x, minus))
@@ -461,29 +510,70 @@ def exp_difference(let: Let, x: Expr, peak: Expr) -> Expr:
     # An infinity would make the error of a difference that is one NaN.
     larger = _at_least(let, larger, _f32(-3.4e38))
     d = let(larger + smaller)
-    error = let(smaller - (d - larger))
+    return d, let(smaller - (d - larger))
+
+
+@_function
+def exp_difference(let: Let, x: Expr, peak: Expr) -> Expr:
+    """exp(x - peak), x <= peak, with the rounding error of the difference applied.
+
+    The error is at most half an ULP of 104, beyond which exp is 0.
+    """
+    d, error = _difference(let, x, peak)
     first, second = _exp_parts(let, _at_least(let, d, _f32(EXP_0)))
     e = let(first * second)
     return e + e * error
 
 
-@_short_form(exp_difference)
-def _exp_difference_short(let: Let, x: Expr, peak: Expr) -> Expr:
-    """exp(x - peak) where |peak| <= 256, x - peak > -87.6.
+def _own(let: Let, peak: Expr) -> tuple[Expr, Expr]:
+    """(fits, n): whether |peak| <= 128; n = round(peak/ln 2) where it is, else 0."""
+    fits = let(absolute(peak) <= _f32(128))
+    return fits, let(tir.Select(fits, rint(peak * _f32(LOG2E)), _f32(0)))
 
-    What `peak` is beyond a multiple of ln 2 comes off between the steps that reduce x,
-    where the difference is exact but for half an ULP of ln(2)/2.
+
+def _exp_share(let: Let, r: Expr) -> Expr:
+    if let.fused:
+        return _exp_polynomial(let, r)
+    above, below = _exp_sides(let, r)
+    return let(above / below)
+
+
+@_function
+def exp_relative(let: Let, x: Expr, peak: Expr) -> Expr:
+    """exp(x - peak) times a factor of `peak` alone, exp of `relative_rest`; x <= peak.
+
+    Where |peak| <= 128 it is exp(x)/2^n, n = round(peak/ln 2): of shares in a sum the
+    factor does not matter, and a power of two costs no rounding. A quotient for exp(r)
+    takes fewer operations than the polynomial of `exp` unless they fuse, and 1 ULP.
     """
-    own = let(rint(peak * _f32(LOG2E)))
-    rest = let((peak - own * _f32(LN2_HI)) - own * _f32(LN2_LO))
+    fits, own = _own(let, peak)
+    centre = tir.Select(fits, _f32(0), peak)
+    d, error = _difference(let, x, let(centre))
+    d = _at_least(let, d, let(own * _f32(LN2) + _f32(EXP_0)))
+    offset = let(_f32(ROUND) - own)
+    k, r = _reduced(let, d, offset)
+    first, second = _scales(let, k)
+    e = let((_exp_share(let, r) * first) * second)
+    return e + e * error
+
+
+@_short_form(exp_relative)
+def _exp_relative_short(let: Let, x: Expr, peak: Expr) -> Expr:
+    """The same bits where |peak| <= 128, x - peak > -43."""
+    fits, own = _own(let, peak)
     # -inf puts all operands beyond the limit.
-    fits = absolute(peak) <= _f32(256)
-    nearest = let(tir.Select(fits, _f32(NEAREST) - own, _f32(-INF)))
-    shifted = let((x * _f32(LOG2E) - rest * _f32(LOG2E)) + nearest)
-    n, k = let(shifted - nearest), let(_bits(shifted))
-    let.within(k, LEAST)
-    r = let(((x - n * _f32(LN2_HI)) - rest) - n * _f32(LN2_LO))
-    return (_f32(1) + _exp_minus_1(let, r)) * _float(k << _i32(23))
+    offset = let(tir.Select(fits, _f32(NEAREST) - own, _f32(-INF)))
+    k, r = _reduced(let, x, offset)
+    let.from_base(k, SHARE_BASE, SHARE_BITS)
+    return _exp_share(let, r) * _float(k << _i32(23))
+
+
+@_function
+def relative_rest(let: Let, peak: Expr) -> Expr:
+    """Logarithm of the factor of `exp_relative`, at most ln(2)/2."""
+    fits, own = _own(let, peak)
+    rest = (peak - own * _f32(LN2_HI)) - own * _f32(LN2_LO)
+    return tir.Select(fits, rest, _f32(0))
 
 
 @_function
@@ -512,16 +602,18 @@ def elu(let: Let, x: Expr, alpha: Expr) -> Expr:
     return tir.Select(x < _f32(0), alpha * _expm1_near(let, below), x)
 
 
-def _tanh_near(let: Let, r: Expr, factor: float = 1) -> Expr:
-    """tanh(factor r) for |factor r| <= ln(2)/4; factor: a power of 2."""
-    scaled = [c * factor ** (2 * i + 1) for i, c in enumerate(TANH)]
-    return let(r * _polynomial(let, let(r * r), scaled))
+def _exp_sides(let: Let, r: Expr) -> tuple[Expr, Expr]:
+    """(a, b): exp(r) = a/b on |r| <= 0.35, by Pade's quotient of degrees 3: 5.7e-9."""
+    square = let(r * r)
+    odd = let(r * (_f32(60) + square))
+    even = let(_f32(120) + _f32(12) * square)
+    return let(even + odd), let(even - odd)
 
 
 def _logistic(let: Let, x: Expr) -> tuple[Expr, Expr]:
-    """(m, s): 1/(1 + exp(-x)) = (1 + t)/(1 + t + 2^n (1 - t)) = m*s for x >= -110.
+    """(m, s): 1/(1 + exp(-x)) = a/(a + 2^n b) = m*s for x >= -110.
 
-    t = tanh(r/2), -x = n ln 2 - r. Where 2^n could overflow, s is 2^-64; it comes last,
+    exp(r) = a/b, -x = n ln 2 - r. Where 2^n could overflow, s is 2^-64; it comes last,
     so that a denormal result is rounded once.
     """
     near = _at_most(let, x, _f32(87))  # exp(-87) does not change 1
@@ -529,9 +621,8 @@ def _logistic(let: Let, x: Expr) -> tuple[Expr, Expr]:
     low = let(near < _f32(-64))
     power = _float((k - tir.Select(low, _i32(64), _i32(0))) << _i32(23))
     scale = let(tir.Select(low, _f32(2.0**-64), _f32(1)))
-    t = _tanh_near(let, r, 0.5)
-    above = let(_f32(1) + t)
-    return above / (above * scale + power * (_f32(1) - t)), scale
+    above, below = _exp_sides(let, r)
+    return above / (above * scale + power * below), scale
 
 
 @_function
@@ -550,9 +641,8 @@ def _sigmoid_short(let: Let, x: Expr) -> Expr:
     """The same bits, for |x| < 87.6."""
     k, power, r = _exp_normal(let, x, -1)
     let.within(k, LEAST, MOST)
-    t = _tanh_near(let, r, 0.5)
-    above = let(_f32(1) + t)
-    return above / (above + power * (_f32(1) - t))
+    above, below = _exp_sides(let, r)
+    return above / (above + power * below)
 
 
 def _nan_at_minus_infinity(x: Expr, result: Expr) -> Expr:
@@ -739,16 +829,35 @@ def tanh(let: Let, x: Expr) -> Expr:
     """Hyperbolic tangent ((p + 1) t - (1 - p))/((p + 1) - (1 - p) t), p = 2^n.
 
     t = tanh(h), 2x = n ln 2 + 2h. Differences in this order leave -0 as it is.
+    n ln 2 takes one product: ln 2 has 21 bits in float32, so that it is exact for
+    |n| <= 8, beyond which the result hardly depends on h.
 
     **Bound** 3 ULP, below 0.6.
     **Edges** tanh(+-inf) = +-1, tanh(-0) = -0.
     """
     # tanh rounds to 1 from 9.02.
     near = _at_least(let, _at_most(let, x, _f32(10)), _f32(-10))
-    _, power, h = _exp_normal(let, near, 2)
-    t = _tanh_near(let, h)
-    total, rest = let(power + _f32(1)), let(_f32(1) - power)
-    return (total * t - rest) / (total - rest * t)
+    return _tanh_narrow(let, near)[1]
+
+
+@_short_form(tanh)
+def _tanh_short(let: Let, x: Expr) -> Expr:
+    """The same bits, for |x| < 10.9."""
+    k, result = _tanh_narrow(let, x)
+    let.from_base(k, TANH_BASE, TANH_BITS)
+    return result
+
+
+def _tanh_narrow(let: Let, x: Expr) -> tuple[Expr, Expr]:
+    """(k, tanh(x)): k from `_nearest`; both sides of the quotient are scaled alike."""
+    k, n = _nearest(let, x * _f32(2 * LOG2E), _f32(1.5 * 2.0**23 + TANH_BIAS))
+    h = let(x - n * _f32(LN2 / 2))
+    power, one = let(_float(k << _i32(23))), _f32(2.0 ** (TANH_BIAS - 127))
+    a, b, c = (_f32(v) for v in TANH)
+    square = let(h * h)
+    t = let(h * (a + square * (b + square * c)))
+    total, rest = let(power + one), let(one - power)
+    return k, (total * t - rest) / (total - rest * t)
 
 
 @_function
@@ -764,31 +873,69 @@ def erf(let: Let, x: Expr) -> Expr:
     return copysign(_expm1_near(let, let(-a * _leading(let, a, ERF))), x)
 
 
+class _Tail(NamedTuple):
+    """Of gelu's a: its upper 11 bits and an offset, and a (a + offset) less theirs."""
+
+    square: Expr
+    rest: Expr
+
+
+def _tail(let: Let, a: Expr, offset: Expr) -> _Tail:
+    upper = let(_float(_bits(a) & _i32(-8192)))
+    moved = let(upper + offset)
+    return _Tail(let(upper * moved), let((a - upper) * (a + moved)))
+
+
+def _gelu_quotient(let: Let, a: Expr) -> tuple[Expr, Expr]:
+    above = a * _polynomial(let, a, GELU_ABOVE)
+    return let(above), let(_polynomial(let, a, GELU_BELOW))
+
+
+def _gelu_reduced(
+    let: Let, square: Expr, rest: Expr, offset: float
+) -> tuple[Expr, Expr]:
+    """(k, r): exp(-(square + rest)/2) = 2^n exp(-r/2)."""
+    k, n = _nearest(let, (square + rest) * _f32(-0.5 * LOG2E), _f32(offset))
+    return k, let((square + n * _f32(2 * LN2_HI)) + (rest + n * _f32(2 * LN2_LO)))
+
+
 @_function
 def gelu(let: Let, x: Expr) -> Expr:
-    """Product x (1 + erf(x/sqrt(2)))/2 as max(x, 0) - y.
+    """Product x (1 + erf(x/sqrt(2)))/2 as max(x, 0) - y, y = a erfc(a/sqrt(2))/2.
 
-    y = a erfc(a/sqrt(2))/2 with a = |x|.
-
-    y = exp(-a^2/2) a/(a + 4) P((a - 4)/(a + 4)), so the negative tail keeps its
-    digits. a^2 is split into the exact square of a's upper 12 bits and a small rest.
-    For a < 0.5, where that would cost digits, x (1/2 + x Q(x^2)).
-    **Bound** 4 ULP; the worst seen is 3.5, in [-4, -1]; 2 for |x| < 0.5.
+    With a = |x|, y = a/2 exp(-(a (a + 3/4) + a Q(a))/2), Q a quotient of polynomials
+    that corrects an exponent; a (a + 3/4) is split into an exact product and a small
+    rest, so that the negative tail keeps its digits. For a > 5.5,
+    y = exp(-a^2/2) P(1/a^2).
+    **Bound** 4 ULP.
     **Edges** gelu(-inf) = NaN, as ONNX Runtime and torch; gelu(-0) = -0.
     """
-    a = _at_most(let, absolute(x), _f32(18.77))  # a^2/2 = -EXP_0
-    upper = let(_float(_bits(a) & _i32(-4096)))
-    rest = (a - upper) * (a + upper)
-    k, r = _exp_reduced(let, let(upper * upper * _f32(-0.5)))
+    a = _at_most(let, absolute(x), _f32(18.7))  # a^2/2 = -EXP_0, nearly
+    far = let(a > _f32(GELU_NEAR))
+    tail = _tail(let, a, let(tir.Select(far, _f32(0), _f32(0.75))))
+    above, below = _gelu_quotient(let, a)
+    above = let(tir.Select(far, _f32(1), above))
+    quotient = let(above / tir.Select(far, a * a, below))
+    rest = let(tail.rest + tir.Select(far, _f32(0), quotient))
+    k, r = _gelu_reduced(let, tail.square, rest, ROUND)
     first, second = _scales(let, k)
-    e = (_f32(1) + _exp_minus_1(let, let(r - _f32(0.5) * rest))) * first
-    share = let(a / (a + _f32(4)))
-    t = let(share + share - _f32(1))
-    y = let((e * (share * _leading(let, t, TAIL))) * second)
-    far = let(_at_least(let, x, _f32(-0.0)) - y)  # -0 where y is 0 and x below it
-    near = let(x * (_f32(0.5) + x * _polynomial(let, let(x * x), GELU_NEAR)))
-    chosen = let(tir.Select(a < _f32(0.5), near, far))
-    return _nan_at_minus_infinity(x, chosen)
+    half = tir.Select(far, _polynomial(let, quotient, GELU_FAR), a * _f32(0.5))
+    y = let(((_exp_polynomial(let, r, 1, -0.5) * first) * half) * second)
+    # -0 where y is 0 and x below it
+    return _nan_at_minus_infinity(x, _at_least(let, x, _f32(-0.0)) - y)
+
+
+@_short_form(gelu)
+def _gelu_short(let: Let, x: Expr) -> Expr:
+    """The same bits, for |x| <= GELU_NEAR."""
+    a = let(absolute(x))
+    let.within(let(_bits(a)), None, GELU_NEAR_BITS)
+    tail = _tail(let, a, _f32(0.75))
+    above, below = _gelu_quotient(let, a)
+    rest = let(tail.rest + above / below)
+    k, r = _gelu_reduced(let, tail.square, rest, NARROW)
+    e = _raised(_exp_polynomial(let, r, 2.0**-NARROW_BIAS, -0.5), k)
+    return _at_least(let, x, _f32(-0.0)) - e * (a * _f32(0.5))
 
 
 @_function

@@ -332,6 +332,15 @@ def each(name: str, x: Any, out: Any, n: Any, *others: Any, first: Any = 0) -> N
     call(f"{SYMBOL}array_{name}", *ends, n, *others)
 
 
+def each_summed(
+    name: str, x: Any, out: Any, n: Any, *others: Any, first: Any = 0
+) -> Any:
+    """Emit the same; the sum of all out[i], by blocks."""
+    total = T.alloc_buffer((1,), x.dtype)
+    each(f"sum_{name}", x, out, n, *others, total.access_ptr("w"), first=first)
+    return held(total[0])
+
+
 def function(name: str) -> Callable[[Any], Any]:
     """Compute of an elementwise operator: a function of toolchain.spec.math."""
 

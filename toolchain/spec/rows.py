@@ -14,7 +14,7 @@ from typing import Any
 from toolchain.spec import Attribute, tir
 from toolchain.spec import math as m
 from toolchain.spec import script as T  # noqa: N812  # TVM's own name for it
-from toolchain.spec.panels import call, each, held, nest
+from toolchain.spec.panels import call, each_summed, held, nest
 
 Expr = Any
 Compute = Callable[[Any], Any]
@@ -241,19 +241,20 @@ def reduction(
 
 
 def softmax(
-    prepare: Callable[[Expr], Expr], finish: Callable[[Expr, Expr, Expr, Expr], Expr]
+    prepare: Callable[[Expr, Expr], Expr],
+    finish: Callable[[Expr, Expr, Expr, Expr], Expr],
 ) -> tuple[Compute, Compute]:
-    """(compute, columns) of out = finish(x, peak, e, prepare(sum of e)).
+    """(compute, columns) of out = finish(x, peak, e, prepare(sum of e, rest)).
 
-    e = exp(x - peak) lives in the output.
+    e = exp(x - peak + rest) lives in the output.
     """
 
     def rows(k: Any) -> Any:
         def emit(i: Expr, buffers: list[Any], out: Any) -> None:
             (x,) = buffers
             peak = MAXIMUM.row(x, k.n, i * k.n)
-            each("exp_difference", x, out, k.n, peak, first=i * k.n)
-            total = held(prepare(SUM.row(out, k.n, i * k.n)))
+            total = each_summed("exp_relative", x, out, k.n, peak, first=i * k.n)
+            total = held(prepare(total, m.relative_rest(peak)))
 
             def last(r: Expr) -> None:
                 value = finish(x[i, r], peak, out[i, r], total)
@@ -280,7 +281,7 @@ def softmax(
                 )
             SUM.columns(out, total, sizes, k.k, first=start)
             with T.serial(0, strip.width) as c:
-                T.buffer_store(total, prepare(total[c]), [c])
+                T.buffer_store(total, prepare(total[c], tir.const(0.0, "float32")), [c])
             with T.serial(0, k.n) as r:
 
                 def last(c: Expr, c0: Expr) -> None:
