@@ -34,7 +34,7 @@ _NAME = re.compile(r"@(micro_\w+)")
 _FAMILIES = {
     **{word: word for word in ("dot", "fold", "pool", "rows", "slide", "winograd")},
     **{"columns": "rows", "position": "position", "find": "position"},
-    **{"transpose": "transpose", "copy": "transpose"},
+    **{"transpose": "transpose", "copy": "transpose", "double": "double"},
 }
 
 
