@@ -32,9 +32,10 @@ _KINDS, _FORMS = "f32|i32", "spread|shuffle|load"
 _NAME = re.compile(r"@(micro_\w+)")
 # The module of a family, by the first word of its names.
 _FAMILIES = {
-    **{word: word for word in ("dot", "fold", "pool", "rows", "slide", "winograd")},
+    **{word: word for word in ("dot", "double", "fold", "halve", "pool", "rows")},
+    **{word: word for word in ("slide", "winograd")},
     **{"columns": "rows", "position": "position", "find": "position"},
-    **{"transpose": "transpose", "copy": "transpose", "double": "double"},
+    **{"transpose": "transpose", "copy": "transpose"},
 }
 
 
