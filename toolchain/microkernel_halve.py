@@ -20,6 +20,7 @@ LANES = 4
 _BYTES = 4  # of an element
 _VECTOR = ir.VectorType(_F32, LANES)
 UNROLL = 2
+BUFFERED = 12  # last columns, for windows that end past those in registers
 _STEP = 2 * LANES  # columns of x that a register of windows ends in
 
 
@@ -35,7 +36,7 @@ class _Halve:
     """i32 (ptr x, o, i32 height, width, top, left, rows, columns): maxima of windows.
 
     o[i, j] = max of x[2 * i - top + r, 2 * j - left + s] for r, s < 3, where that is in
-    x [height, width]; top and left are 0 or 1, width is at least _STEP + 1, and each
+    x [height, width]; top and left are 0 or 1, width is at least BUFFERED, and each
     window begins before the end of x. Gives 1, and no result, where an element may be
     NaN: the larger of two is one instruction where none is.
     """
@@ -50,6 +51,8 @@ class _Halve:
         self.sum = self.build.alloca(_VECTOR)
         self.sum.type = ir.PointerType()  # llvmlite gives it a type of its own
         self.build.store(ir.Constant(_VECTOR, None), self.sum)
+        self.buffer = self.build.alloca(_VECTOR, BUFFERED // LANES + 1)
+        self.buffer.type = ir.PointerType()
 
     def emit(self) -> None:
         """Row by row; what is a window's last row alone is looked at in the end."""
@@ -92,7 +95,7 @@ class _Halve:
         lowest = ir.Constant(_VECTOR, [-math.inf] * LANES)
         before = build.select(
             build.icmp_signed("==", given["left"], _i32(0)),
-            _splat(build, self._down(lines, _VECTOR), 0),
+            _splat(build, self._down(lines), 0),
             lowest,
         )
         start = build.shl(build.sub(_i32(1), given["left"]), _i32(2))
@@ -130,7 +133,7 @@ class _Halve:
     def _windows(self, pointers: list[Any], step: int, carried: Any) -> Any:
         """A register of windows; what the next one takes of their columns."""
         build, (*lines, out) = self.build, pointers
-        low, high = (self._load(lines, _VECTOR, step * _STEP + i) for i in (0, LANES))
+        low, high = (self._load(lines, step * _STEP + i) for i in (0, LANES))
         # One addition to the sum: two would wait for each other, longer than the rest.
         self._note([*low[:2], *high[:2]])
         low, high = (self._largest(values) for values in (low, high))
@@ -142,36 +145,43 @@ class _Halve:
         return odd
 
     def _rest(self, lines: list[Any], out: Any) -> None:
-        """Windows past those in registers, one by one."""
+        """The last windows, where registers do not end with them.
+
+        From a buffer with the last columns, of which the very last stands in for those
+        outside.
+        """
         build, given = self.build, self.given
-        first = build.shl(self.whole, _i32(2))
-        count = build.sub(given["columns"], first)
-        with build.if_then(build.icmp_signed(">", count, _i32(0))):
-            _blocks(
-                build, count, 1, lambda j: self._window(lines, out, build.add(j, first))
+        first = build.sub(given["columns"], _i32(LANES))
+        more = build.icmp_signed(">", given["columns"], build.shl(self.whole, _i32(2)))
+        with build.if_then(more):
+            begin = build.sub(given["width"], _i32(BUFFERED))
+            here = [self._place(line, begin) for line in lines]
+            for i in range(0, BUFFERED, LANES):
+                value = self._down(here, i)
+                build.store(value, _at(build, self.buffer, i * _BYTES))
+            value = _splat(build, value, LANES - 1)
+            build.store(value, _at(build, self.buffer, BUFFERED * _BYTES))
+            column = build.sub(build.shl(first, _i32(1)), given["left"])
+            at = self._place(self.buffer, build.sub(column, begin))
+            low, high, last = (
+                build.load(_at(build, at, i * _BYTES), typ=_VECTOR, align=_BYTES)
+                for i in (0, LANES, LANES + 1)
             )
+            even = self._shuffle(low, high, [0, 2, 4, 6])
+            odd = self._shuffle(low, high, [1, 3, 5, 7])
+            value = self._largest([even, odd, self._shuffle(even, last, [1, 2, 5, 7])])
+            build.store(value, self._place(out, first), align=_BYTES)
 
-    def _window(self, lines: list[Any], out: Any, j: Any) -> None:
-        build, given = self.build, self.given
-        column = build.sub(build.shl(j, _i32(1)), given["left"])
-        edge = build.sub(given["width"], _i32(1))
-        values = []
-        for tap in range(TAPS):
-            at = self._smaller(build.add(column, _i32(tap)), edge)
-            values.append(self._down([self._place(p, at) for p in lines], _F32))
-        largest = self._largest(values)
-        build.store(largest, self._place(out, j), align=_BYTES)
-
-    def _down(self, lines: list[Any], kind: Any) -> Any:
+    def _down(self, lines: list[Any], offset: int = 0) -> Any:
         """The largest of three rows; the last is the next windows' first."""
-        values = self._load(lines, kind)
+        values = self._load(lines, offset)
         self._note(values[:2])
         return self._largest(values)
 
-    def _load(self, lines: list[Any], kind: Any, offset: int = 0) -> list[Any]:
+    def _load(self, lines: list[Any], offset: int) -> list[Any]:
         at = offset * _BYTES
         return [
-            self.build.load(_at(self.build, line, at), typ=kind, align=_BYTES)
+            self.build.load(_at(self.build, line, at), typ=_VECTOR, align=_BYTES)
             for line in lines
         ]
 
@@ -187,9 +197,6 @@ class _Halve:
         first, *others = values
         for value in others:
             first = build.fadd(first, value)
-        if first.type is not _VECTOR:
-            zero = ir.Constant(_VECTOR, None)
-            first = build.insert_element(zero, first, _i32(0))
         total = build.load(self.sum, typ=_VECTOR)
         build.store(build.fadd(total, first), self.sum)
 
