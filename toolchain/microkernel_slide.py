@@ -37,7 +37,9 @@ class _Slide:
     x_row, o_row, x_tap, w_row, w_tap, w_step), for i < rows, at least 1, and
     j < columns, at least a register's; the last register may overlap the one before.
     *_row, *_tap: bytes from one to the next; w_step: 0 where w and b are one register
-    for all columns, else 1. Reads no element that no window has.
+    for all columns, else 1. Reads no element that no window has. "even" takes top and
+    left besides: 1 where a row above x and a column beside it are the image's pads, and
+    x begins after them; else 0.
     """
 
     def __init__(self, module: Any, name: str, kind: str, target: Target) -> None:
@@ -49,6 +51,8 @@ class _Slide:
         self.lanes = 4 if target.has("simd128") else 1
         self.unit = _F32 if self.lanes == 1 else ir.VectorType(_F32, self.lanes)
         sizes = "rows columns x_row o_row x_tap w_row w_tap w_step"
+        if self.even:
+            sizes += " top left"
         self.function = _function(module, name, (*"xwbo", *sizes.split()))
         self.argument = {a.name: a for a in self.function.args}
         self.argument["o"].add_attribute("noalias")
@@ -56,22 +60,75 @@ class _Slide:
 
     def emit(self) -> None:
         """Register after register of columns."""
-        columns = self.argument["columns"]
-        _blocks(self.build, columns, self.lanes, self._strip)
-        self.build.ret(_i32(0))
+        build, columns = self.build, self.argument["columns"]
+        self.beside = False
+        if not self.even:
+            _blocks(build, columns, self.lanes, self._strip)
+        else:
+            left = self.argument["left"]
+            with build.if_then(build.icmp_signed("==", left, _i32(1))):
+                self._beside()
+            first = build.mul(left, _i32(self.lanes))
+            rest = build.sub(columns, first)
+            with build.if_then(build.icmp_signed(">", rest, _i32(0))):
+                _blocks(
+                    build,
+                    rest,
+                    self.lanes,
+                    lambda column: self._strip(build.add(column, first)),
+                )
+        build.ret(_i32(0))
+
+    def _beside(self) -> None:
+        """The first columns, where their windows begin in the pads."""
+        steps, self.beside, self.steps = self.steps, True, 1
+        self._strip(_i32(0))
+        self.beside, self.steps = False, steps
 
     def _strip(self, column: Any) -> None:
         """A loop over rows. Begun: rows of which lines are folded in already."""
         build, given = self.build, self.argument
         at = build.shl(column, _i32(2))
         self._take(build.mul(at, given["w_step"]))
-        across = build.shl(at, _i32(int(self.even)))
-        source = _at(build, given["x"], across)
-        begun: list[Any] = []
-        for line in range(TAPS - self.stride):
-            begun = self._line(line, source, begun)
-            source = _at(build, source, given["x_row"])
+        across = at
+        if self.even:
+            across = build.shl(at, _i32(1))
+        if self.even and not self.beside:
+            across = build.sub(across, build.shl(given["left"], _i32(2)))
+        source, *begun = self._begin(_at(build, given["x"], across))
         self._rows([source, _at(build, given["o"], at), given["rows"], *begun])
+
+    def _begin(self, source: Any) -> list[Any]:
+        """Where lines go on after those of rows that are begun, and their sums."""
+        build, lines = self.build, range(TAPS - self.stride)
+        begun: list[Any] = []
+        before, inside, joined = (
+            build.block,
+            *(self.function.append_basic_block(n) for n in ("inside", "joined")),
+        )
+        if not self.even:
+            build.branch(inside)
+        else:
+            above = build.icmp_signed("==", self.argument["top"], _i32(1))
+            build.cbranch(above, joined, inside)
+        build.position_at_end(inside)
+        first = source
+        for line in lines:
+            begun = self._line(line, source, begun)
+            source = _at(build, source, self.argument["x_row"])
+        inside = build.block
+        build.branch(joined)
+        build.position_at_end(joined)
+        if not self.even:
+            return [source, *begun]
+        # Without the line above, a row begins as its bias.
+        found = []
+        for skipped, value in ((first, source), *((self.bias, sum) for sum in begun)):
+            phi = build.phi(value.type)
+            phi.add_incoming(skipped, before)
+            phi.add_incoming(value, inside)
+            found.append(phi)
+        return found
 
     def _rows(self, first: list[Any]) -> None:
         """A loop over rows. first: x, the result, how many of them, begun sums."""
@@ -172,12 +229,24 @@ class _Slide:
 
     def _columns(self, source: Any) -> list[Any]:
         """Of each column of taps, what a register of output columns takes."""
+        if self.beside:
+            return self._columns_beside(source)
         if not self.even or self.lanes == 1:
             return self._taps(source, self.argument["x_tap"])
         first, second, last = (self._load(source, i) for i in (0, 4, 5))
         even = self._shuffle(first, second, [0, 2, 4, 6])
         odd = self._shuffle(first, second, [1, 3, 5, 7])
         return [even, odd, self._shuffle(even, last, [1, 2, 5, 7])]
+
+    def _columns_beside(self, source: Any) -> list[Any]:
+        """The same where the first column of taps begins with a pad."""
+        zero = ir.Constant(self.unit, None if self.lanes > 1 else 0.0)
+        if self.lanes == 1:
+            return [zero, self._load(source), self._load(source, 1)]
+        first, second = (self._load(source, i) for i in (0, 4))
+        even = self._shuffle(first, second, [0, 2, 4, 6])
+        odd = self._shuffle(first, second, [1, 3, 5, 7])
+        return [self._shuffle(zero, odd, [3, 4, 5, 6]), even, odd]
 
     def _taps(self, pointer: Any, step: Any) -> list[Any]:
         """Registers that lie `step` bytes apart."""
