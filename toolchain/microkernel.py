@@ -33,7 +33,7 @@ _NAME = re.compile(r"@(micro_\w+)")
 # The module of a family, by the first word of its names.
 _FAMILIES = {
     **{word: word for word in ("dot", "double", "fold", "halve", "pool", "rows")},
-    **{word: word for word in ("slide", "winograd")},
+    **{"slide": "slide", "touch": "slide", "winograd": "winograd"},
     **{"columns": "rows", "position": "position", "find": "position"},
     **{"transpose": "transpose", "copy": "transpose"},
 }

@@ -20,14 +20,43 @@ from toolchain.targets import Target
 
 TAPS = 3
 _BYTES = 4  # of an element
+LINE, STEP = 64, 256  # bytes of a cache line, and that a step touches
 
 
 def emit(module: Any, name: str, target: Target) -> None:
     """Emit the micro-kernel of that name. Errors: SpecError for an unknown one."""
+    if name == "micro_touch":
+        _touch(module, name)
+        return
     match = re.fullmatch(r"micro_slide_(1|2|even)", name)
     if not match:
-        raise SpecError(f"micro-kernel {name!r} is unknown; use micro_slide_<1|2|even>")
+        raise SpecError(
+            f"micro-kernel {name!r} is unknown; use micro_slide_<1|2|even> or "
+            "micro_touch"
+        )
     _Slide(module, name, match[1], target).emit()
+
+
+def _touch(module: Any, name: str) -> None:
+    """i32 (ptr x, o, i32 bytes): brings x, at least STEP bytes, into the caches.
+
+    In order, as processors fetch ahead best. o[0] is what they have in common, so that
+    no load is left out.
+    """
+    function = _function(module, name, (*"xo", "bytes"))
+    x, out, size = function.args
+    build = ir.IRBuilder(function.append_basic_block("entry"))
+    build.store(_i32(0), out, align=_BYTES)
+
+    def touch(i: Any) -> None:
+        seen = build.load(out, typ=_I32, align=_BYTES)
+        for line in range(0, STEP, LINE):
+            at = _at(build, _at(build, x, i), line)
+            seen = build.xor(seen, build.load(at, typ=_I32, align=_BYTES))
+        build.store(seen, out, align=_BYTES)
+
+    _blocks(build, size, STEP, touch)
+    build.ret(_i32(0))
 
 
 class _Slide:
