@@ -377,7 +377,7 @@ def cases(dtypes: Any, rng: Any) -> Iterator[Case]:
         }
         yield Case(f"special-{mode}", (special,), given)
     given = {"sizes": (4, SPECIAL.size * 2), "mode": "linear"}
-    yield Case("special-double", (special,), given)
+    yield Case("special-linear-double", (special,), given)
 
 
 KERNEL = Operator(

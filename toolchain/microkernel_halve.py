@@ -67,7 +67,7 @@ class _Halve:
             build,
             given["width"],
             LANES,
-            lambda j: self._note([build.load(self._place(last, j), typ=_VECTOR)]),
+            lambda j: self._note(self._load([self._place(last, j)], 0)),
         )
         total = build.load(self.sum, typ=_VECTOR)
         lanes = [build.extract_element(total, _i32(i)) for i in range(LANES)]

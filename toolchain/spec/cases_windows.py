@@ -175,7 +175,9 @@ def _halving(dtype: str, rng: np.random.Generator) -> Iterator[Case]:
         for row, column in ((0, 0), (3, 7), (6, 8), (6, 18), (5, 17)):
             x = values(rng, (1, 2, 7, 19), dtype)
             x[0, 1, row, column] = np.nan
-            yield Case(f"halved-nan-{row}-{column}", (x,), {**given, "pads": (1,) * 4})
+            yield Case(
+                f"special-halved-{row}-{column}", (x,), {**given, "pads": (1,) * 4}
+            )
 
 
 def pooling(average: bool = False) -> Cases:
