@@ -20,8 +20,8 @@ TILE = 32
 # Bytes of a cache line: so many of each row of the output are written at once.
 LINE = 64
 # Lines this many bytes apart share so few sets of an 8-way L1 that they do not stay:
-# each is read once, into a buffer of so many (1024 x 1024 float32: 10 to 26 GB/s).
-CONFLICT, BUFFERED = 2048, 128
+# tiles of so many go through a buffer (1024 x 1024 float32: 10 to 31 GB/s).
+CONFLICT, BUFFERED = 2048, 64
 # A colour image has fewer channels than a register has lanes: blocks of its own, for
 # elements of float32 (narrower ones would cost 1.8 KB).
 CHANNELS, IMAGE_BYTES = 3, 4
@@ -89,25 +89,20 @@ def _transposes(k: Any, x: Any, out: Any) -> list[Any]:
             transpose(block, source, k.sn, n, line, k.m)
 
     def buffered() -> None:
-        buffer = T.alloc_buffer((BUFFERED, line), k.dtype)
+        buffer = T.alloc_buffer((BUFFERED, BUFFERED), k.dtype)
         height = tir.min(k.n, BUFFERED)
         with (
+            T.serial(0, ceil_div(k.m, BUFFERED)) as j,
             T.serial(0, ceil_div(k.n, BUFFERED)) as i,
-            T.serial(0, ceil_div(k.m, line)) as j,
         ):
-            n, m = tir.min(i * BUFFERED, k.n - height), tir.min(j * line, k.m - line)
+            m = tir.min(j * BUFFERED, k.m - BUFFERED)
+            n = tir.min(i * BUFFERED, k.n - height)
             source = x.access_ptr("r", offset=m + n * k.sn)
-            pitches = k.sn * size, LINE
-            call(
-                "micro_copy_rows",
-                source,
-                buffer.access_ptr("w"),
-                *pitches,
-                height,
-                LINE,
-            )
-            at = m * k.om + n
-            transpose(block, buffer.access_ptr("r"), line, at, height, line)
+            width = BUFFERED * size
+            rows = (k.sn * size, width, height, width)
+            call("micro_copy_rows", source, buffer.access_ptr("w"), *rows)
+            tile = buffer.access_ptr("r")
+            transpose(block, tile, BUFFERED, m * k.om + n, height, BUFFERED)
 
     def few() -> None:
         transpose((lanes, lanes), x.access_ptr("r"), k.sn, 0, k.n, k.m)
@@ -119,7 +114,10 @@ def _transposes(k: Any, x: Any, out: Any) -> list[Any]:
         transpose((rows, columns), source, k.sn, 0, k.n, k.m)
 
     ways = [
-        (tir.all(k.sm == 1, k.m >= line, k.n >= line, tir.Or(*apart)), buffered),
+        (
+            tir.all(k.sm == 1, k.m >= BUFFERED, k.n >= line, tir.Or(*apart)),
+            buffered,
+        ),
         (tir.all(k.sm == 1, k.m >= lanes, k.n >= line), strips),
         (tir.all(k.sm == 1, k.m >= lanes, k.n >= lanes), few),
     ]
