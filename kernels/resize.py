@@ -29,6 +29,7 @@ HALF_PIXEL, ASYMMETRIC, ALIGN_CORNERS, PYTORCH = range(4)
 MODES = ("half_pixel", "asymmetric", "align_corners", "pytorch_half_pixel")
 ROWS = 4  # that are resized together
 STEP = 16  # columns of a step between two rows
+NARROWEST = 5  # columns of x that micro_double_rows takes
 TRANSPOSE = f"micro_transpose_32_{ROWS}x{ROWS}"
 ROUNDINGS = ("round_prefer_floor", "round_prefer_ceil", "floor", "ceil")
 
@@ -183,11 +184,51 @@ class Rows:
             script.buffer_store(self.kept, self.mixed[j, v], [first + v, j])
 
 
+def doubles(k: Any, sizes: Any) -> Any:
+    """Whether the micro-kernel that doubles rows serves this call; a condition."""
+    mode = k.coordinate_transformation_mode
+    return tir.all(
+        k.mode == 1,
+        tir.any(mode == HALF_PIXEL, mode == PYTORCH),
+        *(b == 2 * a for a, b in zip((k.H, k.W), sizes, strict=True)),
+        k.W >= NARROWEST,
+    )
+
+
+def double(k: Any, x: Any, out: Any) -> None:
+    """Two rows of the result between two rows of x; at the edges both are one."""
+    with (
+        script.serial(0, k.N) as n,
+        script.serial(0, k.C) as c,
+        script.serial(0, k.H + 1) as i,
+    ):
+        upper, lower = tir.max(i - 1, 0), tir.min(i, k.H - 1)
+        over, under = tir.max(2 * i - 1, 0), tir.min(2 * i, 2 * k.H - 1)
+        ends = [
+            pointer(buffer, [n, c, row, 0], mode)
+            for buffer, row, mode in (
+                *((x, upper, "r"), (x, lower, "r")),
+                *((out, over, "w"), (out, under, "w")),
+            )
+        ]
+        call("micro_double_rows", *ends, k.W)
+
+
 def compute(k: Any) -> Any:
-    """Along the rows, then line by line between two of them."""
+    """Doubled at once, or along the rows, then line by line between two of them."""
     high, wide = sizes_of(k)
 
     def emit(ins: Any, out: Any) -> None:
+        if not k.target.has("simd128"):
+            general(ins, out)
+            return
+        with script.If(doubles(k, (high, wide))):
+            with script.Then():
+                double(k, ins[0], out)
+            with script.Else():
+                general(ins, out)
+
+    def general(ins: Any, out: Any) -> None:
         tables = Tables(k, (high, wide))
         rows = Rows(k, ins[0], tables, wide)
         with script.serial(0, k.N) as n, script.serial(0, k.C) as c:
@@ -313,6 +354,17 @@ def cases(dtypes: Any, rng: Any) -> Iterator[Case]:
             }
             name = f"linear-{transformation}-{'x'.join(map(str, sizes))}"
             yield Case(name, (values(rng, x, "float32"),), given)
+    for transformation in ("half_pixel", "pytorch_half_pixel"):
+        # Doubled: rows of a register of pairs and more, and those too narrow for it.
+        for shape in ((1, 2, 3, 5), (2, 1, 4, 8), (1, 1, 1, 9), (1, 3, 5, 18), (2, 4)):
+            *_, h, w = x = (1,) * (4 - len(shape)) + shape
+            given = {
+                "sizes": (2 * h, 2 * w),
+                "mode": "linear",
+                "coordinate_transformation_mode": transformation,
+            }
+            name = f"double-{transformation}-{h}x{w}"
+            yield Case(name, (values(rng, x, "float32"),), given)
     yield Case("default", (values(rng, (1, 2, 3, 4), "float32"),), {"sizes": (6, 6)})
     yield Case("1d", (values(rng, (2, 2, 9), "float32"),), {"sizes": (21,)})
     yield Case("empty", (np.zeros((0, 2, 3, 4), "float32"),), {"sizes": (6, 6)})
@@ -324,6 +376,8 @@ def cases(dtypes: Any, rng: Any) -> Iterator[Case]:
             "coordinate_transformation_mode": "align_corners",
         }
         yield Case(f"special-{mode}", (special,), given)
+    given = {"sizes": (4, SPECIAL.size * 2), "mode": "linear"}
+    yield Case("special-linear-double", (special,), given)
 
 
 KERNEL = Operator(

@@ -29,7 +29,8 @@ _GEMM = r"micro_gemm_(f32|i32)_(spread|shuffle|load|rows)_(\d+)x(\d+)(_dense)?"
 _NAME = re.compile(r"@(micro_\w+)")
 # The module of a family, by the first word of its names.
 _FAMILIES = {
-    **{word: word for word in ("dot", "fold", "pool", "rows", "slide", "winograd")},
+    **{word: word for word in ("dot", "double", "fold", "halve", "pool", "rows")},
+    **{"slide": "slide", "touch": "slide", "winograd": "winograd"},
     **{"columns": "rows", "position": "position", "find": "position"},
     **{"transpose": "transpose", "copy": "transpose"},
 }

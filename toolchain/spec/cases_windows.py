@@ -154,6 +154,32 @@ POOLS: tuple[tuple[str, tuple[int, ...], dict[str, Any]], ...] = (
 )
 
 
+# Rows, columns and pads of planes in windows of 3 x 3, 2 apart: registers of windows
+# and what is left of them, with each edge inside and outside.
+HALVED = (
+    *((1, 16, (1, 1, 1, 1)), (2, 16, (1, 0, 0, 0)), (3, 17, (0, 0, 0, 0))),
+    *((4, 15, (0, 1, 1, 1)), (5, 18, (1, 1, 0, 2)), (6, 19, (1, 1, 2, 1))),
+    *((7, 20, (0, 0, 1, 2)), (8, 24, (1, 1, 1, 1)), (9, 25, (1, 0, 1, 1))),
+    *((5, 41, (1, 1, 1, 1)), (6, 32, (2, 1, 1, 1)), (6, 32, (1, 2, 1, 1))),
+)
+
+
+def _halving(dtype: str, rng: np.random.Generator) -> Iterator[Case]:
+    given = {"kernel_shape": [3, 3], "strides": [2, 2]}
+    for up in (0, 1):
+        for rows, columns, pads in HALVED:
+            x = values(rng, (1, 2, rows, columns), dtype)
+            name = f"halved-{rows}x{columns}-{''.join(map(str, pads))}-{up}"
+            yield Case(name, (x,), {**given, "pads": pads, "ceil_mode": up})
+    if dtype == "float32":
+        for row, column in ((0, 0), (3, 7), (6, 8), (6, 18), (5, 17)):
+            x = values(rng, (1, 2, 7, 19), dtype)
+            x[0, 1, row, column] = np.nan
+            yield Case(
+                f"special-halved-{row}-{column}", (x,), {**given, "pads": (1,) * 4}
+            )
+
+
 def pooling(average: bool = False) -> Cases:
     """Windows of every kind, and special values."""
 
@@ -178,5 +204,6 @@ def pooling(average: bool = False) -> Cases:
                 "pads": [2, 0, 3, 0],
             }
             yield Case("outside", (values(rng, (1, 2, 1, 6), dtypes[0]),), outside)
+            yield from _halving(dtypes[0], rng)
 
     return cases

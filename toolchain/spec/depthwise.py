@@ -24,6 +24,9 @@ ROWS, COLUMNS = 4, 8  # of a tile
 LANES = 4  # of a register
 TAPS = 3  # along each axis, of windows that have a micro-kernel of their own
 INFINITY = float("inf")
+# Elements that a block of pixels takes from the image, 16 KiB of a 32 KiB L1, and the
+# least pixels of a block: with fewer, loading weights would be much of its time.
+TAKEN, FEWEST = 4096, 8
 WORD = 4  # bytes of an element
 # Elements of a block: 24 KiB of a 32 KiB L1, with room for the output's rows.
 BLOCK = 6144
@@ -282,16 +285,22 @@ class Lines:
         choose(ways, tiles)
 
     def _slide(self, stride: int, n: Any, line: Any) -> None:
+        """Blocks of pixels that stay in L1, as each register of channels takes them."""
         y, x, (low, high) = self.y, self.x, self.middle
-        call(
-            f"micro_slide_{stride}",
-            pointer(self.image, [n, y.first(line), x.first(low), 0], "r"),
-            self.w.access_ptr("r"),
-            self.b.access_ptr("r"),
-            pointer(self.out, [n, line, low, 0], "w"),
-            *(high - low, self.k.C, self.pixel, self.pixel),
-            *(y.dilation * x.size * self.pixel, self.pixel, TAPS * self.pixel, 1),
-        )
+        count, fitting = high - low, tir.truncdiv(TAKEN, self.k.C * (TAPS * stride))
+        parts = ceil_div(count, tir.max(fitting, FEWEST))
+        size = held(ceil_div(count, held(parts)))
+        with T.serial(0, ceil_div(count, size)) as part:
+            first = low + part * size
+            call(
+                f"micro_slide_{stride}",
+                pointer(self.image, [n, y.first(line), x.first(first), 0], "r"),
+                self.w.access_ptr("r"),
+                self.b.access_ptr("r"),
+                pointer(self.out, [n, line, first, 0], "w"),
+                *(tir.min(size, high - first), self.k.C, self.pixel, self.pixel),
+                *(y.dilation * x.size * self.pixel, self.pixel, TAPS * self.pixel, 1),
+            )
 
     def _end(self, n: Any, line: Any, rows: Any, column: Any) -> None:
         """A pixel some of whose columns of taps lie outside."""

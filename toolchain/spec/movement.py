@@ -14,13 +14,14 @@ from toolchain.spec.panels import as_written, call, ceil_div, nest
 ALL = ("float32", "int32", "int8", "uint8", "int64", "bool")
 # Shorter rows go in tiles: a memory.copy for each takes longer (wasmtime).
 SHORT_ROW = 16
-# Elements on the side of a tile: 32 lines of 64 bytes stay in L1 while a transpose
-# crosses them.
+# Elements on the side of a tile, without SIMD: 32 lines of 64 bytes stay in L1 while a
+# transpose crosses them.
 TILE = 32
-# Lines this many bytes apart share so few sets of an 8-way L1 that a tile's do not
-# stay: it goes through a buffer (1024 x 1024 float32: 10 to 31 GB/s).
-CONFLICT = 2048
-BUFFERED_TILE = 64
+# Bytes of a cache line: so many of each row of the output are written at once.
+LINE = 64
+# Lines this many bytes apart share so few sets of an 8-way L1 that they do not stay:
+# tiles of so many go through a buffer (1024 x 1024 float32: 10 to 31 GB/s).
+CONFLICT, BUFFERED = 2048, 64
 # A colour image has fewer channels than a register has lanes: blocks of its own, for
 # elements of float32 (narrower ones would cost 1.8 KB).
 CHANNELS, IMAGE_BYTES = 3, 4
@@ -76,34 +77,50 @@ def _transposes(k: Any, x: Any, out: Any) -> list[Any]:
         name = f"micro_transpose_{bits}_{block[0]}x{block[1]}"
         call(name, source, target, pitch * size, k.om * size, *extents)
 
-    def tiles() -> None:
-        buffer = T.alloc_buffer((BUFFERED_TILE, BUFFERED_TILE), k.dtype)
-        apart = [(stride & (CONFLICT // size - 1)) == 0 for stride in (k.sn, k.om)]
-        conflict = tir.And(k.m >= BUFFERED_TILE, tir.Or(*apart))
-        side = tir.Select(conflict, BUFFERED_TILE, TILE)
-        height, width = tir.min(k.n, side), tir.min(k.m, side)
+    line = LINE // size
+    # Blocks of 8-bit elements are large; of others as many as write a line are one.
+    block = (lanes if size == 1 else line, lanes)
+
+    def strips() -> None:
+        """Of rows that fill a line of each row of the output."""
+        with T.serial(0, ceil_div(k.n, line)) as i:
+            n = tir.min(i * line, k.n - line)
+            source = x.access_ptr("r", offset=n * k.sn)
+            transpose(block, source, k.sn, n, line, k.m)
+
+    def buffered() -> None:
+        buffer = T.alloc_buffer((BUFFERED, BUFFERED), k.dtype)
+        height = tir.min(k.n, BUFFERED)
         with (
-            T.serial(0, ceil_div(k.m, side)) as mt,
-            T.serial(0, ceil_div(k.n, side)) as nt,
+            T.serial(0, ceil_div(k.m, BUFFERED)) as j,
+            T.serial(0, ceil_div(k.n, BUFFERED)) as i,
         ):
-            m, n = tir.min(mt * side, k.m - width), tir.min(nt * side, k.n - height)
+            m = tir.min(j * BUFFERED, k.m - BUFFERED)
+            n = tir.min(i * BUFFERED, k.n - height)
             source = x.access_ptr("r", offset=m + n * k.sn)
-            given = (m * k.om + n, height, width)
-            with T.If(conflict):
-                with T.Then():
-                    tile = buffer.access_ptr("w")
-                    rows = (k.sn * size, BUFFERED_TILE * size, height, width * size)
-                    call("micro_copy_rows", source, tile, *rows)
-                    tile = buffer.access_ptr("r")
-                    transpose((lanes, lanes), tile, BUFFERED_TILE, *given)
-                with T.Else():
-                    transpose((lanes, lanes), source, k.sn, *given)
+            width = BUFFERED * size
+            rows = (k.sn * size, width, height, width)
+            call("micro_copy_rows", source, buffer.access_ptr("w"), *rows)
+            tile = buffer.access_ptr("r")
+            transpose(block, tile, BUFFERED, m * k.om + n, height, BUFFERED)
+
+    def few() -> None:
+        transpose((lanes, lanes), x.access_ptr("r"), k.sn, 0, k.n, k.m)
+
+    apart = [(stride & (CONFLICT // size - 1)) == 0 for stride in (k.sn, k.om)]
 
     def plane(rows: int, columns: int) -> None:
         source = x.access_ptr("r")
         transpose((rows, columns), source, k.sn, 0, k.n, k.m)
 
-    ways = [(tir.all(k.sm == 1, k.m >= lanes, k.n >= lanes), tiles)]
+    ways = [
+        (
+            tir.all(k.sm == 1, k.m >= BUFFERED, k.n >= line, tir.Or(*apart)),
+            buffered,
+        ),
+        (tir.all(k.sm == 1, k.m >= lanes, k.n >= line), strips),
+        (tir.all(k.sm == 1, k.m >= lanes, k.n >= lanes), few),
+    ]
     if size == IMAGE_BYTES:
         few = tir.all(k.sm == 1, k.n == CHANNELS, k.m >= lanes)
         many = tir.all(k.sm == 1, k.m == CHANNELS, k.n >= lanes)
