@@ -8,31 +8,29 @@ static ops_request request;
 
 uint32_t ops_abi_version(void) { return OPS_ABI_VERSION; }
 
-static int32_t prepare(const ops_operator *op, const TVMFFIAny *args, int32_t n,
-                       int32_t inferring) {
-  request.inferring = inferring;
-  int32_t code = ops_check(&request, op, args, n);
-  return code ? code : op->family->collapse->shape(&request);
-}
-
 int32_t ops_infer_operator(const ops_operator *op, const TVMFFIAny *args,
                            int32_t n) {
-  int32_t code = prepare(op, args, n, 1);
+  request.inferring = 1;
+  int32_t code = ops_check(&request, op, args, n);
+  if (!code) code = op->family->collapse->shape(&request);
   /* Nothing of the caller's is read from here on: what is written may overlap
    * it. */
   const ops_tensor *from = &request.tensors[request.inputs];
   for (int32_t o = 0; !code && o < request.outputs; ++o, ++from) {
     DLTensor *to = request.answers[o].tensor;
     int64_t *shape = request.answers[o].shape;
-    to->ndim = from->rank;
     to->dtype = ops_dtypes[from->dtype];
-    for (int32_t i = 0; i < from->rank; ++i) shape[i] = from->shape[i];
+    to->ndim = from->rank;
+    for (int32_t i = from->rank; i--;) shape[i] = from->shape[i];
   }
   return code;
 }
 
 int32_t ops_call_operator(const ops_operator *op, const TVMFFIAny *args,
                           int32_t n) {
-  int32_t code = prepare(op, args, n, 0);
-  return code ? code : op->family->collapse->run(&request);
+  const ops_collapse *collapse = op->family->collapse;
+  request.inferring = 0;
+  int32_t code = ops_check(&request, op, args, n);
+  if (!code) code = collapse->shape(&request);
+  return code ? code : collapse->run(&request);
 }

@@ -24,8 +24,12 @@ struct ops_request {
   const ops_operator *op;
   const ops_family *family;
   int32_t units; /* solved from the number of arguments */
+  int32_t attributes; /* that are checked so far; likewise inputs and outputs */
   int32_t inputs;
   int32_t outputs;
+  /* Only while inferring: data pointers mean nothing, and the outputs' shapes
+   * are to be found. They go to answers. */
+  int32_t inferring;
   /* Inputs, then outputs. `shape` of the collapse says by ops_set_shape what
    * rank and shape the outputs must have. */
   ops_tensor tensors[OPS_MAX_TENSORS];
@@ -33,10 +37,6 @@ struct ops_request {
   ops_slot values[OPS_MAX_VALUES];
   uint8_t first[16];
   uint8_t length[16];
-  int32_t attributes; /* that are checked so far; likewise inputs and outputs */
-  /* Only while inferring: data pointers mean nothing, and the outputs' shapes
-   * are to be found. They go to answers. */
-  int32_t inferring;
   struct {
     DLTensor *tensor;
     int64_t *shape; /* room for OPS_MAX_RANK sizes */
@@ -77,6 +77,9 @@ static inline int64_t ops_int(const ops_request *call, int attribute,
 int32_t ops_axis(const ops_request *call, const char *attribute, int64_t axis,
                  int32_t rank);
 int32_t ops_same_shape(const ops_tensor *a, const ops_tensor *b);
+/* Whether all tensors are given, with one shape. In fast.c, which a module may
+ * lack. */
+int32_t ops_is_flat(const ops_request *call) __attribute__((weak));
 /* Product of shape[from..to). */
 int64_t ops_product(const int32_t *shape, int32_t from, int32_t to);
 /* Rank, shape, count and bytes of a tensor; OPS_ERROR_SHAPE where a size is

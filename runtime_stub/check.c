@@ -72,45 +72,55 @@ static int32_t check_tensors(ops_request *call, const TVMFFIAny *args) {
 extern const ops_collapse ops_collapse_elementwise __attribute__((weak));
 extern const ops_collapse ops_collapse_unary __attribute__((weak));
 
-static int32_t overlap(const ops_request *call, const ops_tensor *output,
-                       const ops_tensor *other) {
-  uint32_t after = (uint32_t)(output->data - other->data);
-  if (!after && other < &call->tensors[call->inputs] &&
+/* Where an output shares bytes with another tensor. */
+static int32_t check_shared(const ops_request *call, const ops_tensor *output,
+                            const ops_tensor *other) {
+  if (output->data == other->data && other < &call->tensors[call->inputs] &&
       (call->family->collapse == &ops_collapse_elementwise ||
        call->family->collapse == &ops_collapse_unary) &&
       output->count == other->count && output->bytes == other->bytes)
-    return 0;
-  return after < (uint32_t)other->bytes || -after < (uint32_t)output->bytes;
+    return OPS_OK;
+  return ops_fail_with(call, OPS_ERROR_POINTER,
+                       "data of %s overlaps data of %s; give it memory of its "
+                       "own",
+                       output->name, other->name, 0, 0);
 }
 
 static int32_t check_overlaps(const ops_request *call) {
   const ops_tensor *output = &call->tensors[call->inputs];
-  for (int32_t o = call->outputs; o--; ++output) {
-    for (const ops_tensor *other = call->tensors; other < output; ++other) {
-      if (overlap(call, output, other))
-        return ops_fail_with(call, OPS_ERROR_POINTER,
-                             "data of %s overlaps data of %s; give it memory "
-                             "of its own",
-                             output->name, other->name, 0, 0);
+  const ops_tensor *end = output + call->outputs;
+  for (; output != end; ++output) {
+    for (const ops_tensor *other = call->tensors; other != output; ++other) {
+      uint32_t after = (uint32_t)(output->data - other->data);
+      if (after < (uint32_t)other->bytes || -after < (uint32_t)output->bytes) {
+        int32_t code = check_shared(call, output, other);
+        if (code) return code;
+      }
     }
   }
   return OPS_OK;
 }
 
-int32_t ops_check(ops_request *call, const ops_operator *op,
-                  const TVMFFIAny *args, int32_t n) {
+/* All tensors, one by one. */
+static int32_t check_all(ops_request *call, const TVMFFIAny *args, int32_t n) {
   int32_t code;
-  call->op = op;
-  call->family = op->family;
-  call->inputs = call->outputs = call->attributes = 0;
-  if ((code = solve_units(call, n))) return code;
+  call->inputs = call->outputs = 0;
   ops_checked.call = call;
   ops_checked.name = "arguments";
   code = ops_check_block(args, sizeof *args * (uint32_t)n, 8, "array");
-  if (code) return code;
-  if ((code = check_tensors(call, args))) return code;
-  if (call->family->attribute_count &&
-      (code = ops_check_attributes(call, args + call->inputs + call->outputs)))
-    return code;
-  return call->inferring ? OPS_OK : check_overlaps(call);
+  return code ? code : check_tensors(call, args);
+}
+
+int32_t ops_check(ops_request *call, const ops_operator *op,
+                  const TVMFFIAny *args, int32_t n) {
+  int32_t code = OPS_OK;
+  call->op = op;
+  call->family = op->family;
+  call->units = call->attributes = 0;
+  if (n != op->family->fixed && (code = solve_units(call, n))) return code;
+  if (!ops_take_plain || !ops_take_plain(call, args, n))
+    code = check_all(call, args, n);
+  if (!code && op->family->attribute_count)
+    code = ops_check_attributes(call, args + call->inputs + call->outputs);
+  return code || call->inferring ? code : check_overlaps(call);
 }

@@ -1,7 +1,7 @@
 /* collapse_unary.c: elementwise kernels of one input.
  *
  * They get a multiple of BLOCK elements, so that they are made without a loop
- * for the rest (toolchain/lower.py): the rest goes through buffers.
+ * for the rest (toolchain/lower.py): the last block goes through a buffer.
  */
 #include "call.h"
 
@@ -26,24 +26,34 @@ static void copy(void *to, const void *from, int32_t bytes) {
   while (bytes--) *out++ = *in++;
 }
 
-static int32_t run(ops_request *call) {
+static int32_t run_on(const ops_request *call, const void *from, void *to,
+                      int32_t count) {
   static ops_slot slots[3 + OPS_MAX_VALUES];
+  ops_attribute_slots(call, slots, 3);
+  slots[0].p = (void *)from;
+  slots[1].p = to;
+  slots[2].i = count;
+  return ops_run_kernel(call, call->op->kernel, slots);
+}
+
+static int32_t run(ops_request *call) {
   static uint64_t input[BLOCK], output[BLOCK];
   const ops_tensor *in = call->tensors, *out = in + 1;
+  const uint8_t *from = in->data, *last = (const uint8_t *)output;
   int32_t rest = (int32_t)in->count % BLOCK, done = (int32_t)in->count - rest;
   int32_t code = OPS_OK;
-  ops_attribute_slots(call, slots, 3);
-  slots[0].p = in->data;
-  slots[1].p = out->data;
-  slots[2].i = done;
-  if (done) code = ops_run_kernel(call, call->op->kernel, slots);
-  if (code || !rest) return code;
-  copy(input, in->data + done * in->itemsize, rest * in->itemsize);
-  slots[0].p = input;
-  slots[1].p = output;
-  slots[2].i = BLOCK;
-  code = ops_run_kernel(call, call->op->kernel, slots);
-  copy(out->data + done * out->itemsize, output, rest * out->itemsize);
+  /* The last block comes first: in place, its first elements are lost then. */
+  if (rest && done) {
+    from += (done + rest - BLOCK) * in->itemsize;
+    last += (BLOCK - rest) * out->itemsize;
+  } else if (rest) {
+    copy(input, from, rest * in->itemsize);
+    from = (const uint8_t *)input;
+  }
+  if (rest) code = run_on(call, from, output, BLOCK);
+  if (!code && done) code = run_on(call, in->data, out->data, done);
+  if (!code && rest)
+    copy(out->data + done * out->itemsize, last, rest * out->itemsize);
   return code;
 }
 

@@ -11,7 +11,7 @@
 
 #include "check.h"
 
-#define ALIGNMENT 64u
+#define ALIGNMENT OPS_ALIGNMENT
 #define PAGE 65536u
 /* Growth by at least 1 MiB: every growth detaches the views of JavaScript
  * hosts. */
@@ -22,7 +22,7 @@
 #define SPARE 5u
 
 /* Not the library's; free; a caller's; a kernel's; the table's own. */
-enum { FOREIGN = 0, FREE, LIVE, WORKSPACE, TABLE };
+enum { FOREIGN = 0, FREE, LIVE = OPS_LIVE, WORKSPACE, TABLE };
 
 /* standalone.c defines it: a module of its own has no statics for tensors, and
  * what lies below __heap_base is the runtime's. */
@@ -32,23 +32,20 @@ extern char __heap_base;
 static uint32_t first_table[FIRST_ENTRIES];
 
 /* Entry 0 starts at address 0, and the last one, which is foreign too, where
- * the allocator's memory ends. */
+ * the allocator's memory ends. What lies beyond was the last one, or is 0. */
+uint32_t *ops_pieces = first_table;
 static struct {
-  uint32_t *table;
   uint32_t capacity;
   uint32_t last;
   uint32_t first_free; /* no piece before this one is free */
-} heap = {first_table, FIRST_ENTRIES, 0, 0};
+} heap = {FIRST_ENTRIES, 0, 0};
 
-/* Which piece an address of that hash was found in last. A hint: the table says
- * whether it still holds, so nothing has to be forgotten. */
-#define HINTS 256u
-static uint32_t hints[HINTS];
+uint32_t ops_hints[256];
 
 uint32_t ops_range_room;
 
-static uint32_t start_of(uint32_t i) { return heap.table[i] & -ALIGNMENT; }
-static uint32_t state_of(uint32_t i) { return heap.table[i] % ALIGNMENT; }
+static uint32_t start_of(uint32_t i) { return ops_pieces[i] & -ALIGNMENT; }
+static uint32_t state_of(uint32_t i) { return ops_pieces[i] % ALIGNMENT; }
 
 /* One byte less than 4 GiB where memory is that large. */
 static uint32_t memory_end(void) {
@@ -61,7 +58,7 @@ static uint32_t find(uint32_t address) {
   uint32_t low = 0, high = heap.last;
   while (low < high) {
     uint32_t middle = (low + high + 1) / 2;
-    if (heap.table[middle] <= (address | (ALIGNMENT - 1)))
+    if (ops_pieces[middle] <= (address | (ALIGNMENT - 1)))
       low = middle;
     else
       high = middle - 1;
@@ -71,19 +68,19 @@ static uint32_t find(uint32_t address) {
 
 /* Puts an entry before entry i. */
 static void insert(uint32_t i, uint32_t entry) {
-  uint32_t *at = heap.table + ++heap.last, *to = heap.table + i;
+  uint32_t *at = ops_pieces + ++heap.last, *to = ops_pieces + i;
   for (; at != to; --at) *at = at[-1];
   *at = entry;
 }
 
 static void erase(uint32_t i) {
-  uint32_t *at = heap.table + i, *last = heap.table + --heap.last;
+  uint32_t *at = ops_pieces + i, *last = ops_pieces + --heap.last;
   for (; at <= last; ++at) *at = at[1];
 }
 
 /* Frees a piece and joins it with free neighbours. */
 static void release(uint32_t i) {
-  heap.table[i] = start_of(i) + FREE;
+  ops_pieces[i] = start_of(i) + FREE;
   if (state_of(i + 1) == FREE) erase(i + 1);
   if (state_of(i - 1) == FREE) erase(i--);
   if (i < heap.first_free) heap.first_free = i;
@@ -94,9 +91,9 @@ static uint32_t grow(uint32_t pages) {
   uint32_t before = __builtin_wasm_memory_grow(0, pages);
   if (before == UINT32_MAX) return 0;
   uint32_t i = heap.last, start = before * PAGE, end = start + pages * PAGE;
-  if (heap.table[i] != start) ++i; /* others have grown memory too */
-  heap.table[i] = start + TABLE;
-  heap.table[i + 1] = end ? end : -ALIGNMENT;
+  if (ops_pieces[i] != start) ++i; /* others have grown memory too */
+  ops_pieces[i] = start + TABLE;
+  ops_pieces[i + 1] = end ? end : -ALIGNMENT;
   heap.last = i + 1;
   return i;
 }
@@ -104,26 +101,26 @@ static uint32_t grow(uint32_t pages) {
 /* Makes room in the table for one call: otherwise moves it to twice the memory
  * and frees the old one. */
 static int32_t reserve(void) {
-  uint32_t *old = heap.table;
+  uint32_t *old = ops_pieces;
   if (heap.last + SPARE < heap.capacity) return 1;
   uint32_t pages = 2 * heap.capacity * sizeof *old / PAGE + 1, i = grow(pages);
   if (!i) return 0;
-  heap.table = (uint32_t *)(uintptr_t)start_of(i);
+  ops_pieces = (uint32_t *)(uintptr_t)start_of(i);
   heap.capacity = pages * (PAGE / sizeof *old);
-  for (uint32_t j = 0; j <= heap.last; ++j) heap.table[j] = old[j];
+  for (uint32_t j = 0; j <= heap.last; ++j) ops_pieces[j] = old[j];
   if (old != first_table) release(find((uint32_t)(uintptr_t)old));
   return 1;
 }
 
 /* The first free piece of that size, or 0. */
 static uint32_t fit(uint32_t size) {
-  uint32_t *at = heap.table + heap.first_free, *last = heap.table + heap.last;
+  uint32_t *at = ops_pieces + heap.first_free, *last = ops_pieces + heap.last;
   while (at < last && *at % ALIGNMENT != FREE) ++at;
-  heap.first_free = (uint32_t)(at - heap.table);
+  heap.first_free = (uint32_t)(at - ops_pieces);
   /* The state of the next piece adds less than ALIGNMENT. */
   for (; at < last; ++at)
     if (*at % ALIGNMENT == FREE && at[1] - *at + FREE >= size)
-      return (uint32_t)(at - heap.table);
+      return (uint32_t)(at - ops_pieces);
   return 0;
 }
 
@@ -147,7 +144,7 @@ static void *allocate(uint32_t bytes, uint32_t state) {
   if (!i) return 0;
   uint32_t start = start_of(i);
   if (start_of(i + 1) - start != size) insert(i + 1, start + size + FREE);
-  heap.table[i] = start + state;
+  ops_pieces[i] = start + state;
   return (void *)(uintptr_t)start;
 }
 
@@ -172,8 +169,8 @@ int32_t ops_free(void *block) {
 
 const char *ops_range_fault(uint32_t start, uint32_t bytes) {
   if (!bytes) return 0;
-  uint32_t i = hints[start / ALIGNMENT % HINTS] = find(start);
-  uint32_t *piece = heap.table + i;
+  uint32_t i = find(start), *piece = ops_pieces + i;
+  *ops_hint(start) = i * (uint32_t)sizeof *piece;
   uint32_t state = *piece % ALIGNMENT, from = *piece & -ALIGNMENT;
   uint32_t end = i < heap.last ? piece[1] & -ALIGNMENT : memory_end();
   uint32_t room = start < end ? end - start : 0;
@@ -193,13 +190,8 @@ const char *ops_range_fault(uint32_t start, uint32_t bytes) {
 
 int32_t ops_check_block(const void *block, uint32_t bytes, uint32_t alignment,
                         const char *what) {
-  /* A call has ten blocks to check: where the hint holds, this calls nothing. */
   uint32_t start = (uint32_t)(uintptr_t)block;
-  uint32_t i = hints[start / ALIGNMENT % HINTS], *piece = heap.table + i;
-  uint32_t from = *piece - LIVE, size = (piece[1] & -ALIGNMENT) - from;
-  if (i < heap.last && !(from % ALIGNMENT) && !(start & (alignment - 1)) &&
-      bytes <= size && start - from <= size - bytes)
-    return OPS_OK;
+  if (ops_is_hinted(start, bytes, alignment)) return OPS_OK;
   return ops_search_block(start, bytes, alignment, what);
 }
 

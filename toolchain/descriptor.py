@@ -240,7 +240,8 @@ def fixed_descriptor(name: str, inputs: list[Fixed], outputs: list[Fixed]) -> st
     counts = (len(inputs), len(outputs), 0, 0, 0, 0, len(tensors), 0)
     sizes = [n for _, _, shape in tensors for n in shape]
     stores = "\n".join(
-        f"  %p{i} = getelementptr i64, ptr %sizes, i32 {i}\n  store i64 {n}, ptr %p{i}"
+        f"  %p{i} = getelementptr inbounds i64, ptr %sizes, i32 {i}\n"
+        f"  store i64 {n}, ptr %p{i}"
         for i, n in enumerate(sizes)
     )
     kind = _FAMILY.format(0)

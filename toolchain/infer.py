@@ -81,7 +81,7 @@ def infer_function(
     place = {n: offset + i for i, n in enumerate(names)}
     emitter = _Emitter(builder, slots, place)
     address = builder.gep(
-        slots, [ir.Constant(_I32, 8 * first)], source_etype=ir.IntType(8)
+        slots, [ir.Constant(_I32, 8 * first)], True, source_etype=ir.IntType(8)
     )
     target_pointer = builder.load(address, typ=ir.PointerType())
     status = ir.Constant(_I64, 0)
@@ -128,7 +128,9 @@ class _Emitter:
 
     def _slot(self, name: str) -> Any:
         offset = ir.Constant(_I32, 8 * self.place[name])
-        address = self.builder.gep(self.slots, [offset], source_etype=ir.IntType(8))
+        address = self.builder.gep(
+            self.slots, [offset], True, source_etype=ir.IntType(8)
+        )
         return self.builder.load(address, typ=_I64)
 
     def _select(self, e: Any, kind: str) -> Any:

@@ -308,7 +308,7 @@ def entry(lowered: Lowered, name: str, symbol: str, whole: str | None = None) ->
 
 def _load(kind: str, position: int, offset: int) -> list[str]:
     """IR that loads one slot (8 bytes: int64, double or pointer) as `kind`."""
-    address = f"%p{position} = getelementptr i8, ptr %slots, i32 {offset}"
+    address = f"%p{position} = getelementptr inbounds i8, ptr %slots, i32 {offset}"
     value = f"%v{position}"
     if kind == "float":
         wide = f"%w{position}"

@@ -103,7 +103,8 @@ def make_module(folder: Path, names: list[str], max_memory: int) -> Any:
     good = {n: d for n, d in found.items() if "error" not in d}
     wasm = folder / "ops_wasm32.wasm"
     fresh = wasm.with_name("ops_wasm32.new.wasm")
-    link(folder / "libops_wasm32.a", fresh, max_memory)
+    # A library of one operator is to be small.
+    link(folder / "libops_wasm32.a", fresh, max_memory, fast=len(good) > 1)
     check_interface(fresh.read_bytes(), folder.name)
     write_headers(good, folder / "include")
     write_manifest(folder, fresh, good, max_memory)

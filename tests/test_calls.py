@@ -1,0 +1,110 @@
+"""Calls that come again: their blocks are looked for where they were found last."""
+
+from __future__ import annotations
+
+import struct
+
+import pytest
+from abi import Arg, Module
+
+from toolchain.profile import ROOT
+from toolchain.targets import TARGETS
+
+POINTER = 5
+SHAPES: tuple[list[int], ...] = (
+    *([], [1], [7], [16], [1000], [3, 5]),
+    *([1, 2, 3, 1, 2, 1, 1, 2], [0], [4, 0]),
+)
+
+
+@pytest.fixture(params=list(TARGETS))
+def module(request: pytest.FixtureRequest) -> Module:
+    return Module(ROOT / "build" / request.param / "ops_wasm32.wasm")
+
+
+def count(shape: list[int]) -> int:
+    n = 1
+    for size in shape:
+        n *= size
+    return n
+
+
+def fill(module: Module, tensor: Arg, values: list[float]) -> None:
+    module.write(module.data(tensor), struct.pack(f"<{len(values)}f", *values))
+
+
+def again(module: Module, name: str, *args: Arg) -> tuple[int, int, int]:
+    """An operator and arguments that stay where they are."""
+    return module.find(name), module.pack(args), len(args)
+
+
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+def test_the_same_call_again(module: Module, shape: list[int]) -> None:
+    n = count(shape)
+    a, b, out = (module.tensor(shape) for _ in range(3))
+    fill(module, b, [0.5] * n)
+    call = again(module, "add_float32", a, b, out)
+    for turn in range(3):
+        fill(module, a, [float(turn + i) for i in range(n)])
+        assert module.run("ops_call", *call) == 0, module.error()
+        assert module.floats(out, n) == [turn + i + 0.5 for i in range(n)]
+
+
+@pytest.mark.parametrize("n", [3, 16, 23, 1000])
+@pytest.mark.parametrize("name", ["relu_float32", "add_float32"])
+def test_in_place_again(module: Module, name: str, n: int) -> None:
+    x, one = module.tensor([n]), module.tensor([n])
+    fill(module, x, [float(i) for i in range(n)])
+    fill(module, one, [1.0] * n)
+    call = again(module, name, *([x, x] if name[0] == "r" else [x, one, x]))
+    for turn in range(1, 4):
+        assert module.run("ops_call", *call) == 0, module.error()
+        step = 0 if name[0] == "r" else turn
+        assert module.floats(x, n) == [float(i + step) for i in range(n)]
+
+
+def test_strides_offsets_and_memory_of_others(module: Module) -> None:
+    data = module.store_bytes(struct.pack("<6f", 9, 9, 1, 2, 3, 4))
+    a = module.tensor([2, 2], data=data, strides=[2, 1], byte_offset=8)
+    page = module.memory.grow(module.store, 1) * 65536
+    b = module.tensor([2, 2], data=page + 4)
+    fill(module, b, [10.0] * 4)
+    out = module.tensor([2, 2])
+    call = again(module, "add_float32", a, b, out)
+    for _ in range(3):
+        assert module.run("ops_call", *call) == 0, module.error()
+        assert module.floats(out, 4) == [11.0, 12.0, 13.0, 14.0]
+
+
+def test_more_blocks_than_hints(module: Module) -> None:
+    # There are 256 hints; of three blocks a tensor, many share one.
+    tensors = [module.tensor([2]) for _ in range(150)]
+    for tensor in tensors:
+        fill(module, tensor, [1.0, 2.0])
+    triples = list(zip(*(tensors[i::3] for i in range(3)), strict=True))
+    calls = [again(module, "add_float32", *triple) for triple in triples]
+    for _ in range(3):
+        for call in calls:
+            assert module.run("ops_call", *call) == 0, module.error()
+    for *_, out in triples:
+        assert module.floats(out, 2) == [2.0, 4.0]
+
+
+@pytest.mark.parametrize("order", [1, -1], ids=["first", "last"])
+def test_blocks_that_are_freed_are_gone(module: Module, order: int) -> None:
+    tensors = [module.tensor([600]) for _ in range(40)]
+    for a, out in zip(tensors[::2], tensors[1::2], strict=True):
+        call = again(module, "relu_float32", a, out)
+        assert module.run("ops_call", *call) == 0, module.error()
+        assert module.run("ops_call", *call) == 0, module.error()
+    # The table becomes shorter, and its end keeps what was there.
+    calls = [
+        again(module, "relu_float32", a, out)
+        for a, out in zip(tensors[::2], tensors[1::2], strict=True)
+    ][::order]
+    for tensor in tensors[::2][::order]:
+        assert module.run("ops_free", module.data(tensor)) == 0
+    for _ in range(2):
+        for call in calls:
+            assert module.run("ops_call", *call) == POINTER
+            assert "in no live block" in module.error()
