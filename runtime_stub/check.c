@@ -73,9 +73,8 @@ extern const ops_collapse ops_collapse_elementwise __attribute__((weak));
 extern const ops_collapse ops_collapse_unary __attribute__((weak));
 
 /* Where an output shares bytes with another tensor. */
-static int32_t check_shared(
-    const ops_request *call, const ops_tensor *output,
-    const ops_tensor *other) {
+static int32_t check_shared(const ops_request *call, const ops_tensor *output,
+                            const ops_tensor *other) {
   if (output->data == other->data && other < &call->tensors[call->inputs] &&
       (call->family->collapse == &ops_collapse_elementwise ||
        call->family->collapse == &ops_collapse_unary) &&

@@ -1,7 +1,7 @@
 /* collapse_unary.c: elementwise kernels of one input.
  *
  * They get a multiple of BLOCK elements, so that they are made without a loop
- * for the rest (toolchain/lower.py): the rest goes through buffers.
+ * for the rest (toolchain/lower.py): the last block goes through a buffer.
  */
 #include "call.h"
 
@@ -52,7 +52,8 @@ static int32_t run(ops_request *call) {
   }
   if (rest) code = run_on(call, from, output, BLOCK);
   if (!code && done) code = run_on(call, in->data, out->data, done);
-  if (rest) copy(out->data + done * out->itemsize, last, rest * out->itemsize);
+  if (!code && rest)
+    copy(out->data + done * out->itemsize, last, rest * out->itemsize);
   return code;
 }
 

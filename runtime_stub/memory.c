@@ -40,7 +40,7 @@ static struct {
   uint32_t first_free; /* no piece before this one is free */
 } heap = {FIRST_ENTRIES, 0, 0};
 
-uint32_t ops_hints[OPS_HINTS];
+uint32_t ops_hints[256];
 
 uint32_t ops_range_room;
 
@@ -170,7 +170,7 @@ int32_t ops_free(void *block) {
 const char *ops_range_fault(uint32_t start, uint32_t bytes) {
   if (!bytes) return 0;
   uint32_t i = find(start), *piece = ops_pieces + i;
-  ops_hints[start / ALIGNMENT % OPS_HINTS] = i * (uint32_t)sizeof *piece;
+  *ops_hint(start) = i * (uint32_t)sizeof *piece;
   uint32_t state = *piece % ALIGNMENT, from = *piece & -ALIGNMENT;
   uint32_t end = i < heap.last ? piece[1] & -ALIGNMENT : memory_end();
   uint32_t room = start < end ? end - start : 0;

@@ -11,16 +11,20 @@ extern uint32_t *ops_pieces;
 #define OPS_LIVE 2u
 
 /* In which piece, in bytes from the first, an address of that hash was found
- * last. A hint: the piece says whether it holds, so nothing is forgotten. */
-#define OPS_HINTS 256u
-extern uint32_t ops_hints[OPS_HINTS];
+ * last. A hint: the piece says whether it holds, so nothing is forgotten. Blocks
+ * in a row and blocks 2^n bytes apart have hints of their own. */
+extern uint32_t ops_hints[256];
+static inline __attribute__((always_inline)) uint32_t *ops_hint(
+    uint32_t address) {
+  return &ops_hints[address / OPS_ALIGNMENT * 0x9e3779b1u >> 24];
+}
 
 /* Whether bytes at an aligned address lie in a live block, by the hint; 0 says
  * nothing. A call asks this ten times. No piece past the last one is live. */
 static inline __attribute__((always_inline)) int32_t ops_is_hinted(
     uint32_t start, uint32_t bytes, uint32_t alignment) {
-  uint32_t hint = ops_hints[start / OPS_ALIGNMENT % OPS_HINTS];
-  const uint32_t *piece = (uint32_t *)((uint8_t *)ops_pieces + hint);
+  const uint32_t *piece =
+      (uint32_t *)((uint8_t *)ops_pieces + *ops_hint(start));
   uint32_t from = piece[0] - OPS_LIVE, end = piece[1];
   /* The state of the next piece is less than 8, and so are multiples of 8. */
   if (!__builtin_constant_p(alignment) || alignment < 8) end &= -OPS_ALIGNMENT;

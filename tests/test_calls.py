@@ -76,23 +76,18 @@ def test_strides_offsets_and_memory_of_others(module: Module) -> None:
         assert module.floats(out, 4) == [11.0, 12.0, 13.0, 14.0]
 
 
-def test_blocks_of_one_hint(module: Module) -> None:
-    # Hints repeat every 256 * 64 bytes.
-    base = module.alloc(5 * 16384)
-    places = [base + 16384 * i for i in range(4)]
-    tensors = [module.tensor([2], data=at) for at in places]
-    apart = [module.store_bytes(bytes(16384 - 64)) for _ in range(4)]
-    tensors += [module.tensor([2], data=at) for at in apart]
+def test_more_blocks_than_hints(module: Module) -> None:
+    # There are 256 hints; of three blocks a tensor, many share one.
+    tensors = [module.tensor([2]) for _ in range(150)]
     for tensor in tensors:
         fill(module, tensor, [1.0, 2.0])
-    calls = [
-        again(module, "add_float32", a, b, out)
-        for a, b, out in (tensors[:3], tensors[4:7], [tensors[0], *tensors[5:7]])
-    ]
+    triples = list(zip(*(tensors[i::3] for i in range(3)), strict=True))
+    calls = [again(module, "add_float32", *triple) for triple in triples]
     for _ in range(3):
         for call in calls:
             assert module.run("ops_call", *call) == 0, module.error()
-        assert module.floats(tensors[2], 2) == [2.0, 4.0]
+    for *_, out in triples:
+        assert module.floats(out, 2) == [2.0, 4.0]
 
 
 @pytest.mark.parametrize("order", [1, -1], ids=["first", "last"])

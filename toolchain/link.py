@@ -22,7 +22,7 @@ STACK_BYTES = 65536  # the deepest call of the runtime uses under 8 KiB
 PAGE_BYTES = 65536
 
 
-# Of runtime_stub/fast.c: half a kilobyte, with which calls take half the time.
+# Of runtime_stub/fast.c: a kilobyte, with which calls take half the time.
 FAST = ("ops_take_plain", "ops_is_flat")
 
 
