@@ -54,8 +54,8 @@ from toolchain.spec.panels import (
     lines_at_once,
     nest,
     pack_units,
+    panels,
     unpacked,
-    window_panels,
 )
 
 # Output channels of a group below which a tile of 4 rows is mostly padding.
@@ -86,7 +86,7 @@ def compute(k: Any) -> Any:
 def grouped(k: Any, spatial: Any, per: Any, ins: Any, out: Any) -> None:
     """A matrix product for each group and image: channels by pixels."""
     image, w, b = ins
-    tile = unpacked(window_panels(k))
+    tile = unpacked(panels(k, "f32"))
     pixels, depth = spatial[0].out() * spatial[1].out(), k.D * k.R * k.S
     passes = tir.max(ceil_div(depth, DEPTH), 1)
     units = ceil_div(depth, passes)

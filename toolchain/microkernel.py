@@ -106,7 +106,7 @@ class Tile:
         """Products of a step that are done before the loads of the others; 0: all."""
         target = self.target
         halved = target.contract and not target.accumulating
-        halved = halved and self.kind == "f32" and self.rows > 1
+        halved = halved and self.kind == "f32" and self.form == "shuffle"
         return self.rows * self.columns // self.lanes // 2 if halved else 0
 
     @property
@@ -352,13 +352,12 @@ class _Gemm:
         build, kind = self.builder, self.tile.kind
         if kind == "i32":
             return build.add(total, build.mul(x, y))
-        target = self.tile.target
-        if target.contract:
-            # cranelift's FMA overwrites the first factor: that of a row dies with
-            # its last column.
-            last = vector == self.vectors - 1
-            first, second = (x, y) if last or target.accumulating else (y, x)
-            return _fused(build, first, second, total)
+        tile = self.tile
+        # cranelift's FMA overwrites its first factor, best the row's unit after its
+        # last product. Beside spread panels mul+add in the others is faster than FMA.
+        last = vector == self.vectors - 1 and not tile.target.accumulating
+        if tile.target.contract and (last or tile.form != "spread"):
+            return _fused(build, *((x, y) if last else (y, x)), total)
         return build.fadd(build.fmul(x, y), total)
 
     def _finish(self, sums: list[Any], rows: Any, across: Any) -> None:
