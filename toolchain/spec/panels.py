@@ -86,8 +86,12 @@ def window_panels(kernel: Any) -> Panels:
 
 
 def unpacked(tile: Panels) -> Panels:
-    """The tile of a left factor with rows in memory: to load units packs nothing."""
-    return replace(tile, form="rows") if tile.form == "load" else tile
+    """The tile of a left factor with rows in memory: to load units packs nothing.
+
+    Without SIMD one tile, for rows and windows, is less code.
+    """
+    loads = tile.form == "load" and tile.lanes > 1
+    return replace(tile, form="rows") if loads else tile
 
 
 def few_panels(kernel: Any) -> Panels:
@@ -420,8 +424,9 @@ class Product:
 
     def emit(self) -> None:
         """Add the nest to the function under construction."""
-        if isinstance(self.left, Lines) and self.panels.form == "load":
-            replace(self, panels=unpacked(self.panels)).emit()
+        tile = unpacked(self.panels)
+        if isinstance(self.left, Lines) and tile != self.panels:
+            replace(self, panels=tile).emit()
         elif self.panels.kind != "f32" or self.panels.lanes == 1:
             self.by_blocks()
         elif isinstance(self.left, Lines) and isinstance(self.right, Columns):
@@ -568,6 +573,8 @@ class Product:
 
     def by_width(self, down: Block, across: Block) -> None:
         """Multiply two blocks, up to 4 columns past whole panels by a narrow tile."""
+        if self.panels.lanes == 1:  # to which columns are nothing special
+            return self.multiply(down, across)
         rest = tir.truncmod(across.lines, WIDTH)
         wide = across.lines - rest
         whole = held(tir.Select(rest <= WIDTH // 2, wide, across.lines))
