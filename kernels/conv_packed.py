@@ -45,8 +45,8 @@ from toolchain.spec.panels import (
     ceil_div,
     lines_at_once,
     nest,
+    panels,
     unpacked,
-    window_panels,
 )
 
 
@@ -54,7 +54,7 @@ def compute(k: Any) -> Any:
     """A matrix product for each image: pixels by channels."""
     y, x = axes(k, *k.kernel_shape)
 
-    tile = window_panels(k)
+    tile = panels(k, "f32")
     pixels, depth = y.out() * x.out(), k.K
 
     def emit(ins: Any, out: Any) -> None:
@@ -75,18 +75,20 @@ def compute(k: Any) -> Any:
             by_column(bias, tile),
             (k.minimum, k.maximum),
         )
-        if tile.form == "shuffle":  # is packed in no time
-            return windows(image, packed, product)
-        small = k.K * k.features <= BLOCK
-        with script.If(tir.all(one_tap((y, x)), small)):
+        plain = one_tap((y, x))
+        rows = replace(product, rows=k.N * pixels, panels=unpacked(tile))
+        if rows.panels.form == "rows":
+            # Rows from beyond L2, for every panel, are slower than packed ones.
+            plain = tir.all(plain, k.K * k.features <= BLOCK)
+        with script.If(plain):
             with script.Then():
-                rows = replace(product, rows=k.N * pixels, panels=unpacked(tile))
                 rows.by_blocks()
             with script.Else():
                 windows(image, packed, product)
 
     def windows(image: Any, packed: Any, product: Product) -> None:
-        tall = lines_at_once(pixels, depth, tile.rows, tile.spread)
+        spread = tile.form == "spread"
+        tall = tile.rows if spread else lines_at_once(pixels, depth, tile.rows)
         buffer = workspace(tall, depth, tile.rows, tile.spread)
         source = Pixels(k, image, y, x)
         source.allocate()
@@ -100,7 +102,10 @@ def compute(k: Any) -> Any:
                 lines = tir.min(tall, pixels - i)
                 down = Block(buffer, tile.rows, i, lines, pixels, 0, depth)
                 pack(down)
-                part_of.by_panels(down, across)
+                if spread:
+                    part_of.by_depth(down, across)
+                else:
+                    part_of.by_panels(down, across)
 
     return nest((k.N, y.out(), x.out(), k.features), k.inputs, emit, k.dtype)
 

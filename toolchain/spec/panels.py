@@ -20,7 +20,7 @@ from toolchain.spec.math import SYMBOL
 # Sizes of the blocks, in units. A panel of the left factor (4 x 256 vectors, 16 KiB)
 # stays in L1, the right block (512 KiB) in L2.
 DEPTH, COLUMNS = 512, 512
-CHUNK = 640
+CHUNK = 640  # units at most of a product by panels
 WIDTH = 8  # columns of a panel of the right factor, on every target
 # Up to these rows, packing the right factor costs more than it gives; it is read by so
 # many units at a time.
@@ -75,10 +75,10 @@ def panels(kernel: Any, kind: str) -> Panels:
     return Panels(kind, "spread", 4, 8, 4, dense=target.contract)
 
 
-def window_panels(kernel: Any) -> Panels:
-    """The tile of convolutions, whose panels of windows meet few others.
+def shuffled_panels(kernel: Any) -> Panels:
+    """The tile where panels of the left factor come from L2: spread, they are larger.
 
-    FMA leaves room for shuffles, and to spread units takes as long as a panel or two.
+    FMA leaves room for shuffles; mul+add does not.
     """
     tile = panels(kernel, "f32")
     fused = kernel.target.contract and tile.form == "spread"
@@ -96,7 +96,7 @@ def unpacked(tile: Panels) -> Panels:
 
 def few_panels(kernel: Any) -> Panels:
     """The tile of few rows: 4, so that 8 of them are whole tiles."""
-    return replace(unpacked(window_panels(kernel)), rows=4)
+    return replace(unpacked(shuffled_panels(kernel)), rows=4)
 
 
 def row_panels(kernel: Any) -> Panels:
@@ -550,24 +550,23 @@ class Product:
             self.by_panels(down, across)
 
     def by_panels(self, down: Block, across: Block) -> None:
-        """Multiply two blocks; each panel of the right one is read once.
+        """Multiply two blocks; each panel of the right one is read once."""
+        with T.serial(0, across.panel_count()) as panel:
+            first = across.first + panel * WIDTH
+            lines = tir.min(across.lines - panel * WIDTH, WIDTH)
+            self.by_depth(down, replace(across, first=first, lines=lines))
 
-        By parts of the depth, so that panels of both stay in L1.
-        """
+    def by_depth(self, down: Block, across: Block) -> None:
+        """Multiply two blocks by parts of the depth: panels of both stay in L1."""
         depth = across.depth
         parts = held(tir.max(ceil_div(depth, CHUNK), 1))
         units = held(ceil_div(depth, parts))
-        with (
-            T.serial(0, across.panel_count()) as panel,
-            T.serial(0, parts) as part,
-        ):
-            first = across.first + panel * WIDTH
-            lines = tir.min(across.lines - panel * WIDTH, WIDTH)
+        with T.serial(0, parts) as part:
             begin = part * units
             chunk = {"start": begin, "depth": tir.min(depth - begin, units)}
             self.multiply(
                 replace(down, part=begin, **chunk),
-                replace(across, first=first, lines=lines, **chunk),
+                replace(across, **chunk),
                 part == parts - 1,
             )
 

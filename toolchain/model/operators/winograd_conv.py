@@ -25,7 +25,7 @@ from toolchain.spec.panels import (
     ceil_div,
     nest,
     pointer,
-    window_panels,
+    shuffled_panels,
 )
 
 NUMBERS = PATCH**2
@@ -58,7 +58,7 @@ class _Convolution:
         self.numbers = self._buffer(NUMBERS * self.group, self.depth)
         self.sums = self._buffer(NUMBERS * self.group, self.features)
         self.cut = self._buffer(TILE**2, self.features)
-        self.tile = window_panels(k)
+        self.tile = shuffled_panels(k)
         sizes = self.group, self.depth, self.tile.rows, self.tile.spread
         self.left = workspace(*sizes)
 
