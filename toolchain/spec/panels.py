@@ -17,8 +17,8 @@ from toolchain.spec import script as T  # noqa: N812  # TVM's own name for it
 from toolchain.spec import te, tir
 from toolchain.spec.math import SYMBOL
 
-# Sizes of the blocks, in units. A panel of the left factor (4 x 256 vectors, 16 KiB)
-# stays in L1, the right block (512 KiB) in L2.
+# Sizes of the blocks, in units. A panel of the left factor (at most 4 x 512 vectors, 32
+# KiB) stays in L1, the right block (1 MiB) about in L2: half of it is 1 % slower.
 DEPTH, COLUMNS = 512, 512
 CHUNK = 640  # units at most of a product by panels
 WIDTH = 8  # columns of a panel of the right factor, on every target
