@@ -53,7 +53,6 @@ from toolchain.spec.panels import (
 def compute(k: Any) -> Any:
     """A matrix product for each image: pixels by channels."""
     y, x = axes(k, *k.kernel_shape)
-
     tile = panels(k, "f32")
     pixels, depth = y.out() * x.out(), k.K
 

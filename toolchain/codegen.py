@@ -95,11 +95,6 @@ def _set_options(*options: str) -> None:
         binding.set_option("", option)
 
 
-def _tiles_with_fma(texts: list[str], target: Target) -> bool:
-    fused = target.contract and not target.accumulating
-    return fused and any("micro_gemm" in text for text in texts)
-
-
 def optimise(module: Any, machine: Any, unroll: bool = True) -> None:
     """LLVM's O2 pipeline, with both vectorisers."""
     from llvmlite import binding
@@ -117,7 +112,7 @@ def emit(texts: list[str], target: Target, unroll: bool = True) -> bytes:
     from llvmlite import binding
 
     _set_options(*_OPTIONS)
-    if _tiles_with_fma(texts, target):
+    if target.overwrites_factor and any("micro_gemm" in text for text in texts):
         _set_options(_IN_ORDER)
     machine = target_machine(target)
     module = binding.parse_assembly(f'target triple = "{TRIPLE}"\n')

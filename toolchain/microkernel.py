@@ -104,9 +104,8 @@ class Tile:
     @property
     def pause(self) -> int:
         """Products of a step that are done before the loads of the others; 0: all."""
-        target = self.target
-        halved = target.contract and not target.accumulating
-        halved = halved and self.kind == "f32" and self.form == "shuffle"
+        halved = self.kind == "f32" and self.form == "shuffle"
+        halved = halved and self.target.overwrites_factor
         return self.rows * self.columns // self.lanes // 2 if halved else 0
 
     @property

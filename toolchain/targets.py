@@ -27,6 +27,11 @@ class Target:
         return feature in self.features
 
     @property
+    def overwrites_factor(self) -> bool:
+        """Whether it is tuned for engines whose multiply-add overwrites a factor."""
+        return self.contract and not self.accumulating
+
+    @property
     def vector_bits(self) -> int:
         """Width of a vector register; 0 without SIMD."""
         return 128 if self.has("simd128") else 0

@@ -81,8 +81,8 @@ def shuffled_panels(kernel: Any) -> Panels:
     FMA leaves room for shuffles; mul+add does not.
     """
     tile = panels(kernel, "f32")
-    fused = kernel.target.contract and tile.form == "spread"
-    return replace(tile, form="shuffle") if fused else tile
+    shuffled = kernel.target.overwrites_factor
+    return replace(tile, form="shuffle") if shuffled else tile
 
 
 def unpacked(tile: Panels) -> Panels:
