@@ -39,11 +39,13 @@ from toolchain.spec.panels import (
     Block,
     Lines,
     Packed,
+    Panels,
     Product,
     as_written,
     by_column,
     ceil_div,
     lines_at_once,
+    narrow_panels,
     nest,
     panels,
     unpacked,
@@ -53,14 +55,24 @@ from toolchain.spec.panels import (
 def compute(k: Any) -> Any:
     """A matrix product for each image: pixels by channels."""
     y, x = axes(k, *k.kernel_shape)
-    tile = panels(k, "f32")
     pixels, depth = y.out() * x.out(), k.K
 
     def emit(ins: Any, out: Any) -> None:
-        image, packed, b = ins
+        tile, (narrow, few) = panels(k, "f32"), narrow_panels(k, k.features)
         bias = script.alloc_buffer((k.Q * WIDTH,), "float32")
         with script.serial(0, k.features) as m:
-            script.buffer_store(bias, b[tir.min(m, k.M - 1)], [m])
+            script.buffer_store(bias, ins[2][tir.min(m, k.M - 1)], [m])
+        if isinstance(few, bool):
+            by(narrow if few else tile, ins, bias, out)
+            return
+        with script.If(few):
+            with script.Then():
+                by(narrow, ins, bias, out)
+            with script.Else():
+                by(tile, ins, bias, out)
+
+    def by(tile: Panels, ins: Any, bias: Any, out: Any) -> None:
+        image, packed, _ = ins
         product = Product(
             tile,
             pixels,
@@ -86,6 +98,7 @@ def compute(k: Any) -> Any:
                 windows(image, packed, product)
 
     def windows(image: Any, packed: Any, product: Product) -> None:
+        tile = product.panels
         spread = tile.form == "spread"
         tall = tile.rows if spread else lines_at_once(pixels, depth, tile.rows)
         buffer = workspace(tall, depth, tile.rows, tile.spread)
@@ -180,6 +193,9 @@ CASES: tuple[tuple[tuple[int, ...], tuple[int, int], int, dict[str, Any]], ...] 
     ((1, 0, 3, 2), (2, 2), 4, {"pads": (1, 0, 1, 0)}),
     ((1, 50, 60, 1), (1, 1), 4, {}),
     ((2, 20, 21, 70), (3, 3), 9, {"pads": (1, 1, 1, 1)}),
+    ((2, 7, 3, 5), (3, 3), 50, {"pads": (1, 1, 1, 1), "strides": (2, 1)}),
+    ((1, 9, 2, 9), (3, 2), 53, {"pads": (1, 1, 1, 1), "dilations": (1, 2)}),
+    ((1, 13, 12, 1), (5, 5), 49, {"pads": (0, 2, 2, 0)}),
 )
 
 

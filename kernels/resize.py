@@ -23,7 +23,14 @@ import numpy as np
 
 from toolchain.spec import Attribute, Bound, Case, Input, Operator, script, tir
 from toolchain.spec.cases import SPECIAL, values
-from toolchain.spec.panels import as_written, call, ceil_div, nest, pointer
+from toolchain.spec.panels import (
+    as_written,
+    call,
+    ceil_div,
+    nest,
+    pointer,
+    repeated,
+)
 
 HALF_PIXEL, ASYMMETRIC, ALIGN_CORNERS, PYTORCH = range(4)
 MODES = ("half_pixel", "asymmetric", "align_corners", "pytorch_half_pixel")
@@ -167,7 +174,8 @@ class Rows:
         if k.target.has("simd128"):
             source = pointer(self.x, start, "r")
             target = self.across.access_ptr("w")
-            call(f"micro_pack_{ROWS}_{ROWS}", source, target, k.W * 4, k.W, valid)
+            places = repeated(ROWS, valid, k.W * 4)
+            call(f"micro_pack_{ROWS}_{ROWS}", source, target, k.W, 1, 0, *places)
             return
         n, c, row, _ = start
         with script.serial(0, valid) as v, script.serial(0, k.W) as i:

@@ -99,7 +99,7 @@ class Tile:
             return 1
         if self.pause:
             return 3  # from 4 on cranelift spills sums
-        return 8 if self.kind == "f32" and self.form in ("spread", "shuffle") else 4
+        return 8 if self.kind == "f32" and self.form == "spread" else 4
 
     @property
     def pause(self) -> int:
@@ -414,44 +414,59 @@ class _Gemm:
         return total
 
     def _finish_cut(self, left: Any, across: Any) -> None:
-        """Element by element."""
-        build, tile = self.builder, self.tile
+        """By vectors, and past the last whole one by elements."""
+        build, tile, given = self.builder, self.tile, self.argument
         most = _i32(tile.rows)
         more = build.icmp_signed("<", left, most)
-        word = _i32(_WORD)
         rows = _Repeat(
             self.function,
             build,
             *(build.select(more, left, most), 1),
             {
                 "t": (self.cut, _i32(tile.columns * _WORD)),
-                "c": (across.at["c"], self.argument["c_step"]),
-                "s": (across.at["s"], self.argument["s_step"]),
+                "c": (across.at["c"], given["c_step"]),
+                "s": (across.at["s"], given["s_step"]),
             },
         )
-        line = _Repeat(
-            self.function,
-            build,
-            *(across.left, 1),
-            {"t": (rows.at["t"], word), "c": (rows.at["c"], word)},
-        )
-        total = _load(build, line.at["t"], 0, tile.scalar)
-        before = build.block
+        vectors = self._repeated(rows.at, across.left, tile.lanes, given["s_vector"])
+        if tile.lanes == 1:
+            self._put(vectors.at, tile.unit)
+        else:
+            vector, part, after = (
+                self.function.append_basic_block(n) for n in ("vector", "part", "after")
+            )
+            whole = build.icmp_signed(">=", vectors.left, _i32(tile.lanes))
+            build.cbranch(whole, vector, part)
+            build.position_at_end(vector)
+            self._put(vectors.at, tile.unit)
+            build.branch(after)
+            build.position_at_end(part)
+            elements = self._repeated(vectors.at, vectors.left, 1, _i32(_WORD))
+            self._put(elements.at, tile.scalar)
+            elements.close()
+            build.branch(after)
+            build.position_at_end(after)
+        vectors.close()
+        rows.close()
+
+    def _repeated(self, at: dict[str, Any], count: Any, size: int, step: Any) -> Any:
+        """A loop along a row of the tile, of the result and of its start."""
+        bytes_ = _i32(size * _WORD)
+        steps = {"t": bytes_, "c": bytes_, "s": step}
+        moving = {name: (at[name], step) for name, step in steps.items()}
+        return _Repeat(self.function, self.builder, count, size, moving)
+
+    def _put(self, at: dict[str, Any], kind: Any) -> None:
+        """Store a part of the tile, from its start and limited where there is one."""
+        build = self.builder
+        total, before = _load(build, at["t"], 0, kind), build.block
         some, done = (self.function.append_basic_block(n) for n in ("some", "done"))
         build.cbranch(self.plain, done, some)
         build.position_at_end(some)
-        j = build.sub(across.left, line.left)
-        lanes = _i32(tile.lanes)
-        vector, lane = build.udiv(j, lanes), build.urem(j, lanes)
-        offset = build.add(
-            build.mul(vector, self.argument["s_vector"]), build.mul(lane, word)
-        )
-        ended = self._ended(_load(build, rows.at["s"], offset, tile.scalar), total)
+        ended = self._ended(_load(build, at["s"], 0, kind), total)
         build.branch(done)
         build.position_at_end(done)
-        _store(build, _joined(build, [(before, total), (some, ended)]), line.at["c"], 0)
-        line.close()
-        rows.close()
+        _store(build, _joined(build, [(before, total), (some, ended)]), at["c"], 0)
 
 
 class _Repeat:
@@ -523,70 +538,77 @@ def _splat(build: Any, vector: Any, lane: int) -> Any:
 
 
 def _pack(module: Any, name: str, lines: int, width: int) -> None:
-    """i32 (ptr s, ptr d, stride, depth, valid): transpose 1, 2 or 4 rows.
+    """i32 (ptr s, ptr d, i32 depth, runs, jump, at1, ...): transpose 1, 2 or 4 lines.
 
-    d[k, i] = s[min(i, valid - 1), k] for i < lines and k < depth, where d has
-    `width` units in a row and stride is the bytes from one row of s to the next.
+    d[r * depth + k, i] = s[k] of the place at_i + r * jump, for i < lines, k < depth
+    and r < runs; at_0 is 0, places are in bytes. d has `width` units in a row.
     """
-    function = _function(module, name, ("s", "d", "stride", "depth", "valid"))
+
+    def some(build: Any, rows: list[Any], out: Any, k: Any, units: int) -> None:
+        out = _at(build, out, build.mul(k, _i32(width * _WORD)))
+        source = build.mul(k, _i32(_WORD))
+        if units == 4:
+            _tile(build, rows, out, source, width)
+            return
+        for i, row in enumerate(rows):
+            _store(build, _load(build, row, source, _I32), out, i * _WORD)
+
+    _lines(module, name, lines, width * _WORD, some, together=lines > 1)
+
+
+def _spread(module: Any, name: str, lines: int) -> None:
+    """i32 (ptr s, ptr d, i32 depth, runs, jump, at1, ...): each unit over a vector.
+
+    As micro_pack, with d[r * depth + k, i, 0..4].
+    """
+    four = ir.VectorType(_I32, 4)
+
+    def some(build: Any, rows: list[Any], out: Any, k: Any, units: int) -> None:
+        out = _at(build, out, build.mul(k, _i32(lines * 16)))
+        source = build.mul(k, _i32(_WORD))
+        for i, row in enumerate(rows):
+            if units == 4:
+                value = _load(build, row, source, four)
+            else:
+                value = _load(build, row, source, _I32)
+                value = _filled(build, value, four)
+            for u in range(units):
+                _store(build, _splat(build, value, u), out, (u * lines + i) * 16)
+
+    _lines(module, name, lines, lines * 16, some)
+
+
+def _lines(
+    module: Any,
+    name: str,
+    lines: int,
+    unit: int,
+    some: Callable[..., None],
+    together: bool = True,
+) -> None:
+    """A function that packs lines: some(build, rows, out, k, units), 4 units or 1.
+
+    unit: bytes of one in the panel. together: whether there is a way for 4.
+    """
+    places = tuple(f"at{i}" for i in range(1, lines))
+    function = _function(module, name, ("s", "d", "depth", "runs", "jump", *places))
     build = ir.IRBuilder(function.append_basic_block("entry"))
-    source, target, stride, depth, valid = function.args
-    rows = [source]
-    for i in range(1, lines):
-        inside = build.icmp_signed(">", valid, _i32(i))
-        rows.append(build.select(inside, _at(build, rows[-1], stride), rows[-1]))
+    source, target, depth, runs, jump, *places = function.args
+    moving = {"s": (source, jump), "d": (target, build.mul(depth, _i32(unit)))}
+    run = _Repeat(function, build, runs, 1, moving)
+    rows = [run.at["s"], *(_at(build, run.at["s"], place) for place in places)]
     start = _i32(0)
-    if lines > 1:
-        whole = build.and_(depth, _i32(-4))
+    for units in (4, 1) if together else (1,):
+        whole = build.and_(depth, _i32(-units))
         start = _loop(
             function,
             build,
             start,
             whole,
-            4,
-            lambda k: _tile(build, rows, target, k, width),
+            units,
+            lambda k, units=units: some(build, rows, run.at["d"], k, units),
         )
-    _loop(
-        function,
-        build,
-        start,
-        depth,
-        1,
-        lambda k: _single(build, rows, target, k, width),
-    )
-    build.ret(_i32(0))
-
-
-def _spread(module: Any, name: str, lines: int) -> None:
-    """i32 (ptr s, ptr d, stride, depth, valid): rows, each unit over a vector.
-
-    d[k, i, 0..4] = s[min(i, valid - 1), k] for i < lines and k < depth.
-    """
-    function = _function(module, name, ("s", "d", "stride", "depth", "valid"))
-    build = ir.IRBuilder(function.append_basic_block("entry"))
-    source, target, stride, depth, valid = function.args
-    rows = [source]
-    for i in range(1, lines):
-        inside = build.icmp_signed(">", valid, _i32(i))
-        rows.append(build.select(inside, _at(build, rows[-1], stride), rows[-1]))
-    four = ir.VectorType(_I32, 4)
-
-    def some(k: Any, units: int) -> None:
-        at = build.mul(k, _i32(_WORD))
-        out = _at(build, target, build.mul(k, _i32(lines * 16)))
-        for i, row in enumerate(rows):
-            if units == 4:
-                value = _load(build, row, at, four)
-            else:
-                value = _load(build, row, at, _I32)
-                value = _filled(build, value, four)
-            for u in range(units):
-                _store(build, _splat(build, value, u), out, (u * lines + i) * 16)
-
-    whole = build.and_(depth, _i32(-4))
-    start = _i32(0)
-    start = _loop(function, build, start, whole, 4, lambda k: some(k, 4))
-    _loop(function, build, start, depth, 1, lambda k: some(k, 1))
+    run.close()
     build.ret(_i32(0))
 
 
@@ -626,18 +648,9 @@ def _blocks(build: Any, size: Any, step: int, body: Callable[[Any], None]) -> No
     build.position_at_end(after)
 
 
-def _single(build: Any, rows: list[Any], target: Any, k: Any, width: int) -> None:
-    source = build.mul(k, _i32(_WORD))
-    out = _at(build, target, build.mul(k, _i32(width * _WORD)))
-    for i, row in enumerate(rows):
-        _store(build, _load(build, row, source, _I32), out, i * _WORD)
-
-
-def _tile(build: Any, rows: list[Any], target: Any, k: Any, width: int) -> None:
+def _tile(build: Any, rows: list[Any], out: Any, source: Any, width: int) -> None:
     """4 x 4 units, by two levels of interleaving; 2 x 4 by one."""
     four = ir.VectorType(_I32, 4)
-    source = build.mul(k, _i32(_WORD))
-    out = _at(build, target, build.mul(k, _i32(width * _WORD)))
     loaded = [_load(build, row, source, four) for row in rows]
 
     def mix(x: Any, y: Any, *lanes: int) -> Any:

@@ -250,7 +250,7 @@ class Pixels:
 
     def __init__(self, k: Any, image: Any, y: Axis, x: Axis) -> None:
         self.image, self.channels, self.y, self.x = image, k.C, y, x
-        self.one, channels = k.index(1), k.C
+        self.none, self.one, channels = k.index(0), k.index(1), k.C
         self.bare = tir.all(y.padded == y.size, x.padded == x.size)
         flat = [c * channels for c in (x.size, x.begin, x.end)]
         along = Axis(flat[0], self.one, self.one, flat[1], flat[2], self.one)
@@ -262,7 +262,6 @@ class Pixels:
         # Where this is known ahead, the value of a tap for the next pixel is the next
         # element, and runs are too short to be worth a call each.
         self.single = _is(k.C, 1) and _is(x.stride, 1)
-        self.runs = tir.Select(x.dilation == 1, self.one, x.taps)
         self.run = tir.Select(x.dilation == 1, x.taps * channels, channels)
 
     def fits(self) -> tuple[Any, str]:
@@ -281,19 +280,23 @@ class Pixels:
         with T.If(tir.Not(self.bare)), T.Then():
             self.planes.copy(start)
 
-    def _place(self, pixel: Any) -> Any:
-        line = tir.truncdiv(pixel, self.columns)
-        column = tir.truncmod(pixel, self.columns)
-        row = line * self.y.stride * self.pitch
-        return row + column * self.x.stride * self.channels
-
-    def _each_run(self, body: Callable[[Any, Any], None]) -> None:
-        """body(unit, place): where each run starts in a line and in its window."""
-        with T.serial(0, self.y.taps) as r, T.serial(0, self.runs) as s:
-            place = (
-                r * self.y.dilation * self.pitch + s * self.x.dilation * self.channels
-            )
-            body((r * self.runs + s) * self.run, place)
+    def _places(self, block: Block, pixel: Any, lines: int) -> tuple[Any, list[Any]]:
+        """Where a window begins, and from there the next ones; the last once more."""
+        line, column = (
+            held(of(pixel, self.columns)) for of in (tir.truncdiv, tir.truncmod)
+        )
+        down = self.y.stride * self.pitch
+        along = self.x.stride * self.channels
+        places = [self.none]
+        start = line * down + column * along
+        turn = held(down - (self.columns - 1) * along)
+        for i in range(1, lines):
+            ends = column + 1 == self.columns
+            step = tir.Select(ends, turn, along)
+            step = tir.Select(pixel + i < block.size, step, self.none)
+            places.append(held(places[-1] + step))
+            column = held(tir.Select(ends, self.none, column + 1))
+        return held(start), places[1:]
 
     def packer(self, target: Any) -> Pack:
         """Pack output pixels as lines, of units (tap row, tap column, channel)."""
@@ -301,63 +304,64 @@ class Pixels:
         def pack(block: Block) -> None:
             def some(p: Any, first: Any, lines: int) -> None:
                 pixel = tir.min(block.first + p * block.width + first, block.size - 1)
-                valid = tir.min(block.size - pixel, lines)
-                last = tir.truncmod(pixel, self.columns) + valid <= self.columns
-                if self.single:
-                    last = tir.all(last, valid == lines)
-                with T.If(last):
+                pixel = held(pixel)
+                if not self.single:
+                    self._pack_runs(block, p, first, lines, pixel)
+                    return
+                # The last pixel, so that there are no others of that row or image.
+                last = tir.truncmod(pixel, self.columns) + lines <= self.columns
+                whole = tir.all(last, pixel + lines <= block.size)
+                with T.If(whole):
                     with T.Then():
-                        if self.single:
-                            self._pack_taps(block, p, first, lines, pixel)
-                        else:
-                            self._pack_row(block, p, first, lines, pixel, valid)
-                    with T.Else(), T.serial(0, lines) as i:
-                        at = self._place(tir.min(pixel + i, block.size - 1))
-                        self._pack_one(block, p, first + i, at)
+                        self._pack_taps(block, p, first, lines, pixel)
+                    with T.Else():
+                        self._pack_runs(block, p, first, lines, pixel)
 
             each_group(block, target, some)
 
         return pack
 
-    def _pack_row(
-        self, block: Block, p: Any, first: Any, lines: int, pixel: Any, valid: Any
+    def _pack_runs(
+        self, block: Block, p: Any, first: Any, lines: int, pixel: Any
     ) -> None:
-        def run(unit: Any, place: Any) -> None:
-            at = self._place(pixel) + place
-            stride = self.x.stride * self.channels
+        """Lines that may lie anywhere, run by run."""
+        start, places = self._places(block, pixel, lines)
+        flat = self.x.dilation == 1
+        down, along = self.y.dilation * self.pitch, self.x.dilation * self.channels
+        # Rows of a window are runs; where it is dilated, its taps.
+        rows = tir.Select(flat, self.one, self.y.taps)
+        count = tir.Select(flat, self.y.taps, self.x.taps)
+        jump = tir.Select(flat, down, along)
+        with T.serial(0, rows) as r:
 
             def put(buffer: Any, offset: Any) -> None:
-                source = buffer.access_ptr("r", offset=offset)
-                put_lines(block, p, unit, first, lines, source, stride, self.run, valid)
+                source = buffer.access_ptr("r", offset=offset + start + r * down)
+                unit = r * self.x.taps * self.run
+                put_lines(
+                    block, p, unit, first, source, places, (self.run, count, jump)
+                )
 
             # TVM has no conditional pointers.
             with T.If(self.bare):
                 with T.Then():
-                    put(self.image, self.start + at)
+                    put(self.image, self.start)
                 with T.Else():
-                    put(self.planes.buffer, at)
-
-        self._each_run(run)
+                    put(self.planes.buffer, 0)
 
     def _pack_taps(
         self, block: Block, p: Any, first: Any, lines: int, pixel: Any
     ) -> None:
         """One channel: tap by tap the elements of neighbouring pixels."""
         lanes = T.vectorized if block.spread == 1 else T.serial
-        at = self._place(pixel)
-
-        def run(unit: Any, place: Any) -> None:
-            with T.serial(0, self.run) as k, lanes(0, lines) as i:
-                block.put(self._element(at + place + k + i), p, unit + k, first + i)
-
-        self._each_run(run)
-
-    def _pack_one(self, block: Block, p: Any, line: Any, at: Any) -> None:
-        def run(unit: Any, place: Any) -> None:
-            with T.serial(0, self.run) as k:
-                block.put(self._element(at + place + k), p, unit + k, line)
-
-        self._each_run(run)
+        at, _ = self._places(block, pixel, 1)
+        with (
+            T.serial(0, self.y.taps) as r,
+            T.serial(0, self.x.taps) as s,
+            lanes(0, lines) as i,
+        ):
+            place = r * self.y.dilation * self.pitch + s * self.x.dilation
+            value = self._element(at + place + i)
+            block.put(value, p, r * self.x.taps + s, first + i)
 
     def _element(self, place: Any) -> Any:
         return tir.if_then_else(

@@ -25,6 +25,8 @@ WIDTH = 8  # columns of a panel of the right factor, on every target
 # Up to these rows, packing the right factor costs more than it gives; it is read by so
 # many units at a time.
 FEW, UNITS = 8, 32
+# Columns up to which shuffles are as fast as spread panels, with FMA and mul+add.
+NARROW = 48, 16
 # Elements of a factor that are packed at a time: 512 KiB, of an L2 of 1 MiB or more.
 BLOCK = 1 << 17
 # What a micro-kernel's sums start from.
@@ -83,6 +85,23 @@ def shuffled_panels(kernel: Any) -> Panels:
     tile = panels(kernel, "f32")
     shuffled = kernel.target.overwrites_factor
     return replace(tile, form="shuffle") if shuffled else tile
+
+
+def narrow_panels(kernel: Any, columns: Any) -> tuple[Panels, Any]:
+    """The tile where the right factor has few panels, and whether it has.
+
+    A left panel that is used a few times is not worth spreading. With mul+add a second
+    nest is not worth its code, but in models, which know their sizes, there is one.
+    """
+    tile = panels(kernel, "f32")
+    if tile.form != "spread":
+        return tile, False
+    narrow = replace(tile, form="shuffle", dense=False)
+    fused = kernel.target.overwrites_factor
+    most = NARROW[0 if fused else 1]
+    if isinstance(columns, int | tir.IntImm):
+        return narrow, int(columns) <= most
+    return narrow, columns <= most if fused else False
 
 
 def unpacked(tile: Panels) -> Panels:
@@ -252,9 +271,9 @@ class Lines:
 
         def some(p: Any, first: Any, lines: int) -> None:
             line = tir.min(block.first + p * block.width + first, block.size - 1)
-            start, valid = self.at(line, block.start), block.size - line
-            depth = block.depth
-            put_lines(block, p, 0, first, lines, start, self.stride, depth, valid)
+            start = self.at(line, block.start)
+            places = repeated(lines, block.size - line, self.stride)
+            put_lines(block, p, 0, first, start, places, (block.depth, 1, 0))
 
         each_group(block, self.target, some)
 
@@ -282,30 +301,33 @@ def each_group(
             body(p, groups * together, rest)
 
 
+def repeated(lines: int, valid: Any, stride: Any) -> list[Any]:
+    """Where lines after the first lie, `stride` apart; after `valid` the last again."""
+    return [tir.min(i, valid - 1) * stride for i in range(1, lines)]
+
+
 def put_lines(
     block: Block,
     p: Any,
     k: Any,
     first: Any,
-    lines: int,
     source: Any,
-    stride: Any,
-    depth: Any,
-    valid: Any,
+    places: list[Any],
+    runs: tuple[Any, Any, Any],
 ) -> None:
-    """Transpose `lines` lines into panel p from unit k and line `first` on.
+    """Transpose lines into panel p from unit k and line `first` on.
 
-    source: pointer to the first, of `valid` (the last one stands in for the others);
-    stride: elements from one to the next; depth: units.
+    source: pointer to the first of them; places: of the others, in elements from it.
+    runs: units in a row, how many such runs, and elements from one to the next.
     """
-    form = "spread" if block.spread > 1 else f"pack_{lines}"
+    form = "spread" if block.spread > 1 else f"pack_{len(places) + 1}"
+    units, count, jump = runs
     call(
         f"micro_{form}_{block.width}",
         source,
         block.pointer(p, k, first),
-        stride * 4,
-        depth,
-        valid,
+        *(units, count, jump * 4),
+        *(place * 4 for place in places),
     )
 
 
