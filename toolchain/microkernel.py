@@ -102,6 +102,11 @@ class Tile:
         return 8 if self.kind == "f32" and self.form == "spread" else 4
 
     @property
+    def phases(self) -> int:
+        """Sums of an element, each of every so many units: where chains would wait."""
+        return 4 if self.rows * self.columns == WIDTH and self.lanes > 1 else 1
+
+    @property
     def pause(self) -> int:
         """Products of a step that are done before the loads of the others; 0: all."""
         halved = self.kind == "f32" and self.form == "shuffle"
@@ -263,6 +268,8 @@ class _Gemm:
 
     def _sum(self, a: list[Any], b: list[Any]) -> list[Any]:
         """Loop over k; the tile's sums, row by row."""
+        if self.tile.phases > 1:
+            return self._sum_phases(a[0], b[0])
         entry, build, tile = self.builder.block, self.builder, self.tile
         depth, step = self.argument["depth"], self.argument["b_step"]
         loop = self.function.append_basic_block("loop")
@@ -299,6 +306,81 @@ class _Gemm:
         columns = zip(*(sums for _, sums in exits), strict=True)
         blocks = [block for block, _ in exits]
         return [_joined(build, [*zip(blocks, c, strict=True)]) for c in columns]
+
+    def _sum_phases(self, a: Any, b: Any) -> list[Any]:
+        """Sums of one row by one panel: a register of units at a time, then the rest.
+
+        After each unit there is an exit that is never taken (see _pause).
+        """
+        build, tile, count = self.builder, self.tile, self.tile.phases
+        depth, unit = self.argument["depth"], WIDTH * _WORD
+        entry, done = build.block, self.function.append_basic_block("done")
+        loop = self.function.append_basic_block("loop")
+        whole = build.and_(depth, _i32(-count))
+        first = [ir.Constant(tile.unit, None)] * (count * self.vectors)
+        exits = [(entry, first)]
+        build.cbranch(build.icmp_signed(">", whole, _i32(0)), loop, done)
+        build.position_at_end(loop)
+        values = [whole, a, b, *first]
+        phis = [build.phi(value.type) for value in values]
+        left, rows, panel, *sums = phis
+        units = _load(build, rows, 0, tile.unit)
+        for u in range(count):
+            self._pause([*sums], left, done, exits, u)
+            factor = _splat(build, units, u)
+            for v in range(self.vectors):
+                i = u * self.vectors + v
+                column = _load(build, panel, u * unit + v * self.bytes, tile.unit)
+                sums[i] = self._multiply_add(factor, column, sums[i], v)
+        following = [
+            build.sub(left, _i32(count)),
+            _at(build, rows, count * _WORD),
+            _at(build, panel, count * unit),
+        ]
+        for phi, before, after in zip(phis, values, [*following, *sums], strict=True):
+            phi.add_incoming(before, entry)
+            phi.add_incoming(after, build.block)
+        exits.append((build.block, sums))
+        more = build.icmp_signed(">", following[0], _i32(0))
+        build.cbranch(more, loop, done)
+        build.position_at_end(done)
+        blocks, columns = zip(*exits, strict=True)
+        sums = [
+            _joined(build, [*zip(blocks, c, strict=True)])
+            for c in zip(*columns, strict=True)
+        ]
+        while len(sums) > self.vectors:
+            half = len(sums) // 2
+            pairs = zip(sums[:half], sums[half:], strict=True)
+            sums = [build.fadd(x, y) for x, y in pairs]
+        return self._sum_rest(a, b, whole, sums)
+
+    def _sum_rest(self, a: Any, b: Any, start: Any, sums: list[Any]) -> list[Any]:
+        """Units from `start` on, one by one."""
+        build, depth = self.builder, self.argument["depth"]
+        before, head, rest, after = (
+            build.block,
+            *(self.function.append_basic_block(n) for n in ("head", "rest", "after")),
+        )
+        build.branch(head)
+        build.position_at_end(head)
+        k, *totals = phis = [build.phi(v.type) for v in (start, *sums)]
+        for phi, value in zip(phis, (start, *sums), strict=True):
+            phi.add_incoming(value, before)
+        build.cbranch(build.icmp_signed("<", k, depth), rest, after)
+        build.position_at_end(rest)
+        row = _at(build, a, build.mul(k, _i32(_WORD)))
+        panel = _at(build, b, build.mul(k, _i32(WIDTH * _WORD)))
+        factor = _filled(build, _load(build, row, 0, self.tile.scalar), self.tile.unit)
+        more = [build.add(k, _i32(1))]
+        for v, total in enumerate(totals):
+            column = _load(build, panel, v * self.bytes, self.tile.unit)
+            more.append(self._multiply_add(factor, column, total, v))
+        for phi, value in zip(phis, more, strict=True):
+            phi.add_incoming(value, build.block)
+        build.branch(head)
+        build.position_at_end(after)
+        return totals
 
     def _step(
         self, a: list[Any], b: list[Any], step: int, sums: list[Any], way_out: Any
@@ -338,10 +420,16 @@ class _Gemm:
             rows = _load(build, a[0], at * _WORD, tile.unit)
         return _splat(build, rows, row % tile.lanes), rows
 
-    def _pause(self, sums: list[Any], left: Any, done: Any, exits: Any) -> None:
-        """An exit that is never taken: cranelift computes the sums before it."""
+    def _pause(
+        self, sums: list[Any], left: Any, done: Any, exits: Any, number: int = 0
+    ) -> None:
+        """An exit that is never taken: cranelift computes the sums before it.
+
+        number: of those of a step, which differ, as LLVM would keep the first alone.
+        """
         build = self.builder
-        never = build.icmp_signed("==", left, self.beyond)
+        beyond = build.sub(self.beyond, _i32(number)) if number else self.beyond
+        never = build.icmp_signed("==", left, beyond)
         exits.append((build.block, sums))
         following = self.function.append_basic_block("half")
         build.cbranch(never, done, following)

@@ -25,6 +25,8 @@ WIDTH = 8  # columns of a panel of the right factor, on every target
 # Up to these rows, packing the right factor costs more than it gives; it is read by so
 # many units at a time.
 FEW, UNITS = 8, 32
+# Units of a panel below which one row takes panels one by one.
+SHORT = 768
 # Columns up to which shuffles are as fast as spread panels, with FMA and mul+add.
 NARROW = 48, 16
 # Elements of a factor that are packed at a time: 512 KiB, of an L2 of 1 MiB or more.
@@ -463,8 +465,7 @@ class Product:
         elif isinstance(self.left, Lines) and isinstance(self.right, Packed):
             with T.If(self.rows == 1):
                 with T.Then():
-                    tile = row_panels(self.left)
-                    replace(self, panels=tile)._row(self.right.panels)
+                    self._row(self.right.panels)
                 with T.Else(), T.If(self.rows <= FEW):
                     with T.Then():
                         replace(self, panels=few_panels(self.left)).by_lines()
@@ -498,11 +499,20 @@ class Product:
             self._rows(left, across, kc == passes - 1)
 
     def _row(self, panels: Any) -> None:
-        """One row by the panels, which are used once: no block to keep in cache."""
+        """One row by the panels, which are used once: no block to keep in cache.
+
+        Short panels that come from memory one after the other, as they lie there; each
+        of those side by side is a stream that processors begin to fetch anew.
+        """
         down = Block(self.left, 1, 0, 1, 1, 0, self.depth)
-        columns = self.columns
+        columns, tile = self.columns, row_panels(self.left)
         across = Block(panels, WIDTH, 0, columns, columns, 0, self.depth, True)
-        self.multiply(down, across)
+        with T.If(tir.all(self.depth < SHORT, self.depth * columns > BLOCK)):
+            with T.Then():
+                one = replace(tile, columns=WIDTH)
+                replace(self, panels=one).multiply(down, across)
+            with T.Else():
+                replace(self, panels=tile).multiply(down, across)
         self._finish(True, down, across)
 
     def _direct(self, right: Columns, tile: Panels) -> None:
