@@ -158,6 +158,8 @@ define i32 @kernel_{self.name}(ptr %slots) {{
 
 
 VECTOR = 4  # elements: fewer are no vector
+WORDS = ("float32", "int32")
+CHOICE = "T_where"  # what TVM names the block of a where
 # Functions of TIR that LLVM would call from libm; toolchain.spec.math has them.
 MATH = ("exp", "log", "tanh", "sigmoid", "erf", "sin", "cos", "pow")
 _CONSTANT = re.compile(r"T\.float\d+\(([^()]*)\)")
@@ -197,7 +199,7 @@ class Lowered:
         _register_math()
         inner = f"tir_{self.name}"
         function = _serial(self.function).with_attr("global_symbol", inner)
-        schedule = _scheduled(tvm.IRModule({inner: function}), inner)
+        schedule = _scheduled(tvm.IRModule({inner: function}), inner, target)
         text = step.llvm_ir(schedule, target)
         names = [re.sub(r"\W", "_", p.name) for p in schedule[inner].params]
         found = step.Lowered(text, _slots(text, inner, names))
@@ -240,7 +242,7 @@ def _slots(text: str, function: str, names: list[str]) -> dict[str, int]:
     return slots
 
 
-def _scheduled(module: Any, name: str) -> Any:
+def _scheduled(module: Any, name: str, target: Target) -> Any:
     """Blocks inlined into each other; reductions with their vectors innermost."""
     from tvm import s_tir
 
@@ -255,7 +257,21 @@ def _scheduled(module: Any, name: str) -> Any:
                 continue
     for block in schedule.get_child_blocks(schedule.get_sblock("root")):
         _separate(schedule, block)
+        if target.has("simd128") and schedule.get(block).name_hint.startswith(CHOICE):
+            _vectorize(schedule, block)
     return schedule.mod
+
+
+def _vectorize(schedule: Any, block: Any) -> None:
+    """Take a choice by vectors of both sides, which are there whatever is chosen.
+
+    Left alone, TVM makes a branch of it, and LLVM one of addresses, which it gathers
+    from: 20 us for 12 x 128 x 32 elements where this takes 5.
+    """
+    (write,) = schedule.get(block).writes
+    loop = schedule.get_loops(block)[-1]
+    if int(schedule.get(loop).extent) % VECTOR == 0 and write.source.dtype in WORDS:
+        schedule.vectorize(schedule.split(loop, [None, VECTOR])[1])
 
 
 def _separate(schedule: Any, block: Any) -> None:

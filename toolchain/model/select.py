@@ -40,11 +40,41 @@ def _view(node: Node) -> list[Node]:
 
 
 def _permute(node: Node) -> list[Node] | None:
-    """A view, where only axes of size 1 move."""
+    """A view, where only axes of size 1 move; or planes that are transposed."""
     axes, shape = node.attributes["axes"], node.inputs[0].shape
     axes = axes or range(len(shape))[::-1]
     kept = [a for a in axes if shape[a] > 1]
-    return _view(node) if kept == sorted(kept) else None
+    return _view(node) if kept == sorted(kept) else _planes(node, kept)
+
+
+def _planes(node: Node, axes: list[int]) -> list[Node] | None:
+    """Planes of 4-byte elements whose columns are contiguous in the input.
+
+    axes: of the input, as the output has them, without those of size 1.
+    """
+    x = node.inputs[0]
+    if x.dtype not in ("float32", "int32"):
+        return None
+    # Of each axis of the output: size, and elements from one index to the next in x.
+    runs: list[tuple[int, int]] = []
+    for axis in axes:
+        size, stride = x.shape[axis], int(np.prod(x.shape[axis + 1 :]))
+        if runs and runs[-1][1] == size * stride:
+            size *= runs.pop()[0]
+        runs.append((size, stride))
+    steps = [int(np.prod([n for n, _ in runs[i + 1 :]])) for i in range(len(runs))]
+    along = next((i for i, (_, stride) in enumerate(runs) if stride == 1), -1)
+    others = set(range(len(runs) - 1)) - {along}
+    if along in (-1, len(runs) - 1) or len(others) > 1:
+        return None
+    (m, _), (n, stride) = runs[along], runs[-1]
+    sizes = {"m": m, "n": n, "sm": 1, "sn": stride, "om": steps[along]}
+    kernel = Instance.of("transpose", {"extent": int(np.prod(x.shape)), **sizes})
+    if not others:
+        return [_kernel([x], node.output, kernel)]
+    outer = others.pop()
+    moves = (4 * runs[outer][1], 4 * steps[outer])
+    return [_kernel([x], node.output, Batched(kernel, runs[outer][0], moves))]
 
 
 def _same(node: Node) -> list[Node] | None:
