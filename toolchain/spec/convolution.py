@@ -262,7 +262,8 @@ class Pixels:
         # Where this is known ahead, the value of a tap for the next pixel is the next
         # element, and runs are too short to be worth a call each.
         self.single = _is(k.C, 1) and _is(x.stride, 1)
-        self.run = tir.Select(x.dilation == 1, x.taps * channels, channels)
+        self.row = x.taps * channels
+        self.run = tir.Select(x.dilation == 1, self.row, channels)
 
     def fits(self) -> tuple[Any, str]:
         """Whether the copy, where there is one, can be had."""
@@ -299,7 +300,10 @@ class Pixels:
         return held(start), places[1:]
 
     def packer(self, target: Any) -> Pack:
-        """Pack output pixels as lines, of units (tap row, tap column, channel)."""
+        """Pack output pixels as lines, of units (tap row, tap column, channel).
+
+        All of them, or a part of a row of taps that is not dilated.
+        """
 
         def pack(block: Block) -> None:
             def some(p: Any, first: Any, lines: int) -> None:
@@ -329,17 +333,19 @@ class Pixels:
         flat = self.x.dilation == 1
         down, along = self.y.dilation * self.pitch, self.x.dilation * self.channels
         # Rows of a window are runs; where it is dilated, its taps.
-        rows = tir.Select(flat, self.one, self.y.taps)
-        count = tir.Select(flat, self.y.taps, self.x.taps)
+        row = tir.max(self.row, self.one)
+        start += tir.truncdiv(block.start, row) * down + tir.truncmod(block.start, row)
+        run = tir.min(self.run, block.depth)
+        whole = tir.truncdiv(block.depth, row)
+        rows = tir.Select(flat, self.one, whole)
+        count = tir.Select(flat, tir.max(whole, self.one), self.x.taps)
         jump = tir.Select(flat, down, along)
         with T.serial(0, rows) as r:
 
             def put(buffer: Any, offset: Any) -> None:
                 source = buffer.access_ptr("r", offset=offset + start + r * down)
                 unit = r * self.x.taps * self.run
-                put_lines(
-                    block, p, unit, first, source, places, (self.run, count, jump)
-                )
+                put_lines(block, p, unit, first, source, places, (run, count, jump))
 
             # TVM has no conditional pointers.
             with T.If(self.bare):

@@ -595,11 +595,12 @@ class Product:
         units = held(ceil_div(depth, parts))
         with T.serial(0, parts) as part:
             begin = part * units
-            chunk = {"start": begin, "depth": tir.min(depth - begin, units)}
+            start, some = across.start + begin, tir.min(depth - begin, units)
+            chunk = {"start": start, "depth": some}
             self.multiply(
                 replace(down, part=begin, **chunk),
                 replace(across, **chunk),
-                part == parts - 1,
+                start + some == self.depth,
             )
 
     def by_width(self, down: Block, across: Block) -> None:
