@@ -86,7 +86,7 @@ def shuffled_panels(kernel: Any) -> Panels:
     """
     tile = panels(kernel, "f32")
     shuffled = kernel.target.overwrites_factor
-    return replace(tile, form="shuffle") if shuffled else tile
+    return replace(tile, form="shuffle", dense=False) if shuffled else tile
 
 
 def narrow_panels(kernel: Any, columns: Any) -> tuple[Panels, Any]:
