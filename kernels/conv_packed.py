@@ -110,14 +110,15 @@ def compute(k: Any) -> Any:
         source = Pixels(k, image, y, x)
         source.allocate()
         pack = source.packer(k.target)
-        row, rows, pieces = depth, k.index(1), k.index(1)
+        row, units, rows, pieces = depth, depth, k.index(1), k.index(1)
         if spread:
             # Weights beyond L2 by parts, each for all windows.
             large = tir.all(depth * k.features > 2 * BLOCK, x.dilation == 1)
             row = held(tir.Select(large, x.taps * k.C, depth))
             rows = held(tir.Select(large, y.taps, rows))
-            pieces = held(tir.Select(large, ceil_div(row, PART), pieces))
-        units = held(ceil_div(row, pieces))
+            equal = ceil_div(row, tir.max(ceil_div(row, PART), 1))
+            units = held(tir.Select(large, equal, depth))
+            pieces = held(tir.max(ceil_div(row, tir.max(units, 1)), 1))
         with script.serial(0, k.N) as n:
             source.copy(n * k.H * k.W * k.C)
             part_of = replace(product, place=lambda i, j: [n, 0, i, j])

@@ -628,6 +628,7 @@ def _splat(build: Any, vector: Any, lane: int) -> Any:
 def _pack(module: Any, name: str, lines: int, width: int) -> None:
     """i32 (ptr s, ptr d, i32 depth, runs, jump, at1, ...): transpose 1, 2 or 4 lines.
 
+    Depth is not negative, runs are at least 1.
     d[r * depth + k, i] = s[k] of the place at_i + r * jump, for i < lines, k < depth
     and r < runs; at_0 is 0, places are in bytes. d has `width` units in a row.
     """
@@ -685,17 +686,16 @@ def _lines(
     moving = {"s": (source, jump), "d": (target, build.mul(depth, _i32(unit)))}
     run = _Repeat(function, build, runs, 1, moving)
     rows = [run.at["s"], *(_at(build, run.at["s"], place) for place in places)]
-    start = _i32(0)
-    for units in (4, 1) if together else (1,):
-        whole = build.and_(depth, _i32(-units))
-        start = _loop(
-            function,
-            build,
-            start,
-            whole,
-            units,
-            lambda k, units=units: some(build, rows, run.at["d"], k, units),
-        )
+
+    def body(units: int, begin: Any) -> Callable[[Any], None]:
+        return lambda k: some(build, rows, run.at["d"], build.add(begin, k), units)
+
+    begin, left = _i32(0), depth
+    if together:
+        # Of less than 4 LLVM knows that there is nothing to vectorise.
+        begin, left = build.and_(depth, _i32(-4)), build.and_(depth, _i32(3))
+        _loop(function, build, _i32(0), begin, 4, body(4, _i32(0)))
+    _loop(function, build, _i32(0), left, 1, body(1, begin))
     run.close()
     build.ret(_i32(0))
 
