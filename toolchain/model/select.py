@@ -14,6 +14,8 @@ from toolchain.model.products import CONV, DENSE
 from toolchain.model.quantized import OCTET_CONV, OCTET_DENSE
 from toolchain.model.relaxed import KERNEL, VIEW
 
+# Elements from which planes are transposed by a kernel of 1.2 KB.
+PLANE = 4096
 PANEL = 8  # output channels that are packed side by side: see kernels/conv_pack.py
 
 
@@ -53,7 +55,7 @@ def _planes(node: Node, axes: list[int]) -> list[Node] | None:
     axes: of the input, as the output has them, without those of size 1.
     """
     x = node.inputs[0]
-    if x.dtype not in ("float32", "int32"):
+    if x.dtype not in ("float32", "int32") or x.bytes < 4 * PLANE:
         return None
     # Of each axis of the output: size, and elements from one index to the next in x.
     runs: list[tuple[int, int]] = []
