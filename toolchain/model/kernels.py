@@ -157,6 +157,73 @@ define i32 @kernel_{self.name}(ptr %slots) {{
         ]
 
 
+@dataclass(frozen=True)
+class Joined:
+    """Puts rows side by side: sizes of those of each source, in bytes, and their count.
+
+    Bytes of a row are REGISTER or more.
+    """
+
+    sizes: tuple[int, ...]
+    rows: int
+
+    @property
+    def name(self) -> str:
+        """A name that says how many sources, and by its hash their sizes."""
+        digest = hashlib.sha256(repr(self).encode()).hexdigest()[:10]
+        return f"concatenate_{len(self.sizes)}_{digest}"
+
+    def texts(self, target: Target) -> list[str]:
+        """IR with `i32 kernel_<name>(ptr slots)`; slots: sources, then result."""
+        copy, text = "micro_copy_rows", _COPY_ROWS
+        if not target.has("simd128"):
+            copy, text = f"rows_{self.name}", _ROWS
+        lines, at, total = [], 0, sum(self.sizes)
+        for i, size in enumerate(self.sizes):
+            lines += [
+                f"%s{i} = getelementptr i64, ptr %slots, i32 {i}",
+                f"%x{i} = load ptr, ptr %s{i}",
+                f"%d{i} = getelementptr i8, ptr %result, i32 {at}",
+                f"call i32 @{copy}(ptr %x{i}, ptr %d{i}, i32 {size}, i32 {total}, "
+                f"i32 {self.rows}, i32 {size})",
+            ]
+            at += size
+        body = "\n  ".join(lines)
+        return [
+            f"""
+{text.replace("@rows", f"@{copy}")}
+define i32 @kernel_{self.name}(ptr %slots) {{
+  %last = getelementptr i64, ptr %slots, i32 {len(self.sizes)}
+  %result = load ptr, ptr %last
+  {body}
+  ret i32 0
+}}
+"""
+        ]
+
+
+REGISTER = 16  # bytes of a row that micro_copy_rows takes at least
+_COPY_ROWS = "declare i32 @rows(ptr, ptr, i32, i32, i32, i32)"
+# The same without SIMD.
+_ROWS = """
+declare void @llvm.memcpy.p0.p0.i32(ptr, ptr, i32, i1)
+define internal i32 @rows(ptr %s, ptr %d, i32 %from, i32 %to, i32 %height, i32 %width) {
+entry:
+  br label %loop
+loop:
+  %i = phi i32 [ 0, %entry ], [ %next, %loop ]
+  %a = mul i32 %i, %from
+  %b = mul i32 %i, %to
+  %x = getelementptr i8, ptr %s, i32 %a
+  %y = getelementptr i8, ptr %d, i32 %b
+  call void @llvm.memcpy.p0.p0.i32(ptr %y, ptr %x, i32 %width, i1 0)
+  %next = add i32 %i, 1
+  %more = icmp slt i32 %next, %height
+  br i1 %more, label %loop, label %end
+end:
+  ret i32 0
+}
+"""
 VECTOR = 4  # elements: fewer are no vector
 WORDS = ("float32", "int32")
 CHOICE = "T_where"  # what TVM names the block of a where

@@ -9,7 +9,7 @@ import numpy as np
 
 from toolchain.model import winograd
 from toolchain.model.graph import Graph, Node, Value
-from toolchain.model.kernels import Batched, Instance
+from toolchain.model.kernels import REGISTER, Batched, Instance, Joined
 from toolchain.model.products import CONV, DENSE
 from toolchain.model.quantized import OCTET_CONV, OCTET_DENSE
 from toolchain.model.relaxed import KERNEL, VIEW
@@ -340,6 +340,42 @@ def _rows(operator: str) -> Callable[[Node], list[Node] | None]:
     return rule
 
 
+def _concat(node: Node) -> list[Node] | None:
+    """Copies of rows, where they are long enough for vectors."""
+    axis, shape = node.attributes["axis"] or 0, node.output.shape
+    axis %= len(shape)
+    rows = int(np.prod(shape[:axis]))
+    if rows == 0 or any(v.bytes < REGISTER * rows for v in node.inputs):
+        return None
+    sizes = tuple(v.bytes // rows for v in node.inputs)
+    return [_kernel(node.inputs, node.output, Joined(sizes, rows))]
+
+
+_METHODS = ("nearest_neighbor", "linear")
+_PLACES = ("half_pixel", "asymmetric", "align_corners")
+_ROUNDINGS = ("round_prefer_floor", "round_prefer_ceil", "floor", "ceil")
+
+
+def _resize(node: Node) -> list[Node] | None:
+    """Images of float32 as NCHW, by the choices that kernels/resize.py has."""
+    a, x = node.attributes, node.inputs[0]
+    given = (
+        (a["method"], _METHODS),
+        (a["coordinate_transformation_mode"], _PLACES),
+        (a["rounding_method"] or _ROUNDINGS[0], _ROUNDINGS),
+    )
+    if (x.dtype, a["layout"]) != ("float32", "NCHW") or any(
+        value not in choices for value, choices in given
+    ):
+        return None
+    names = ("mode", "coordinate_transformation_mode", "nearest_mode")
+    constants = dict(zip("NCHW", x.shape, strict=True))
+    for name, (value, choices) in zip(names, given, strict=True):
+        constants[name] = choices.index(value)
+    constants |= dict(zip(("sizes_0", "sizes_1"), node.output.shape[2:], strict=True))
+    return [_kernel([x], node.output, Instance.of("resize", constants))]
+
+
 _RULES: dict[str, Callable[[Node], list[Node] | None]] = {
     CONV: _convolution,
     OCTET_CONV: _octet_convolution,
@@ -358,4 +394,6 @@ _RULES: dict[str, Callable[[Node], list[Node] | None]] = {
     "astype": _same,
     "nn.dropout": _dropout,
     "nn.softmax": _rows("softmax"),
+    "concat": _concat,
+    "image.resize2d": _resize,
 }
