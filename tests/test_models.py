@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import json
+import re
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -234,6 +235,84 @@ def test_winograd(
     image = np.random.default_rng(0).standard_normal((2, 16, 9, 14), dtype="float32")
     want = _session(file).run(None, {"image": image})
     _close([ops_wasm32.load(tmp_path / "winograd.wasm")(image)], want)
+
+
+PERMUTED = (  # shape, perm: planes that are transposed, and what is not
+    ((12, 40, 32), (0, 2, 1)),
+    ((1, 70, 6, 24), (0, 2, 3, 1)),
+    ((3, 50, 60), (2, 0, 1)),
+    ((5, 31, 47), (2, 1, 0)),
+    ((2, 3, 40, 50), (3, 1, 2, 0)),
+    ((6, 128, 12, 2), (0, 2, 1, 3)),
+    ((16, 16), (1, 0)),
+)
+JOINED = (  # shapes, axis, whether rows are copied
+    (((3, 5, 4), (3, 7, 4), (3, 1, 4)), 1, True),
+    (((2, 6, 16), (2, 6, 9)), -1, True),
+    (((40,), (5,)), 0, True),
+    (((2, 3), (2, 8)), 1, False),
+)
+SIZED = (((1, 3, 8, 9), 2), ((2, 2, 5, 7), 3))
+
+
+def _movements() -> tuple[Any, dict[str, Any], dict[str, int]]:
+    """A model that moves elements; its inputs, and how often kernels are in it."""
+    net, rng = Net("movements"), np.random.default_rng(0)
+    given: dict[str, Any] = {}
+    outputs: dict[str, Any] = {}
+
+    def add(shape: tuple[int, ...], dtype: str = "float32") -> str:
+        data = rng.standard_normal(shape) * 3
+        name = net.input(f"x{len(given)}", shape, dtype)
+        given[name] = (data > 0) if dtype == "bool" else data.astype(dtype)
+        return name
+
+    def keep(name: str, shape: tuple[int, ...]) -> None:
+        outputs[f"y{len(outputs)}"] = (name, shape)
+
+    for shape, perm in PERMUTED:
+        y = net.op("Transpose", add(shape), perm=perm)
+        keep(y, tuple(shape[i] for i in perm))
+    for shapes, axis, _ in JOINED:
+        y = net.op("Concat", *map(add, shapes), axis=axis)
+        whole = list(shapes[0])
+        whole[axis] = sum(shape[axis] for shape in shapes)
+        keep(y, tuple(whole))
+    for width in (32, 6):
+        sides = add((1, 12, 1, width)), add((1, 12, 20, width))
+        y = net.op("Where", add((1, 1, 20, 1), "bool"), *sides)
+        keep(y, (1, 12, 20, width))
+    roi = net.constant(np.zeros(0, "float32"))
+    for shape, factor in SIZED:
+        scales = net.constant(np.array([1, 1, factor, factor], "float32"))
+        for mode in ("linear", "nearest"):
+            for places in ("half_pixel", "asymmetric", "align_corners"):
+                names: dict[str, Any] = {
+                    "mode": mode,
+                    "coordinate_transformation_mode": places,
+                }
+                y = net.op("Resize", add(shape), roi, scales, **names)
+                keep(y, (*shape[:2], shape[2] * factor, shape[3] * factor))
+    kernels = {
+        r"concatenate_\d_": sum(known for *_, known in JOINED),
+        r"resize_": 6 * len(SIZED),
+    }
+    return net.model(**outputs), given, kernels
+
+
+@pytest.mark.parametrize("target", ["mvp", "simd128", "relaxed-simd"])
+def test_movements(target: str, tmp_path: Path, pytestconfig: pytest.Config) -> None:
+    file = tmp_path / "movements.onnx"
+    model, given, kernels = _movements()
+    onnx.save(model, file)
+    place, options = Place(tmp_path, tmp_path / "cache"), Options(target)
+    runtime = _runtime(pytestconfig, target)
+    manifest = build_model(file, options, place, runtime, lambda _: None)
+    used = [k["name"] for k in manifest["kernels"]]
+    for name, count in kernels.items():
+        assert sum(bool(re.match(name, n)) for n in used) == count, name
+    want = _session(file).run(None, given)
+    _close(ops_wasm32.load(tmp_path / "movements.wasm")(**given), want)
 
 
 @pytest.mark.parametrize("external", [False, True])
