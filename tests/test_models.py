@@ -282,6 +282,11 @@ def _movements() -> tuple[Any, dict[str, Any], dict[str, int]]:
         sides = add((1, 12, 1, width)), add((1, 12, 20, width))
         y = net.op("Where", add((1, 1, 20, 1), "bool"), *sides)
         keep(y, (1, 12, 20, width))
+    for channels in (16, 5):  # of images as NHWC, in vectors or not
+        image = net.op("Conv", add((2, 3, 9, 10)), net.normal((channels, 3, 1, 1), 1))
+        pads = {"kernel_shape": [3, 3], "strides": [2, 2], "pads": [1, 0, 1, 1]}
+        for kind in ("MaxPool", "AveragePool"):
+            keep(net.op(kind, image, **pads), (2, channels, 5, 5))
     roi = net.constant(np.zeros(0, "float32"))
     for shape, factor in SIZED:
         scales = net.constant(np.array([1, 1, factor, factor], "float32"))
