@@ -284,7 +284,11 @@ def _movements() -> tuple[Any, dict[str, Any], dict[str, int]]:
         keep(y, (1, 12, 20, width))
     for channels in (16, 5):  # of images as NHWC, in vectors or not
         image = net.op("Conv", add((2, 3, 9, 10)), net.normal((channels, 3, 1, 1), 1))
-        pads = {"kernel_shape": [3, 3], "strides": [2, 2], "pads": [1, 0, 1, 1]}
+        pads: dict[str, Any] = {
+            "kernel_shape": [3, 3],
+            "strides": [2, 2],
+            "pads": [1, 0, 1, 1],
+        }
         for kind in ("MaxPool", "AveragePool"):
             keep(net.op(kind, image, **pads), (2, channels, 5, 5))
     roi = net.constant(np.zeros(0, "float32"))
