@@ -291,6 +291,14 @@ def _movements() -> tuple[Any, dict[str, Any], dict[str, int]]:
         }
         for kind in ("MaxPool", "AveragePool"):
             keep(net.op(kind, image, **pads), (2, channels, 5, 5))
+    # A convolution in groups takes what scales and shifts its result.
+    image = net.op("Conv", add((2, 8, 7, 6)), net.normal((12, 4, 3, 3), 1), group=2)
+    means, scales = (
+        net.normal((12,), 1),
+        net.constant(np.arange(1, 13, dtype="float32")),
+    )
+    image = net.op("BatchNormalization", image, scales, means, means, scales)
+    keep(net.op("Relu", image), (2, 12, 5, 4))
     roi = net.constant(np.zeros(0, "float32"))
     for shape, factor in SIZED:
         scales = net.constant(np.array([1, 1, factor, factor], "float32"))
@@ -303,6 +311,8 @@ def _movements() -> tuple[Any, dict[str, Any], dict[str, int]]:
                 y = net.op("Resize", add(shape), roi, scales, **names)
                 keep(y, (*shape[:2], shape[2] * factor, shape[3] * factor))
     kernels = {
+        r"conv_[0-9a-f]{10}": 1,
+        r"batch_norm": 0,
         r"concatenate_\d_": sum(known for *_, known in JOINED),
         r"resize_": 6 * len(SIZED),
     }

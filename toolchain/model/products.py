@@ -2,7 +2,8 @@
 
 A `conv` node has inputs x, w (NCHW, OIHW) and the attributes strides, pads,
 dilations, groups; a `dense` node x [..., K] and w [K, N]. Both have bias (numpy, one
-number for each output channel, or None) and limits.
+number for each output channel, or None) and limits. Convolutions in groups stay
+`nn.conv2d`, and have a bias.
 """
 
 from __future__ import annotations
@@ -16,14 +17,14 @@ from numpy.typing import NDArray
 
 from toolchain.model.graph import Graph, Node, Value
 
-CONV, DENSE = "conv", "dense"
+CONV, DENSE, GROUPED = "conv", "dense", "nn.conv2d"
 UNLIMITED = (-inf, inf)
 
 
 def fuse(graph: Graph) -> None:
     """Make conv and dense nodes, with what follows them."""
     for node in graph.nodes:
-        if node.op == "nn.conv2d" and _is_plain(node):
+        if node.op == GROUPED and _has_filters(node):
             _start_convolution(node)
         if node.op == "matmul" and _has_weights(node):
             node.op, node.attributes = DENSE, {"bias": None, "limits": UNLIMITED}
@@ -33,22 +34,16 @@ def fuse(graph: Graph) -> None:
         changed = any(
             _absorb(graph, node, users)
             for node in graph.nodes
-            if node.op in (CONV, DENSE)
+            if "bias" in node.attributes
         )
     graph.remove_dead()
 
 
-def _is_plain(node: Node) -> bool:
-    attributes = node.attributes
-    x, w = node.inputs
-    depthwise = w.shape[1] == 1 and w.shape[0] == x.shape[1]
-    return (
-        (attributes["groups"] == 1 or depthwise)
-        and attributes["data_layout"] == "NCHW"
-        and attributes["kernel_layout"] == "OIHW"
-        and x.dtype == "float32"
-        and w.data is not None
-    )
+def _has_filters(node: Node) -> bool:
+    attributes, (x, w) = node.attributes, node.inputs
+    layouts = attributes["data_layout"], attributes["kernel_layout"]
+    known = w.data is not None and x.dtype == w.dtype == "float32"
+    return known and layouts == ("NCHW", "OIHW")
 
 
 def _has_weights(node: Node) -> bool:
@@ -58,15 +53,19 @@ def _has_weights(node: Node) -> bool:
 
 
 def _start_convolution(node: Node) -> None:
-    old = node.attributes
+    old, (x, w) = node.attributes, node.inputs
+    added = {"bias": None, "limits": UNLIMITED}
+    depthwise = w.shape[1] == 1 and w.shape[0] == x.shape[1]
+    if old["groups"] > 1 and not depthwise:
+        old |= added
+        return
     node.op = CONV
     node.attributes = {
         "strides": tuple(old["strides"]),
         "pads": tuple(old["padding"]),
         "dilations": tuple(old["dilation"]),
         "groups": old["groups"],
-        "bias": None,
-        "limits": UNLIMITED,
+        **added,
     }
 
 
@@ -88,7 +87,7 @@ def _scale(conv: Node, factor: NDArray[Any], shift: NDArray[Any]) -> None:
     """Result * factor + shift, for each output channel."""
     w = conv.inputs[1]
     assert w.data is not None
-    shaped = factor.reshape(-1, 1, 1, 1) if conv.op == CONV else factor
+    shaped = factor if conv.op == DENSE else factor.reshape(-1, 1, 1, 1)
     scaled = (w.data.astype("float64") * shaped).astype("float32")
     conv.inputs[1] = Value.constant(w.name, scaled)
     bias = conv.attributes["bias"]
@@ -118,7 +117,7 @@ def _batch_norm(graph: Graph, conv: Node, user: Node) -> bool:
 def _per_channel(conv: Node, value: Value) -> NDArray[Any] | None:
     """A constant as one number for each output channel."""
     rank = len(conv.output.shape)
-    axis = 1 if conv.op == CONV else rank - 1
+    axis = rank - 1 if conv.op == DENSE else 1
     channels = conv.output.shape[axis]
     if value.data is None or value.data.ndim > rank:
         return None
@@ -154,7 +153,7 @@ def _multiply(graph: Graph, conv: Node, user: Node) -> bool:
 
 
 def _limit(conv: Node, low: float, high: float) -> bool:
-    if conv.attributes["limits"] != UNLIMITED:
+    if conv.op == GROUPED or conv.attributes["limits"] != UNLIMITED:
         return False
     conv.attributes["limits"] = (low, high)
     return True

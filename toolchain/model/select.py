@@ -151,7 +151,7 @@ def _constants(node: Node) -> dict[str, float]:
 
 def _bias(node: Node) -> Value:
     """One number for each output channel."""
-    bias = node.attributes["bias"]
+    bias = node.attributes.get("bias")
     if bias is None:
         bias = np.zeros(node.inputs[1].shape[0], "float32")
     return Value.constant(f"{node.inputs[1].name}_bias", bias)
@@ -180,8 +180,8 @@ def _plain_convolution(node: Node) -> list[Node] | None:
     for name in ("strides", "padding", "dilation"):
         known = {"padding": "pads", "dilation": "dilations"}.get(name, name)
         constants |= {f"{known}_{i}": v for i, v in enumerate(a[name])}
-    bias = Value.constant(f"{w.name}_bias", np.zeros(w.shape[0], "float32"))
-    return [_kernel([x, w, bias], node.output, Instance.of("conv", constants))]
+    inputs = [x, w, _bias(node)]
+    return [_kernel(inputs, node.output, Instance.of("conv", constants))]
 
 
 def _dense(node: Node) -> list[Node] | None:
