@@ -341,7 +341,7 @@ def _vectorize(schedule: Any, block: Any) -> None:
     """
     found, loop = schedule.get(block), schedule.get_loops(block)[-1]
     last = next(v.var for v in found.iter_vars[::-1] if v.iter_type == v.DataPar)
-    (write,), places = found.writes, [r.region[-1].min for r in found.reads]
+    (write,), places = found.writes, [r.region[-1].min for r in found.reads if r.region]
     aside = all(p.same_as(last) or not _uses(p, last) for p in places)
     whole = int(schedule.get(loop).extent) % VECTOR == 0
     if aside and whole and write.source.dtype in WORDS:

@@ -553,14 +553,28 @@ class Product:
             lines = tir.min(self.rows - i, tile.rows)
             whole = (i, lines, self.rows, across.start, across.depth)
             down = Block(left, tile.rows, *whole)
-            if tile.form != "rows":
-                self.left(down)
-            if rest is None:
-                self.multiply(down, across, last)
-            else:
+
+            def tiles() -> None:
+                if tile.form != "rows":
+                    self.left(down)
+                if rest is None:
+                    self.multiply(down, across, last)
+                    return
                 for block in (across, rest):
                     with T.If(block.lines > 0), T.Then():
                         self.multiply(down, block, last)
+
+            alone = rest is None and isinstance(self.left, Lines)
+            if alone and tile.lanes > 1 and tile.kind == "f32":
+                # A last row by itself, which is as fast as with others beside it.
+                with T.If(lines == 1):
+                    with T.Then():
+                        one = replace(self, panels=row_panels(self.left))
+                        one.multiply(Block(self.left, 1, *whole), across, last)
+                    with T.Else():
+                        tiles()
+            else:
+                tiles()
             self._finish(last, down, across)
             if rest is not None:
                 self._finish(last, down, rest)
