@@ -128,9 +128,13 @@ static inline int32_t ops_attribute_slots(const ops_request *call,
  * text. Slot `call->family->inputs` (the first output) is overwritten. */
 int32_t ops_infer_sizes(const ops_request *call, ops_slot *slots,
                         int64_t *sizes);
-/* Runs a kernel; OPS_ERROR_MEMORY after ops_fail if its workspace is not to be
- * had. */
-int32_t ops_run_kernel(const ops_request *call, ops_kernel kernel,
-                       const ops_slot *slots);
+/* What is left to do where a kernel found no workspace: OPS_ERROR_MEMORY. */
+int32_t ops_fail_workspace(const ops_request *call);
+/* Runs a kernel. */
+static inline int32_t ops_run_kernel(const ops_request *call,
+                                     ops_kernel kernel,
+                                     const ops_slot *slots) {
+  return kernel(slots) ? ops_fail_workspace(call) : OPS_OK;
+}
 
 #endif /* OPS_CALL_H_ */

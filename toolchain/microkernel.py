@@ -32,6 +32,7 @@ _FAMILIES = {
     **{word: word for word in ("dot", "double", "fold", "halve", "pool", "rows")},
     **{"slide": "slide", "touch": "slide", "winograd": "winograd"},
     **{"columns": "rows", "position": "position", "find": "position"},
+    **{"first": "first"},
     **{"transpose": "transpose", "copy": "transpose"},
 }
 

@@ -26,6 +26,7 @@ _KINDS = "sum|squares|deviations|product|max|min"
 _NAME = rf"micro_(rows|columns)_({_KINDS})_(f32|i8|i32|i64)"
 _INF = float("inf")
 _INFINITE, _LOWEST = 0x7F800000, 0xFF800000  # the bits of infinities
+STEP = 8  # vectors of a row that are taken together
 STRIP = 1024  # columns whose results stay in L1
 
 
@@ -191,6 +192,42 @@ class _Writer:
         kind = self.kind(fold.scalar, lanes)
         return self.term(self.build.load(at, typ=kind, align=fold.bytes))
 
+    def consecutive(self, pointer: Any, count: int) -> list[Any]:
+        """Vectors of terms that lie one after the other."""
+        return [self.load(pointer, v * self.lanes, self.lanes) for v in range(count)]
+
+    def each_step(self, source: Any, body: Callable[[Any, list[Any]], None]) -> None:
+        """Emit body(address, vectors there) over a row of `depth` elements.
+
+        The row fills a step; the first two may overlap, so that nothing is left. The
+        address counts: an index that must not be negative took five instructions of
+        31 more.
+        """
+        build, n, size = self.build, self.argument["depth"], STEP * self.lanes
+        head, inside, after = (
+            self.function.append_basic_block(name)
+            for name in ("step_head", "step", "steps_done")
+        )
+        row = build.ptrtoint(source, _I32)
+        body(row, self.consecutive(source, STEP))
+        first = build.and_(build.sub(n, _i32(1)), _i32(size - 1))
+        start, end = (
+            build.add(row, build.mul(count, _i32(self.fold.bytes)))
+            for count in (build.add(first, _i32(1)), n)
+        )
+        before = build.block
+        build.branch(head)
+        build.position_at_end(head)
+        address = build.phi(_I32)
+        address.add_incoming(start, before)
+        build.cbranch(build.icmp_signed("!=", address, end), inside, after)
+        build.position_at_end(inside)
+        body(address, self.consecutive(build.inttoptr(address, source.type), STEP))
+        following = build.add(address, _i32(size * self.fold.bytes))
+        address.add_incoming(following, build.block)
+        build.branch(head)
+        build.position_at_end(after)
+
     def term(self, x: Any) -> Any:
         """What is folded, of an element or a vector of them."""
         build, fold, lanes = self.build, self.fold, _lanes(x)
@@ -319,12 +356,11 @@ class Rows(_Writer):
 
     def _terms(self, source: Any, r: Any, vectors: int) -> list[Any]:
         at = _at(self.build, source, self.build.mul(r, _i32(self.fold.bytes)))
-        return [self.load(at, v * self.lanes, self.lanes) for v in range(vectors)]
+        return self.consecutive(at, vectors)
 
     def _extreme(self, source: Any, total: Any) -> Any:
-        """Fold the row into `total` by eight vectors a step; where what is left starts.
+        """Fold the row into `total` by whole steps; where what is left starts.
 
-        The first two steps may overlap, so that nothing is left but of a short row.
         As integers, the largest signed one is the largest float that is not negative
         or a NaN, and the largest unsigned one the lowest negative float or a NaN: both
         are less than a comparison of floats and one for NaN, which share two of four
@@ -336,29 +372,22 @@ class Rows(_Writer):
         low, high = self.variable(bits), self.variable(bits)
         for place, start in ((low, _LOWEST), (high, 0)):
             build.store(self.splat(_i32(start), self.lanes), place)
-        size = 8 * self.lanes
-        enough = build.icmp_signed(">=", n, _i32(size))
-        end = build.select(enough, n, _i32(0))
-        part = build.and_(build.sub(n, _i32(1)), _i32(size - 1))
-        start = build.select(enough, build.sub(part, _i32(size - 1)), _i32(0))
+        enough = build.icmp_signed(">=", n, _i32(STEP * self.lanes))
 
-        def terms_at(r: Any) -> list[Any]:
-            inside = build.icmp_signed(">", r, _i32(0))
-            return self._terms(source, build.select(inside, r, _i32(0)), 8)
-
-        def compared(r: Any) -> None:
-            terms = [build.bitcast(x, bits) for x in terms_at(r)]
+        def compared(_: Any, terms: list[Any]) -> None:
+            terms = [build.bitcast(x, bits) for x in terms]
             for place, of in ((low, build.icmp_signed), (high, build.icmp_unsigned)):
                 larger = partial(_larger, build, of)
                 seen = larger(build.load(place, typ=bits), _in_pairs(larger, terms))
                 build.store(seen, place)
 
-        def chosen(r: Any) -> None:
+        def chosen(_: Any, terms: list[Any]) -> None:
             choose = partial(fold.choice, build)
-            terms = _in_pairs(choose, terms_at(r))
-            build.store(choose(build.load(total, typ=floats), terms), total)
+            seen = choose(build.load(total, typ=floats), _in_pairs(choose, terms))
+            build.store(seen, total)
 
-        self.loop(start, end, size, compared)
+        with build.if_then(enough):
+            self.each_step(source, compared)
         signed, unsigned = build.load(low, typ=bits), build.load(high, typ=bits)
         zero, empty = ir.Constant(bits, None), self.splat(fold.empty, self.lanes)
         most, least = (self.splat(_i32(v), self.lanes) for v in (_INFINITE, _LOWEST))
@@ -370,11 +399,13 @@ class Rows(_Writer):
         known = build.icmp_signed(sign, key, zero)
         build.store(build.select(known, build.bitcast(key, floats), empty), total)
         some_nan, some_known = self._any(nan), self._any(known)
-        over = build.select(build.or_(some_nan, some_known), end, start)
-        self.loop(over, end, size, chosen)
+        told = build.or_(some_nan, some_known)
+        with build.if_then(build.and_(enough, build.not_(told))):
+            self.each_step(source, chosen)
         seen = build.load(total, typ=floats)
         build.store(build.select(some_nan, empty, seen), total)
-        return build.select(some_nan, _i32(0), end)
+        done = build.and_(enough, build.not_(some_nan))
+        return build.select(done, n, _i32(0))
 
     def _any(self, lanes: Any) -> Any:
         mask = self.build.bitcast(lanes, ir.IntType(self.lanes))

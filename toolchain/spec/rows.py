@@ -309,7 +309,8 @@ def position(kind: Fold) -> tuple[Compute, Compute]:
         def body(buffers: list[Any], out: Any) -> None:
             (x,) = buffers
             best = T.alloc_buffer((1,), k.dtype)
-            with T.serial(0, k.o) as i:
+
+            def row(i: Expr) -> None:
                 kind.rows(x, best, 1, k.n, i * k.n)
                 call(
                     f"micro_find_{_ELEMENTS[k.dtype]}",
@@ -318,6 +319,20 @@ def position(kind: Fold) -> tuple[Compute, Compute]:
                     out.access_ptr("w", offset=i),
                     *(k.n, k.select_last_index),
                 )
+
+            one_pass = k.dtype == "float32" and vector_lanes(k) > 1
+            if one_pass:
+                call(
+                    kind.kernel("first", k.dtype),
+                    *(x.access_ptr("r"), out.access_ptr("w")),
+                    *(k.o, k.n, k.select_last_index, 0),
+                )
+            with T.serial(0, k.o) as i:
+                if one_pass:
+                    with T.If(out[i] < 0), T.Then():
+                        row(i)
+                else:
+                    row(i)
 
         return nest((k.o,), (k.x,), body, "int64")
 
