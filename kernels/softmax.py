@@ -9,8 +9,8 @@ Source: ONNX Softmax-13; MindSpore Softmax.
 
 import numpy as np
 
-from toolchain.spec import Bound, Input, Operator
-from toolchain.spec.cases import along_axis
+from toolchain.spec import Bound, Case, Input, Operator
+from toolchain.spec.cases import along_axis, values
 from toolchain.spec.panels import as_written
 from toolchain.spec.rows import AXIS, softmax
 
@@ -22,8 +22,15 @@ def reference(x, axis):
     return e / np.sum(e, axis=axis, keepdims=True)
 
 
+def cases(dtypes, rng):
+    yield from along_axis(-60, 60)(dtypes, rng)
+    for low, high in ((-20, 20), (-44, -43), (43, 44), (-45, 45)):
+        x = values(rng, (5, 300), dtypes[0], low, high)
+        yield Case(f"{low}-to-{high}", (x,), {"axis": -1})
+
+
 rows, columns = softmax(
-    lambda total, rest: 1 / total, lambda x, peak, e, scale: e * scale
+    lambda total, rest: 1 / total, lambda x, peak, e, scale: e * scale, shares=True
 )
 
 KERNEL = Operator(
@@ -36,6 +43,6 @@ KERNEL = Operator(
     columns=columns,
     schedule=as_written,
     reference=reference,
-    cases=along_axis(-60, 60),
+    cases=cases,
     bound=Bound(ulp=8, why="exp 1, division and product 1, the sum 2 to 5"),
 )

@@ -365,12 +365,12 @@ def _end(last: list[tuple[str, int]], summed: bool) -> str:
     return _END.format(sum=_SUM.format(sums=sums), total=_TOTAL)
 
 
-def _check(form: _Form) -> list[str]:
-    """After the first stage: on with the second one, or with the full form."""
+def _check(form: _Form, beyond: str) -> list[str]:
+    """After the first stage: on with the second one, or `beyond` its limits."""
     lines, last = ["check:"], "zeroinitializer"
     for i, (_, limit) in enumerate(form.limits):
         lines += [
-            f"  %bits{i} = xor <4 x i32> %short0.limit{i}.{form.together}, "
+            f"  %bits{i} = xor <4 x i32> %{form.name}0.limit{i}.{form.together}, "
             f"splat (i32 {limit.bound})",
             f"  %off{i} = lshr <4 x i32> %bits{i}, splat (i32 {limit.free})",
             f"  %beyond{i} = or <4 x i32> {last}, %off{i}",
@@ -380,7 +380,7 @@ def _check(form: _Form) -> list[str]:
         *lines,
         f"  %lanes = call i32 @llvm.wasm.anytrue.v4i32(<4 x i32> {last})",
         "  %beyond = icmp ne i32 %lanes, 0",
-        "  br i1 %beyond, label %full0, label %short1",
+        f"  br i1 %beyond, label %{beyond}, label %{form.name}1",
     ]
 
 
@@ -423,7 +423,8 @@ done:
 def array(name: str, target: Target) -> str:
     """IR of `i32 ops_math_array_<name>(ptr x, ptr out, i32 n, float, ...)`.
 
-    array_sum_<name> has a pointer more, to what the results add up to.
+    array_sum_<name> has a pointer more, to what the results add up to: infinity, and
+    no results, where an element is beyond limits that the function itself has.
     """
     symbol, summed = f"{math.SYMBOL}array_{name}", name.startswith("sum_")
     name = name.removeprefix("sum_")
@@ -455,10 +456,14 @@ def array(name: str, target: Target) -> str:
             after = f"{f.name}{stage + 1}" if stage + 1 < f.count else "end"
             if f.limits and stage == 0:
                 after = "check"
-            elif short and stage == (f.name == "short"):
+            elif form.limits and stage == (f is form):
                 before = "check"
             lines += f.loop(stage, before, after)
-    lines += _check(form) if short else []
+    if form.limits:
+        lines += _check(form, "full0" if short else "past")
+    if form.limits and not short:
+        infinity = "0x7FF0000000000000"
+        lines += ["past:", f"  store float {infinity}, ptr %total", "  ret i32 0"]
     last = [(f"{f.name}{f.count - 1}", f.together) for f in forms]
     return "\n".join([*lines, _end(last, summed)])
 

@@ -130,50 +130,47 @@ def _rows(module: Any, name: str, lines: int, lanes: int) -> None:
     build = ir.IRBuilder(function.append_basic_block("entry"))
     s, t, y, z, out, stride, depth, valid, sign, other = function.args
     sources = _Sources(build, sign, other)
-    one = _i32(1)
-    pointers, zeros = [(s, t)], []
-    points = (y, z)
-    for i in range(lines):
-        if i:
-            inside = build.icmp_signed(">", valid, _i32(i))
-            step = build.select(inside, stride, _i32(0))
-            pointers.append(tuple(_at(build, p, step) for p in pointers[-1]))
-            step = build.zext(inside, _I32)
-            points = tuple(_at(build, p, step) for p in points)
-        zeros.append(sources.load(*points, 0, _I32))
+    step = lanes * _WORD  # bytes of a word
 
-    def store(word: Any, k: Any, i: int, ahead: int) -> None:
-        at = _at(build, out, build.mul(k, _i32(lines * lanes * _WORD // 2)))
-        _store(build, word, at, (ahead * lines + i) * lanes * _WORD)
+    def line(i: Any) -> None:
+        last = build.sub(valid, _i32(1))
+        row = build.select(build.icmp_signed("<", i, last), i, last)
+        first, second = (_at(build, p, build.mul(row, stride)) for p in (s, t))
+        zero = sources.load(_at(build, y, row), _at(build, z, row), 0, _I32)
+        to = _at(build, out, build.mul(i, _i32(step)))
 
-    def group(k: Any) -> None:
-        kind = ir.VectorType(_I16, _GROUP)
-        for i, line in enumerate(pointers):
-            value = sources.load(*line, k, kind)
-            value = build.sub(value, _splat(build, zeros[i], kind))
+        def at(k: Any) -> Any:
+            return _at(build, to, build.mul(k, _i32(lines * step // 2)))
+
+        def group(k: Any) -> None:
+            kind = ir.VectorType(_I16, _GROUP)
+            value = sources.load(first, second, k, kind)
+            value = build.sub(value, _splat(build, zero, kind))
             words = build.bitcast(value, ir.VectorType(_I32, 4))
+            target = at(k)
             for j in range(4):
                 mask = ir.Constant(ir.VectorType(_I32, 4), [j] * 4)
                 word = build.shuffle_vector(words, words, mask)
-                store(word, k, i, j)
+                _store(build, word, target, j * lines * step)
 
-    def pair(k: Any) -> None:
-        following = build.add(k, one)
-        more = build.icmp_signed("<", following, depth)
-        following = build.select(more, following, k)
-        for i, line in enumerate(pointers):
-            low = build.sub(sources.load(*line, k, _I32), zeros[i])
-            high = build.sub(sources.load(*line, following, _I32), zeros[i])
+        def pair(k: Any) -> None:
+            following = build.add(k, _i32(1))
+            more = build.icmp_signed("<", following, depth)
+            following = build.select(more, following, k)
+            low = build.sub(sources.load(first, second, k, _I32), zero)
+            high = build.sub(sources.load(first, second, following, _I32), zero)
             high = build.shl(build.select(more, high, _i32(0)), _i32(16))
             word = build.or_(build.and_(low, _i32(0xFFFF)), high)
             kind = _I32 if lanes == 1 else ir.VectorType(_I32, lanes)
-            store(_splat(build, word, kind), k, i, 0)
+            _store(build, _splat(build, word, kind), at(k), 0)
 
-    start = _i32(0)
-    if lanes > 1:
-        whole = build.and_(depth, _i32(-_GROUP))
-        start = _loop(function, build, start, whole, _GROUP, group)
-    _loop(function, build, start, depth, 2, pair)
+        start = _i32(0)
+        if lanes > 1:
+            whole = build.and_(depth, _i32(-_GROUP))
+            start = _loop(function, build, start, whole, _GROUP, group)
+        _loop(function, build, start, depth, 2, pair)
+
+    _loop(function, build, _i32(0), _i32(lines), 1, line)
     build.ret(_i32(0))
 
 
@@ -257,11 +254,13 @@ def _columns(module: Any, name: str, lines: int) -> None:
 
 
 class _Tile:
-    """i32 (ptr a, b, c, e, depth, stride, other, height, width).
+    """i32 (ptr a, b, c, e, depth, stride, other, kept, height, width).
 
     c[i, j] += sum, e[i, j] += other * sum, sum = sum_k a[k, i] . b[k, j]: a and b are
     packed panels of `depth` > 0 words, stride is the bytes from one row of c to the
-    next. c has height rows and width columns, or more; e has all.
+    next. c has height rows and width columns, or more; e has all. kept: 1 where c has
+    sums already, 2 where e has, 3 where both have; else they count as 0. other: 1, 0,
+    or -1, for which e has sums.
     """
 
     def __init__(
@@ -270,14 +269,14 @@ class _Tile:
         self.rows, self.columns, self.lanes = rows, columns, lanes
         self.vectors = columns // lanes
         self.unit = _I32 if lanes == 1 else ir.VectorType(_I32, lanes)
-        names = ("a", "b", "c", "e", "depth", "stride", "other", "height", "width")
+        names = (*"abce", "depth", "stride", "other", "kept", "height", "width")
         self.function = _function(module, name, names)
         self.builder = ir.IRBuilder(self.function.append_basic_block("entry"))
 
     def emit(self) -> None:
         """Loop over k, with an exit after each step, then add the sums up."""
         build, entry = self.builder, self.builder.block
-        a, b, c, e, depth, stride, other, height, width = self.function.args
+        a, b, c, e, depth, stride, other, kept, height, width = self.function.args
         loop = self.function.append_basic_block("loop")
         done = self.function.append_basic_block("done")
         count = self.rows * self.vectors
@@ -325,16 +324,25 @@ class _Tile:
         build.position_at_end(part)
         self._add_part(totals)
         build.position_at_end(full)
-        self._add(c, stride, totals, lambda total: total)
-        again = self.function.append_basic_block("again")
-        end = self.function.append_basic_block("end")
-        build.cbranch(build.icmp_signed("!=", other, _i32(0)), again, end)
-        build.position_at_end(again)
-        factor = _splat(build, other, self.unit)
-        self._add(e, stride, totals, lambda total: build.mul(total, factor))
-        build.branch(end)
-        build.position_at_end(end)
+        with self._choice(build.and_(kept, _i32(1))) as (old, new):
+            with new:
+                self._place(c, stride, totals)
+            with old:
+                self._place(c, stride, totals, build.add)
+        with build.if_then(build.icmp_signed("<", other, _i32(0))):
+            self._place(e, stride, totals, build.sub)
+        with (
+            build.if_then(build.icmp_signed(">", other, _i32(0))),
+            self._choice(build.and_(kept, _i32(2))) as (old, new),
+        ):
+            with new:
+                self._place(e, stride, totals)
+            with old:
+                self._place(e, stride, totals, build.add)
         build.ret(_i32(0))
+
+    def _choice(self, condition: Any) -> Any:
+        return self.builder.if_else(self.builder.icmp_signed("!=", condition, _i32(0)))
 
     def _step(self, a: Any, b: Any, step: int, sums: list[Any]) -> list[Any]:
         build = self.builder
@@ -366,21 +374,30 @@ class _Tile:
         )
         return build.call(dot, [build.bitcast(v, pairs) for v in (x, y)])
 
-    def _add(
-        self, row: Any, stride: Any, sums: list[Any], scale: Callable[[Any], Any]
+    def _place(
+        self,
+        row: Any,
+        stride: Any,
+        sums: list[Any],
+        onto: Callable[[Any, Any], Any] | None = None,
     ) -> None:
+        """Store the sums, or what `onto` makes of what stands there and them.
+
+        Each way has its code: operations that choose would take 4 % of the products'.
+        """
         build = self.builder
         for i, total in enumerate(sums):
             line, v = divmod(i, self.vectors)
             if line and not v:
                 row = _at(build, row, stride)
             offset = v * self.lanes * _WORD
-            value = build.add(_load(build, row, offset, self.unit), scale(total))
-            _store(build, value, row, offset)
+            if onto:
+                total = onto(_load(build, row, offset, self.unit), total)
+            _store(build, total, row, offset)
 
     def _add_part(self, sums: list[Any]) -> None:
         build, function = self.builder, self.function
-        *_, c, _, _, stride, _, height, width = function.args
+        *_, c, _, _, stride, _, kept, height, width = function.args
         with build.goto_entry_block():
             room = _room(build, self.rows * self.columns * _WORD)
         for i, total in enumerate(sums):
@@ -388,6 +405,7 @@ class _Tile:
         most = _i32(self.rows)
         lines = build.select(build.icmp_signed("<", height, most), height, most)
         shift = _i32(self.columns.bit_length() - 1)
+        mask = build.sub(_i32(0), build.and_(kept, _i32(1)))
 
         def element(i: Any) -> None:
             column = build.and_(i, _i32(self.columns - 1))
@@ -395,7 +413,8 @@ class _Tile:
             with build.if_then(build.icmp_signed("<", column, width)):
                 at = build.mul(column, _i32(_WORD))
                 total = _load(build, room, build.mul(i, _i32(_WORD)), _I32)
-                _store(build, build.add(total, _load(build, row, at, _I32)), row, at)
+                before = build.and_(_load(build, row, at, _I32), mask)
+                _store(build, build.add(before, total), row, at)
 
         _loop(function, build, _i32(0), build.shl(lines, shift), 1, element)
         build.ret(_i32(0))

@@ -112,7 +112,10 @@ def unary_all(low: float = -10, high: float = 10) -> Cases:
         yield from unary(low, high)(dtypes, rng)
         if dtypes[0] == "float32":
             yield Case("bits", (bits(rng, 20011),))
-            yield Case("dense", (values(rng, (20011,), "float32", low, high),))
+            dense = values(rng, (20011,), "float32", low, high)
+            yield Case("dense", (dense,))
+            # Blocks whose elements are all in one narrow range.
+            yield Case("sorted", (np.sort(dense),))
             near = values(rng, (20011,), "float32", max(low, -NEAR), min(high, NEAR))
             yield Case("near", (near,))
 

@@ -89,6 +89,7 @@ class Let:
         """Say that a short form holds only for base <= value < base + 2^bits.
 
         One operation a vector where `within` takes two; base: a multiple of 2^bits.
+        What has only some of base's bits it does not see: those must not matter.
         """
         self.limits.append(Limit(value, "or", base, bits))
 
@@ -306,11 +307,12 @@ MOST = 0x4B4000FE
 NARROW_BIAS, NARROW_BITS, NARROW_BASE = 64, 7, 0x4B400000
 NARROW = 1.5 * 2.0**23 + NARROW_BIAS
 TANH_BIAS, TANH_BITS, TANH_BASE = 160, 6, 0x4B400080
-# The same for n + 127 where -64 < n <= 0.
-SHARE_BITS, SHARE_BASE = 6, 0x4B400040
+# n + 127 up to which 143 * 2^n is finite.
+LOGISTIC_MOST = 0x4B4000F7
 # exp(x) underflows from -104; at -176 n is -254 and `_scales` gives 0 outright, so that
 # masked operands (-inf) cost no denormal arithmetic, which is three times slower.
 EXP_0 = -176.0
+EXP_SCALED_BITS = 0x42300000  # of 44, where exp_scaled ends, or before
 LOGISTIC_0 = -110.0  # x exp(x) is 0, and less has no power to scale it by
 
 
@@ -559,13 +561,24 @@ def exp_relative(let: Let, x: Expr, peak: Expr) -> Expr:
 
 @_short_form(exp_relative)
 def _exp_relative_short(let: Let, x: Expr, peak: Expr) -> Expr:
-    """The same bits where |peak| <= 128, x - peak > -43."""
+    """The same bits where |peak| <= 128, x - peak > -87."""
     fits, own = _own(let, peak)
     # -inf puts all operands beyond the limit.
     offset = let(tir.Select(fits, _f32(NEAREST) - own, _f32(-INF)))
     k, r = _reduced(let, x, offset)
-    let.from_base(k, SHARE_BASE, SHARE_BITS)
+    let.within(k, LEAST)
     return _exp_share(let, r) * _float(k << _i32(23))
+
+
+@_function
+def exp_scaled(let: Let, x: Expr) -> Expr:
+    """2^64 exp(x) for |x| < 44; arrays have no results where an element is beyond.
+
+    Of shares in a sum the factor does not matter, nor does that of their peak.
+    """
+    k, r = _reduced(let, x, _f32(NARROW))
+    let.from_base(k, NARROW_BASE, NARROW_BITS)
+    return _raised(_exp_share(let, r), k)
 
 
 @_function
@@ -638,9 +651,9 @@ def sigmoid(let: Let, x: Expr) -> Expr:
 
 @_short_form(sigmoid)
 def _sigmoid_short(let: Let, x: Expr) -> Expr:
-    """The same bits, for |x| < 87.6."""
+    """The same bits, for -83.5 < x < 87.6."""
     k, power, r = _exp_normal(let, x, -1)
-    let.within(k, LEAST, MOST)
+    let.within(k, LEAST, LOGISTIC_MOST)
     above, below = _exp_sides(let, r)
     return above / (above + power * below)
 

@@ -43,13 +43,15 @@ def _signs(*entries: int) -> int:
 
 
 # For each product the quadrants (0 1 / 2 3) x and y of x + sign * y, and the two of out
-# that it is added to, the second with a sign.
+# that it is added to, the second with a sign. Which of these have sums of products
+# before: 1 the first, 2 the second.
 _A = _table(0, 2, 0, 3, 0, 2, 1), _table(3, 3, 0, 0, 1, 0, 3)
 _A_SIGN = _signs(1, 1, 0, 0, 1, -1, -1)
 _B = _table(0, 0, 1, 2, 3, 0, 2), _table(3, 0, 3, 0, 0, 1, 3)
 _B_SIGN = _signs(1, 0, -1, -1, 0, 1, 1)
 _OUT = _table(0, 2, 1, 0, 1, 3, 0), _table(3, 3, 3, 2, 0, 0, 0)
 _OUT_SIGN = _signs(1, -1, 1, 1, -1, 0, 0)
+_KEPT = _table(0, 2, 2, 3, 3, 3, 3, 3)
 
 
 @dataclass(frozen=True)
@@ -93,7 +95,8 @@ class Octets:
         panels = ceil_div(tir.min(self.columns, COLUMNS), width)
         left = T.alloc_buffer((words, height, lanes), "int32")
         right = T.alloc_buffer((panels, words, width), "int32")
-        with T.serial(0, self.rows) as i, T.serial(0, self.columns) as j:
+        empty = tir.Select(self.depth > 0, tir.const(0, "int32"), self.rows)
+        with T.serial(0, empty) as i, T.serial(0, self.columns) as j:
             T.buffer_store(self.out, 0, [i, j])
         large = tir.min(tir.min(self.rows, self.columns), self.depth) >= 2 * QUADRANT
         with T.serial(0, tir.Select(large, _JOBS, _JOBS - _REST)) as n:
@@ -120,6 +123,7 @@ class _Job:
     b: tuple[Any, Any]
     out: tuple[Any, Any]
     signs: tuple[Any, Any, Any]
+    kept: Any
     rows: Any
     depth: Any
     columns: Any
@@ -168,6 +172,7 @@ class _Job:
             b=place(_B, (start, k), (column, n)),
             out=place(_OUT, (row, m), (column, n)),
             signs=(entry(_A_SIGN) - 1, entry(_B_SIGN) - 1, entry(_OUT_SIGN) - 1),
+            kept=entry(_KEPT),
             rows=choose(m, 2 * m, whole.rows - 2 * m, 2 * m),
             depth=choose(k, whole.depth - 2 * k, whole.depth, whole.depth),
             columns=choose(n, 2 * n, whole.columns, whole.columns - 2 * n),
@@ -247,6 +252,7 @@ class _Block:
             f"micro_dot_tile_{height}x{width}",
             *(self.left.access_ptr("r"), pointer(self.right, [q, 0, 0], "r"), *outs),
             *(ceil_div(depth, 2), whole.step * 4, job.signs[2]),
+            tir.Select(self.start > 0, tir.const(3, "int32"), job.kept),
             *(job.rows - line, columns - column),
         )
 

@@ -360,13 +360,12 @@ def each(name: str, x: Any, out: Any, n: Any, *others: Any, first: Any = 0) -> N
     call(f"{SYMBOL}array_{name}", *ends, n, *others)
 
 
-def each_summed(
-    name: str, x: Any, out: Any, n: Any, *others: Any, first: Any = 0
-) -> Any:
-    """Emit the same; the sum of all out[i], by blocks."""
-    total = T.alloc_buffer((1,), x.dtype)
-    each(f"sum_{name}", x, out, n, *others, total.access_ptr("w"), first=first)
-    return held(total[0])
+def add_up(name: str, x: Any, out: Any, n: Any, *others: Any, first: Any) -> None:
+    """Emit the same; the last of `others` points to where the sum of all out[i] goes.
+
+    It is infinity, and there are no results, where an element is beyond limits of f.
+    """
+    each(f"sum_{name}", x, out, n, *others, first=first)
 
 
 def function(name: str) -> Callable[[Any], Any]:

@@ -14,12 +14,14 @@ from typing import Any
 from toolchain.spec import Attribute, tir
 from toolchain.spec import math as m
 from toolchain.spec import script as T  # noqa: N812  # TVM's own name for it
-from toolchain.spec.panels import call, each_summed, held, nest
+from toolchain.spec.panels import add_up, call, held, nest
 
 Expr = Any
 Compute = Callable[[Any], Any]
 STRIP = 1024  # columns whose results stay in L1; 256: reads 15 % slower
 SHORT = 512  # elements of a row of which four are done together
+FEW = 32  # elements of a row that softmax has one way for
+SHARES = 2.0**125  # sums of exp_scaled below it have no denormal inverse, nor shares
 INF = float("inf")
 
 AXIS = Attribute("axis", default=-1, kernel=0)
@@ -243,26 +245,54 @@ def reduction(
 def softmax(
     prepare: Callable[[Expr, Expr], Expr],
     finish: Callable[[Expr, Expr, Expr, Expr], Expr],
+    shares: bool = False,
 ) -> tuple[Compute, Compute]:
     """(compute, columns) of out = finish(x, peak, e, prepare(sum of e, rest)).
 
-    e = exp(x - peak + rest) lives in the output.
+    e = exp(x - peak + rest) lives in the output. shares: peak is not used and e may
+    have any factor, so that no peak is looked for where all of a row is within limits.
     """
 
     def rows(k: Any) -> Any:
-        def emit(i: Expr, buffers: list[Any], out: Any) -> None:
+        # A model's row of a few elements is not worth the code.
+        few = getattr(k.n, "value", SHORT) < FEW
+        scaled = shares and k.target.has("simd128") and not few
+
+        def emit(first: Expr, count: Expr, buffers: list[Any], out: Any) -> None:
             (x,) = buffers
-            peak = MAXIMUM.row(x, k.n, i * k.n)
-            total = each_summed("exp_relative", x, out, k.n, peak, first=i * k.n)
-            total = held(prepare(total, m.relative_rest(peak)))
+            peaks, totals = (T.alloc_buffer((4,), k.dtype) for _ in range(2))
 
-            def last(r: Expr) -> None:
-                value = finish(x[i, r], peak, out[i, r], total)
-                T.buffer_store(out, value, [i, r])
+            def exponentials(i: Expr, name: str, *others: Expr) -> None:
+                at, total = (first + i) * k.n, totals.access_ptr("w", offset=i)
+                add_up(name, x, out, k.n, *others, total, first=at)
 
-            each_element(k, last)
+            def shifted(i: Expr) -> None:
+                MAXIMUM.rows(x, peaks, 1, k.n, (first + i) * k.n, at=i)
+                exponentials(i, "exp_relative", held(peaks[i]))
 
-        return each_row(k, emit, k.x)
+            with T.serial(0, count) as i:
+                if scaled:
+                    # Of a row with a mask, an end is mostly beyond the limits too.
+                    ends = (x[first + i, r] for r in (0, k.n - 1))
+                    bits = (tir.reinterpret("int32", e) & 0x7FFFFFFF for e in ends)
+                    T.buffer_store(totals, tir.const(INF, "float32"), [i])
+                    with T.If(tir.max(*bits) < m.EXP_SCALED_BITS), T.Then():
+                        exponentials(i, "exp_scaled")
+                    with T.If(totals[i] >= tir.const(SHARES, "float32")), T.Then():
+                        shifted(i)
+                else:
+                    shifted(i)
+            with T.serial(0, count) as i:
+                peak = held(peaks[i])
+                total = held(prepare(totals[i], m.relative_rest(peak)))
+
+                def last(r: Expr) -> None:
+                    value = finish(x[first + i, r], peak, out[first + i, r], total)
+                    T.buffer_store(out, value, [first + i, r])
+
+                each_element(k, last)
+
+        return each_four(k, emit, k.x)
 
     def columns(k: Any) -> Any:
         def emit(

@@ -111,7 +111,7 @@ class _Convolution:
             call(
                 f"micro_dot_tile_{tile}",
                 *(self.left.access_ptr("r"), pointer(self.w, [q, 0, 0], "r")),
-                *(sums, sums, self.words, self.across * 4, 0, self.height, WIDTH),
+                *(sums, sums, self.words, self.across * 4, 0, 1, self.height, WIDTH),
             )
 
     def _requantize(self, n: Any, i: Any, pixel: Any) -> None:
