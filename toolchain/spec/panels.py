@@ -565,8 +565,8 @@ class Product:
 
             alone = rest is None and isinstance(self.left, Lines)
             if alone and tile.lanes > 1 and tile.kind == "f32":
-                # A last row by itself, which is as fast as with others beside it.
-                with T.If(lines == 1):
+                # Few last rows one by one, which takes less than a tile of them.
+                with T.If(lines * 3 <= tile.rows):
                     with T.Then():
                         one = replace(self, panels=row_panels(self.left))
                         one.multiply(Block(self.left, 1, *whole), across, last)
