@@ -324,28 +324,34 @@ def _scheduled(module: Any, name: str, target: Target) -> Any:
                 continue
     for block in schedule.get_child_blocks(schedule.get_sblock("root")):
         reduced = _reordered(schedule, block)
-        if target.has("simd128") and schedule.get(block).name_hint.startswith(
-            BRANCHING
-        ):
-            _vectorize(schedule, block)
+        if target.has("simd128"):
+            _vectorize(schedule, block, reduced)
         if reduced:
             schedule.decompose_reduction(block, reduced[0])
     return schedule.mod
 
 
-def _vectorize(schedule: Any, block: Any) -> None:
+def _vectorize(schedule: Any, block: Any, reduced: list[Any]) -> None:
     """Take vectors of the last axis, where all that is read lies side by side there.
 
     LLVM does not where a condition is in between: of pads, or of a choice, from whose
-    sides TVM makes a branch and LLVM addresses that it gathers from.
+    sides TVM makes a branch and LLVM addresses that it gathers from. A vector goes
+    through a reduction by itself, and stays in a register.
     """
-    found, loop = schedule.get(block), schedule.get_loops(block)[-1]
-    last = next(v.var for v in found.iter_vars[::-1] if v.iter_type == v.DataPar)
-    (write,), places = found.writes, [r.region[-1].min for r in found.reads if r.region]
-    aside = all(p.same_as(last) or not _uses(p, last) for p in places)
-    whole = int(schedule.get(loop).extent) % VECTOR == 0
+    found = schedule.get(block)
+    axes = [v for v in found.iter_vars if v.iter_type == v.DataPar]
+    if not found.name_hint.startswith(BRANCHING) or not axes:
+        return
+    last, (write,) = axes[-1], found.writes
+    places = [r.region[-1].min for r in found.reads if r.region]
+    aside = all(p.same_as(last.var) or not _uses(p, last.var) for p in places)
+    # So many, and it is the innermost loop.
+    whole = int(last.dom.extent) % VECTOR == 0
     if aside and whole and write.source.dtype in WORDS:
-        schedule.vectorize(schedule.split(loop, [None, VECTOR])[1])
+        outer, inner = schedule.split(schedule.get_loops(block)[-1], [None, VECTOR])
+        schedule.vectorize(inner)
+        if reduced:
+            schedule.reorder(outer, *reduced)
 
 
 def _uses(expression: Any, variable: Any) -> bool:
