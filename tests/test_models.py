@@ -285,7 +285,7 @@ def _movements() -> tuple[Any, dict[str, Any], dict[str, int]]:
     for channels in (16, 3):  # of images as NHWC, in vectors or not
         image = net.op("Conv", add((2, 3, 9, 10)), net.normal((channels, 3, 1, 1), 1))
         pads: dict[str, Any] = {
-            "kernel_shape": [3, 3],
+            "kernel_shape": [3, 4],
             "strides": [2, 2],
             "pads": [1, 0, 1, 1],
         }
