@@ -10,7 +10,7 @@ Source: ONNX Softmax-13; MindSpore Softmax.
 import numpy as np
 
 from toolchain.spec import Bound, Case, Input, Operator
-from toolchain.spec.cases import along_axis, values
+from toolchain.spec.cases import FAR, along_axis, values
 from toolchain.spec.panels import as_written
 from toolchain.spec.rows import AXIS, softmax
 
@@ -27,6 +27,9 @@ def cases(dtypes, rng):
     for low, high in ((-20, 20), (-44, -43), (43, 44), (-45, 45)):
         x = values(rng, (5, 300), dtypes[0], low, high)
         yield Case(f"{low}-to-{high}", (x,), {"axis": -1})
+    x = np.zeros((FAR.size, 40), dtypes[0])
+    x[:, 7] = FAR
+    yield Case("far", (x,), {"axis": -1})
 
 
 rows, columns = softmax(

@@ -242,8 +242,8 @@ class _Form:
                 before, value = f"%{at}.limit{i}.{u}", f"%{at}.v{v}~"
                 folded = f"call {integers} @llvm.{limit.fold}.v4i32("
                 folded += f"{integers} {before}, {integers} {value})"
-                if limit.fold == "or":
-                    folded = f"or {integers} {before}, {value}"
+                if limit.fold in ("or", "and"):
+                    folded = f"{limit.fold} {integers} {before}, {value}"
                 copy.append(f"  %{at}.limit{i}.{u + 1} = {folded}")
             for v in stored:
                 copy.append(f"  store {self.buffers[v]} %{at}.v{v}~, ptr %{at}.b{v}~")

@@ -34,7 +34,8 @@ def batch_normalization(c: Call) -> Any:
     name = getattr(getattr(producer, "op", None), "name", "")
     rank = len(c.shape(0))
     if name == "relax.nn.conv2d":
-        norm = c.emit(op.nn.batch_norm(x, gamma, beta, mean, variance, 1, epsilon))
+        operands = (x, gamma, beta, mean, variance, 1, epsilon)
+        norm = c.emit(op.nn.batch_norm(*operands, training=False))
         return relax.TupleGetItem(norm, 0)
     known = [constant_of(c.value(i)) for i in range(1, 5)]
     wide = (-1, *[1] * (rank - 2))

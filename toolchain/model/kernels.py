@@ -340,7 +340,7 @@ def _vectorize(schedule: Any, block: Any, reduced: list[Any]) -> None:
     """
     found = schedule.get(block)
     axes = [v for v in found.iter_vars if v.iter_type == v.DataPar]
-    if not found.name_hint.startswith(BRANCHING) or not axes:
+    if not found.name_hint.startswith(BRANCHING) or not axes or _calls_math(found):
         return
     last, (write,) = axes[-1], found.writes
     places = [r.region[-1].min for r in found.reads if r.region]
@@ -352,6 +352,12 @@ def _vectorize(schedule: Any, block: Any, reduced: list[Any]) -> None:
         schedule.vectorize(inner)
         if reduced:
             schedule.reorder(outer, *reduced)
+
+
+def _calls_math(block: Any) -> bool:
+    """Whether a function of MATH is in it, whose lowering is for scalars."""
+    text = block.script()
+    return any(f"T.{name}(" in text for name in MATH)
 
 
 def _uses(expression: Any, variable: Any) -> bool:

@@ -34,7 +34,7 @@ def fuse(graph: Graph) -> None:
         changed = any(
             _absorb(graph, node, users)
             for node in graph.nodes
-            if "bias" in node.attributes
+            if node.op in (CONV, DENSE, GROUPED) and "limits" in node.attributes
         )
     graph.remove_dead()
 

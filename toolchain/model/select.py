@@ -357,16 +357,20 @@ _ROUNDINGS = ("round_prefer_floor", "round_prefer_ceil", "floor", "ceil")
 
 
 def _resize(node: Node) -> list[Node] | None:
-    """Images of float32 as NCHW, by the choices that kernels/resize.py has."""
+    """Images of float32 as NCHW, by the choices that kernels/resize.py has.
+
+    One column is left to loops: TVM fails there in LowerIntrin (0.24), where it takes
+    a pointer to a row for one to another buffer.
+    """
     a, x = node.attributes, node.inputs[0]
+    linear = a["method"] == "linear"
     given = (
         (a["method"], _METHODS),
         (a["coordinate_transformation_mode"], _PLACES),
-        (a["rounding_method"] or _ROUNDINGS[0], _ROUNDINGS),
+        (_ROUNDINGS[0] if linear else a["rounding_method"], _ROUNDINGS),
     )
-    if (x.dtype, a["layout"]) != ("float32", "NCHW") or any(
-        value not in choices for value, choices in given
-    ):
+    known = all(value in choices for value, choices in given)
+    if not known or (x.dtype, a["layout"]) != ("float32", "NCHW") or x.shape[3] == 1:
         return None
     names = ("mode", "coordinate_transformation_mode", "nearest_mode")
     constants = dict(zip("NCHW", x.shape, strict=True))

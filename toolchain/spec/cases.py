@@ -102,6 +102,16 @@ def bits(rng: np.random.Generator, count: int) -> Array:
     return rng.integers(0, 1 << 32, count, dtype=np.uint64).astype(np.uint32).view("f4")
 
 
+# Where x/ln 2 added to 1.5 * 2^23 lacks bits of that, and what reduces x wraps round.
+FAR = np.array(
+    [
+        sign * (centre + step)
+        for centre in (2907228, 4360858, 6541391, 8722000)
+        for step in (-200, -100, -1, 0, 3, 20, 49, 100)
+        for sign in (-1, 1)
+    ],
+    "float32",
+)
 NEAR = 4.0  # within the limits of every function's short form
 
 
@@ -118,6 +128,10 @@ def unary_all(low: float = -10, high: float = 10) -> Cases:
             yield Case("sorted", (np.sort(dense),))
             near = values(rng, (20011,), "float32", max(low, -NEAR), min(high, NEAR))
             yield Case("near", (near,))
+            # One to a block of zeros, as another might send the block the long way.
+            alone = np.zeros((FAR.size, 300), "float32")
+            alone[:, 150] = FAR
+            yield Case("alone", (alone.reshape(-1),))
 
     return cases
 

@@ -89,9 +89,13 @@ class Let:
         """Say that a short form holds only for base <= value < base + 2^bits.
 
         One operation a vector where `within` takes two; base: a multiple of 2^bits.
-        What has only some of base's bits it does not see: those must not matter.
+        Values that lack bits of base it does not see: where they matter, see `having`.
         """
         self.limits.append(Limit(value, "or", base, bits))
+
+    def having(self, value: Expr, base: int) -> None:
+        """Say that a short form holds only for values with all bits of base."""
+        self.limits.append(Limit(value, "and", base))
 
     def around(self, result: Expr) -> Expr:
         """Put every binding around `result`."""
@@ -312,7 +316,7 @@ LOGISTIC_MOST = 0x4B4000F7
 # exp(x) underflows from -104; at -176 n is -254 and `_scales` gives 0 outright, so that
 # masked operands (-inf) cost no denormal arithmetic, which is three times slower.
 EXP_0 = -176.0
-EXP_SCALED_BITS = 0x42300000  # of 44, where exp_scaled ends, or before
+EXP_SCALED_BITS = 0x42300000  # of 44.0: below it exp_scaled holds
 LOGISTIC_0 = -110.0  # x exp(x) is 0, and less has no power to scale it by
 
 
@@ -479,6 +483,7 @@ def _exp_narrow(let: Let, x: Expr, offset: Expr) -> Expr:
     """exp(x), for x and an offset of which n + 64 has 7 bits."""
     k, r = _reduced(let, x, offset)
     let.from_base(k, NARROW_BASE, NARROW_BITS)
+    let.having(k, NARROW_BASE)
     return _raised(_exp_polynomial(let, r, 2.0**-NARROW_BIAS), k)
 
 
@@ -578,6 +583,7 @@ def exp_scaled(let: Let, x: Expr) -> Expr:
     """
     k, r = _reduced(let, x, _f32(NARROW))
     let.from_base(k, NARROW_BASE, NARROW_BITS)
+    let.having(k, NARROW_BASE)
     return _raised(_exp_share(let, r), k)
 
 
