@@ -306,8 +306,8 @@ def _chosen(parts: _Parts) -> dict[str, int]:
 
 def _pooled(parts: _Parts) -> dict[str, int]:
     """Images as NHWC, their channels in vectors or not."""
-    names = {"kernel_shape": [3, 4], "strides": [2, 2], "pads": [1, 0, 1, 1]}
-    pads: dict[str, Any] = {**names}
+    pads: dict[str, Any] = {"kernel_shape": [3, 4], "strides": [2, 2]}
+    pads["pads"] = [1, 0, 1, 1]
     for channels in (16, 3):
         weights = parts.net.normal((channels, 3, 1, 1), 1)
         image = parts.net.op("Conv", parts.add((2, 3, 9, 10)), weights)

@@ -13,6 +13,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from importlib import import_module
 from typing import Any
 
@@ -29,10 +30,9 @@ _GEMM = r"micro_gemm_(f32|i32)_(spread|shuffle|load|rows)_(\d+)x(\d+)(_dense)?"
 _NAME = re.compile(r"@(micro_\w+)")
 # The module of a family, by the first word of its names.
 _FAMILIES = {
-    **{word: word for word in ("dot", "double", "fold", "halve", "pool", "rows")},
+    **{w: w for w in ("dot", "double", "first", "fold", "halve", "pool", "rows")},
     **{"slide": "slide", "touch": "slide", "winograd": "winograd"},
     **{"columns": "rows", "position": "position", "find": "position"},
-    **{"first": "first"},
     **{"transpose": "transpose", "copy": "transpose"},
 }
 
@@ -304,9 +304,14 @@ class _Gemm:
             over = build.icmp_signed("==", left, _i32(0))
             build.cbranch(over, done, following)
             build.position_at_end(done if last else following)
-        columns = zip(*(sums for _, sums in exits), strict=True)
-        blocks = [block for block, _ in exits]
-        return [_joined(build, [*zip(blocks, c, strict=True)]) for c in columns]
+        return self._left_with(exits)
+
+    def _left_with(self, exits: list[tuple[Any, list[Any]]]) -> list[Any]:
+        """The sums of the block by which the loop was left."""
+        blocks, sums = zip(*exits, strict=True)
+        columns = zip(*sums, strict=True)
+        joined = partial(_joined, self.builder)
+        return [joined([*zip(blocks, c, strict=True)]) for c in columns]
 
     def _sum_phases(self, a: Any, b: Any) -> list[Any]:
         """Sums of one row by one panel: a register of units at a time, then the rest.
@@ -345,11 +350,7 @@ class _Gemm:
         more = build.icmp_signed(">", following[0], _i32(0))
         build.cbranch(more, loop, done)
         build.position_at_end(done)
-        blocks, columns = zip(*exits, strict=True)
-        sums = [
-            _joined(build, [*zip(blocks, c, strict=True)])
-            for c in zip(*columns, strict=True)
-        ]
+        sums = self._left_with(exits)
         while len(sums) > self.vectors:
             half = len(sums) // 2
             pairs = zip(sums[:half], sums[half:], strict=True)

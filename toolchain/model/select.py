@@ -359,7 +359,7 @@ _ROUNDINGS = ("round_prefer_floor", "round_prefer_ceil", "floor", "ceil")
 def _resize(node: Node) -> list[Node] | None:
     """Images of float32 as NCHW, by the choices that kernels/resize.py has.
 
-    One column is left to loops: TVM fails there in LowerIntrin (0.24), where it takes
+    One column is left to loops: TVM 0.27 fails there in LowerIntrin, where it takes
     a pointer to a row for one to another buffer.
     """
     a, x = node.attributes, node.inputs[0]
