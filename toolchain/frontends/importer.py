@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from toolchain import confined
 from toolchain.frontends import Places, plain, standard
 from toolchain.frontends.load import array, dense, name_of, subgraphs
-from toolchain.frontends.standard import excess, schema_of, size_of
+from toolchain.frontends.standard import excess, schema_of, size_of, type_of
 from toolchain.spec import SpecError
 
 DATA_DEPENDENT = ("Compress", "NonMaxSuppression", "NonZero", "Unique")
@@ -372,7 +372,7 @@ class Importer:
         given = [
             None
             if v is None
-            else (_type(self.shape(v), _dtype(v)), v if _known(v) else None)
+            else (type_of(self.shape(v), _dtype(v)), v if _known(v) else None)
             for v in inputs
         ]
         made = standard.kinds(node, given, self.opsets, _domain(node))
@@ -530,7 +530,9 @@ class Importer:
         """The type of a value as a TypeProto; nothing where it is absent."""
         from onnx import TypeProto
 
-        kind = TypeProto() if value is None else _type(self.shape(value), _dtype(value))
+        kind = (
+            TypeProto() if value is None else type_of(self.shape(value), _dtype(value))
+        )
         return bytes(kind.SerializeToString())
 
     def _emitted(self, result: Any) -> list[Any]:
@@ -724,12 +726,3 @@ def _known(value: Any) -> bool:
 
 def _dtype(value: Any) -> str:
     return str(value.dtype if _known(value) else value.ty.dtype)
-
-
-@cache
-def _type(shape: tuple[int, ...], dtype: str) -> Any:
-    """A tensor's TypeProto."""
-    from onnx import helper
-
-    number = helper.np_dtype_to_tensor_dtype(np.dtype(dtype))
-    return helper.make_tensor_type_proto(number, shape)

@@ -128,9 +128,9 @@ def with_shapes(proto: Any, given: Given, where: str) -> Any:
     errors = _check_types(inputs, "input") + _check_types(proto.graph.output, "output")
     by_name = _by_name(inputs)
     shapes: dict[str, tuple[int, ...]] = {}
-    for name, shape in given.shapes.items():
+    for name, wanted in given.shapes.items():
         if name in by_name:
-            shapes[by_name[name].name] = shape
+            shapes[by_name[name].name] = wanted
         elif name not in {i.name for i in proto.graph.input}:
             errors.append(_unknown(name, "--shape", inputs))
     errors += _unknown_dims(given, proto.graph.input)
@@ -146,7 +146,11 @@ def with_shapes(proto: Any, given: Given, where: str) -> Any:
     ]
     if errors:
         raise SpecError("\n".join(f"{where}: {e}" for e in errors))
-    open_ = [v for v in inputs if None in (full[v.name] or (None,))]
+    open_ = []
+    for value in inputs:
+        shape = full[value.name]
+        if shape is None or None in shape:
+            open_.append(value)
     if open_:
         raise _open(open_, sizes, where)
     return _set_shapes(proto, full)

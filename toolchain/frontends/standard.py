@@ -7,6 +7,9 @@ computed, and named with its node. Operators without a schema pass.
 
 from __future__ import annotations
 
+import contextlib
+import re
+from collections.abc import Sequence
 from functools import cache
 from math import prod
 from typing import Any
@@ -20,6 +23,9 @@ RANK = 8  # of a tensor, at most: the runtime's
 BYTES = 1 << 31  # of a tensor, less than this: the runtime's
 _SMALL = 1 << 12  # elements of a constant that a shape may depend on
 
+_PREFIX = re.compile(r"^(\[\w+\] *)+")  # of ONNX's words: the kind of error
+# An input: its TypeProto, and its elements where they are constant; None: absent.
+Given = tuple[Any, Any] | None
 # What a node makes: shapes (None: unknown rank; inside, None: unknown size) and dtypes.
 Kinds = list[tuple[tuple[int | None, ...] | None, str]]
 
@@ -79,18 +85,41 @@ def excess(shape: Any, dtype: str) -> str:
     return ""
 
 
-def kinds(node: Any, inputs: list[Any], opsets: dict[str, int], domain: str) -> Kinds:
+def kinds(
+    node: Any, inputs: Sequence[Given], opsets: dict[str, int], domain: str
+) -> Kinds:
     """What a node makes of inputs; [] where the standard does not say.
 
-    inputs: for each a TypeProto and its elements (or None), or None where absent.
     Errors: SpecError with what contradicts.
     """
-    from onnx import NodeProto, checker, helper, numpy_helper, shape_inference
-
     schema = schema_of(node.op_type, domain, opsets.get(domain, 1))
     if schema is None:
         return []
-    plain = NodeProto(op_type=node.op_type, domain=domain)
+    versions = opsets | {domain: max(opsets.get(domain, 1), schema.since_version)}
+    try:
+        return _inferred(node, inputs, schema, versions)
+    except SpecError:
+        # Engines take a vector of one number for a scalar.
+        alone = [_scalar(given) for given in inputs]
+        if all(a is b for a, b in zip(alone, inputs, strict=True)):
+            raise
+        with contextlib.suppress(SpecError):
+            return _inferred(node, alone, schema, versions)
+        raise
+
+
+def _scalar(given: Given) -> Given:
+    if given is None or given[1] is None or given[1].shape != (1,):
+        return given
+    return type_of((), str(given[1].dtype)), given[1].reshape(())
+
+
+def _inferred(
+    node: Any, inputs: Sequence[Given], schema: Any, versions: dict[str, int]
+) -> Kinds:
+    from onnx import NodeProto, checker, helper, numpy_helper, shape_inference
+
+    plain = NodeProto(op_type=node.op_type, domain=schema.domain)
     plain.attribute.extend(node.attribute)
     types, data = {}, {}
     for i, given in enumerate(inputs):
@@ -102,26 +131,27 @@ def kinds(node: Any, inputs: list[Any], opsets: dict[str, int], domain: str) -> 
             whole = np.ascontiguousarray(value).reshape(value.shape)
             data[f"i{i}"] = numpy_helper.from_array(whole)
     plain.output.extend(f"o{i}" if o else "" for i, o in enumerate(node.output))
-    imports = [
-        helper.make_opsetid(d, v)
-        for d, v in (opsets | {domain: _at(schema, opsets)}).items()
-    ]
+    imports = [helper.make_opsetid(d, v) for d, v in versions.items()]
     try:
         found = shape_inference.infer_node_outputs(
             schema, plain, types, data, opset_imports=imports
         )
     except (checker.ValidationError, shape_inference.InferenceError) as error:
-        text = short(str(error).replace("[ShapeInferenceError]", ""))
-        raise SpecError(f"the ONNX standard has no such node: {text.strip()}") from None
+        text = _PREFIX.sub("", short(str(error)))
+        raise SpecError(f"the ONNX standard has no such node: {text}") from None
     return [
         _kind(found[f"o{i}"]) if o and f"o{i}" in found else (None, "")
         for i, o in enumerate(node.output)
     ]
 
 
-def _at(schema: Any, opsets: dict[str, int]) -> int:
-    """The version of its domain that a schema is checked against."""
-    return max(opsets.get(schema.domain, 1), int(schema.since_version))
+@cache
+def type_of(shape: tuple[int, ...], dtype: str) -> Any:
+    """A tensor's TypeProto."""
+    from onnx import helper
+
+    number = helper.np_dtype_to_tensor_dtype(np.dtype(dtype))
+    return helper.make_tensor_type_proto(number, shape)
 
 
 def _kind(found: Any) -> tuple[tuple[int | None, ...] | None, str]:
