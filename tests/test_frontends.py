@@ -160,7 +160,7 @@ def test_open_dimensions_all_at_once(save: Any) -> None:
     inputs = [info("x", ["batch", 3]), info("z", [None, 2]), info("u", None)]
     text = refused(save(model([node("Relu", "x")], inputs)))
     assert "size 'batch' of x: --dim batch=1" in text
-    assert "input 'z' of shape [?, 2]: --shape z=1,2" in text
+    assert "input 'z' has shape [?, 2]: --shape z=1,2" in text
     assert "input 'u' has no shape: --shape u=1,3,224,224" in text
 
 
@@ -213,8 +213,8 @@ def test_sequences_at_the_boundary(save: Any) -> None:
         (
             [node("Reshape", "x", "s")],
             {},
-            "its shape must be known when the model is compiled, and depends on the "
-            "elements of input 's'",
+            "its shape must be known when the model is compiled, and depends on "
+            "input s; make that a constant, as in --value s=1",
         ),
         ([node("If", "c")], {}, "its condition must be known"),
         (
