@@ -116,12 +116,14 @@ def make_module(folder: Path, names: list[str], max_memory: int) -> Any:
 def check_operators(folders: list[Path], names: list[str], workers: int) -> Any:
     """Fail where an operator could not be compiled, with every reason."""
     del workers  # it was for the tasks before this one
-    reasons = {
-        description["error"]
-        for folder in folders
-        for description in descriptions(folder / "obj", names).values()
-        if "error" in description
-    }
+    from toolchain.manifest import clashing_names
+
+    reasons = set()
+    for folder in folders:
+        found = descriptions(folder / "obj", names)
+        good = {n: d for n, d in found.items() if "error" not in d}
+        reasons |= {d["error"] for d in found.values() if "error" in d}
+        reasons |= set(clashing_names(good))
     if reasons:
         return TaskFailed(
             f"{len(reasons)} operator(s) failed; the library holds the others:\n"
