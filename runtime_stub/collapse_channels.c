@@ -98,4 +98,4 @@ static int32_t run(ops_request *call) {
   return code;
 }
 
-const ops_collapse ops_collapse_channels = {shape, run};
+const ops_collapse ops_collapse_channels = {shape, run, 0};

@@ -237,4 +237,4 @@ static int32_t run(ops_request *call) {
   return run_kernel(call, 1);
 }
 
-const ops_collapse ops_collapse_elementwise = {shape, run};
+const ops_collapse ops_collapse_elementwise = {shape, run, 1};

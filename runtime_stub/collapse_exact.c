@@ -218,4 +218,4 @@ static int32_t run(ops_request *call) {
   return code;
 }
 
-const ops_collapse ops_collapse_exact = {shape, run};
+const ops_collapse ops_collapse_exact = {shape, run, 0};

@@ -66,4 +66,4 @@ static int32_t run(ops_request *call) {
   return ops_run_kernel(call, call->op->kernel, slots);
 }
 
-const ops_collapse ops_collapse_gather = {shape, run};
+const ops_collapse ops_collapse_gather = {shape, run, 0};

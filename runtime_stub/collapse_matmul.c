@@ -250,4 +250,4 @@ static int32_t run(ops_request *call) {
              : loop(call, &p, slots);
 }
 
-const ops_collapse ops_collapse_matmul = {shape, run};
+const ops_collapse ops_collapse_matmul = {shape, run, 0};

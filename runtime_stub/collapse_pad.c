@@ -151,4 +151,4 @@ static int32_t run(ops_request *call) {
   return code;
 }
 
-const ops_collapse ops_collapse_pad = {shape, run};
+const ops_collapse ops_collapse_pad = {shape, run, 0};

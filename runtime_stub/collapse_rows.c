@@ -293,4 +293,4 @@ static int32_t run(ops_request *call) {
   return code;
 }
 
-const ops_collapse ops_collapse_rows = {shape, run};
+const ops_collapse ops_collapse_rows = {shape, run, 0};

@@ -57,4 +57,4 @@ static int32_t run(ops_request *call) {
   return code;
 }
 
-const ops_collapse ops_collapse_unary = {shape, run};
+const ops_collapse ops_collapse_unary = {shape, run, 1};

@@ -390,4 +390,4 @@ static int32_t run(ops_request *call) {
   return OPS_OK;
 }
 
-const ops_collapse ops_collapse_view = {shape, run};
+const ops_collapse ops_collapse_view = {shape, run, 0};
