@@ -4,14 +4,19 @@
 
 #include "operator.h"
 
-/* What the arrays of the runtime hold. toolchain/descriptor.py makes no operator
- * that needs more (_check_limits), and knows these numbers; beside each array
- * stands why it is large enough. */
+/* What the arrays of the runtime hold. An operator that needs more is refused
+ * when it is compiled (toolchain/descriptor.py, _check_limits), where tests hold
+ * the numbers against these. Other arrays have an entry for each of the at most
+ * OPS_MAX_RANK axes of a tensor that was checked (ops_read_shape), or say beside
+ * them why they are large enough. */
 #define OPS_MAX_VALUES 64     /* attribute values of a call, lists included */
 #define OPS_MAX_ATTRIBUTES 16 /* attributes of an operator */
+#define OPS_MAX_AXES 6        /* of a tensor in its canonical rank */
 #define OPS_MAX_SYMBOLS 32    /* sizes that a kernel gets */
 #define OPS_MAX_SIZES 64      /* canonical sizes of all outputs */
-#define OPS_MAX_SLOTS 128     /* of a kernel: pointers, sizes, values */
+#define OPS_MAX_SLOTS 64      /* of a kernel: pointers, sizes, values */
+
+_Static_assert(sizeof ((ops_param *)0)->dims == OPS_MAX_AXES, "one for each");
 
 /* A tensor argument after the checker: compact, in memory, sizes below 2^31. */
 typedef struct {

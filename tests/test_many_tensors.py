@@ -13,6 +13,7 @@ import onnx
 import ops_wasm32
 import pytest
 from abi import Arg, Module
+from linking import runtime_objects
 from onnx import TensorProto, helper
 
 from toolchain.descriptor import (
@@ -29,7 +30,6 @@ from toolchain.spec import SpecError
 
 LOADER = ROOT / "embed" / "js" / "ops_wasm32.mjs"
 CACHE = ROOT / "build" / "cache" / "simd128"
-RUNTIME = sorted((ROOT / "build" / "simd128" / "runtime").glob("[!o]*.o"))
 # A text as long as real ones: "past_key_values_29_decoder_value".
 NAME = "past_key_values_{}_of_the_decoder_{}".format
 # How many inputs and as many outputs, and their shape.
@@ -74,7 +74,8 @@ def build(folder: Path, model: onnx.ModelProto) -> Path:
     file = folder / "net.onnx"
     onnx.save(model, file)
     options = Options("simd128")
-    build_model(file, options, Place(folder, CACHE), RUNTIME, lambda _: None)
+    runtime = runtime_objects("simd128")
+    build_model(file, options, Place(folder, CACHE), runtime, lambda _: None)
     return folder / "net.wasm"
 
 

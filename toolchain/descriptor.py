@@ -25,11 +25,22 @@ from toolchain.spec import (
     tensor_dtype,
 )
 
-# As in runtime_stub/call.h and ops_wasm32.h; MAX_NAME as in abi.c.
+# As in runtime_stub/call.h and ops_wasm32.h.
+MAX_MODEL_TENSORS = 4096
 MAX_VALUES = 64
 MAX_ATTRIBUTES = 16
-MAX_MODEL_TENSORS = 4096
+MAX_AXES = 6
+MAX_SYMBOLS = 32
+MAX_SIZES = 64
+MAX_SLOTS = 64
+# As in abi.c, collapse_elementwise.c and collapse_rows.c.
 MAX_NAME = 1024
+MAX_INPUTS = 4
+MAX_OUTPUTS = 8
+# Collapses that take tensors of which there is one for each unit.
+_VARIADIC = ("concat.axis", "view.split")
+# Slots beside tensors, sizes and attributes: of matmul's two dtypes.
+_MORE_SLOTS = 2
 _REQUEST_BYTES, _TENSOR_BYTES = 576, 64
 _PARAM = "{ ptr, i8, i8, [6 x i8], double }"
 _ATTRIBUTE = "{ ptr, ptr, double, double, double, i8, i8, i8, i8 }"
@@ -132,20 +143,48 @@ def _parts(operator: Operator) -> list[str]:
     return [part for part in PARTS if needed[part]]
 
 
-def _check_limits(name: str, operator: Operator) -> None:
-    """SpecError where a call could pass more than the runtime has room for."""
+def _check_limits(name: str, operator: Operator, output_dims: list[list[int]]) -> None:
+    """SpecError where a call could need more than the runtime's arrays hold."""
     units, tensors = operator.max_units(), operator.tensors()
-    most = sum(units if t.variadic else 1 for t in tensors)
-    values = sum(a.per_unit * units or 1 for a in operator.attributes)
-    for count, what, limit in (
-        (most, "tensors", MAX_TENSORS),
-        (values, "attribute values", MAX_VALUES),
-        (len(operator.attributes), "attributes", MAX_ATTRIBUTES),
+    variadic = any(t.variadic for t in tensors)
+    collapse = operator.collapse.partition(".")[0]
+    axes = [len(i.dims.split()) for i in operator.inputs] + [*map(len, output_dims)]
+    values = sum(a.per_unit * max(units, 1) or 1 for a in operator.attributes)
+    slots = len(tensors) + len(operator.symbols()) + _MORE_SLOTS
+    slots += sum(a.slots for a in operator.attributes)
+    many = sum(units if t.variadic else 1 for t in tensors)
+    if variadic and operator.collapse not in _VARIADIC:
+        raise SpecError(
+            f"{name}: {operator.collapse} takes no variadic tensors; use "
+            f"{' or '.join(_VARIADIC)}"
+        )
+    lower = "lower units= of the operator"
+    for count, what, limit, advice in (
+        (many, "tensors", MAX_TENSORS, lower),
+        (values, "attribute values", MAX_VALUES, lower),
+        (0 if variadic else units, "units", MAX_RANK, lower),
+        (len(operator.attributes), "attributes", MAX_ATTRIBUTES, "join some"),
+        (max(axes, default=0), "axes in a tensor", MAX_AXES, "join some"),
+        (len(operator.symbols()), "sizes", MAX_SYMBOLS, "share some"),
+        (sum(map(len, output_dims)), "sizes of outputs", MAX_SIZES, "split it"),
+        (slots, "arguments of its kernel", MAX_SLOTS, "split it"),
+        (
+            len(operator.inputs) if collapse == "elementwise" else 0,
+            "elementwise inputs",
+            MAX_INPUTS,
+            "split it",
+        ),
+        (
+            len(operator.outputs) if collapse == "rows" else 0,
+            "outputs of rows",
+            MAX_OUTPUTS,
+            "split it",
+        ),
     ):
         if count > limit:
             raise SpecError(
                 f"{name}: a call may have {count} {what}, but the runtime takes "
-                f"{limit}; lower units= of the operator"
+                f"{limit}; {advice}"
             )
 
 
@@ -161,7 +200,7 @@ def descriptor(
 
     output_dims: see toolchain.infer.
     """
-    _check_limits(name, operator)
+    _check_limits(name, operator, output_dims)
     data = _Data()
     tensors = operator.tensors()
     symbols = operator.symbols()
@@ -277,7 +316,7 @@ def _attribute_text(attribute: Attribute) -> int:
     numbers = (attribute.default or 0.0, *_limits(attribute))
     return (
         len(f"; {attribute.name}: float[255]{{}} =  >=  <= ")
-        + sum(len(f"{choice}=255,") for choice in attribute.choices)
+        + sum(len(f"{choice}={i},") for i, choice in enumerate(attribute.choices))
         + sum(map(_number_text, numbers))
     )
 
