@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Container
 from pathlib import Path
+
+from abi import BUILD
 
 from toolchain.archive import archive
 from toolchain.codegen import compile_object, emit
@@ -15,8 +19,8 @@ MAX_MEMORY = 1 << 28
 
 
 def runtime_objects(target: str) -> list[Path]:
-    """The runtime's objects in the project's build."""
-    folder = ROOT / "build" / target / "runtime"
+    """The runtime's objects in the build that is tested."""
+    folder = BUILD / target / "runtime"
     return [folder / f"{s.stem}.o" for s in sorted((ROOT / "runtime_stub").glob("*.c"))]
 
 
@@ -32,12 +36,32 @@ def link_operators(folder: Path, sources: list[Path], target: str = "simd128") -
     return link_texts(folder, [table(kernels), room(rooms)], members, target)
 
 
+def link_built(
+    folder: Path,
+    names: list[str],
+    kernels: Container[str] | None = None,
+    target: str = "simd128",
+    max_memory: int = MAX_MEMORY,
+) -> Path:
+    """A module of operators as they are built, or of some of their kernels."""
+    objects = ROOT / "build" / target / "obj"
+    found = [json.loads((objects / f"{name}.json").read_text()) for name in names]
+    listed = [k for d in found for k in d["kernels"] if not kernels or k in kernels]
+    texts = [table(listed), room([Room(**d["room"]) for d in found])]
+    members = [objects / f"{name}.o" for name in names]
+    return link_texts(folder, texts, members, target, max_memory)
+
+
 def link_texts(
-    folder: Path, texts: list[str], members: list[Path], target: str = "simd128"
+    folder: Path,
+    texts: list[str],
+    members: list[Path],
+    target: str = "simd128",
+    max_memory: int = MAX_MEMORY,
 ) -> Path:
     """A module of LLVM IR, a table and a room among it, and of objects."""
     rest = folder / "rest.o"
     rest.write_bytes(emit(texts, TARGETS[target]))
     archive([*members, rest, *runtime_objects(target)], folder / "small.a")
-    link(folder / "small.a", folder / "small.wasm", MAX_MEMORY, fast=True)
+    link(folder / "small.a", folder / "small.wasm", max_memory, fast=True)
     return folder / "small.wasm"
