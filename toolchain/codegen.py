@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import importlib.util
 import re
@@ -13,7 +14,7 @@ from typing import Any
 
 from toolchain import functions
 from toolchain.constants import hide_constants
-from toolchain.descriptor import PARTS, descriptor
+from toolchain.descriptor import PARTS, descriptor, operator_room
 from toolchain.infer import infer_function, output_dims, requirement_texts
 from toolchain.lower import Kernel, entry, lower, without_loader
 from toolchain.microkernel import micro_kernel, used
@@ -290,16 +291,18 @@ def describe(
             for t in group
         ]
 
+    kernels = {
+        kernel_name(name, v): {
+            "inputs": tensors(operator.inputs, v),
+            "outputs": tensors(operator.outputs, v),
+        }
+        for v in variants
+    }
     return {
         "operator": name,
         "formula": formula(path),
-        "kernels": {
-            kernel_name(name, v): {
-                "inputs": tensors(operator.inputs, v),
-                "outputs": tensors(operator.outputs, v),
-            }
-            for v in variants
-        },
+        "kernels": kernels,
+        "room": dataclasses.asdict(operator_room(operator, kernels)),
         "attributes": [_describe_attribute(a) for a in operator.attributes],
         "aliases": list(operator.aliases),
         "absent": dict(operator.absent),

@@ -81,16 +81,19 @@ def make_archive(folder: Path, names: list[str], runtime: list[Path]) -> Any:
     """Emit the operator table and archive it with objects and runtime."""
     from toolchain.archive import archive
     from toolchain.codegen import emit
-    from toolchain.descriptor import table
+    from toolchain.descriptor import Room, room, table
 
     found = descriptions(folder / "obj", names)
     good = {n: d for n, d in found.items() if "error" not in d}
     kernels = [k for d in good.values() for k in d["kernels"]]
-    table_object = folder / "runtime" / "ops_table.o"
-    table_object.parent.mkdir(parents=True, exist_ok=True)
-    table_object.write_bytes(emit([table(kernels)], TARGETS[folder.name]))
     members = [folder / "obj" / f"{n}.o" for n in good]
-    archive([*members, table_object, *runtime], folder / "libops_wasm32.a")
+    # Apart: a program that names its operators links the room and not the table.
+    rooms = [Room(**d["room"]) for d in good.values()]
+    for name, text in (("table", table(kernels)), ("room", room(rooms))):
+        members.append(folder / "runtime" / f"ops_{name}.o")
+        members[-1].parent.mkdir(parents=True, exist_ok=True)
+        members[-1].write_bytes(emit([text], TARGETS[folder.name]))
+    archive([*members, *runtime], folder / "libops_wasm32.a")
 
 
 @_step

@@ -85,13 +85,13 @@ def compile_program(
     kernels = {
         n.attributes["kernel"].name: n.attributes["kernel"] for n in program.graph.nodes
     }
-    objects = _objects(kernels, target, place.cache, show)
     name = program.graph.name
     texts = [
+        model_descriptor(program),  # first: it says what is too much for a module
         model_function(program),
-        model_descriptor(program),
         table([name]),
     ]
+    objects = _objects(kernels, target, place.cache, show)
     model = place.folder / f"model_{name}.o"
     write(model, emit(texts, target))
     members = [*objects.values(), model]

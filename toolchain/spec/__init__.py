@@ -56,8 +56,10 @@ CANONICAL = {
     "pad": ("o n k",),
 }
 ATTRIBUTE_KINDS = ("int", "float")
-MAX_UNITS = 8
+# As in runtime_stub/ops_wasm32.h.
+MAX_RANK = 8
 MAX_TENSORS = 64
+MAX_UNITS = MAX_RANK  # of a list: one for each axis
 # Operators that only move elements need one kernel for each width.
 SAME_WIDTH = {"float32": "int32", "int8": "uint8", "bool": "uint8"}
 

@@ -29,6 +29,8 @@ _TRAP = -1
 _ARGUMENT_BYTES = 16  # sizeof(TVMFFIAny)
 _ARENA_STEP = 1 << 16  # one page of linear memory: the least it grows by anyway
 _ALIGNMENT = 64  # as ops_alloc; also a cache line
+# The most of a text that is read; the signature of a model of 4096 tensors is shorter.
+_TEXT_BYTES = 1 << 22
 _CODES = {
     "float32": (2, 32),
     "int32": (0, 32),
@@ -215,11 +217,15 @@ class Instance:
 
     def _text(self, address: int) -> str:
         address &= 0xFFFFFFFF
-        end = min(address + 4096, self._memory.data_len(self._store))
-        if address >= end:
-            return ""
-        raw = self._memory.read(self._store, address, end)
-        return raw.partition(b"\0")[0].decode("utf-8", "replace")
+        text, end = b"", self._memory.data_len(self._store)
+        while address < end and len(text) < _TEXT_BYTES:
+            part = self._memory.read(self._store, address, min(address + 4096, end))
+            head, zero, _ = bytes(part).partition(b"\0")
+            text += head
+            if zero:
+                break
+            address += len(part)
+        return text.decode("utf-8", "replace")
 
 
 def _head_bytes(bound: Bound) -> int:
