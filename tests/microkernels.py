@@ -37,7 +37,6 @@ BETWEEN = 76  # bytes from an array to the next; no multiple of a register's
 FILLS = (0xFF, 0x55)
 FUEL = 1 << 32  # instructions of a call, so that none hangs
 TIMEOUT = 60.0  # seconds, of a compilation
-EPSILON = 2.0**-24  # what rounding a float32 costs, of its value
 _LINKAGE = "define linkonce_odr hidden "
 
 
@@ -282,6 +281,11 @@ def mixed(rng: np.random.Generator, shape: Any, *values: float) -> Array:
     x = rng.normal(size=shape).astype("float32")
     chosen = rng.choice(np.array(values, "float32"), size=shape)
     return np.where(rng.random(shape) < 0.2, chosen, x).astype("float32")
+
+
+def rounding(values: Array | float) -> Array:
+    """How far float32 may be from such values; of the smallest ones, a denormal."""
+    return np.asarray(np.abs(values) * 2.0**-24 + 2.0**-150)
 
 
 def around(*sizes: int, least: int = 1) -> list[int]:

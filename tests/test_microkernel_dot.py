@@ -97,7 +97,7 @@ def dots(kernel: Kernel, depth: int) -> tuple[In, In, Array]:
 
 
 @SUITE.each("micro_dot_tile")
-@pytest.mark.parametrize("depth", (1, 2, 3, 4, 5, 8, 257))
+@pytest.mark.parametrize("depth", [1, 2, 3, 4, 5, 8, 257])
 def test_tile(kernel: Kernel, depth: int) -> None:
     (rows, columns), rng = tile_of(kernel), kernel.rng
     a, b, total = dots(kernel, depth)

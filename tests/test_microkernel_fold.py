@@ -5,8 +5,18 @@ from __future__ import annotations
 import re
 
 import numpy as np
-from microkernels import EPSILON, Array, At, In, Kernel, Out, Suite, in_turn, mixed
-from microkernels import whole
+from microkernels import (
+    Array,
+    At,
+    In,
+    Kernel,
+    Out,
+    Suite,
+    in_turn,
+    mixed,
+    rounding,
+    whole,
+)
 
 SUITE = Suite(simd=("micro_fold_4x8",), scalar=("micro_fold_4x2",))
 GAP = 5
@@ -50,7 +60,7 @@ class Tiles:
         want, bound = before.astype("float64"), np.zeros(before.shape)
         want[outside] = b + (values * factors).sum(0)
         terms = np.abs(b) + np.abs(values * factors).sum(0)
-        bound[outside] = 0 if exact else terms * (self.taps + 1) * EPSILON
+        bound[outside] = 0 if exact else (self.taps + 1) * rounding(terms)
         table = np.stack([taps, places], 1).astype("int32") * 4
         out = Out(before, want, bound=bound)
         sizes = (self.taps, self.rows, self.count, self.size)
@@ -70,12 +80,12 @@ def test_tiles(kernel: Kernel) -> None:
     # in tiles of rows, channels lie in columns.
     for rows in range(1, most + 1):
         counts = (columns, columns + 1, 2 * columns - 1, 2 * columns, 29)
-        for (count, taps) in in_turn(counts, (1, 2, 9, 25)):
+        for count, taps in in_turn(counts, (1, 2, 9, 25)):
             row = 2 * count + GAP
             steps = np.array((row, count + GAP, 1, 1))
             Tiles(taps, rows, columns, (count, columns), steps).check(kernel, True)
         counts = (rows, rows + 1, 2 * rows, 2 * rows + 1, 13)
-        for (count, taps) in in_turn(counts, (9, 1, 3, 6)):
+        for count, taps in in_turn(counts, (9, 1, 3, 6)):
             steps = np.array((2 * columns, columns + 1) * 2)
             Tiles(taps, rows, columns, (count, rows), steps).check(kernel, True)
 

@@ -75,6 +75,12 @@ class _Pool:
                 self.sums = [build.alloca(kind) for _ in range(VECTORS)]
                 for place in self.sums:
                     self._set(place, ir.Constant(kind, None))
+        if exact is not None:
+            # Sums tell of NaN in whole registers alone.
+            narrow = build.icmp_signed("<", self.given["width"], _i32(self.lanes))
+            with build.if_then(narrow, likely=False):
+                build.call(exact, self.function.args)
+                build.ret(_i32(0))
         _blocks(build, self.given["rows"], 1, self._row)
         if exact is not None:
             self._check(exact)
@@ -110,7 +116,9 @@ class _Pool:
         )
         count = build.select(outside, _i32(1), count)
         self._tiles(
-            given["width"], lambda j, n, lanes: self._down(source, count, j, n, lanes)
+            given["width"],
+            lambda j, n, lanes: self._down(source, count, j, n, lanes),
+            narrow=not self.sums,
         )
         at = build.mul(build.mul(i, given["columns"]), _i32(self.bytes))
         out = _at(build, self.out, at)
@@ -148,10 +156,17 @@ class _Pool:
             lambda j: self._fold_line(out, j, 1, 1, self.build.mul(j, step), 1),
         )
 
-    def _tiles(self, count: Any, body: Callable[[Any, int, int], None]) -> None:
-        """body(place, registers, lanes): as many at a time as count has."""
+    def _tiles(
+        self, count: Any, body: Callable[[Any, int, int], None], narrow: bool = True
+    ) -> None:
+        """body(place, registers, lanes): as many at a time as count has.
+
+        narrow: whether that may be less than a register.
+        """
         build = self.build
-        sizes = {(self.vectors, self.lanes): 0, (1, self.lanes): 0, (1, 1): 0}
+        sizes = {(self.vectors, self.lanes): 0, (1, self.lanes): 0}
+        if narrow:
+            sizes[1, 1] = 0
 
         def some(ways: list[tuple[int, int]]) -> None:
             (n, lanes), *rest = ways
