@@ -273,14 +273,14 @@ def integers(rng: np.random.Generator, shape: Any, dtype: str) -> Array:
 
 def whole(rng: np.random.Generator, shape: Any, most: int = 8) -> Array:
     """float32 with integers from -most to most: sums and products are exact."""
-    return rng.integers(-most, most, shape, endpoint=True).astype("float32")
+    return np.asarray(rng.integers(-most, most, shape, endpoint=True), "float32")
 
 
 def mixed(rng: np.random.Generator, shape: Any, *values: float) -> Array:
     """float32 with some of these values among normal ones."""
     x = rng.normal(size=shape).astype("float32")
     chosen = rng.choice(np.array(values, "float32"), size=shape)
-    return np.where(rng.random(shape) < 0.2, chosen, x).astype("float32")
+    return np.asarray(np.where(rng.random(shape) < 0.2, chosen, x), "float32")
 
 
 def rounding(values: Array | float) -> Array:

@@ -30,7 +30,7 @@ def tile_of(kernel: Kernel) -> tuple[int, int]:
 def differences(x: Array, zero: Array, sign: int) -> Array:
     """8-bit integers without their zero point, as a product takes them."""
     dtype = "int8" if sign else "uint8"
-    return x.view(dtype).astype("int64") - zero.view(dtype)
+    return np.asarray(x.view(dtype).astype("int64") - zero.view(dtype))
 
 
 def words(pairs: Array) -> Array:

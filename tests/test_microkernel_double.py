@@ -19,7 +19,7 @@ def doubled(a: Array, b: Array) -> Array:
     part = places - low
     with np.errstate(invalid="ignore"):
         between = (1 - part) * row[first] + part * row[second]
-    return np.where(first == second, row[first], between)
+    return np.asarray(np.where(first == second, row[first], between))
 
 
 def outs(a: Array, b: Array, exact: bool) -> list[Out]:

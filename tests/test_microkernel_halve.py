@@ -28,7 +28,7 @@ def maxima(x: Array, pads: tuple[int, int], rows: int, columns: int) -> Array:
         for r in range(TAPS)
         for s in range(TAPS)
     ]
-    return np.max(taps, 0)
+    return np.asarray(np.max(taps, 0))
 
 
 def check(
@@ -74,10 +74,10 @@ def test_a_nan_is_seen_wherever_a_window_has_it(
 
 @SUITE.each()
 def test_what_adds_up_to_nan_is_left_to_others(kernel: Kernel) -> None:
-    for low, code in ((-np.inf, 1), (-3.4e38, 0)):
+    # -3.4e38 so often adds up to -inf too.
+    for low in (-np.inf, -3.4e38):
         x = np.full((9, 40), low, "float32")
         extent = (extents(9, 1)[0], extents(40, 1)[0])
         check(kernel, x, (1, 1), extent, 0)
         x[3, 7] = np.inf
         check(kernel, x, (1, 1), extent, 1)
-        del code

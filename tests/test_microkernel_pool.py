@@ -58,7 +58,7 @@ def windows(x: Array, y: Axis, axis: Axis, fill: Any) -> Array:
     far = 300  # more than any pad
     padded = np.pad(x, far, constant_values=fill)
     rows, columns = y.places() + far, axis.places() + far
-    return padded[rows[:, None, :, None], columns[None, :, None, :]]
+    return np.asarray(padded[rows[:, None, :, None], columns[None, :, None, :]])
 
 
 def table(y: Axis, x: Axis, bytes_: int, blank: int) -> Array:

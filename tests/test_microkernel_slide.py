@@ -42,7 +42,9 @@ def summed(x: Array, w: Array, b: Array, places: tuple[Array, Array]) -> list[Ar
     return [total, terms]
 
 
-def matrices(kernel: Kernel, shape: tuple[int, int], weights: int, exact: bool) -> list:
+def matrices(
+    kernel: Kernel, shape: tuple[int, int], weights: int, exact: bool
+) -> list[Array]:
     """X, weights and biases."""
     shapes = (shape, (TAPS, TAPS, weights), (weights,))
     if exact:

@@ -39,7 +39,8 @@ INF = float("inf")
 def transformed(matrix: Array, x: Array) -> Array:
     """M x Mᵀ of the first two axes."""
     with np.errstate(invalid="ignore"):
-        return np.einsum("ia,jb,abc->ijc", matrix, matrix, x.astype("float64"))
+        wide = x.astype("float64")
+        return np.asarray(np.einsum("ia,jb,abc->ijc", matrix, matrix, wide))
 
 
 def pitched(x: Array, gap: int) -> tuple[Array, int, int]:
