@@ -44,12 +44,20 @@ SUITE = Suite(
         "micro_spread_4",
         *(f"micro_pack_4_{width}" for width in (4, 6, 8)),
         "micro_pack_2_6",
+        # No kernel asks for these today.
+        "micro_gemm_f32_shuffle_8x4",
+        "micro_gemm_f32_load_3x16_dense",
+        "micro_gemm_i32_spread_2x8",
+        "micro_gemm_i32_rows_5x16",
     ),
     scalar=(
         "micro_gemm_f32_load_2x8",
         "micro_gemm_i32_load_2x8",
         "micro_pack_1_2",
         "micro_pack_1_8",
+        # Nor for these.
+        "micro_gemm_f32_rows_1x8",
+        "micro_gemm_f32_spread_3x4_dense",
     ),
 )
 DEPTHS = (1, 2, 3, 4, 5, 7, 8, 9, 13, 0)

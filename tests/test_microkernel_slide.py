@@ -92,8 +92,8 @@ def test_slide(kernel: Kernel, exact: bool) -> None:
         x, w, b = matrices(kernel, shape, count if pixels else lanes, exact)
         if not pixels:  # one for all columns
             w, b = (v[..., :1].repeat(lanes, -1) for v in (w, b))
-        every = (w, b) if pixels else (w[..., :1], b[:1])
-        sums = summed(x, *every, (down, along))
+        taps, bias = (w, b) if pixels else (w[..., :1], b[:1])
+        sums = summed(x, taps, bias, (down, along))
         steps = (tap, w.shape[-1], int(pixels))
         check(kernel, [x, w, b], sums, steps, exact)
 

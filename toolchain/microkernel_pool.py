@@ -3,6 +3,9 @@
 A row of windows is folded down its rows of taps first, into a line with the pads'
 columns, then along that line. Strides along the line of 1 and 2 go by registers, others
 one by one, as do rows shorter than a register.
+
+Names: `micro_pool_max_<f32|i8|u8>` and `micro_pool_sum_f32`. With SIMD, maxima of
+floats have a second function, `micro_pool_max_f32_nan`, for planes with a NaN.
 """
 
 from __future__ import annotations
@@ -25,9 +28,10 @@ VECTORS = 4  # registers that share what a tap costs beside its arithmetic
 def emit(module: Any, name: str, target: Target) -> None:
     """Emit the micro-kernel of that name. Errors: SpecError for an unknown one."""
     match = re.fullmatch(r"micro_pool_(max|sum)_(f32|i8|u8)", name)
-    if not match:
+    if not match or (match[1] == "sum" and match[2] != "f32"):
         raise SpecError(
-            f"micro-kernel {name!r} is unknown; use micro_pool_<max|sum>_<f32|i8|u8>"
+            f"micro-kernel {name!r} is unknown; use micro_pool_max_<f32|i8|u8> or "
+            "micro_pool_sum_f32"
         )
     kind, element = match.groups()
     lanes = 1 if not target.has("simd128") else 4 if element == "f32" else 16
