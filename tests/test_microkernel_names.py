@@ -1,4 +1,4 @@
-"""Names of micro-kernels: each that a kernel asks for has a suite, others are refused."""
+"""Names of micro-kernels: each that a kernel asks for has a suite, no other is one."""
 
 from __future__ import annotations
 
