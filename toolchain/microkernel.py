@@ -5,6 +5,16 @@ toolchain/spec/panels.py) and codegen links those that its IR names. The name sa
 the shape, the target what a step is made of. Bodies are `linkonce_odr`: an archive's
 members carry a copy each, a linked module one.
 
+Names: each family's module says which it has; those of this one are
+- `micro_gemm_<f32|i32>_<form>_<rows>x<columns>[_dense]`: a tile of a product; form is
+  one of spread, shuffle, load and rows (see Tile), columns is half a panel or whole
+  ones; dense: units of the right panel lie side by side. A tile of one row by one panel
+  is `f32_rows_1x8_dense`, with SIMD.
+- `micro_pack_<1|2|4>_<width>`: so many lines into a panel with so many in a unit.
+- `micro_spread_<lines>`: a panel's lines, each unit repeated over a register.
+Other names are refused. tests/test_microkernel*.py run every name that a kernel asks
+for by itself; a test there fails for one that has none.
+
 What makes a tile fast, and which tile where: toolchain/microkernels.md.
 """
 
@@ -49,11 +59,15 @@ def micro_kernel(name: str, target: Target) -> str:
         tile = Tile(
             match[1], match[2], int(match[3]), int(match[4]), target, bool(match[5])
         )
+        check_name(name, *tile.rules())
         _Gemm(module, name, tile).emit()
-    elif match := re.fullmatch(r"micro_spread_(\d+)", name):
+    elif match := re.fullmatch(r"micro_spread_([1-9]\d*)", name):
         _spread(module, name, int(match[1]))
     elif match := re.fullmatch(r"micro_pack_(1|2|4)_(\d+)", name):
-        _pack(module, name, int(match[1]), int(match[2]))
+        lines, width = int(match[1]), int(match[2])
+        fits = (lines <= width, f"a panel of {width} has no {lines} lines; use fewer")
+        check_name(name, fits)
+        _pack(module, name, lines, width)
     elif family := _FAMILIES.get(name.split("_")[1]):
         # Which builds on this module.
         import_module(f"toolchain.microkernel_{family}").emit(module, name, target)
@@ -65,6 +79,13 @@ def micro_kernel(name: str, target: Target) -> str:
         )
     text = re.sub(r"^define ", "define linkonce_odr hidden ", str(module), flags=re.M)
     return re.sub(r"^target \w+ = .*$", "", text, flags=re.M)
+
+
+def check_name(name: str, *rules: tuple[bool, str]) -> None:
+    """SpecError where a rule does not hold: (whether it does, what to do)."""
+    for holds, text in rules:
+        if not holds:
+            raise SpecError(f"micro-kernel {name!r} is none: {text}")
 
 
 @dataclass(frozen=True)
@@ -82,6 +103,25 @@ class Tile:
     columns: int
     target: Target
     dense: bool = False
+
+    def rules(self) -> tuple[tuple[bool, str], ...]:
+        """What a tile must fulfil, for `check_name`."""
+        whole = self.columns % WIDTH == 0 or self.columns == WIDTH // 2
+        shuffled = self.form != "shuffle" or self.rows % self.lanes == 0
+        phased = (self.kind, self.form, self.dense) == ("f32", "rows", True)
+        return (
+            (self.rows > 0, "it has no rows; use 1 or more"),
+            (
+                whole and self.columns > 0,
+                f"columns must be {WIDTH // 2}, {WIDTH} or a multiple of {WIDTH}",
+            ),
+            (shuffled, f"rows must fill registers; use a multiple of {self.lanes}"),
+            (
+                self.phases == 1 or phased,
+                "one row by one panel has several sums for each element; use "
+                f"micro_gemm_f32_rows_1x{WIDTH}_dense",
+            ),
+        )
 
     @property
     def lanes(self) -> int:
