@@ -21,6 +21,8 @@ from pathlib import Path
 
 from toolchain.codegen import compile_object
 from toolchain.command import ToolError
+from toolchain.made import ChangedError
+from toolchain.replace import write
 from toolchain.spec import SpecError
 
 _POLL = 0.005  # seconds
@@ -47,10 +49,6 @@ def compile_in_child(
     On a failure there is no object, and the .json holds {"error": reason}.
     """
     import tvm  # noqa: F401  # before the fork, so that it is imported once
-
-    out.parent.mkdir(parents=True, exist_ok=True)
-    for suffix in (".o", ".json"):
-        out.with_suffix(suffix).unlink(missing_ok=True)
 
     def compile_one() -> None:
         data, description = compile_object(path, target, dtypes)
@@ -136,7 +134,7 @@ def _work(job: Job, log: int) -> None:
     try:
         job.action()
         code = 0
-    except (SpecError, ToolError) as error:
+    except (SpecError, ToolError, ChangedError) as error:
         print(error)
     except OSError as error:
         print(f"{error.filename or job.label}: {error.strerror}")
@@ -157,13 +155,6 @@ def _author_text(path: Path, error: BaseException) -> str:
     if isinstance(error, SyntaxError) and error.lineno:
         where = f"line {error.lineno}: "
     return f"{where}{type(error).__name__}: {str(error).strip() or 'no message'}"
-
-
-def write(path: Path, data: bytes) -> None:
-    """Write a file whole, or not at all."""
-    fresh = path.with_name(path.name + ".new")
-    fresh.write_bytes(data)
-    fresh.replace(path)
 
 
 def _reason(path: Path, status: int | None, said: str, timeout: float) -> str | None:

@@ -229,7 +229,7 @@ def compile_object(
     # Folds of rows are written in whole steps: more of them would only be larger.
     data = emit(texts, target, unroll=not operator.collapse.startswith("rows."))
     check_symbols(data)
-    return data, describe(path, operator, variants)
+    return data, describe(path, operator, variants) | {"micro_kernels": tiles}
 
 
 def check_symbols(data: bytes) -> None:
