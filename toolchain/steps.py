@@ -64,18 +64,18 @@ def make(made: Made, step: Callable[..., Iterable[str] | None], *args: Any) -> N
 def compile_operator(
     path: Path, target: str, dtypes: tuple[str, ...] | None, out: Path, timeout: float
 ) -> Iterable[str]:
-    """Compile one operator; what emits the micro-kernels that it uses.
+    """Compile one operator; roots of what it names at run time.
 
     A mistake in its file is reported and kept for `check_operators`.
     """
     from toolchain.child import compile_in_child
-    from toolchain.microkernel import source
 
     reason = compile_in_child(path, target, dtypes, out, timeout)
     if reason is not None:
         print(f"FAILED {target}: {reason}")
         return []
-    return map(source, descriptions(out.parent, [out.name])[out.name]["micro_kernels"])
+    code: list[str] = descriptions(out.parent, [out.name])[out.name]["code"]
+    return code
 
 
 def compile_runtime(source: Path, target: str, out: Path) -> None:

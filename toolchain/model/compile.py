@@ -15,13 +15,13 @@ import numpy as np
 
 from toolchain.archive import archive
 from toolchain.child import Job, in_children
-from toolchain.codegen import emit
+from toolchain.codegen import by_name, emit
 from toolchain.command import run, tool, tool_versions
 from toolchain.definitions import hash_of
 from toolchain.descriptor import table
 from toolchain.link import link
 from toolchain.made import Made
-from toolchain.microkernel import micro_kernel, source, used
+from toolchain.microkernel import micro_kernel, used
 from toolchain.model.emit import WEIGHTS, Program, model_descriptor, model_function
 from toolchain.model.graph import Graph, Node, Value
 from toolchain.model.kernels import Copy, Instance
@@ -162,12 +162,12 @@ def _code(kernel: Any) -> list[str]:
 
 
 def _compile(kernel: Any, target: Target, made: Made) -> list[str]:
-    """Write a kernel's object; what emits the micro-kernels that it uses."""
+    """Write a kernel's object; roots of what it names at run time."""
     texts = kernel.texts(target)
-    symbols = used("".join(texts))
-    texts += [micro_kernel(s, target) for s in symbols]
+    chosen = by_name("".join(texts))
+    texts += [micro_kernel(s, target) for s in used("".join(texts))]
     write(made.outputs[0], emit(texts, target))
-    return [source(s) for s in symbols]
+    return chosen
 
 
 def weights_blob(program: Program) -> bytes:
