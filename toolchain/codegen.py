@@ -17,7 +17,7 @@ from toolchain.constants import hide_constants
 from toolchain.descriptor import PARTS, descriptor, operator_room
 from toolchain.infer import infer_function, output_dims, requirement_texts
 from toolchain.lower import Kernel, entry, lower, without_loader
-from toolchain.microkernel import micro_kernel, used
+from toolchain.microkernel import micro_kernel, source, used
 from toolchain.module import interface
 from toolchain.spec import Operator, SpecError, kernel_name, tensor_dtype
 from toolchain.targets import TARGETS, Target
@@ -202,6 +202,7 @@ def compile_object(
 ) -> tuple[bytes, dict[str, Any]]:
     """Object and description of one operator file for one target.
 
+    The description's "code" is what the object follows from beside its static slice.
     dtypes: keep only variants whose first dtype is listed. Errors: SpecError.
     """
     name, target = path.stem, TARGETS[target_name]
@@ -230,12 +231,17 @@ def compile_object(
         descriptor(name, operator, variants, requirements, dims, has_infer=bool(infer))
     )
     texts += functions.used(texts, target)
-    tiles = used("".join(texts))
-    texts += [micro_kernel(symbol, target) for symbol in tiles]
+    chosen = by_name("".join(texts))
+    texts += [micro_kernel(symbol, target) for symbol in used("".join(texts))]
     # Folds of rows are written in whole steps: more of them would only be larger.
     data = emit(texts, target, unroll=not operator.collapse.startswith("rows."))
     check_symbols(data)
-    return data, describe(path, operator, variants)
+    return data, describe(path, operator, variants) | {"code": chosen}
+
+
+def by_name(text: str) -> list[str]:
+    """Roots (see slices) of what an IR text names: micro-kernels, functions."""
+    return [*sorted(set(map(source, used(text)))), *functions.sources(text)]
 
 
 def check_symbols(data: bytes) -> None:

@@ -49,10 +49,15 @@ class Instance:
         digest = hashlib.sha256(repr(self).encode()).hexdigest()[:10]
         return f"{self.operator}_{digest}"
 
+    @property
+    def file(self) -> Path:
+        """The file of its operator."""
+        paths = [folder / f"{self.operator}.py" for folder in FOLDERS]
+        return next(p for p in paths if p.exists())
+
     def texts(self, target: Target) -> list[str]:
         """IR with `i32 kernel_<name>(ptr slots)`; slots: inputs, then outputs."""
-        paths = [folder / f"{self.operator}.py" for folder in FOLDERS]
-        operator = load_operator(next(p for p in paths if p.exists()))
+        operator = load_operator(self.file)
         form = operator.columns if self.columns else operator.compute
         if form is None:
             raise SpecError(f"{self.operator}: has no compute to take sizes")
