@@ -19,6 +19,7 @@ from typing import Any
 
 from llvmlite import ir
 
+from toolchain.rewrite import exactly, rewrite
 from toolchain.spec import SpecError
 from toolchain.targets import Target
 
@@ -63,8 +64,10 @@ def micro_kernel(name: str, target: Target) -> str:
             "_<rows>x<columns>[_dense], micro_spread_<lines>, "
             f"micro_pack_<1|2|4>_<width> or one of micro_<{'|'.join(_FAMILIES)}>_..."
         )
-    text = re.sub(r"^define ", "define linkonce_odr hidden ", str(module), flags=re.M)
-    return re.sub(r"^target \w+ = .*$", "", text, flags=re.M)
+    shared = "define linkonce_odr hidden "
+    count = sum(not f.is_declaration for f in module.functions)
+    text = rewrite(str(module), "a function", "^define ", shared, exactly(count))
+    return rewrite(text, "a target", r"^target \w+ = .*$", "", exactly(2))
 
 
 @dataclass(frozen=True)

@@ -17,10 +17,11 @@ from typing import Any
 
 import numpy as np
 
-from toolchain.codegen import kernel_flags, load_operator
+from toolchain.codegen import flagged, kernel_flags, load_operator
 from toolchain.functions import used
 from toolchain.lower import OFFSET, Kernel, entry, lower, without_loader
 from toolchain.model.graph import Value
+from toolchain.rewrite import check, exactly, only, rewrite
 from toolchain.spec import Operator, SpecError, math, tensor_dtype
 from toolchain.targets import Target
 
@@ -130,7 +131,7 @@ class Instance:
         )
         inner = f"te_{self.name}"
         lowered = lower(operator, inner, self.form, kernel, target)
-        text = without_loader(lowered.text) + entry(
+        text = without_loader(lowered.text, inner) + entry(
             lowered, inner, f"kernel_{self.name}"
         )
         text = kernel_flags(text, operator, variant, target)
@@ -185,7 +186,6 @@ class Batched:
             ]
         body = "\n  ".join(lines)
         text = f"""
-declare i32 @kernel_{self.kernel.name}(ptr)
 define i32 @kernel_{self.name}(ptr %slots) {{
 entry:
   %args = alloca [{len(self.strides)} x i64], align 8
@@ -206,11 +206,10 @@ end:
 """
         inner = self.kernel.texts(target)
         # The part is the batch's own: two batches may have it in one module.
-        inner[0] = inner[0].replace(
-            f"define i32 @kernel_{self.kernel.name}(",
-            f"define internal i32 @kernel_{self.kernel.name}(",
-        )
-        inner[0] += text.replace(f"declare i32 @kernel_{self.kernel.name}(ptr)", "")
+        part = f"define i32 @kernel_{self.kernel.name}"
+        internal = part.replace("define", "define internal")
+        inner[0] = rewrite(inner[0], part, f"^{part}(?=\\()", internal, exactly(1))
+        inner[0] += text
         return inner
 
 
@@ -333,7 +332,6 @@ BRANCHING = ("T_where", "pool_")  # what TVM names blocks that have conditions
 # Functions of TIR that LLVM would call from libm; toolchain.spec.math has them.
 MATH = ("exp", "log", "tanh", "sigmoid", "erf", "sin", "cos", "pow")
 _CONSTANT = re.compile(r"T\.float\d+\(([^()]*)\)")
-_FLOAT_MATH = re.compile(r"( = f(?:add|sub|mul)) ")
 
 
 @dataclass(frozen=True, eq=False)
@@ -355,7 +353,9 @@ class Lowered:
         from tvm_ffi import structural_hash
 
         # The signs of constants are one bit of the hash, and two may cancel out.
-        constants = _CONSTANT.findall(self.function.script())
+        script = self.function.script()
+        constants = _CONSTANT.findall(script)
+        check("a constant", len(constants), exactly(script.count("T.float")))
         parts = structural_hash(self.function, map_free_vars=True), constants
         digest = hashlib.sha256(repr(parts).encode()).hexdigest()[:10]
         return f"{self.label}_{digest}"
@@ -387,9 +387,9 @@ class Lowered:
         text = step.llvm_ir(schedule, target)
         names = [re.sub(r"\W", "_", p.name) for p in schedule[inner].params]
         found = step.Lowered(text, _slots(text, inner, names))
-        text = without_loader(text) + entry(found, inner, f"kernel_{self.name}")
+        text = without_loader(text, inner) + entry(found, inner, f"kernel_{self.name}")
         if target.contract:
-            text = _FLOAT_MATH.sub(r"\1 contract ", text)
+            text = flagged(text, "contract", ("fadd", "fsub", "fmul"))
         return [text, *used([text], target)]
 
 
@@ -409,8 +409,11 @@ def _slots(text: str, function: str, names: list[str]) -> dict[str, int]:
     Unused ones are missing there, and LLVM puts a number behind a name that is there
     twice: the first of them that is left is meant.
     """
-    match = re.search(rf"@{function}_compute_\(([^\n]*)\) ", text)
-    assert match is not None
+    match = only(
+        text,
+        f"function {function}_compute_",
+        rf"^define [^\n]*@{function}_compute_\(([^\n]*)\) ",
+    )
     slots: dict[str, int] = {}
     left = dict(enumerate(names))
     for parameter in match[1].split(", "):
