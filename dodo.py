@@ -298,6 +298,15 @@ def task_test() -> Any:
     }
 
 
+def task_old_cpu() -> Any:
+    """Run what depends on the processor on an emulated one without VNNI (qemu)."""
+    return {
+        "actions": [(steps.run_on_old_cpu,)],
+        "task_dep": ["build"],
+        "uptodate": [False],
+    }
+
+
 def task_matrix() -> Any:
     """Write the table of operators and dtypes into the README."""
     return {"actions": [(steps.update_matrix,)], "uptodate": [False]}

@@ -42,6 +42,11 @@ def load_operator(path: Path) -> Operator:
     operator = getattr(module, "KERNEL", None)
     if not isinstance(operator, Operator):
         raise SpecError(f"{path}: sets no KERNEL = Operator(...); add one")
+    if not formula(path):
+        raise SpecError(
+            f"{path}: has no docstring; begin the file with one whose first line is "
+            'the formula, as in """out[i] = a[i] + b[i]."""'
+        )
     return operator
 
 

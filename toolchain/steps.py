@@ -10,6 +10,7 @@ import dataclasses
 import functools
 import json
 import os
+import platform
 import re
 import shutil
 import signal
@@ -115,12 +116,14 @@ def make_module(folder: Path, names: list[str], max_memory: int) -> Any:
 def check_operators(folders: list[Path], names: list[str], workers: int) -> Any:
     """Fail where an operator could not be compiled, with every reason."""
     del workers  # it was for the tasks before this one
-    reasons = {
-        description["error"]
-        for folder in folders
-        for description in descriptions(folder / "obj", names).values()
-        if "error" in description
-    }
+    from toolchain.manifest import clashing_names
+
+    reasons = set()
+    for folder in folders:
+        found = descriptions(folder / "obj", names)
+        good = {n: d for n, d in found.items() if "error" not in d}
+        reasons |= {d["error"] for d in found.values() if "error" in d}
+        reasons |= set(clashing_names(good))
     if reasons:
         return TaskFailed(
             f"{len(reasons)} operator(s) failed; the library holds the others:\n"
@@ -350,6 +353,31 @@ def run_tests(operator: str, profile: str | None) -> Any:
         words += ["tests/test_operators.py", f"--operator={operator}"]
         words += [f"--profile-file={profile}"] if profile else []
     done = subprocess.run(words, cwd=ROOT, check=False)
+    if done.returncode:
+        return TaskFailed(f"the tests failed (pytest's exit code {done.returncode})")
+    return None
+
+
+# A processor with AVX2 and neither AVX-512 nor VNNI, as qemu names it; and tests that
+# compare 8-bit products with ONNX Runtime's, which differ there.
+_OLD_CPU = "Haswell-noTSX"
+_OLD_CPU_TESTS = ("tests/test_onnx.py", "-k", "matmul_integer_uint8_int8")
+
+
+@_step
+def run_on_old_cpu() -> Any:
+    """Run the tests whose references depend on the processor on an emulated one."""
+    emulator = shutil.which("qemu-x86_64")
+    if platform.machine() not in ("x86_64", "AMD64"):
+        return TaskFailed("old_cpu emulates an x86-64 processor on x86-64 alone")
+    if emulator is None:
+        return TaskFailed(
+            "qemu-x86_64 is not on the path; install it (Debian: qemu-user)"
+        )
+    words = [emulator, "-cpu", _OLD_CPU, sys.executable, "-m", "pytest", "-q"]
+    words += ["-p", "no:cacheprovider", *_OLD_CPU_TESTS]
+    # qemu warns of features that it leaves out, once for each process.
+    done = subprocess.run(words, cwd=ROOT, stderr=subprocess.DEVNULL, check=False)
     if done.returncode:
         return TaskFailed(f"the tests failed (pytest's exit code {done.returncode})")
     return None
