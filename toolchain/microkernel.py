@@ -29,6 +29,7 @@ from typing import Any
 
 from llvmlite import ir
 
+from toolchain.rewrite import exactly, rewrite
 from toolchain.spec import SpecError
 from toolchain.targets import Target
 
@@ -74,8 +75,10 @@ def micro_kernel(name: str, target: Target) -> str:
     module = ir.Module(name)
     where, _, emit = source(name).partition(":")
     getattr(import_module(where), emit)(module, name, target)
-    text = re.sub(r"^define ", "define linkonce_odr hidden ", str(module), flags=re.M)
-    return re.sub(r"^target \w+ = .*$", "", text, flags=re.M)
+    shared = "define linkonce_odr hidden "
+    count = sum(not f.is_declaration for f in module.functions)
+    text = rewrite(str(module), "a function", "^define ", shared, exactly(count))
+    return rewrite(text, "a target", r"^target \w+ = .*$", "", exactly(2))
 
 
 def check_name(name: str, *rules: tuple[bool, str]) -> None:

@@ -12,7 +12,6 @@ from typing import Any
 from toolchain.command import tool_versions
 from toolchain.frontends import read_model
 from toolchain.manifest import ABI_VERSION, SECTION, check_interface
-from toolchain.model import fold, layout, products, quantized, relaxed, select
 from toolchain.model.compile import (
     Place,
     compile_program,
@@ -21,6 +20,7 @@ from toolchain.model.compile import (
 )
 from toolchain.model.emit import Program
 from toolchain.model.graph import Value, from_relax
+from toolchain.model.passes import to_kernels
 from toolchain.model.plan import ALIGNMENT
 from toolchain.module import add_custom_section, validate
 from toolchain.replace import fresh, write
@@ -77,13 +77,7 @@ def read_program(path: Path, options: Options, show: Callable[[str], None]) -> P
     graph = from_relax(model.module, model.name, model.outputs)
     for value, name in zip(graph.inputs, model.inputs, strict=True):
         value.name = name
-    integers = quantized.Quantized(graph)
-    fold.fold_constants(graph, model.module)
-    integers.fuse()
-    products.fuse(graph)
-    layout.to_channels_last(graph)
-    select.select(graph, options.winograd)
-    graph = relaxed.lower_rest(graph, model.module)
+    graph = to_kernels(graph, model.module, options.winograd)
     return program_of(graph, options.external)
 
 

@@ -49,7 +49,10 @@ class Place:
 
 def program_of(graph: Graph, external: bool) -> Program:
     """Leave out views, order the weights and plan the arena."""
-    aliases = {n.output: n.inputs[0] for n in graph.nodes if n.op == VIEW}
+    aliases: dict[Value, Value] = {}
+    for node in graph.nodes:
+        if node.op == VIEW:
+            aliases[node.output] = root(node.inputs[0], aliases)
     graph.nodes = [n for n in graph.nodes if n.op == KERNEL]
     _copy_outputs(graph, aliases)
     offsets: dict[Value, int] = {}

@@ -7,6 +7,7 @@ from typing import Any
 
 from toolchain.model.graph import Graph, Node, Value, from_relax
 from toolchain.model.kernels import Lowered
+from toolchain.spec import SpecError
 
 # Node kinds that are done already; Relax sees them as calls it knows nothing of.
 KERNEL, VIEW = "kernel", "view"
@@ -33,11 +34,14 @@ def lower_rest(graph: Graph, module: Any) -> Graph:
     result = from_relax(text, graph.name, [v.name for v in graph.outputs])
     for old, new in zip(graph.inputs, result.inputs, strict=True):
         new.name = old.name
+    kernels: dict[str, Lowered] = {}
     for node in result.nodes:
         if node.op == "call_tir":
             gv = node.attributes["callee"]
-            label = re.sub(r"\W", "_", gv.name_hint)[:LABEL]
-            node.attributes = {"kernel": Lowered(text[gv], label)}
+            if gv.name_hint not in kernels:
+                label = re.sub(r"\W", "_", gv.name_hint)[:LABEL]
+                kernels[gv.name_hint] = Lowered(text[gv], label)
+            node.attributes = {"kernel": kernels[gv.name_hint]}
             node.op = KERNEL
         else:
             done = fixed[str(node.attributes["callee"].global_symbol)]
@@ -92,6 +96,7 @@ class Writer:
             assert node.build is not None, node.op
             call = node.build(inputs)
         result = self.builder.emit(call)
+        _check(node, result.ty)
         if len(node.outputs) == 1:
             self.names[node.output] = result
             return
@@ -103,6 +108,19 @@ class Writer:
         if name not in self.functions:
             self.functions[name] = self.builder.add_func(self.module[name], name)
         return self.functions[name]
+
+
+def _check(node: Node, kind: Any) -> None:
+    """SpecError where Relax gives a node's results other shapes or dtypes."""
+    kinds = kind.fields if len(node.outputs) > 1 else [kind]
+    for value, made in zip(node.outputs, kinds, strict=True):
+        shape = tuple(int(n) for n in made.shape)
+        if (shape, str(made.dtype)) != (value.shape, value.dtype):
+            raise SpecError(
+                f"{node.op}: {value.name} is {value.dtype}{list(value.shape)}, but "
+                f"{made.dtype}{list(shape)} is computed; this is a mistake in "
+                "toolchain/model"
+            )
 
 
 def _type(value: Value) -> Any:
