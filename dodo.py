@@ -8,13 +8,14 @@ from typing import Any
 from doit import get_var
 
 from bench.whole import rows
-from toolchain import package, steps
+from toolchain import command_line, package, steps
 from toolchain.made import Made
 from toolchain.profile import ROOT
 from toolchain.progress import ProgressReporter
 from toolchain.slices import root_in, root_of
 from toolchain.targets import TARGETS
 
+command_line.keep_values()
 PROFILE = steps.profile_or_exit(get_var("profile"))
 TARGET_FOLDERS = {t: PROFILE.folder / t for t in PROFILE.targets}
 RUNTIME = sorted((ROOT / "runtime_stub").glob("*.c"))
@@ -134,6 +135,9 @@ MODEL_OPTIONS: tuple[tuple[str, str, Any, Any, str], ...] = (
     ("target", "t", str, "simd128", f"one of {', '.join(TARGETS)}"),
     ("out", "o", str, "", "folder for the files (build/models/<name>/<target>)"),
     ("shape", "s", list, [], "an input's shape, as in image=1,3,224,224"),
+    ("dim", "", list, [], "the size that the file calls by a name, as in batch=1"),
+    ("value", "", list, [], "an input that becomes a constant, as in rate=16000"),
+    ("timeout", "", float, 600.0, "seconds for reading the model"),
     ("winograd", "", bool, False, "3x3 convolutions with fewer multiplications"),
 )
 

@@ -12,11 +12,12 @@ import json
 import os
 import platform
 import re
+import shlex
 import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from importlib.metadata import files as files_of
 from pathlib import Path
 from typing import Any, ParamSpec
@@ -48,12 +49,19 @@ def _step(function: Callable[P, Any]) -> Callable[P, Any]:
         try:
             return function(*args, **kwargs)
         except expected as error:
-            return TaskFailed(str(error))
+            return TaskFailed(f"{error}{_again(getattr(error, 'options', []))}")
         except OSError as error:
             where = f"{error.filename}: " if error.filename else ""
             return TaskFailed(f"{where}{error.strerror or error}")
 
     return action
+
+
+def _again(options: list[str]) -> str:
+    """The command line with options that it lacks, to be pasted."""
+    if not options:
+        return ""
+    return f"\nrun: {shlex.join([*sys.argv, *options])}"
 
 
 @_step
@@ -235,20 +243,41 @@ def model_code() -> tuple[str, ...]:
 
 @_step
 def compile_model_file(
-    file: str, target: str, out: str, shape: list[str], winograd: bool, weights: str
+    file: str,
+    target: str,
+    out: str,
+    shape: list[str],
+    winograd: bool,
+    weights: str,
+    dim: Sequence[str] = (),
+    value: Sequence[str] = (),
+    timeout: float = 600.0,
 ) -> Any:
     """Compile the model file that the command line names."""
-    from toolchain.frontends import plain, shapes_of
+    from toolchain.frontends import plain
     from toolchain.spec import SpecError
 
     path, folder, runtime = _model_file(file, target, out)
     if weights not in ("embedded", "external"):
         raise SpecError(f"--weights {weights!r} is unknown; use embedded or external")
-    options = {"external": weights == "external", "winograd": winograd}
-    shapes = shapes_of(shape)
-    compile_model(path, target, folder, runtime, {"shapes": shapes, **options})
+    options = _given(shape, dim, value, timeout)
+    options |= {"external": weights == "external", "winograd": winograd}
+    compile_model(path, target, folder, runtime, options)
     wasm = folder / f"{plain(path.stem)}.wasm"
     print(f"{wasm}: {wasm.stat().st_size} bytes")
+
+
+def _given(
+    shape: Sequence[str], dim: Sequence[str], value: Sequence[str], timeout: float
+) -> dict[str, Any]:
+    """What the command line says of a model's inputs, as Options have it."""
+    from toolchain.frontends import dims_of, shapes_of, values_of
+    from toolchain.spec import SpecError
+
+    if not timeout > 0:
+        raise SpecError(f"--timeout {timeout:g} is no time; give seconds, as in 600")
+    found = {"shapes": shapes_of(shape), "dims": dims_of(dim)}
+    return found | {"values": values_of(value), "timeout": timeout}
 
 
 def _model_file(file: str, target: str, out: str) -> tuple[Path, Path, list[Path]]:
@@ -271,10 +300,16 @@ def _model_file(file: str, target: str, out: str) -> tuple[Path, Path, list[Path
 
 @_step
 def trace_model_file(
-    file: str, target: str, out: str, shape: list[str], winograd: bool
+    file: str,
+    target: str,
+    out: str,
+    shape: list[str],
+    winograd: bool,
+    dim: Sequence[str] = (),
+    value: Sequence[str] = (),
+    timeout: float = 600.0,
 ) -> Any:
     """Build the traced module of a model, time its steps and draw the page."""
-    from toolchain.frontends import shapes_of
     from toolchain.model.build import Options
     from toolchain.model.compile import Place
     from toolchain.model.trace import build_trace
@@ -283,7 +318,8 @@ def trace_model_file(
     place = Place(
         folder if out else folder / "trace", ROOT / "build" / "cache" / target
     )
-    options = Options(target, shapes_of(shape), winograd=winograd)
+    given = _given(shape, dim, value, timeout)
+    options = Options(target, winograd=winograd, **given)
     build_trace(path, options, place, runtime)
     return _bench_module("bench.trace", [str(place.folder)])
 

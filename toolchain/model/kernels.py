@@ -337,6 +337,7 @@ end:
 """
 VECTOR = 4  # elements: fewer are no vector
 WORDS = ("float32", "int32")
+INLINED = 20_000  # characters of a block that is put into those that read it
 BRANCHING = ("T_where", "pool_")  # what TVM names blocks that have conditions
 # Functions of TIR that LLVM would call from libm; toolchain.spec.math has them.
 MATH = ("exp", "log", "tanh", "sigmoid", "erf", "sin", "cos", "pow")
@@ -445,6 +446,9 @@ def _scheduled(module: Any, name: str, target: Target) -> Any:
     schedule = s_tir.Schedule(module)
     schedule.work_on(name)
     for block in schedule.get_child_blocks(schedule.get_sblock("root")):
+        # What is read twice is there twice, and so on along a chain.
+        if len(schedule.get(block).script()) > INLINED:
+            continue
         for inline in (schedule.compute_inline, schedule.reverse_compute_inline):
             try:
                 inline(block)
