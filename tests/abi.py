@@ -184,3 +184,11 @@ class Module:
         at = struct.unpack("<I", tensor.value[:4])[0]
         pointer: int = struct.unpack("<I", self.read(at, 4))[0]
         return pointer
+
+    def shape(self, tensor: Arg) -> list[int]:
+        """The sizes of a tensor argument."""
+        at = struct.unpack("<I", tensor.value[:4])[0]
+        head = self.read(at, TENSOR_BYTES)
+        rank: int = struct.unpack_from("<i", head, 12)[0]
+        pointer: int = struct.unpack_from("<I", head, 20)[0]
+        return list(struct.unpack(f"<{rank}q", self.read(pointer, 8 * rank)))

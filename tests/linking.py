@@ -24,7 +24,7 @@ def runtime_objects(target: str) -> list[Path]:
     return [folder / f"{s.stem}.o" for s in sorted((ROOT / "runtime_stub").glob("*.c"))]
 
 
-def link_operators(folder: Path, sources: list[Path], target: str = "simd128") -> Path:
+def link_operators(folder: Path, sources: list[Path], target: str = "mvp") -> Path:
     """A module of the operators of these files."""
     members, kernels, rooms = [], [], []
     for source in sources:
@@ -40,7 +40,7 @@ def link_built(
     folder: Path,
     names: list[str],
     kernels: Container[str] | None = None,
-    target: str = "simd128",
+    target: str = "mvp",
     max_memory: int = MAX_MEMORY,
 ) -> Path:
     """A module of operators as they are built, or of some of their kernels."""
@@ -56,7 +56,7 @@ def link_texts(
     folder: Path,
     texts: list[str],
     members: list[Path],
-    target: str = "simd128",
+    target: str = "mvp",
     max_memory: int = MAX_MEMORY,
 ) -> Path:
     """A module of LLVM IR, a table and a room among it, and of objects."""
