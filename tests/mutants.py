@@ -41,6 +41,7 @@ TESTS = (
     *("test_fixed_shapes", "test_texts", "test_memory", "test_allocator", "test_fuzz"),
 )
 CELLS = 500  # of the kernels' cases that a mutant meets
+ROUNDS = 8  # of random calls
 SWAPS = {
     **{"<": "<=", "<=": "<", ">": ">=", ">=": ">", "==": "!=", "!=": "=="},
     **{"&&": "||", "||": "&&"},
@@ -130,6 +131,9 @@ class Bench:
         self.linking = importlib.import_module("linking")
         for name in TESTS:  # once, before the forks
             importlib.import_module(name)
+        sys.modules["test_fuzz"].ROUNDS = ROUNDS  # type: ignore[attr-defined]
+        for operator in sys.modules["test_limits"].SOURCES.items():
+            self.linking.compiled(*operator, TARGET)
 
     @cached_property
     def cells(self) -> dict[str, list[Any]]:
@@ -156,16 +160,19 @@ class Bench:
         from toolchain.spec import kernel_name
 
         texts = [Path(__file__).with_name(f"{n}.py").read_text() for n in TESTS]
-        named = set(re.findall(r"\w+", " ".join(texts)))
+        named = set(re.findall(r'"(\w+)[("]', " ".join(texts)))
         chosen: set[str] = set()
-        by_rule: dict[tuple[str, bool], int] = {}
+        seen: list[tuple[str, bool]] = []
         for name, path in full_profile().operators.items():
             operator = load_operator(path)
             kernels = [kernel_name(name, v) for v in operator.variants()]
-            rule = operator.collapse, operator.unary
-            by_rule[rule] = by_rule.get(rule, 0) + 1
-            few = {*kernels[:2], *kernels[-1:]} if by_rule[rule] <= 3 else set()
-            chosen |= few | {k for k in kernels if k in named}
+            seen.append((operator.collapse, operator.unary))
+            if name in named:
+                dtypes = ("float32", "int8", "int64")
+                chosen |= {k for k in kernels if k.removeprefix(name + "_") in dtypes}
+            elif seen.count(seen[-1]) <= 3:  # of its way
+                chosen |= {*kernels[:2], *kernels[-1:]}
+            chosen |= named & {*kernels}
         return chosen
 
     def build(self, mutant: Mutant | None) -> None:
@@ -222,7 +229,9 @@ class Bench:
 
         files = [str(Path(__file__).with_name(f"{name}.py")) for name in TESTS]
         plugins = ["-p", "no:cacheprovider", "-p", "no:xdist"]
-        code = pytest.main(["-x", "-q", *plugins, "-k", "not simd", *files])
+        code = pytest.main(
+            ["-x", "-q", "--durations=20", *plugins, "-k", "not simd", *files]
+        )
         assert code == 0, f"pytest ended with {code}"
 
     def passes(self, file: str, limit: int) -> tuple[bool, float, str]:
@@ -270,6 +279,8 @@ def main(words: list[str]) -> int:
         if not passes:
             print(f"the tests fail without any change:\n{said[-4000:]}")
             return 2
+        if options.verbose:
+            print(said)
         print(f"unchanged: {seconds:.1f} s of CPU; {len(chosen)} mutants", flush=True)
         return report(bench, chosen, 3 * int(seconds) + 10, options.verbose)
 
