@@ -64,6 +64,7 @@ def test_columns(kernel: Kernel) -> None:
     sizes = [(o, d, w) for o in (1, 2) for d in DEPTHS for w in widths]
     for size, extra, gap in in_turn(sizes, fold.extras, (0, 3, 0, 1, 7)):
         check(kernel, fold.exact(kernel.rng, size), extra, gap)
+    check(kernel, fold.exact(kernel.rng, (0, 3, lanes)))
 
 
 @SUITE.each()

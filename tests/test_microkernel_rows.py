@@ -39,6 +39,7 @@ def test_rows(kernel: Kernel) -> None:
     for depth in depths(kernel):
         for extra in fold.extras:
             check(kernel, fold.exact(kernel.rng, (3, depth)), extra)
+    check(kernel, fold.exact(kernel.rng, (0, 5)))
 
 
 @SUITE.each("micro_rows_(sum|product)_i")
