@@ -105,6 +105,16 @@ def test_special_values_anywhere(kernel: Kernel, special: float) -> None:
 
 
 @SUITE.each(EXTREMES)
+def test_a_nan_where_strips_meet(kernel: Kernel) -> None:
+    for more, depth in product((1, 4, 15, 16, 17), (1, BLOCK + 1)):
+        width = STRIP + more
+        for place in range(width - 20, width):
+            x = np.ones((1, depth, width), "float32")
+            x[0, place % depth, place] = np.nan
+            check(kernel, x)
+
+
+@SUITE.each(EXTREMES)
 def test_extremes_of_every_kind(kernel: Kernel) -> None:
     values = (3.4e38, -3.4e38, np.inf, -np.inf, 0.0, -0.0, 1e-42, -1e-42)
     for depth, width in product((1, 2, BLOCK + 1), (4, 7, 16, 35, STRIP + 1)):

@@ -73,6 +73,15 @@ def test_special_values_anywhere(kernel: Kernel, special: float) -> None:
 
 
 @SUITE.each(EXTREMES)
+def test_a_nan_anywhere(kernel: Kernel) -> None:
+    for depth in depths(kernel)[1:]:
+        for sign in (1, -1):
+            x = np.full((depth, depth), sign, "float32")
+            np.fill_diagonal(x, np.copysign(np.nan, sign))
+            check(kernel, x)
+
+
+@SUITE.each(EXTREMES)
 def test_extremes_of_every_kind(kernel: Kernel) -> None:
     values = (3.4e38, -3.4e38, np.inf, -np.inf, 0.0, -0.0, 1e-42, -1e-42)
     for depth in depths(kernel)[1:]:
