@@ -19,6 +19,10 @@ from toolchain.microkernel_rows import STRIP, _Writer
 BLOCK = 16  # rows that are folded in registers
 
 
+def _smaller(build: Any, a: Any, b: Any) -> Any:
+    return build.select(build.icmp_signed("<", a, b), a, b)
+
+
 class Columns(_Writer):
     """i32 (x, o, outer, depth, width, stride, extra): o[i, j] = the fold of x[i, r, j].
 
@@ -157,7 +161,3 @@ class Columns(_Writer):
         kind = self.kind(fold.total, self.lanes)
         value = self.result(build.load(self._total(at), typ=kind, align=fold.bytes))
         build.store(value, out, align=fold.bytes)
-
-
-def _smaller(build: Any, a: Any, b: Any) -> Any:
-    return build.select(build.icmp_signed("<", a, b), a, b)
