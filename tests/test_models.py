@@ -13,9 +13,10 @@ from typing import Any
 
 import numpy as np
 import onnx
-import onnxruntime
 import ops_wasm32
 import pytest
+from ops_wasm32.command_verify import compare
+from ops_wasm32.exact import exact_session
 
 from bench.whole.rows import ARENA, ROWS
 from toolchain import steps
@@ -27,7 +28,6 @@ from toolchain.recipe import Net
 
 SMALL = steps.model_sources(ROOT / "models", heavy=False)
 HEAVY = steps.model_sources(ROOT / "models", heavy=True)
-BOUND = 1e-4  # of the largest magnitude in an output
 # Bytes of a module without its weights.
 CODE = {row.model: row.code for row in ROWS if row.code}
 # Not reached yet: of LeNet's code the two convolutions and softmax take more than half.
@@ -93,10 +93,7 @@ def _library(path: Path) -> Any:
 
 @cache
 def _session(path: Path) -> Any:
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = 1
-    options.log_severity_level = 3
-    return onnxruntime.InferenceSession(path, options)
+    return exact_session(path)[0]
 
 
 @pytest.fixture
@@ -109,23 +106,34 @@ def built(request: pytest.FixtureRequest) -> Built:
     return model
 
 
-def _close(got: list[Any], want: list[Any]) -> None:
+def _close(got: list[Any], want: list[Any], tolerance: float) -> None:
+    """Element by element, within the bound that the model's manifest says."""
     assert len(got) == len(want)
     for a, b in zip(got, want, strict=True):
         assert (a.shape, a.dtype) == (b.shape, b.dtype)
-        error = np.abs(a.astype("float64") - b).max()
-        assert error <= BOUND * np.abs(b).max()
+        assert compare(a, b)[1] <= tolerance
 
 
 def _random(built: Built) -> list[Any]:
-    """Inputs as the manifest says them; integers are 0 or 1."""
+    """Inputs as the manifest says them; indices reach all that they may."""
     rng = np.random.default_rng(0)
+    tables = _tables(onnx.load(built.file).graph)
     return [
         rng.standard_normal(v["shape"]).astype("float32")
         if v["dtype"] == "float32"
-        else rng.integers(0, 2, v["shape"]).astype(v["dtype"])
+        else rng.integers(*tables.get(v["name"], (0, 2)), v["shape"]).astype(v["dtype"])
         for v in built.manifest["inputs"]
     ]
+
+
+def _tables(graph: Any) -> dict[str, tuple[int, int]]:
+    """First and end of what inputs may be that are indices; the others are masks."""
+    sizes = {w.name: w.dims[0] for w in graph.initializer if w.dims}
+    return {
+        n.input[1]: (-sizes[n.input[0]], sizes[n.input[0]])
+        for n in graph.node
+        if n.op_type == "Gather" and n.input[0] in sizes
+    }
 
 
 # Predictions of the first are compared, and the second is no ONNX file: test_mindir.py.
@@ -135,7 +143,8 @@ ELSEWHERE = ("lenet_int8", "mindspore_net")
 @pytest.mark.models(*(n for n in (*SMALL, *HEAVY) if n not in ELSEWHERE))
 def test_it_matches_onnx_runtime(built: Built) -> None:
     inputs = _random(built)
-    _close(built.run(*inputs), built.expected(*inputs))
+    got, want = built.run(*inputs), built.expected(*inputs)
+    _close(got, want, built.manifest["tolerance"])
 
 
 def test_it_imports_nothing(built: Built) -> None:
@@ -192,7 +201,7 @@ def test_decoder_generates(built: Built) -> None:
     for position in range(STEPS):
         now = [np.full((1, 1), n, "int64") for n in (token, position)]
         got, want = built.run(*now, *ours), built.expected(*now, *theirs)
-        _close(got, want)
+        _close(got, want, built.manifest["tolerance"])
         token = int(want[0].argmax())
         assert token == int(got[0].argmax())
         ours, theirs = got[1:], want[1:]
@@ -234,7 +243,8 @@ def test_winograd(
     assert sum(name.startswith("conv_packed") for name in used) == 1
     image = np.random.default_rng(0).standard_normal((2, 16, 9, 14), dtype="float32")
     want = _session(file).run(None, {"image": image})
-    _close([ops_wasm32.load(tmp_path / "winograd.wasm")(image)], want)
+    got = [ops_wasm32.load(tmp_path / "winograd.wasm")(image)]
+    _close(got, want, manifest["tolerance"])
 
 
 PERMUTED = (  # shape, perm: planes that are transposed, and what is not
@@ -365,7 +375,8 @@ def test_parts(
     for name, count in kernels.items():
         assert sum(bool(re.match(name, n)) for n in used) == count, (name, used)
     got = ops_wasm32.load(tmp_path / "parts.wasm")(**parts.given)
-    _close(list(got), _session(file).run(None, parts.given))
+    want = _session(file).run(None, parts.given)
+    _close(list(got), want, manifest["tolerance"])
 
 
 @pytest.mark.parametrize("external", [False, True])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,7 @@ from toolchain.model.emit import Program
 from toolchain.model.graph import Value, from_relax
 from toolchain.model.passes import to_kernels
 from toolchain.model.plan import ALIGNMENT
+from toolchain.model.rounding import tolerance
 from toolchain.module import add_custom_section
 from toolchain.targets import TARGETS
 
@@ -71,8 +72,9 @@ def read_program(path: Path, options: Options, show: Callable[[str], None]) -> P
     graph = from_relax(model.module, model.name, model.outputs)
     for value, name in zip(graph.inputs, model.inputs, strict=True):
         value.name = name
+    allowed = tolerance(graph, options.winograd)
     graph = to_kernels(graph, model.module, options.winograd)
-    return program_of(graph, options.external)
+    return replace(program_of(graph, options.external), tolerance=allowed)
 
 
 def _tensors(values: list[Value]) -> list[dict[str, Any]]:
@@ -96,6 +98,7 @@ def _write_manifest(
             "lower_bound": program.plan.lower_bound,
             "weights": program.weight_bytes,
         },
+        "tolerance": program.tolerance,
         "tools": tool_versions(),
     }
     if program.external:
