@@ -68,13 +68,14 @@ DEPTH, HEIGHT = 640, 128
 
 
 def compute(k: Any) -> Any:
-    """Direct for groups of few channels, else a matrix product."""
+    """Direct for groups of few channels and images of pads, else a matrix product."""
     y, x = axes(k, k.R, k.S)
     rows, columns = y.out(), x.out()
     per = tir.truncdiv(k.M, k.group)
+    sparse = Planes(None, k.D, y, x).sparse()
 
     def emit(ins: Any, out: Any) -> None:
-        with script.If(per < FEW):
+        with script.If(tir.any(per < FEW, sparse)):
             with script.Then():
                 few(k, (y, x), ins, out)
             with script.Else():

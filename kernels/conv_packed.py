@@ -63,6 +63,13 @@ def compute(k: Any) -> Any:
     pixels, depth = y.out() * x.out(), k.K
 
     def emit(ins: Any, out: Any) -> None:
+        with script.If(Pixels(k, None, y, x).sparse()):
+            with script.Then():
+                direct(k, (y, x), ins, out)
+            with script.Else():
+                general(ins, out)
+
+    def general(ins: Any, out: Any) -> None:
         tile, (narrow, few) = panels(k, "f32"), narrow_panels(k, k.features)
         bias = script.alloc_buffer((k.Q * WIDTH,), "float32")
         with script.serial(0, k.features) as m:
@@ -142,6 +149,37 @@ def compute(k: Any) -> Any:
                     part_of.by_panels(down, across)
 
     return nest((k.N, y.out(), x.out(), k.features), k.inputs, emit, k.dtype)
+
+
+def direct(k: Any, spatial: Any, ins: Any, out: Any) -> None:
+    """Element by element over the taps in the image."""
+    (image, packed, b), (y, x) = ins, spatial
+    with (
+        script.serial(0, k.N) as n,
+        script.serial(0, y.out()) as line,
+        script.serial(0, x.out()) as column,
+        script.serial(0, k.features) as m,
+    ):
+        at = [n, line, column, m]
+        script.buffer_store(out, b[tir.min(m, k.M - 1)], at)
+        (top, bottom), (left, right) = y.taps_inside(line), x.taps_inside(column)
+        with (
+            script.serial(0, bottom - top) as i,
+            script.serial(0, right - left) as j,
+            script.serial(0, k.C) as c,
+        ):
+            r, s = top + i, left + j
+            row, place = (
+                axis.first(position) + tap * axis.dilation
+                for axis, position, tap in ((y, line, r), (x, column, s))
+            )
+            unit = (r * x.taps + s) * k.C + c
+            weight = packed[tir.truncdiv(m, WIDTH), unit, tir.truncmod(m, WIDTH)]
+            more = image[n, row, place, c] * weight
+            script.buffer_store(out, out[tuple(at)] + more, at)
+        value = out[tuple(at)]
+        value = tir.Select(value < k.minimum, k.minimum, value)
+        script.buffer_store(out, tir.Select(k.maximum < value, k.maximum, value), at)
 
 
 def requires(k: Any) -> Any:
