@@ -28,7 +28,8 @@ _FUNCTIONS = {
     **{"ops_free": 1, "ops_infer": 3, "ops_last_error": 0, "ops_name": 1},
     **{"ops_signature": 1},
 }
-_LONGEST_TEXT = 1 << 20  # bytes; a model of 1000 tensors has a signature of 30 KB
+# Bytes of a text that is read; the signature of a model of 4096 tensors is shorter.
+_LONGEST_TEXT = 1 << 22
 _MEMORY_ERROR = 7
 _TRAP = -1
 _ARGUMENT_BYTES = 16  # sizeof(TVMFFIAny)

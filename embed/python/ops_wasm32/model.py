@@ -56,17 +56,17 @@ class Model:
         self, positional: Sequence[object], named: Mapping[str, object]
     ) -> list[NDArray[Any]]:
         """The inputs of a call, in order. Errors: ArgumentError."""
-        names = [t.name for t in self.inputs]
+        names = dict.fromkeys(t.name for t in self.inputs)
         if len(positional) > len(names):
             raise ArgumentError(
                 f"{self.name}: got {len(positional)} inputs; it takes {len(names)}: "
-                f"{listed(names)}"
+                f"{listed([*names])}"
             )
         given = dict(zip(names, positional, strict=False))
         for name, value in named.items():
             if name not in names:
                 raise ArgumentError(
-                    f"{self.name}: input {name!r} is unknown; use {listed(names)}"
+                    f"{self.name}: input {name!r} is unknown; use {listed([*names])}"
                 )
             if name in given:
                 raise ArgumentError(
