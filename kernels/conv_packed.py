@@ -232,6 +232,8 @@ def scale(x: Any, packed: Any, b: Any, **attributes: Any) -> Any:
     return reference(np.abs(x), np.abs(packed), b, **free)
 
 
+# Windows that reach far beyond an image, whose taps are read one by one.
+SPARSE = {"dilations": (300, 400), "pads": (300, 400, 299, 398), "strides": (299, 400)}
 # x, rows and columns of a window, features, then attributes.
 CASES: tuple[tuple[tuple[int, ...], tuple[int, int], int, dict[str, Any]], ...] = (
     ((1, 1, 1, 1), (1, 1), 1, {}),
@@ -257,6 +259,8 @@ CASES: tuple[tuple[tuple[int, ...], tuple[int, int], int, dict[str, Any]], ...] 
     ((2, 7, 3, 5), (3, 3), 50, {"pads": (1, 1, 1, 1), "strides": (2, 1)}),
     ((1, 9, 2, 9), (3, 2), 53, {"pads": (1, 1, 1, 1), "dilations": (1, 2)}),
     ((1, 13, 12, 1), (5, 5), 49, {"pads": (0, 2, 2, 0)}),
+    ((2, 3, 4, 3), (2, 2), 9, {**SPARSE, "minimum": -0.5, "maximum": 1.5}),
+    ((1, 2, 2, 1), (3, 2), 8, SPARSE),
 )
 
 
