@@ -54,46 +54,57 @@ def library_path(target: str) -> Path:
 
 
 @cache
-def _engine() -> wasmtime.Engine:
-    return wasmtime.Engine()
+def _engine(metered: bool) -> wasmtime.Engine:
+    config = wasmtime.Config()
+    config.consume_fuel = metered
+    return wasmtime.Engine(config)
 
 
 @cache
-def _compiled(path: Path, _changed: int) -> wasmtime.Module:
-    return wasmtime.Module.from_file(_engine(), str(path))
+def _compiled(path: Path, _changed: int, metered: bool) -> wasmtime.Module:
+    return wasmtime.Module.from_file(_engine(metered), str(path))
 
 
 class Module:
-    """An instance of a module and its exports."""
+    """An instance of a module and its exports.
 
-    def __init__(self, path: Path) -> None:
-        module = _compiled(path, path.stat().st_mtime_ns)
-        self.store = wasmtime.Store(_engine())
+    fuel: how many instructions each call may take; None: any number.
+    """
+
+    def __init__(self, path: Path, fuel: int | None = None) -> None:
+        metered = fuel is not None
+        module = _compiled(path, path.stat().st_mtime_ns, metered)
+        self.store = wasmtime.Store(_engine(metered))
+        self._fuel = fuel
+        if fuel is not None:
+            self.store.set_fuel(fuel)
         self.exports = wasmtime.Instance(self.store, module, []).exports(self.store)
         memory = self.exports["memory"]
         assert isinstance(memory, wasmtime.Memory)
         self.memory = memory
         self.blocks = 0
-        self._live: list[int] = []
+        self.live: dict[int, int] = {}  # sizes of blocks, by address
 
     def run(self, name: str, *args: Any) -> int:
         """Call an export; pointers come back unsigned."""
         function = self.exports[name]
         assert isinstance(function, wasmtime.Func)
+        if self._fuel is not None:
+            self.store.set_fuel(self._fuel)
         result: int = function(self.store, *args)
         return result
 
     def alloc(self, size: int) -> int:
         pointer = self.run("ops_alloc", size) & 0xFFFFFFFF
         assert pointer
-        self._live.append(pointer)
+        self.live[pointer] = size
         self.blocks += 1
         return pointer
 
     def free_all(self, keep: int) -> None:
         """Free all blocks but the first `keep`."""
         while self.blocks > keep:
-            assert self.run("ops_free", self._live.pop()) == 0
+            assert self.run("ops_free", self.live.popitem()[0]) == 0
             self.blocks -= 1
 
     def write(self, pointer: int, data: bytes) -> int:
