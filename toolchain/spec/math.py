@@ -364,6 +364,16 @@ COS = (0.04166664555668831, -0.0013887297827750444, 2.443008816044312e-05)
 # pi/2 in float64; HI has 25 bits: exact when multiplied by an integer below 2^28
 HALF_PI_HI = 1.5707963109016418
 HALF_PI_LO = 1.5893254773528196e-08
+CIRCULAR_BITS = 0x4D7FFFFF  # of the last float32 below 2^28
+# 1/(2 pi) in float64: parts of 29 bits or less, and one for what is left of 3.4e38
+TURNS = (
+    0.15915494319051504,
+    -9.861970528407538e-11,
+    -2.98359219573521e-19,
+    -1.452834461901058e-28,
+    -4.225483628960024e-37,
+    9.458140970740169e-46,
+)
 # -log(erfc(a))/a on 0 <= a <= 4: 4.0e-9 of erf(a), 5.2e-8 from rounding the first
 ERF = (
     1.128379225730896,
@@ -793,51 +803,90 @@ def pow(let: Let, x: Expr, y: Expr) -> Expr:
 # Circular functions
 
 
-def _quadrant(let: Let, x: Expr) -> tuple[Expr, Expr]:
-    """(q, r): x = n pi/2 + r, q = n mod 4; r exact to float32 for |x| < 2^28.
-
-    Beyond 2^28 r loses digits and is kept within [-1, 1]; NaN at inf.
-    """
+def _near_quadrant(let: Let, x: Expr) -> tuple[Expr, Expr]:
+    """(q, r): x = n pi/2 + r, q = n mod 4; r exact to float32 for |x| < 2^28."""
     wide = let(x.astype("float64"))
     # Adding 1.5*2^52 leaves the rounded integer in the low bits.
     shifted = let(wide * _f64(2 / 3.141592653589793) + _f64(1.5 * 2.0**52))
     n = let(shifted - _f64(1.5 * 2.0**52))
     r = ((wide - n * _f64(HALF_PI_HI)) - n * _f64(HALF_PI_LO)).astype("float32")
-    q = tir.reinterpret("int64", shifted).astype("int32") & _i32(3)
-    return q, _at_least(let, _at_most(let, r, _f32(1)), _f32(-1))
+    return let(tir.reinterpret("int64", shifted).astype("int32") & _i32(3)), let(r)
 
 
-def _circular(let: Let, q: Expr, r: Expr) -> Expr:
-    """Sine of q pi/2 + r: sine or cosine of r by q's bit 0, the sign by its bit 1."""
+def _far_quadrant(let: Let, x: Expr) -> tuple[Expr, Expr]:
+    """(q, r): the same for every x (Payne and Hanek's reduction); NaN at infinities.
+
+    1/(2 pi) is cut into TURNS, so that each product with x is exact in float64 and
+    loses its whole turns exactly. Their sum rounds; so does a second one, but that
+    starts from what the quarter turns leave: where the rest is small, it is exact
+    until the parts are as small.
+    """
+    wide = let(x.astype("float64"))
+    products = [let(wide * _f64(c)) for c in TURNS[:-1]]
+    parts = [let(p - _instruction("roundeven", p)) for p in products]
+    parts.append(let(wide * _f64(TURNS[-1])))
+    total = let(sum(parts[1:], parts[0]))
+    # Adding 1.5*2^50 leaves the rounded number of quarters in the low bits.
+    shifted = let(total + _f64(1.5 * 2.0**50))
+    rest = let(sum(parts[1:], parts[0] - (shifted - _f64(1.5 * 2.0**50))))
+    q = let(tir.reinterpret("int64", shifted).astype("int32") & _i32(3))
+    return q, let((rest * _f64(2 * 3.141592653589793)).astype("float32"))
+
+
+def _quadrant(let: Let, x: Expr) -> tuple[Expr, Expr]:
+    """(q, r): the same for every x, as the short form has it where that holds."""
+    q, r = _near_quadrant(let, x)
+    far_q, far_r = _far_quadrant(let, x)
+    near = let(absolute(x) < _f32(2.0**28))
+    return let(tir.Select(near, q, far_q)), let(tir.Select(near, r, far_r))
+
+
+def _circular(let: Let, x: Expr, q: Expr, r: Expr, quarter: Expr) -> Expr:
+    """Sine of (q + quarter) pi/2 + r: sine or cosine of r by bit 0, the sign by bit 1.
+
+    quarter: 0 or 1 where x has a sine or a cosine.
+    """
+    turn = let(tir.Select(quarter > _f32(0), _i32(1), _i32(0)))
+    minus = let(tir.Select(quarter > _f32(0), _f32(NAN), _f32(0)))  # sin(-0) = -0
+    q = let(q + turn)
     square = let(r * r)
     sine = r + (square * r) * _polynomial(let, square, SIN)
     cosine = (_f32(1) - _f32(0.5) * square) + (square * square) * _polynomial(
         let, square, COS
     )
     value = let(tir.Select(tir.EQ(q & _i32(1), _i32(0)), sine, cosine))
-    return _float(_bits(value) ^ ((q & _i32(2)) << _i32(30)))
+    result = _float(_bits(value) ^ ((q & _i32(2)) << _i32(30)))
+    return tir.Select(tir.EQ(x, minus), x, result)
 
 
 @_function
-def sin(let: Let, x: Expr) -> Expr:
-    """Sine: reduction by pi/2 in float64, then odd and even polynomials.
+def circular(let: Let, x: Expr, quarter: Expr) -> Expr:
+    """Sine of x + quarter pi/2, quarter 0 or 1: odd and even polynomials.
 
-    **Bound** 2 ULP for |x| < 2^28; beyond, within [-1, 1] with fewer and fewer digits.
-    **Edges** sin(-0) = -0, sin(+-inf) = NaN.
+    The argument is reduced by pi/2 in float64; one function, so that a library with
+    sin and cos has the code once.
+
+    **Bound** 2 ULP for |x| < 2^28, 3 beyond.
+    **Edges** sin(-0) = -0, cos(+-0) = 1, NaN at infinities.
     """
-    q, r = _quadrant(let, x)
-    return tir.Select(tir.EQ(x, _f32(0)), x, _circular(let, let(q), r))
+    return _circular(let, x, *_quadrant(let, x), quarter)
 
 
-@_function
-def cos(let: Let, x: Expr) -> Expr:
-    """Cosine: sin(x + pi/2), the quarter turn added to the quadrant.
+@_short_form(circular)
+def _circular_short(let: Let, x: Expr, quarter: Expr) -> Expr:
+    """The same bits, for |x| < 2^28."""
+    let.within(let(_bits(absolute(x))), None, CIRCULAR_BITS)
+    return _circular(let, x, *_near_quadrant(let, x), quarter)
 
-    **Bound** 2 ULP for |x| < 2^28; beyond, within [-1, 1] with fewer and fewer digits.
-    **Edges** cos(+-0) = 1, cos(+-inf) = NaN.
-    """
-    q, r = _quadrant(let, x)
-    return _circular(let, let(q + _i32(1)), r)
+
+def sin(x: Expr) -> Expr:
+    """Sine; see `circular`."""
+    return circular(x, _f32(0))
+
+
+def cos(x: Expr) -> Expr:
+    """Cosine; see `circular`."""
+    return circular(x, _f32(1))
 
 
 # Saturating functions
