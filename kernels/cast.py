@@ -15,13 +15,15 @@ import numpy as np
 
 from toolchain.spec import DTYPES, Bound, Case, Input, Operator, Output, pointwise, tir
 from toolchain.spec.cases import unary, unary_all
-from toolchain.spec.math import is_nan, maximum, minimum
+from toolchain.spec.math import Let, at_least, at_most, is_nan
 
 
 def _narrow(x: Any, low: int, high: int) -> Any:
-    ends = (tir.const(low, "float32"), tir.const(high, "float32"))
-    number = tir.Select(is_nan(x), tir.const(0, "float32"), x)
-    return minimum(maximum(number, ends[0]), ends[1]).astype("int32")
+    let = Let()
+    least, most = (tir.const(v, "float32") for v in (low, high))
+    number = let(tir.Select(is_nan(x), tir.const(0, "float32"), x))
+    near = at_most(let, at_least(let, number, least), most)
+    return let.around(near.astype("int32"))
 
 
 def _cast(k: Any, x: Any) -> Any:

@@ -220,7 +220,7 @@ def _leading(let: Let, x: Expr, coefficients: Sequence[float]) -> Expr:
     return tir.const(first, _dtype(x)) + x * _polynomial(let, x, rest)
 
 
-def _at_least(let: Let, x: Expr, limit: Expr) -> Expr:
+def at_least(let: Let, x: Expr, limit: Expr) -> Expr:
     """x, or `limit` where x is below it; NaN stays.
 
     f32x4.pmax, one x86 instruction where `maximum` takes seven in wasmtime.
@@ -229,7 +229,7 @@ def _at_least(let: Let, x: Expr, limit: Expr) -> Expr:
     return let(tir.Select(x < limit, limit, x))
 
 
-def _at_most(let: Let, x: Expr, limit: Expr) -> Expr:
+def at_most(let: Let, x: Expr, limit: Expr) -> Expr:
     """x, or `limit` where x is above it; NaN stays."""
     x = let(x)
     return let(tir.Select(x > limit, limit, x))
@@ -242,14 +242,30 @@ def _instruction(name: str, *args: Expr) -> Expr:
     return tir.call_llvm_pure_intrin(dtype, f"llvm.{name}.{suffix}", *args)
 
 
+def _extreme(larger: bool, x: Expr, y: Expr) -> Expr:
+    """The larger or smaller of two: seven operations, as engines need for f32x4.max.
+
+    That gives NaN of either sign, as engines like; here it is always the same one.
+    """
+    let = Let()
+    x, y = let(x), let(y)
+    p, q = (
+        let(tir.Select(a < b, b, a) if larger else tir.Select(b < a, b, a))
+        for a, b in ((x, y), (y, x))
+    )
+    # Without NaN p and q are equal, but for the signs of zeros.
+    value = _bits(p) & _bits(q) if larger else _bits(p) | _bits(q)
+    return let.around(_float(tir.Select(tir.EQ(p, q), value, _i32(0x7FC00000))))
+
+
 def maximum(x: Expr, y: Expr) -> Expr:
     """Return max(x, y); NaN where either is NaN, and +0 above -0 (IEEE 754 maximum)."""
-    return _instruction("maximum", x, y)
+    return _extreme(True, x, y)
 
 
 def minimum(x: Expr, y: Expr) -> Expr:
     """Return min(x, y); NaN where either is NaN, and -0 below +0 (IEEE 754 minimum)."""
-    return _instruction("minimum", x, y)
+    return _extreme(False, x, y)
 
 
 def rint(x: Expr) -> Expr:
@@ -505,7 +521,7 @@ def exp(let: Let, x: Expr) -> Expr:
     **Edges** exp(-inf) = 0, exp(inf) = inf; denormal below -87.3, 0 below -103.98.
     """
     # exp(89) is inf.
-    m, s = _exp_parts(let, _at_least(let, _at_most(let, x, _f32(89)), _f32(EXP_0)))
+    m, s = _exp_parts(let, at_least(let, at_most(let, x, _f32(89)), _f32(EXP_0)))
     return m * s
 
 
@@ -525,7 +541,7 @@ def _difference(let: Let, x: Expr, peak: Expr) -> tuple[Expr, Expr]:
     smaller = let(tir.Select(minus < x, x, minus))
     larger = let(tir.Select(minus < x, minus, x))
     # An infinity would make the error of a difference that is one NaN.
-    larger = _at_least(let, larger, _f32(-3.4e38))
+    larger = at_least(let, larger, _f32(-3.4e38))
     d = let(larger + smaller)
     return d, let(smaller - (d - larger))
 
@@ -537,7 +553,7 @@ def exp_difference(let: Let, x: Expr, peak: Expr) -> Expr:
     The error is at most half an ULP of 104, beyond which exp is 0.
     """
     d, error = _difference(let, x, peak)
-    first, second = _exp_parts(let, _at_least(let, d, _f32(EXP_0)))
+    first, second = _exp_parts(let, at_least(let, d, _f32(EXP_0)))
     e = let(first * second)
     return e + e * error
 
@@ -566,7 +582,7 @@ def exp_relative(let: Let, x: Expr, peak: Expr) -> Expr:
     fits, own = _own(let, peak)
     centre = tir.Select(fits, _f32(0), peak)
     d, error = _difference(let, x, let(centre))
-    d = _at_least(let, d, let(own * _f32(LN2) + _f32(EXP_0)))
+    d = at_least(let, d, let(own * _f32(LN2) + _f32(EXP_0)))
     offset = let(_f32(ROUND) - own)
     k, r = _reduced(let, d, offset)
     first, second = _scales(let, k)
@@ -612,7 +628,7 @@ def expm1(let: Let, x: Expr) -> Expr:
     **Bound** 2 ULP, near 0.37; 1 below 0.
     **Edges** expm1(-0) = -0, expm1(-inf) = -1, expm1(inf) = inf.
     """
-    clamped = _at_least(let, _at_most(let, x, _f32(89)), _f32(-18))
+    clamped = at_least(let, at_most(let, x, _f32(89)), _f32(-18))
     k, r = _exp_reduced(let, clamped)
     # k holds n + 254; h leaves room for n = 128.
     h = let(_float((k - _i32(128)) << _i32(23)))
@@ -627,7 +643,7 @@ def elu(let: Let, x: Expr, alpha: Expr) -> Expr:
     **Bound** 1 ULP for alpha = 1; the product with another alpha rounds once more.
     **Edges** elu(-0) = -0, elu(-inf) = -alpha.
     """
-    below = _at_least(let, _at_most(let, x, _f32(0)), _f32(-18))
+    below = at_least(let, at_most(let, x, _f32(0)), _f32(-18))
     return tir.Select(x < _f32(0), alpha * _expm1_near(let, below), x)
 
 
@@ -645,7 +661,7 @@ def _logistic(let: Let, x: Expr) -> tuple[Expr, Expr]:
     exp(r) = a/b, -x = n ln 2 - r. Where 2^n could overflow, s is 2^-64; it comes last,
     so that a denormal result is rounded once.
     """
-    near = _at_most(let, x, _f32(87))  # exp(-87) does not change 1
+    near = at_most(let, x, _f32(87))  # exp(-87) does not change 1
     k, _, r = _exp_normal(let, near, -1)
     low = let(near < _f32(-64))
     power = _float((k - tir.Select(low, _i32(64), _i32(0))) << _i32(23))
@@ -661,7 +677,7 @@ def sigmoid(let: Let, x: Expr) -> Expr:
     **Bound** 2 ULP.
     **Edges** sigmoid(-inf) = 0, sigmoid(inf) = 1.
     """
-    m, s = _logistic(let, _at_least(let, x, _f32(LOGISTIC_0)))
+    m, s = _logistic(let, at_least(let, x, _f32(LOGISTIC_0)))
     return m * s
 
 
@@ -700,7 +716,7 @@ def silu(let: Let, x: Expr) -> Expr:
     **Bound** 3 ULP, also on all of [-2, -1].
     **Edges** silu(-inf) = NaN, as ONNX Runtime and torch; silu(-0) = -0.
     """
-    below = _at_least(let, x, _f32(LOGISTIC_0))
+    below = at_least(let, x, _f32(LOGISTIC_0))
     m, s = _logistic(let, below)
     return _nan_at_minus_infinity(x, below * m * s)
 
@@ -712,7 +728,7 @@ def softplus(let: Let, x: Expr) -> Expr:
     **Bound** 2 ULP.
     **Edges** softplus(-inf) = 0, softplus(inf) = inf.
     """
-    m, s = _exp_parts(let, _at_least(let, -absolute(x), _f32(EXP_0)))
+    m, s = _exp_parts(let, at_least(let, -absolute(x), _f32(EXP_0)))
     e = let(m * s)
     # 1 + e = 2^k (1 + f) with 1 + f in [sqrt(1/2), sqrt(2)]
     upper = let(e > _f32(0.41421356))
@@ -786,9 +802,9 @@ def pow(let: Let, x: Expr, y: Expr) -> Expr:
     """
     magnitude = let(absolute(x))
     # A finite y keeps 0 * y = 0 where |x| = 1.
-    exponent = _at_least(let, _at_most(let, y, _f32(LARGEST)), _f32(-LARGEST))
+    exponent = at_least(let, at_most(let, y, _f32(LARGEST)), _f32(-LARGEST))
     t = let(exponent.astype("float64") * _log2_magnitude(let, magnitude))
-    m, s = _exp2_parts(let, _at_least(let, _at_most(let, t, _f64(129)), _f64(-254)))
+    m, s = _exp2_parts(let, at_least(let, at_most(let, t, _f64(129)), _f64(-254)))
     half = let(y * _f32(0.5))
     whole = let(tir.EQ(floor(y), y))
     odd = tir.And(whole, tir.NE(floor(half), half))
@@ -904,7 +920,7 @@ def tanh(let: Let, x: Expr) -> Expr:
     **Edges** tanh(+-inf) = +-1, tanh(-0) = -0.
     """
     # tanh rounds to 1 from 9.02.
-    near = _at_least(let, _at_most(let, x, _f32(10)), _f32(-10))
+    near = at_least(let, at_most(let, x, _f32(10)), _f32(-10))
     return _tanh_narrow(let, near)[1]
 
 
@@ -937,7 +953,7 @@ def erf(let: Let, x: Expr) -> Expr:
     **Bound** 3 ULP, for |x| < 1e-5; 2 on all of [0.25, 1].
     **Edges** erf(+-inf) = +-1, erf(-0) = -0.
     """
-    a = _at_most(let, absolute(x), _f32(4))  # erf rounds to 1 from 3.92
+    a = at_most(let, absolute(x), _f32(4))  # erf rounds to 1 from 3.92
     return copysign(_expm1_near(let, let(-a * _leading(let, a, ERF))), x)
 
 
@@ -978,7 +994,7 @@ def gelu(let: Let, x: Expr) -> Expr:
     **Bound** 4 ULP.
     **Edges** gelu(-inf) = NaN, as ONNX Runtime and torch; gelu(-0) = -0.
     """
-    a = _at_most(let, absolute(x), _f32(18.7))  # a^2/2 = -EXP_0, nearly
+    a = at_most(let, absolute(x), _f32(18.7))  # a^2/2 = -EXP_0, nearly
     far = let(a > _f32(GELU_NEAR))
     tail = _tail(let, a, let(tir.Select(far, _f32(0), _f32(0.75))))
     above, below = _gelu_quotient(let, a)
@@ -990,7 +1006,7 @@ def gelu(let: Let, x: Expr) -> Expr:
     half = tir.Select(far, _polynomial(let, quotient, GELU_FAR), a * _f32(0.5))
     y = let(((_exp_polynomial(let, r, 1, -0.5) * first) * half) * second)
     # -0 where y is 0 and x below it
-    return _nan_at_minus_infinity(x, _at_least(let, x, _f32(-0.0)) - y)
+    return _nan_at_minus_infinity(x, at_least(let, x, _f32(-0.0)) - y)
 
 
 @_short_form(gelu)
@@ -1003,7 +1019,7 @@ def _gelu_short(let: Let, x: Expr) -> Expr:
     rest = let(tail.rest + above / below)
     k, r = _gelu_reduced(let, tail.square, rest, NARROW)
     e = _raised(_exp_polynomial(let, r, 2.0**-NARROW_BIAS, -0.5), k)
-    return _at_least(let, x, _f32(-0.0)) - e * (a * _f32(0.5))
+    return at_least(let, x, _f32(-0.0)) - e * (a * _f32(0.5))
 
 
 @_function
@@ -1015,7 +1031,7 @@ def gelu_tanh(let: Let, x: Expr) -> Expr:
     **Bound** 3 ULP, near -1.3.
     **Edges** gelu_tanh(-inf) = NaN, as ONNX Runtime and torch; gelu_tanh(-0) = -0.
     """
-    below = _at_least(let, -absolute(x), _f32(-12.96))  # 2u = EXP_0
+    below = at_least(let, -absolute(x), _f32(-12.96))  # 2u = EXP_0
     a = let(below.astype("float64"))
     scale = 2 * 0.7978845608028654 * LOG2E
     t = let(a * (_f64(scale) + (a * a) * _f64(0.044715 * scale)))
