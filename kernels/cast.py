@@ -15,15 +15,13 @@ import numpy as np
 
 from toolchain.spec import DTYPES, Bound, Case, Input, Operator, Output, pointwise, tir
 from toolchain.spec.cases import unary, unary_all
-from toolchain.spec.math import Let, at_least, at_most, is_nan
+from toolchain.spec.math import clamp, is_nan
 
 
-def _narrow(x: Any, low: int, high: int) -> Any:
-    let = Let()
-    least, most = (tir.const(v, "float32") for v in (low, high))
-    number = let(tir.Select(is_nan(x), tir.const(0, "float32"), x))
-    near = at_most(let, at_least(let, number, least), most)
-    return let.around(near.astype("int32"))
+def _narrow(k: Any, x: Any, *ends: int) -> Any:
+    number = tir.Select(is_nan(x), tir.const(0, "float32"), x)
+    least, most = (tir.const(v, "float32") for v in ends)
+    return clamp(number, least, most, k.target.has("simd128")).astype("int32")
 
 
 def _cast(k: Any, x: Any) -> Any:
@@ -35,9 +33,9 @@ def _cast(k: Any, x: Any) -> Any:
     if k.dtype != "float32":
         return x
     if to == "int8":
-        return _narrow(x, -128, 127)
+        return _narrow(k, x, -128, 127)
     if to == "uint8":
-        return _narrow(x, 0, 255)
+        return _narrow(k, x, 0, 255)
     return tir.call_llvm_pure_intrin(to, "llvm.fptosi.sat", x)
 
 

@@ -14,9 +14,8 @@ from toolchain.spec.cases import unary_all
 
 def _hard_swish(k: Any, x: Any) -> Any:
     zero, six, three = (tir.const(v, k.dtype) for v in (0, 6, 3))
-    let = math.Let()
-    gate = math.at_least(let, math.at_most(let, x + three, six), zero)
-    return let.around(x * (gate * tir.const(1 / 6, k.dtype)))
+    gate = math.clamp(x + three, zero, six, k.target.has("simd128"))
+    return x * (gate * tir.const(1 / 6, k.dtype))
 
 
 KERNEL = Operator(

@@ -242,11 +242,9 @@ def _instruction(name: str, *args: Expr) -> Expr:
     return tir.call_llvm_pure_intrin(dtype, f"llvm.{name}.{suffix}", *args)
 
 
-def _extreme(larger: bool, x: Expr, y: Expr) -> Expr:
-    """The larger or smaller of two: seven operations, as engines need for f32x4.max.
-
-    That gives NaN of either sign, as engines like; here it is always the same one.
-    """
+def _extreme(larger: bool, x: Expr, y: Expr, vectors: bool) -> Expr:
+    if not vectors:
+        return _instruction("maximum" if larger else "minimum", x, y)
     let = Let()
     x, y = let(x), let(y)
     p, q = (
@@ -255,17 +253,32 @@ def _extreme(larger: bool, x: Expr, y: Expr) -> Expr:
     )
     # Without NaN p and q are equal, but for the signs of zeros.
     value = _bits(p) & _bits(q) if larger else _bits(p) | _bits(q)
-    return let.around(_float(tir.Select(tir.EQ(p, q), value, _i32(0x7FC00000))))
+    nan = _i32(0x7FC00000)
+    return let.around(_float(tir.Select(tir.EQ(p, q), value, nan)))
 
 
-def maximum(x: Expr, y: Expr) -> Expr:
-    """Return max(x, y); NaN where either is NaN, and +0 above -0 (IEEE 754 maximum)."""
-    return _extreme(True, x, y)
+def maximum(x: Expr, y: Expr, vectors: bool = True) -> Expr:
+    """Return max(x, y); NaN where either is NaN, and +0 above -0 (IEEE 754 maximum).
+
+    vectors: whether the target has them. f32x4.max gives NaN of either sign, as engines
+    like, by seven x86 instructions; as many operations give the same one everywhere.
+    Without vectors, where selects are branches and engines swap operands of sums too,
+    it is the instruction.
+    """
+    return _extreme(True, x, y, vectors)
 
 
-def minimum(x: Expr, y: Expr) -> Expr:
+def minimum(x: Expr, y: Expr, vectors: bool = True) -> Expr:
     """Return min(x, y); NaN where either is NaN, and -0 below +0 (IEEE 754 minimum)."""
-    return _extreme(False, x, y)
+    return _extreme(False, x, y, vectors)
+
+
+def clamp(x: Expr, low: Expr, high: Expr, vectors: bool = True) -> Expr:
+    """x within [low, high], which are constants; NaN stays, and -0 may become 0."""
+    if not vectors:
+        return minimum(maximum(x, low, vectors), high, vectors)
+    let = Let()
+    return let.around(at_most(let, at_least(let, x, low), high))
 
 
 def rint(x: Expr) -> Expr:
@@ -532,7 +545,7 @@ def _exp_short(let: Let, x: Expr) -> Expr:
 
 
 def _difference(let: Let, x: Expr, peak: Expr) -> tuple[Expr, Expr]:
-    """(d, error): x - peak = d + error for x <= peak.
+    """(d, error): x - peak = d + error for x <= peak, where exp of that is not 0.
 
     Dekker's FastTwoSum: the larger of x and -peak in magnitude is the smaller of the
     two.
@@ -540,10 +553,10 @@ def _difference(let: Let, x: Expr, peak: Expr) -> tuple[Expr, Expr]:
     minus = let(-peak)
     smaller = let(tir.Select(minus < x, x, minus))
     larger = let(tir.Select(minus < x, minus, x))
-    # An infinity would make the error of a difference that is one NaN.
-    larger = at_least(let, larger, _f32(-3.4e38))
     d = let(larger + smaller)
-    return d, let(smaller - (d - larger))
+    error = let(smaller - (d - larger))
+    # Of a difference that is infinite it would be infinite or NaN.
+    return d, let(tir.Select(error < _f32(1), error, _f32(1)))
 
 
 @_function
