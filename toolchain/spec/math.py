@@ -345,6 +345,7 @@ LOGISTIC_MOST = 0x4B4000F7
 # exp(x) underflows from -104; at -176 n is -254 and `_scales` gives 0 outright, so that
 # masked operands (-inf) cost no denormal arithmetic, which is three times slower.
 EXP_0 = -176.0
+OWN = 208.0  # twice 104, beyond which exp(-x) is 0; as n, below 2^9
 EXP_SCALED_BITS = 0x42300000  # of 44.0: below it exp_scaled holds
 LOGISTIC_0 = -110.0  # x exp(x) is 0, and less has no power to scale it by
 
@@ -544,36 +545,25 @@ def _exp_short(let: Let, x: Expr) -> Expr:
     return _exp_narrow(let, x, _f32(NARROW))
 
 
-def _difference(let: Let, x: Expr, peak: Expr) -> tuple[Expr, Expr]:
-    """(d, error): x - peak = d + error for x <= peak, where exp of that is not 0.
-
-    Dekker's FastTwoSum: the larger of x and -peak in magnitude is the smaller of the
-    two.
-    """
-    minus = let(-peak)
-    smaller = let(tir.Select(minus < x, x, minus))
-    larger = let(tir.Select(minus < x, minus, x))
-    d = let(larger + smaller)
-    error = let(smaller - (d - larger))
-    # Of a difference that is infinite it would be infinite or NaN.
-    return d, let(tir.Select(error < _f32(1), error, _f32(1)))
-
-
 @_function
 def exp_difference(let: Let, x: Expr, peak: Expr) -> Expr:
     """exp(x - peak), x <= peak, with the rounding error of the difference applied.
 
-    The error is at most half an ULP of 104, beyond which exp is 0.
+    The error, from Knuth's TwoSum, is at most half an ULP of 104, beyond which exp is 0.
     """
-    d, error = _difference(let, x, peak)
+    d = let(x - peak)
+    part = let(d - x)
+    error = let((x - (d - part)) - (peak + part))
+    # Of a difference that is infinite it would be infinite or NaN.
+    error = let(tir.Select(error < _f32(1), error, _f32(1)))
     first, second = _exp_parts(let, at_least(let, d, _f32(EXP_0)))
     e = let(first * second)
     return e + e * error
 
 
 def _own(let: Let, peak: Expr) -> tuple[Expr, Expr]:
-    """(fits, n): whether |peak| <= 128; n = round(peak/ln 2) where it is, else 0."""
-    fits = let(absolute(peak) <= _f32(128))
+    """(fits, n): whether |peak| <= OWN; n = round(peak/ln 2) where it is, else 0."""
+    fits = let(absolute(peak) <= _f32(OWN))
     return fits, let(tir.Select(fits, rint(peak * _f32(LOG2E)), _f32(0)))
 
 
@@ -588,24 +578,23 @@ def _exp_share(let: Let, r: Expr) -> Expr:
 def exp_relative(let: Let, x: Expr, peak: Expr) -> Expr:
     """exp(x - peak) times a factor of `peak` alone, exp of `relative_rest`; x <= peak.
 
-    Where |peak| <= 128 it is exp(x)/2^n, n = round(peak/ln 2): of shares in a sum the
-    factor does not matter, and a power of two costs no rounding. A quotient for exp(r)
-    takes fewer operations than the polynomial of `exp` unless they fuse, and 1 ULP.
+    Where |peak| <= OWN it is exp(x)/2^n, n = round(peak/ln 2): of shares in a sum the
+    factor does not matter, and a power of two costs no rounding. Beyond, x - peak is
+    exact (Sterbenz), or exp of it is 0. A quotient for exp(r) takes fewer operations
+    than the polynomial of `exp` unless they fuse, and 1 ULP.
     """
     fits, own = _own(let, peak)
-    centre = tir.Select(fits, _f32(0), peak)
-    d, error = _difference(let, x, let(centre))
+    d = let(x - let(tir.Select(fits, _f32(0), peak)))
     d = at_least(let, d, let(own * _f32(LN2) + _f32(EXP_0)))
     offset = let(_f32(ROUND) - own)
     k, r = _reduced(let, d, offset)
     first, second = _scales(let, k)
-    e = let((_exp_share(let, r) * first) * second)
-    return e + e * error
+    return (_exp_share(let, r) * first) * second
 
 
 @_short_form(exp_relative)
 def _exp_relative_short(let: Let, x: Expr, peak: Expr) -> Expr:
-    """The same bits where |peak| <= 128, x - peak > -87."""
+    """The same bits where |peak| <= OWN, x - peak > -87."""
     fits, own = _own(let, peak)
     # -inf puts all operands beyond the limit.
     offset = let(tir.Select(fits, _f32(NEAREST) - own, _f32(-INF)))
