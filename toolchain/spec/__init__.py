@@ -188,6 +188,8 @@ class Operator:
     whose elements another dtype's kernel moves just as well, such as SAME_WIDTH.
     kernels: a name for the kernels where other operators have the same ones under it,
     so that a program holds one copy.
+    narrow: why a partial result may leave float32 where the result does not: the
+    cases of extremes have smaller finite ones then.
     in_place: names of intermediates of the output's shape and dtype that live in
     the output's memory, so that they need no workspace.
     """
@@ -208,6 +210,7 @@ class Operator:
     sizes: tuple[str, ...] = ()
     units: int | None = None
     reassociate: bool = False
+    narrow: str = ""
     carriers: Mapping[str, str] = field(default_factory=dict)
     kernels: str | None = None
     in_place: tuple[str, ...] = ()
