@@ -155,5 +155,17 @@ class Columns(_Writer):
             self.loop(_i32(0), _i32(self.lanes), 1, single)
             return
         kind = self.kind(fold.total, self.lanes)
-        value = self.result(build.load(self._total(at), typ=kind, align=fold.bytes))
-        build.store(value, out, align=fold.bytes)
+        total = build.load(self._total(at), typ=kind, align=fold.bytes)
+        build.store(self.result(total), out, align=fold.bytes)
+        if fold.overflows:
+            size = _i32(fold.bytes)
+            row = build.mul(i, self.argument["depth"])
+            source = self._element("x", "stride", row, place)
+            step = build.mul(self.argument["stride"], size)
+
+            def column(lane: Any) -> None:
+                at = build.mul(lane, size)
+                self.widely(_at(build, source, at), step, _at(build, out, at))
+
+            with build.if_then(self.beyond(total)):
+                self.loop(_i32(0), _i32(self.lanes), 1, column)

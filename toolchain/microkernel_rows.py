@@ -2,7 +2,8 @@
 
 A fold takes the steps that memory allows in an order of its own, which is the same in
 every engine: eight vectors of a row in pairs before they meet the running result; of
-columns, blocks of rows in registers before they meet those in L1.
+columns, blocks of rows in registers before they meet those in L1. A sum or product of
+floats that has left float32 on the way is done again in float64.
 """
 
 from __future__ import annotations
@@ -91,6 +92,11 @@ class Fold:
     def chooses(self) -> bool:
         """Whether NaN is looked for apart; see `choice`."""
         return self.extreme and self.element == "f32" and self.target.has("simd128")
+
+    @property
+    def overflows(self) -> bool:
+        """Whether it may leave float32 where the result, in float64, does not."""
+        return self.kind in ("sum", "product") and self.element == "f32"
 
     @property
     def empty(self) -> Any:
@@ -252,6 +258,36 @@ class _Writer:
         total = build.sdiv(total, extra)
         return total if total.type == fold.scalar else build.trunc(total, fold.scalar)
 
+    def beyond(self, total: Any) -> Any:
+        """Whether a lane of a total is an infinity or NaN."""
+        build, lanes = self.build, _lanes(total)
+        bits = build.bitcast(total, self.kind(_I32, lanes))
+        most = self.splat(_i32(_INFINITE), lanes)
+        infinite = build.icmp_signed("==", build.and_(bits, most), most)
+        return infinite if lanes == 1 else self._any(infinite)
+
+    def widely(self, source: Any, step: Any, out: Any) -> None:
+        """Fold `depth` elements that lie `step` bytes apart anew, in float64."""
+        build, fold, wide = self.build, self.fold, ir.DoubleType()
+        total = self.variable(wide)
+        build.store(ir.Constant(wide, int(fold.kind == "product")), total)
+
+        def element(r: Any) -> None:
+            x = build.load(_at(build, source, build.mul(r, step)), typ=_F32, align=4)
+            of = build.fmul if fold.kind == "product" else build.fadd
+            seen = of(build.load(total, typ=wide), build.fpext(x, wide))
+            build.store(seen, total)
+
+        self.loop(_i32(0), self.argument["depth"], 1, element)
+        seen = build.load(total, typ=wide)
+        if fold.kind == "sum":
+            seen = build.fdiv(seen, build.sitofp(self.argument["extra"], wide))
+        build.store(build.fptrunc(seen, _F32), out, align=4)
+
+    def _any(self, lanes: Any) -> Any:
+        mask = self.build.bitcast(lanes, ir.IntType(self.lanes))
+        return self.build.icmp_signed("!=", mask, ir.Constant(mask.type, 0))
+
     def across(self, vector: Any, fold: Callable[[Any, Any], Any]) -> Any:
         """The fold of a vector's lanes."""
         lanes = _lanes(vector)
@@ -324,8 +360,11 @@ class Rows(_Writer):
         value = self.variable(fold.total)
         self._fold(source, value)
         out = _at(build, self.argument["o"], build.mul(i, size))
-        result = self.result(build.load(value, typ=fold.total))
-        build.store(result, out, align=fold.bytes)
+        total = build.load(value, typ=fold.total)
+        build.store(self.result(total), out, align=fold.bytes)
+        if fold.overflows:
+            with build.if_then(self.beyond(total)):
+                self.widely(source, size, out)
 
     def _fold(self, source: Any, value: Any) -> None:
         build, fold, n = self.build, self.fold, self.argument["depth"]
@@ -406,10 +445,6 @@ class Rows(_Writer):
         build.store(build.select(some_nan, empty, seen), total)
         done = build.and_(enough, build.not_(some_nan))
         return build.select(done, n, _i32(0))
-
-    def _any(self, lanes: Any) -> Any:
-        mask = self.build.bitcast(lanes, ir.IntType(self.lanes))
-        return self.build.icmp_signed("!=", mask, ir.Constant(mask.type, 0))
 
 
 def _larger(build: Any, compare: Any, a: Any, b: Any) -> Any:

@@ -180,6 +180,45 @@ def inverse_roots(k: Any, squares: Any) -> Any:
     return inverses
 
 
+# Inverse roots up to which squares keep their digits.
+MOST = 2.0**50
+
+
+def is_safe(inverse: Expr) -> Expr:
+    """Whether no square of a row left float32; of NaN, not."""
+    most = tir.const(MOST, "float32")
+    return tir.And(inverse > tir.const(0, "float32"), inverse <= most)
+
+
+def normalize_widely(
+    k: Any, x: Any, scale: Any, bias: Any, out: Any, i: Expr, centred: bool
+) -> None:
+    """Emit row i of a normalization in float64, where its squares leave float32."""
+    zero, wide = tir.const(0.0, "float64"), "float64"
+    mean, total = (T.alloc_buffer((1,), wide) for _ in range(2))
+    count = k.n.astype(wide)
+
+    def add(term: Callable[[Expr], Expr], to: Any) -> None:
+        T.buffer_store(to, zero, [0])
+        with T.serial(0, k.n) as r:
+            T.buffer_store(to, to[0] + term(x[i, r].astype(wide)), [0])
+        T.buffer_store(to, to[0] / count, [0])
+
+    def square(value: Expr) -> Expr:
+        return (value - mean[0]) * (value - mean[0])
+
+    T.buffer_store(mean, zero, [0])
+    if centred:
+        add(lambda value: value, mean)
+    add(square, total)
+    root = held(m.sqrt(total[0] + k.epsilon.astype(wide)))
+    with T.serial(0, k.n) as r:
+        value = (x[i, r].astype(wide) - mean[0]) / root * scale[r].astype(wide)
+        if bias is not None:
+            value = value + bias[r].astype(wide)
+        T.buffer_store(out, value.astype("float32"), [i, r])
+
+
 def each_element(k: Any, emit: Callable[[Expr], None]) -> None:
     """Emit emit(r) for r < n, by four vectors and a rest."""
     count = 4 * vector_lanes(k)
