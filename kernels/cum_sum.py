@@ -3,7 +3,8 @@
 Shapes: rows o of n elements along `axis`; out has the shape of x.
 Attributes: exclusive=1 leaves x[o, i] itself out; reverse=1 adds up from the end.
 Dtypes: added up in the dtype of x, in order.
-Edges: integers wrap as two's complement.
+Edges: integers wrap as two's complement; a sum beyond float32 is an infinity and
+stays one, or becomes NaN.
 Source: ONNX CumSum-14, whose axis is a tensor; MindSpore CumSum.
 """
 

@@ -34,7 +34,9 @@ class Columns(_Writer):
         self.vectors = 4 if fold.element == "f32" and self.lanes > 1 else 1
         size = STRIP + self.vectors * self.lanes
         self.totals = self.variable(ir.ArrayType(fold.total, size))
-        self.loop(_i32(0), self.argument["outer"], 1, self._matrix)
+        outer, width = self.argument["outer"], self.argument["width"]
+        self.loop(_i32(0), outer, 1, self._matrix)
+        self.again_widely(build.mul(outer, width), self._column)
         build.ret(_i32(0))
 
     def _matrix(self, i: Any) -> None:
@@ -155,17 +157,14 @@ class Columns(_Writer):
             self.loop(_i32(0), _i32(self.lanes), 1, single)
             return
         kind = self.kind(fold.total, self.lanes)
-        total = build.load(self._total(at), typ=kind, align=fold.bytes)
-        build.store(self.result(total), out, align=fold.bytes)
-        if fold.overflows:
-            size = _i32(fold.bytes)
-            row = build.mul(i, self.argument["depth"])
-            source = self._element("x", "stride", row, place)
-            step = build.mul(self.argument["stride"], size)
+        value = self.result(build.load(self._total(at), typ=kind, align=fold.bytes))
+        build.store(value, out, align=fold.bytes)
+        self.note(value)
 
-            def column(lane: Any) -> None:
-                at = build.mul(lane, size)
-                self.widely(_at(build, source, at), step, _at(build, out, at))
-
-            with build.if_then(self.beyond(total)):
-                self.loop(_i32(0), _i32(self.lanes), 1, column)
+    def _column(self, place: Any) -> tuple[Any, Any]:
+        """Of a result's place: its column's first element, bytes to the next one."""
+        build, width = self.build, self.argument["width"]
+        i, j = build.udiv(place, width), build.urem(place, width)
+        row = build.mul(i, self.argument["depth"])
+        step = build.mul(self.argument["stride"], _i32(self.fold.bytes))
+        return self._element("x", "stride", row, j), step

@@ -155,6 +155,11 @@ class _Writer:
         self.lanes = 4 if fold.element == "f32" else 1
         if fold.target.has("simd128"):
             self.lanes = 16 // fold.bytes
+        # The sum of results, as many at a time as are written.
+        self.noted_lanes = self.lanes if "width" in self.sizes else 1
+        self.noted = self.variable(self.kind(_F32, self.noted_lanes))
+        zero = ir.Constant(self.kind(_F32, self.noted_lanes), None)
+        self.build.store(zero, self.noted)
 
     def emit(self) -> None:
         """The function."""
@@ -258,16 +263,37 @@ class _Writer:
         total = build.sdiv(total, extra)
         return total if total.type == fold.scalar else build.trunc(total, fold.scalar)
 
-    def beyond(self, total: Any) -> Any:
-        """Whether a lane of a total is an infinity or NaN."""
-        build, lanes = self.build, _lanes(total)
-        bits = build.bitcast(total, self.kind(_I32, lanes))
-        most = self.splat(_i32(_INFINITE), lanes)
-        infinite = build.icmp_signed("==", build.and_(bits, most), most)
-        return infinite if lanes == 1 else self._any(infinite)
+    def note(self, result: Any) -> None:
+        """Add a result up with the others: an infinity or NaN among them stays."""
+        if self.fold.overflows:
+            seen = self.build.load(self.noted, typ=result.type)
+            self.build.store(self.build.fadd(seen, result), self.noted)
 
-    def widely(self, source: Any, step: Any, out: Any) -> None:
-        """Fold `depth` elements that lie `step` bytes apart anew, in float64."""
+    def again_widely(self, count: Any, row: Callable[[Any], tuple[Any, Any]]) -> None:
+        """Fold anew, in float64, what is beyond float32, if that was noted.
+
+        row(i): of the i-th of `count` results, its first element and bytes from one
+        element to the next.
+        """
+        build, fold = self.build, self.fold
+        if not fold.overflows:
+            return
+
+        def each(i: Any) -> None:
+            out = _at(build, self.argument["o"], build.mul(i, _i32(fold.bytes)))
+            with build.if_then(self._beyond(build.load(out, typ=_F32, align=4))):
+                self._widely(*row(i), out)
+
+        kind = self.kind(_F32, self.noted_lanes)
+        total = self.across(build.load(self.noted, typ=kind), build.fadd)
+        with build.if_then(self._beyond(total)):
+            self.loop(_i32(0), count, 1, each)
+
+    def _beyond(self, result: Any) -> Any:
+        bits = self.build.and_(self.build.bitcast(result, _I32), _i32(_INFINITE))
+        return self.build.icmp_signed("==", bits, _i32(_INFINITE))
+
+    def _widely(self, source: Any, step: Any, out: Any) -> None:
         build, fold, wide = self.build, self.fold, ir.DoubleType()
         total = self.variable(wide)
         build.store(ir.Constant(wide, int(fold.kind == "product")), total)
@@ -350,21 +376,24 @@ class Rows(_Writer):
 
     def emit(self) -> None:
         """A loop over rows, with three for each: by wide steps, vectors, elements."""
-        self.loop(_i32(0), self.argument["outer"], 1, self._row)
+        outer = self.argument["outer"]
+        self.loop(_i32(0), outer, 1, self._row)
+        self.again_widely(outer, lambda i: (self._source(i), _i32(self.fold.bytes)))
         self.build.ret(_i32(0))
 
+    def _source(self, i: Any) -> Any:
+        build = self.build
+        start = build.mul(build.mul(i, self.argument["depth"]), _i32(self.fold.bytes))
+        return _at(build, self.argument["x"], start)
+
     def _row(self, i: Any) -> None:
-        build, fold, n = self.build, self.fold, self.argument["depth"]
-        size = _i32(fold.bytes)
-        source = _at(build, self.argument["x"], build.mul(build.mul(i, n), size))
+        build, fold = self.build, self.fold
         value = self.variable(fold.total)
-        self._fold(source, value)
-        out = _at(build, self.argument["o"], build.mul(i, size))
-        total = build.load(value, typ=fold.total)
-        build.store(self.result(total), out, align=fold.bytes)
-        if fold.overflows:
-            with build.if_then(self.beyond(total)):
-                self.widely(source, size, out)
+        self._fold(self._source(i), value)
+        out = _at(build, self.argument["o"], build.mul(i, _i32(fold.bytes)))
+        result = self.result(build.load(value, typ=fold.total))
+        build.store(result, out, align=fold.bytes)
+        self.note(result)
 
     def _fold(self, source: Any, value: Any) -> None:
         build, fold, n = self.build, self.fold, self.argument["depth"]
