@@ -33,7 +33,7 @@ _FAMILIES = {
     **{w: w for w in ("dot", "double", "first", "fold", "halve", "pool", "rows")},
     **{"slide": "slide", "touch": "slide", "winograd": "winograd"},
     **{"columns": "rows", "position": "position", "find": "position"},
-    **{"transpose": "transpose", "copy": "transpose"},
+    **{"transpose": "transpose", "copy": "transpose", "wide": "wide"},
 }
 
 

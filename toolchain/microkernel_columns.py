@@ -36,7 +36,8 @@ class Columns(_Writer):
         self.totals = self.variable(ir.ArrayType(fold.total, size))
         outer, width = self.argument["outer"], self.argument["width"]
         self.loop(_i32(0), outer, 1, self._matrix)
-        self.again_widely(build.mul(outer, width), self._column)
+        depth, stride = self.argument["depth"], self.argument["stride"]
+        self.again_widely(build.mul(outer, width), width, depth, stride)
         build.ret(_i32(0))
 
     def _matrix(self, i: Any) -> None:
@@ -160,11 +161,3 @@ class Columns(_Writer):
         value = self.result(build.load(self._total(at), typ=kind, align=fold.bytes))
         build.store(value, out, align=fold.bytes)
         self.note(value)
-
-    def _column(self, place: Any) -> tuple[Any, Any]:
-        """Of a result's place: its column's first element, bytes to the next one."""
-        build, width = self.build, self.argument["width"]
-        i, j = build.udiv(place, width), build.urem(place, width)
-        row = build.mul(i, self.argument["depth"])
-        step = build.mul(self.argument["stride"], _i32(self.fold.bytes))
-        return self._element("x", "stride", row, j), step

@@ -16,6 +16,7 @@ from typing import Any
 
 from llvmlite import ir
 
+from toolchain import microkernel_wide
 from toolchain.microkernel import _F32, _I8, _I32, _at, _filled, _function, _i32, _loop
 from toolchain.spec import SpecError
 from toolchain.targets import Target
@@ -269,46 +270,21 @@ class _Writer:
             seen = self.build.load(self.noted, typ=result.type)
             self.build.store(self.build.fadd(seen, result), self.noted)
 
-    def again_widely(self, count: Any, row: Callable[[Any], tuple[Any, Any]]) -> None:
-        """Fold anew, in float64, what is beyond float32, if that was noted.
+    def again_widely(self, *sizes: Any) -> None:
+        """Fold anew, in float64, the results that left float32, if there are any.
 
-        row(i): of the i-th of `count` results, its first element and bytes from one
-        element to the next.
+        sizes: results in all and of a row, elements of a fold and from one to the next.
         """
         build, fold = self.build, self.fold
         if not fold.overflows:
             return
-
-        def each(i: Any) -> None:
-            out = _at(build, self.argument["o"], build.mul(i, _i32(fold.bytes)))
-            with build.if_then(self._beyond(build.load(out, typ=_F32, align=4))):
-                self._widely(*row(i), out)
-
+        name = f"micro_wide_{fold.kind}"
+        microkernel_wide.emit(build.module, name, fold.target)
         kind = self.kind(_F32, self.noted_lanes)
         total = self.across(build.load(self.noted, typ=kind), build.fadd)
-        with build.if_then(self._beyond(total)):
-            self.loop(_i32(0), count, 1, each)
-
-    def _beyond(self, result: Any) -> Any:
-        bits = self.build.and_(self.build.bitcast(result, _I32), _i32(_INFINITE))
-        return self.build.icmp_signed("==", bits, _i32(_INFINITE))
-
-    def _widely(self, source: Any, step: Any, out: Any) -> None:
-        build, fold, wide = self.build, self.fold, ir.DoubleType()
-        total = self.variable(wide)
-        build.store(ir.Constant(wide, int(fold.kind == "product")), total)
-
-        def element(r: Any) -> None:
-            x = build.load(_at(build, source, build.mul(r, step)), typ=_F32, align=4)
-            of = build.fmul if fold.kind == "product" else build.fadd
-            seen = of(build.load(total, typ=wide), build.fpext(x, wide))
-            build.store(seen, total)
-
-        self.loop(_i32(0), self.argument["depth"], 1, element)
-        seen = build.load(total, typ=wide)
-        if fold.kind == "sum":
-            seen = build.fdiv(seen, build.sitofp(self.argument["extra"], wide))
-        build.store(build.fptrunc(seen, _F32), out, align=4)
+        x, o, extra = (self.argument[a] for a in ("x", "o", "extra"))
+        with build.if_then(microkernel_wide.beyond(build, total)):
+            build.call(build.module.get_global(name), [x, o, *sizes, extra])
 
     def _any(self, lanes: Any) -> Any:
         mask = self.build.bitcast(lanes, ir.IntType(self.lanes))
@@ -378,19 +354,16 @@ class Rows(_Writer):
         """A loop over rows, with three for each: by wide steps, vectors, elements."""
         outer = self.argument["outer"]
         self.loop(_i32(0), outer, 1, self._row)
-        self.again_widely(outer, lambda i: (self._source(i), _i32(self.fold.bytes)))
+        self.again_widely(outer, _i32(1), self.argument["depth"], _i32(1))
         self.build.ret(_i32(0))
 
-    def _source(self, i: Any) -> Any:
-        build = self.build
-        start = build.mul(build.mul(i, self.argument["depth"]), _i32(self.fold.bytes))
-        return _at(build, self.argument["x"], start)
-
     def _row(self, i: Any) -> None:
-        build, fold = self.build, self.fold
+        build, fold, n = self.build, self.fold, self.argument["depth"]
+        size = _i32(fold.bytes)
+        source = _at(build, self.argument["x"], build.mul(build.mul(i, n), size))
         value = self.variable(fold.total)
-        self._fold(self._source(i), value)
-        out = _at(build, self.argument["o"], build.mul(i, _i32(fold.bytes)))
+        self._fold(source, value)
+        out = _at(build, self.argument["o"], build.mul(i, size))
         result = self.result(build.load(value, typ=fold.total))
         build.store(result, out, align=fold.bytes)
         self.note(result)

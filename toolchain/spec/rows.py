@@ -195,32 +195,16 @@ def is_safe(inverse: Expr) -> Expr:
 
 
 def normalize_widely(
-    k: Any, x: Any, scale: Any, bias: Any, out: Any, i: Expr, centred: bool
+    k: Any, x: Any, scale: Any, bias: Any, out: Any, i: Expr
 ) -> None:
-    """Emit row i of a normalization in float64, where its squares leave float32."""
-    zero, wide = tir.const(0.0, "float64"), "float64"
-    mean, total = (T.alloc_buffer((1,), wide) for _ in range(2))
-    count = k.n.astype(wide)
-
-    def add(term: Callable[[Expr], Expr], to: Any) -> None:
-        T.buffer_store(to, zero, [0])
-        with T.serial(0, k.n) as r:
-            T.buffer_store(to, to[0] + term(x[i, r].astype(wide)), [0])
-        T.buffer_store(to, to[0] / count, [0])
-
-    def square(value: Expr) -> Expr:
-        return (value - mean[0]) * (value - mean[0])
-
-    T.buffer_store(mean, zero, [0])
-    if centred:
-        add(lambda value: value, mean)
-    add(square, total)
-    root = held(m.sqrt(total[0] + k.epsilon.astype(wide)))
-    with T.serial(0, k.n) as r:
-        value = (x[i, r].astype(wide) - mean[0]) / root * scale[r].astype(wide)
-        if bias is not None:
-            value = value + bias[r].astype(wide)
-        T.buffer_store(out, value.astype("float32"), [i, r])
+    """Emit row i of a normalization in float64; around 0 where bias is None."""
+    row, epsilon = i * k.n, tir.reinterpret("int32", k.epsilon)
+    parameters = (p.access_ptr("r") for p in (scale, scale if bias is None else bias))
+    call(
+        "micro_wide_normalization",
+        *(x.access_ptr("r", offset=row), *parameters, out.access_ptr("w", offset=row)),
+        *(k.n, epsilon, int(bias is not None)),
+    )
 
 
 def each_element(k: Any, emit: Callable[[Expr], None]) -> None:
@@ -280,34 +264,18 @@ def reduction(
 
 def take_roots(k: Any, x: Any, out: Any) -> None:
     """Emit out = the roots of its sums of squares; of such as left float32, anew."""
-    total = T.alloc_buffer((1,), "float64")
     lost = T.alloc_buffer((1,), "int32")
-
-    def beyond(root: Expr) -> Expr:
-        bits = tir.reinterpret("uint32", root) - tir.const(ROOTS, "uint32")
-        return bits >= tir.const(ROOTS_OF_ALL, "uint32")
-
-    def each(emit: Callable[[Expr, list[Expr]], None]) -> None:
-        with ExitStack() as loops:
-            at = [loops.enter_context(T.serial(0, size)) for size in out.shape]
-            emit(out[tuple(at)], at)
-
-    def root(squares: Expr, at: list[Expr]) -> None:
-        T.buffer_store(out, m.sqrt(squares), at)
-        T.buffer_store(lost, lost[0] | beyond(out[tuple(at)]).astype("int32"), [0])
-
-    def widely(found: Expr, at: list[Expr]) -> None:
-        with T.If(beyond(found)), T.Then():
-            T.buffer_store(total, tir.const(0.0, "float64"), [0])
-            with T.serial(0, k.n) as r:
-                value = x[(at[0], r, *at[1:])].astype("float64")
-                T.buffer_store(total, total[0] + value * value, [0])
-            T.buffer_store(out, m.sqrt(total[0]).astype("float32"), at)
-
     T.buffer_store(lost, tir.const(0, "int32"), [0])
-    each(root)
+    with ExitStack() as loops:
+        at = [loops.enter_context(T.serial(0, size)) for size in out.shape]
+        T.buffer_store(out, m.sqrt(out[tuple(at)]), at)
+        bits = tir.reinterpret("uint32", out[tuple(at)]) - tir.const(ROOTS, "uint32")
+        beyond = bits >= tir.const(ROOTS_OF_ALL, "uint32")
+        T.buffer_store(lost, lost[0] | beyond.astype("int32"), [0])
+    width = out.shape[1] if len(out.shape) > 1 else k.index(1)
+    ends = (x.access_ptr("r"), out.access_ptr("rw"))
     with T.If(lost[0] != 0), T.Then():
-        each(widely)
+        call("micro_wide_norm", *ends, k.o * width, width, k.n, width, 0)
 
 
 def softmax(
