@@ -10,7 +10,15 @@ Source: ONNX CumSum-14, whose axis is a tensor; MindSpore CumSum.
 
 import numpy as np
 
-from toolchain.spec import Attribute, Bound, Case, Input, Operator, tir
+from toolchain.spec import (
+    PARTIAL_SUMS,
+    Attribute,
+    Bound,
+    Case,
+    Input,
+    Operator,
+    tir,
+)
 from toolchain.spec import script as T  # noqa: N812  # TVM's own name for it
 from toolchain.spec.cases import along_axis
 from toolchain.spec.panels import as_written, nest
@@ -95,5 +103,6 @@ KERNEL = Operator(
     reference=reference,
     reference_scale=lambda x, **given: reference(np.abs(x), **given),
     cases=cases,
+    narrow=PARTIAL_SUMS,
     bound=Bound(ulp=4, why="4099 additions in order, a random walk; of the sum of |x|"),
 )

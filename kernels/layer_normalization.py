@@ -47,7 +47,7 @@ def compute(k):
                 with T.Then():
                     each_element(k, scaled)
                 with T.Else():
-                    normalize_widely(k, *buffers, out, first + i)
+                    normalize_widely(k, x, scale, bias, out, first + i)
 
     return each_four(k, emit, *k.inputs)
 

@@ -41,7 +41,7 @@ def compute(k):
                 with T.Then():
                     each_element(k, scaled)
                 with T.Else():
-                    normalize_widely(k, *buffers, None, out, first + i)
+                    normalize_widely(k, x, scale, None, out, first + i)
 
     return each_four(k, emit, *k.inputs)
 

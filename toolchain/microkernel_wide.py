@@ -72,7 +72,7 @@ class _Writer:
         self.build.store(rounded, self.element(pointer, at), align=4)
 
     def total(self, start: float, count: Any, term: Callable[[Any], Any]) -> Any:
-        """start + the sum of term(i) over i < count."""
+        """The sum of start and of term(i) over i < count."""
         return self.folded(start, count, self.build.fadd, term)
 
     def folded(
@@ -131,9 +131,7 @@ class _Fold(_Writer):
         first = build.add(build.mul(build.mul(row, depth), stride), column)
 
         def term(r: Any) -> Any:
-            x = self.load(
-                self.argument["x"], build.add(first, build.mul(r, stride))
-            )
+            x = self.load(self.argument["x"], build.add(first, build.mul(r, stride)))
             return build.fmul(x, x) if self.kind == "norm" else x
 
         if self.kind == "product":

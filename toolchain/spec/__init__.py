@@ -15,6 +15,7 @@ from typing import Any
 from toolchain.spec.math import Let
 
 __all__ = [
+    "PARTIAL_SUMS",
     "SAME_WIDTH",
     "Attribute",
     "Bound",
@@ -58,6 +59,9 @@ MAX_UNITS = 8
 MAX_TENSORS = 64
 # Operators that only move elements need one kernel for each width.
 SAME_WIDTH = {"float32": "int32", "int8": "uint8", "bool": "uint8"}
+
+# Why extremes are smaller (see Operator.narrow).
+PARTIAL_SUMS = "sums in float32, of products with or without a rounding of their own"
 
 
 class SpecError(Exception):

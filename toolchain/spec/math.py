@@ -274,7 +274,7 @@ def minimum(x: Expr, y: Expr, vectors: bool = True) -> Expr:
 
 
 def clamp(x: Expr, low: Expr, high: Expr, vectors: bool = True) -> Expr:
-    """x within [low, high], which are constants; NaN stays, and -0 may become 0."""
+    """Limit x to [low, high], which are constants; NaN stays, and -0 may become 0."""
     if not vectors:
         return minimum(maximum(x, low, vectors), high, vectors)
     let = Let()
@@ -549,7 +549,7 @@ def _exp_short(let: Let, x: Expr) -> Expr:
 def exp_difference(let: Let, x: Expr, peak: Expr) -> Expr:
     """exp(x - peak), x <= peak, with the rounding error of the difference applied.
 
-    The error, from Knuth's TwoSum, is at most half an ULP of 104, beyond which exp is 0.
+    The error, from Knuth's TwoSum, is at most half an ULP of 104: beyond, exp is 0.
     """
     d = let(x - peak)
     part = let(d - x)

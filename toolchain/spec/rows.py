@@ -194,9 +194,7 @@ def is_safe(inverse: Expr) -> Expr:
     return bits - tir.const(1, "uint32") < tir.const(MOST, "uint32")
 
 
-def normalize_widely(
-    k: Any, x: Any, scale: Any, bias: Any, out: Any, i: Expr
-) -> None:
+def normalize_widely(k: Any, x: Any, scale: Any, bias: Any, out: Any, i: Expr) -> None:
     """Emit row i of a normalization in float64; around 0 where bias is None."""
     row, epsilon = i * k.n, tir.reinterpret("int32", k.epsilon)
     parameters = (p.access_ptr("r") for p in (scale, scale if bias is None else bias))
