@@ -18,6 +18,6 @@ KERNEL = Operator(
     schedule=as_written,
     reference=np.cos,
     cases=turns,
-    bound=Bound(ulp=3.5, why="see toolchain.spec.math.circular"),
+    bound=Bound(ulp=2.5, why="see toolchain.spec.math.circular"),
     absent=dict.fromkeys(("int32", "int8"), "ONNX defines it for floats only"),
 )

@@ -44,7 +44,12 @@ ROWS = np.array(
     ],
     "f4",
 )
-VALUES = np.unique(np.concatenate([ROWS.ravel(), NANS]).view("u4")).view("f4")
+_ONCE = np.unique(np.concatenate([ROWS.ravel(), NANS]).view("u4")).view("f4")
+# NaN and numbers also where an array ends, which scalar code does: of each with each,
+# 9 elements and more are beyond 16.
+_END = np.array([1, -1, 0, 2, NANS[0], NANS[1], 1], "f4")
+VALUES = np.concatenate([_ONCE, _END])
+assert VALUES.size % 8 == 3
 LONG = 37  # elements of a row: steps of vectors and a rest
 LARGE = 4096  # elements of an input that is filled, at most
 APART = 5  # every so many elements of it is one of the extremes

@@ -884,7 +884,7 @@ def circular(let: Let, x: Expr, quarter: Expr) -> Expr:
     The argument is reduced by pi/2 in float64; one function, so that a library with
     sin and cos has the code once.
 
-    **Bound** 2 ULP for |x| < 2^28, 3 beyond.
+    **Bound** 2 ULP, also for the 300 arguments nearest to n pi/2.
     **Edges** sin(-0) = -0, cos(+-0) = 1, NaN at infinities.
     """
     return _circular(let, x, *_quadrant(let, x), quarter)
