@@ -45,7 +45,7 @@ _FAMILIES = {
     **{w: f"microkernel:{w}" for w in ("gemm", "pack", "spread")},
     **{w: f"microkernel_{w}:emit" for w in ("dot", "double", "first", "fold", "halve")},
     **{w: f"microkernel_{w}:emit" for w in ("pool", "rows", "slide", "winograd")},
-    **{w: f"microkernel_{w}:emit" for w in ("position", "transpose")},
+    **{w: f"microkernel_{w}:emit" for w in ("position", "transpose", "wide")},
     "touch": "microkernel_slide:emit",
     "columns": "microkernel_rows:emit",
     "find": "microkernel_position:emit",

@@ -40,7 +40,10 @@ class Columns(_Writer):
         self.vectors = 4 if fold.element == "f32" and self.lanes > 1 else 1
         size = STRIP + self.vectors * self.lanes
         self.totals = self.variable(ir.ArrayType(fold.total, size))
-        self.loop(_i32(0), self.argument["outer"], 1, self._matrix)
+        outer, width = self.argument["outer"], self.argument["width"]
+        self.loop(_i32(0), outer, 1, self._matrix)
+        depth, stride = self.argument["depth"], self.argument["stride"]
+        self.again_widely(build.mul(outer, width), width, depth, stride)
         build.ret(_i32(0))
 
     def _matrix(self, i: Any) -> None:
@@ -161,3 +164,4 @@ class Columns(_Writer):
         kind = self.kind(fold.total, self.lanes)
         value = self.result(build.load(self._total(at), typ=kind, align=fold.bytes))
         build.store(value, out, align=fold.bytes)
+        self.note(value)
