@@ -17,7 +17,7 @@ INF = float("inf")
 
 
 def _clip(k: Any, x: Any, low: Any, high: Any) -> Any:
-    if k.dtype == "float32":
+    if k.dtype.startswith("float"):
         return math.minimum(math.maximum(x, low), high)
     raised = tir.Select(x < low, low, x)
     return math.bind(raised, lambda r: tir.Select(r > high, high, r))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from toolchain.model.formulas import is_elementwise
 from toolchain.model.graph import Graph, Node, Value
 from toolchain.model.relaxed import Writer
 
@@ -16,7 +17,9 @@ def fold_constants(graph: Graph, module: Any) -> None:
     known: set[Value] = set()
     folded: list[Node] = []
     for node in graph.nodes:
-        if all(v.data is not None or v in known for v in node.inputs):
+        if not is_elementwise(node) and all(
+            v.data is not None or v in known for v in node.inputs
+        ):
             known.update(node.outputs)
             folded.append(node)
     if not folded:

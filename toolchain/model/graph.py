@@ -14,6 +14,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from toolchain.frontends.library import read_call
+
 
 @dataclass(eq=False)
 class Value:
@@ -176,6 +178,10 @@ class _Reader:
             attributes |= {"min": call.args[1].value, "max": call.args[2].value}
         if op in ("relax.call_tir", "relax.call_dps_packed"):
             attributes["callee"] = call.args[0]
+            op, attributes = (
+                read_call(str(getattr(call.args[0], "global_symbol", "")))
+                or (op, attributes)
+            )
         build = partial(self._again, call)
         self.nodes.append(
             Node(op.removeprefix("relax."), inputs, outputs, attributes, build)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
+from toolchain.model.formulas import written
 from toolchain.model.graph import Graph, Node, Value, from_relax
 from toolchain.model.kernels import Lowered
 
@@ -22,7 +23,7 @@ def lower_rest(graph: Graph, module: Any) -> Graph:
 
     fixed = {f"done{i}": n for i, n in enumerate(graph.nodes) if n.op in (KERNEL, VIEW)}
     labels = {n: k for k, n in fixed.items()}
-    text = Writer(graph, module, labels).write()
+    text = _Formulas(graph, module, labels).write()
     for step in (
         relax.transform.LegalizeOps(),
         relax.transform.AnnotateTIROpPattern(),
@@ -86,11 +87,8 @@ class Writer:
             call = relax.call_dps_packed(
                 self.labels[node], inputs, kinds[0] if len(kinds) == 1 else kinds
             )
-        elif node.op == "call_tir":
-            call = relax.call_tir(self._function(node), inputs, _type(node.output))
         else:
-            assert node.build is not None, node.op
-            call = node.build(inputs)
+            call = self._call(node, inputs)
         result = self.builder.emit(call)
         if len(node.outputs) == 1:
             self.names[node.output] = result
@@ -98,11 +96,27 @@ class Writer:
         for i, value in enumerate(node.outputs):
             self.names[value] = self.builder.emit(relax.TupleGetItem(result, i))
 
+    def _call(self, node: Node, inputs: list[Any]) -> Any:
+        if node.op == "call_tir":
+            return self.relax.call_tir(
+                self._function(node), inputs, _type(node.output)
+            )
+        assert node.build is not None, node.op
+        return node.build(inputs)
+
     def _function(self, node: Node) -> Any:
         name = node.attributes["callee"].name_hint
         if name not in self.functions:
             self.functions[name] = self.builder.add_func(self.module[name], name)
         return self.functions[name]
+
+
+class _Formulas(Writer):
+    """Writes what the library says of elements in its terms."""
+
+    def _call(self, node: Node, inputs: list[Any]) -> Any:
+        call = written(self.builder, node, inputs)
+        return super()._call(node, inputs) if call is None else call
 
 
 def _type(value: Value) -> Any:

@@ -14,7 +14,8 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from toolchain.spec import script as T  # noqa: N812  # TVM's own name for it
-from toolchain.spec import te, tir
+from toolchain.spec import Pointwise, te, tir
+from toolchain.spec import math as m
 from toolchain.spec.math import SYMBOL
 
 # Sizes of the blocks, in units. A panel of the left factor (at most 4 x 512 vectors, 32
@@ -368,16 +369,16 @@ def add_up(name: str, x: Any, out: Any, n: Any, *others: Any, first: Any) -> Non
     each(f"sum_{name}", x, out, n, *others, first=first)
 
 
-def function(name: str) -> Callable[[Any], Any]:
+def function(name: str) -> Pointwise:
     """Compute of an elementwise operator: a function of toolchain.spec.math."""
 
-    def compute(k: Any) -> Any:
+    def loops(k: Any) -> Any:
         def emit(ins: list[Any], out: Any) -> None:
             each(name, ins[0], out, k.n)
 
         return nest((k.n,), k.inputs, emit, k.dtype)
 
-    return compute
+    return Pointwise(lambda k, x: getattr(m, name)(x), loops)
 
 
 def pointer(buffer: Any, indices: Sequence[Any], mode: str) -> Any:
