@@ -15,6 +15,7 @@ from toolchain.frontends.converters import (
     relax_ops,
 )
 from toolchain.frontends.importer import Call
+from toolchain.frontends.library import has, library_call
 from toolchain.spec import SpecError
 
 
@@ -188,6 +189,9 @@ def cumulate(c: Call) -> Any:
     axis = int(axis_of.item()) % len(shape)
     n, back = shape[axis], bool(c.get("reverse", 0))
     product = c.node.op_type == "CumProd"
+    if not product and has("cum_sum", dtype_of(c[0])):
+        given = {n: c.get(n, 0) for n in ("exclusive", "reverse")}
+        return library_call("cum_sum", [c[0]], shape, dtype_of(c[0]), axis=axis, **given)
     step, neutral = (op.multiply, 1) if product else (op.add, 0)
 
     def moved(x: Any, by: int) -> Any:

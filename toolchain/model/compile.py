@@ -21,10 +21,10 @@ from toolchain.descriptor import table
 from toolchain.link import link
 from toolchain.microkernel import micro_kernel, used
 from toolchain.model.emit import WEIGHTS, Program, model_descriptor, model_function
-from toolchain.model.graph import Graph, Node, Value
+from toolchain.model.graph import KERNEL, VIEW, Graph, Node, Value
 from toolchain.model.kernels import Copy
 from toolchain.model.plan import aligned, plan, root
-from toolchain.model.relaxed import KERNEL, VIEW
+
 from toolchain.spec import SpecError
 from toolchain.targets import Target
 

@@ -16,6 +16,9 @@ from numpy.typing import NDArray
 
 from toolchain.frontends.library import read_call
 
+# Kinds of nodes that are done: a kernel, or the same memory in another shape.
+DONE = KERNEL, VIEW = "kernel", "view"
+
 
 @dataclass(eq=False)
 class Value:

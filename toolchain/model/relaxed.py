@@ -5,12 +5,10 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from toolchain.model.formulas import written
-from toolchain.model.graph import Graph, Node, Value, from_relax
+from toolchain.model import formulas, pools
+from toolchain.model.graph import DONE, KERNEL, VIEW, Graph, Node, Value, from_relax
 from toolchain.model.kernels import Lowered
 
-# Node kinds that are done already; Relax sees them as calls it knows nothing of.
-KERNEL, VIEW = "kernel", "view"
 LABEL = 60  # characters of a kernel's label, which becomes a file's name
 
 
@@ -21,7 +19,8 @@ def lower_rest(graph: Graph, module: Any) -> Graph:
     """
     from tvm import relax
 
-    fixed = {f"done{i}": n for i, n in enumerate(graph.nodes) if n.op in (KERNEL, VIEW)}
+    # Relax sees them as calls it knows nothing of.
+    fixed = {f"done{i}": n for i, n in enumerate(graph.nodes) if n.op in DONE}
     labels = {n: k for k, n in fixed.items()}
     text = _Formulas(graph, module, labels).write()
     for step in (
@@ -115,8 +114,10 @@ class _Formulas(Writer):
     """Writes what the library says of elements in its terms."""
 
     def _call(self, node: Node, inputs: list[Any]) -> Any:
-        call = written(self.builder, node, inputs)
-        return super()._call(node, inputs) if call is None else call
+        for written in (formulas.written, pools.written):
+            if (call := written(self.builder, node, inputs)) is not None:
+                return call
+        return super()._call(node, inputs)
 
 
 def _type(value: Value) -> Any:
