@@ -13,7 +13,6 @@ from toolchain.spec import SpecError
 
 # Of elements, with one input: our name and the attributes that both have.
 _UNARY: dict[str, tuple[str, tuple[str, ...]]] = {
-    "Elu": ("elu", ("alpha",)),
     "HardSigmoid": ("hard_sigmoid", ("alpha", "beta")),
     "HardSwish": ("hard_swish", ()),
     "Softplus": ("softplus", ()),

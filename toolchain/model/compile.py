@@ -24,7 +24,6 @@ from toolchain.model.emit import WEIGHTS, Program, model_descriptor, model_funct
 from toolchain.model.graph import KERNEL, VIEW, Graph, Node, Value
 from toolchain.model.kernels import Copy
 from toolchain.model.plan import aligned, plan, root
-
 from toolchain.spec import SpecError
 from toolchain.targets import Target
 
