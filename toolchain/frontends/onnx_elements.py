@@ -91,24 +91,26 @@ def _integer_power(c: Call, x: Any, exponent: Any) -> Any:
 def modulo(c: Call) -> Any:
     """The sign of the divisor; with fmod that of the dividend."""
     op, a, b = relax_ops(), c[0], c[1]
-    fmod = bool(c.get("fmod", 0))
-    if not dtype_of(a).startswith("float"):
-        b = _nonzero(c, b)
-        return op.mod(a, b) if fmod else op.floor_mod(a, b)
-    if not has("mod", dtype_of(a)):
-        raise SpecError(f"takes {dtype_of(a)}; use float32 or integers")
-    shape = np.broadcast_shapes(c.shape(0), c.shape(1))
-    return library_call("mod", [a, b], shape, dtype_of(a), fmod=int(fmod))
+    fmod, dtype = int(c.get("fmod", 0)), dtype_of(a)
+    if has("mod", dtype):
+        _nonzero(c, b)
+        shape = np.broadcast_shapes(c.shape(0), c.shape(1))
+        return library_call("mod", [a, b], shape, dtype, fmod=fmod)
+    if dtype.startswith("float"):
+        raise SpecError(f"takes {dtype}; use float32 or integers")
+    b = _nonzero(c, b)
+    return op.mod(a, b) if fmod else op.floor_mod(a, b)
 
 
 def _nonzero(c: Call, divisor: Any) -> Any:
     """An integer divisor, 1 instead of 0: a division by 0 traps."""
-    value = c.value(1)
+    op, value, dtype = relax_ops(), c.value(1), dtype_of(divisor)
+    if dtype.startswith("float"):
+        return divisor
     if isinstance(value, np.ndarray):
         if not value.all():
             raise SpecError("its divisor has a 0; correct the model")
         return divisor
-    op, dtype = relax_ops(), dtype_of(divisor)
     zero = c.emit(op.equal(divisor, const(0, dtype)))
     return c.emit(op.where(zero, const(1, dtype), divisor))
 
@@ -117,9 +119,8 @@ def _nonzero(c: Call, divisor: Any) -> Any:
 def divide(c: Call) -> Any:
     """A quotient; of integers without its fraction."""
     op, a, b = relax_ops(), c[0], c[1]
-    if dtype_of(a).startswith("float"):
-        return op.divide(a, b)
-    return op.divide(a, _nonzero(c, b))
+    safe = _nonzero(c, b)
+    return op.divide(a, b if has("div", dtype_of(a)) else safe)
 
 
 @converter("Identity")

@@ -19,9 +19,7 @@ from toolchain.targets import Target
 # Formulas do not ask for a target's features.
 _ANY = Target("any", ())
 # Operators whose formula holds for float64 too.
-_WIDE = (
-    *("abs", "clip", "leaky_relu", "maximum", "minimum", "relu", "sign"),
-)
+_WIDE = ("clip", "leaky_relu", "maximum", "minimum", "relu", "sign")
 
 
 @dataclass(frozen=True)
@@ -58,6 +56,7 @@ _TWINS: dict[str, Callable[[Node], Twin | None]] = {
     "astype": lambda node: Twin("cast"),
     "clip": _clip,
     "divide": _integers("div"),
+    "equal": lambda node: Twin("equal") if node.inputs[0].dtype == "bool" else None,
     "floor_mod": lambda node: Twin("mod", {"fmod": 0}),
     "maximum": lambda node: Twin("maximum"),
     "minimum": lambda node: Twin("minimum"),
