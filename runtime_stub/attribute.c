@@ -140,6 +140,11 @@ int32_t ops_check_attributes(ops_request *call, const TVMFFIAny *args) {
     const ops_attribute *attribute = &call->family->attributes[a];
     int32_t per_unit = attribute->per_unit;
     int32_t length = per_unit ? per_unit * call->units : 1;
+    if (a == OPS_MAX_ATTRIBUTES || values + length > OPS_MAX_VALUES)
+      return ops_fail_with(call, OPS_ERROR_ARGUMENT,
+                           "%s%shas more attributes than the runtime takes: %l, "
+                           "or %l values",
+                           0, 0, OPS_MAX_ATTRIBUTES, OPS_MAX_VALUES);
     call->first[a] = (uint8_t)values;
     call->length[a] = (uint8_t)length;
     for (int32_t i = 0; !code && i < length; ++i, ++values)

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import os
 import struct
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import wasmtime
 
+from toolchain.profile import ROOT
+
+# The build that is tested; tests/mutants.py puts another one there.
+BUILD = Path(os.environ.get("OPS_WASM32_BUILD", ROOT / "build"))
 NONE, INT, BOOL, FLOAT, TENSOR = 0, 1, 2, 3, 7
 ANY_BYTES, TENSOR_BYTES = 16, 40
 DTYPES = {
@@ -42,13 +48,27 @@ def none() -> Arg:
     return Arg(NONE, bytes(8))
 
 
+def library_path(target: str) -> Path:
+    """The library of that target in the build that is tested."""
+    return BUILD / target / "ops_wasm32.wasm"
+
+
+@cache
+def _engine() -> wasmtime.Engine:
+    return wasmtime.Engine()
+
+
+@cache
+def _compiled(path: Path, _changed: int) -> wasmtime.Module:
+    return wasmtime.Module.from_file(_engine(), str(path))
+
+
 class Module:
     """An instance of a module and its exports."""
 
     def __init__(self, path: Path) -> None:
-        engine = wasmtime.Engine()
-        self.store = wasmtime.Store(engine)
-        module = wasmtime.Module.from_file(engine, str(path))
+        module = _compiled(path, path.stat().st_mtime_ns)
+        self.store = wasmtime.Store(_engine())
         self.exports = wasmtime.Instance(self.store, module, []).exports(self.store)
         memory = self.exports["memory"]
         assert isinstance(memory, wasmtime.Memory)
@@ -88,7 +108,9 @@ class Module:
         return bytes(self.memory.read(self.store, pointer, pointer + size))
 
     def text(self, pointer: int) -> str:
-        data = self.read(pointer & 0xFFFFFFFF, 1024)
+        pointer &= 0xFFFFFFFF
+        end = self.memory.data_len(self.store)
+        data = self.read(pointer, min(1 << 18, end - pointer))
         return data.split(b"\0")[0].decode()
 
     def error(self) -> str:

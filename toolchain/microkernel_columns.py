@@ -2,6 +2,8 @@
 
 Few rows at a time, in the order of memory, are faster only where x is in L3 and rows
 are short (100 columns: by a third), and slower by a fifth where it is in L2.
+
+Names: toolchain/microkernel_rows.py says them.
 """
 
 from __future__ import annotations

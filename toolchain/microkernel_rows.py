@@ -3,6 +3,10 @@
 A fold takes the steps that memory allows in an order of its own, which is the same in
 every engine: eight vectors of a row in pairs before they meet the running result; of
 columns, blocks of rows in registers before they meet those in L1.
+
+Names: `micro_<rows|columns>_<sum|product|max>_<f32|i8|i32|i64>` and
+`micro_<rows|columns>_<squares|deviations|min>_f32`. (The smallest integer is the
+largest in another order, see _Writer.)
 """
 
 from __future__ import annotations
@@ -22,8 +26,10 @@ from toolchain.targets import Target
 _I64 = ir.IntType(64)
 _ELEMENTS = {"f32": _F32, "i8": _I8, "i32": _I32, "i64": _I64}
 _WIDER = {"f32": _F32, "i8": _I32, "i32": _I64, "i64": _I64}
-_KINDS = "sum|squares|deviations|product|max|min"
-_NAME = rf"micro_(rows|columns)_({_KINDS})_(f32|i8|i32|i64)"
+_NAME = (
+    r"micro_(rows|columns)_(?:(sum|product|max)_(f32|i8|i32|i64)"
+    r"|(squares|deviations|min)_(f32))"
+)
 _INF = float("inf")
 _INFINITE, _LOWEST = 0x7F800000, 0xFF800000  # the bits of infinities
 STEP = 8  # vectors of a row that are taken together
@@ -36,9 +42,10 @@ def emit(module: Any, name: str, target: Target) -> None:
     if not match:
         raise SpecError(
             f"micro-kernel {name!r} is unknown; use "
-            f"micro_<rows|columns>_<{_KINDS}>_<f32|i8|i32|i64>"
+            "micro_<rows|columns>_<sum|product|max>_<f32|i8|i32|i64> or "
+            "micro_<rows|columns>_<squares|deviations|min>_f32"
         )
-    form, kind, element = match.groups()
+    form, kind, element = filter(None, match.groups())
     fold = Fold(kind, element, target)
     if form == "rows":
         Rows(module, name, fold).emit()
@@ -50,7 +57,7 @@ def emit(module: Any, name: str, target: Target) -> None:
 
 @dataclass(frozen=True)
 class Fold:
-    """kind: of _KINDS; element: of x and the result.
+    """kind: sum, product, max, min, squares or deviations; element: of x, the result.
 
     squares, deviations: the sums of x^2 and (x - extra)^2.
 

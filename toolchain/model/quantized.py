@@ -54,7 +54,7 @@ class Quantized:
         """Rewrite what can work on integers."""
         graph = self.graph
         self.producers = graph.producers()
-        for node in list(graph.nodes):
+        for i, node in enumerate(graph.nodes):
             wanted = self._quantized(node)
             if wanted is None:
                 continue
@@ -63,7 +63,7 @@ class Quantized:
                 node, x, scale, zero
             )
             if new is not None:
-                graph.nodes[graph.nodes.index(node)] = new
+                graph.nodes[i] = new
                 self.producers[node.output] = new
         graph.remove_dead()
 

@@ -84,7 +84,8 @@ def _planes(node: Node, axes: list[int]) -> list[Node] | None:
         return None
     (m, _), (n, stride) = runs[along], runs[-1]
     sizes = {"m": m, "n": n, "sm": 1, "sn": stride, "om": steps[along]}
-    kernel = Instance.of("transpose", {"extent": int(np.prod(x.shape)), **sizes})
+    sizes["extent"] = int(np.prod(x.shape))
+    kernel = Instance.of("transpose", sizes, (x.dtype,))
     if not others:
         return [_kernel([x], node.output, kernel)]
     outer = others.pop()
@@ -291,7 +292,8 @@ def _octets(node: Node, matrix: np.ndarray, sizes: dict[str, float]) -> Node:
         Value.constant(f"{w.name}_bias", bias),
         Value.constant(f"{w.name}_factor", factor),
     ]
-    instance = Instance.of("octet_conv", constants, ("uint8",))
+    dtypes = (x.dtype, node.output.dtype)
+    instance = Instance.of("octet_conv", constants, dtypes)
     return _kernel(inputs, node.output, instance)
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import importlib
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from math import inf
 from typing import Any
 
 from toolchain.spec.math import Let
@@ -55,8 +56,11 @@ CANONICAL = {
     "concat": ("n",),
     "pad": ("o n k",),
 }
-MAX_UNITS = 8
+ATTRIBUTE_KINDS = ("int", "float")
+# As in runtime_stub/ops_wasm32.h.
+MAX_RANK = 8
 MAX_TENSORS = 64
+MAX_UNITS = MAX_RANK  # of a list: one for each axis
 # Operators that only move elements need one kernel for each width.
 SAME_WIDTH = {"float32": "int32", "int8": "uint8", "bool": "uint8"}
 
@@ -131,6 +135,20 @@ class Attribute:
     kernel: int | None = None
     dtype: str | None = None
     unbounded: bool = False
+
+    def __post_init__(self) -> None:
+        if self.kind not in ATTRIBUTE_KINDS:
+            raise SpecError(
+                f"attribute {self.name}: kind {self.kind!r} is unknown; use "
+                f"{' or '.join(ATTRIBUTE_KINDS)}"
+            )
+        low = -inf if self.minimum is None else self.minimum
+        high = inf if self.maximum is None else self.maximum
+        if not low <= (low if self.default is None else self.default) <= high:
+            raise SpecError(
+                f"attribute {self.name}: its default {self.default} is outside its "
+                f"range, {low} to {high}"
+            )
 
     @property
     def slots(self) -> int:

@@ -193,6 +193,10 @@ def pooling(average: bool = False) -> Cases:
             edge = special(dtypes[0])
             plane = np.resize(edge, (1, 1, 6, len(edge)))
             yield Case("special", (plane,), {"kernel_shape": [2, 2]})
+            # Of fewer columns than a register, with windows that fill one.
+            narrow = np.resize(edge, (1, 1, len(edge), 3))
+            given = {"kernel_shape": [2, 2], "pads": [1, 1, 1, 1]}
+            yield Case("special_narrow", (narrow,), given)
             planes = values(rng, (1, 3, 6, 40), dtypes[0])
             planes[0, 1, 3, 1 : 1 + len(edge)] = edge
             for step in (1, 2, 3):
