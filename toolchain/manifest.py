@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from toolchain.clang import RUNTIME
 from toolchain.command import tool_versions
 from toolchain.module import ModuleError, add_custom_section, interface
+from toolchain.replace import write
 from toolchain.targets import TARGETS
 
 SECTION = "ops_wasm32.manifest"
@@ -34,6 +36,19 @@ def check_interface(data: bytes, target: str) -> None:
 
 def _sha256(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def clashing_names(descriptions: dict[str, Any]) -> Iterator[str]:
+    """A text for each alias that another operator goes by, in any case of letters."""
+    owners = {n.replace("_", ""): n for n in descriptions}
+    for name, description in sorted(descriptions.items()):
+        for alias in description["aliases"]:
+            owner = owners.setdefault(alias.replace("_", "").lower(), name)
+            if owner != name:
+                yield (
+                    f"{name}.py: its alias {alias!r} is a name of {owner}.py too; "
+                    "remove it from one of them"
+                )
 
 
 def write_manifest(
@@ -76,5 +91,5 @@ def write_manifest(
             for n, d in descriptions.items()
         },
     }
-    path = folder / "manifest.json"
-    path.write_text(json.dumps(full, indent=1, sort_keys=True) + "\n")
+    text = json.dumps(full, indent=1, sort_keys=True)
+    write(folder / "manifest.json", text.encode() + b"\n")

@@ -6,7 +6,7 @@ import glob
 import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,6 @@ from toolchain.command import tool_versions
 from toolchain.frontends import read_model
 from toolchain.frontends.load import LIMIT
 from toolchain.manifest import ABI_VERSION, SECTION, check_interface
-from toolchain.model import fold, layout, products, quantized, relaxed, select
 from toolchain.model.compile import (
     Place,
     compile_program,
@@ -25,13 +24,16 @@ from toolchain.model.compile import (
 )
 from toolchain.model.emit import Program
 from toolchain.model.graph import Value, from_relax
+from toolchain.model.passes import to_kernels
 from toolchain.model.plan import ALIGNMENT
-from toolchain.module import add_custom_section
+from toolchain.model.rounding import tolerance
+from toolchain.module import add_custom_section, validate
+from toolchain.replace import fresh, write
 from toolchain.spec import SpecError
 from toolchain.targets import TARGETS
 
 # Memory for reading a file and rewriting its graph, where the machine has it: of TVM
-# and its compilers with the constants that may be computed (importer.CONSTANTS), and
+# and its compilers, with the constants that may be computed (importer.CONSTANTS), and
 # for each byte of the file. Networks that people ship take up to 60 times their size.
 _MEMORY, _TIMES = 10 << 30, 64
 _REST = 1 << 20  # bytes of a module's memory for its stack and books
@@ -63,16 +65,21 @@ def build_model(
     runtime: list[Path],
     show: Callable[[str], None] = print,
 ) -> dict[str, Any]:
-    """Write <name>.wasm, its weights where external, and manifest.json; the latter.
+    """Write <name>.wasm, weights where external, <name>.manifest.json; the latter.
 
     Errors: SpecError for a model that cannot be built, with every reason at once.
     """
     program = read_program(path, options, show)
     target = TARGETS[options.target]
-    kernels = compile_program(program, target, place, runtime, show)
-    wasm = place.folder / f"{program.graph.name}.wasm"
-    check_interface(wasm.read_bytes(), target.name)
-    return _write_manifest(program, options, wasm, kernels)
+    out = place.folder / f"{program.graph.name}.wasm"
+    with fresh(out) as wasm:
+        kernels = compile_program(program, target, place, runtime, wasm, show)
+        check_interface(wasm.read_bytes(), target.name)
+        manifest = _add_manifest(program, options, wasm, out, kernels)
+        validate(wasm.read_bytes(), str(out))
+        text = json.dumps(manifest, indent=1, sort_keys=True)
+        write(out.with_suffix(".manifest.json"), text.encode() + b"\n")
+    return manifest
 
 
 def read_program(path: Path, options: Options, show: Callable[[str], None]) -> Program:
@@ -101,17 +108,12 @@ def _program(path: Path, options: Options) -> Program:
     graph = from_relax(model.module, model.name, model.outputs)
     for value, name in zip(graph.inputs, model.inputs, strict=True):
         value.name = name
-    integers = quantized.Quantized(graph)
-    fold.fold_constants(graph, model.module)
-    integers.fuse()
-    products.fuse(graph)
-    layout.to_channels_last(graph)
-    select.select(graph, options.winograd)
+    allowed = tolerance(graph, options.winograd)
     try:
-        graph = relaxed.lower_rest(graph, model.module, model.places)
+        graph = to_kernels(graph, model.module, options.winograd, model.places)
     except SpecError as error:
         raise SpecError(f"{path}: {error}") from None
-    program = program_of(graph, options.external)
+    program = replace(program_of(graph, options.external), tolerance=allowed)
     for node in program.graph.nodes:
         node.build = None  # what only passes need
     _check_memory(program, path)
@@ -139,10 +141,17 @@ def _tensors(values: list[Value]) -> list[dict[str, Any]]:
     return [{"name": v.name, "dtype": v.dtype, "shape": list(v.shape)} for v in values]
 
 
-def _write_manifest(
-    program: Program, options: Options, wasm: Path, kernels: list[dict[str, Any]]
+def _add_manifest(
+    program: Program,
+    options: Options,
+    wasm: Path,
+    out: Path,
+    kernels: list[dict[str, Any]],
 ) -> dict[str, Any]:
-    """The manifest inside the module, and manifest.json beside it."""
+    """Add the manifest to the module, and write its weights; the longer manifest.
+
+    out: where the module will be.
+    """
     target, graph = TARGETS[options.target], program.graph
     short: dict[str, Any] = {
         "abi_version": ABI_VERSION,
@@ -156,27 +165,25 @@ def _write_manifest(
             "lower_bound": program.plan.lower_bound,
             "weights": program.weight_bytes,
         },
+        "tolerance": program.tolerance,
         "tools": tool_versions(),
     }
     if program.external:
-        short["weights"] = _write_weights(program, wasm.with_suffix(".safetensors"))
+        short["weights"] = _write_weights(program, out.with_suffix(".safetensors"))
     text = json.dumps(short, sort_keys=True, separators=(",", ":"))
     add_custom_section(wasm, SECTION, text.encode())
     data = wasm.read_bytes()
     code = len(data) - (0 if program.external else program.weight_bytes)
-    full = short | {
+    return short | {
         "kernels": kernels,
         "artifacts": {
-            wasm.name: {
+            out.name: {
                 "bytes": len(data),
                 "bytes_without_weights": code,
                 "sha256": hashlib.sha256(data).hexdigest(),
             }
         },
     }
-    path = wasm.with_name("manifest.json")
-    path.write_text(json.dumps(full, indent=1, sort_keys=True) + "\n")
-    return full
 
 
 _SAFETENSORS = {
@@ -204,7 +211,7 @@ def _write_weights(program: Program, path: Path) -> dict[str, Any]:
     header = json.dumps(entries, separators=(",", ":")).encode()
     header += b" " * (-(len(header) + 8) % ALIGNMENT)
     data = len(header).to_bytes(8, "little") + header + blob
-    path.write_bytes(data)
+    write(path, data)
     return {
         "file": path.name,
         "bytes": len(blob),
