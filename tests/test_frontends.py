@@ -14,8 +14,11 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
+from toolchain.confined import Limits, run
 from toolchain.frontends import importer, read_model, shapes_of
+from toolchain.model.build import Options, read_program
 from toolchain.spec import SpecError
+from toolchain.targets import TARGETS
 
 FLOAT = TensorProto.FLOAT
 Shapes = Mapping[str, tuple[int, ...]]
@@ -569,6 +572,24 @@ def test_100_000_nodes(save: Any) -> None:
     names = ["x", *(f"v{i}" for i in range(99_999)), "y"]
     nodes = [helper.make_node("Relu", [a], [b]) for a, b in itertools.pairwise(names)]
     assert "the model has 100000 nodes, more than the" in refused(save(model(nodes)))
+
+
+@pytest.mark.parametrize("kinds", [("Relu", "Neg"), ("Add",)])
+def test_long_chains_of_functions(kinds: tuple[str, ...], save: Any) -> None:
+    """Nested lets, and what is read twice, must not take TVM for ever."""
+    names = ["x", *(f"v{i}" for i in range(39)), "y"]
+    nodes = [
+        helper.make_node(kind, [a] * (2 if kind == "Add" else 1), [b])
+        for a, b, kind in zip(names, names[1:], itertools.cycle(kinds), strict=False)
+    ]
+    path = save(model(nodes, outputs=[info("y")]))
+
+    def compile_kernels() -> int:
+        program = read_program(path, Options("simd128"), lambda _: None)
+        kernels = [n.attributes["kernel"] for n in program.graph.nodes]
+        return sum(len(k.texts(TARGETS["simd128"])) for k in kernels)
+
+    assert run("chain", compile_kernels, Limits(120, 8 << 30))
 
 
 def test_constants_that_grow(save: Any, monkeypatch: pytest.MonkeyPatch) -> None:

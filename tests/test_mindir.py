@@ -174,6 +174,28 @@ ERRORS: list[tuple[Callable[[Any], None], list[str]]] = [
 ]
 
 
+def untyped(proto: Any) -> None:
+    """The axes of a reduction get a type that there is not: TVM ended the process."""
+    values = [
+        a.values[0]
+        for n in proto.graph.node
+        if n.op_type == "Constant"
+        for a in n.attribute
+        if a.type == 20 and len(a.values) == 1 and list(a.values[0].ints) == [-1]
+    ]
+    values[0].type = 2147483647
+
+
+def unknown(proto: Any) -> None:
+    proto.ClearField("primitives")
+
+
+ERRORS += [
+    (untyped, ["holds a value of type 2147483647, which is unknown"]),
+    (unknown, [" more: primitive Load:2 is not in the file"]),
+]
+
+
 @pytest.mark.parametrize(("change", "texts"), ERRORS)
 def test_errors(
     change: Callable[[Any], None], texts: list[str], tmp_path: Path

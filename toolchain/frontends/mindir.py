@@ -250,28 +250,26 @@ class _Importer:
         return None
 
     def _check_primitives(self) -> None:
-        """Every node that has no rule, before any is converted."""
+        """Every primitive that has no rule, before any node is converted."""
         primitives = self.primitives
         functions = {f.name for f in self.proto.functions}
+        groups: dict[str, list[str]] = {}
         for node in self.proto.graph.node:
+            key = node.op_type.removeprefix("REF::")
             if node.op_type == "Constant":
                 continue
-            key = node.op_type.removeprefix("REF::")
             if key in functions or key in self.values:
-                self.problems.append(
-                    f"node {self._where(node)}: calls the function {key}; control "
-                    "flow is unsupported"
-                )
+                text = f"calls the function {key}; control flow is unsupported"
             elif key not in primitives:
-                self.problems.append(
-                    f"node {self._where(node)}: primitive {key} is not in the file; "
-                    f"{_AGAIN}"
-                )
+                text = f"primitive {key} is not in the file; {_AGAIN}"
             elif not _supported(primitives[key].op_type):
-                self.problems.append(
-                    f"node {self._where(node)}: primitive {primitives[key].op_type} "
-                    "is unsupported"
-                )
+                text = f"primitive {primitives[key].op_type} is unsupported"
+            else:
+                continue
+            groups.setdefault(text, []).append(self._where(node))
+        for text, nodes in groups.items():
+            more = f" and {len(nodes) - 1} more" if len(nodes) > 1 else ""
+            self.problems.append(f"node {nodes[0]}{more}: {text}")
 
     def _where(self, node: Any) -> str:
         return str(node.domain or self._name(node.name))
