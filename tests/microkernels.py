@@ -21,12 +21,13 @@ import numpy as np
 import pytest
 import wasmtime
 
+from toolchain.child import Job, in_children
 from toolchain.clang import RUNTIME, compile_c
 from toolchain.codegen import emit
 from toolchain.command import run, tool
 from toolchain.microkernel import micro_kernel
 from toolchain.module import interface
-from toolchain.replace import Job, in_children, write
+from toolchain.replace import write
 from toolchain.targets import TARGETS
 
 Array = np.ndarray[Any, np.dtype[Any]]

@@ -3,6 +3,8 @@
 Sums, products and squares of floats fold in float32. Where a partial result became an
 infinity or NaN, or squares lost their digits as denormals, the result may be a number
 all the same. Such are few: these loops are short, not fast.
+
+Names: `micro_wide_<sum|product|norm>` and `micro_wide_normalization`.
 """
 
 from __future__ import annotations
