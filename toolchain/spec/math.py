@@ -251,19 +251,20 @@ def _extreme(larger: bool, x: Expr, y: Expr, vectors: bool) -> Expr:
         let(tir.Select(a < b, b, a) if larger else tir.Select(b < a, b, a))
         for a, b in ((x, y), (y, x))
     )
-    # Without NaN p and q are equal, but for the signs of zeros.
-    value = _bits(p) & _bits(q) if larger else _bits(p) | _bits(q)
-    nan = _i32(0x7FC00000)
-    return let.around(_float(tir.Select(tir.EQ(p, q), value, nan)))
+    # One of p and q is NaN where x or y is; else they differ by signs of zeros at most.
+    either = _bits(p) | _bits(q)
+    if larger:  # its sign: set where both are
+        either = either & ~((_bits(p) ^ _bits(q)) & _i32(-(2**31)))
+    return let.around(_float(either))
 
 
 def maximum(x: Expr, y: Expr, vectors: bool = True) -> Expr:
     """Return max(x, y); NaN where either is NaN, and +0 above -0 (IEEE 754 maximum).
 
     vectors: whether the target has them. f32x4.max gives NaN of either sign, as engines
-    like, by seven x86 instructions; as many operations give the same one everywhere.
-    Without vectors, where selects are branches and engines swap operands of sums too,
-    it is the instruction.
+    like, by seven x86 instructions; these are six, of a minimum three, and give the same
+    bits everywhere. Without vectors, where selects are branches and engines swap
+    operands of sums too, it is the instruction.
     """
     return _extreme(True, x, y, vectors)
 
