@@ -21,7 +21,6 @@ from toolchain.spec.rows import (
     each_element,
     each_four,
     inverse_roots,
-    is_safe,
     normalize_widely,
 )
 
@@ -43,11 +42,8 @@ def compute(k):
                 value = (x[first + i, r] - mean) * inverse * scale[r] + bias[r]
                 T.buffer_store(out, value, [first + i, r])
 
-            with T.If(is_safe(inverse)):
-                with T.Then():
-                    each_element(k, scaled)
-                with T.Else():
-                    normalize_widely(k, x, scale, bias, out, first + i)
+            each_element(k, scaled)
+        normalize_widely(k, inverses, first, count, (x, scale, bias, out))
 
     return each_four(k, emit, *k.inputs)
 

@@ -19,7 +19,6 @@ from toolchain.spec.rows import (
     each_element,
     each_four,
     inverse_roots,
-    is_safe,
     normalize_widely,
 )
 
@@ -37,11 +36,8 @@ def compute(k):
                 value = x[first + i, r] * inverse * scale[r]
                 T.buffer_store(out, value, [first + i, r])
 
-            with T.If(is_safe(inverse)):
-                with T.Then():
-                    each_element(k, scaled)
-                with T.Else():
-                    normalize_widely(k, x, scale, None, out, first + i)
+            each_element(k, scaled)
+        normalize_widely(k, inverses, first, count, (x, scale, None, out))
 
     return each_four(k, emit, *k.inputs)
 

@@ -185,24 +185,27 @@ def inverse_roots(k: Any, squares: Any) -> Any:
 MOST = 0x58800000  # the bits of 2^50: inverse roots up to which squares keep digits
 
 
-def is_safe(inverse: Expr) -> Expr:
-    """Whether no square of a row left float32: 0 < inverse <= 2^50, in one comparison.
+def normalize_widely(
+    k: Any, inverses: Any, first: Expr, count: Expr, tensors: tuple[Any, ...]
+) -> None:
+    """Emit again, in float64, those of `count` rows whose squares left float32.
 
-    NaN is not.
+    inverses: of the rows, 0 or beyond MOST or NaN for such. tensors: x, scale, bias
+    (None: around 0, and none) and out.
     """
-    bits = tir.reinterpret("uint32", inverse)
-    return bits - tir.const(1, "uint32") < tir.const(MOST, "uint32")
-
-
-def normalize_widely(k: Any, x: Any, scale: Any, bias: Any, out: Any, i: Expr) -> None:
-    """Emit row i of a normalization in float64; around 0 where bias is None."""
-    row, epsilon = i * k.n, tir.reinterpret("int32", k.epsilon)
-    parameters = (p.access_ptr("r") for p in (scale, scale if bias is None else bias))
-    call(
-        "micro_wide_normalization",
-        *(x.access_ptr("r", offset=row), *parameters, out.access_ptr("w", offset=row)),
-        *(k.n, epsilon, int(bias is not None)),
-    )
+    x, scale, bias, out = tensors
+    epsilon = tir.reinterpret("int32", k.epsilon)
+    parameters = [p.access_ptr("r") for p in (scale, scale if bias is None else bias)]
+    with T.serial(0, count) as i:
+        bits = tir.reinterpret("uint32", inverses[i]) - tir.const(1, "uint32")
+        with T.If(bits >= tir.const(MOST, "uint32")), T.Then():
+            row = (first + i) * k.n
+            ends = (x.access_ptr("r", offset=row), out.access_ptr("w", offset=row))
+            call(
+                "micro_wide_normalization",
+                *(ends[0], *parameters, ends[1]),
+                *(k.n, epsilon, int(bias is not None)),
+            )
 
 
 def each_element(k: Any, emit: Callable[[Expr], None]) -> None:
