@@ -40,7 +40,8 @@ def compute(k: Any) -> Any:
     def divide() -> Any:
         columns = w.extent(k, 1)
         across = script.alloc_buffer((columns,), "int32")
-        with script.serial(0, columns) as x:
+        planes = tir.all(k.N > 0, k.C > 0)
+        with script.If(planes), script.Then(), script.serial(0, columns) as x:
             script.buffer_store(across, taps(1, x), [x])
 
         def each(out: Any, row: list[Any]) -> None:

@@ -69,13 +69,14 @@ DEPTH, HEIGHT = 640, 128
 
 
 def compute(k: Any) -> Any:
-    """Direct for groups of few channels, else a matrix product."""
+    """Direct for groups of few channels and images of pads, else a matrix product."""
     y, x = axes(k, k.R, k.S)
     rows, columns = y.out(), x.out()
     per = tir.truncdiv(k.M, k.group)
+    sparse = Planes(None, k.D, y, x).sparse()
 
     def emit(ins: Any, out: Any) -> None:
-        with script.If(per < FEW):
+        with script.If(tir.any(per < FEW, sparse)):
             with script.Then():
                 few(k, (y, x), ins, out)
             with script.Else():
@@ -203,6 +204,8 @@ def scale(x: Any, w: Any, b: Any, **attributes: Any) -> Any:
     )
 
 
+# Windows that reach far beyond an image, whose taps are read one by one.
+SPARSE = {"dilations": (300, 400), "pads": (300, 400, 299, 398), "strides": (299, 400)}
 # x, w, then group, strides, pads, dilations where they are not the default.
 CASES: tuple[tuple[tuple[int, ...], tuple[int, ...], dict[str, Any]], ...] = (
     ((1, 1, 1, 1), (1, 1, 1, 1), {}),
@@ -258,6 +261,7 @@ CASES: tuple[tuple[tuple[int, ...], tuple[int, ...], dict[str, Any]], ...] = (
     ((2, 4, 33), (6, 2, 5), {"group": 2, "strides": (2,), "pads": (1, 3)}),
     ((1, 5, 31), (5, 1, 4), {"group": 5, "dilations": (3,), "pads": (2, 5)}),
     ((1, 1, 1), (1, 1, 1), {}),
+    ((2, 3, 3, 4), (4, 3, 2, 2), SPARSE),
 )
 
 

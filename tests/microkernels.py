@@ -258,7 +258,7 @@ def _module(suite: Suite, target: str) -> Module:
 
 def _compile(suite: Suite, target: str, out: Path) -> None:
     texts = [micro_kernel(n, TARGETS[target]) for n in suite.names(target)]
-    texts = [t.replace(_LINKAGE, "define ") for t in texts]
+    texts = [t.replace(_LINKAGE, "define weak_odr ") for t in texts]
     write(out, emit(texts, TARGETS[target], suite.unroll))
 
 

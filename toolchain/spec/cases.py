@@ -238,6 +238,11 @@ def reductions(low: float = -10, high: float = 10) -> Cases:
         for name, x, axis in rows_of(rng, dtypes[0], low, high):
             if name.startswith("special"):
                 yield Case(name, (x,), {"axes": (axis,)})
+        if dtypes[0] == "float32":
+            # The last column past a strip of 1024, and the tile that ends with it.
+            x = values(rng, (3, 1025), dtypes[0], low, high)
+            x[1, 1012:1025:3] = np.nan
+            yield Case("special-strips", (x,), {"axes": (0,)})
         x = values(rng, (3, 4), dtypes[0], low, high)
         yield Case("noop", (x,), {"noop_with_empty_axes": 1})
 

@@ -258,10 +258,10 @@ def maximum(x: Expr, y: Expr, vectors: bool = True) -> Expr:
 
     vectors: whether the target has them. f32x4.max gives NaN of either sign, as engines
     like, by eight x86 instructions; these five give the same bits everywhere. Without
-    vectors, where selects are branches and engines swap operands of sums too, it is
-    the instruction.
+    vectors, where selects are branches and engines swap operands of sums too, and of
+    float64, it is the instruction.
     """
-    if not vectors:
+    if not vectors or _dtype(x) != "float32":
         return _instruction("maximum", x, y)
     let = Let()
     p, q = _both_ways(let, x, y, larger=True)
@@ -274,7 +274,7 @@ def minimum(x: Expr, y: Expr, vectors: bool = True) -> Expr:
 
     vectors: as for maximum; three instructions. NaN has the other operand's bits too.
     """
-    if not vectors:
+    if not vectors or _dtype(x) != "float32":
         return _instruction("minimum", x, y)
     let = Let()
     p, q = _both_ways(let, x, y, larger=False)
