@@ -23,6 +23,9 @@ BEYOND: dict[str, Callable[[Any], Any]] = {
     "gemm": lambda call: call([[HIGH, HIGH]], [[1], [1]], None),
     "conv": lambda call: call([[[HIGH, HIGH]]], [[[1, 1]]], None),
     "average_pool": lambda call: call([[[HIGH, HIGH]]], kernel_shape=[2]),
+    "batch_normalization": lambda call: call(
+        [[HIGH]], *([v] for v in (1, 0, -HIGH, 9))
+    ),
     "cum_sum": lambda call: call([0, HIGH, HIGH, -HIGH], axis=0),
 }
 
