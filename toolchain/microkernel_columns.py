@@ -51,13 +51,14 @@ class Columns(_Writer):
         if not self.fold.overflows:
             return
 
+        last = build.sub(count, _i32(self.lanes))
+
         def note(at: Any) -> None:
-            out = _at(build, self.argument["o"], build.mul(at, _i32(4)))
+            place = build.mul(_smaller(build, at, last), _i32(4))
+            out = _at(build, self.argument["o"], place)
             self.note(build.load(out, typ=kind, align=4))
 
-        last = build.sub(count, _i32(self.lanes))
-        self.loop(_i32(0), last, self.lanes, note)
-        note(last)
+        self.loop(_i32(0), count, self.lanes, note)
         sizes = (self.argument[a] for a in ("width", "depth", "stride"))
         self.again_widely(count, *sizes)
 
