@@ -17,18 +17,17 @@ from toolchain.spec.rows import (
     SQUARES,
     TRAILING,
     each_element,
-    each_four,
     inverse_roots,
-    normalize_widely,
+    normalized,
 )
 
 
 def compute(k):
-    def emit(first, count, buffers, out):
+    def emit(first, count, buffers, out, lost):
         x, scale = buffers
         squares = T.alloc_buffer((4,), k.dtype)
         SQUARES.rows(x, squares, count, k.n, first * k.n)
-        inverses = inverse_roots(k, squares)
+        inverses = inverse_roots(k, squares, lost)
         with T.serial(0, count) as i:
             inverse = held(inverses[i])
 
@@ -37,9 +36,8 @@ def compute(k):
                 T.buffer_store(out, value, [first + i, r])
 
             each_element(k, scaled)
-        normalize_widely(k, inverses, first, count, (x, scale, None, out))
 
-    return each_four(k, emit, *k.inputs)
+    return normalized(k, emit, *k.inputs)
 
 
 def reference(x, scale, axis, epsilon):

@@ -64,18 +64,21 @@ def test_a_fold_of_nothing(kernel: Kernel) -> None:
 
 @SUITE.each("micro_wide_normalization")
 @pytest.mark.parametrize("centred", [0, 1])
-def test_a_row_is_normalized(kernel: Kernel, centred: int) -> None:
+@pytest.mark.parametrize("epsilon", [0.0, 1e-5])
+def test_rows_of_nan_are_normalized(
+    kernel: Kernel, centred: int, epsilon: float
+) -> None:
+    x = COLUMNS.T.copy()
     scale, bias = (kernel.rng.uniform(-2, 2, 4).astype("f4") for _ in range(2))
-    for x in COLUMNS.T.copy():
-        for epsilon in (0.0, 1e-5):
-            wide = x.astype("f8")
-            with np.errstate(all="ignore"):
-                wide = wide - (np.mean(wide) if centred else 0)
-                spread = np.sqrt(np.mean(wide * wide) + np.float32(epsilon))
-                want = wide / spread * scale + centred * bias.astype("f8")
-                want = want.astype("f4")
-            bound = 2.0**-23 * np.abs(np.nan_to_num(want))
-            out = Out(np.ones(4, "f4"), want, bound=bound)
-            bits = int(np.float32(epsilon).view("i4"))
-            arrays = (In(x), In(scale), In(bias), out)
-            kernel.check(*arrays, 4, bits, centred)
+    wide = x.astype("f8")
+    with np.errstate(all="ignore"):
+        wide = wide - (np.mean(wide, 1, keepdims=True) if centred else 0)
+        spread = np.mean(wide * wide, 1, keepdims=True) + np.float32(epsilon)
+        want = wide / np.sqrt(spread) * scale + centred * bias.astype("f8")
+        want = want.astype("f4")
+    before = np.full(x.shape, np.nan, "f4")
+    before[::3] = want[::3] = 7
+    bound = 2.0**-23 * np.abs(np.nan_to_num(want))
+    bits = int(np.float32(epsilon).view("i4"))
+    arrays = (In(x), In(scale), In(bias), Out(before, want, bound=bound))
+    kernel.check(*arrays, *x.shape, bits, centred)
