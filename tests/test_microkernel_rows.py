@@ -63,7 +63,7 @@ def test_roundings_of_sums(kernel: Kernel) -> None:
 @SUITE.each("micro_rows_sum_f32")
 def test_sums_that_leave_float32_on_the_way(kernel: Kernel) -> None:
     for depth in depths(kernel)[2:]:
-        x = whole(kernel.rng, (4, depth)) * np.float32(2**125)
+        x = whole(kernel.rng, (4, depth), 7) * np.float32(2**125)
         x[2] = np.abs(x[2]) / depth  # stays
         terms = expected(Fold.of(kernel.name), np.abs(x), 7, axis=1)
         check(kernel, x, 7, terms * (depth + 3) * 2.0**-24)
