@@ -4,7 +4,8 @@ Sums, products and squares of floats fold in float32. Where a partial result bec
 infinity or NaN, or squares lost their digits as denormals, the result may be a number
 all the same. Such are few: these loops are short, not fast.
 
-Names: `micro_wide_<sum|product|norm>` and `micro_wide_normalization`.
+Names: `micro_wide_<sum|product|norm>`, of results that are beyond float32, and
+`micro_wide_normalization`, of rows. Those of rows and columns call sum and product.
 """
 
 from __future__ import annotations
