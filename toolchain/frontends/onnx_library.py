@@ -66,12 +66,40 @@ def rms_normalization(c: Call) -> Any:
     """Rows over the root of their mean square; a broadcast scale is multiplied apart."""
     op, x, scale, shape = relax_ops(), c[0], c[1], c.shape(0)
     axis = c.get("axis", -1) % max(len(shape), 1)
-    if not has("rms_normalization", dtype_of(x)) or dtype_of(scale) != dtype_of(x):
-        return c.importer.by_tvm(c)
-    given = {"axis": axis, "epsilon": c.get("epsilon", 1e-5)}
+    epsilon, dtype = c.get("epsilon", 1e-5), dtype_of(x)
+    if not has("rms_normalization", dtype) or dtype_of(scale) != dtype:
+        axes = list(range(axis, len(shape)))
+        square = c.emit(op.mean(c.emit(op.multiply(x, x)), axes, keepdims=True))
+        return op.multiply(_scaled(c, x, square, epsilon)[0], scale)
+    given = {"axis": axis, "epsilon": epsilon}
     row = shape[axis:]
     if c.shape(1) == row:
-        return library_call("rms_normalization", [x, scale], shape, "float32", **given)
-    ones = const(np.ones(row), "float32")
-    found = library_call("rms_normalization", [x, ones], shape, "float32", **given)
+        return library_call("rms_normalization", [x, scale], shape, dtype, **given)
+    ones = const(np.ones(row), dtype)
+    found = library_call("rms_normalization", [x, ones], shape, dtype, **given)
     return op.multiply(c.emit(found), scale)
+
+
+def _scaled(c: Call, x: Any, square: Any, epsilon: float) -> tuple[Any, Any]:
+    """X / sqrt(square + epsilon), and the factor."""
+    op, dtype = relax_ops(), dtype_of(x)
+    root = c.emit(op.sqrt(c.emit(op.add(square, const(epsilon, dtype)))))
+    inverse = c.emit(op.divide(const(1, dtype), root))
+    return c.emit(op.multiply(x, inverse)), inverse
+
+
+@converter("LayerNormalization")
+def layer_normalization(c: Call) -> Any:
+    """Relax's for float32 alone; else, and for the statistics too, step by step."""
+    op, x, scale, shape = relax_ops(), c[0], c[1], c.shape(0)
+    if dtype_of(x) == "float32" and not any(c.node.output[1:]):
+        return c.importer.by_tvm(c).fields[0]
+    axes = list(range(c.get("axis", -1) % len(shape), len(shape)))
+    mean = c.emit(op.mean(x, axes, keepdims=True))
+    centred = c.emit(op.subtract(x, mean))
+    square = c.emit(op.mean(c.emit(op.multiply(centred, centred)), axes, keepdims=True))
+    normal, inverse = _scaled(c, centred, square, c.get("epsilon", 1e-5))
+    result = c.emit(op.multiply(normal, scale))
+    if c[2] is not None:
+        result = c.emit(op.add(result, c[2]))
+    return [result, mean, inverse]
