@@ -131,7 +131,9 @@ def test_float64_inside(tmp_path: Path, pytestconfig: pytest.Config) -> None:
         back = net.node("Cast", [high], f"{name}_back", to=wide)
         low = net.node("Sub", [y, back], f"{name}_rest")
         low = net.node("Cast", [low], f"{name}_low", to=narrow)
-        net.outputs += [helper.make_tensor_value_info(n, narrow, None) for n in (high, low)]
+        net.outputs += [
+            helper.make_tensor_value_info(n, narrow, None) for n in (high, low)
+        ]
     found, wanted = _run(net, tmp_path, pytestconfig.getoption("--profile-file"))
     wrong = {}
     for i, (name, (*_, bound)) in enumerate(CASES.items()):

@@ -10,11 +10,13 @@ import numpy as np
 
 from toolchain.frontends.converters import (
     cast_to,
+    celu_of,
     const,
     converter,
     dtype_of,
+    elu_of,
     relax_ops,
-    sizes_of,
+    softplus_of,
 )
 from toolchain.frontends.importer import Call
 from toolchain.frontends.library import has, library_call
@@ -168,43 +170,27 @@ def shrink(c: Call) -> Any:
 def selu(c: Call) -> Any:
     """Gamma times Elu."""
     op, x = relax_ops(), c[0]
-    below = elu_of(c, x, c.get("alpha", 1.6732632))
+    below = elu_of(c.emit, x, c.get("alpha", 1.6732632))
     return op.multiply(below, const(c.get("gamma", 1.050701), dtype_of(x)))
 
 
 @converter("Celu")
 def celu(c: Call) -> Any:
     """Alpha (exp(X / alpha) - 1) below 0."""
-    op, x = relax_ops(), c[0]
-    alpha = const(c.get("alpha", 1.0), dtype_of(x))
-    return op.multiply(elu_of(c, c.emit(op.divide(x, alpha)), 1.0), alpha)
+    return celu_of(c.emit, c[0], c.get("alpha", 1.0))
 
 
 @converter("Elu")
 def elu(c: Call) -> Any:
     """Alpha (exp(X) - 1) below 0."""
-    return elu_of(c, c[0], c.get("alpha", 1.0))
-
-
-def elu_of(c: Call, x: Any, alpha: float) -> Any:
-    """Elu of a tensor, by the library where it has the dtype."""
-    op, dtype = relax_ops(), dtype_of(x)
-    if has("elu", dtype):
-        return c.emit(library_call("elu", [x], sizes_of(x), dtype, alpha=alpha))
-    zero = const(0, dtype)
-    power = c.emit(op.exp(c.emit(op.minimum(x, zero))))
-    less = c.emit(op.subtract(power, const(1, dtype)))
-    below = c.emit(op.multiply(less, const(alpha, dtype)))
-    return c.emit(op.where(c.emit(op.less(x, zero)), below, x))
+    return elu_of(c.emit, c[0], c.get("alpha", 1.0))
 
 
 @converter("Mish")
 def mish(c: Call) -> Any:
     """X tanh(log(1 + exp(X)))."""
     op, x = relax_ops(), c[0]
-    if not has("softplus", dtype_of(x)):
-        return c.importer.by_tvm(c)
-    inner = c.emit(library_call("softplus", [x], c.shape(0), dtype_of(x)))
+    inner = softplus_of(c.emit, x)
     return op.multiply(x, c.emit(op.tanh(inner)))
 
 
@@ -292,7 +278,9 @@ def cumulate(c: Call) -> Any:
     product = c.node.op_type == "CumProd"
     if not product and has("cum_sum", dtype_of(c[0])):
         given = {n: c.get(n, 0) for n in ("exclusive", "reverse")}
-        return library_call("cum_sum", [c[0]], shape, dtype_of(c[0]), axis=axis, **given)
+        return library_call(
+            "cum_sum", [c[0]], shape, dtype_of(c[0]), axis=axis, **given
+        )
     step, neutral = (op.multiply, 1) if product else (op.add, 0)
 
     def moved(x: Any, by: int) -> Any:

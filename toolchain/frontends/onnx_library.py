@@ -6,7 +6,13 @@ from typing import Any
 
 import numpy as np
 
-from toolchain.frontends.converters import const, converter, dtype_of, relax_ops
+from toolchain.frontends.converters import (
+    const,
+    converter,
+    dtype_of,
+    relax_ops,
+    softplus_of,
+)
 from toolchain.frontends.importer import Call
 from toolchain.frontends.library import has, library_call
 from toolchain.spec import SpecError
@@ -15,7 +21,6 @@ from toolchain.spec import SpecError
 _UNARY: dict[str, tuple[str, tuple[str, ...]]] = {
     "HardSigmoid": ("hard_sigmoid", ("alpha", "beta")),
     "HardSwish": ("hard_swish", ()),
-    "Softplus": ("softplus", ()),
 }
 
 
@@ -30,6 +35,12 @@ def unary(c: Call) -> Any:
     return library_call(name, [x], c.shape(0), dtype_of(x), **given)
 
 
+@converter("Softplus")
+def softplus(c: Call) -> Any:
+    """log(1 + exp(X))."""
+    return softplus_of(c.emit, c[0])
+
+
 @converter("ArgMax", "ArgMin")
 def position(c: Call) -> Any:
     """The place of the largest or smallest along an axis."""
@@ -39,10 +50,20 @@ def position(c: Call) -> Any:
     if not shape[axis]:
         raise SpecError("looks along an axis of size 0; it has no first element")
     if not has(name, dtype_of(x)):
-        return c.importer.by_tvm(c)
+        name, x = "arg_max", _marked(c, name, x, axis)
     sizes = shape[:axis] + ([1] if c.get("keepdims", 1) else []) + shape[axis + 1 :]
     last = c.get("select_last_index", 0)
     return library_call(name, [x], sizes, "int64", axis=axis, select_last_index=last)
+
+
+def _marked(c: Call, name: str, x: Any, axis: int) -> Any:
+    """1 where an element is the largest or smallest of its row, or NaN; of any dtype."""
+    op = relax_ops()
+    fold = op.max if name == "arg_max" else op.min
+    hit = c.emit(op.equal(x, c.emit(fold(x, axis, keepdims=True))))
+    if dtype_of(x).startswith("float"):
+        hit = c.emit(op.logical_or(hit, c.emit(op.isnan(x))))
+    return c.emit(op.astype(hit, "int8"))
 
 
 @converter("ReduceL2")
@@ -56,7 +77,9 @@ def norm(c: Call) -> Any:
     none = c.get("noop_with_empty_axes", 0)
     gone = set(axes) if axes or none else set(range(len(shape)))
     kept = c.get("keepdims", 1)
-    sizes = [1 if i in gone else n for i, n in enumerate(shape) if kept or i not in gone]
+    sizes = [
+        1 if i in gone else n for i, n in enumerate(shape) if kept or i not in gone
+    ]
     given = {"axes": axes, "noop_with_empty_axes": none}
     return library_call("reduce_l2", [x], sizes, dtype_of(x), **given)
 

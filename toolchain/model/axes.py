@@ -38,7 +38,9 @@ def along(
     n = prod(size for size, row in groups if row)
     outer = prod(size for size, row in groups if not row)
     if not places or not x.count or places == [len(groups) - 1]:
-        return [_kernel(name, node.inputs, node.output, {"o": outer, "n": n}, attributes)]
+        return [
+            _kernel(name, node.inputs, node.output, {"o": outer, "n": n}, attributes)
+        ]
     inner = prod(sizes[places[-1] + 1 :])
     width = inner * x.bytes // x.count
     if len(places) == 1 and operator(name).columns and width >= REGISTER:

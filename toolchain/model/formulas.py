@@ -125,7 +125,10 @@ def _constants(found: Operator, given: Mapping[str, Any]) -> dict[str, float]:
 
 
 def _compute(
-    found: Operator, kernel: Kernel, shape: tuple[int, ...], constants: tuple[float, ...]
+    found: Operator,
+    kernel: Kernel,
+    shape: tuple[int, ...],
+    constants: tuple[float, ...],
 ) -> Callable[..., Any]:
     """A tensor of a shape, to which others are broadcast."""
     formula = found.compute

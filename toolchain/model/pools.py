@@ -83,7 +83,9 @@ def _windows(node: Node) -> Any:
     a, (x,), shape = node.attributes, node.inputs, node.output.shape
     spatial = [i for i, letter in enumerate(a["layout"]) if letter in "DHW"]
     before = dict(zip(spatial, a["padding"], strict=False))
-    steps = dict(zip(spatial, zip(a["strides"], a["dilation"], strict=True), strict=True))
+    steps = dict(
+        zip(spatial, zip(a["strides"], a["dilation"], strict=True), strict=True)
+    )
 
     def compute(data: Any) -> Any:
         from tvm import te, tirx
@@ -93,20 +95,18 @@ def _windows(node: Node) -> Any:
             for axis, size in zip(spatial, a["pool_size"], strict=True)
         }
         wide = [
-            (shape[i] - 1) * steps[i][0] + (int(taps[i].dom.extent) - 1) * steps[i][1] + 1
+            (shape[i] - 1) * steps[i][0]
+            + (int(taps[i].dom.extent) - 1) * steps[i][1]
+            + 1
             if i in taps
             else n
             for i, n in enumerate(x.shape)
         ]
-        outside = [
-            i for i in spatial if before[i] or wide[i] - before[i] > x.shape[i]
-        ]
+        outside = [i for i in spatial if before[i] or wide[i] - before[i] > x.shape[i]]
 
         def padded(*at: Any) -> Any:
             moved = [p - before[i] if i in before else p for i, p in enumerate(at)]
-            inside = [
-                tirx.all(moved[i] >= 0, moved[i] < x.shape[i]) for i in outside
-            ]
+            inside = [tirx.all(moved[i] >= 0, moved[i] < x.shape[i]) for i in outside]
             empty = tirx.const(-inf, x.dtype)
             return tirx.if_then_else(tirx.all(*inside), data(*moved), empty)
 

@@ -145,9 +145,7 @@ class Writer:
             if (call := written(self.builder, node, inputs)) is not None:
                 return call
         if node.op == "call_tir":
-            return self.relax.call_tir(
-                self._function(node), inputs, _type(node.output)
-            )
+            return self.relax.call_tir(self._function(node), inputs, _type(node.output))
         assert node.build is not None, node.op
         return node.build(inputs)
 

@@ -438,7 +438,9 @@ _RULES: dict[str, Rule] = {
     "nn.log_softmax": _rows("log_softmax"),
     "library.cum_sum": _rows("cum_sum"),
     **{
-        f"nn.{kind}_pool{rank}d": by_library for kind in ("max", "avg") for rank in (1, 2)
+        f"nn.{kind}_pool{rank}d": by_library
+        for kind in ("max", "avg")
+        for rank in (1, 2)
     },
     "max": _reduced("reduce_max"),
     "mean": _reduced("reduce_mean"),

@@ -13,9 +13,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from toolchain.spec import script as T  # noqa: N812  # TVM's own name for it
 from toolchain.spec import Pointwise, te, tir
 from toolchain.spec import math as m
+from toolchain.spec import script as T  # noqa: N812  # TVM's own name for it
 from toolchain.spec.math import SYMBOL
 
 # Sizes of the blocks, in units. A panel of the left factor (at most 4 x 512 vectors, 32
