@@ -57,7 +57,7 @@ def position(c: Call) -> Any:
 
 
 def _marked(c: Call, name: str, x: Any, axis: int) -> Any:
-    """1 where an element is the largest or smallest of its row, or NaN; of any dtype."""
+    """1 where an element is its row's largest or smallest, or NaN; of any dtype."""
     op = relax_ops()
     fold = op.max if name == "arg_max" else op.min
     hit = c.emit(op.equal(x, c.emit(fold(x, axis, keepdims=True))))
@@ -86,7 +86,7 @@ def norm(c: Call) -> Any:
 
 @converter("RMSNormalization")
 def rms_normalization(c: Call) -> Any:
-    """Rows over the root of their mean square; a broadcast scale is multiplied apart."""
+    """Rows over the root of their mean square; a broadcast scale comes after it."""
     op, x, scale, shape = relax_ops(), c[0], c[1], c.shape(0)
     axis = c.get("axis", -1) % max(len(shape), 1)
     epsilon, dtype = c.get("epsilon", 1e-5), dtype_of(x)
