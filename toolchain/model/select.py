@@ -10,6 +10,7 @@ import numpy as np
 from toolchain.frontends.library import has
 from toolchain.model import winograd
 from toolchain.model.axes import along
+from toolchain.model.formulas import alone
 from toolchain.model.graph import DONE, KERNEL, VIEW, Graph, Node, Value
 from toolchain.model.kernels import REGISTER, Batched, Instance, Joined
 from toolchain.model.pools import by_library
@@ -30,6 +31,7 @@ def select(graph: Graph, by_winograd: bool = False) -> None:
     graph.nodes = [
         made for node in graph.nodes for made in _selected(node, by_winograd)
     ]
+    alone(graph)
 
 
 def _selected(node: Node, by_winograd: bool) -> list[Node]:
