@@ -199,6 +199,8 @@ def _attributes(cell: Cell, results: Sequence[Any]) -> dict[str, Any]:
         given["to"] = helper.np_dtype_to_tensor_dtype(np.dtype(cell.dtypes[1]))
     if cell.operator == "resize":
         given["sizes"] = (*x.shape[:2], *given["sizes"])
+    if not given.get("perm", (0,)):
+        del given["perm"]  # of a scalar: ONNX has no empty lists
     for name in set(given).intersection(form.settings):
         dtype = x.dtype if name == "value" else np.int64
         given[name] = np.array(given[name], dtype)

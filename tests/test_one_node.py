@@ -49,11 +49,11 @@ def test_a_difference_is_seen() -> None:
 @pytest.mark.parametrize(
     ("got", "want"),
     [
-        (np.float32([0.0]), np.float32([-0.0])),
-        (np.float32([np.nan]), -np.float32([np.nan])),
-        (np.float32([1]), np.int32([1])),
-        (np.float32([1]), np.float32(1)),
-        (np.int8([1, 2]), np.int8([1, 3])),
+        (np.zeros(1, "f4"), -np.zeros(1, "f4")),
+        (np.full(1, np.nan, "f4"), -np.full(1, np.nan, "f4")),
+        (np.ones(1, "f4"), np.ones(1, "i4")),
+        (np.ones(1, "f4"), np.ones((), "f4")),
+        (np.array([1, 2], "i1"), np.array([1, 3], "i1")),
     ],
 )
 def test_bits_are_compared(got: np.ndarray, want: np.ndarray) -> None:
