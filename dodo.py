@@ -217,6 +217,21 @@ def task_bench_models() -> Any:
             yield _model(name, row.model, folder / target, **options)
 
 
+def task_fuzz() -> Any:
+    """Try random calls, values, model files, killed builds: doit help fuzz."""
+    kinds = "calls, values, allocator, files or kills; all where left out"
+    return {
+        "actions": [(steps.run_fuzz, (), {"build": PROFILE.folder})],
+        "params": [
+            _param("kind", "k", str, "", kinds),
+            _param("seed", "", int, 1, "of the first case, which it names"),
+            _param("count", "c", int, 0, "cases of a kind; 0: about a minute of them"),
+        ],
+        "task_dep": ["module"],
+        **READS,
+    }
+
+
 def task_coverage() -> Any:
     """Run ONNX's node test cases as models; write docs/models.md."""
     target, library = next(iter(TARGET_FOLDERS.items()))

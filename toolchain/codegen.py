@@ -24,10 +24,12 @@ from toolchain.spec import Operator, SpecError, kernel_name, tensor_dtype
 from toolchain.targets import TARGETS, Target
 
 TRIPLE = "wasm32-unknown-unknown"
-# What an object may call: the runtime's backend functions, and what LLVM makes of
-# loops that copy or fill.
+# What an object may call: the runtime's backend functions, those for windows, and what
+# LLVM makes of loops that copy or fill.
 RUNTIME_FUNCTIONS = {
     *PARTS,
+    "ops_windows_fold",
+    "ops_windows_plain",
     "TVMBackendAllocWorkspace",
     "TVMBackendFreeWorkspace",
     "memcpy",

@@ -86,7 +86,7 @@ def norm(c: Call) -> Any:
 
 @converter("RMSNormalization")
 def rms_normalization(c: Call) -> Any:
-    """Rows over the root of their mean square; a broadcast scale comes after it."""
+    """Rows over their root mean square; a broadcast scale is multiplied apart."""
     op, x, scale, shape = relax_ops(), c[0], c[1], c.shape(0)
     axis = c.get("axis", -1) % max(len(shape), 1)
     epsilon, dtype = c.get("epsilon", 1e-5), dtype_of(x)

@@ -183,7 +183,7 @@ def _compute(
 
 
 def _read(tensor: Any, index: tuple[Any, ...]) -> Any:
-    """An element of a tensor that is broadcast; bool as uint8, as kernels have it."""
+    """An element of a tensor that is broadcast; bool as library kernels see it."""
     places = index[len(index) - len(tensor.shape) :]
     at = [
         0 if int(size) == 1 else place

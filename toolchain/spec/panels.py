@@ -9,7 +9,7 @@ packed is the operator's: rows of a matrix, columns of one, or an image's window
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -369,16 +369,25 @@ def add_up(name: str, x: Any, out: Any, n: Any, *others: Any, first: Any) -> Non
     each(f"sum_{name}", x, out, n, *others, first=first)
 
 
-def function(name: str) -> Pointwise:
-    """Compute of an elementwise operator: a function of toolchain.spec.math."""
+def function(name: str, *others: float) -> Pointwise:
+    """Compute of an elementwise operator: out[i] = f(x[i], *others).
+
+    name: of a function of toolchain.spec.math.
+    """
+
+    def constants() -> Iterator[Any]:
+        return (tir.const(v, "float32") for v in others)
+
+    def formula(k: Any, x: Any) -> Any:
+        return getattr(m, name)(x, *constants())
 
     def loops(k: Any) -> Any:
         def emit(ins: list[Any], out: Any) -> None:
-            each(name, ins[0], out, k.n)
+            each(name, ins[0], out, k.n, *constants())
 
         return nest((k.n,), k.inputs, emit, k.dtype)
 
-    return Pointwise(lambda k, x: getattr(m, name)(x), loops)
+    return Pointwise(formula, loops)
 
 
 def pointer(buffer: Any, indices: Sequence[Any], mode: str) -> Any:
