@@ -94,35 +94,36 @@ def modulo(c: Call) -> Any:
     """The sign of the divisor; with fmod that of the dividend."""
     op, a, b = relax_ops(), c[0], c[1]
     fmod, dtype = int(c.get("fmod", 0)), dtype_of(a)
+    _check_divisor(c)
     if has("mod", dtype):
-        _nonzero(c, b)
         shape = np.broadcast_shapes(c.shape(0), c.shape(1))
         return library_call("mod", [a, b], shape, dtype, fmod=fmod)
     if dtype.startswith("float"):
         raise SpecError(f"takes {dtype}; use float32 or integers")
-    b = _nonzero(c, b)
-    return op.mod(a, b) if fmod else op.floor_mod(a, b)
-
-
-def _nonzero(c: Call, divisor: Any) -> Any:
-    """An integer divisor, 1 instead of 0: a division by 0 traps."""
-    op, value, dtype = relax_ops(), c.value(1), dtype_of(divisor)
-    if dtype.startswith("float"):
-        return divisor
-    if isinstance(value, np.ndarray):
-        if not value.all():
-            raise SpecError("its divisor has a 0; correct the model")
-        return divisor
-    zero = c.emit(op.equal(divisor, const(0, dtype)))
-    return c.emit(op.where(zero, const(1, dtype), divisor))
+    return (op.mod if fmod else op.floor_mod)(a, _nonzero(c, b))
 
 
 @converter("Div")
 def divide(c: Call) -> Any:
     """A quotient; of integers without its fraction."""
-    op, a, b = relax_ops(), c[0], c[1]
-    safe = _nonzero(c, b)
-    return op.divide(a, b if has("div", dtype_of(a)) else safe)
+    a, b = c[0], c[1]
+    _check_divisor(c)
+    known = dtype_of(a).startswith("float") or has("div", dtype_of(a))
+    return relax_ops().divide(a, b if known else _nonzero(c, b))
+
+
+def _check_divisor(c: Call) -> None:
+    """SpecError for a constant integer divisor that has a 0."""
+    value = c.value(1)
+    if isinstance(value, np.ndarray) and value.dtype.kind != "f" and not value.all():
+        raise SpecError("its divisor has a 0; correct the model")
+
+
+def _nonzero(c: Call, divisor: Any) -> Any:
+    """An integer divisor, 1 instead of 0: a division by 0 traps."""
+    op, dtype = relax_ops(), dtype_of(divisor)
+    zero = c.emit(op.equal(divisor, const(0, dtype)))
+    return c.emit(op.where(zero, const(1, dtype), divisor))
 
 
 @converter("Identity")
