@@ -242,6 +242,15 @@ def task_coverage() -> Any:
     }
 
 
+def task_one_node() -> Any:
+    """Run the library's cases as models of one node each, and compare the bits."""
+    return {
+        "actions": [(steps.run_one_node, (PROFILE.folder,))],
+        "task_dep": ["module", "runtime"],
+        "uptodate": [False],
+    }
+
+
 def task_build() -> Any:
     """Build the library for every target (profile=FILE.toml: a part of it)."""
     return {

@@ -465,12 +465,26 @@ def run_fuzz(kind: str, seed: int, count: int, build: Path) -> Any:
 @_step
 def run_node_cases(target: str, runtime: Path) -> Any:
     """Run ONNX's node test cases; write which operators of models are supported."""
-    command = [sys.executable, "tests/node_cases.py"]
-    command += ["--target", target, "--runtime", str(runtime)]
+    words = ["--target", target, "--runtime", str(runtime)]
+    done = _run_test_program("node_cases", words)
+    return None if done == 0 else TaskFailed("the cases did not run")
+
+
+@_step
+def run_one_node(build: Path) -> Any:
+    """Run the library's cases as models of one node each."""
+    done = _run_test_program("one_node", ["--build", str(build)])
+    return (
+        None if done == 0 else TaskFailed("models differ from the library; see above")
+    )
+
+
+def _run_test_program(name: str, words: list[str]) -> int:
+    """Run a program of tests/; its exit code."""
+    command = [sys.executable, f"tests/{name}.py", *words]
     paths = os.pathsep.join([str(ROOT), str(ROOT / "embed" / "python")])
     environment = os.environ | {"PYTHONPATH": paths}
-    done = subprocess.run(command, cwd=ROOT, env=environment, check=False)
-    return None if done.returncode == 0 else TaskFailed("the cases did not run")
+    return subprocess.run(command, cwd=ROOT, env=environment, check=False).returncode
 
 
 def bench_tasks(words: list[str], models: list[str]) -> list[str]:
