@@ -369,6 +369,14 @@ def run_node_cases(target: str, runtime: Path) -> Any:
     return None if done.returncode == 0 else TaskFailed("the cases did not run")
 
 
+@_step
+def run_mutants(count: int, seed: int, only: str) -> Any:
+    """Change the runtime in one place after the other; the tests must notice."""
+    command = [sys.executable, "tests/mutants.py", f"--count={count}", f"--seed={seed}"]
+    done = subprocess.run([*command, f"--only={only}"], cwd=ROOT, check=False)
+    return None if done.returncode == 0 else TaskFailed("too many mutants survive")
+
+
 def bench_tasks(words: list[str], models: list[str]) -> list[str]:
     """Tasks that `doit bench models` needs, by the words of the command line.
 
