@@ -41,6 +41,7 @@ TESTS = (
     *("test_shared_memory", "test_fixed_shapes", "test_memory", "test_limits"),
     *("test_allocator", "test_fuzz"),
 )
+QUICK = 3  # of them are enough for a sample
 CELLS = 500  # of the kernels' cases that a mutant meets
 ROUNDS = 8  # of random calls
 SWAPS = {
@@ -124,8 +125,9 @@ def read_equivalent(path: Path) -> dict[tuple[str, str], str]:
 class Bench:
     """A build of its own, in which one object of the runtime is a mutant's."""
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
+    def __init__(self, folder: Path, quick: bool) -> None:
+        self.folder, self.quick = folder, quick
+        self.tests = TESTS[:QUICK] if quick else TESTS
         built = ROOT / "build" / TARGET / "runtime"
         (folder / TARGET).mkdir()
         self.objects = folder / TARGET / "runtime"
@@ -136,10 +138,7 @@ class Bench:
         for name in TESTS:  # once, before the forks
             importlib.import_module(name)
         sys.modules["test_fuzz"].ROUNDS = ROUNDS  # type: ignore[attr-defined]
-
-    def warm(self) -> None:
-        """What children would each do again."""
-        for operator in sys.modules["test_limits"].SOURCES.items():
+        for operator in () if quick else sys.modules["test_limits"].SOURCES.items():
             self.linking.compiled(*operator, TARGET)
 
     @cached_property
@@ -168,8 +167,9 @@ class Bench:
 
         texts = [Path(__file__).with_name(f"{n}.py").read_text() for n in TESTS]
         named = set(re.findall(r'"(\w+)[("]', " ".join(texts)))
+        named |= {call.split()[0] for call, _ in sys.modules["test_error_texts"].CASES}
         named |= {
-            line.split()[0] for line in sys.modules["test_error_texts"].LINES[::2]
+            "_".join(call[:1] + call[1]) for call in sys.modules["test_ranks"].CALLS
         }
         chosen: set[str] = set()
         seen: list[tuple[str, bool]] = []
@@ -215,6 +215,8 @@ class Bench:
 
     def check(self, file: str) -> None:
         """Run the tests, those of the file's own cases first. Errors: the first one."""
+        if self.quick:
+            return self._check_tests()
         own = Path(file).stem.removeprefix("collapse_")
         if own in self.cells:
             self._check_cells(self.cells[own][:CELLS])
@@ -237,7 +239,7 @@ class Bench:
     def _check_tests(self) -> None:
         import pytest
 
-        files = [str(Path(__file__).with_name(f"{name}.py")) for name in TESTS]
+        files = [str(Path(__file__).with_name(f"{name}.py")) for name in self.tests]
         plugins = ["-p", "no:cacheprovider", "-p", "no:xdist"]
         code = pytest.main(
             ["-x", "-q", "--durations=20", *plugins, "-k", "not simd", *files]
@@ -280,28 +282,18 @@ def main(words: list[str]) -> int:
     parser.add_argument("--only", default="*.c", help="files, such as memory.c")
     parser.add_argument("--part", default="0/1", help="of several runs: 0/2 and 1/2")
     parser.add_argument("--line", type=int, default=0, help="this line alone")
-    parser.add_argument(
-        "--first-run",
-        action=argparse.BooleanOptionalAction,
-        default=True,
-        help="run the tests on the runtime as it is, too",
-    )
+    parser.add_argument("--quick", action="store_true", help="with the first tests")
     parser.add_argument("--verbose", action="store_true", help="how each was killed")
     options = parser.parse_args(words)
     chosen = sample(options)
     with tempfile.TemporaryDirectory(prefix="mutants") as folder:
-        bench = Bench(Path(folder))
-        seconds = 20.0
-        if options.first_run:
-            bench.warm()
-            bench.build(None)
-            passes, seconds, said = bench.passes("all", 600)
-            if not passes:
-                print(f"the tests fail without any change:\n{said[-4000:]}")
-                return 2
-            print(
-                f"unchanged: {seconds:.1f} s of CPU; {len(chosen)} mutants", flush=True
-            )
+        bench = Bench(Path(folder), options.quick)
+        bench.build(None)
+        passes, seconds, said = bench.passes("all", 600)
+        if not passes:
+            print(f"the tests fail without any change:\n{said[-4000:]}")
+            return 2
+        print(f"unchanged: {seconds:.1f} s of CPU; {len(chosen)} mutants", flush=True)
         return report(bench, chosen, 3 * int(seconds) + 10, options.verbose)
 
 
