@@ -251,6 +251,19 @@ def task_one_node() -> Any:
     }
 
 
+def task_mutants() -> Any:
+    """Change the runtime in one place after the other; its tests must fail."""
+    count = ("count", "c", int, 100, "how many changes (0: all of them)")
+    seed = ("seed", "s", int, 1, "which ones")
+    only = ("only", "o", str, "*.c", "files of the runtime, such as memory.c")
+    return {
+        "actions": [(steps.run_mutants,)],
+        "params": [_param(*option) for option in (count, seed, only)],
+        "task_dep": ["build"],
+        "uptodate": [False],
+    }
+
+
 def task_build() -> Any:
     """Build the library for every target (profile=FILE.toml: a part of it)."""
     return {

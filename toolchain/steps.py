@@ -487,6 +487,14 @@ def _run_test_program(name: str, words: list[str]) -> int:
     return subprocess.run(command, cwd=ROOT, env=environment, check=False).returncode
 
 
+@_step
+def run_mutants(count: int, seed: int, only: str) -> Any:
+    """Change the runtime in one place after the other; the tests must notice."""
+    command = [sys.executable, "tests/mutants.py", f"--count={count}", f"--seed={seed}"]
+    done = subprocess.run([*command, f"--only={only}"], cwd=ROOT, check=False)
+    return None if done.returncode == 0 else TaskFailed("too many mutants survive")
+
+
 def bench_tasks(words: list[str], models: list[str]) -> list[str]:
     """Tasks that `doit bench models` needs, by the words of the command line.
 
