@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 from types import FrameType
@@ -13,9 +13,8 @@ from typing import Any
 import pytest
 
 from toolchain.codegen import compile_object, load_operator
-from toolchain.definitions import index_of
 from toolchain.profile import ROOT
-from toolchain.slices import Sources, root_in, sources
+from toolchain.slices import root_in, sources
 
 # Of functions of tables, micro-kernels, C, windows and 8-bit products.
 OPERATORS = ("tanh", "softmax", "matmul_integer", "max_pool", "identity", "slice")
@@ -28,7 +27,9 @@ def spans(file: str) -> list[tuple[int, int, str]]:
     for node in ast.parse(Path(file).read_text()).body:
         names = [n.id for n in ast.walk(node) if isinstance(n, ast.Name)]
         name = getattr(node, "name", names[0] if names else "")
-        first = min([node.lineno, *(d.lineno for d in getattr(node, "decorator_list", []))])
+        first = min(
+            [node.lineno, *(d.lineno for d in getattr(node, "decorator_list", []))]
+        )
         found.append((first, node.end_lineno or first, name))
     return found
 
@@ -49,7 +50,9 @@ def executed(action: Callable[[], Any]) -> tuple[Any, set[tuple[str, str]]]:
     found = set()
     for code in codes:
         path = Path(code.co_filename)
-        if path.is_relative_to(ROOT / "toolchain") or path.is_relative_to(ROOT / "kernels"):
+        if path.is_relative_to(ROOT / "toolchain") or path.is_relative_to(
+            ROOT / "kernels"
+        ):
             if code.co_name == "<module>":
                 continue
             for first, last, name in spans(str(path)):
@@ -63,7 +66,9 @@ def covered(roots: list[str]) -> set[tuple[str, str]]:
     found = set()
     for root in roots:
         for module, name in sources().slice(root):
-            file = module if module.endswith(".py") else module.replace(".", "/") + ".py"
+            file = (
+                module if module.endswith(".py") else module.replace(".", "/") + ".py"
+            )
             if not (ROOT / file).exists():
                 file = module.replace(".", "/") + "/__init__.py"
             found.add((file, name))
