@@ -8,13 +8,14 @@ from typing import Any
 from doit import get_var
 
 from bench.whole import rows
-from toolchain import package, steps
+from toolchain import command_line, package, steps
 from toolchain.made import Made
 from toolchain.profile import ROOT
 from toolchain.progress import ProgressReporter
 from toolchain.slices import root_in, root_of
 from toolchain.targets import TARGETS
 
+command_line.keep_values()
 PROFILE = steps.profile_or_exit(get_var("profile"))
 TARGET_FOLDERS = {t: PROFILE.folder / t for t in PROFILE.targets}
 RUNTIME = sorted((ROOT / "runtime_stub").glob("*.c"))
@@ -134,6 +135,9 @@ MODEL_OPTIONS: tuple[tuple[str, str, Any, Any, str], ...] = (
     ("target", "t", str, "simd128", f"one of {', '.join(TARGETS)}"),
     ("out", "o", str, "", "folder for the files (build/models/<name>/<target>)"),
     ("shape", "s", list, [], "an input's shape, as in image=1,3,224,224"),
+    ("dim", "", list, [], "the size that the file calls by a name, as in batch=1"),
+    ("value", "", list, [], "an input that becomes a constant, as in rate=16000"),
+    ("timeout", "", float, 600.0, "seconds for reading the model"),
     ("winograd", "", bool, False, "3x3 convolutions with fewer multiplications"),
 )
 
@@ -213,6 +217,21 @@ def task_bench_models() -> Any:
             yield _model(name, row.model, folder / target, **options)
 
 
+def task_fuzz() -> Any:
+    """Try random calls, values, model files, killed builds: doit help fuzz."""
+    kinds = "calls, values, allocator, files or kills; all where left out"
+    return {
+        "actions": [(steps.run_fuzz, (), {"build": PROFILE.folder})],
+        "params": [
+            _param("kind", "k", str, "", kinds),
+            _param("seed", "", int, 1, "of the first case, which it names"),
+            _param("count", "c", int, 0, "cases of a kind; 0: about a minute of them"),
+        ],
+        "task_dep": ["module"],
+        **READS,
+    }
+
+
 def task_coverage() -> Any:
     """Run ONNX's node test cases as models; write docs/models.md."""
     target, library = next(iter(TARGET_FOLDERS.items()))
@@ -273,6 +292,15 @@ def task_test() -> Any:
         ],
         "task_dep": ["build"],
         **READS,
+    }
+
+
+def task_old_cpu() -> Any:
+    """Run what depends on the processor on an emulated one without VNNI (qemu)."""
+    return {
+        "actions": [(steps.run_on_old_cpu,)],
+        "task_dep": ["build"],
+        "uptodate": [False],
     }
 
 

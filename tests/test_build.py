@@ -33,8 +33,38 @@ BROKEN = {
         '"""f"""\nfrom toolchain.spec import Input, Operator\n'
         'Operator(collapse="elementwise.broadcast", inputs=(Input("x", "m"),),\n'
         '    dtypes=("float32",), reference=None, cases=None, compute=abs)\n',
-        "input x has dims 'm'; elementwise.broadcast gives 'n'",
+        "line 3: input x has dims 'm'; elementwise.broadcast gives 'n'",
     ),
+    "wrong_dtype": (
+        "compute=abs, absent={'float': 'no'}",
+        "line 4: dtype 'float' is unknown; use float32, ",
+    ),
+    "wrong_kind": (
+        "compute=abs, attributes=(spec.Attribute('alpha', kind='flaot'),)",
+        "line 5: attribute alpha: kind 'flaot' is unknown; use int or float",
+    ),
+    "wrong_default": (
+        "compute=abs, attributes=(spec.Attribute('alpha', default=2, maximum=1),)",
+        "line 5: attribute alpha: its default 2 is outside its range, -inf to 1",
+    ),
+    "wrong_field": (
+        "compute=abs, atributes=()",
+        "line 4: Operator has no 'atributes'; did you mean 'attributes'?",
+    ),
+    "no_reference": (
+        '"""f"""\nfrom toolchain.spec import Input, Operator\n'
+        'KERNEL = Operator(collapse="elementwise.broadcast", cases=None,\n'
+        '    inputs=(Input("x", "n"),), dtypes=("float32",), compute=abs)\n',
+        "line 3: Operator lacks 'reference'; give it",
+    ),
+    "no_docstring": (
+        "from toolchain.spec import Input, Operator\n"
+        'KERNEL = Operator(collapse="elementwise.broadcast", cases=None,\n'
+        '    inputs=(Input("x", "n"),), dtypes=("float32",), compute=abs,\n'
+        "    reference=None)\n",
+        "has no docstring; begin the file with one whose first line is the formula",
+    ),
+    "unknown_name": ("compute=lambda k: y", "line 5: NameError: name 'y' is not"),
     "no_source": ("source='elsewhere.c'", "it must be 'no_source.c'"),
     "no-name": ("compute=pointwise(lambda k, x: x)", "'no-name' cannot be a C name"),
     "aborts": ("compute=lambda k: __import__('os').abort()", "ended with signal 6"),
@@ -45,6 +75,7 @@ BROKEN = {
 }
 FORM = """\
 \"\"\"out[i] = f(x[i])\"\"\"
+from toolchain import spec
 from toolchain.spec import Input, Operator, pointwise, te, tir
 KERNEL = Operator(collapse="elementwise.broadcast", inputs=(Input("x", "n"),),
     dtypes=("float32",), reference=None, cases=None, {})
@@ -223,6 +254,19 @@ def test_mistake_in_an_operator_file_fails_that_operator_alone(
         line = next(ln for ln in summary.splitlines() if f"mine/{name}.py: " in ln)
         assert reason in line
     assert b"add_float32" in project.artifacts()["simd128/ops_wasm32.wasm"]
+
+
+def test_name_that_two_operators_go_by_fails_the_build(project: Project) -> None:
+    folder = project.folder / "mine"
+    folder.mkdir()
+    for name, aliases in (("one", "Add"), ("two", "Shared"), ("three", "sha_red")):
+        text = f"compute=pointwise(lambda k, x: x), aliases=({aliases!r},)"
+        (folder / f"{name}.py").write_text(FORM.format(text))
+    profile = 'operators = ["add", "one", "two", "three"]\ntargets = ["mvp"]\n'
+    done = project.doit("build", project.profile(profile + 'folders = ["mine"]\n'))
+    assert done.code != 0
+    assert "one.py: its alias 'Add' is a name of add.py too; remove it" in done.text
+    assert "two.py: its alias 'Shared' is a name of three.py too" in done.text
 
 
 @pytest.mark.parametrize(

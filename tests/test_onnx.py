@@ -65,14 +65,28 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     metafunc.parametrize("cell", matrix, ids=[str(c) for c in matrix])
 
 
+def exact_inputs(cell: Cell) -> list[Any]:
+    """Inputs of the case for which ONNX Runtime is exact on every processor.
+
+    Its product of uint8 by int8 saturates sums of two in 16 bits on x86 without VNNI;
+    that of uint8 by uint8 does not. So b and its zero point move up by 128.
+    """
+    inputs = list(cell.case.inputs)
+    if cell.operator == "matmul_integer" and cell.dtypes == ("uint8", "int8"):
+        a, b, a_zero, b_zero = inputs
+        zero = np.zeros((), np.int8) if b_zero is None else b_zero
+        moved = (np.asarray(v.view(np.uint8) ^ 0x80) for v in (b, zero))
+        inputs = [a, next(moved), a_zero, next(moved)]
+    return inputs
+
+
 def onnx_runtime(cell: Cell, output: str) -> Any:
     """Result of the case's node."""
+    values = exact_inputs(cell)
     inputs = {
-        chr(ord("a") + i): value
-        for i, value in enumerate(cell.case.inputs)
-        if value is not None
+        chr(ord("a") + i): value for i, value in enumerate(values) if value is not None
     }
-    names = [chr(ord("a") + i) for i in range(len(cell.case.inputs))]
+    names = [chr(ord("a") + i) for i in range(len(values))]
     attributes = dict(cell.case.attributes)
     order = [n if n in inputs else "" for n in names]
     if cell.operator == "resize":

@@ -7,9 +7,12 @@ imported TVM once; a fork of it starts at once.
 
 from __future__ import annotations
 
+import dataclasses
+import difflib
 import hashlib
 import json
 import os
+import re
 import signal
 import sys
 import tempfile
@@ -19,6 +22,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from toolchain import spec
 from toolchain.codegen import compile_object
 from toolchain.command import ToolError
 from toolchain.made import ChangedError
@@ -134,7 +138,7 @@ def _work(job: Job, log: int) -> None:
     try:
         job.action()
         code = 0
-    except (SpecError, ToolError, ChangedError) as error:
+    except (ToolError, ChangedError) as error:
         print(error)
     except OSError as error:
         print(f"{error.filename or job.label}: {error.strerror}")
@@ -146,15 +150,39 @@ def _work(job: Job, log: int) -> None:
         os._exit(code)
 
 
+# Of Python's own texts, what names a field that is missing from a class of
+# toolchain.spec, or that it does not have.
+_FIELDS = re.compile(
+    r"(?P<name>\w+)\.__init__\(\) (?:"
+    r"missing \d+ required positional arguments?: (?P<missing>.*)|"
+    r"got an unexpected keyword argument '(?P<unknown>\w+)')"
+)
+
+
 def _author_text(path: Path, error: BaseException) -> str:
     """An exception for the author of an operator file: its line, not ours."""
     lines = [
         f for f in traceback.extract_tb(error.__traceback__) if f.filename == str(path)
     ]
-    where = f"line {lines[-1].lineno}: " if lines else ""
-    if isinstance(error, SyntaxError) and error.lineno:
-        where = f"line {error.lineno}: "
+    line = lines[-1].lineno if lines else None
+    if isinstance(error, SyntaxError):
+        line = error.lineno
+    where = f"line {line}: " if line else ""
+    if isinstance(error, SpecError):
+        return where + str(error)
+    if isinstance(error, TypeError) and (found := _FIELDS.search(str(error))):
+        return where + _field_text(found)
     return f"{where}{type(error).__name__}: {str(error).strip() or 'no message'}"
+
+
+def _field_text(found: re.Match[str]) -> str:
+    name = found["name"]
+    if found["missing"]:
+        return f"{name} lacks {found['missing']}; give it, as other operators do"
+    fields = [f.name for f in dataclasses.fields(getattr(spec, name, spec.Operator))]
+    close = difflib.get_close_matches(found["unknown"], fields, 1)
+    advice = f"did you mean {close[0]!r}?" if close else f"use {', '.join(fields)}"
+    return f"{name} has no {found['unknown']!r}; {advice}"
 
 
 def _reason(path: Path, status: int | None, said: str, timeout: float) -> str | None:

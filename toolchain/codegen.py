@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import importlib.util
 import re
@@ -13,19 +14,22 @@ from typing import Any
 
 from toolchain import functions
 from toolchain.constants import hide_constants
-from toolchain.descriptor import PARTS, descriptor
+from toolchain.descriptor import PARTS, descriptor, operator_room
 from toolchain.infer import infer_function, output_dims, requirement_texts
 from toolchain.lower import Kernel, entry, lower, without_loader
 from toolchain.microkernel import micro_kernel, source, used
 from toolchain.module import interface
+from toolchain.rewrite import OPTIONAL, SOME, check, exactly, rewrite
 from toolchain.spec import Operator, SpecError, kernel_name, tensor_dtype
 from toolchain.targets import TARGETS, Target
 
 TRIPLE = "wasm32-unknown-unknown"
-# What an object may call: the runtime's backend functions, and what LLVM makes of
-# loops that copy or fill.
+# What an object may call: the runtime's backend functions, those for windows, and what
+# LLVM makes of loops that copy or fill.
 RUNTIME_FUNCTIONS = {
     *PARTS,
+    "ops_windows_fold",
+    "ops_windows_plain",
     "TVMBackendAllocWorkspace",
     "TVMBackendFreeWorkspace",
     "memcpy",
@@ -41,6 +45,11 @@ def load_operator(path: Path) -> Operator:
     operator = getattr(module, "KERNEL", None)
     if not isinstance(operator, Operator):
         raise SpecError(f"{path}: sets no KERNEL = Operator(...); add one")
+    if not formula(path):
+        raise SpecError(
+            f"{path}: has no docstring; begin the file with one whose first line is "
+            'the formula, as in """out[i] = a[i] + b[i]."""'
+        )
     return operator
 
 
@@ -130,10 +139,7 @@ def emit(texts: list[str], target: Target, unroll: bool = True) -> bytes:
     return bytes(machine.emit_object(module))
 
 
-# TVM declares that integers never overflow; those of tensors wrap.
-_NO_WRAP = re.compile(r"( = (?:add|sub|mul|shl))(?: nuw| nsw)+")
 _ONE_COPY = "define weak_odr hidden "
-_FLOAT_MATH = re.compile(r"( = f(?:add|sub|mul)) ")
 
 
 def kernel_flags(
@@ -141,12 +147,26 @@ def kernel_flags(
 ) -> str:
     """Say what LLVM may do: fuse multiply-adds, reorder a reduction; wrap integers."""
     if variant[0] != "float32":
-        text = _NO_WRAP.sub(r"\1", text)
+        # TVM declares that integers never overflow; those of tensors wrap.
+        flags = r"( = (?:add|sub|mul|shl))(?: nuw| nsw)+"
+        text = rewrite(text, "an integer flag", flags, r"\1", SOME)
+        check("an integer flag more", len(_WRAPS.findall(text)), exactly(0))
     if target.contract:
-        text = _FLOAT_MATH.sub(r"\1 contract ", text)
+        text = flagged(text, "contract", ("fadd", "fsub", "fmul"))
     if operator.reassociate:
-        text = re.sub(r"( = f(?:add|mul)) ", r"\1 reassoc ", text)
+        text = flagged(text, "reassoc", ("fadd", "fmul"))
     return text
+
+
+_WRAPS = re.compile(r"\b(?:add|sub|mul|shl) n[us]w\b")
+
+
+def flagged(text: str, flag: str, names: tuple[str, ...]) -> str:
+    """The IR with a flag at each of some instructions on floats."""
+    either = "|".join(names)
+    times = exactly(len(re.findall(rf"\b(?:{either})\b", text)))
+    what = f"an instruction for {flag}"
+    return rewrite(text, what, f"( = (?:{either})) ", rf"\1 {flag} ", times)
 
 
 # Steps of a loop that are taken together where they are short: 16 elements of
@@ -154,15 +174,21 @@ def kernel_flags(
 _TOGETHER = 4
 _SHORT = 12
 _LATCH = re.compile(r"^  br label %for_begin_i\n", re.M)
+_BODY = re.compile(r"^for_body_i:.*?^}", re.M | re.S)
 
 
-def _interleaved(text: str) -> str:
-    """The IR in which the loop of a short elementwise formula takes 16 elements."""
-    body = re.search(r"^for_body_i:.*?^}", text, re.M | re.S)
-    if body is None or body[0].count(" = ") > _SHORT or functions.calls(body[0]):
+def _interleaved(text: str, written: bool) -> str:
+    """The IR in which the loop of a short elementwise formula takes 16 elements.
+
+    written: its schedule writes the loops, which may be others.
+    """
+    bodies = _BODY.findall(text)
+    check("the loop of a formula", len(bodies), OPTIONAL if written else exactly(1))
+    if not bodies or bodies[0].count(" = ") > _SHORT or functions.calls(bodies[0]):
         return text
-    hint = "  br label %for_begin_i, !llvm.loop !90000\n"
-    *_, latch = _LATCH.finditer(text)
+    jumps = list(_LATCH.finditer(text))
+    check("a jump to the loop", len(jumps), exactly(2))
+    hint, latch = "  br label %for_begin_i, !llvm.loop !90000\n", jumps[1]
     return f"""{text[: latch.start()]}{hint}{text[latch.end() :]}
 !90000 = distinct !{{!90000, !90001}}
 !90001 = !{{!"llvm.loop.interleave.count", i32 {_TOGETHER}}}
@@ -180,13 +206,15 @@ def _kernel_texts(
         inner = f"{prefix}_{kernel}_te"
         view = Kernel(operator, variant, target, columns=prefix == "columns")
         lowered = lower(operator, inner, form, view, target)
-        text = without_loader(lowered.text) + entry(
+        text = without_loader(lowered.text, inner) + entry(
             lowered, inner, f"{prefix}_{kernel}", whole="n" if operator.unary else None
         )
         if operator.kernels:  # one copy for all operators that have it
-            text = re.sub(r"^define (?=i32 @)", _ONE_COPY, text, flags=re.M)
+            text = rewrite(
+                text, "an entry", r"^define (?=i32 @)", _ONE_COPY, exactly(1)
+            )
         if operator.collapse == "elementwise.broadcast" and target.vector_bits:
-            text = _interleaved(text)
+            text = _interleaved(text, operator.schedule is not None)
         texts.append(kernel_flags(text, operator, variant, target))
     return texts
 
@@ -291,16 +319,18 @@ def describe(
             for t in group
         ]
 
+    kernels = {
+        kernel_name(name, v): {
+            "inputs": tensors(operator.inputs, v),
+            "outputs": tensors(operator.outputs, v),
+        }
+        for v in variants
+    }
     return {
         "operator": name,
         "formula": formula(path),
-        "kernels": {
-            kernel_name(name, v): {
-                "inputs": tensors(operator.inputs, v),
-                "outputs": tensors(operator.outputs, v),
-            }
-            for v in variants
-        },
+        "kernels": kernels,
+        "room": dataclasses.asdict(operator_room(operator, kernels)),
         "attributes": [_describe_attribute(a) for a in operator.attributes],
         "aliases": list(operator.aliases),
         "absent": dict(operator.absent),

@@ -12,7 +12,9 @@ from __future__ import annotations
 
 import re
 
-_FUNCTION = re.compile(r"^define [^\n]*\{\n.*?^\}", re.M | re.S)
+from toolchain.rewrite import exactly, rewrite
+
+_FUNCTION = r"^define [^\n]*\{\n(?s:.*?)^\}"
 _LABEL = re.compile(r"^([\w.$-]+|\"[^\"]+\"):")
 _TARGET = re.compile(r"label %([\w.$-]+|\"[^\"]+\")")
 _SPLAT = re.compile(r"splat \((\w+) ([^)]+)\)")
@@ -39,7 +41,9 @@ declare double @llvm.arithmetic.fence.f64(double)
 
 def hide_constants(text: str) -> str:
     """The module's IR with the splat constants of loops in locals."""
-    return _FUNCTION.sub(lambda m: _hide(m[0]), text) + _DECLARED
+    times = exactly(len(re.findall(r"^define ", text, re.M)))
+    text = rewrite(text, "a function", _FUNCTION, lambda m: _hide(m[0]), times)
+    return text + _DECLARED
 
 
 def _loop_lines(lines: list[str]) -> set[int]:
@@ -68,7 +72,8 @@ def _hide(function: str) -> str:
 
     for i in sorted(_loop_lines(lines)):
         if _TAKES.search(lines[i]) and _whole(lines[i]):
-            lines[i] = _SPLAT.sub(local, lines[i])
+            times = exactly(lines[i].count("splat ("))
+            lines[i] = rewrite(lines[i], "a constant", _SPLAT.pattern, local, times)
     if names:
         last = re.compile(r"  (?:br|switch|ret) ")
         at = next(i for i, line in enumerate(lines) if last.match(line))

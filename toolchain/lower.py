@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from toolchain.rewrite import SOME, Times, exactly, only, rewrite
 from toolchain.spec import Operator, SpecError, tensor_dtype
 from toolchain.targets import Target
 
@@ -158,17 +159,16 @@ def _in_place(operator: Operator, outputs: list[Any]) -> list[Any]:
 
 def _joined(text: str, name: str, inner: str, output: str) -> str:
     """The IR with one pointer for an intermediate and the output it lives in."""
-    head, body, rest = re.split(
-        rf"(^define [^\n]*@{re.escape(name)}_compute_\(.*?^}})",
+    body = only(
         text,
-        maxsplit=1,
-        flags=re.M | re.S,
+        f"the body of {name}_compute_",
+        rf"^define [^\n]*@{re.escape(name)}_compute_\([^\n]*\n(.*?)^}}",
     )
-    signature, _, lines = body.partition("\n")
-    lines = re.sub(rf"%{re.escape(inner)}(?![\w.])", f"%{output}", lines)
+    pointer, what = rf"%{re.escape(inner)}(?![\w.])", f"a use of {inner}"
+    lines = rewrite(body[1], what, pointer, f"%{output}", SOME)
     # TVM's alias metadata holds that the two are apart.
-    lines = re.sub(r", !tbaa !\d+", "", lines)
-    return f"{head}{signature}\n{lines}{rest}"
+    lines = rewrite(lines, "alias metadata", r", !tbaa !\d+", "", SOME)
+    return text[: body.start(1)] + lines + text[body.end(1) :]
 
 
 def _scheduled(operator: Operator, module: Any, name: str, target: Target) -> Any:
@@ -223,31 +223,41 @@ def llvm_ir(module: Any, target: Target, rows: bool = False) -> str:
 
 # What TVM emits for its own loader: slots for its backend functions, filled by a
 # constructor. Here the functions are called directly and nothing is constructed.
-_LOADER = (
-    (re.compile(r"^@llvm\.global_ctors = .*$", re.M), ""),
+# Each with how often a module has it, where that does not follow from the kernel.
+_LOADER: tuple[tuple[str, str, str, Times], ...] = (
+    ("a constructor", r"^@llvm\.global_ctors = .*$", "", exactly(1)),
     (
-        re.compile(r"^@__(\w+Workspace) = linkonce dllexport global ptr null", re.M),
-        r"@__\1 = internal unnamed_addr constant ptr @\1",
-    ),
-    (
-        re.compile(r"^@__(\w+) = linkonce dllexport global", re.M),
+        "a slot of the loader",
+        r"^@__(\w+) = linkonce dllexport global",
         r"@__\1 = internal global",
+        exactly(7),
     ),
-    (re.compile(r"^define (?:weak |linkonce )?dllexport ", re.M), "define internal "),
-    # Conversions of float16, which TVM puts beside every kernel.
-    (re.compile(r"^define weak dso_local ", re.M), "define internal "),
-    (re.compile(r"\bnoinline\b"), ""),
-    # Its CPU "generic" has features that our targets lack, which bars inlining.
-    (re.compile(r'"target-(?:cpu|features)"="[^"]*"'), "nounwind"),
-    # Sub-tensors start anywhere: no pointer is aligned to more than its element.
-    (re.compile(r"noalias align 64 %"), "noalias %"),
     (
-        re.compile(r'^  call void @llvm\.assume\(i1 true\) \[ "align".*$', re.M),
-        "",
+        "an exported function",
+        r"^define (?:weak |linkonce )?dllexport ",
+        "define internal ",
+        exactly(2),
     ),
-    (re.compile(r",? !dbg !\d+|, !prof !\d+"), ""),
-    (re.compile(r"^!llvm\.(dbg\.cu|module\.flags) = .*$", re.M), ""),
-    (re.compile(r"^ +#dbg_\w+\(.*\)$", re.M), ""),
+    # Which TVM puts beside every kernel.
+    (
+        "a conversion of float16",
+        r"^define weak dso_local ",
+        "define internal ",
+        exactly(2),
+    ),
+    ("noinline", r"\bnoinline\b", "", exactly(2)),
+    # Its CPU "generic" has features that our targets lack, which bars inlining.
+    (
+        "a CPU",
+        r'"target-cpu"="[^"]*"(?: "target-features"(?:="[^"]*")?)?',
+        "nounwind",
+        exactly(3),
+    ),
+    ("features of no CPU", r'"target-features"', "", exactly(0)),
+    ("a position", r",? !dbg !\d+", "", SOME),
+    ("a branch's weight", r", !prof !\d+", "", SOME),
+    ("metadata", r"^!llvm\.(dbg\.cu|module\.flags) = .*$", "", exactly(2)),
+    ("a variable's position", r"^ +#dbg_\w+\(.*\)$", "", SOME),
 )
 _BACKEND = {
     "TVMBackendAllocWorkspace": "declare ptr @{}(i32, i32, i64, i32, i32)",
@@ -255,14 +265,53 @@ _BACKEND = {
 }
 
 
-def without_loader(text: str) -> str:
-    """The IR with TVM's loader hooks replaced by direct calls."""
-    for pattern, replacement in _LOADER:
-        text = pattern.sub(replacement, text)
-    for name, declaration in _BACKEND.items():
-        if f"ptr @{name}\n" in text or f"ptr @{name}," in text:
-            text += "\n" + declaration.format(name) + "\n"
+def without_loader(text: str, name: str) -> str:
+    """The IR of kernel `name` with TVM's loader hooks replaced by direct calls.
+
+    Errors: SpecError where the text is not as TVM writes it.
+    """
+    called = set(re.findall(r"load ptr, ptr @__(\w+Workspace)\b", text))
+    text = rewrite(
+        text,
+        "a slot of the workspaces",
+        r"^@__(\w+Workspace) = linkonce dllexport global ptr null",
+        r"@__\1 = internal unnamed_addr constant ptr @\1",
+        exactly(len(called)),
+    )
+    for what, pattern, replacement, times in _LOADER:
+        text = rewrite(text, what, pattern, replacement, times)
+    # Sub-tensors start anywhere: no pointer is aligned to more than its element. The
+    # wrapper says that of each tensor, the kernel again, and of workspaces too. What
+    # only micro-kernels touch of a known size, TVM does not call aligned.
+    parameters = _signature(text, name)[1]
+    tensors = len(re.findall(r"(?:^|, )ptr ", parameters))
+    bare = len(re.findall(r"(?:^|, )ptr noalias %", parameters))
+    text = rewrite(
+        text,
+        "an aligned parameter",
+        r"noalias align 64 %",
+        "noalias %",
+        exactly(tensors - bare),
+    )
+    text = rewrite(
+        text,
+        "an assumed alignment",
+        r'^  call void @llvm\.assume\(i1 true\) \[ "align".*$',
+        "",
+        Times(2 * (tensors - bare), None),
+    )
+    for backend in sorted(called):
+        text += "\n" + _BACKEND[backend].format(backend) + "\n"
     return text
+
+
+def _signature(text: str, name: str) -> re.Match[str]:
+    """Parameters and attributes of a kernel's function."""
+    return only(
+        text,
+        f"function {name}_compute_",
+        rf"^define [^\n]*@{re.escape(name)}_compute_\(([^\n]*)\) (#\d+) ",
+    )
 
 
 # Where a tensor of te.extern starts in its memory: with its pointer, always.
@@ -274,13 +323,7 @@ def entry(lowered: Lowered, name: str, symbol: str, whole: str | None = None) ->
 
     whole: a size that is a multiple of 16, so that LLVM leaves out the loop for a rest.
     """
-    match = re.search(
-        rf"^define [^\n]*@{re.escape(name)}_compute_\(([^\n]*)\) (#\d+) ",
-        lowered.text,
-        re.M,
-    )
-    if match is None:
-        raise SpecError(f"TVM emitted no function {name}_compute_")
+    match = _signature(lowered.text, name)
     body, arguments = [], []
     for position, parameter in enumerate(match.group(1).split(", ")):
         kind, local = parameter.split(" ")[0], parameter.rsplit("%", 1)[1]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +36,19 @@ def check_interface(data: bytes, target: str) -> None:
 
 def _sha256(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def clashing_names(descriptions: dict[str, Any]) -> Iterator[str]:
+    """A text for each alias that another operator goes by, in any case of letters."""
+    owners = {n.replace("_", ""): n for n in descriptions}
+    for name, description in sorted(descriptions.items()):
+        for alias in description["aliases"]:
+            owner = owners.setdefault(alias.replace("_", "").lower(), name)
+            if owner != name:
+                yield (
+                    f"{name}.py: its alias {alias!r} is a name of {owner}.py too; "
+                    "remove it from one of them"
+                )
 
 
 def write_manifest(

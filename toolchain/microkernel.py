@@ -5,6 +5,16 @@ toolchain/spec/panels.py) and codegen links those that its IR names. The name sa
 the shape, the target what a step is made of. Bodies are `linkonce_odr`: an archive's
 members carry a copy each, a linked module one.
 
+Names: each family's module says which it has; those of this one are
+- `micro_gemm_<f32|i32>_<form>_<rows>x<columns>[_dense]`: a tile of a product; form is
+  one of spread, shuffle, load and rows (see Tile), columns is half a panel or whole
+  ones; dense: units of the right panel lie side by side. A tile of one row by one panel
+  is `f32_rows_1x8_dense`, with SIMD.
+- `micro_pack_<1|2|4>_<width>`: so many lines into a panel with so many in a unit.
+- `micro_spread_<lines>`: a panel's lines, each unit repeated over a register.
+Other names are refused. tests/test_microkernel*.py run every name that a kernel asks
+for by itself; a test there fails for one that has none.
+
 What makes a tile fast, and which tile where: toolchain/microkernels.md.
 """
 
@@ -19,6 +29,7 @@ from typing import Any
 
 from llvmlite import ir
 
+from toolchain.rewrite import exactly, rewrite
 from toolchain.spec import SpecError
 from toolchain.targets import Target
 
@@ -34,7 +45,7 @@ _FAMILIES = {
     **{w: f"microkernel:{w}" for w in ("gemm", "pack", "spread")},
     **{w: f"microkernel_{w}:emit" for w in ("dot", "double", "first", "fold", "halve")},
     **{w: f"microkernel_{w}:emit" for w in ("pool", "rows", "slide", "winograd")},
-    **{w: f"microkernel_{w}:emit" for w in ("position", "transpose")},
+    **{w: f"microkernel_{w}:emit" for w in ("position", "transpose", "wide")},
     "touch": "microkernel_slide:emit",
     "columns": "microkernel_rows:emit",
     "find": "microkernel_position:emit",
@@ -64,35 +75,50 @@ def micro_kernel(name: str, target: Target) -> str:
     module = ir.Module(name)
     where, _, emit = source(name).partition(":")
     getattr(import_module(where), emit)(module, name, target)
-    text = re.sub(r"^define ", "define linkonce_odr hidden ", str(module), flags=re.M)
-    return re.sub(r"^target \w+ = .*$", "", text, flags=re.M)
+    shared = "define linkonce_odr hidden "
+    count = sum(not f.is_declaration for f in module.functions)
+    text = rewrite(str(module), "a function", "^define ", shared, exactly(count))
+    return rewrite(text, "a target", r"^target \w+ = .*$", "", exactly(2))
+
+
+def check_name(name: str, *rules: tuple[bool, str]) -> None:
+    """SpecError where a rule does not hold: (whether it does, what to do)."""
+    for holds, text in rules:
+        if not holds:
+            raise SpecError(f"micro-kernel {name!r} is none: {text}")
 
 
 def gemm(module: Any, name: str, target: Target) -> None:
     """Emit micro_gemm_<f32|i32>_<form>_<rows>x<columns>[_dense]."""
-    kind, form, rows, columns, dense = _parts(_GEMM, name)
+    shown = "micro_gemm_<f32|i32>_<spread|shuffle|load|rows>_<rows>x<columns>[_dense]"
+    kind, form, rows, columns, dense = _parts(_GEMM, name, shown)
     tile = Tile(kind, form, int(rows), int(columns), target, bool(dense))
+    check_name(name, *tile.rules())
     _Gemm(module, name, tile).emit()
 
 
 def pack(module: Any, name: str, target: Target) -> None:
     """Emit micro_pack_<1|2|4>_<width>."""
     del target
-    lines, width = _parts(r"micro_pack_(1|2|4)_(\d+)", name)
-    _pack(module, name, int(lines), int(width))
+    shown = "micro_pack_<1|2|4>_<width>"
+    lines, width = map(int, _parts(r"micro_pack_(1|2|4)_(\d+)", name, shown))
+    fits = (lines <= width, f"a panel of {width} has no {lines} lines; use fewer")
+    check_name(name, fits)
+    _pack(module, name, lines, width)
 
 
 def spread(module: Any, name: str, target: Target) -> None:
     """Emit micro_spread_<lines>."""
     del target
-    (lines,) = _parts(r"micro_spread_(\d+)", name)
+    (lines,) = _parts(r"micro_spread_([1-9]\d*)", name, "micro_spread_<lines>")
     _spread(module, name, int(lines))
 
 
-def _parts(pattern: str, name: str) -> tuple[str, ...]:
+def _parts(pattern: str, name: str, shown: str) -> tuple[str, ...]:
+    """Groups of a name. shown: the pattern, for people."""
     match = re.fullmatch(pattern, name)
     if match is None:
-        raise SpecError(f"micro-kernel {name!r} is unknown; its family has {pattern}")
+        raise SpecError(f"micro-kernel {name!r} is unknown; use {shown}")
     return match.groups()
 
 
@@ -111,6 +137,25 @@ class Tile:
     columns: int
     target: Target
     dense: bool = False
+
+    def rules(self) -> tuple[tuple[bool, str], ...]:
+        """What a tile must fulfil, for `check_name`."""
+        whole = self.columns % WIDTH == 0 or self.columns == WIDTH // 2
+        shuffled = self.form != "shuffle" or self.rows % self.lanes == 0
+        phased = (self.kind, self.form, self.dense) == ("f32", "rows", True)
+        return (
+            (self.rows > 0, "it has no rows; use 1 or more"),
+            (
+                whole and self.columns > 0,
+                f"columns must be {WIDTH // 2}, {WIDTH} or a multiple of {WIDTH}",
+            ),
+            (shuffled, f"rows must fill registers; use a multiple of {self.lanes}"),
+            (
+                self.phases == 1 or phased,
+                "one row by one panel has several sums for each element; use "
+                f"micro_gemm_f32_rows_1x{WIDTH}_dense",
+            ),
+        )
 
     @property
     def lanes(self) -> int:

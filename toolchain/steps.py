@@ -10,12 +10,14 @@ import dataclasses
 import functools
 import json
 import os
+import platform
 import re
+import shlex
 import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from importlib.metadata import files as files_of
 from pathlib import Path
 from typing import Any, ParamSpec
@@ -47,12 +49,19 @@ def _step(function: Callable[P, Any]) -> Callable[P, Any]:
         try:
             return function(*args, **kwargs)
         except expected as error:
-            return TaskFailed(str(error))
+            return TaskFailed(f"{error}{_again(getattr(error, 'options', []))}")
         except OSError as error:
             where = f"{error.filename}: " if error.filename else ""
             return TaskFailed(f"{where}{error.strerror or error}")
 
     return action
+
+
+def _again(options: list[str]) -> str:
+    """The command line with options that it lacks, to be pasted."""
+    if not options:
+        return ""
+    return f"\nrun: {shlex.join([*sys.argv, *options])}"
 
 
 @_step
@@ -95,16 +104,19 @@ def make_archive(folder: Path, names: list[str], runtime: list[Path]) -> None:
     """Emit the operator table and archive it with objects and runtime."""
     from toolchain.archive import archive
     from toolchain.codegen import emit
-    from toolchain.descriptor import table
+    from toolchain.descriptor import Room, room, table
 
     found = descriptions(folder / "obj", names)
     good = {n: d for n, d in found.items() if "error" not in d}
     kernels = [k for d in good.values() for k in d["kernels"]]
+    members = [folder / "obj" / f"{n}.o" for n in good]
+    # Apart: a program that names its operators links the room and not the table.
+    rooms = [Room(**d["room"]) for d in good.values()]
     with scratch(folder) as own:
-        table_object = own / "ops_table.o"
-        table_object.write_bytes(emit([table(kernels)], TARGETS[folder.name]))
-        members = [folder / "obj" / f"{n}.o" for n in good]
-        archive([*members, table_object, *runtime], folder / "libops_wasm32.a")
+        for name, text in (("table", table(kernels)), ("room", room(rooms))):
+            members.append(own / f"ops_{name}.o")
+            members[-1].write_bytes(emit([text], TARGETS[folder.name]))
+        archive([*members, *runtime], folder / "libops_wasm32.a")
 
 
 def make_module(folder: Path, names: list[str], max_memory: int) -> None:
@@ -129,12 +141,14 @@ def make_module(folder: Path, names: list[str], max_memory: int) -> None:
 def check_operators(folders: list[Path], names: list[str], workers: int) -> Any:
     """Fail where an operator could not be compiled, with every reason."""
     del workers  # it was for the tasks before this one
-    reasons = {
-        description["error"]
-        for folder in folders
-        for description in descriptions(folder / "obj", names).values()
-        if "error" in description
-    }
+    from toolchain.manifest import clashing_names
+
+    reasons = set()
+    for folder in folders:
+        found = descriptions(folder / "obj", names)
+        good = {n: d for n, d in found.items() if "error" not in d}
+        reasons |= {d["error"] for d in found.values() if "error" in d}
+        reasons |= set(clashing_names(good))
     if reasons:
         return TaskFailed(
             f"{len(reasons)} operator(s) failed; the library holds the others:\n"
@@ -229,20 +243,41 @@ def model_code() -> tuple[str, ...]:
 
 @_step
 def compile_model_file(
-    file: str, target: str, out: str, shape: list[str], winograd: bool, weights: str
+    file: str,
+    target: str,
+    out: str,
+    shape: list[str],
+    winograd: bool,
+    weights: str,
+    dim: Sequence[str] = (),
+    value: Sequence[str] = (),
+    timeout: float = 600.0,
 ) -> Any:
     """Compile the model file that the command line names."""
-    from toolchain.frontends import plain, shapes_of
+    from toolchain.frontends import plain
     from toolchain.spec import SpecError
 
     path, folder, runtime = _model_file(file, target, out)
     if weights not in ("embedded", "external"):
         raise SpecError(f"--weights {weights!r} is unknown; use embedded or external")
-    options = {"external": weights == "external", "winograd": winograd}
-    shapes = shapes_of(shape)
-    compile_model(path, target, folder, runtime, {"shapes": shapes, **options})
+    options = _given(shape, dim, value, timeout)
+    options |= {"external": weights == "external", "winograd": winograd}
+    compile_model(path, target, folder, runtime, options)
     wasm = folder / f"{plain(path.stem)}.wasm"
     print(f"{wasm}: {wasm.stat().st_size} bytes")
+
+
+def _given(
+    shape: Sequence[str], dim: Sequence[str], value: Sequence[str], timeout: float
+) -> dict[str, Any]:
+    """What the command line says of a model's inputs, as Options have it."""
+    from toolchain.frontends import dims_of, shapes_of, values_of
+    from toolchain.spec import SpecError
+
+    if not timeout > 0:
+        raise SpecError(f"--timeout {timeout:g} is no time; give seconds, as in 600")
+    found = {"shapes": shapes_of(shape), "dims": dims_of(dim)}
+    return found | {"values": values_of(value), "timeout": timeout}
 
 
 def _model_file(file: str, target: str, out: str) -> tuple[Path, Path, list[Path]]:
@@ -265,10 +300,16 @@ def _model_file(file: str, target: str, out: str) -> tuple[Path, Path, list[Path
 
 @_step
 def trace_model_file(
-    file: str, target: str, out: str, shape: list[str], winograd: bool
+    file: str,
+    target: str,
+    out: str,
+    shape: list[str],
+    winograd: bool,
+    dim: Sequence[str] = (),
+    value: Sequence[str] = (),
+    timeout: float = 600.0,
 ) -> Any:
     """Build the traced module of a model, time its steps and draw the page."""
-    from toolchain.frontends import shapes_of
     from toolchain.model.build import Options
     from toolchain.model.compile import Place
     from toolchain.model.trace import build_trace
@@ -277,7 +318,8 @@ def trace_model_file(
     place = Place(
         folder if out else folder / "trace", ROOT / "build" / "cache" / target
     )
-    options = Options(target, shapes_of(shape), winograd=winograd)
+    given = _given(shape, dim, value, timeout)
+    options = Options(target, winograd=winograd, **given)
     build_trace(path, options, place, runtime)
     return _bench_module("bench.trace", [str(place.folder)])
 
@@ -388,6 +430,42 @@ def run_tests(operator: str, profile: str | None) -> Any:
     if done.returncode:
         return TaskFailed(f"the tests failed (pytest's exit code {done.returncode})")
     return None
+
+
+# A processor with AVX2 and neither AVX-512 nor VNNI, as qemu names it; and tests that
+# compare 8-bit products with ONNX Runtime's, which differ there.
+_OLD_CPU = "Haswell-noTSX"
+_OLD_CPU_TESTS = ("tests/test_onnx.py", "-k", "matmul_integer_uint8_int8")
+
+
+@_step
+def run_on_old_cpu() -> Any:
+    """Run the tests whose references depend on the processor on an emulated one."""
+    emulator = shutil.which("qemu-x86_64")
+    if platform.machine() not in ("x86_64", "AMD64"):
+        return TaskFailed("old_cpu emulates an x86-64 processor on x86-64 alone")
+    if emulator is None:
+        return TaskFailed(
+            "qemu-x86_64 is not on the path; install it (Debian: qemu-user)"
+        )
+    words = [emulator, "-cpu", _OLD_CPU, sys.executable, "-m", "pytest", "-q"]
+    words += ["-p", "no:cacheprovider", *_OLD_CPU_TESTS]
+    # qemu warns of features that it leaves out, once for each process.
+    done = subprocess.run(words, cwd=ROOT, stderr=subprocess.DEVNULL, check=False)
+    if done.returncode:
+        return TaskFailed(f"the tests failed (pytest's exit code {done.returncode})")
+    return None
+
+
+@_step
+def run_fuzz(kind: str, seed: int, count: int, build: Path) -> Any:
+    """Try random cases of what must hold for any input (tests/fuzz)."""
+    command = [sys.executable, "-m", "fuzz", "--kind", kind, "--build", str(build)]
+    command += ["--seed", str(seed), "--count", str(count)]
+    paths = [ROOT, ROOT / "tests", ROOT / "embed" / "python"]
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(map(str, paths))}
+    done = subprocess.run(command, cwd=ROOT, env=environment, check=False)
+    return TaskFailed("cases failed; see above") if done.returncode else None
 
 
 @_step

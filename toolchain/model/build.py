@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import glob
 import hashlib
 import json
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+from toolchain import confined
 from toolchain.command import tool_versions
 from toolchain.frontends import read_model
+from toolchain.frontends.load import LIMIT
 from toolchain.manifest import ABI_VERSION, SECTION, check_interface
-from toolchain.model import fold, layout, products, quantized, relaxed, select
 from toolchain.model.compile import (
     Place,
     compile_program,
@@ -21,26 +24,38 @@ from toolchain.model.compile import (
 )
 from toolchain.model.emit import Program
 from toolchain.model.graph import Value, from_relax
+from toolchain.model.passes import to_kernels
 from toolchain.model.plan import ALIGNMENT
+from toolchain.model.rounding import tolerance
 from toolchain.module import add_custom_section, validate
 from toolchain.replace import fresh, write
+from toolchain.spec import SpecError
 from toolchain.targets import TARGETS
+
+# Memory for reading a file and rewriting its graph, where the machine has it: of TVM
+# and its compilers, with the constants that may be computed (importer.CONSTANTS), and
+# for each byte of the file. Networks that people ship take up to 60 times their size.
+_MEMORY, _TIMES = 10 << 30, 64
+_REST = 1 << 20  # bytes of a module's memory for its stack and books
 
 
 @dataclass(frozen=True)
 class Options:
-    """How a model is built. shapes: of inputs by name, where the file leaves them open.
+    """How a model is built. shapes, dims, values: what frontends.Given has.
 
     external: weights in a .safetensors file beside the module instead of inside it.
     winograd: 3 x 3 convolutions of stride 1 by a quarter of the multiplications; their
     weights take four times the memory, their rounding errors are about ten times as
-    large.
+    large. timeout: seconds for reading the file and rewriting its graph.
     """
 
     target: str
     shapes: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
     external: bool = False
     winograd: bool = False
+    dims: Mapping[str, int] = field(default_factory=dict)
+    values: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    timeout: float = 600.0
 
 
 def build_model(
@@ -70,21 +85,56 @@ def build_model(
 def read_program(path: Path, options: Options, show: Callable[[str], None]) -> Program:
     """A model file as kernels, weights and a plan: all but the code.
 
+    A file may hold anything, so that a process of its own reads it: see confined.
     Errors: as build_model.
     """
+    # Before the fork, so that they are imported once.
+    import tvm.relax.frontend.onnx  # noqa: F401
+
     show(f"read {path.name}")
-    model = read_model(path, options.shapes)
+    limits = confined.Limits(options.timeout, _MEMORY + _TIMES * _size(path))
+    return confined.run(str(path), partial(_program, path, options), limits)
+
+
+def _size(path: Path) -> int:
+    """Bytes of a model, with the weights that may lie beside it."""
+    names = [path, *path.parent.glob(f"{glob.escape(path.stem)}*")]
+    return sum(p.stat().st_size for p in set(names) if p.is_file())
+
+
+def _program(path: Path, options: Options) -> Program:
+    model = read_model(path, options.shapes, options.dims, options.values)
+    confined.at("the graph as a whole")
     graph = from_relax(model.module, model.name, model.outputs)
     for value, name in zip(graph.inputs, model.inputs, strict=True):
         value.name = name
-    integers = quantized.Quantized(graph)
-    fold.fold_constants(graph, model.module)
-    integers.fuse()
-    products.fuse(graph)
-    layout.to_channels_last(graph)
-    select.select(graph, options.winograd)
-    graph = relaxed.lower_rest(graph, model.module)
-    return program_of(graph, options.external)
+    allowed = tolerance(graph, options.winograd)
+    try:
+        graph = to_kernels(graph, model.module, options.winograd, model.places)
+    except SpecError as error:
+        raise SpecError(f"{path}: {error}") from None
+    program = replace(program_of(graph, options.external), tolerance=allowed)
+    for node in program.graph.nodes:
+        node.build = None  # what only passes need
+    _check_memory(program, path)
+    return program
+
+
+def _check_memory(program: Program, path: Path) -> None:
+    """Refuse a model whose tensors cannot be in memory together."""
+    graph = program.graph
+    parts = {
+        "weights": program.weight_bytes,
+        "intermediates": program.plan.size,
+        "inputs and outputs": sum(v.bytes for v in (*graph.inputs, *graph.outputs)),
+    }
+    total = sum(parts.values())
+    if total + _REST >= LIMIT:
+        texts = ", ".join(f"{n} {k}" for k, n in parts.items())
+        raise SpecError(
+            f"{path}: takes {total} bytes ({texts}), and wasm32 addresses {LIMIT}; "
+            "give smaller shapes, or cut the model in parts"
+        )
 
 
 def _tensors(values: list[Value]) -> list[dict[str, Any]]:
@@ -115,6 +165,7 @@ def _add_manifest(
             "lower_bound": program.plan.lower_bound,
             "weights": program.weight_bytes,
         },
+        "tolerance": program.tolerance,
         "tools": tool_versions(),
     }
     if program.external:

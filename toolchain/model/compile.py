@@ -23,10 +23,9 @@ from toolchain.link import link
 from toolchain.made import Made
 from toolchain.microkernel import micro_kernel, used
 from toolchain.model.emit import WEIGHTS, Program, model_descriptor, model_function
-from toolchain.model.graph import Graph, Node, Value
+from toolchain.model.graph import KERNEL, VIEW, Graph, Node, Value
 from toolchain.model.kernels import Copy, Instance
 from toolchain.model.plan import aligned, plan, root
-from toolchain.model.relaxed import KERNEL, VIEW
 from toolchain.replace import scratch, write
 from toolchain.slices import root_in, root_of, sources
 from toolchain.spec import SpecError
@@ -49,7 +48,10 @@ class Place:
 
 def program_of(graph: Graph, external: bool) -> Program:
     """Leave out views, order the weights and plan the arena."""
-    aliases = {n.output: n.inputs[0] for n in graph.nodes if n.op == VIEW}
+    aliases: dict[Value, Value] = {}
+    for node in graph.nodes:
+        if node.op == VIEW:
+            aliases[node.output] = root(node.inputs[0], aliases)
     graph.nodes = [n for n in graph.nodes if n.op == KERNEL]
     _copy_outputs(graph, aliases)
     offsets: dict[Value, int] = {}
@@ -92,13 +94,13 @@ def compile_program(
     kernels = {
         n.attributes["kernel"].name: n.attributes["kernel"] for n in program.graph.nodes
     }
-    objects = _objects(kernels, target, place, show)
     name = program.graph.name
     texts = [
+        model_descriptor(program),  # first: it says what is too much for a module
         model_function(program),
-        model_descriptor(program),
         table([name]),
     ]
+    objects = _objects(kernels, target, place, show)
     with scratch(place.cache) as own:
         model, library = own / f"model_{name}.o", own / f"lib{name}.a"
         model.write_bytes(emit(texts, target))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from toolchain.descriptor import fixed_descriptor
+from toolchain.descriptor import fixed_descriptor, fixed_room, room
 from toolchain.model.graph import Graph, Value
 from toolchain.model.plan import Plan, root
 
@@ -24,6 +24,7 @@ class Program:
     constant in the block of weight_bytes. external: the weights are the last input.
     traced: the last inputs are the arena and `steps`, int32[2]: which to run, from
     the first to before the last, so that each can be timed where its data is.
+    tolerance: of its results, see toolchain/model/rounding.py.
     """
 
     graph: Graph
@@ -34,6 +35,7 @@ class Program:
     weight_bytes: int
     external: bool
     traced: bool = False
+    tolerance: float = 0.0
 
 
 def model_function(program: Program) -> str:
@@ -141,7 +143,7 @@ class _Function:
 
 
 def model_descriptor(program: Program) -> str:
-    """IR of the operator that stands for the model in the table."""
+    """IR of the operator that stands for the model in the table, and of its room."""
     graph = program.graph
     inputs = [(v.name, v.dtype, v.shape) for v in graph.inputs]
     if program.external:
@@ -150,4 +152,5 @@ def model_descriptor(program: Program) -> str:
         inputs.append(("arena", "uint8", (program.plan.size,)))
         inputs.append(("steps", "int32", (2,)))
     outputs = [(v.name, v.dtype, v.shape) for v in graph.outputs]
-    return fixed_descriptor(graph.name, inputs, outputs)
+    needed = fixed_room(graph.name, [*inputs, *outputs])
+    return fixed_descriptor(graph.name, inputs, outputs) + room([needed])

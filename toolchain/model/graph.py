@@ -9,10 +9,16 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from functools import partial
+from math import prod
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from toolchain.frontends.library import read_call
+
+# Kinds of nodes that are done: a kernel, or the same memory in another shape.
+DONE = KERNEL, VIEW = "kernel", "view"
 
 
 @dataclass(eq=False)
@@ -27,7 +33,7 @@ class Value:
     @property
     def count(self) -> int:
         """Elements."""
-        return int(np.prod(self.shape, dtype=np.int64))
+        return prod(self.shape)
 
     @property
     def bytes(self) -> int:
@@ -44,6 +50,8 @@ class Value:
 class Node:
     """An operation. attributes: by the names of its Relax operator.
 
+    "operands" among them: arguments of the call that are no tensors, in their order.
+
     build: the Relax call over given tensors, for operations that Relax lowers.
     """
 
@@ -52,6 +60,7 @@ class Node:
     outputs: list[Value]
     attributes: dict[str, Any] = field(default_factory=dict)
     build: Callable[[list[Any]], Any] | None = None
+    numbers: list[Any] = field(default_factory=list)
 
     @property
     def output(self) -> Value:
@@ -157,6 +166,16 @@ class _Reader:
             return self.values[expression]
         return None
 
+    def _is_plain(self, argument: Any) -> bool:
+        """Whether an argument is a number or numbers, no tensors."""
+        relax = self.relax
+        if isinstance(argument, relax.Tuple):
+            return all(self._is_plain(f) for f in argument.fields)
+        tensor = isinstance(argument, (relax.Var, self.constant_type))
+        return not tensor and (
+            hasattr(argument, "value") or hasattr(argument, "values")
+        )
+
     def _call(self, name: str, call: Any) -> Any:
         relax = self.relax
         kind = call.ty
@@ -176,10 +195,11 @@ class _Reader:
             attributes |= {"min": call.args[1].value, "max": call.args[2].value}
         if op in ("relax.call_tir", "relax.call_dps_packed"):
             attributes["callee"] = call.args[0]
-        build = partial(self._again, call)
-        self.nodes.append(
-            Node(op.removeprefix("relax."), inputs, outputs, attributes, build)
-        )
+            found = read_call(str(getattr(call.args[0], "global_symbol", "")))
+            op, attributes = found or (op, attributes)
+        numbers = [_plain(a) for a in call.args if self._is_plain(a)]
+        build, op = partial(self._again, call), op.removeprefix("relax.")
+        self.nodes.append(Node(op, inputs, outputs, attributes, build, numbers))
         return outputs if isinstance(kind, relax.TupleType) else outputs[0]
 
     def _again(self, call: Any, inputs: list[Any]) -> Any:
@@ -218,6 +238,9 @@ def _attributes(call: Any) -> dict[str, Any]:
 def _plain(value: Any) -> Any:
     if hasattr(value, "value"):
         return value.value
+    for parts in ("fields", "values"):  # of a tuple, of a shape
+        if hasattr(value, parts) and not callable(getattr(value, parts)):
+            return [_plain(v) for v in getattr(value, parts)]
     if isinstance(value, (str, int, float, bool, type(None))):
         return value
     if hasattr(value, "__iter__"):

@@ -11,27 +11,70 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache, cached_property
+from math import prod
 from pathlib import Path
 from typing import Any
 
-from toolchain.codegen import kernel_flags, load_operator
+import numpy as np
+
+from toolchain.codegen import flagged, kernel_flags, load_operator
 from toolchain.functions import used
 from toolchain.lower import OFFSET, Kernel, entry, lower, without_loader
-from toolchain.spec import SpecError, math
+from toolchain.model.graph import Value
+from toolchain.rewrite import check, exactly, only, rewrite
+from toolchain.spec import Operator, SpecError, math, tensor_dtype
 from toolchain.targets import Target
 
 # Operators of the library, and those that models alone call.
 FOLDERS = (Path(__file__).parents[2] / "kernels", Path(__file__).parent / "operators")
 
 
+def _file(name: str) -> Path:
+    paths = [folder / f"{name}.py" for folder in FOLDERS]
+    return next(p for p in paths if p.exists())
+
+
+@cache
+def _operator(name: str) -> Operator:
+    """An operator of FOLDERS."""
+    return load_operator(_file(name))
+
+
 @dataclass(frozen=True)
 class Instance:
-    """An operator whose sizes and attributes (as flattened) are known."""
+    """An operator whose sizes and attributes (as flattened) are known.
+
+    dtypes: one of the operator's variants. columns: its second form, whose rows lie k
+    elements apart. Errors: SpecError where the constants are not exactly those that the
+    form has; what is not known would be read from slots that nothing fills.
+    """
 
     operator: str
     dtypes: tuple[str, ...]
     constants: tuple[tuple[str, float], ...]
     columns: bool = False
+
+    def __post_init__(self) -> None:
+        operator, given = _operator(self.operator), dict(self.constants)
+        if self.dtypes not in operator.variants():
+            raise SpecError(
+                f"{self.operator}: has no variant for {', '.join(self.dtypes)}; it has "
+                f"{'; '.join(', '.join(v) for v in operator.variants())}"
+            )
+        if self.form is None:
+            form = "columns" if self.columns else "compute"
+            raise SpecError(f"{self.operator}: has no {form} to take sizes")
+        sizes = [*operator.symbols(), *(["k"] if self.columns else [])]
+        kinds = dict.fromkeys(sizes, "int")
+        kinds |= {n: a.kind for a in operator.attributes for n in a.names()}
+        faults = [f"{n} is missing" for n in kinds if n not in given]
+        for name, value in given.items():
+            if name not in kinds:
+                faults.append(f"{name} is unknown")
+            elif kinds[name] == "int" and not isinstance(value, (int, np.integer)):
+                faults.append(f"{name} is {value!r}, no whole number")
+        if faults:
+            raise SpecError(f"{self.operator}, an instance: {'; '.join(faults)}")
 
     @staticmethod
     def of(
@@ -52,29 +95,66 @@ class Instance:
     @property
     def file(self) -> Path:
         """The file of its operator."""
-        paths = [folder / f"{self.operator}.py" for folder in FOLDERS]
-        return next(p for p in paths if p.exists())
+        return _file(self.operator)
+
+    @property
+    def form(self) -> Any:
+        """What computes it; None where the operator has none."""
+        operator = _operator(self.operator)
+        return operator.columns if self.columns else operator.compute
+
+    def check(self, inputs: list[Value], outputs: list[Value]) -> None:
+        """SpecError where tensors are not of the sizes and dtypes that it is for."""
+        self.check_dtypes(inputs, outputs)
+        known = dict(self.constants)
+        for given, tensor in zip(inputs, _operator(self.operator).inputs, strict=True):
+            sizes = [known[s] for s in tensor.dims.split()]
+            if self.columns and tensor.dims == "o n":
+                sizes.append(known["k"])
+            if given.count != prod(sizes):
+                raise SpecError(
+                    f"{tensor.name} has {given.count} elements, but {tensor.dims} are "
+                    f"{sizes}"
+                )
+
+    def check_dtypes(self, inputs: list[Value], outputs: list[Value]) -> None:
+        """SpecError where tensors are too many, too few or of other dtypes."""
+        operator = _operator(self.operator)
+        tensors, given = operator.tensors(), [*inputs, *outputs]
+        _check_count(len(operator.inputs), len(operator.outputs), inputs, outputs)
+        for value, tensor in zip(given, tensors, strict=True):
+            dtype = tensor_dtype(tensor, self.dtypes)
+            if value.dtype != dtype:
+                raise SpecError(f"{tensor.name} is {value.dtype}; it takes {dtype}")
 
     def texts(self, target: Target) -> list[str]:
         """IR with `i32 kernel_<name>(ptr slots)`; slots: inputs, then outputs."""
-        operator = load_operator(self.file)
-        form = operator.columns if self.columns else operator.compute
-        if form is None:
-            raise SpecError(f"{self.operator}: has no compute to take sizes")
+        operator = _operator(self.operator)
+        variant = operator.carrier(self.dtypes)
         kernel = Kernel(
             operator,
-            self.dtypes,
+            variant,
             target,
             columns=self.columns,
             constants=dict(self.constants),
         )
         inner = f"te_{self.name}"
-        lowered = lower(operator, inner, form, kernel, target)
-        text = without_loader(lowered.text) + entry(
+        lowered = lower(operator, inner, self.form, kernel, target)
+        text = without_loader(lowered.text, inner) + entry(
             lowered, inner, f"kernel_{self.name}"
         )
-        text = kernel_flags(text, operator, self.dtypes, target)
+        text = kernel_flags(text, operator, variant, target)
         return [text, *used([text], target)]
+
+
+def _check_count(
+    takes: int, gives: int, inputs: list[Value], outputs: list[Value]
+) -> None:
+    if (len(inputs), len(outputs)) != (takes, gives):
+        raise SpecError(
+            f"has {len(inputs)} inputs and {len(outputs)} outputs; its kernel has "
+            f"{takes} and {gives}"
+        )
 
 
 @dataclass(frozen=True)
@@ -91,6 +171,16 @@ class Batched:
         digest = hashlib.sha256(repr(self).encode()).hexdigest()[:10]
         return f"{self.kernel.operator}_{self.count}_{digest}"
 
+    def check(self, inputs: list[Value], outputs: list[Value]) -> None:
+        """SpecError where tensors are no such batches of what the kernel is for."""
+        self.kernel.check_dtypes(inputs, outputs)
+        for value, stride in zip([*inputs, *outputs], self.strides, strict=True):
+            if value.bytes <= (self.count - 1) * stride:
+                raise SpecError(
+                    f"run {self.count} starts outside {value.name}: strides of "
+                    f"{stride} bytes in {value.bytes}"
+                )
+
     def texts(self, target: Target) -> list[str]:
         """IR with `i32 kernel_<name>(ptr slots)`; slots: inputs, then outputs."""
         lines = []
@@ -105,7 +195,6 @@ class Batched:
             ]
         body = "\n  ".join(lines)
         text = f"""
-declare i32 @kernel_{self.kernel.name}(ptr)
 define i32 @kernel_{self.name}(ptr %slots) {{
 entry:
   %args = alloca [{len(self.strides)} x i64], align 8
@@ -126,11 +215,10 @@ end:
 """
         inner = self.kernel.texts(target)
         # The part is the batch's own: two batches may have it in one module.
-        inner[0] = inner[0].replace(
-            f"define i32 @kernel_{self.kernel.name}(",
-            f"define internal i32 @kernel_{self.kernel.name}(",
-        )
-        inner[0] += text.replace(f"declare i32 @kernel_{self.kernel.name}(ptr)", "")
+        part = f"define i32 @kernel_{self.kernel.name}"
+        internal = part.replace("define", "define internal")
+        inner[0] = rewrite(inner[0], part, f"^{part}(?=\\()", internal, exactly(1))
+        inner[0] += text
         return inner
 
 
@@ -144,6 +232,13 @@ class Copy:
     def name(self) -> str:
         """A name that says how many."""
         return f"copy_{self.size}"
+
+    def check(self, inputs: list[Value], outputs: list[Value]) -> None:
+        """SpecError where source or result have another size."""
+        _check_count(1, 1, inputs, outputs)
+        for value in (*inputs, *outputs):
+            if value.bytes != self.size:
+                raise SpecError(f"{value.name} has {value.bytes} bytes")
 
     def texts(self, target: Target) -> list[str]:
         """IR with `i32 kernel_<name>(ptr slots)`; slots: source, then result."""
@@ -177,6 +272,17 @@ class Joined:
         """A name that says how many sources, and by its hash their sizes."""
         digest = hashlib.sha256(repr(self).encode()).hexdigest()[:10]
         return f"concatenate_{len(self.sizes)}_{digest}"
+
+    def check(self, inputs: list[Value], outputs: list[Value]) -> None:
+        """SpecError where the rows are others."""
+        _check_count(len(self.sizes), 1, inputs, outputs)
+        sizes = (*self.sizes, sum(self.sizes))
+        for value, size in zip([*inputs, *outputs], sizes, strict=True):
+            if value.bytes != size * self.rows:
+                raise SpecError(
+                    f"{value.name} has {value.bytes} bytes, not {self.rows} rows of "
+                    f"{size}"
+                )
 
     def texts(self, target: Target) -> list[str]:
         """IR with `i32 kernel_<name>(ptr slots)`; slots: sources, then result."""
@@ -231,11 +337,11 @@ end:
 """
 VECTOR = 4  # elements: fewer are no vector
 WORDS = ("float32", "int32")
+INLINED = 20_000  # characters of a block that is put into those that read it
 BRANCHING = ("T_where", "pool_")  # what TVM names blocks that have conditions
 # Functions of TIR that LLVM would call from libm; toolchain.spec.math has them.
 MATH = ("exp", "log", "tanh", "sigmoid", "erf", "sin", "cos", "pow")
 _CONSTANT = re.compile(r"T\.float\d+\(([^()]*)\)")
-_FLOAT_MATH = re.compile(r"( = f(?:add|sub|mul)) ")
 
 
 @dataclass(frozen=True, eq=False)
@@ -257,10 +363,26 @@ class Lowered:
         from tvm_ffi import structural_hash
 
         # The signs of constants are one bit of the hash, and two may cancel out.
-        constants = _CONSTANT.findall(self.function.script())
+        script = self.function.script()
+        constants = _CONSTANT.findall(script)
+        check("a constant", len(constants), exactly(script.count("T.float")))
         parts = structural_hash(self.function, map_free_vars=True), constants
         digest = hashlib.sha256(repr(parts).encode()).hexdigest()[:10]
         return f"{self.label}_{digest}"
+
+    @cached_property
+    def tensors(self) -> list[tuple[tuple[int, ...], str]]:
+        """Shapes and dtypes of its inputs, then its outputs."""
+        buffers = self.function.params
+        return [(tuple(int(n) for n in b.shape), str(b.dtype)) for b in buffers]
+
+    def check(self, inputs: list[Value], outputs: list[Value]) -> None:
+        """SpecError where tensors are others than those of the function."""
+        given = [*inputs, *outputs]
+        if [(v.shape, v.dtype) for v in given] != self.tensors:
+            raise SpecError(
+                f"takes {self.tensors}, not {[(v.shape, v.dtype) for v in given]}"
+            )
 
     def texts(self, target: Target) -> list[str]:
         """IR with `i32 kernel_<name>(ptr slots)`; slots: inputs, then outputs."""
@@ -272,12 +394,14 @@ class Lowered:
         inner = f"tir_{self.name}"
         function = _serial(self.function).with_attr("global_symbol", inner)
         schedule = _scheduled(tvm.IRModule({inner: function}), inner, target)
+        # Formulas that were inlined twice define their variables twice.
+        schedule = tvm.tirx.transform.ConvertSSA()(schedule)
         text = step.llvm_ir(schedule, target)
         names = [re.sub(r"\W", "_", p.name) for p in schedule[inner].params]
         found = step.Lowered(text, _slots(text, inner, names))
-        text = without_loader(text) + entry(found, inner, f"kernel_{self.name}")
+        text = without_loader(text, inner) + entry(found, inner, f"kernel_{self.name}")
         if target.contract:
-            text = _FLOAT_MATH.sub(r"\1 contract ", text)
+            text = flagged(text, "contract", ("fadd", "fsub", "fmul"))
         return [text, *used([text], target)]
 
 
@@ -297,8 +421,11 @@ def _slots(text: str, function: str, names: list[str]) -> dict[str, int]:
     Unused ones are missing there, and LLVM puts a number behind a name that is there
     twice: the first of them that is left is meant.
     """
-    match = re.search(rf"@{function}_compute_\(([^\n]*)\) ", text)
-    assert match is not None
+    match = only(
+        text,
+        f"function {function}_compute_",
+        rf"^define [^\n]*@{function}_compute_\(([^\n]*)\) ",
+    )
     slots: dict[str, int] = {}
     left = dict(enumerate(names))
     for parameter in match[1].split(", "):
@@ -321,6 +448,9 @@ def _scheduled(module: Any, name: str, target: Target) -> Any:
     schedule = s_tir.Schedule(module)
     schedule.work_on(name)
     for block in schedule.get_child_blocks(schedule.get_sblock("root")):
+        # What is read twice is there twice, and so on along a chain.
+        if len(schedule.get(block).script()) > INLINED:
+            continue
         for inline in (schedule.compute_inline, schedule.reverse_compute_inline):
             try:
                 inline(block)
@@ -362,7 +492,7 @@ def _vectorize(schedule: Any, block: Any, reduced: list[Any]) -> None:
 def _calls_math(block: Any) -> bool:
     """Whether a function of MATH is in it, whose lowering is for scalars."""
     text = block.script()
-    return any(f"T.{name}(" in text for name in MATH)
+    return any(f"T.{name}(" in text for name in MATH) or math.SYMBOL in text
 
 
 def _uses(expression: Any, variable: Any) -> bool:

@@ -28,14 +28,11 @@ def fuse(graph: Graph) -> None:
             _start_convolution(node)
         if node.op == "matmul" and _has_weights(node):
             node.op, node.attributes = DENSE, {"bias": None, "limits": UNLIMITED}
-    changed = True
-    while changed:
-        users = graph.users()
-        changed = any(
-            _absorb(graph, node, users)
-            for node in graph.nodes
-            if node.op in (CONV, DENSE, GROUPED) and "limits" in node.attributes
-        )
+    users, kept = graph.users(), set(graph.outputs)
+    for node in list(graph.nodes):
+        if node.op in (CONV, DENSE, GROUPED) and "limits" in node.attributes:
+            while _absorb(node, users, kept):
+                pass
     graph.remove_dead()
 
 
@@ -69,17 +66,23 @@ def _start_convolution(node: Node) -> None:
     }
 
 
-def _absorb(graph: Graph, conv: Node, users: dict[Value, list[Node]]) -> bool:
-    """Take the only user of a convolution's result into it, where it fits."""
+def _absorb(conv: Node, users: dict[Value, list[Node]], kept: set[Value]) -> bool:
+    """Take the only user of a convolution's result into it, where it fits.
+
+    The user stays in the graph without results, and so is dead. kept: outputs of the
+    graph, which no user may take away.
+    """
     readers = users.get(conv.output, [])
-    if len(readers) != 1 or conv.output in graph.outputs:
+    if len(readers) != 1 or conv.output in kept:
         return False
-    user = readers[0]
+    (user,) = readers
     rule = _RULES.get(user.op)
-    if rule is None or not rule(graph, conv, user):
+    result, *others = user.outputs
+    if rule is None or any(v in users or v in kept for v in others):
         return False
-    graph.nodes.remove(user)
-    conv.outputs = [user.outputs[0]]
+    if not rule(conv, user):
+        return False
+    conv.outputs, user.outputs = [result], []
     return True
 
 
@@ -100,13 +103,9 @@ def _is_open(conv: Node) -> bool:
     return bool(conv.attributes["limits"] == UNLIMITED)
 
 
-def _batch_norm(graph: Graph, conv: Node, user: Node) -> bool:
+def _batch_norm(conv: Node, user: Node) -> bool:
     others = [v.data for v in user.inputs[1:]]
-    used = any(
-        v in graph.outputs or any(v in n.inputs for n in graph.nodes)
-        for v in user.outputs[1:]
-    )
-    if any(d is None for d in others) or used or not _is_open(conv):
+    if any(d is None for d in others) or not _is_open(conv):
         return False
     gamma, beta, mean, variance = (np.asarray(d, "float64") for d in others)
     factor = gamma / np.sqrt(variance + user.attributes["epsilon"])
@@ -134,8 +133,7 @@ def _other(conv: Node, user: Node) -> Value:
     return b if a is conv.output else a
 
 
-def _add(graph: Graph, conv: Node, user: Node) -> bool:
-    del graph
+def _add(conv: Node, user: Node) -> bool:
     shift = _per_channel(conv, _other(conv, user))
     if shift is None or not _is_open(conv):
         return False
@@ -143,8 +141,7 @@ def _add(graph: Graph, conv: Node, user: Node) -> bool:
     return True
 
 
-def _multiply(graph: Graph, conv: Node, user: Node) -> bool:
-    del graph
+def _multiply(conv: Node, user: Node) -> bool:
     factor = _per_channel(conv, _other(conv, user))
     if factor is None or not _is_open(conv):
         return False
@@ -159,14 +156,14 @@ def _limit(conv: Node, low: float, high: float) -> bool:
     return True
 
 
-Rule = Callable[[Graph, Node, Node], bool]
+Rule = Callable[[Node, Node], bool]
 _RULES: dict[str, Rule] = {
     "nn.batch_norm": _batch_norm,
     "add": _add,
     "multiply": _multiply,
-    "nn.relu": lambda graph, conv, user: _limit(conv, 0.0, inf),
-    "nn.relu6": lambda graph, conv, user: _limit(conv, 0.0, 6.0),
-    "clip": lambda graph, conv, user: _limit(
+    "nn.relu": lambda conv, user: _limit(conv, 0.0, inf),
+    "nn.relu6": lambda conv, user: _limit(conv, 0.0, 6.0),
+    "clip": lambda conv, user: _limit(
         conv, user.attributes["min"], user.attributes["max"]
     ),
 }

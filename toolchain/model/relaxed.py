@@ -3,25 +3,55 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from typing import Any
 
-from toolchain.model.graph import Graph, Node, Value, from_relax
+from toolchain import confined
+from toolchain.model import formulas, pools
+from toolchain.model.graph import DONE, KERNEL, Graph, Node, Value, from_relax
 from toolchain.model.kernels import Lowered
+from toolchain.spec import SpecError
 
-# Node kinds that are done already; Relax sees them as calls it knows nothing of.
-KERNEL, VIEW = "kernel", "view"
+_CALLS = ("relax.call_tir", "relax.call_dps_packed")
 LABEL = 60  # characters of a kernel's label, which becomes a file's name
 
 
-def lower_rest(graph: Graph, module: Any) -> Graph:
+def lower_rest(graph: Graph, module: Any, places: Mapping[str, str]) -> Graph:
     """The graph with every remaining operation as fused TIR kernels.
 
     module: the one that the graph came from, for functions that its calls name.
+    places: what errors call the nodes of the file, by the names of values. Errors:
+    SpecError for operations that TVM has no kernels for.
     """
+    # Relax sees them as calls it knows nothing of.
+    fixed = {f"done{i}": n for i, n in enumerate(graph.nodes) if n.op in DONE}
+    labels = {n: k for k, n in fixed.items()}
+    try:
+        text = _fused(graph, module, labels)
+    except Exception as error:
+        raise _culprit(graph, module, labels, places) or error from error
+    result = from_relax(text, graph.name, [v.name for v in graph.outputs])
+    for old, new in zip(graph.inputs, result.inputs, strict=True):
+        new.name = old.name
+    kernels: dict[str, Lowered] = {}
+    for node in result.nodes:
+        if node.op == "call_tir":
+            gv = node.attributes["callee"]
+            if gv.name_hint not in kernels:
+                label = re.sub(r"\W", "_", gv.name_hint)[:LABEL]
+                kernels[gv.name_hint] = Lowered(text[gv], label)
+            node.attributes = {"kernel": kernels[gv.name_hint]}
+            node.op = KERNEL
+        else:
+            done = fixed[str(node.attributes["callee"].global_symbol)]
+            node.op, node.attributes = done.op, done.attributes
+    return result
+
+
+def _fused(graph: Graph, module: Any, labels: dict[Node, str]) -> Any:
+    """The graph as a Relax module whose calls are of kernels alone."""
     from tvm import relax
 
-    fixed = {f"done{i}": n for i, n in enumerate(graph.nodes) if n.op in (KERNEL, VIEW)}
-    labels = {n: k for k, n in fixed.items()}
     text = Writer(graph, module, labels).write()
     for step in (
         relax.transform.LegalizeOps(),
@@ -30,19 +60,33 @@ def lower_rest(graph: Graph, module: Any) -> Graph:
         relax.transform.FuseTIR(),
     ):
         text = step(text)
-    result = from_relax(text, graph.name, [v.name for v in graph.outputs])
-    for old, new in zip(graph.inputs, result.inputs, strict=True):
-        new.name = old.name
-    for node in result.nodes:
-        if node.op == "call_tir":
-            gv = node.attributes["callee"]
-            label = re.sub(r"\W", "_", gv.name_hint)[:LABEL]
-            node.attributes = {"kernel": Lowered(text[gv], label)}
-            node.op = KERNEL
-        else:
-            done = fixed[str(node.attributes["callee"].global_symbol)]
-            node.op, node.attributes = done.op, done.attributes
-    return result
+    for block in text["main"].body.blocks:
+        for binding in block.bindings:
+            name = getattr(getattr(binding.value, "op", None), "name", _CALLS[0])
+            if name not in _CALLS:
+                raise SpecError(f"TVM has no kernel for {name}")
+    return text
+
+
+def _culprit(
+    graph: Graph, module: Any, labels: dict[Node, str], places: Mapping[str, str]
+) -> SpecError | None:
+    """The error for the first node that cannot be lowered by itself."""
+    for node in graph.nodes:
+        if node in labels:
+            continue
+        inputs = [v for v in dict.fromkeys(node.inputs) if v.data is None]
+        part = Graph("part", inputs, node.outputs, [node])
+        try:
+            _fused(part, module, {})
+        except Exception as error:
+            name = node.outputs[0].name.partition(".")[0]
+            shapes = ", ".join(f"{v.dtype}{list(v.shape)}" for v in node.inputs)
+            return SpecError(
+                f"{places.get(name, node.op)}: TVM's {node.op} cannot be compiled from "
+                f"{shapes}; change or leave out this node{confined.words(str(error))}"
+            )
+    return None
 
 
 class Writer:
@@ -86,23 +130,43 @@ class Writer:
             call = relax.call_dps_packed(
                 self.labels[node], inputs, kinds[0] if len(kinds) == 1 else kinds
             )
-        elif node.op == "call_tir":
-            call = relax.call_tir(self._function(node), inputs, _type(node.output))
         else:
-            assert node.build is not None, node.op
-            call = node.build(inputs)
+            call = self._call(node, inputs)
         result = self.builder.emit(call)
+        _check(node, result.ty)
         if len(node.outputs) == 1:
             self.names[node.output] = result
             return
         for i, value in enumerate(node.outputs):
             self.names[value] = self.builder.emit(relax.TupleGetItem(result, i))
 
+    def _call(self, node: Node, inputs: list[Any]) -> Any:
+        for written in (formulas.written, pools.written):
+            if (call := written(self.builder, node, inputs)) is not None:
+                return call
+        if node.op == "call_tir":
+            return self.relax.call_tir(self._function(node), inputs, _type(node.output))
+        assert node.build is not None, node.op
+        return node.build(inputs)
+
     def _function(self, node: Node) -> Any:
         name = node.attributes["callee"].name_hint
         if name not in self.functions:
             self.functions[name] = self.builder.add_func(self.module[name], name)
         return self.functions[name]
+
+
+def _check(node: Node, kind: Any) -> None:
+    """SpecError where Relax gives a node's results other shapes or dtypes."""
+    kinds = kind.fields if len(node.outputs) > 1 else [kind]
+    for value, made in zip(node.outputs, kinds, strict=True):
+        shape = tuple(int(n) for n in made.shape)
+        if (shape, str(made.dtype)) != (value.shape, value.dtype):
+            raise SpecError(
+                f"{node.op}: {value.name} is {value.dtype}{list(value.shape)}, but "
+                f"{made.dtype}{list(shape)} is computed; this is a mistake in "
+                "toolchain/model"
+            )
 
 
 def _type(value: Value) -> Any:

@@ -6,14 +6,15 @@ quantized network.
 
 Shapes: x [N, H, W, C]; w packed as words of two int16, consecutive in k = (r, s, c):
 [P, ceil(R * S * C / 2), 8], panels of 8 output channels; bias and factor [8 * P].
-Dtypes: x and out are octets; x_sign is 128 where x is int8, else 0. low and high are
-limits of the result and contain the dtype's.
+Dtypes: of x and of out, each int8 or uint8, which one kernel serves; x_sign is 128
+where x is int8, else 0. low and high are limits of the result and contain the dtype's.
 Source: ONNX QLinearConv-10.
 """
 
+from itertools import product
 from typing import Any
 
-from toolchain.spec import Input, Operator, Output, tir
+from toolchain.spec import SAME_WIDTH, Input, Operator, Output, tir
 from toolchain.spec import script as T  # noqa: N812  # TVM's own name for it
 from toolchain.spec.math import maximum, minimum, rint
 from toolchain.spec.panels import as_written, call, ceil_div, nest, pointer
@@ -140,8 +141,9 @@ KERNEL = Operator(
         Input("bias", "B", dtype="int32"),
         Input("factor", "B", dtype="float32"),
     ),
-    outputs=(Output(dtype="uint8"),),
-    dtypes=("uint8",),
+    outputs=(Output(dtype=1),),
+    dtypes=tuple(product(("uint8", "int8"), repeat=2)),
+    carriers=SAME_WIDTH,
     sizes=(
         *("R", "S", "M", "OY", "OX", "strides_0", "strides_1", "dilations_0"),
         *("dilations_1", "pads_0", "pads_1", "pads_2", "pads_3", "x_sign", "x_zero"),

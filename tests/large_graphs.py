@@ -1,0 +1,236 @@
+"""Graphs of many nodes, and the time that each pass over them takes.
+
+python tests/large_graphs.py [--nodes N] [KIND ...] prints a table of seconds.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from toolchain.model.compile import program_of
+from toolchain.model.emit import model_function
+from toolchain.model.graph import Graph, from_relax
+from toolchain.model.passes import to_kernels
+from toolchain.model.verify import verify
+
+RNG = np.random.default_rng(0)
+
+
+class Writer:
+    """A Relax module under construction."""
+
+    def __init__(self) -> None:
+        from tvm import relax
+
+        self.relax, self.op = relax, relax.op
+        self.build = relax.BlockBuilder()
+
+    def const(self, *shape: int, dtype: str = "float32") -> Any:
+        data = RNG.integers(-5, 6, shape)
+        return self.relax.const(data.astype(dtype), dtype)
+
+    def number(self, value: float, dtype: str = "float32") -> Any:
+        return self.relax.const(np.array(value, dtype), dtype)
+
+    def module(self, shape: tuple[int, ...], body: Callable[[Any], list[Any]]) -> Any:
+        x = self.relax.Var("x", self.relax.TensorType(shape, "float32"))
+        with self.build.function("main", [x]):
+            with self.build.dataflow():
+                results = [self.build.emit_output(v) for v in body(x)]
+            self.build.emit_func_output(
+                results[0] if len(results) == 1 else self.relax.Tuple(results)
+            )
+        return self.build.get()
+
+
+def convolutions(n: int) -> Any:
+    """Convolutions with a bias and ReLU, one after the other."""
+    w = Writer()
+
+    def body(x: Any) -> list[Any]:
+        for _ in range(n // 3):
+            x = w.build.emit(w.op.nn.conv2d(x, w.const(4, 4, 1, 1)))
+            x = w.build.emit(w.op.add(x, w.const(1, 4, 1, 1)))
+            x = w.build.emit(w.op.nn.relu(x))
+        return [x]
+
+    return w.module((1, 4, 6, 6), body)
+
+
+def sums(n: int) -> Any:
+    """Sums of the two before: values that live long are read again."""
+    w = Writer()
+
+    def body(x: Any) -> list[Any]:
+        kept = [x]
+        for i in range(n):
+            kept.append(w.build.emit(w.op.add(kept[-1], kept[i // 2])))
+        return [kept[-1]]
+
+    return w.module((4, 16), body)
+
+
+def products_(n: int) -> Any:
+    """Products by weights, and by each other."""
+    w = Writer()
+
+    def body(x: Any) -> list[Any]:
+        for _ in range(n // 3):
+            y = w.build.emit(w.op.matmul(x, w.const(8, 8)))
+            y = w.build.emit(w.op.add(y, w.const(8)))
+            x = w.build.emit(w.op.matmul(y, x))
+        return [x]
+
+    return w.module((8, 8), body)
+
+
+def quantized_(n: int) -> Any:
+    """Layers in ONNX's QDQ form: integers, floats, a product, integers."""
+    w = Writer()
+
+    def body(x: Any) -> list[Any]:
+        emit, op = w.build.emit, w.op
+        x = _quantize(w, x)
+        for _ in range(n // 16):
+            a = _dequantize(w, x)
+            b = _dequantize(w, w.const(4, 4, dtype="int8"))
+            x = _quantize(w, emit(op.matmul(a, b)))
+        return [_dequantize(w, x)]
+
+    return w.module((4, 4), body)
+
+
+def _dequantize(w: Writer, x: Any) -> Any:
+    emit, op = w.build.emit, w.op
+    wide = emit(op.astype(x, "int32"))
+    zero = emit(op.astype(w.number(3, "int8"), "int32"))
+    wide = emit(op.astype(emit(op.subtract(wide, zero)), "float32"))
+    return emit(op.multiply(wide, w.number(0.1)))
+
+
+def _quantize(w: Writer, x: Any) -> Any:
+    emit, op = w.build.emit, w.op
+    whole = emit(op.round(emit(op.divide(x, w.number(0.1)))))
+    whole = emit(op.add(whole, emit(op.astype(w.number(3, "int8"), "float32"))))
+    return emit(op.astype(emit(op.clip(whole, -128.0, 127.0)), "int8"))
+
+
+def views(n: int) -> Any:
+    """Shapes and axes that change again and again."""
+    w = Writer()
+
+    def body(x: Any) -> list[Any]:
+        for _ in range(n // 3):
+            x = w.build.emit(w.op.reshape(x, (2, 3, 4)))
+            x = w.build.emit(w.op.permute_dims(x, [1, 0, 2]))
+            x = w.build.emit(w.op.reshape(x, (4, 6)))
+        return [x]
+
+    return w.module((4, 6), body)
+
+
+def fan(n: int) -> Any:
+    """One value that all read; what they make is joined at the end."""
+    w = Writer()
+
+    def body(x: Any) -> list[Any]:
+        emit, op = w.build.emit, w.op
+        y = emit(op.nn.relu(x))
+        parts = [emit(op.multiply(y, w.const(6))) for _ in range(n // 2)]
+        while len(parts) > 1:
+            pairs = zip(parts[::2], parts[1::2], strict=False)
+            rest = parts[-1:] if len(parts) % 2 else []
+            parts = [emit(op.add(a, b)) for a, b in pairs] + rest
+        return parts
+
+    return w.module((4, 6), body)
+
+
+def nested(n: int) -> Any:
+    """Values that are read in the opposite order: half of them live at once."""
+    w = Writer()
+
+    def body(x: Any) -> list[Any]:
+        kept = [x]
+        for _ in range(n // 2):
+            kept.append(w.build.emit(w.op.nn.softmax(kept[-1])))
+        x = kept.pop()
+        while kept:
+            x = w.build.emit(w.op.matmul(x, kept.pop()))
+        return [x]
+
+    return w.module((4, 4), body)
+
+
+def constants(n: int) -> Any:
+    """What depends on constants alone."""
+    w = Writer()
+
+    def body(x: Any) -> list[Any]:
+        y = w.const(4, 4)
+        for _ in range(n):
+            y = w.build.emit(w.op.add(y, w.const(4)))
+        return [w.build.emit(w.op.add(x, y))]
+
+    return w.module((4, 4), body)
+
+
+KINDS = {
+    "convolutions": convolutions,
+    "sums": sums,
+    "products": products_,
+    "quantized": quantized_,
+    "views": views,
+    "fan": fan,
+    "nested": nested,
+    "constants": constants,
+}
+
+
+def times(module: Any) -> dict[str, float]:
+    """Seconds of CPU time that each pass takes; verifying is one of them."""
+    taken: dict[str, float] = {}
+    start = time.process_time()
+
+    def lap(name: str) -> None:
+        nonlocal start
+        now = time.process_time()
+        taken[name] = taken.get(name, 0.0) + now - start
+        start = now
+
+    def after(graph: Graph, name: str) -> None:
+        lap(name)
+        verify(graph, name)
+        lap("verify")
+
+    graph = from_relax(module, "g", ["y"])
+    graph = to_kernels(graph, module, after=after)
+    program = program_of(graph, external=False)
+    lap("plan")
+    model_function(program)
+    lap("emit")
+    return taken
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("kinds", nargs="*", metavar="KIND")
+    parser.add_argument("--nodes", type=int, default=10000)
+    options = parser.parse_args()
+    head = False
+    for kind in options.kinds or KINDS:
+        found = times(KINDS[kind](options.nodes))
+        if not head:
+            print(f"{'':14}" + "".join(f"{k:>11}" for k in found) + f"{'all':>8}")
+            head = True
+        cells = "".join(f"{v:11.2f}" for v in found.values())
+        print(f"{kind:14}{cells}{sum(found.values()):8.1f}", flush=True)
+
+
+if __name__ == "__main__":
+    main()
