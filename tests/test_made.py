@@ -295,7 +295,7 @@ def test_models_built_at_once_into_a_folder(
     names = {"a": 1.0, "b": 2.0}
     files = [write_model(tmp_path / f"{n}.onnx", f) for n, f in names.items()]
     place = Place(tmp_path / "out", tmp_path / "cache")
-    for _ in range(3):
+    for _ in range(2):
         children = []
         for file in files:
             if not (child := os.fork()):
