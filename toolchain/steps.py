@@ -376,6 +376,7 @@ def workers(words: list[str]) -> int:
     return os.cpu_count() or 1
 
 
+@functools.cache
 def settings(target: str | None, *tools: str, models: bool = False) -> Any:
     """What decides an output beside its sources: target, tools, their replacements.
 
