@@ -86,6 +86,11 @@ def _runtime(target: str) -> list[Path]:
     return [folder / f"{source.stem}.o" for source in RUNTIME]
 
 
+def _runtime_tasks(target: str) -> list[str]:
+    # By name: doit compares a wildcard with every task.
+    return [f"runtime:{target}:{source.stem}" for source in RUNTIME]
+
+
 def task_archive() -> Any:
     """Collect objects, operator table and runtime into libops_wasm32.a."""
     for target, folder in TARGET_FOLDERS.items():
@@ -97,7 +102,7 @@ def task_archive() -> Any:
             steps.settings(target, "LLVM_AR"),
         )
         step = (steps.make_archive, folder, NAMES, _runtime(target))
-        after = (f"compile:{target}:*", f"runtime:{target}:*")
+        after = [*(f"compile:{target}:{n}" for n in NAMES), *_runtime_tasks(target)]
         yield _task(target, made, *step, after=after)
 
 
@@ -192,7 +197,7 @@ def _model(task: str, name: str, folder: Path, **options: Any) -> dict[str, Any]
     target, heavy = folder.name, name in MODELS[True]
     source = MODELS[heavy][name]
     file = steps.model_file(source, PROFILE.folder / "models")
-    after = [f"runtime:{target}:*"]
+    after = _runtime_tasks(target)
     if file != source:
         after.append(f"{'heavy_models' if heavy else 'models'}:{name}:file")
     made = Made(

@@ -71,8 +71,8 @@ class Built:
 
     @property
     def manifest(self) -> Any:
-        """manifest.json beside the module."""
-        return json.loads(self.wasm.with_name("manifest.json").read_text())
+        """The manifest beside the module."""
+        return json.loads(self.wasm.with_suffix(".manifest.json").read_text())
 
     def run(self, *inputs: Any) -> list[Any]:
         """The outputs of the module."""

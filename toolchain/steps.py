@@ -332,10 +332,14 @@ def prepare() -> None:
 
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, interrupted)
-    os.register_at_fork(after_in_child=_worker)
+    parents: list[int] = []
+    os.register_at_fork(
+        before=lambda: parents.append(os.getpid()),
+        after_in_child=lambda: _worker(parents[-1]),
+    )
 
 
-def _worker() -> None:
+def _worker(parent: int) -> None:
     """In a process that a build forks: the main process speaks for all.
 
     It ends with its parent, so that nothing is left of a build that was killed.
@@ -346,6 +350,8 @@ def _worker() -> None:
         import ctypes
 
         ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
+        if os.getppid() != parent:
+            os._exit(1)
 
 
 def profile_or_exit(name: str | None) -> Profile:
@@ -370,6 +376,7 @@ def workers(words: list[str]) -> int:
     return os.cpu_count() or 1
 
 
+@functools.cache
 def settings(target: str | None, *tools: str, models: bool = False) -> Any:
     """What decides an output beside its sources: target, tools, their replacements.
 
