@@ -225,7 +225,8 @@ built as a model for {target} and run in wasmtime against its expected outputs.
 Of {len(outcomes)} cases {count[DTYPE]} have inputs or outputs of types that modules do
 not take (float16, float64, strings, sequences, small and unsigned integers).
 **{count[PASSED]} of the other {len(outcomes) - count[DTYPE]} pass.** Inputs that say
-shapes, axes or sizes must be constants, as they are in the files of most models.
+shapes, axes or sizes must be constants, as they are in the files of most models;
+`doit model --file net.onnx --value axes=1` makes an input one.
 
 ## Supported: every case passes
 {", ".join(full) or "None."}

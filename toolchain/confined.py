@@ -8,6 +8,7 @@ caller: it gets the function's result, or an error that says what happened where
 from __future__ import annotations
 
 import contextlib
+import faulthandler
 import mmap
 import os
 import pickle
@@ -126,6 +127,7 @@ def _fork(
     code = 1
     try:
         _place = place
+        faulthandler.disable()  # the parent says what happened
         _limit(limits)
         os.dup2(log.fileno(), 1)
         os.dup2(log.fileno(), 2)
@@ -221,7 +223,7 @@ def _ended(status: int, said: str, limits: Limits) -> str:
         with contextlib.suppress(ValueError):
             cause = signal.Signals(-status).name
     text = f"the compiler ended with {cause}; change or leave out what is named here"
-    return text + words(said)
+    return text + words(said, "it")
 
 
 def _error(label: str, error: Any, limits: Limits) -> Exception:
@@ -238,7 +240,7 @@ def _error(label: str, error: Any, limits: Limits) -> Exception:
     where = f" ({error.frames})" if error.frames else ""
     return SpecError(
         f"{label}: cannot be compiled: {error.kind}{where}; change or leave out what "
-        f"is named here, and report this{words(error.text)}"
+        f"is named here, and report this{words(error.text, 'it')}"
     )
 
 
@@ -253,7 +255,7 @@ def _printable(text: str) -> str:
     )
 
 
-def words(text: str) -> str:
-    """What TVM, or another library, said: below our own text."""
+def words(text: str, who: str = "TVM") -> str:
+    """What a library said, below our own text."""
     said = short(text)
-    return f"\n  TVM said: {said}" if said else ""
+    return f"\n  {who} said: {said}" if said else ""

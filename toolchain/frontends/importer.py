@@ -306,10 +306,13 @@ class Importer:
         return value
 
     def _initialize(self, graph: Any) -> None:
-        for tensor in graph.initializer:
-            self.values[tensor.name] = array(tensor)
-        for sparse in graph.sparse_initializer:
-            self.values[sparse.values.name] = dense(sparse)
+        try:
+            for tensor in graph.initializer:
+                self.values[tensor.name] = array(tensor)
+            for sparse in graph.sparse_initializer:
+                self.values[sparse.values.name] = dense(sparse)
+        except SpecError as error:
+            raise SpecError(f"{self.where}: {error}") from None
 
     def expression(self, value: Any) -> Any:
         """A value in Relax."""

@@ -118,7 +118,12 @@ class _Importer:
         outputs = [f"output{i}" if many else "output" for i in range(len(results))]
         name = plain(self.path.stem)
         inputs = [plain(n) for n in names]
-        return Model(name, builder.get(), inputs, outputs, self.places.names)
+        places = self.places.names
+        places |= {
+            n: places.get(getattr(v, "name_hint", ""), n)
+            for n, v in zip(outputs, found, strict=True)
+        }
+        return Model(name, builder.get(), inputs, outputs, places)
 
     def _raise_problems(self) -> None:
         if self.problems:

@@ -267,44 +267,43 @@ def _pattern(value: Any) -> str:
     return f"[{', '.join(words)}]"
 
 
-def _example(name: str) -> int:
-    found = [n for part, n in _USUAL.items() if part in name.lower()]
-    return found[0] if found else 1
+def _example(name: str, axis: int, rank: int) -> int:
+    """What an open size is likely to be."""
+    for part, number in _USUAL.items():
+        if part in name.lower():
+            return number
+    return 1 if not axis else _USUAL["height"] if rank > 3 else _USUAL["seq"]
 
 
 def _open(values: list[Any], sizes: Mapping[str, int], where: str) -> OpenSizesError:
-    """The error for sizes that are not given: by name, else by input."""
-    lines, options = [], []
-    for name, users in _users(values).items():
+    """The error for sizes that are not given: of shapes without names, then by name."""
+    lines, options, named = [], [], []
+    for value in values:
+        dims = value.type.tensor_type.shape.dim
+        if not value.type.tensor_type.HasField("shape"):
+            what, text = "no shape", "1,3,224,224"
+        elif any(number_of(d) is None and not name_of(d) for d in dims):
+            what = f"shape {_pattern(value)}"
+            text = ",".join(
+                str(sizes.get(name_of(d)) or _example(name_of(d), i, len(dims)))
+                if (n := number_of(d)) is None
+                else str(n)
+                for i, d in enumerate(dims)
+            )
+        else:
+            named.append(value)
+            continue
+        options.append(["--shape", f"{value.name}={text}"])
+        lines.append(f"input {value.name!r} has {what}: {shlex.join(options[-1])}")
+    for name, users in _users(named).items():
         if name in sizes:
             continue
+        dims = next(v for v in named if v.name == users[0]).type.tensor_type.shape.dim
+        axis = next(i for i, d in enumerate(dims) if name_of(d) == name)
+        options.append(["--dim", f"{name}={_example(name, axis, len(dims))}"])
         more = f" and {len(users) - _SHOWN} more" if len(users) > _SHOWN else ""
-        options.append(["--dim", f"{name}={_example(name)}"])
         lines.append(
             f"size {name!r} of {', '.join(users[:_SHOWN])}{more}: "
-            f"{shlex.join(options[-1])}"
-        )
-    for value in values:
-        kind = value.type.tensor_type
-        if not kind.HasField("shape"):
-            options.append(["--shape", f"{value.name}=1,3,224,224"])
-            lines.append(
-                f"input {value.name!r} has no shape: {shlex.join(options[-1])}"
-            )
-            continue
-        dims = kind.shape.dim
-        if all(number_of(d) is not None or name_of(d) for d in dims):
-            continue
-        shape = [
-            sizes.get(name_of(d), _example(name_of(d)))
-            if (n := number_of(d)) is None
-            else n
-            for d in dims
-        ]
-        text = ",".join(map(str, shape))
-        options.append(["--shape", f"{value.name}={text}"])
-        lines.append(
-            f"input {value.name!r} of shape {_pattern(value)}: "
             f"{shlex.join(options[-1])}"
         )
     text = f"{where}: these sizes are open; give them, as in"

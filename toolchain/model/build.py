@@ -75,7 +75,10 @@ def build_model(
     target = TARGETS[options.target]
     out = place.folder / f"{program.graph.name}.wasm"
     with fresh(out) as wasm:
-        kernels = compile_program(program, target, place, runtime, wasm, show)
+        try:
+            kernels = compile_program(program, target, place, runtime, wasm, show)
+        except SpecError as error:
+            raise SpecError(f"{path}: {error}") from None
         check_interface(wasm.read_bytes(), target.name)
         manifest = _add_manifest(program, options, wasm, out, kernels)
         validate(wasm.read_bytes(), str(out))

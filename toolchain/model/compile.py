@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from toolchain import confined
 from toolchain.archive import archive
 from toolchain.child import Job, in_children
 from toolchain.codegen import by_name, emit, loaded_operators
@@ -91,9 +92,6 @@ def compile_program(
 
     runtime: objects of the C runtime. Errors: SpecError with every kernel that fails.
     """
-    kernels = {
-        n.attributes["kernel"].name: n.attributes["kernel"] for n in program.graph.nodes
-    }
     name = program.graph.name
     texts = [
         model_descriptor(program),  # first: it says what is too much for a module
@@ -101,7 +99,7 @@ def compile_program(
         table([name]),
     ]
     place.code.update(program.code)
-    objects = _objects(kernels, target, place, show)
+    objects = _objects(program, target, place, show)
     with scratch(place.cache) as own:
         model, library = own / f"model_{name}.o", own / f"lib{name}.a"
         model.write_bytes(emit(texts, target))
@@ -119,9 +117,11 @@ def compile_program(
 
 
 def _objects(
-    kernels: dict[str, Any], target: Target, place: Place, show: Callable[[str], None]
+    program: Program, target: Target, place: Place, show: Callable[[str], None]
 ) -> dict[str, Path]:
     """The object of each kernel, from the cache where it is there and whole."""
+    users = {n.attributes["kernel"].name: n for n in program.graph.nodes}
+    kernels = {name: n.attributes["kernel"] for name, n in users.items()}
     made = {name: _made(k, target, place.cache) for name, k in kernels.items()}
     missing = [name for name in kernels if not made[name].current()]
     jobs = [
@@ -137,12 +137,21 @@ def _objects(
     for i, (job, reason) in enumerate(in_children(jobs, workers), 1):
         show(f"kernel {i}/{len(jobs)} {job.label}")
         if reason is not None:
-            failed.append(reason)
+            failed.append(_failure(users[str(job.label)], reason))
     if failed:
         raise SpecError("\n".join(sorted(failed)))
     for one in made.values():
         place.code.update(one.code, one.found() or ())
     return {name: one.outputs[0] for name, one in made.items()}
+
+
+def _failure(node: Node, reason: str) -> str:
+    """Why a kernel cannot be compiled, what it is, and what to do."""
+    shapes = ", ".join(f"{v.dtype}{list(v.shape)}" for v in node.inputs)
+    return (
+        f"kernel {node.attributes['kernel'].name} of {shapes or 'no inputs'} cannot be "
+        f"compiled; change or leave out what it is made of{confined.words(reason)}"
+    )
 
 
 def _made(kernel: Any, target: Target, cache: Path) -> Made:

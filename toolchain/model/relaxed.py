@@ -80,13 +80,20 @@ def _culprit(
         try:
             _fused(part, module, {})
         except Exception as error:
-            name = node.outputs[0].name.partition(".")[0]
             shapes = ", ".join(f"{v.dtype}{list(v.shape)}" for v in node.inputs)
+            said = confined.words(str(error) or type(error).__name__)
             return SpecError(
-                f"{places.get(name, node.op)}: TVM's {node.op} cannot be compiled from "
-                f"{shapes}; change or leave out this node{confined.words(str(error))}"
+                f"{_place(node, places)}: {node.op} cannot be compiled from {shapes}; "
+                f"change or leave out this node{said}"
             )
     return None
+
+
+def _place(node: Node, places: Mapping[str, str]) -> str:
+    """What the file calls a node: passes add to the names of values."""
+    name = node.outputs[0].name
+    variable = re.match(r"lv\d*", name)
+    return places.get(name) or places.get(variable[0] if variable else "", "the graph")
 
 
 class Writer:
