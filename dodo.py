@@ -6,46 +6,47 @@ from pathlib import Path
 from typing import Any
 
 from doit import get_var
-from doit.tools import config_changed
 
 from bench.whole import rows
-from toolchain import package, steps
+from toolchain import command_line, package, steps
+from toolchain.made import Made
 from toolchain.profile import ROOT
 from toolchain.progress import ProgressReporter
+from toolchain.slices import root_in, root_of
 from toolchain.targets import TARGETS
 
+command_line.keep_values()
 PROFILE = steps.profile_or_exit(get_var("profile"))
 TARGET_FOLDERS = {t: PROFILE.folder / t for t in PROFILE.targets}
 RUNTIME = sorted((ROOT / "runtime_stub").glob("*.c"))
-HEADERS = sorted((ROOT / "runtime_stub").glob("*.h"))
-TOOLCHAIN = ROOT / "toolchain"
 NAMES = sorted(PROFILE.operators)
 MODELS = {h: steps.model_sources(ROOT / "models", heavy=h) for h in (False, True)}
 DIST = ROOT / "dist"
+# Tasks that only read what is built: while they run, others may build.
+READS: dict[str, Any] = {"uptodate": [False], "meta": {"reads": True}}
 
-PROFILE.folder.mkdir(parents=True, exist_ok=True)
 steps.prepare()
 DOIT_CONFIG = {
     "default_tasks": ["build"],
-    "dep_file": str(PROFILE.folder / ".doit.json"),
-    "backend": "json",
-    "reporter": ProgressReporter,
+    # No record of doit's own: outputs say what they were made from.
+    "dep_file": ":memory:",
+    "backend": "sqlite3",
+    "reporter": ProgressReporter.of(PROFILE.folder),
     "num_process": steps.workers(sys.argv),
     "continue": True,
     "verbosity": 2,
 }
 
 
-def _modules(*names: str) -> list[str]:
-    return [str(TOOLCHAIN / f"{name}.py") for name in names]
-
-
-LOWERING = _modules(
-    *("child", "codegen", "constants", "descriptor", "expressions", "functions"),
-    *("infer", "lower", "module"),
-    *(p.stem for p in sorted(TOOLCHAIN.glob("microkernel*.py"))),
-    *(f"spec/{p.stem}" for p in sorted((TOOLCHAIN / "spec").glob("*.py"))),
-)
+def _task(name: str | None, made: Made, *step: Any, after: Any = ()) -> dict[str, Any]:
+    """The task that makes outputs by a step: a function and its arguments."""
+    return {
+        **({"name": name} if name else {}),
+        "actions": [(steps.make, (made, *step))],
+        "targets": [str(path) for path in made.outputs],
+        "uptodate": [made.current],
+        "task_dep": list(after),
+    }
 
 
 def task_compile() -> Any:
@@ -54,23 +55,15 @@ def task_compile() -> Any:
         for name in NAMES:
             path, dtypes = PROFILE.operators[name], PROFILE.dtypes[name]
             out = folder / "obj" / name
-            settings = steps.compile_settings(target, dtypes)
-            source = path.with_suffix(".c")
-            sources = [path]
-            if source.exists():
-                sources += [source, *HEADERS, TOOLCHAIN / "clang.py"]
-            yield {
-                "name": f"{target}:{name}",
-                "actions": [
-                    (
-                        steps.compile_operator,
-                        (path, target, dtypes, out, PROFILE.compile_timeout),
-                    )
-                ],
-                "file_dep": [*map(str, sources), *LOWERING],
-                "targets": [f"{out}.json"],
-                "uptodate": [config_changed(settings), (steps.compiled, (out,))],
-            }
+            code = (root_in(path, "KERNEL"), root_in(path, "__doc__"))  # its formula
+            made = Made(
+                (out.with_suffix(".o"), out.with_suffix(".json")),
+                ("toolchain.codegen:compile_object", *code),
+                (path.with_suffix(".c"),),
+                [steps.settings(target, "CLANG"), dtypes],
+            )
+            step = (path, target, dtypes, out, PROFILE.compile_timeout)
+            yield _task(f"{target}:{name}", made, steps.compile_operator, *step)
 
 
 def task_runtime() -> Any:
@@ -78,60 +71,52 @@ def task_runtime() -> Any:
     for target, folder in TARGET_FOLDERS.items():
         for source in RUNTIME:
             out = folder / "runtime" / f"{source.stem}.o"
-            yield {
-                "name": f"{target}:{source.stem}",
-                "actions": [(steps.compile_runtime, (source, target, out))],
-                "file_dep": [
-                    str(source),
-                    *map(str, HEADERS),
-                    *_modules("clang", "command"),
-                ],
-                "targets": [str(out)],
-                "uptodate": [config_changed(steps.compile_settings(target, None))],
-            }
+            made = Made(
+                (out,),
+                (root_of(steps.compile_runtime),),
+                (source,),
+                steps.settings(target, "CLANG"),
+            )
+            step = (steps.compile_runtime, source, target, out)
+            yield _task(f"{target}:{source.stem}", made, *step)
+
+
+def _runtime(target: str) -> list[Path]:
+    folder = TARGET_FOLDERS[target] / "runtime"
+    return [folder / f"{source.stem}.o" for source in RUNTIME]
 
 
 def task_archive() -> Any:
     """Collect objects, operator table and runtime into libops_wasm32.a."""
     for target, folder in TARGET_FOLDERS.items():
-        runtime = [folder / "runtime" / f"{s.stem}.o" for s in RUNTIME]
-        yield {
-            "name": target,
-            "actions": [(steps.make_archive, (folder, NAMES, runtime))],
-            "file_dep": [
-                *(str(folder / "obj" / f"{n}.json") for n in NAMES),
-                *map(str, runtime),
-                *_modules("archive", "descriptor"),
-            ],
-            "targets": [str(folder / "libops_wasm32.a")],
-            "uptodate": [config_changed({"names": NAMES})],
-        }
+        objects = [folder / "obj" / f"{n}{s}" for n in NAMES for s in (".o", ".json")]
+        made = Made(
+            (folder / "libops_wasm32.a",),
+            (root_of(steps.make_archive),),
+            (*objects, *_runtime(target)),
+            steps.settings(target, "LLVM_AR"),
+        )
+        step = (steps.make_archive, folder, NAMES, _runtime(target))
+        after = (f"compile:{target}:*", f"runtime:{target}:*")
+        yield _task(target, made, *step, after=after)
 
 
 def task_module() -> Any:
     """Link each archive into a standalone module; write its manifest and headers."""
     for target, folder in TARGET_FOLDERS.items():
-        expected = ROOT / "runtime_stub" / "expected" / f"{target}.txt"
-        yield {
-            "name": target,
-            "actions": [(steps.make_module, (folder, NAMES, PROFILE.max_memory))],
-            "file_dep": [
-                str(folder / "libops_wasm32.a"),
-                *(str(folder / "obj" / f"{n}.json") for n in NAMES),
-                str(expected),
-                *_modules("link", "manifest", "header", "module"),
-            ],
-            "targets": [
-                str(folder / name)
-                for name in (
-                    "ops_wasm32.wasm",
-                    "manifest.json",
-                    "include/ops_wasm32.h",
-                    "include/ops_kernels.h",
-                )
-            ],
-            "uptodate": [config_changed({"max_memory": PROFILE.max_memory})],
-        }
+        made = Made(
+            tuple(folder / name for name in package.ARTIFACTS[1:]),
+            (root_of(steps.make_module),),
+            (
+                folder / "libops_wasm32.a",
+                *(folder / "obj" / f"{n}.json" for n in NAMES),
+                ROOT / "runtime_stub" / "ops_wasm32.h",
+                ROOT / "runtime_stub" / "expected" / f"{target}.txt",
+            ),
+            [steps.settings(target, "WASM_LD"), PROFILE.max_memory],
+        )
+        step = (steps.make_module, folder, NAMES, PROFILE.max_memory)
+        yield _task(target, made, *step, after=[f"archive:{target}"])
 
 
 def task_model() -> Any:
@@ -141,7 +126,7 @@ def task_model() -> Any:
         "actions": [(steps.compile_model_file,)],
         "params": [_param(*option) for option in (*MODEL_OPTIONS, weights)],
         "task_dep": ["runtime"],
-        "uptodate": [False],
+        **READS,
     }
 
 
@@ -150,6 +135,9 @@ MODEL_OPTIONS: tuple[tuple[str, str, Any, Any, str], ...] = (
     ("target", "t", str, "simd128", f"one of {', '.join(TARGETS)}"),
     ("out", "o", str, "", "folder for the files (build/models/<name>/<target>)"),
     ("shape", "s", list, [], "an input's shape, as in image=1,3,224,224"),
+    ("dim", "", list, [], "the size that the file calls by a name, as in batch=1"),
+    ("value", "", list, [], "an input that becomes a constant, as in rate=16000"),
+    ("timeout", "", float, 600.0, "seconds for reading the model"),
     ("winograd", "", bool, False, "3x3 convolutions with fewer multiplications"),
 )
 
@@ -171,7 +159,7 @@ def task_trace() -> Any:
         "actions": [(steps.trace_model_file,)],
         "params": [_param(*option) for option in MODEL_OPTIONS],
         "task_dep": ["runtime"],
-        "uptodate": [False],
+        **READS,
     }
 
 
@@ -192,34 +180,29 @@ def _models(heavy: bool) -> Any:
         folder = PROFILE.folder / "models" / name
         file = steps.model_file(source, folder.parent)
         if file != source:
-            yield {
-                "name": f"{name}:file",
-                "actions": [(steps.run_recipe, (source, file))],
-                "file_dep": [str(source), *_modules("recipe")],
-                "targets": [str(file)],
-            }
+            code = (root_of(steps.run_recipe),)
+            made = Made((file,), code, (source,), steps.settings(None, models=True))
+            yield _task(f"{name}:file", made, steps.run_recipe, source, file)
         for target in steps.model_targets(name, TARGET_FOLDERS):
-            yield _model(f"{name}:{target}", file, folder / target)
+            yield _model(f"{name}:{target}", name, folder / target)
 
 
-def _model(name: str, file: Path, folder: Path, **options: Any) -> dict[str, Any]:
-    """The task that compiles a model file into a folder named after the target."""
-    target = folder.name
-    library = TARGET_FOLDERS[target]
-    runtime = [library / "runtime" / f"{s.stem}.o" for s in RUNTIME]
-    settings = steps.compile_settings(target, None) | options
-    return {
-        "name": name,
-        "actions": [(steps.compile_model, (file, target, folder, runtime), options)],
-        "file_dep": [
-            *(str(file), *map(str, runtime), *LOWERING),
-            *map(str, sorted(TOOLCHAIN.glob("model/**/*.py"))),
-            *map(str, sorted(TOOLCHAIN.glob("frontends/*.py"))),
-            *map(str, PROFILE.operators.values()),
-        ],
-        "targets": [str(folder / f"{file.stem}.wasm")],
-        "uptodate": [config_changed(settings)],
-    }
+def _model(task: str, name: str, folder: Path, **options: Any) -> dict[str, Any]:
+    """The task that compiles a model of models/ into a folder named after a target."""
+    target, heavy = folder.name, name in MODELS[True]
+    source = MODELS[heavy][name]
+    file = steps.model_file(source, PROFILE.folder / "models")
+    after = [f"runtime:{target}:*"]
+    if file != source:
+        after.append(f"{'heavy_models' if heavy else 'models'}:{name}:file")
+    made = Made(
+        steps.model_outputs(file, folder, options),
+        steps.model_code(),
+        (file, *_runtime(target)),
+        [steps.settings(target, "CLANG", "LLVM_AR", "WASM_LD", models=True), options],
+    )
+    step = (steps.compile_model, file, target, folder, _runtime(target), options)
+    return _task(task, made, *step, after=after)
 
 
 def task_bench_models() -> Any:
@@ -228,10 +211,25 @@ def task_bench_models() -> Any:
     yield {"name": None, "doc": task_bench_models.__doc__}
     for row in (r for r in rows.ROWS if r.model in sources):
         folder = row.folder(models)
-        file = steps.model_file(sources[row.model], models)
         for target in filter(TARGET_FOLDERS.__contains__, rows.BUILT):
+            options = {"external": True, **row.options}
             name = f"{row.model}:{folder.name}:{target}"
-            yield _model(name, file, folder / target, external=True, **row.options)
+            yield _model(name, row.model, folder / target, **options)
+
+
+def task_fuzz() -> Any:
+    """Try random calls, values, model files, killed builds: doit help fuzz."""
+    kinds = "calls, values, allocator, files or kills; all where left out"
+    return {
+        "actions": [(steps.run_fuzz, (), {"build": PROFILE.folder})],
+        "params": [
+            _param("kind", "k", str, "", kinds),
+            _param("seed", "", int, 1, "of the first case, which it names"),
+            _param("count", "c", int, 0, "cases of a kind; 0: about a minute of them"),
+        ],
+        "task_dep": ["module"],
+        **READS,
+    }
 
 
 def task_coverage() -> Any:
@@ -240,7 +238,7 @@ def task_coverage() -> Any:
     return {
         "actions": [(steps.run_node_cases, (target, library / "runtime"))],
         "task_dep": ["runtime"],
-        "uptodate": [False],
+        **READS,
     }
 
 
@@ -266,18 +264,17 @@ def task_package() -> Any:
     """Make the SDK archive and the Python wheel in dist/."""
     if profile := get_var("profile"):
         return {"actions": [(steps.refuse_packages, (profile,))]}
-    return {
-        "actions": [(steps.make_packages, (TARGET_FOLDERS, DIST))],
-        "file_dep": [
-            *(str(f / a) for f in TARGET_FOLDERS.values() for a in package.ARTIFACTS),
-            *map(str, package.SOURCES),
-            *_modules("package"),
-        ],
-        "targets": [str(path) for path in package.package_paths(DIST)],
-        "task_dep": ["build"],
-        "uptodate": [config_changed(os.environ.get("SOURCE_DATE_EPOCH", ""))],
-        "clean": True,
-    }
+    made = Made(
+        package.package_paths(DIST),
+        (root_of(steps.make_packages),),
+        (
+            *(f / a for f in TARGET_FOLDERS.values() for a in package.ARTIFACTS),
+            *package.SOURCES,
+        ),
+        os.environ.get("SOURCE_DATE_EPOCH", ""),
+    )
+    step = (steps.make_packages, TARGET_FOLDERS, DIST)
+    return _task(None, made, *step, after=["build"]) | {"clean": True}
 
 
 def task_test() -> Any:
@@ -294,7 +291,7 @@ def task_test() -> Any:
             }
         ],
         "task_dep": ["build"],
-        "uptodate": [False],
+        **READS,
     }
 
 
@@ -318,7 +315,7 @@ def task_bench() -> Any:
         "actions": [(steps.run_bench, (), {"build": PROFILE.folder})],
         "pos_arg": "words",
         "task_dep": ["build", *steps.bench_tasks(sys.argv, rows.MODELS)],
-        "uptodate": [False],
+        **READS,
     }
 
 

@@ -4,7 +4,7 @@ c' = c + D * floor(m * group / M), y' = y * stride - pad + r * dilation, x' alik
 outside the image x is 0.
 Shapes: x [N, C, H, W], w [M, D, R, S] with C = D * group, b [M] or absent; for one
 spatial axis [N, C, W] and [M, D, S]. pads: begins, then ends.
-Dtypes: float32 adds up in float32.
+Dtypes: float32 adds up in float32, where a partial sum may become an infinity.
 Edges: an image without channels gives b; NaN and infinity propagate (of weights over
 pads only where a group has three output channels or more: elsewhere pads are skipped).
 auto_pad is the caller's to turn into pads.
@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 
 from toolchain.spec import (
+    PARTIAL_SUMS,
     Attribute,
     Bound,
     Case,
@@ -68,13 +69,14 @@ DEPTH, HEIGHT = 640, 128
 
 
 def compute(k: Any) -> Any:
-    """Direct for groups of few channels, else a matrix product."""
+    """Direct for groups of few channels and images of pads, else a matrix product."""
     y, x = axes(k, k.R, k.S)
     rows, columns = y.out(), x.out()
     per = tir.truncdiv(k.M, k.group)
+    sparse = Planes(None, k.D, y, x).sparse()
 
     def emit(ins: Any, out: Any) -> None:
-        with script.If(per < FEW):
+        with script.If(tir.any(per < FEW, sparse)):
             with script.Then():
                 few(k, (y, x), ins, out)
             with script.Else():
@@ -202,6 +204,8 @@ def scale(x: Any, w: Any, b: Any, **attributes: Any) -> Any:
     )
 
 
+# Windows that reach far beyond an image, whose taps are read one by one.
+SPARSE = {"dilations": (300, 400), "pads": (300, 400, 299, 398), "strides": (299, 400)}
 # x, w, then group, strides, pads, dilations where they are not the default.
 CASES: tuple[tuple[tuple[int, ...], tuple[int, ...], dict[str, Any]], ...] = (
     ((1, 1, 1, 1), (1, 1, 1, 1), {}),
@@ -257,6 +261,7 @@ CASES: tuple[tuple[tuple[int, ...], tuple[int, ...], dict[str, Any]], ...] = (
     ((2, 4, 33), (6, 2, 5), {"group": 2, "strides": (2,), "pads": (1, 3)}),
     ((1, 5, 31), (5, 1, 4), {"group": 5, "dilations": (3,), "pads": (2, 5)}),
     ((1, 1, 1), (1, 1, 1), {}),
+    ((2, 3, 3, 4), (4, 3, 2, 2), SPARSE),
 )
 
 
@@ -303,6 +308,7 @@ KERNEL = Operator(
     reference=convolved,
     reference_scale=scale,
     cases=cases,
+    narrow=PARTIAL_SUMS,
     bound=Bound(ulp=8, why="512 sums in a row of one rounding each, in a random walk"),
     aliases=("Conv2D", "Conv1D"),
 )

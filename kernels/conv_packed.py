@@ -5,7 +5,7 @@ alike; outside the image x is 0; limits are minimum and maximum. What conv compu
 over images with their channels last.
 Shapes: x [N, H, W, C], packed [ceil(features / 8), rows * columns * C, 8] where
 kernel_shape is rows, columns; b [features], [1] or absent. There are no groups.
-Dtypes: float32 adds up in float32.
+Dtypes: float32 adds up in float32, where a partial sum may become an infinity.
 Edges: an image without channels gives b; NaN and infinity propagate as in conv, a NaN
 passes the limits; minimum above maximum gives maximum.
 Errors: packed weights that do not fit x, kernel_shape and features; a kernel larger
@@ -20,7 +20,16 @@ from typing import Any
 
 import numpy as np
 
-from toolchain.spec import Attribute, Bound, Case, Input, Operator, script, tir
+from toolchain.spec import (
+    PARTIAL_SUMS,
+    Attribute,
+    Bound,
+    Case,
+    Input,
+    Operator,
+    script,
+    tir,
+)
 from toolchain.spec.cases import shape_name, values
 from toolchain.spec.cases_windows import convolved
 from toolchain.spec.convolution import (
@@ -63,6 +72,13 @@ def compute(k: Any) -> Any:
     pixels, depth = y.out() * x.out(), k.K
 
     def emit(ins: Any, out: Any) -> None:
+        with script.If(Pixels(k, None, y, x).sparse()):
+            with script.Then():
+                direct(k, (y, x), ins, out)
+            with script.Else():
+                general(ins, out)
+
+    def general(ins: Any, out: Any) -> None:
         tile, (narrow, few) = panels(k, "f32"), narrow_panels(k, k.features)
         bias = script.alloc_buffer((k.Q * WIDTH,), "float32")
         with script.serial(0, k.features) as m:
@@ -144,6 +160,37 @@ def compute(k: Any) -> Any:
     return nest((k.N, y.out(), x.out(), k.features), k.inputs, emit, k.dtype)
 
 
+def direct(k: Any, spatial: Any, ins: Any, out: Any) -> None:
+    """Element by element over the taps in the image."""
+    (image, packed, b), (y, x) = ins, spatial
+    with (
+        script.serial(0, k.N) as n,
+        script.serial(0, y.out()) as line,
+        script.serial(0, x.out()) as column,
+        script.serial(0, k.features) as m,
+    ):
+        at = [n, line, column, m]
+        script.buffer_store(out, b[tir.min(m, k.M - 1)], at)
+        (top, bottom), (left, right) = y.taps_inside(line), x.taps_inside(column)
+        with (
+            script.serial(0, bottom - top) as i,
+            script.serial(0, right - left) as j,
+            script.serial(0, k.C) as c,
+        ):
+            r, s = top + i, left + j
+            row, place = (
+                axis.first(position) + tap * axis.dilation
+                for axis, position, tap in ((y, line, r), (x, column, s))
+            )
+            unit = (r * x.taps + s) * k.C + c
+            weight = packed[tir.truncdiv(m, WIDTH), unit, tir.truncmod(m, WIDTH)]
+            more = image[n, row, place, c] * weight
+            script.buffer_store(out, out[tuple(at)] + more, at)
+        value = out[tuple(at)]
+        value = tir.Select(value < k.minimum, k.minimum, value)
+        script.buffer_store(out, tir.Select(k.maximum < value, k.maximum, value), at)
+
+
 def requires(k: Any) -> Any:
     """What sizes must fulfil."""
     rows, columns = k.kernel_shape
@@ -194,6 +241,8 @@ def scale(x: Any, packed: Any, b: Any, **attributes: Any) -> Any:
     return reference(np.abs(x), np.abs(packed), b, **free)
 
 
+# Windows that reach far beyond an image, whose taps are read one by one.
+SPARSE = {"dilations": (300, 400), "pads": (300, 400, 299, 398), "strides": (299, 400)}
 # x, rows and columns of a window, features, then attributes.
 CASES: tuple[tuple[tuple[int, ...], tuple[int, int], int, dict[str, Any]], ...] = (
     ((1, 1, 1, 1), (1, 1), 1, {}),
@@ -219,6 +268,8 @@ CASES: tuple[tuple[tuple[int, ...], tuple[int, int], int, dict[str, Any]], ...] 
     ((2, 7, 3, 5), (3, 3), 50, {"pads": (1, 1, 1, 1), "strides": (2, 1)}),
     ((1, 9, 2, 9), (3, 2), 53, {"pads": (1, 1, 1, 1), "dilations": (1, 2)}),
     ((1, 13, 12, 1), (5, 5), 49, {"pads": (0, 2, 2, 0)}),
+    ((2, 3, 4, 3), (2, 2), 9, {**SPARSE, "minimum": -0.5, "maximum": 1.5}),
+    ((1, 2, 2, 1), (3, 2), 8, SPARSE),
 )
 
 
@@ -270,5 +321,6 @@ KERNEL = Operator(
     reference=reference,
     reference_scale=scale,
     cases=cases,
+    narrow=PARTIAL_SUMS,
     bound=Bound(ulp=8, why="512 sums in a row of one rounding each, in a random walk"),
 )

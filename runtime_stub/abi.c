@@ -2,8 +2,8 @@
  * file links every kernel. */
 #include "call.h"
 
-/* Longer names are not looked up: none in the table comes near. */
-#define MAX_NAME 128
+/* Longer names are not looked up: toolchain/descriptor.py makes none (table). */
+#define MAX_NAME 1024
 
 uint32_t ops_count(void) { return ops_table_count; }
 
@@ -52,7 +52,7 @@ static int32_t is_name(const char *name) {
 }
 
 int32_t ops_find(const char *name) {
-  if (!is_name(name)) name = "(no text, or a long one)";
+  if (!is_name(name)) name = "(no text)";
   for (uint32_t i = 0; i < ops_table_count; ++i)
     if (same(name, ops_table[i]->name)) return (int32_t)i;
   return ops_fail_with(0, -1,

@@ -20,12 +20,12 @@ static void put_double(double value) {
     ops_put(value != value ? "nan" : "inf");
     return;
   }
-  for (; value >= 9e18; ++exponent) value /= 10;
+  if (value >= 9e18)
+    for (; value >= 1e9; ++exponent) value /= 10;
   for (; value < 1e8 && value != __builtin_trunc(value); --exponent)
     value *= 10;
   int64_t digits = ops_saturate(__builtin_rint(value));
-  for (; exponent && digits % 10 == 0; digits /= 10)
-    exponent += exponent < 0 ? 1 : -1;
+  for (; exponent && digits % 10 == 0; ++exponent) digits /= 10;
   ops_put_decimal((uint64_t)digits, -exponent);
   if (exponent <= 0) return;
   ops_put("e");
@@ -140,6 +140,11 @@ int32_t ops_check_attributes(ops_request *call, const TVMFFIAny *args) {
     const ops_attribute *attribute = &call->family->attributes[a];
     int32_t per_unit = attribute->per_unit;
     int32_t length = per_unit ? per_unit * call->units : 1;
+    if (a == OPS_MAX_ATTRIBUTES || values + length > OPS_MAX_VALUES)
+      return ops_fail_with(call, OPS_ERROR_ARGUMENT,
+                           "%s%shas more attributes than the runtime takes: %l, "
+                           "or %l values",
+                           0, 0, OPS_MAX_ATTRIBUTES, OPS_MAX_VALUES);
     call->first[a] = (uint8_t)values;
     call->length[a] = (uint8_t)length;
     for (int32_t i = 0; !code && i < length; ++i, ++values)

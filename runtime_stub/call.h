@@ -4,13 +4,27 @@
 
 #include "operator.h"
 
-/* Attribute values of one call: at most 8 axes in four lists, and some more. */
-#define OPS_MAX_VALUES 64
+/* What the arrays of the runtime hold. An operator that needs more is refused
+ * when it is compiled (toolchain/descriptor.py, _check_limits), where tests hold
+ * the numbers against these. Other arrays have an entry for each of the at most
+ * OPS_MAX_RANK axes of a tensor that was checked (ops_read_shape), or say beside
+ * them why they are large enough. */
+#define OPS_MAX_VALUES 64     /* attribute values of a call, lists included */
+#define OPS_MAX_ATTRIBUTES 16 /* attributes of an operator */
+#define OPS_MAX_AXES 6        /* of a tensor in its canonical rank */
+#define OPS_MAX_SYMBOLS 32    /* sizes that a kernel gets */
+#define OPS_MAX_SIZES 64      /* canonical sizes of all outputs */
+#define OPS_MAX_SLOTS 64      /* of a kernel: pointers, sizes, values */
+
+_Static_assert(sizeof ((ops_param *)0)->dims == OPS_MAX_AXES, "one for each");
 
 /* A tensor argument after the checker: compact, in memory, sizes below 2^31. */
 typedef struct {
   const char *name; /* of its parameter */
-  uint8_t *data;    /* byte_offset included; NULL if absent or when inferring */
+  union {
+    uint8_t *data;    /* byte_offset included; NULL if absent */
+    DLTensor *answer; /* only while inferring: where an output's shape goes */
+  };
   int64_t bytes;
   int64_t count; /* elements */
   int32_t shape[OPS_MAX_RANK];
@@ -18,6 +32,7 @@ typedef struct {
   uint8_t dtype;    /* ops_dtype */
   uint8_t itemsize; /* bytes */
   uint8_t absent;   /* an optional input that was not given */
+  int64_t *room;    /* of an answer: its sizes, OPS_MAX_RANK of them */
 } ops_tensor;
 
 struct ops_request {
@@ -28,20 +43,28 @@ struct ops_request {
   int32_t inputs;
   int32_t outputs;
   /* Only while inferring: data pointers mean nothing, and the outputs' shapes
-   * are to be found. They go to answers. */
+   * are to be found. */
   int32_t inferring;
-  /* Inputs, then outputs. `shape` of the collapse says by ops_set_shape what
-   * rank and shape the outputs must have. */
-  ops_tensor tensors[OPS_MAX_TENSORS];
   /* Attribute a starts at values[first[a]]; a list has length[a] entries. */
   ops_slot values[OPS_MAX_VALUES];
-  uint8_t first[16];
-  uint8_t length[16];
-  struct {
-    DLTensor *tensor;
-    int64_t *shape; /* room for OPS_MAX_RANK sizes */
-  } answers[OPS_MAX_TENSORS];
+  uint8_t first[OPS_MAX_ATTRIBUTES];
+  uint8_t length[OPS_MAX_ATTRIBUTES];
+  /* Inputs, then outputs. `shape` of the collapse says by ops_set_shape what
+   * rank and shape the outputs must have. */
+  ops_tensor tensors[];
 };
+
+/* The room of a module, as large as its operators need: toolchain/descriptor.py
+ * makes it (room). The module has one thread, and so one request. */
+_Static_assert(sizeof(ops_request) == 576 && sizeof(ops_tensor) == 64,
+               "so toolchain/descriptor.py has it");
+extern ops_request ops_room;
+extern ops_slot ops_room_slots[]; /* one for each argument */
+extern char ops_room_text[];      /* of a signature */
+extern const struct {
+  int32_t arguments;
+  uint32_t text; /* bytes */
+} ops_room_size;
 
 /* The DLDataType of each ops_dtype. */
 extern const DLDataType ops_dtypes[OPS_DTYPES];

@@ -33,17 +33,24 @@ int32_t ops_search_block(uint32_t start, uint32_t bytes, uint32_t alignment,
   return OPS_ERROR_POINTER;
 }
 
+/* Whether the room of the module holds so many arguments: what the toolchain
+ * made needs no more. */
+static int32_t has_room(int32_t n) { return n <= ops_room_size.arguments; }
+
 /* Finds how many units a call has. */
 static int32_t solve_units(ops_request *call, int32_t n) {
   const ops_family *family = call->family;
   int32_t each = family->each, rest = n - family->fixed;
+  const char *before = each ? "beside whole units, " : 0;
   call->units = rest > 0 && each ? rest / each : 0;
-  if (rest == call->units * each && call->units <= family->units)
+  if (!has_room(n))
+    before = "lacks ops_room; ";
+  else if (rest == call->units * each && call->units <= family->units)
     return OPS_OK;
   return ops_fail_with(call, OPS_ERROR_ARGUMENT,
                        "%s%stakes %l arguments, got %l in all; see "
                        "ops_signature",
-                       each ? "beside whole units, " : 0, 0, family->fixed, n);
+                       before, 0, family->fixed, n);
 }
 
 static int32_t check_tensors(ops_request *call, const TVMFFIAny *args) {
@@ -67,18 +74,13 @@ static int32_t check_tensors(ops_request *call, const TVMFFIAny *args) {
   return OPS_OK;
 }
 
-/* Element by element the kernel reads before it writes: in place is right.
- * Weak, so that checking a call does not link those collapses. */
-extern const ops_collapse ops_collapse_elementwise __attribute__((weak));
-extern const ops_collapse ops_collapse_unary __attribute__((weak));
-
-/* Where an output shares bytes with another tensor. */
+/* Where an output shares bytes with another tensor. Element by element the
+ * kernel reads before it writes: in place is right. */
 static int32_t check_shared(const ops_request *call, const ops_tensor *output,
                             const ops_tensor *other) {
-  if (output->data == other->data && other < &call->tensors[call->inputs] &&
-      (call->family->collapse == &ops_collapse_elementwise ||
-       call->family->collapse == &ops_collapse_unary) &&
-      output->count == other->count && output->bytes == other->bytes)
+  if (call->family->collapse->in_place && output->data == other->data &&
+      other < &call->tensors[call->inputs] && output->count == other->count &&
+      output->bytes == other->bytes)
     return OPS_OK;
   return ops_fail_with(call, OPS_ERROR_POINTER,
                        "data of %s overlaps data of %s; give it memory of its "
@@ -92,6 +94,7 @@ static int32_t check_overlaps(const ops_request *call) {
   for (; output != end; ++output) {
     for (const ops_tensor *other = call->tensors; other != output; ++other) {
       uint32_t after = (uint32_t)(output->data - other->data);
+      if (!output->bytes || !other->bytes) continue; /* nothing to share */
       if (after < (uint32_t)other->bytes || -after < (uint32_t)output->bytes) {
         int32_t code = check_shared(call, output, other);
         if (code) return code;
@@ -117,7 +120,8 @@ int32_t ops_check(ops_request *call, const ops_operator *op,
   call->op = op;
   call->family = op->family;
   call->units = call->attributes = 0;
-  if (n != op->family->fixed && (code = solve_units(call, n))) return code;
+  if (n != op->family->fixed || !has_room(n)) code = solve_units(call, n);
+  if (code) return code;
   if (!ops_take_plain || !ops_take_plain(call, args, n))
     code = check_all(call, args, n);
   if (!code && op->family->attribute_count)

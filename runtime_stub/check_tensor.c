@@ -55,8 +55,8 @@ int32_t ops_check_tensor(ops_request *call, ops_tensor *tensor,
   code = ops_check_block(given, sizeof *given, 8, "DLTensor");
   if (code) return code;
   if (call->inferring && param - call->family->params >= call->family->inputs) { /* it needs only room for the answer */
-    call->answers[call->outputs].tensor = arg->v_tensor;
-    call->answers[call->outputs].shape = given->shape;
+    tensor->answer = arg->v_tensor;
+    tensor->room = given->shape;
     return ops_check_block(given->shape, OPS_MAX_RANK * sizeof(int64_t), 8,
                            "shape");
   }

@@ -78,7 +78,7 @@ static void sizes(const ops_request *call, ops_slot *slots) {
 static int32_t run(ops_request *call) {
   const ops_tensor *out = &call->tensors[call->inputs];
   if (out->count == 0) return OPS_OK;
-  ops_slot slots[OPS_MAX_TENSORS + OPS_MAX_VALUES];
+  ops_slot slots[OPS_MAX_SLOTS];
   int32_t at = call->inputs + 1, code = OPS_OK, inputs = 0;
   sizes(call, &slots[at]);
   ops_attribute_slots(call, slots, at + 3);
@@ -98,4 +98,4 @@ static int32_t run(ops_request *call) {
   return code;
 }
 
-const ops_collapse ops_collapse_channels = {shape, run};
+const ops_collapse ops_collapse_channels = {shape, run, 0};

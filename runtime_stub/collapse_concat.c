@@ -80,4 +80,4 @@ static int32_t run(ops_request *call) {
   return OPS_OK;
 }
 
-const ops_collapse ops_collapse_concat = {shape, run};
+const ops_collapse ops_collapse_concat = {shape, run, 0};

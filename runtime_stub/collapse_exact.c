@@ -17,15 +17,14 @@ enum {
   RULE_FLAT = 4
 };
 #define LIFTED_AXIS 2
-#define MAX_SYMBOLS 32
 #define UNBOUND (-1)
 
 static struct {
   int32_t lifted;
-  int64_t symbols[MAX_SYMBOLS];
-  uint8_t owner[MAX_SYMBOLS]; /* input that bound a symbol, and its axis */
-  uint8_t axis[MAX_SYMBOLS];
-  ops_slot slots[OPS_MAX_TENSORS + MAX_SYMBOLS + OPS_MAX_VALUES];
+  int64_t symbols[OPS_MAX_SYMBOLS];
+  uint8_t owner[OPS_MAX_SYMBOLS]; /* input that bound a symbol, and its axis */
+  uint8_t axis[OPS_MAX_SYMBOLS];
+  ops_slot slots[OPS_MAX_SLOTS];
 } state;
 
 static const ops_param *param_of(const ops_request *call, int32_t tensor) {
@@ -81,7 +80,7 @@ static int32_t user_axis(const ops_request *call, int32_t t, int32_t axis) {
 
 static int32_t bind_input(const ops_request *call, int32_t t) {
   const ops_param *param = param_of(call, t);
-  int64_t sizes[OPS_MAX_RANK];
+  int64_t sizes[OPS_MAX_AXES];
   int32_t code = canonical(call, t, sizes);
   for (int32_t i = 0; !code && i < param->rank; ++i) {
     int32_t symbol = param->dims[i];
@@ -131,7 +130,7 @@ static int32_t bind_inputs(const ops_request *call) {
   int32_t rule = call->family->rule;
   state.lifted = rule & RULE_LIFT &&
                  call->tensors[0].rank == param_of(call, 0)->rank - 1;
-  for (int32_t i = 0; i < MAX_SYMBOLS; ++i) state.symbols[i] = UNBOUND;
+  for (int32_t i = 0; i < OPS_MAX_SYMBOLS; ++i) state.symbols[i] = UNBOUND;
   int32_t code = rule & RULE_FLAT ? check_flat(call) : OPS_OK;
   for (int32_t t = 0; !code && t < call->inputs; ++t)
     if (!call->tensors[t].absent) code = bind_input(call, t);
@@ -168,7 +167,7 @@ static int32_t set_output(ops_request *call, int32_t t, const int64_t *sizes) {
 }
 
 static int32_t shape(ops_request *call) {
-  static int64_t sizes[OPS_MAX_TENSORS];
+  static int64_t sizes[OPS_MAX_SIZES];
   int32_t code = bind_inputs(call);
   if (code) return code;
   for (int32_t i = 0; i < call->family->symbols; ++i) {
@@ -218,4 +217,4 @@ static int32_t run(ops_request *call) {
   return code;
 }
 
-const ops_collapse ops_collapse_exact = {shape, run};
+const ops_collapse ops_collapse_exact = {shape, run, 0};

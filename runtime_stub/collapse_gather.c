@@ -54,7 +54,7 @@ static int32_t run(ops_request *call) {
   int32_t axis = gather_axis(call);
   int32_t code = check(call, indices, axis);
   if (code || out->count == 0) return code;
-  ops_slot slots[7 + OPS_MAX_VALUES];
+  ops_slot slots[OPS_MAX_SLOTS];
   slots[0].p = data->data;
   slots[1].p = indices->data;
   slots[2].p = out->data;
@@ -66,4 +66,4 @@ static int32_t run(ops_request *call) {
   return ops_run_kernel(call, call->op->kernel, slots);
 }
 
-const ops_collapse ops_collapse_gather = {shape, run};
+const ops_collapse ops_collapse_gather = {shape, run, 0};

@@ -236,7 +236,7 @@ static int32_t run_zero_points(const ops_request *call, const product *p,
 
 static int32_t run(ops_request *call) {
   if (call->tensors[call->inputs].count == 0) return OPS_OK;
-  ops_slot slots[OPS_MAX_VALUES];
+  ops_slot slots[OPS_MAX_SLOTS];
   if (is_packed(call)) return run_packed(call, slots);
   product p;
   sizes(call, &p);
@@ -250,4 +250,4 @@ static int32_t run(ops_request *call) {
              : loop(call, &p, slots);
 }
 
-const ops_collapse ops_collapse_matmul = {shape, run};
+const ops_collapse ops_collapse_matmul = {shape, run, 0};

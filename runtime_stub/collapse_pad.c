@@ -76,7 +76,7 @@ static int32_t shape(ops_request *call) {
   for (int32_t axis = 0; axis < x->rank; ++axis) {
     int32_t code = check(call, axis);
     if (code) return code;
-    ops_slot slots[OPS_MAX_VALUES];
+    ops_slot slots[OPS_MAX_SLOTS];
     int64_t sizes[3];
     slots[SLOT_O].i = slots[SLOT_K].i = 1;
     slots[SLOT_N].i = x->shape[axis];
@@ -101,7 +101,7 @@ static int32_t pass(const ops_request *call, int32_t axis, int32_t *size,
                     uint8_t **data, int32_t last) {
   const ops_tensor *x = &call->tensors[0];
   const ops_tensor *out = &call->tensors[call->inputs];
-  ops_slot slots[OPS_MAX_VALUES];
+  ops_slot slots[OPS_MAX_SLOTS];
   slots[SLOT_N].i = size[axis];
   size[axis] = out->shape[axis];
   if (is_empty(size, x->rank)) return OPS_OK;
@@ -151,4 +151,4 @@ static int32_t run(ops_request *call) {
   return code;
 }
 
-const ops_collapse ops_collapse_pad = {shape, run};
+const ops_collapse ops_collapse_pad = {shape, run, 0};

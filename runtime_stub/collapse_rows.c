@@ -17,6 +17,8 @@ enum {
 };
 
 #define VECTOR 16
+/* What descriptor.py allows. */
+#define MAX_OUTPUTS 8
 
 /* Merged axes: neighbours of the same kind are one, those of size 1 left out.
  */
@@ -31,8 +33,8 @@ static struct {
   uint32_t axes; /* bit i: axis i of x belongs to the rows */
   int32_t each; /* REDUCE_AXES over no axes at all: each element is a row */
   int64_t o, n, k;
-  ops_slot slots[2 * OPS_MAX_RANK + 3 + OPS_MAX_VALUES];
-  int64_t sizes[2 * OPS_MAX_TENSORS]; /* canonical, of the outputs */
+  ops_slot slots[OPS_MAX_SLOTS];
+  int64_t sizes[2 * MAX_OUTPUTS]; /* canonical: o and n of each */
 } state;
 
 /* -- which axes -- */
@@ -225,9 +227,8 @@ static void move_rows_back(const ops_tensor *output, const groups *g,
 static int32_t run_moved(const ops_request *call, const groups *g) {
   int32_t code = OPS_OK, back = call->family->rule == RULE_AXIS;
   int32_t made = 0;
-  void *workspaces[1 + OPS_MAX_RANK] = {0};
+  void *workspaces[1 + MAX_OUTPUTS] = {0};
   ops_slot *slots = state.slots;
-  if (call->outputs > OPS_MAX_RANK) back = 0; /* no operator has so many */
   for (; made <= (back ? call->outputs : 0); ++made) {
     const ops_tensor *tensor = made ? &call->tensors[call->inputs + made - 1]
                                     : &call->tensors[0];
@@ -293,4 +294,4 @@ static int32_t run(ops_request *call) {
   return code;
 }
 
-const ops_collapse ops_collapse_rows = {shape, run};
+const ops_collapse ops_collapse_rows = {shape, run, 0};

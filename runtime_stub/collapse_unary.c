@@ -28,7 +28,7 @@ static void copy(void *to, const void *from, int32_t bytes) {
 
 static int32_t run_on(const ops_request *call, const void *from, void *to,
                       int32_t count) {
-  static ops_slot slots[3 + OPS_MAX_VALUES];
+  static ops_slot slots[OPS_MAX_SLOTS];
   ops_attribute_slots(call, slots, 3);
   slots[0].p = (void *)from;
   slots[1].p = to;
@@ -57,4 +57,4 @@ static int32_t run(ops_request *call) {
   return code;
 }
 
-const ops_collapse ops_collapse_unary = {shape, run};
+const ops_collapse ops_collapse_unary = {shape, run, 1};

@@ -8,6 +8,7 @@
  */
 #include "call.h"
 
+/* A view has an axis for each of x's or of the units, tile two. */
 enum { SLOTS = 8, MAX_AXES = 2 * OPS_MAX_RANK };
 /* Beyond any size, and far from overflow when multiplied by one. */
 static const int64_t huge = (int64_t)1 << 31;
@@ -390,4 +391,4 @@ static int32_t run(ops_request *call) {
   return OPS_OK;
 }
 
-const ops_collapse ops_collapse_view = {shape, run};
+const ops_collapse ops_collapse_view = {shape, run, 0};

@@ -44,10 +44,9 @@ int32_t ops_fail_memory(const ops_request *call, const char *who,
 }
 
 int32_t ops_append_got(const ops_request *call, int32_t code) {
-  const char *before = " (got ";
-  for (int32_t i = 0; i < call->inputs; ++i, before = ", ") {
-    const ops_tensor *tensor = &call->tensors[i];
-    ops_put(before);
+  const ops_tensor *tensor = call->tensors;
+  for (int32_t i = 0; i < call->inputs; ++i, ++tensor) {
+    ops_put(i ? ", " : " (got ");
     ops_put(tensor->name);
     ops_put(" ");
     if (tensor->absent)

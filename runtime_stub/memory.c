@@ -41,6 +41,8 @@ static struct {
 } heap = {FIRST_ENTRIES, 0, 0};
 
 uint32_t ops_hints[256];
+_Static_assert(sizeof ops_hints / sizeof *ops_hints == 1 << (32 - 24),
+               "ops_hint takes the upper 8 of 32 bits");
 
 uint32_t ops_range_room;
 

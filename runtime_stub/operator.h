@@ -67,6 +67,7 @@ typedef struct ops_request ops_request;
 typedef struct {
   int32_t (*shape)(ops_request *call); /* user shapes of the outputs */
   int32_t (*run)(ops_request *call);   /* loops over the kernel */
+  int32_t in_place; /* whether an output may be an input: elementwise */
 } ops_collapse;
 
 /* What all dtypes of one operator share. */
@@ -76,18 +77,23 @@ typedef struct {
   const ops_param *params; /* inputs, then outputs */
   const ops_attribute *attributes;
   const char *const *requirements; /* text of each; NULL at the end */
-  /* Canonical output sizes, from the TE definition: slots as for the kernel but
-   * for the first output's, which is an int64_t array that receives 0 or 1 + the
-   * index of the requirement that failed, then the sizes of each output. */
-  ops_kernel infer;
-  uint8_t inputs;
-  uint8_t outputs;
+  union {
+    /* Canonical output sizes, from the TE definition: slots as for the kernel
+     * but for the first output's, which is an int64_t array that receives 0 or
+     * 1 + the index of the requirement that failed, then the sizes of each
+     * output. */
+    ops_kernel infer;
+    /* Of a model: the sizes of every input, then of every output. */
+    const int64_t *sizes;
+  };
+  uint16_t inputs;
+  uint16_t outputs;
+  uint16_t fixed; /* arguments that come once */
+  uint8_t each;   /* arguments that come once for each unit */
+  uint8_t units;  /* most units a call may have; 0: the operator has none */
   uint8_t attribute_count;
   uint8_t symbols; /* sizes that the kernel gets */
   uint8_t rule;    /* for the collapse function: which variant */
-  uint8_t units;   /* most units a call may have; 0: the operator has none */
-  uint8_t fixed;   /* arguments that come once */
-  uint8_t each;    /* arguments that come once for each unit */
 } ops_family;
 
 struct ops_operator {

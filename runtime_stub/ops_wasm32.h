@@ -17,8 +17,10 @@ extern "C" {
 #define OPS_ABI_VERSION 1u
 /* Tensors have at most this many axes. */
 #define OPS_MAX_RANK 8
-/* A call takes at most this many tensors (inputs and outputs together). */
+/* A call takes at most this many tensors (inputs and outputs together): of an
+ * operator, and of a model. */
 #define OPS_MAX_TENSORS 64
+#define OPS_MAX_MODEL_TENSORS 4096
 
 /* DLPack's and TVM's structs, left out where their own headers came first. */
 #ifndef DLPACK_DLPACK_H_

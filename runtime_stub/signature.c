@@ -9,20 +9,20 @@
 #include "check.h"
 #include "text.h"
 
-/* Twice the longest so far. */
-static char signature[1024];
-
 /* By the flags of a parameter. */
 static const char marks[][4] = {"", "?", "...", "..."};
+_Static_assert(sizeof marks / sizeof *marks ==
+                   (OPS_PARAM_OPTIONAL | OPS_PARAM_VARIADIC) + 1,
+               "a mark for each set of flags");
 
 const char *ops_operator_signature(const ops_operator *op) {
   const ops_family *family = op->family;
-  ops_text_start(signature, sizeof signature);
+  ops_text_start(ops_room_text, ops_room_size.text);
   ops_put(op->name);
-  if (!family->inputs) ops_put("(");
+  ops_put("(");
   for (int32_t i = 0; i < family->inputs + family->outputs; ++i) {
     const ops_param *param = &family->params[i];
-    ops_put(i == family->inputs ? ") -> (" : i ? ", " : "(");
+    ops_put(i == family->inputs ? ") -> (" : i ? ", " : 0);
     ops_put(param->name);
     ops_put(marks[param->flags]);
     ops_put(": ");
@@ -34,5 +34,5 @@ const char *ops_operator_signature(const ops_operator *op) {
     ops_put_attribute(&family->attributes[i]);
   }
   ops_text_end();
-  return signature;
+  return ops_room_text;
 }

@@ -51,11 +51,12 @@ void ops_put_dtype(const DLDataType *dtype) {
 }
 
 void ops_put_shape(const ops_tensor *tensor) {
+  put('[');
   for (int32_t i = 0; i < tensor->rank; ++i) {
-    put(i ? ',' : '[');
+    if (i) put(',');
     ops_put_int(tensor->shape[i]);
   }
-  ops_put(tensor->rank ? "]" : "[]");
+  put(']');
 }
 
 void ops_put_tensor(const ops_tensor *tensor) {

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import os
 import struct
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import wasmtime
 
+from toolchain.profile import ROOT
+
+# The build that is tested; tests/mutants.py puts another one there.
+BUILD = Path(os.environ.get("OPS_WASM32_BUILD", ROOT / "build"))
 NONE, INT, BOOL, FLOAT, TENSOR = 0, 1, 2, 3, 7
 ANY_BYTES, TENSOR_BYTES = 16, 40
 DTYPES = {
@@ -42,38 +48,63 @@ def none() -> Arg:
     return Arg(NONE, bytes(8))
 
 
-class Module:
-    """An instance of a module and its exports."""
+def library_path(target: str) -> Path:
+    """The library of that target in the build that is tested."""
+    return BUILD / target / "ops_wasm32.wasm"
 
-    def __init__(self, path: Path) -> None:
-        engine = wasmtime.Engine()
-        self.store = wasmtime.Store(engine)
-        module = wasmtime.Module.from_file(engine, str(path))
+
+@cache
+def _engine(metered: bool) -> wasmtime.Engine:
+    config = wasmtime.Config()
+    config.consume_fuel = metered
+    return wasmtime.Engine(config)
+
+
+@cache
+def _compiled(path: Path, _changed: int, metered: bool) -> wasmtime.Module:
+    return wasmtime.Module.from_file(_engine(metered), str(path))
+
+
+class Module:
+    """An instance of a module and its exports.
+
+    fuel: how many instructions each call may take; None: any number.
+    """
+
+    def __init__(self, path: Path, fuel: int | None = None) -> None:
+        metered = fuel is not None
+        module = _compiled(path, path.stat().st_mtime_ns, metered)
+        self.store = wasmtime.Store(_engine(metered))
+        self._fuel = fuel
+        if fuel is not None:
+            self.store.set_fuel(fuel)
         self.exports = wasmtime.Instance(self.store, module, []).exports(self.store)
         memory = self.exports["memory"]
         assert isinstance(memory, wasmtime.Memory)
         self.memory = memory
         self.blocks = 0
-        self._live: list[int] = []
+        self.live: dict[int, int] = {}  # sizes of blocks, by address
 
     def run(self, name: str, *args: Any) -> int:
         """Call an export; pointers come back unsigned."""
         function = self.exports[name]
         assert isinstance(function, wasmtime.Func)
+        if self._fuel is not None:
+            self.store.set_fuel(self._fuel)
         result: int = function(self.store, *args)
         return result
 
     def alloc(self, size: int) -> int:
         pointer = self.run("ops_alloc", size) & 0xFFFFFFFF
         assert pointer
-        self._live.append(pointer)
+        self.live[pointer] = size
         self.blocks += 1
         return pointer
 
     def free_all(self, keep: int) -> None:
         """Free all blocks but the first `keep`."""
         while self.blocks > keep:
-            assert self.run("ops_free", self._live.pop()) == 0
+            assert self.run("ops_free", self.live.popitem()[0]) == 0
             self.blocks -= 1
 
     def write(self, pointer: int, data: bytes) -> int:
@@ -88,8 +119,14 @@ class Module:
         return bytes(self.memory.read(self.store, pointer, pointer + size))
 
     def text(self, pointer: int) -> str:
-        data = self.read(pointer & 0xFFFFFFFF, 1024)
-        return data.split(b"\0")[0].decode()
+        pointer &= 0xFFFFFFFF
+        data, size = b"", 1024
+        while b"\0" not in data:
+            room = self.memory.data_len(self.store) - pointer
+            assert len(data) < room
+            data = self.read(pointer, min(size, room))
+            size *= 4
+        return data.partition(b"\0")[0].decode()
 
     def error(self) -> str:
         return self.text(self.run("ops_last_error"))
@@ -162,3 +199,11 @@ class Module:
         at = struct.unpack("<I", tensor.value[:4])[0]
         pointer: int = struct.unpack("<I", self.read(at, 4))[0]
         return pointer
+
+    def shape(self, tensor: Arg) -> list[int]:
+        """The sizes of a tensor argument."""
+        at = struct.unpack("<I", tensor.value[:4])[0]
+        head = self.read(at, TENSOR_BYTES)
+        rank: int = struct.unpack_from("<i", head, 12)[0]
+        pointer: int = struct.unpack_from("<I", head, 20)[0]
+        return list(struct.unpack(f"<{rank}q", self.read(pointer, 8 * rank)))

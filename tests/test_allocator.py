@@ -5,9 +5,8 @@ from __future__ import annotations
 import random
 
 import pytest
-from abi import Module
+from abi import Module, library_path
 
-from toolchain.profile import ROOT
 from toolchain.targets import TARGETS
 
 ALIGNMENT, PAGE = 64, 65536
@@ -16,7 +15,7 @@ MANY = 10_000
 
 @pytest.fixture(params=list(TARGETS))
 def module(request: pytest.FixtureRequest) -> Module:
-    return Module(ROOT / "build" / request.param / "ops_wasm32.wasm")
+    return Module(library_path(request.param))
 
 
 def check_apart(live: dict[int, int]) -> None:

@@ -5,9 +5,8 @@ from __future__ import annotations
 import struct
 
 import pytest
-from abi import Arg, Module
+from abi import Arg, Module, library_path
 
-from toolchain.profile import ROOT
 from toolchain.targets import TARGETS
 
 POINTER = 5
@@ -19,7 +18,7 @@ SHAPES: tuple[list[int], ...] = (
 
 @pytest.fixture(params=list(TARGETS))
 def module(request: pytest.FixtureRequest) -> Module:
-    return Module(ROOT / "build" / request.param / "ops_wasm32.wasm")
+    return Module(library_path(request.param))
 
 
 def count(shape: list[int]) -> int:

@@ -7,9 +7,8 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from abi import Arg, Module, integer, none, number
+from abi import Arg, Module, integer, library_path, none, number
 
-from toolchain.profile import ROOT
 from toolchain.targets import TARGETS
 
 OPERATOR, ARGUMENT, DTYPE, SHAPE, POINTER, ATTRIBUTE, MEMORY = range(1, 8)
@@ -19,7 +18,7 @@ Make = Callable[[Module], list[Arg]]
 
 @pytest.fixture(scope="module", params=list(TARGETS))
 def module(request: pytest.FixtureRequest) -> Module:
-    return Module(ROOT / "build" / request.param / "ops_wasm32.wasm")
+    return Module(library_path(request.param))
 
 
 @pytest.fixture(autouse=True)

@@ -98,15 +98,10 @@ def test_truncated_anywhere(tmp_path: Path) -> None:
             assert whole == onnx.load(path).graph
 
 
-def test_checker(save: Any) -> None:
-    text = refused(save(model([node("Add", "x")])))
-    assert "ONNX's checker refuses the model" in text
-    assert "Add" in text
-
-
 def test_not_in_order(save: Any) -> None:
-    nodes = [node("Relu", "z"), helper.make_node("Relu", ["x"], ["z"])]
-    assert "checker" in refused(save(model(nodes)))
+    """ONNX's checker refuses such files; ONNX Runtime sorts and runs them."""
+    nodes = [node("Relu", "z"), helper.make_node("Neg", ["x"], ["z"])]
+    assert ["negative", "nn.relu"] == operators(read_model(save(model(nodes)), {}))
 
 
 def external(save: Any, dims: list[int], **entries: str) -> Path:
@@ -164,10 +159,9 @@ def test_unsupported_operators_all_at_once(save: Any) -> None:
 def test_open_dimensions_all_at_once(save: Any) -> None:
     inputs = [info("x", ["batch", 3]), info("z", [None, 2]), info("u", None)]
     text = refused(save(model([node("Relu", "x")], inputs)))
-    assert "input 'x' has dimensions without a value, [batch, 3]" in text
-    assert "--shape x=1,3" in text
-    assert "[?, 2]" in text
-    assert "input 'u' has no shape; give it, as in --shape u=1,3,224,224" in text
+    assert "size 'batch' of x: --dim batch=1" in text
+    assert "input 'z' of shape [?, 2]: --shape z=1,2" in text
+    assert "input 'u' has no shape: --shape u=1,3,224,224" in text
 
 
 def test_open_dimensions_given(save: Any) -> None:
@@ -203,7 +197,7 @@ def test_dtypes_at_the_boundary(save: Any, kind: str, name: str) -> None:
     number = TensorProto.DataType.Value(kind)
     x, y = info("x", (2,), number), info("y", None, number)
     text = refused(save(model([node("Identity", "x")], [x], [y])))
-    assert f"input 'x' has dtype {name}; use float32" in text
+    assert f"input 'x' has dtype {name}; modules take float32" in text
     assert f"output 'y' has dtype {name}" in text
 
 
@@ -216,8 +210,13 @@ def test_sequences_at_the_boundary(save: Any) -> None:
 @pytest.mark.parametrize(
     ("nodes", "weights", "text"),
     [
-        ([node("Reshape", "x", "s")], {}, "its shape must be constant"),
-        ([node("If", "c")], {}, "its condition must be constant"),
+        (
+            [node("Reshape", "x", "s")],
+            {},
+            "its shape must be known when the model is compiled, and depends on the "
+            "elements of input 's'",
+        ),
+        ([node("If", "c")], {}, "its condition must be known"),
         (
             [node("Gather", "x", "i")],
             {"i": np.array([0, 2])},
@@ -225,7 +224,11 @@ def test_sequences_at_the_boundary(save: Any) -> None:
         ),
         ([node("Mod", "k", "i")], {"i": np.array([2, 0])}, "its divisor has a 0"),
         ([node("Cast", "x", to=TensorProto.FLOAT16)], {}, "dtype float16"),
-        ([node("MatMul", "x", "w")], {"w": np.ones((7, 2), "float32")}, "converted"),
+        (
+            [node("MatMul", "x", "w")],
+            {"w": np.ones((7, 2), "float32")},
+            "the ONNX standard",
+        ),
     ],
 )
 def test_nodes_that_cannot_be(

@@ -9,9 +9,8 @@ import random
 import re
 
 import pytest
-from abi import DTYPES, Arg, Module, integer, none, number
+from abi import DTYPES, Arg, Module, integer, library_path, none, number
 
-from toolchain.profile import ROOT
 from toolchain.targets import TARGETS
 
 ROUNDS = 40
@@ -23,7 +22,7 @@ POINTERS = (0, 4, 8, 64, 65536, 0x7FFFFFFF, 0xFFFFFFFF)
 
 @pytest.fixture(scope="module", params=list(TARGETS))
 def module(request: pytest.FixtureRequest) -> Module:
-    return Module(ROOT / "build" / request.param / "ops_wasm32.wasm")
+    return Module(library_path(request.param))
 
 
 def signature(module: Module, index: int) -> tuple[str, list[str], int]:

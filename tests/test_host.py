@@ -252,8 +252,8 @@ def test_variadic_outputs_are_counted() -> None:
     assert "give split=[...] or num_outputs=" in text_of(
         bind, "split", [SPLIT], (x,), {}
     )
-    for count in (0, -1, 1.0, True):
-        assert f"num_outputs is {count!r}; give an int, 1 or more" in text_of(
+    for count in (0, -1, 1.0, True, 10**9):
+        assert f"num_outputs is {count!r}; give an int, 1 to 65536" in text_of(
             bind, "split", [SPLIT], (x,), {"num_outputs": count}
         )
     assert "do not agree" in text_of(
@@ -328,7 +328,7 @@ def test_load_without_a_build_says_what_to_run(tmp_path: Path) -> None:
     ("wat", "text"),
     [
         ("(module)", "is no module of operators; it does not export ops_abi"),
-        ('(module (import "a" "b" (func)))', "cannot be loaded: "),
+        ('(module (import "a" "b" (func)))', "imports 1 things; a module of"),
     ],
 )
 def test_foreign_modules_are_refused(tmp_path: Path, wat: str, text: str) -> None:

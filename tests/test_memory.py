@@ -7,24 +7,17 @@ from pathlib import Path
 
 import pytest
 from abi import Arg, Module, integer
-from project import copy_project
+from linking import link_built
 
 MEMORY = 7
 MEGABYTE = 1 << 20
-PROFILE = """\
-operators = ["add", "matmul", "reduce_sum"]
-targets = ["simd128"]
-max_memory = "1 MiB"
-"""
 
 
 @pytest.fixture(scope="module")
 def path(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A library whose memory ends at 1 MiB."""
-    project = copy_project(tmp_path_factory.mktemp("memory") / "project")
-    done = project.doit("build", project.profile(PROFILE))
-    assert done.code == 0, done.text
-    return project.folder / "build/profiles/small/simd128/ops_wasm32.wasm"
+    folder = tmp_path_factory.mktemp("memory")
+    return link_built(folder, ["add", "matmul", "reduce_sum"], max_memory=MEGABYTE)
 
 
 def fill(module: Module) -> list[int]:

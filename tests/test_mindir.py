@@ -158,9 +158,18 @@ ERRORS: list[tuple[Callable[[Any], None], list[str]]] = [
     ),
     (version, ["version 9 of MindIR is unknown; known are 1 to 3"]),
     (old, ["has no mind_ir_version; it was cut short, or is older"]),
-    (lost, ["parameter trunk.first.weight: has 0 bytes of 864; its data are missing"]),
+    (
+        lost,
+        [
+            "parameter trunk.first.weight: has 0 bytes of 864 for shape [8, 3, 3, 3]",
+            "its data are missing",
+        ],
+    ),
     (absent, ["trunk.norm.beta' is nowhere defined"]),
-    (outside, ["parameter trunk.first.bias", "net_variables/data_0, which is missing"]),
+    (
+        outside,
+        ["parameter trunk.first.bias", "net_variables/data_0', which is not there"],
+    ),
     (dynamic, ["input image: shape [?, 3, 16, 16] leaves", "--shape image=1,3,16,16"]),
 ]
 

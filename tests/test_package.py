@@ -132,9 +132,12 @@ def test_sdk_matches_its_manifests(sdk: Path) -> None:
 
 def test_c_program_carries_only_its_kernels(sdk: Path, tmp_path: Path) -> None:
     out = tmp_path / "main.wasm"
-    flags = ["-target", "wasm32-wasi", "-O2", "-s", f"-I{sdk / 'include'}"]
-    link: list[str | Path] = [f"-L{sdk / 'lib' / 'simd128'}", "-lops_wasm32", "-o", out]
-    run([*tool("CLANG"), *flags, sdk / "examples" / "c" / "main.c", *link])
+    start = "python -m ziglang cc "
+    lines = (sdk / "README.md").read_text().splitlines()
+    (command,) = (line for line in lines if line.startswith(start))
+    words = command.removeprefix(start).split()
+    assert words[-1] == out.name
+    run([*tool("CLANG"), *words[:-1], out], cwd=sdk)
     assert RESULT == run_wasi(out, tmp_path / "stdout")
     content = out.read_bytes()
     manifest = json.loads((sdk / "wasm" / "simd128" / "manifest.json").read_text())

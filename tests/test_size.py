@@ -10,7 +10,7 @@ from project import Project, copy_project
 from toolchain.archive import archive
 from toolchain.clang import RUNTIME, compile_c
 from toolchain.codegen import emit
-from toolchain.descriptor import PARTS, table
+from toolchain.descriptor import PARTS, room, table
 from toolchain.link import link
 from toolchain.targets import TARGETS
 
@@ -40,7 +40,7 @@ def test_bare_runtime_is_under_8_kb(tmp_path: Path, target: str) -> None:
     kept = f"@llvm.used = appending global [1 x ptr] [ptr @{part}]"
     text = f"declare {PARTS[part]}\n{kept}\n"
     members.append(tmp_path / "ops_table.o")
-    members[-1].write_bytes(emit([table([]), text], TARGETS[target]))
+    members[-1].write_bytes(emit([table([]), room([]), text], TARGETS[target]))
     archive(members, tmp_path / "bare.a")
     link(tmp_path / "bare.a", tmp_path / "bare.wasm", MAX_MEMORY)
     assert (tmp_path / "bare.wasm").stat().st_size < 8_000

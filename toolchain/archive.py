@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from toolchain.command import run, tool
+from toolchain.replace import fresh
 
 
 def archive(members: Iterable[Path], out: Path) -> None:
@@ -14,8 +15,5 @@ def archive(members: Iterable[Path], out: Path) -> None:
     It is written afresh, so that a deleted operator leaves; `D` leaves out times
     and owners, so that equal members are equal bytes.
     """
-    out.unlink(missing_ok=True)
-    fresh = out.with_suffix(".a.new")
-    fresh.unlink(missing_ok=True)
-    run([*tool("LLVM_AR"), "rcsD", fresh, *sorted(members, key=lambda p: p.name)])
-    fresh.replace(out)
+    with fresh(out) as new:
+        run([*tool("LLVM_AR"), "rcsD", new, *sorted(members, key=lambda p: p.name)])

@@ -25,6 +25,8 @@ from pathlib import Path
 from toolchain import spec
 from toolchain.codegen import compile_object
 from toolchain.command import ToolError
+from toolchain.made import ChangedError
+from toolchain.replace import write
 from toolchain.spec import SpecError
 
 _POLL = 0.005  # seconds
@@ -51,10 +53,6 @@ def compile_in_child(
     On a failure there is no object, and the .json holds {"error": reason}.
     """
     import tvm  # noqa: F401  # before the fork, so that it is imported once
-
-    out.parent.mkdir(parents=True, exist_ok=True)
-    for suffix in (".o", ".json"):
-        out.with_suffix(suffix).unlink(missing_ok=True)
 
     def compile_one() -> None:
         data, description = compile_object(path, target, dtypes)
@@ -140,7 +138,7 @@ def _work(job: Job, log: int) -> None:
     try:
         job.action()
         code = 0
-    except ToolError as error:
+    except (ToolError, ChangedError) as error:
         print(error)
     except OSError as error:
         print(f"{error.filename or job.label}: {error.strerror}")
@@ -185,13 +183,6 @@ def _field_text(found: re.Match[str]) -> str:
     close = difflib.get_close_matches(found["unknown"], fields, 1)
     advice = f"did you mean {close[0]!r}?" if close else f"use {', '.join(fields)}"
     return f"{name} has no {found['unknown']!r}; {advice}"
-
-
-def write(path: Path, data: bytes) -> None:
-    """Write a file whole, or not at all."""
-    fresh = path.with_name(path.name + ".new")
-    fresh.write_bytes(data)
-    fresh.replace(path)
 
 
 def _reason(path: Path, status: int | None, said: str, timeout: float) -> str | None:

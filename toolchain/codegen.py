@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import importlib.util
 import re
@@ -13,20 +14,22 @@ from typing import Any
 
 from toolchain import functions
 from toolchain.constants import hide_constants
-from toolchain.descriptor import PARTS, descriptor
+from toolchain.descriptor import PARTS, descriptor, operator_room
 from toolchain.infer import infer_function, output_dims, requirement_texts
 from toolchain.lower import Kernel, entry, lower, without_loader
-from toolchain.microkernel import micro_kernel, used
+from toolchain.microkernel import micro_kernel, source, used
 from toolchain.module import interface
 from toolchain.rewrite import OPTIONAL, SOME, check, exactly, rewrite
 from toolchain.spec import Operator, SpecError, kernel_name, tensor_dtype
 from toolchain.targets import TARGETS, Target
 
 TRIPLE = "wasm32-unknown-unknown"
-# What an object may call: the runtime's backend functions, and what LLVM makes of
-# loops that copy or fill.
+# What an object may call: the runtime's backend functions, those for windows, and what
+# LLVM makes of loops that copy or fill.
 RUNTIME_FUNCTIONS = {
     *PARTS,
+    "ops_windows_fold",
+    "ops_windows_plain",
     "TVMBackendAllocWorkspace",
     "TVMBackendFreeWorkspace",
     "memcpy",
@@ -221,6 +224,7 @@ def compile_object(
 ) -> tuple[bytes, dict[str, Any]]:
     """Object and description of one operator file for one target.
 
+    The description's "code" is what the object follows from beside its static slice.
     dtypes: keep only variants whose first dtype is listed. Errors: SpecError.
     """
     name, target = path.stem, TARGETS[target_name]
@@ -249,12 +253,17 @@ def compile_object(
         descriptor(name, operator, variants, requirements, dims, has_infer=bool(infer))
     )
     texts += functions.used(texts, target)
-    tiles = used("".join(texts))
-    texts += [micro_kernel(symbol, target) for symbol in tiles]
+    chosen = by_name("".join(texts))
+    texts += [micro_kernel(symbol, target) for symbol in used("".join(texts))]
     # Folds of rows are written in whole steps: more of them would only be larger.
     data = emit(texts, target, unroll=not operator.collapse.startswith("rows."))
     check_symbols(data)
-    return data, describe(path, operator, variants)
+    return data, describe(path, operator, variants) | {"code": chosen}
+
+
+def by_name(text: str) -> list[str]:
+    """Roots (see slices) of what an IR text names: micro-kernels, functions."""
+    return [*sorted(set(map(source, used(text)))), *functions.sources(text)]
 
 
 def check_symbols(data: bytes) -> None:
@@ -310,16 +319,18 @@ def describe(
             for t in group
         ]
 
+    kernels = {
+        kernel_name(name, v): {
+            "inputs": tensors(operator.inputs, v),
+            "outputs": tensors(operator.outputs, v),
+        }
+        for v in variants
+    }
     return {
         "operator": name,
         "formula": formula(path),
-        "kernels": {
-            kernel_name(name, v): {
-                "inputs": tensors(operator.inputs, v),
-                "outputs": tensors(operator.outputs, v),
-            }
-            for v in variants
-        },
+        "kernels": kernels,
+        "room": dataclasses.asdict(operator_room(operator, kernels)),
         "attributes": [_describe_attribute(a) for a in operator.attributes],
         "aliases": list(operator.aliases),
         "absent": dict(operator.absent),

@@ -8,8 +8,9 @@ import shlex
 import subprocess
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from functools import cache
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 # Environment variable that replaces a tool, and the wheel's tool it replaces.
@@ -20,6 +21,8 @@ TOOLS = {
 }
 # The wheels whose versions decide what the artifacts' bytes are.
 WHEELS = ("apache-tvm", "llvmlite", "ziglang")
+# And of a model, whose file they read or write.
+MODEL_WHEELS = ("apache-tvm-ffi", "numpy", "onnx", "protobuf")
 # What a tool says of itself: a version below this one is refused.
 LEAST_LLVM = 17
 
@@ -29,9 +32,25 @@ class ToolError(Exception):
 
 
 @cache
-def tool_versions() -> dict[str, str]:
-    """Versions of the wheels that make the artifacts."""
-    return {wheel: version(wheel) for wheel in WHEELS}
+def tool_versions(models: bool = False) -> dict[str, str]:
+    """Versions of the wheels that make the artifacts; of models too."""
+    found = {wheel: version(wheel) for wheel in WHEELS}
+    for wheel in MODEL_WHEELS if models else ():
+        with suppress(PackageNotFoundError):
+            found[wheel] = version(wheel)
+    return found
+
+
+@cache
+def replacement(variable: str) -> list[str] | None:
+    """The tool that replaces one of the wheel's, and what it says of itself."""
+    override = os.environ.get(variable)
+    if not override:
+        return None
+    try:
+        return [override, run([*shlex.split(override), "--version"])]
+    except ToolError as error:  # whoever needs the tool will say so
+        return [override, str(error)]
 
 
 def tool(variable: str) -> list[str]:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
 from typing import Any
 
 from toolchain.clang import RUNTIME
+from toolchain.replace import write
 
 _HEAD = """\
 /* ops_kernels.h: generated; every operator of this library.
@@ -61,14 +61,13 @@ _C_TYPES = {"int": "int64_t", "float": "double"}
 
 def write_headers(descriptions: dict[str, Any], folder: Path) -> None:
     """Write ops_wasm32.h and ops_kernels.h into a folder."""
-    folder.mkdir(parents=True, exist_ok=True)
-    shutil.copyfile(RUNTIME / "ops_wasm32.h", folder / "ops_wasm32.h")
+    write(folder / "ops_wasm32.h", (RUNTIME / "ops_wasm32.h").read_bytes())
     parts = [_HEAD]
     for description in descriptions.values():
         parts.append(f"\n/* {description['operator']}: {description['formula']} */\n")
         for kernel, tensors in description["kernels"].items():
             parts.append(_declaration(kernel, tensors, description["attributes"]))
-    (folder / "ops_kernels.h").write_text("".join([*parts, _TAIL]))
+    write(folder / "ops_kernels.h", "".join([*parts, _TAIL]).encode())
 
 
 def _declaration(kernel: str, tensors: Any, attributes: list[Any]) -> str:

@@ -11,6 +11,7 @@ from typing import Any
 from toolchain.clang import RUNTIME
 from toolchain.command import tool_versions
 from toolchain.module import ModuleError, add_custom_section, interface
+from toolchain.replace import write
 from toolchain.targets import TARGETS
 
 SECTION = "ops_wasm32.manifest"
@@ -90,5 +91,5 @@ def write_manifest(
             for n, d in descriptions.items()
         },
     }
-    path = folder / "manifest.json"
-    path.write_text(json.dumps(full, indent=1, sort_keys=True) + "\n")
+    text = json.dumps(full, indent=1, sort_keys=True)
+    write(folder / "manifest.json", text.encode() + b"\n")

@@ -5,6 +5,16 @@ toolchain/spec/panels.py) and codegen links those that its IR names. The name sa
 the shape, the target what a step is made of. Bodies are `linkonce_odr`: an archive's
 members carry a copy each, a linked module one.
 
+Names: each family's module says which it has; those of this one are
+- `micro_gemm_<f32|i32>_<form>_<rows>x<columns>[_dense]`: a tile of a product; form is
+  one of spread, shuffle, load and rows (see Tile), columns is half a panel or whole
+  ones; dense: units of the right panel lie side by side. A tile of one row by one panel
+  is `f32_rows_1x8_dense`, with SIMD.
+- `micro_pack_<1|2|4>_<width>`: so many lines into a panel with so many in a unit.
+- `micro_spread_<lines>`: a panel's lines, each unit repeated over a register.
+Other names are refused. tests/test_microkernel*.py run every name that a kernel asks
+for by itself; a test there fails for one that has none.
+
 What makes a tile fast, and which tile where: toolchain/microkernels.md.
 """
 
@@ -29,12 +39,17 @@ WIDTH = 8  # columns of a panel
 _WORD = 4  # bytes of a panel's unit: a float32 or an int32
 _GEMM = r"micro_gemm_(f32|i32)_(spread|shuffle|load|rows)_(\d+)x(\d+)(_dense)?"
 _NAME = re.compile(r"@(micro_\w+)")
-# The module of a family, by the first word of its names.
+# What emits a family, by the first word of its names; a module that only its users'
+# objects follow from.
 _FAMILIES = {
-    **{w: w for w in ("dot", "double", "first", "fold", "halve", "pool", "rows")},
-    **{"slide": "slide", "touch": "slide", "winograd": "winograd"},
-    **{"columns": "rows", "position": "position", "find": "position"},
-    **{"transpose": "transpose", "copy": "transpose"},
+    **{w: f"microkernel:{w}" for w in ("gemm", "pack", "spread")},
+    **{w: f"microkernel_{w}:emit" for w in ("dot", "double", "first", "fold", "halve")},
+    **{w: f"microkernel_{w}:emit" for w in ("pool", "rows", "slide", "winograd")},
+    **{w: f"microkernel_{w}:emit" for w in ("position", "transpose", "wide")},
+    "touch": "microkernel_slide:emit",
+    "columns": "microkernel_rows:emit",
+    "find": "microkernel_position:emit",
+    "copy": "microkernel_transpose:emit",
 }
 
 
@@ -43,31 +58,68 @@ def used(text: str) -> list[str]:
     return sorted(set(_NAME.findall(text)))
 
 
+def source(name: str) -> str:
+    """What emits the micro-kernel of that name: "module:function". Errors: SpecError.
+
+    It is looked up by that text alone, so that an edit of a family is none of others.
+    """
+    if family := _FAMILIES.get(name.split("_")[1]):
+        return f"toolchain.{family}"
+    raise SpecError(
+        f"micro-kernel {name!r} is unknown; use micro_<{'|'.join(_FAMILIES)}>_..."
+    )
+
+
 def micro_kernel(name: str, target: Target) -> str:
     """IR of the micro-kernel of that name. Errors: SpecError for an unknown one."""
     module = ir.Module(name)
-    if match := re.fullmatch(_GEMM, name):
-        tile = Tile(
-            match[1], match[2], int(match[3]), int(match[4]), target, bool(match[5])
-        )
-        _Gemm(module, name, tile).emit()
-    elif match := re.fullmatch(r"micro_spread_(\d+)", name):
-        _spread(module, name, int(match[1]))
-    elif match := re.fullmatch(r"micro_pack_(1|2|4)_(\d+)", name):
-        _pack(module, name, int(match[1]), int(match[2]))
-    elif family := _FAMILIES.get(name.split("_")[1]):
-        # Which builds on this module.
-        import_module(f"toolchain.microkernel_{family}").emit(module, name, target)
-    else:
-        raise SpecError(
-            f"micro-kernel {name!r} is unknown; use micro_gemm_<f32|i32>_<form>"
-            "_<rows>x<columns>[_dense], micro_spread_<lines>, "
-            f"micro_pack_<1|2|4>_<width> or one of micro_<{'|'.join(_FAMILIES)}>_..."
-        )
+    where, _, emit = source(name).partition(":")
+    getattr(import_module(where), emit)(module, name, target)
     shared = "define linkonce_odr hidden "
     count = sum(not f.is_declaration for f in module.functions)
     text = rewrite(str(module), "a function", "^define ", shared, exactly(count))
     return rewrite(text, "a target", r"^target \w+ = .*$", "", exactly(2))
+
+
+def check_name(name: str, *rules: tuple[bool, str]) -> None:
+    """SpecError where a rule does not hold: (whether it does, what to do)."""
+    for holds, text in rules:
+        if not holds:
+            raise SpecError(f"micro-kernel {name!r} is none: {text}")
+
+
+def gemm(module: Any, name: str, target: Target) -> None:
+    """Emit micro_gemm_<f32|i32>_<form>_<rows>x<columns>[_dense]."""
+    shown = "micro_gemm_<f32|i32>_<spread|shuffle|load|rows>_<rows>x<columns>[_dense]"
+    kind, form, rows, columns, dense = _parts(_GEMM, name, shown)
+    tile = Tile(kind, form, int(rows), int(columns), target, bool(dense))
+    check_name(name, *tile.rules())
+    _Gemm(module, name, tile).emit()
+
+
+def pack(module: Any, name: str, target: Target) -> None:
+    """Emit micro_pack_<1|2|4>_<width>."""
+    del target
+    shown = "micro_pack_<1|2|4>_<width>"
+    lines, width = map(int, _parts(r"micro_pack_(1|2|4)_(\d+)", name, shown))
+    fits = (lines <= width, f"a panel of {width} has no {lines} lines; use fewer")
+    check_name(name, fits)
+    _pack(module, name, lines, width)
+
+
+def spread(module: Any, name: str, target: Target) -> None:
+    """Emit micro_spread_<lines>."""
+    del target
+    (lines,) = _parts(r"micro_spread_([1-9]\d*)", name, "micro_spread_<lines>")
+    _spread(module, name, int(lines))
+
+
+def _parts(pattern: str, name: str, shown: str) -> tuple[str, ...]:
+    """Groups of a name. shown: the pattern, for people."""
+    match = re.fullmatch(pattern, name)
+    if match is None:
+        raise SpecError(f"micro-kernel {name!r} is unknown; use {shown}")
+    return match.groups()
 
 
 @dataclass(frozen=True)
@@ -85,6 +137,25 @@ class Tile:
     columns: int
     target: Target
     dense: bool = False
+
+    def rules(self) -> tuple[tuple[bool, str], ...]:
+        """What a tile must fulfil, for `check_name`."""
+        whole = self.columns % WIDTH == 0 or self.columns == WIDTH // 2
+        shuffled = self.form != "shuffle" or self.rows % self.lanes == 0
+        phased = (self.kind, self.form, self.dense) == ("f32", "rows", True)
+        return (
+            (self.rows > 0, "it has no rows; use 1 or more"),
+            (
+                whole and self.columns > 0,
+                f"columns must be {WIDTH // 2}, {WIDTH} or a multiple of {WIDTH}",
+            ),
+            (shuffled, f"rows must fill registers; use a multiple of {self.lanes}"),
+            (
+                self.phases == 1 or phased,
+                "one row by one panel has several sums for each element; use "
+                f"micro_gemm_f32_rows_1x{WIDTH}_dense",
+            ),
+        )
 
     @property
     def lanes(self) -> int:

@@ -8,6 +8,9 @@ Both packings take the sum of two sources, x + other * y with other in -1, 0, 1,
 tile adds its sums to two places alike: that is what Strassen's products need (see
 toolchain/spec/octets.py). A source is read as uint8 ^ sign, sign being 128 for int8:
 differences from a zero point, read so too, are the same for both dtypes.
+
+Names: `micro_dot_<rows|columns|tile>_<rows>x<columns>`, what packs for a tile and the
+tile, whose columns are a power of two and fill registers.
 """
 
 from __future__ import annotations
@@ -18,7 +21,16 @@ from typing import Any
 
 from llvmlite import ir
 
-from toolchain.microkernel import _at, _filled, _function, _i32, _load, _loop, _store
+from toolchain.microkernel import (
+    _at,
+    _filled,
+    _function,
+    _i32,
+    _load,
+    _loop,
+    _store,
+    check_name,
+)
 from toolchain.spec import SpecError
 from toolchain.spec.octets import CHUNK
 from toolchain.targets import Target
@@ -39,6 +51,14 @@ def emit(module: Any, name: str, target: Target) -> None:
         )
     part, rows, columns = match[1], int(match[2]), int(match[3])
     lanes = 4 if target.has("simd128") else 1
+    check_name(
+        name,
+        (rows > 0, "it has no rows; use 1 or more"),
+        (
+            columns >= max(lanes, 2) and columns & (columns - 1) == 0,
+            f"columns must be a power of two; use {max(lanes, 2)} or more",
+        ),
+    )
     if part == "rows":
         _rows(module, name, rows, lanes)
     elif part == "columns":
@@ -258,9 +278,9 @@ class _Tile:
 
     c[i, j] += sum, e[i, j] += other * sum, sum = sum_k a[k, i] . b[k, j]: a and b are
     packed panels of `depth` > 0 words, stride is the bytes from one row of c to the
-    next. c has height rows and width columns, or more; e has all. kept: 1 where c has
-    sums already, 2 where e has, 3 where both have; else they count as 0. other: 1, 0,
-    or -1, for which e has sums.
+    next, and of e. c has height rows and width columns, or more; where it has fewer
+    than the tile, other is 0. kept: 1 where c has sums already, 2 where e has, 3 where
+    both have; else they count as 0. other: 1, 0, or -1, for which e has sums.
     """
 
     def __init__(

@@ -3,6 +3,8 @@
 Half-pixel places of a doubled axis lie a quarter before and behind the elements, so
 between two neighbours x, y are 3/4 x + 1/4 y and 1/4 x + 3/4 y, whatever the size:
 no tables and no gathers, and both axes at once in registers.
+
+Names: `micro_double_rows`, with SIMD.
 """
 
 from __future__ import annotations

@@ -1,4 +1,7 @@
-"""Micro-kernels that find the first largest or smallest float of rows in one pass."""
+"""Micro-kernels that find the first largest or smallest float of rows in one pass.
+
+Names: `micro_first_<max|min>_f32`, with SIMD.
+"""
 
 from __future__ import annotations
 

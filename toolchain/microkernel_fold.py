@@ -3,6 +3,8 @@
 One loop over a table of taps serves every window, stride and dilation: a tap is
 where it lies from the window's first element, and where its weight lies. What a tap
 costs beside its arithmetic is shared by the tile's registers.
+
+Names: `micro_fold_<rows>x<columns>`, of a tile, whose columns fill registers.
 """
 
 from __future__ import annotations
@@ -14,7 +16,16 @@ from typing import Any
 
 from llvmlite import ir
 
-from toolchain.microkernel import _F32, _I32, _at, _function, _fused, _i32, _load
+from toolchain.microkernel import (
+    _F32,
+    _I32,
+    _at,
+    _function,
+    _fused,
+    _i32,
+    _load,
+    check_name,
+)
 from toolchain.spec import SpecError
 from toolchain.targets import Target
 
@@ -30,7 +41,16 @@ def emit(module: Any, name: str, target: Target) -> None:
         raise SpecError(
             f"micro-kernel {name!r} is unknown; use micro_fold_<rows>x<columns>"
         )
-    Window(module, name, Fold(int(match[1]), int(match[2]), target)).emit()
+    fold = Fold(int(match[1]), int(match[2]), target)
+    check_name(
+        name,
+        (fold.rows > 0, "it has no rows; use 1 or more"),
+        (
+            fold.columns > 0 and fold.columns % fold.lanes == 0,
+            f"columns must fill registers; use a multiple of {fold.lanes}",
+        ),
+    )
+    Window(module, name, fold).emit()
 
 
 @dataclass(frozen=True)

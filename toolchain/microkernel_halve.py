@@ -2,6 +2,8 @@
 
 The largest of three rows first, then of three columns of that, all in registers. Each
 column is a window's last one and the next window's first one.
+
+Names: `micro_halve_max`, with SIMD.
 """
 
 from __future__ import annotations
@@ -36,9 +38,10 @@ class _Halve:
     """i32 (ptr x, o, i32 height, width, top, left, rows, columns): maxima of windows.
 
     o[i, j] = max of x[2 * i - top + r, 2 * j - left + s] for r, s < 3, where that is in
-    x [height, width]; top and left are 0 or 1, width is at least BUFFERED, and each
-    window begins before the end of x. Gives 1, and no result, where an element may be
-    NaN: the larger of two is one instruction where none is.
+    x [height, width]; top and left are 0 or 1, width is at least BUFFERED, columns at
+    least those of windows that end in x, and each window begins before the end of x.
+    Gives 1, and no result, where an element may be NaN: the larger of two is one
+    instruction where none is.
     """
 
     def __init__(self, module: Any, name: str) -> None:

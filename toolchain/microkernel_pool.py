@@ -3,6 +3,9 @@
 A row of windows is folded down its rows of taps first, into a line with the pads'
 columns, then along that line. Strides along the line of 1 and 2 go by registers, others
 one by one, as do rows shorter than a register.
+
+Names: `micro_pool_max_<f32|i8|u8>` and `micro_pool_sum_f32`. With SIMD, maxima of
+floats have a second function, `micro_pool_max_f32_nan`, for planes with a NaN.
 """
 
 from __future__ import annotations
@@ -25,9 +28,10 @@ VECTORS = 4  # registers that share what a tap costs beside its arithmetic
 def emit(module: Any, name: str, target: Target) -> None:
     """Emit the micro-kernel of that name. Errors: SpecError for an unknown one."""
     match = re.fullmatch(r"micro_pool_(max|sum)_(f32|i8|u8)", name)
-    if not match:
+    if not match or (match[1] == "sum" and match[2] != "f32"):
         raise SpecError(
-            f"micro-kernel {name!r} is unknown; use micro_pool_<max|sum>_<f32|i8|u8>"
+            f"micro-kernel {name!r} is unknown; use micro_pool_max_<f32|i8|u8> or "
+            "micro_pool_sum_f32"
         )
     kind, element = match.groups()
     lanes = 1 if not target.has("simd128") else 4 if element == "f32" else 16
@@ -75,6 +79,12 @@ class _Pool:
                 self.sums = [build.alloca(kind) for _ in range(VECTORS)]
                 for place in self.sums:
                     self._set(place, ir.Constant(kind, None))
+        if exact is not None:
+            # Sums tell of NaN in whole registers alone.
+            narrow = build.icmp_signed("<", self.given["width"], _i32(self.lanes))
+            with build.if_then(narrow, likely=False):
+                build.call(exact, self.function.args)
+                build.ret(_i32(0))
         _blocks(build, self.given["rows"], 1, self._row)
         if exact is not None:
             self._check(exact)
@@ -110,7 +120,9 @@ class _Pool:
         )
         count = build.select(outside, _i32(1), count)
         self._tiles(
-            given["width"], lambda j, n, lanes: self._down(source, count, j, n, lanes)
+            given["width"],
+            lambda j, n, lanes: self._down(source, count, j, n, lanes),
+            narrow=not self.sums,
         )
         at = build.mul(build.mul(i, given["columns"]), _i32(self.bytes))
         out = _at(build, self.out, at)
@@ -148,10 +160,17 @@ class _Pool:
             lambda j: self._fold_line(out, j, 1, 1, self.build.mul(j, step), 1),
         )
 
-    def _tiles(self, count: Any, body: Callable[[Any, int, int], None]) -> None:
-        """body(place, registers, lanes): as many at a time as count has."""
+    def _tiles(
+        self, count: Any, body: Callable[[Any, int, int], None], narrow: bool = True
+    ) -> None:
+        """body(place, registers, lanes): as many at a time as count has.
+
+        narrow: whether that may be less than a register.
+        """
         build = self.build
-        sizes = {(self.vectors, self.lanes): 0, (1, self.lanes): 0, (1, 1): 0}
+        sizes = {(self.vectors, self.lanes): 0, (1, self.lanes): 0}
+        if narrow:
+            sizes[1, 1] = 0
 
         def some(ways: list[tuple[int, int]]) -> None:
             (n, lanes), *rest = ways

@@ -1,4 +1,8 @@
-"""Micro-kernels that find where in a row its largest or smallest element stands."""
+"""Micro-kernels that find where in a row its largest or smallest element stands.
+
+Names: `micro_position_max_<f32|i8|i32|i64>` and `micro_position_min_f32`, down columns;
+`micro_find_<f32|i8|i32|i64>`, where an element stands in a row.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +18,7 @@ from toolchain.microkernel_rows import _I64, STRIP, Fold, _Writer
 from toolchain.spec import SpecError
 from toolchain.targets import Target
 
-_NAME = r"micro_position_(max|min)_(f32|i8|i32|i64)"
+_NAME = r"micro_position_(?:(max)_(f32|i8|i32|i64)|(min)_(f32))"
 _FIND = r"micro_find_(f32|i8|i32|i64)"
 _I16 = ir.IntType(16)
 BLOCK = 16  # elements that are searched together
@@ -24,13 +28,14 @@ ROWS, VECTORS = 4, 2  # of a tile of floats: what eight registers hold
 def emit(module: Any, name: str, target: Target) -> None:
     """Emit the micro-kernel of that name. Errors: SpecError for an unknown one."""
     if match := re.fullmatch(_NAME, name):
-        _Position(module, name, Fold(match[1], match[2], target)).emit()
+        kind, element = filter(None, match.groups())
+        _Position(module, name, Fold(kind, element, target)).emit()
     elif match := re.fullmatch(_FIND, name):
         _find(module, name, Fold("max", match[1], target))
     else:
         raise SpecError(
             f"micro-kernel {name!r} is unknown; use "
-            "micro_position_<max|min>_<f32|i8|i32|i64> or micro_find_<f32|i8|i32|i64>"
+            "micro_<position_max|find>_<f32|i8|i32|i64> or micro_position_min_f32"
         )
 
 

@@ -4,6 +4,10 @@ A register of columns goes from row to row with all nine weights in registers. E
 row of x is loaded once and added to every output row that it belongs to; those that
 are not complete stay in registers for the next one. Rows are an image's and columns
 its own, or, where channels lie side by side, rows its pixels and columns channels.
+
+Names: `micro_slide_1` and `micro_slide_2`, of a stride down the rows, where
+neighbouring columns have neighbouring windows; `micro_slide_even`, of stride 2 both
+ways; and `micro_touch`, which reads ahead.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Micro-kernels that transpose: blocks in registers, by interleaving.
 
-`micro_transpose_<bits>_<rows>x<columns>` takes a matrix of elements of that width in
-blocks of rows x columns; `micro_copy_rows` brings a tile into a buffer. As for the
-other micro-kernels (toolchain/microkernel.py), a nest calls them by name.
+Names: `micro_transpose_<8|16|32|64>_<rows>x<columns>` takes a matrix of elements of so
+many bits in blocks of rows x columns: at most a register's columns, and as many rows or
+a multiple; `micro_copy_rows` brings a tile into a buffer. Both with SIMD.
 """
 
 from __future__ import annotations
@@ -13,11 +13,11 @@ from typing import Any
 
 from llvmlite import ir
 
-from toolchain.microkernel import _I8, _I32, _at, _function, _i32
+from toolchain.microkernel import _I8, _I32, _at, _function, _i32, check_name
 from toolchain.spec import SpecError
 from toolchain.targets import Target
 
-_TRANSPOSE = r"micro_transpose_(\d+)_(\d+)x(\d+)"
+_TRANSPOSE = r"micro_transpose_(8|16|32|64)_(\d+)x(\d+)"
 _REGISTER, LINE = 16, 64  # bytes of a register, of a cache line
 
 
@@ -25,13 +25,23 @@ def emit(module: Any, name: str, target: Target) -> None:
     """Emit the micro-kernel of that name. Errors: SpecError for an unknown one."""
     del target  # those without SIMD have no use for it
     if match := re.fullmatch(_TRANSPOSE, name):
-        _transpose(module, name, *map(int, match.groups()))
+        bits, rows, columns = map(int, match.groups())
+        lanes = 8 * _REGISTER // bits
+        check_name(
+            name,
+            (0 < columns <= lanes, f"use 1 to {lanes} columns"),
+            (
+                0 < rows <= lanes or (rows > 0 and rows % lanes == 0),
+                f"use 1 to {lanes} rows, or a multiple of {lanes}",
+            ),
+        )
+        _transpose(module, name, bits, rows, columns)
     elif name == "micro_copy_rows":
         _copy_rows(module, name)
     else:
         raise SpecError(
             f"micro-kernel {name!r} is unknown; use "
-            "micro_transpose_<bits>_<rows>x<columns> or micro_copy_rows"
+            "micro_transpose_<8|16|32|64>_<rows>x<columns> or micro_copy_rows"
         )
 
 

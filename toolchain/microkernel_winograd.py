@@ -3,6 +3,7 @@
 A tile of 6 x 6 pixels becomes 36 numbers for each channel, those of all tiles are
 multiplied by 36 matrices, and 36 sums become 4 x 4 pixels. Channels lie side by side,
 so a register holds a pixel of several channels and nothing is shuffled.
+Names: `micro_winograd_input` and `micro_winograd_output`.
 Source: Lavin and Gray, Fast Algorithms for Convolutional Neural Networks, 2015.
 """
 

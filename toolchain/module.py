@@ -48,6 +48,18 @@ def _name(data: bytes, at: int) -> tuple[str, int]:
     return data[at : at + size].decode(), at + size
 
 
+def validate(data: bytes, what: str) -> None:
+    """Load a finished module once. Errors: ModuleError where no engine would."""
+    import wasmtime
+
+    try:
+        wasmtime.Module.validate(wasmtime.Engine(), data)
+    except wasmtime.WasmtimeError as error:
+        raise ModuleError(
+            f"{what}: is not valid: {str(error).strip()}; remove build/ and build again"
+        ) from None
+
+
 def sections(data: bytes, what: str = "the file") -> Iterator[tuple[int, bytes]]:
     """Number and content of each section."""
     if data[:8] != MAGIC:

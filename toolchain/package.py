@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from toolchain.profile import ROOT
+from toolchain.replace import fresh, write
 
 # What goes into packages beside the artifacts.
 SOURCES = (
@@ -142,11 +143,10 @@ def _epoch() -> int:
 
 
 def _write_tar(files: dict[str, bytes], root: str, out: Path) -> None:
-    out.parent.mkdir(parents=True, exist_ok=True)
-    fresh = out.with_name(f"{out.name}.new")
     epoch = _epoch()
     with (
-        fresh.open("wb") as raw,
+        fresh(out) as new,
+        new.open("wb") as raw,
         gzip.GzipFile("", "wb", 9, raw, mtime=0) as packed,
         tarfile.open(fileobj=packed, mode="w", format=tarfile.PAX_FORMAT) as tar,
     ):
@@ -154,14 +154,12 @@ def _write_tar(files: dict[str, bytes], root: str, out: Path) -> None:
             member = tarfile.TarInfo(f"{root}/{name}")
             member.size, member.mtime, member.mode = len(content), epoch, 0o644
             tar.addfile(member, io.BytesIO(content))
-    fresh.replace(out)
 
 
 def write_wheel(targets: dict[str, Path], out: Path) -> None:
     """Write the wheel: the host package with a module for each target."""
     from flit_core.wheel import make_wheel_in
 
-    out.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         package = folder / "ops_wasm32"
@@ -177,9 +175,10 @@ def write_wheel(targets: dict[str, Path], out: Path) -> None:
         shutil.copyfile(ROOT / "embed" / "python" / "README.md", folder / "README.md")
         (folder / "pyproject.toml").write_text(_wheel_project())
         with _fixed_time():
-            made = make_wheel_in(folder / "pyproject.toml", out.parent)
-    if made.file != out:
-        raise PackageError(f"the wheel is {made.file}, but {out} was expected")
+            made = make_wheel_in(folder / "pyproject.toml", folder).file
+        if made.name != out.name:
+            raise PackageError(f"the wheel is {made.name}, but {out} was expected")
+        write(out, made.read_bytes())
 
 
 def _wheel_project() -> str:

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from toolchain.replace import fresh
 from toolchain.spec import SpecError
 
 OPSET = 20
@@ -145,7 +146,5 @@ def write_model(source: Path, out: Path) -> None:
     spec.loader.exec_module(module)
     if not hasattr(module, "build"):
         raise SpecError(f"{source}: has no function build() that gives an ONNX model")
-    out.parent.mkdir(parents=True, exist_ok=True)
-    fresh = out.with_suffix(".new")
-    onnx.save(module.build(), fresh)
-    fresh.replace(out)
+    with fresh(out) as new:
+        onnx.save(module.build(), new)

@@ -12,19 +12,23 @@ import json
 import os
 import platform
 import re
+import shlex
 import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from importlib.metadata import files as files_of
 from pathlib import Path
 from typing import Any, ParamSpec
 
 from doit.exceptions import TaskFailed
 
-from toolchain.command import tool_versions
+from toolchain.command import replacement, tool_versions
+from toolchain.lock import Lock
+from toolchain.made import Made
 from toolchain.profile import ROOT, Profile, ProfileError, load_profile
+from toolchain.replace import fresh, scratch
 from toolchain.targets import TARGETS
 
 P = ParamSpec("P")
@@ -36,13 +40,16 @@ def _step(function: Callable[P, Any]) -> Callable[P, Any]:
     @functools.wraps(function)
     def action(*args: P.args, **kwargs: P.kwargs) -> Any:
         from toolchain.command import ToolError
+        from toolchain.made import ChangedError
         from toolchain.module import ModuleError
+        from toolchain.package import PackageError
         from toolchain.spec import SpecError
 
+        expected = (ToolError, SpecError, ModuleError, PackageError, ChangedError)
         try:
             return function(*args, **kwargs)
-        except (ToolError, SpecError, ModuleError) as error:
-            return TaskFailed(str(error))
+        except expected as error:
+            return TaskFailed(f"{error}{_again(getattr(error, 'options', []))}")
         except OSError as error:
             where = f"{error.filename}: " if error.filename else ""
             return TaskFailed(f"{where}{error.strerror or error}")
@@ -50,25 +57,42 @@ def _step(function: Callable[P, Any]) -> Callable[P, Any]:
     return action
 
 
+def _again(options: list[str]) -> str:
+    """The command line with options that it lacks, to be pasted."""
+    if not options:
+        return ""
+    return f"\nrun: {shlex.join([*sys.argv, *options])}"
+
+
 @_step
+def make(made: Made, step: Callable[..., Iterable[str] | None], *args: Any) -> None:
+    """Make outputs by a step, and record what they were made from."""
+    made.make(lambda: step(*args))
+
+
 def compile_operator(
     path: Path, target: str, dtypes: tuple[str, ...] | None, out: Path, timeout: float
-) -> Any:
-    """Compile one operator; a mistake in its file is reported and kept for `check`."""
+) -> Iterable[str]:
+    """Compile one operator; roots of what it names at run time.
+
+    A mistake in its file is reported and kept for `check_operators`.
+    """
     from toolchain.child import compile_in_child
 
     reason = compile_in_child(path, target, dtypes, out, timeout)
     if reason is not None:
         print(f"FAILED {target}: {reason}")
+        return []
+    code: list[str] = descriptions(out.parent, [out.name])[out.name]["code"]
+    return code
 
 
-@_step
-def compile_runtime(source: Path, target: str, out: Path) -> Any:
+def compile_runtime(source: Path, target: str, out: Path) -> None:
     """Compile one C file of the runtime."""
     from toolchain.clang import compile_c
 
-    out.parent.mkdir(parents=True, exist_ok=True)
-    compile_c(source, TARGETS[target], out)
+    with fresh(out) as new:
+        compile_c(source, TARGETS[target], new)
 
 
 def descriptions(folder: Path, names: list[str]) -> dict[str, Any]:
@@ -76,40 +100,41 @@ def descriptions(folder: Path, names: list[str]) -> dict[str, Any]:
     return {n: json.loads((folder / f"{n}.json").read_text()) for n in names}
 
 
-@_step
-def make_archive(folder: Path, names: list[str], runtime: list[Path]) -> Any:
+def make_archive(folder: Path, names: list[str], runtime: list[Path]) -> None:
     """Emit the operator table and archive it with objects and runtime."""
     from toolchain.archive import archive
     from toolchain.codegen import emit
-    from toolchain.descriptor import table
+    from toolchain.descriptor import Room, room, table
 
     found = descriptions(folder / "obj", names)
     good = {n: d for n, d in found.items() if "error" not in d}
     kernels = [k for d in good.values() for k in d["kernels"]]
-    table_object = folder / "runtime" / "ops_table.o"
-    table_object.parent.mkdir(parents=True, exist_ok=True)
-    table_object.write_bytes(emit([table(kernels)], TARGETS[folder.name]))
     members = [folder / "obj" / f"{n}.o" for n in good]
-    archive([*members, table_object, *runtime], folder / "libops_wasm32.a")
+    # Apart: a program that names its operators links the room and not the table.
+    rooms = [Room(**d["room"]) for d in good.values()]
+    with scratch(folder) as own:
+        for name, text in (("table", table(kernels)), ("room", room(rooms))):
+            members.append(own / f"ops_{name}.o")
+            members[-1].write_bytes(emit([text], TARGETS[folder.name]))
+        archive([*members, *runtime], folder / "libops_wasm32.a")
 
 
-@_step
-def make_module(folder: Path, names: list[str], max_memory: int) -> Any:
-    """Link the standalone module, check its interface, write manifest and headers."""
+def make_module(folder: Path, names: list[str], max_memory: int) -> None:
+    """Link the standalone module, check it, write its manifest and headers."""
     from toolchain.header import write_headers
     from toolchain.link import link
     from toolchain.manifest import check_interface, write_manifest
+    from toolchain.module import validate
 
     found = descriptions(folder / "obj", names)
     good = {n: d for n, d in found.items() if "error" not in d}
-    wasm = folder / "ops_wasm32.wasm"
-    fresh = wasm.with_name("ops_wasm32.new.wasm")
-    # A library of one operator is to be small.
-    link(folder / "libops_wasm32.a", fresh, max_memory, fast=len(good) > 1)
-    check_interface(fresh.read_bytes(), folder.name)
-    write_headers(good, folder / "include")
-    write_manifest(folder, fresh, good, max_memory)
-    fresh.replace(wasm)
+    with fresh(folder / "ops_wasm32.wasm") as wasm:
+        # A library of one operator is to be small.
+        link(folder / "libops_wasm32.a", wasm, max_memory, fast=len(good) > 1)
+        check_interface(wasm.read_bytes(), folder.name)
+        write_headers(good, folder / "include")
+        write_manifest(folder, wasm, good, max_memory)
+        validate(wasm.read_bytes(), str(folder / "ops_wasm32.wasm"))
 
 
 @_step
@@ -180,47 +205,79 @@ def model_targets(name: str, targets: Iterable[str]) -> list[str]:
     return [t for t in targets if t in wanted]
 
 
-@_step
-def run_recipe(source: Path, out: Path) -> Any:
+def run_recipe(source: Path, out: Path) -> None:
     """Write the ONNX file of a recipe."""
     from toolchain.recipe import write_model
 
     write_model(source, out)
 
 
-@_step
 def compile_model(
-    file: Path, target: str, folder: Path, runtime: list[Path], **options: Any
-) -> Any:
-    """Compile a model file for a target."""
+    file: Path, target: str, folder: Path, runtime: list[Path], options: dict[str, Any]
+) -> Iterable[str]:
+    """Compile a model file for a target; roots of what its kernels were made from."""
     from toolchain.model.build import Options, build_model
     from toolchain.model.compile import Place
 
-    cache = ROOT / "build" / "cache" / target
+    place = Place(folder, ROOT / "build" / "cache" / target)
     show = functools.partial(print, f"  {file.stem} {target}:")
-    build_model(file, Options(target, **options), Place(folder, cache), runtime, show)
+    build_model(file, Options(target, **options), place, runtime, show)
+    return place.code
+
+
+def model_outputs(
+    file: Path, folder: Path, options: dict[str, Any]
+) -> tuple[Path, ...]:
+    """What compiling a model file writes."""
+    suffixes = [".wasm", ".manifest.json"]
+    suffixes += [".safetensors"] if options.get("external") else []
+    return tuple(folder / f"{file.stem}{suffix}" for suffix in suffixes)
+
+
+def model_code() -> tuple[str, ...]:
+    """Roots of what compiles models; converters are found by their files' names."""
+    files = sorted((ROOT / "toolchain" / "frontends").glob("onnx_*.py"))
+    converters = (f"toolchain.frontends.{file.stem}:" for file in files)
+    return "toolchain.model.build:build_model", *converters
 
 
 @_step
 def compile_model_file(
-    file: str, target: str, out: str, shape: list[str], winograd: bool, weights: str
+    file: str,
+    target: str,
+    out: str,
+    shape: list[str],
+    winograd: bool,
+    weights: str,
+    dim: Sequence[str] = (),
+    value: Sequence[str] = (),
+    timeout: float = 600.0,
 ) -> Any:
     """Compile the model file that the command line names."""
-    from toolchain.frontends import shapes_of
+    from toolchain.frontends import plain
     from toolchain.spec import SpecError
 
     path, folder, runtime = _model_file(file, target, out)
     if weights not in ("embedded", "external"):
         raise SpecError(f"--weights {weights!r} is unknown; use embedded or external")
-    options = {"external": weights == "external", "winograd": winograd}
-    shapes = shapes_of(shape)
-    failed = compile_model(path, target, folder, runtime, shapes=shapes, **options)
-    if failed is None:
-        from toolchain.frontends import plain
+    options = _given(shape, dim, value, timeout)
+    options |= {"external": weights == "external", "winograd": winograd}
+    compile_model(path, target, folder, runtime, options)
+    wasm = folder / f"{plain(path.stem)}.wasm"
+    print(f"{wasm}: {wasm.stat().st_size} bytes")
 
-        wasm = folder / f"{plain(path.stem)}.wasm"
-        print(f"{wasm}: {wasm.stat().st_size} bytes")
-    return failed
+
+def _given(
+    shape: Sequence[str], dim: Sequence[str], value: Sequence[str], timeout: float
+) -> dict[str, Any]:
+    """What the command line says of a model's inputs, as Options have it."""
+    from toolchain.frontends import dims_of, shapes_of, values_of
+    from toolchain.spec import SpecError
+
+    if not timeout > 0:
+        raise SpecError(f"--timeout {timeout:g} is no time; give seconds, as in 600")
+    found = {"shapes": shapes_of(shape), "dims": dims_of(dim)}
+    return found | {"values": values_of(value), "timeout": timeout}
 
 
 def _model_file(file: str, target: str, out: str) -> tuple[Path, Path, list[Path]]:
@@ -243,10 +300,16 @@ def _model_file(file: str, target: str, out: str) -> tuple[Path, Path, list[Path
 
 @_step
 def trace_model_file(
-    file: str, target: str, out: str, shape: list[str], winograd: bool
+    file: str,
+    target: str,
+    out: str,
+    shape: list[str],
+    winograd: bool,
+    dim: Sequence[str] = (),
+    value: Sequence[str] = (),
+    timeout: float = 600.0,
 ) -> Any:
     """Build the traced module of a model, time its steps and draw the page."""
-    from toolchain.frontends import shapes_of
     from toolchain.model.build import Options
     from toolchain.model.compile import Place
     from toolchain.model.trace import build_trace
@@ -255,24 +318,34 @@ def trace_model_file(
     place = Place(
         folder if out else folder / "trace", ROOT / "build" / "cache" / target
     )
-    options = Options(target, shapes_of(shape), winograd=winograd)
+    given = _given(shape, dim, value, timeout)
+    options = Options(target, winograd=winograd, **given)
     build_trace(path, options, place, runtime)
     return _bench_module("bench.trace", [str(place.folder)])
 
 
 def prepare() -> None:
-    """Make doit keep its record whole, and end on Ctrl-C with a plain message."""
-    from toolchain.database import make_atomic
-
-    make_atomic()
-    main = os.getpid()
+    """Let Ctrl-C and TERM end a build with a plain message, and all its processes."""
 
     def interrupted(*_: object) -> None:
-        if os.getpid() != main:  # a worker: the main process speaks for all
-            os._exit(130)
         sys.exit("interrupted; the next build goes on from here")
 
-    signal.signal(signal.SIGINT, interrupted)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, interrupted)
+    os.register_at_fork(after_in_child=_worker)
+
+
+def _worker() -> None:
+    """In a process that a build forks: the main process speaks for all.
+
+    It ends with its parent, so that nothing is left of a build that was killed.
+    """
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_DFL)
+    if sys.platform == "linux":
+        import ctypes
+
+        ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
 
 
 def profile_or_exit(name: str | None) -> Profile:
@@ -297,40 +370,35 @@ def workers(words: list[str]) -> int:
     return os.cpu_count() or 1
 
 
-def compile_settings(target: str, dtypes: tuple[str, ...] | None) -> dict[str, Any]:
-    """Every setting that changes an object, beside its sources: for config_changed."""
-    return {
-        "target": dataclasses.asdict(TARGETS[target]),
-        "dtypes": dtypes,
-        "tools": tool_versions(),
-        "overrides": {name: os.environ.get(name) for name in ("CLANG",)},
-    }
+def settings(target: str | None, *tools: str, models: bool = False) -> Any:
+    """What decides an output beside its sources: target, tools, their replacements.
 
-
-def compiled(out: Path) -> bool:
-    """Whether an object is there; a failed operator has none and is tried again."""
-    return out.with_suffix(".o").exists()
+    tools: variables that replace one. models: whether ONNX files are read or written.
+    """
+    return [
+        dataclasses.asdict(TARGETS[target]) if target else None,
+        tool_versions(models),
+        {variable: replacement(variable) for variable in tools},
+    ]
 
 
 def clean(folder: Path) -> None:
-    """Remove a build folder."""
+    """Remove a build folder, when nobody builds in it."""
+    lock = Lock(folder)
+    lock.take(print)
     shutil.rmtree(folder, ignore_errors=True)
+    lock.release()
 
 
-@_step
-def make_packages(targets: dict[str, Path], folder: Path) -> Any:
+def make_packages(targets: dict[str, Path], folder: Path) -> None:
     """Write the SDK archive and the Python wheel."""
-    from toolchain.package import PackageError, package_paths, write_sdk, write_wheel
+    from toolchain.package import package_paths, write_sdk, write_wheel
 
     sdk, wheel = package_paths(folder)
-    try:
-        write_sdk(targets, sdk)
-        write_wheel(targets, wheel)
-    except PackageError as error:
-        return TaskFailed(str(error))
+    write_sdk(targets, sdk)
+    write_wheel(targets, wheel)
     for path in (sdk, wheel):
         print(f"{path}: {path.stat().st_size} bytes")
-    return None
 
 
 def refuse_packages(profile: str) -> Any:
@@ -381,6 +449,17 @@ def run_on_old_cpu() -> Any:
     if done.returncode:
         return TaskFailed(f"the tests failed (pytest's exit code {done.returncode})")
     return None
+
+
+@_step
+def run_fuzz(kind: str, seed: int, count: int, build: Path) -> Any:
+    """Try random cases of what must hold for any input (tests/fuzz)."""
+    command = [sys.executable, "-m", "fuzz", "--kind", kind, "--build", str(build)]
+    command += ["--seed", str(seed), "--count", str(count)]
+    paths = [ROOT, ROOT / "tests", ROOT / "embed" / "python"]
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(map(str, paths))}
+    done = subprocess.run(command, cwd=ROOT, env=environment, check=False)
+    return TaskFailed("cases failed; see above") if done.returncode else None
 
 
 @_step

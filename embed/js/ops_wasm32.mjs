@@ -5,21 +5,33 @@
 //
 // Weights in a file beside the module are fetched and checked against the manifest.
 
+// A file may be anybody's: load() checks what it declares and runs none of its code.
+// run() does, for as long as that takes: nothing in JavaScript can stop it but ending
+// a Worker from outside, which is where a module belongs that is not trusted to end.
+
 const SECTION = "ops_wasm32.manifest";
-const DTYPES = {
-  float32: [2, 32, Float32Array],
-  int32: [0, 32, Int32Array],
-  int8: [0, 8, Int8Array],
-  uint8: [1, 8, Uint8Array],
-  int64: [0, 64, BigInt64Array],
-  bool: [6, 8, Uint8Array],
-};
+const DTYPES = new Map([
+  ["float32", [2, 32, Float32Array]],
+  ["int32", [0, 32, Int32Array]],
+  ["int8", [0, 8, Int8Array]],
+  ["uint8", [1, 8, Uint8Array]],
+  ["int64", [0, 64, BigInt64Array]],
+  ["bool", [6, 8, Uint8Array]],
+]);
+const ABI_VERSION = 1;
+const MAX_RANK = 8;
+const MEMORY = 2 ** 32; // bytes; what a module can have at most
 const ARGUMENT = 16; // sizeof(TVMFFIAny)
 const TENSOR = 40; // sizeof(DLTensor)
+// The functions that a model needs, and how many i32 each takes; all give one.
+const FUNCTIONS = { ops_alloc: 1, ops_call: 3, ops_find: 1, ops_infer: 3, ops_last_error: 0 };
+const I32 = 0x7f;
 
 /** Read bytes: of a URL or, in Node, of a path. */
 async function read(source) {
   if (source instanceof ArrayBuffer || ArrayBuffer.isView(source)) return source;
+  if (typeof source !== "string" && !(source instanceof URL))
+    throw new TypeError(`${source} is nothing to load; give a path, a URL or bytes`);
   const text = String(source);
   if (globalThis.process?.versions?.node && !/^https?:/.test(text)) {
     const { readFile } = await import("node:fs/promises");
@@ -30,114 +42,400 @@ async function read(source) {
   return response.arrayBuffer();
 }
 
+/** Bytes of what read() gives, without copying them. */
+function bytesOf(data) {
+  return ArrayBuffer.isView(data)
+    ? new Uint8Array(data.buffer, data.byteOffset, data.byteLength)
+    : new Uint8Array(data);
+}
+
 /** Load a model. weights: their path, URL or bytes, where not beside the module. */
 export async function load(source, weights) {
-  const module = await WebAssembly.compile(await read(source));
-  const [section] = WebAssembly.Module.customSections(module, SECTION);
-  if (!section) throw new Error(`${source}: has no section ${SECTION}`);
-  const manifest = JSON.parse(new TextDecoder().decode(section));
-  if (!manifest.model) throw new Error(`${source}: holds operators, but no model`);
+  const named = typeof source === "string" || source instanceof URL;
+  const what = named ? String(source) : "the module";
+  const file = bytesOf(await read(source));
+  const found = declarations(file, what);
+  const manifest = manifestOf(found.manifests, what);
+  const { model } = manifest;
+  checkExports(found, what);
+  let module;
+  try {
+    module = await WebAssembly.compile(file);
+  } catch (error) {
+    throw new Error(`${what}: cannot be loaded: ${error.message}`);
+  }
   let data = null;
   if (manifest.weights) {
-    if (weights === undefined && typeof source !== "string" && !(source instanceof URL))
+    if (weights === undefined && !named)
       throw new Error(`give the weights too: ${manifest.weights.file}`);
     const beside = String(source).replace(/[^/\\]*$/, manifest.weights.file);
     data = await checked(await read(weights ?? beside), manifest.weights);
   }
-  return new Model(await WebAssembly.instantiate(module), manifest, data);
+  let instance;
+  try {
+    instance = await WebAssembly.instantiate(module);
+  } catch (error) {
+    throw new Error(`${what}: cannot be started: ${error.message}`);
+  }
+  return new Model(instance, manifest, data, what);
+}
+
+/** Reads the content of a section; RangeError where it ends too early. */
+class Reader {
+  constructor(data, at = 0) {
+    this.data = data;
+    this.at = at;
+  }
+
+  byte() {
+    if (this.at >= this.data.length) throw new RangeError("is cut off or damaged");
+    return this.data[this.at++];
+  }
+
+  /** An unsigned LEB128 number of 32 bits. */
+  number() {
+    let value = 0;
+    for (let shift = 0; shift < 35; shift += 7) {
+      const byte = this.byte();
+      value += (byte & 127) * 2 ** shift;
+      if (byte < 128) return value;
+    }
+    throw new RangeError("is cut off or damaged");
+  }
+
+  bytes(size) {
+    if (this.at + size > this.data.length) throw new RangeError("is cut off or damaged");
+    this.at += size;
+    return this.data.subarray(this.at - size, this.at);
+  }
+
+  text() {
+    return new TextDecoder().decode(this.bytes(this.number()));
+  }
+
+  /** Least size of a memory or table of 32 bits that one thread has. */
+  limits(what) {
+    const flags = this.byte();
+    if (flags > 1) throw new RangeError(`declares a shared or a 64-bit ${what}`);
+    const least = this.number();
+    if (flags) this.number();
+    return least;
+  }
+}
+
+/** What a module declares, where it declares nothing that no module of ours does:
+ *  code that runs when it is loaded, imports, types other than functions of numbers,
+ *  memories and tables that are shared, of 64 bits, or larger than the file. */
+function declarations(file, what) {
+  const found = { types: [], functions: [], exports: new Map(), manifests: [] };
+  const magic = [0, 97, 115, 109, 1, 0, 0, 0];
+  if (magic.some((byte, i) => file[i] !== byte))
+    throw new Error(`${what}: is no WebAssembly module of version 1`);
+  const all = new Reader(file, magic.length);
+  while (all.at < file.length) {
+    const number = all.byte();
+    try {
+      const content = all.bytes(all.number());
+      SECTIONS[number]?.(new Reader(content), found, file.length);
+    } catch (error) {
+      throw new Error(
+        `${what}: ${error.message} in section ${number}; it was not built by ops-wasm32`,
+      );
+    }
+  }
+  return found;
+}
+
+/** Readers of sections, by number. */
+const SECTIONS = {
+  0: (reader, found) => {
+    if (reader.text() === SECTION) found.manifests.push(reader.data.subarray(reader.at));
+  },
+  1: (reader, { types }) => {
+    for (let left = reader.number(); left; --left) {
+      if (reader.byte() !== 0x60) throw new RangeError("declares a type that is no function");
+      const [takes, gives] = [0, 1].map(() => [...reader.bytes(reader.number())]);
+      if ([...takes, ...gives].some((kind) => kind < 0x7b || kind > I32))
+        throw new RangeError("declares a function of other things than numbers");
+      types.push({ takes, gives });
+    }
+  },
+  2: (reader) => {
+    const count = reader.number();
+    if (count) throw new RangeError(`imports ${count} things; a model needs none`);
+  },
+  3: (reader, { functions }) => {
+    for (let left = reader.number(); left; --left) functions.push(reader.number());
+  },
+  4: (reader, found, size) => {
+    for (let left = reader.number(); left; --left) {
+      if (reader.byte() !== 0x70) throw new RangeError("declares a table of no functions");
+      const least = reader.limits("table");
+      if (least > size)
+        throw new RangeError(`claims ${least} functions in a file of ${size} bytes`);
+    }
+  },
+  5: (reader) => {
+    const count = reader.number();
+    if (count !== 1) throw new RangeError(`has ${count} memories instead of one`);
+    reader.limits("memory");
+  },
+  7: (reader, found) => {
+    for (let left = reader.number(); left; --left) {
+      const name = reader.text();
+      found.exports.set(name, { kind: reader.byte(), index: reader.number() });
+    }
+  },
+  8: (reader) => {
+    throw new RangeError(`runs its function ${reader.number()} when it is loaded`);
+  },
+};
+
+/** Refuse a module without the functions of ops_wasm32.h, as it declares them. */
+function checkExports({ types, functions, exports }, what) {
+  const wrong = Object.entries(FUNCTIONS).flatMap(([name, count]) => {
+    const { kind, index } = exports.get(name) ?? {};
+    const type = kind === 0 ? types[functions[index]] : undefined;
+    const fits =
+      type?.takes.length === count &&
+      type.gives.length === 1 &&
+      [...type.takes, ...type.gives].every((k) => k === I32);
+    return fits ? [] : [name];
+  });
+  if (exports.get("memory")?.kind !== 2) wrong.push("memory");
+  if (wrong.length)
+    throw new Error(
+      `${what}: is no module of operators; it does not export ${wrong.join(", ")} as ` +
+        "ops_wasm32.h declares them",
+    );
+}
+
+/** The manifest of a model, each part of it checked. */
+function manifestOf(sections, what) {
+  if (!sections.length)
+    throw new Error(
+      `${what}: has no section ${SECTION}; it was not built by ops-wasm32, or its ` +
+        "custom sections were stripped",
+    );
+  const damaged = (why) => new Error(`${what}: its manifest is damaged: ${why}`);
+  if (sections.length > 1) throw damaged(`there are ${sections.length} of them`);
+  let manifest;
+  try {
+    manifest = JSON.parse(new TextDecoder().decode(sections[0]));
+  } catch (error) {
+    throw damaged(error.message);
+  }
+  if (typeof manifest !== "object" || manifest === null || Array.isArray(manifest))
+    throw damaged("it is no object");
+  const { abi_version: version, model, inputs, outputs, weights } = manifest;
+  if (version !== ABI_VERSION)
+    throw new Error(
+      `${what}: has ABI version ${show(version)}, this file speaks ${ABI_VERSION}; build ` +
+        "the module anew or update this file",
+    );
+  if (model === undefined) throw new Error(`${what}: holds operators, but no model`);
+  const problem =
+    (!isName(model) && `model ${show(model)} is no name`) ||
+    tensorProblem("inputs", inputs) ||
+    tensorProblem("outputs", outputs) ||
+    (weights != null && weightsProblem(weights));
+  if (problem) throw damaged(problem);
+  return manifest;
+}
+
+/** A value as a message may show it. */
+function show(value) {
+  const text = typeof value === "object" ? typeof value : String(value);
+  return JSON.stringify(text.slice(0, 80));
+}
+
+function isName(value) {
+  return typeof value === "string" && value.length > 0 && value.length <= 4096;
+}
+
+function isSize(value) {
+  return Number.isInteger(value) && value >= 0 && value < MEMORY;
+}
+
+/** What is wrong with a list of tensors, or "". */
+function tensorProblem(what, tensors) {
+  if (!Array.isArray(tensors)) return `${what} is no list`;
+  let bytes = 0;
+  for (const tensor of tensors) {
+    const { name, dtype, shape } = tensor ?? {};
+    if (!isName(name)) return `${show(name)} in ${what} is no name`;
+    if (!DTYPES.has(dtype)) return `${show(dtype)} of ${show(name)} is no dtype`;
+    if (!Array.isArray(shape) || shape.length > MAX_RANK || !shape.every(isSize))
+      return `the shape of ${show(name)} is no list of up to ${MAX_RANK} sizes`;
+    bytes += (shape.reduce((a, b) => a * b, 1) * DTYPES.get(dtype)[1]) / 8;
+  }
+  if (bytes >= MEMORY) return `${what} take ${bytes} bytes, more than a module can have`;
+  const names = new Set(tensors.map((t) => t.name));
+  return names.size < tensors.length ? `two ${what} have one name` : "";
+}
+
+/** What is wrong with the description of a file of weights, or "". */
+function weightsProblem({ file, bytes, sha256 }) {
+  // It may not lead out of the module's folder.
+  if (!isName(file) || /[/\\:]|^\.+$/.test(file))
+    return `weights ${show(file)} is no name of a file beside the module`;
+  if (!isSize(bytes)) return `${show(bytes)} bytes of weights is no size`;
+  return isName(sha256) ? "" : "weights have no sha256";
 }
 
 /** The data of a .safetensors file that is the one of the manifest. */
 async function checked(file, { file: name, bytes, sha256 }) {
-  const all = ArrayBuffer.isView(file)
-    ? new Uint8Array(file.buffer, file.byteOffset, file.byteLength)
-    : new Uint8Array(file);
+  const all = bytesOf(file);
   const digest = new Uint8Array(await crypto.subtle.digest("SHA-256", all));
   const found = Array.from(digest, (b) => b.toString(16).padStart(2, "0")).join("");
   if (found !== sha256)
     throw new Error(`${name}: has sha256 ${found}, but the module was built with ${sha256}`);
-  return all.subarray(all.length - bytes);
+  const view = new DataView(all.buffer, all.byteOffset, all.byteLength);
+  const start = all.length < 8 ? 8 : 8 + Number(view.getBigUint64(0, true));
+  if (all.length - start !== bytes)
+    throw new Error(
+      `${name}: holds ${Math.max(0, all.length - start)} bytes of weights; the module ` +
+        `takes ${bytes}`,
+    );
+  return all.subarray(start);
 }
 
 function given(data) {
-  return `${data.constructor.name} of ${data.length} elements`;
+  if (data === undefined || data === null || typeof data !== "object") return "no array";
+  return `${data.constructor?.name ?? "an object"} of ${data.length ?? 0} elements`;
 }
 
 class Model {
   #exports;
+  #what;
+  #weights;
   #index;
   #arguments;
-  #count;
   #inputs;
+  #kept;
   #outputs;
+  #ready = false;
 
-  constructor(instance, manifest, weights) {
+  constructor(instance, manifest, weights, what) {
     this.manifest = manifest;
     this.#exports = instance.exports;
-    const name = new TextEncoder().encode(manifest.model + "\0");
-    this.#index = this.#exports.ops_find(this.#store(name));
-    const last = { name: "weights", dtype: "uint8", shape: [weights?.length] };
-    const taken = weights ? [...manifest.inputs, last] : manifest.inputs;
-    const tensors = [...taken, ...manifest.outputs];
-    this.#count = tensors.length;
-    this.#arguments = this.#alloc(ARGUMENT * this.#count);
-    const made = tensors.map((tensor, i) => this.#tensor(tensor, i));
-    if (weights) this.#bytes(made[taken.length - 1].at, weights.length).set(weights);
-    this.#inputs = made.slice(0, manifest.inputs.length);
-    this.#outputs = made.slice(taken.length);
+    this.#what = what;
+    this.#weights = weights;
+    const described = (tensor) => {
+      const [code, bits, kind] = DTYPES.get(tensor.dtype);
+      const size = tensor.shape.reduce((a, b) => a * b, 1);
+      return { ...tensor, code, bits, kind, size };
+    };
+    this.#inputs = manifest.inputs.map(described);
+    this.#outputs = manifest.outputs.map(described);
+    const file = { name: "weights", dtype: "uint8", shape: [weights?.length] };
+    this.#kept = weights ? [described(file)] : [];
   }
 
   /** Outputs by name, as typed arrays of their own, for inputs by name. */
   run(inputs) {
-    const known = this.#inputs.map((t) => t.name);
+    if (typeof inputs !== "object" || inputs === null)
+      throw new TypeError(`give an object with an array for each of ${this.#names()}`);
+    const known = new Set(this.#inputs.map((t) => t.name));
     for (const name of Object.keys(inputs))
-      if (!known.includes(name))
-        throw new TypeError(`input ${name} is unknown; use ${known.join(", ")}`);
-    for (const { name, dtype, shape, size, kind, at } of this.#inputs) {
-      const data = inputs[name];
+      if (!known.has(name))
+        throw new TypeError(`input ${name} is unknown; use ${this.#names()}`);
+    for (const { name, dtype, shape, size, kind } of this.#inputs) {
+      const data = Object.hasOwn(inputs, name) ? inputs[name] : undefined;
       if (!(data instanceof kind) || data.length !== size)
         throw new TypeError(
-          `input ${name} is ${data?.length === undefined ? "no array" : given(data)}; ` +
-            `give a ${kind.name} of ${size}: ${dtype} ${shape.join("x")}`,
+          `input ${name} is ${given(data)}; give a ${kind.name} of ${size}: ${dtype} ` +
+            `${shape.join("x")}`,
         );
-      new kind(this.#exports.memory.buffer, at, size).set(data);
     }
-    if (this.#exports.ops_call(this.#index, this.#arguments, this.#count))
-      throw new Error(this.#text(this.#exports.ops_last_error() >>> 0));
-    const results = {};
-    for (const { name, size, kind, at } of this.#outputs)
-      results[name] = new kind(this.#exports.memory.buffer, at, size).slice();
-    return results;
+    if (!this.#ready) this.#prepare();
+    for (const { name, size, kind, at } of this.#inputs)
+      new kind(this.#exports.memory.buffer, at, size).set(inputs[name]);
+    this.#checked(this.#exports.ops_call);
+    const results = this.#outputs.map(({ name, size, kind, at }) => [
+      name,
+      new kind(this.#exports.memory.buffer, at, size).slice(),
+    ]);
+    return Object.fromEntries(results); // a name of __proto__ is an entry too
   }
 
-  /** Memory for a tensor, a DLTensor over it, and its argument. */
-  #tensor({ name, dtype, shape }, index) {
-    const [code, bits, kind] = DTYPES[dtype];
-    const size = shape.reduce((a, b) => a * b, 1);
-    const at = this.#alloc((size * bits) / 8);
-    const sizes = this.#alloc(8 * shape.length);
-    const head = this.#alloc(TENSOR);
-    this.#bytes(head, TENSOR).fill(0);
-    this.#bytes(this.#arguments + ARGUMENT * index, ARGUMENT).fill(0);
+  #names() {
+    return this.#inputs.map((t) => t.name).join(", ");
+  }
+
+  /** Put arguments, weights and room for tensors into the module's memory. */
+  #prepare() {
+    const name = new TextEncoder().encode(this.manifest.model + "\0");
+    this.#index = this.#exports.ops_find(this.#store(name));
+    if (this.#index < 0)
+      throw new Error(`${this.#what}: has no operator ${this.manifest.model}`);
+    const tensors = this.#tensors();
+    this.#arguments = this.#alloc(ARGUMENT * tensors.length);
+    tensors.forEach((tensor, i) => this.#head(tensor, i));
+    this.#checked(this.#exports.ops_infer);
+    this.#outputs.forEach((tensor) => this.#checkShape(tensor));
+    for (const tensor of tensors) {
+      tensor.at = this.#alloc((tensor.size * tensor.bits) / 8);
+      new DataView(this.#exports.memory.buffer).setUint32(tensor.head, tensor.at, true);
+    }
+    for (const { at, size } of this.#kept) this.#bytes(at, size).set(this.#weights);
+    this.#weights = null;
+    this.#ready = true;
+  }
+
+  #tensors() {
+    return [...this.#inputs, ...this.#kept, ...this.#outputs];
+  }
+
+  /** A DLTensor without data, and its argument. */
+  #head(tensor, index) {
+    const { shape, code, bits } = tensor;
+    tensor.sizes = this.#alloc(8 * MAX_RANK);
+    tensor.head = this.#alloc(TENSOR);
+    this.#bytes(tensor.head, TENSOR).fill(0);
+    const argument = this.#arguments + ARGUMENT * index;
+    this.#bytes(argument, ARGUMENT).fill(0);
     const view = new DataView(this.#exports.memory.buffer);
-    shape.forEach((n, k) => view.setBigInt64(sizes + 8 * k, BigInt(n), true));
-    [at, 1, 0, shape.length].forEach((w, k) => view.setUint32(head + 4 * k, w, true));
-    view.setUint8(head + 16, code);
-    view.setUint8(head + 17, bits);
-    view.setUint16(head + 18, 1, true);
-    view.setUint32(head + 20, sizes, true);
-    view.setInt32(this.#arguments + ARGUMENT * index, 7, true); // a tensor
-    view.setUint32(this.#arguments + ARGUMENT * index + 8, head, true);
-    return { name, dtype, shape, size, kind, at };
+    shape.forEach((n, k) => view.setBigInt64(tensor.sizes + 8 * k, BigInt(n), true));
+    view.setUint32(tensor.head + 4, 1, true); // the CPU
+    view.setUint32(tensor.head + 12, shape.length, true);
+    view.setUint8(tensor.head + 16, code);
+    view.setUint8(tensor.head + 17, bits);
+    view.setUint16(tensor.head + 18, 1, true);
+    view.setUint32(tensor.head + 20, tensor.sizes, true);
+    view.setInt32(argument, 7, true); // a tensor
+    view.setUint32(argument + 8, tensor.head, true);
+  }
+
+  /** Refuse an output whose shape, as the module infers it, is not the manifest's. */
+  #checkShape({ name, shape, head, sizes }) {
+    const view = new DataView(this.#exports.memory.buffer);
+    const rank = view.getInt32(head + 12, true);
+    const same = (n, k) => view.getBigInt64(sizes + 8 * k, true) === BigInt(n);
+    if (rank !== shape.length || !shape.every(same))
+      throw new Error(
+        `${this.#what}: its manifest does not fit its signature: ${name} is not ` +
+          `${shape.join("x") || "a scalar"}; build the module anew`,
+      );
+  }
+
+  #checked(call) {
+    if (call(this.#index, this.#arguments, this.#tensors().length))
+      throw new Error(this.#text(this.#exports.ops_last_error() >>> 0));
   }
 
   #bytes(at, size) {
-    return new Uint8Array(this.#exports.memory.buffer, at, size);
+    const { buffer } = this.#exports.memory;
+    if (at + size > buffer.byteLength)
+      throw new RangeError(`${this.#what}: ops_alloc gave a block outside memory`);
+    return new Uint8Array(buffer, at, size);
   }
 
   #alloc(size) {
     const at = this.#exports.ops_alloc(Math.max(size, 1)) >>> 0;
     if (!at) throw new RangeError(`no memory for ${size} bytes`);
+    if (at % 8) throw new RangeError(`${this.#what}: ops_alloc gave a block at ${at}`);
+    this.#bytes(at, size);
     return at;
   }
 
@@ -148,7 +446,8 @@ class Model {
   }
 
   #text(at) {
-    const bytes = new Uint8Array(this.#exports.memory.buffer, at);
-    return new TextDecoder().decode(bytes.subarray(0, bytes.indexOf(0)));
+    const bytes = new Uint8Array(this.#exports.memory.buffer).subarray(at);
+    const end = bytes.indexOf(0);
+    return new TextDecoder().decode(bytes.subarray(0, Math.max(end, 0)));
   }
 }

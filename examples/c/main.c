@@ -2,8 +2,8 @@
  *
  * In the folder of the unpacked SDK:
  *
- *   python -m ziglang cc -target wasm32-wasi -O2 -s -Iinclude examples/c/main.c \
- *       -Llib/simd128 -lops_wasm32 -o main.wasm
+ *   python -m ziglang cc -target wasm32-wasi -O2 -Wl,--strip-debug \
+ *       -Iinclude examples/c/main.c -Llib/simd128 -lops_wasm32 -o main.wasm
  *   wasmtime main.wasm
  *
  * The program carries the kernels that it names and no other.

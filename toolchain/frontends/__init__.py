@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -15,28 +15,80 @@ from toolchain.spec import SpecError
 class Model:
     """A model in Relax: `main` of the module, all of whose shapes are known.
 
-    inputs, outputs: names that C and Python take, in the order of `main`.
+    inputs, outputs: names that C and Python take, in the order of `main`. places: the
+    node of the file that each variable of `main` comes from, as errors call it.
     """
 
     name: str
     module: Any
     inputs: list[str]
     outputs: list[str]
+    places: Mapping[str, str]
 
 
-def read_model(path: Path, shapes: Mapping[str, tuple[int, ...]]) -> Model:
+@dataclass(frozen=True)
+class Given:
+    """What the user says of a model's inputs.
+
+    shapes: of inputs by name. dims: sizes by the names that a file gives them. values:
+    numbers, as texts, of inputs that become constants.
+    """
+
+    shapes: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+    dims: Mapping[str, int] = field(default_factory=dict)
+    values: Mapping[str, Sequence[str]] = field(default_factory=dict)
+
+
+class Places:
+    """The node of the file that each variable comes from, as it is converted."""
+
+    def __init__(self) -> None:
+        self.names: dict[str, str] = {}
+        self._count = 0
+
+    def add(self, results: Iterable[Any], place: str) -> None:
+        """Note where all variables up to a node's results come from.
+
+        Relax numbers the variables of a function in the order in which it gets them:
+        lv, lv1, lv2.
+        """
+        hints = [getattr(r, "name_hint", "") for r in results]
+        numbers = [int(h[2:] or 0) for h in hints if re.fullmatch(r"lv\d*", h)]
+        for i in range(self._count, max(numbers, default=-1) + 1):
+            self.names[f"lv{i or ''}"] = place
+            self._count = i + 1
+
+
+class OpenSizesError(SpecError):
+    """Sizes that neither the file nor the user gives; options: words that give them."""
+
+    def __init__(self, text: str, options: Sequence[str] = ()) -> None:
+        super().__init__(text, options)
+        self.options = list(options)
+
+    def __str__(self) -> str:
+        return str(self.args[0])
+
+
+def read_model(
+    path: Path,
+    shapes: Mapping[str, tuple[int, ...]],
+    dims: Mapping[str, int] | None = None,
+    values: Mapping[str, Sequence[str]] | None = None,
+) -> Model:
     """Read a model file, by its suffix. Errors: SpecError, with every reason at once.
 
-    shapes: of inputs by name, where the file leaves them open.
+    shapes, dims, values: as Given has them.
     """
+    given = Given(shapes, dims or {}, values or {})
     if path.suffix == ".onnx":
         from toolchain.frontends import onnx
 
-        return onnx.read(path, shapes)
+        return onnx.read(path, given)
     if path.suffix == ".mindir":
         from toolchain.frontends import mindir
 
-        return mindir.read(path, shapes)
+        return mindir.read(path, given)
     raise SpecError(f"{path}: suffix {path.suffix!r} is unknown; use .onnx or .mindir")
 
 
@@ -46,15 +98,42 @@ def plain(name: str) -> str:
     return name if name[:1].isalpha() else f"t{name}"
 
 
-def shapes_of(words: list[str]) -> dict[str, tuple[int, ...]]:
+def shapes_of(words: Sequence[str]) -> dict[str, tuple[int, ...]]:
     """Shapes by name, from texts such as image=1,3,224,224. Errors: SpecError."""
-    shapes = {}
+    found = _parsed(
+        words,
+        r"\d+(,\d+)*",
+        "--shape {} is no shape; give name=sizes, as in --shape image=1,3,224,224",
+    )
+    return {n: tuple(int(k) for k in t.split(",")) for n, t in found.items()}
+
+
+def dims_of(words: Sequence[str]) -> dict[str, int]:
+    """Sizes by name, from texts such as batch=1. Errors: SpecError."""
+    found = _parsed(
+        words, r"\d+", "--dim {} is no size; give name=size, as in --dim batch=1"
+    )
+    return {n: int(t) for n, t in found.items()}
+
+
+def values_of(words: Sequence[str]) -> dict[str, list[str]]:
+    """Numbers by name, from texts such as rate=16000. Errors: SpecError."""
+    found = _parsed(
+        words,
+        r"[^,\s]+(,[^,\s]+)*",
+        "--value {} is no value; give name=numbers, as in --value rate=16000",
+    )
+    return {n: t.split(",") for n, t in found.items()}
+
+
+def _parsed(words: Sequence[str], pattern: str, message: str) -> dict[str, str]:
+    """Texts by name, from name=text. message: what an error says, with the word."""
+    found: dict[str, str] = {}
     for word in words:
-        name, _, sizes = word.rpartition("=")
-        if not name or not re.fullmatch(r"\d+(,\d+)*", sizes):
-            raise SpecError(
-                f"--shape {word!r} is no shape; give name=sizes, as in "
-                "image=1,3,224,224"
-            )
-        shapes[name] = tuple(int(n) for n in sizes.split(","))
-    return shapes
+        name, _, text = word.rpartition("=")
+        if not name or not re.fullmatch(pattern, text, re.ASCII):
+            raise SpecError(message.format(repr(word)))
+        if found.setdefault(name, text) != text:
+            option = message.split()[0]
+            raise SpecError(f"{option} gives {name} twice: {found[name]} and {text}")
+    return found

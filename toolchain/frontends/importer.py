@@ -8,14 +8,21 @@ those of TVM's importer.
 
 from __future__ import annotations
 
+import shlex
 import warnings
 from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
+from math import prod
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from toolchain.frontends import plain
+from toolchain import confined
+from toolchain.frontends import Places, plain, standard
+from toolchain.frontends.load import array, dense, name_of, subgraphs
+from toolchain.frontends.standard import excess, schema_of, size_of, type_of
 from toolchain.spec import SpecError
 
 DATA_DEPENDENT = ("Compress", "NonMaxSuppression", "NonZero", "Unique")
@@ -59,27 +66,54 @@ SETTINGS: dict[str, dict[int, str]] = {
     },
 }
 INNER = ("float64", "int16", "uint16", "uint32", "uint64")  # dtypes inside a model
+# Bytes of computed constants, at most: light_vgg19 of the onnx package has 575 million
+# from a few; and so many more for each byte of weights.
+CONSTANTS = 1 << 30
+GROWTH = 8
+_LATEST = 1 << 16  # an opset above all that there are
 MAX_STEPS = 4096  # of a loop, which is unrolled
 
 Array = NDArray[Any]
 
 
 def prepared(model: Any, where: str) -> Any:
-    """The model with functions replaced by what they are made of."""
+    """The model with functions replaced by what they are made of.
+
+    Errors: SpecError with every operator that nothing here converts.
+    """
     from onnx import inliner
 
     if model.functions:
         model = inliner.inline_local_functions(model)
-    found = unsupported(model)
-    if found:
-        lines = [f"{where}: these nodes are not supported; replace them:", *found]
-        raise SpecError("\n  ".join(lines))
+    refuse(unsupported(model.graph, set()), where)
     return model
 
 
-def _subgraphs(node: Any) -> list[Any]:
-    parts = [a.g for a in node.attribute if a.HasField("g")]
-    return parts + [g for a in node.attribute for g in a.graphs]
+@dataclass(frozen=True)
+class Unsupported:
+    """A node that nothing converts.
+
+    chosen: it stands in a branch of an If, which may not be taken.
+    """
+
+    operator: str
+    node: str
+    reason: str
+    chosen: bool
+
+
+def refuse(found: list[Unsupported], where: str) -> None:
+    """Raise an error with a line for each operator, unless branches hold them all."""
+    if all(u.chosen for u in found):
+        return
+    groups: dict[tuple[str, str], list[str]] = {}
+    for one in found:
+        groups.setdefault((one.operator, one.reason), []).append(one.node)
+    lines = [f"{where}: these operators are not supported (docs/models.md: which are):"]
+    for (operator, reason), nodes in groups.items():
+        several = f" and {len(nodes) - 1} more" if len(nodes) > 1 else ""
+        lines.append(f"{operator}, node {nodes[0]}{several}{reason}")
+    raise SpecError("\n  ".join(lines))
 
 
 def _domain(node: Any) -> str:
@@ -88,19 +122,14 @@ def _domain(node: Any) -> str:
 
 def _is_function(domain: str, name: str) -> bool:
     """Whether the standard defines the operator by others."""
-    from onnx import defs
-
-    try:
-        schema: Any = defs.get_schema(name, domain)
-    except defs.SchemaError:
-        return False
-    return bool(schema.has_function or schema.has_context_dependent_function)
+    schema = schema_of(name, domain, _LATEST)
+    return schema is not None and bool(
+        schema.has_function or schema.has_context_dependent_function
+    )
 
 
 def _converted(domain: str, name: str) -> bool:
     """Whether a converter is there."""
-    from tvm.relax.frontend.onnx import onnx_frontend
-
     from toolchain.frontends.converters import converters
 
     if (domain, name) in converters() or (not domain and name in CONTROL):
@@ -109,47 +138,55 @@ def _converted(domain: str, name: str) -> bool:
         return False
     if name in DATA_DEPENDENT or (not domain and name in BY_DEFINITION):
         return False
-    return name in onnx_frontend._get_convert_map()
+    return name in _tvm_converters()
 
 
-def unsupported(model: Any) -> list[str]:
-    """A line for each node that cannot be converted, inside subgraphs too."""
-    local = {(f.domain, f.name) for f in model.functions}
-    return _unsupported(model.graph, set(), local, "")
+@cache
+def _tvm_converters() -> Any:
+    """TVM's own, by operator."""
+    from tvm.relax.frontend.onnx import onnx_frontend
+
+    return onnx_frontend._get_convert_map()
 
 
-def _unsupported(
-    graph: Any, outer: set[str], local: set[tuple[str, str]], path: str
-) -> list[str]:
+# Domains whose operators others write, and what to do about them.
+_WRITERS = {
+    "com.microsoft": "of ONNX Runtime's optimiser; take the file that it was given",
+    "ai.onnx.ml": "of classical machine learning",
+}
+
+
+def unsupported(
+    graph: Any, outer: set[str], path: str = "", chosen: bool = False
+) -> list[Unsupported]:
+    """Each node that cannot be converted, inside subgraphs too.
+
+    outer: names of constants around the graph. path: of the nodes that hold it.
+    """
     known = outer | {w.name for w in graph.initializer} | {""}
     known |= {w.values.name for w in graph.sparse_initializer}
-    lines = []
+    found = []
     for i, node in enumerate(graph.node):
-        operator = (_domain(node), node.op_type)
-        inner = _subgraphs(node)
-        constant = node.op_type in ("Constant", "Shape", "Size")
-        if node.op_type not in KEPT and known.issuperset(node.input) and not inner:
+        domain, name = _domain(node), node.op_type
+        inner = subgraphs(node)
+        constant = name in ("Constant", "Shape", "Size")
+        if name not in KEPT and known.issuperset(node.input) and not inner:
             constant = True
         if constant:
             known.update(node.output)
+        at = f"{path}{name_of(node, i)}"
         for part in inner:
-            lines += _unsupported(part, known, local, f"{path}{_name(node, i)}/")
-        if not (
-            (constant and not operator[0])
-            or operator in local
-            or _converted(*operator)
-            or _is_function(*operator)
-        ):
-            reason = ""
-            if node.op_type in DATA_DEPENDENT:
-                reason = ": the shape of its result depends on its input's elements"
-            domain = f" (domain {operator[0]})" if operator[0] else ""
-            lines.append(f"{node.op_type}{domain}, node {path}{_name(node, i)}{reason}")
-    return lines
-
-
-def _name(node: Any, index: int) -> str:
-    return str(node.name) or f"{index} (of {', '.join(node.output)})"
+            found += unsupported(part, known, f"{at}/", chosen or name == "If")
+        if (constant and not domain) or _converted(domain, name):
+            continue
+        if not _is_function(domain, name):
+            reason = _WRITERS.get(domain, "")
+            if name in DATA_DEPENDENT:
+                reason = "the shape of its result depends on its input's elements"
+            operator = name + (f" (domain {domain})" if domain else "")
+            reason = f": {reason}" if reason else ""
+            found.append(Unsupported(operator, at, reason, chosen))
+    return found
 
 
 CONTROL = ("Constant", "If", "Loop", "Scan", "Shape", "Size")
@@ -181,7 +218,10 @@ class Call:
         value = self.value(index)
         if value is None or isinstance(value, np.ndarray):
             return value
-        raise SpecError(f"its {name} must be constant; make it an initializer")
+        raise SpecError(
+            f"its {name} must be known when the model is compiled, and "
+            + self.importer.cause([value])
+        )
 
     def get(self, name: str, default: Any = None) -> Any:
         """An attribute."""
@@ -215,21 +255,35 @@ class Importer:
         }
         self.builder = relax.BlockBuilder()
         self.values: dict[str, Any] = {}
+        self.places = Places()
+        # Bytes that constants computed here may take.
+        self.room = CONSTANTS
+        # Inputs of the model whose elements a value depends on.
+        self.origins: dict[Any, frozenset[str]] = {}
+        self.settings: set[str] = set()  # inputs that a user may hold constant
+        self.makers: dict[str, str] = {}  # nodes by the values that they make
 
     def module(self) -> Any:
         """The Relax module."""
         relax, build, graph = self.relax, self.builder, self.model.graph
         self._initialize(graph)
+        weights = sum(v.nbytes for v in self.values.values())
+        self.room += GROWTH * weights
         parameters = []
         for value in graph.input:
             if value.name not in self.values:
                 parameters.append(relax.Var(plain(value.name), _type_of(value)))
                 self.values[value.name] = parameters[-1]
+                self.origins[parameters[-1]] = frozenset([value.name])
+                if _is_setting(value):
+                    self.settings.add(value.name)
         failed = None
         with build.function("main", parameters):
             with build.dataflow():
                 try:
-                    self._nodes(graph, "")
+                    with warnings.catch_warnings():
+                        warnings.simplefilter("ignore")
+                        self._nodes(graph, "")
                     results = [self._result(o) for o in graph.output]
                 except SpecError as error:  # a builder must come to its end
                     results, failed = [relax.const(0)], error
@@ -247,22 +301,25 @@ class Importer:
         if str(value.ty.dtype) != str(wanted):
             raise SpecError(
                 f"{self.where}: output {output.name!r} is declared {wanted} and "
-                f"computed {value.ty.dtype}; correct the model"
+                f"computed {value.ty.dtype}; export the model again"
             )
         return value
 
     def _initialize(self, graph: Any) -> None:
-        from onnx import numpy_helper
-
         for tensor in graph.initializer:
-            self.values[tensor.name] = numpy_helper.to_array(tensor)
+            self.values[tensor.name] = array(tensor)
+        for sparse in graph.sparse_initializer:
+            self.values[sparse.values.name] = dense(sparse)
 
     def expression(self, value: Any) -> Any:
         """A value in Relax."""
         if not isinstance(value, np.ndarray):
             return value
         if value.dtype.kind not in "fiub" or str(value.dtype) == "float16":
-            raise SpecError(f"a constant has dtype {value.dtype}; use float32")
+            raise SpecError(
+                f"a constant has dtype {value.dtype}, which is not supported; export "
+                "the model in float32"
+            )
         data = np.ascontiguousarray(value).reshape(value.shape)
         return self.relax.const(data, str(value.dtype))
 
@@ -274,59 +331,147 @@ class Importer:
 
     def _nodes(self, graph: Any, path: str) -> None:
         for i, node in enumerate(graph.node):
-            at = f"{self.where}: {node.op_type}, node {path}{_name(node, i)}"
+            place = f"{node.op_type}, node {path}{name_of(node, i)}"
+            confined.at(place)
+            at = f"{self.where}: {place}"
             try:
-                with warnings.catch_warnings():
-                    warnings.simplefilter("ignore")
-                    results = self._convert(node, path + _name(node, i) + "/")
-                self._keep(node, results)
+                inputs = [self.values[n] if n else None for n in node.input]
+                made = self._check(node, inputs)
+                inside = f"{path}{name_of(node, i)}/"
+                results = self._convert(node, inputs, made, inside)
+                self._keep(node, results, made, inputs, place)
+                self.places.add(results, place)
             except SpecError as error:
-                inside = str(error).startswith(self.where)
-                raise error if inside else SpecError(f"{at}: {error}") from None
+                named = str(error).startswith(self.where)
+                raise error if named else SpecError(f"{at}: {error}") from None
+            except (MemoryError, RecursionError):
+                raise
             except Exception as error:
                 raise SpecError(
-                    f"{at}: cannot be converted: {_text(error)}; replace it"
+                    f"{at}: cannot be converted from {self._types(inputs)}; "
+                    f"change or leave out this node{confined.words(str(error))}"
                 ) from error
 
-    def _keep(self, node: Any, results: Sequence[Any]) -> None:
+    def _types(self, values: Sequence[Any]) -> str:
+        """The dtypes and shapes of values, as in float32[2, 3]."""
+        texts = [f"{_dtype(v)}{list(self.shape(v))}" for v in values if v is not None]
+        return ", ".join(texts) or "no inputs"
+
+    def _origins(self, values: Sequence[Any]) -> frozenset[str]:
+        """Inputs of the model whose elements values depend on."""
+        found = {
+            self.origins.get(v, frozenset())
+            for v in values
+            if v is not None and not _known(v)
+        }
+        return frozenset[str]().union(*found)
+
+    def cause(self, values: Sequence[Any]) -> str:
+        """Why values are not constant, and what to do."""
+        names = sorted(self._origins(values))
+        if not names:
+            return "is computed of weights alone; compute it before the export"
+        given = f"{'inputs' if names[1:] else 'input'} {', '.join(names[:3])}"
+        given += f" and {len(names) - 3} more" if names[3:] else ""
+        if set(names) <= self.settings:
+            return (
+                f"depends on {given}; make that a constant, as in "
+                f"--value {shlex.quote(names[0])}=1"
+            )
+        return (
+            f"depends on the elements of {given}, which differ from call to call; "
+            "this is not supported"
+        )
+
+    def _check(self, node: Any, inputs: list[Any]) -> standard.Kinds:
+        """What the standard says that a node makes. Errors: where it says no."""
+        if subgraphs(node):
+            return []
+        given = [
+            None
+            if v is None
+            else (type_of(self.shape(v), _dtype(v)), v if _known(v) else None)
+            for v in inputs
+        ]
+        made = standard.kinds(node, given, self.opsets, _domain(node))
+        for shape, dtype in made:
+            wrong = excess(shape, dtype) if shape is not None else ""
+            if wrong:
+                raise SpecError(f"its result {wrong}")
+        return made
+
+    def _keep(
+        self,
+        node: Any,
+        results: Sequence[Any],
+        made: standard.Kinds,
+        inputs: Sequence[Any],
+        place: str,
+    ) -> None:
+        """Put results under their names, where they are what the standard says."""
         wanted = len([o for o in node.output if o])
         if len(results) < wanted:
             raise SpecError(
-                f"only {len(results)} of its {len(node.output)} outputs are "
-                "supported; leave the others out"
+                f"only {len(results)} of its {len(node.output)} outputs are supported"
             )
-        for name, value in zip(node.output, results, strict=False):
-            if name:
-                self.values[name] = self._checked(value)
+        origins = self._origins(inputs)
+        for i, (name, value) in enumerate(zip(node.output, results, strict=False)):
+            if not name:
+                continue
+            self.values[name] = self._checked(value, inputs)
+            self.makers[name] = place
+            if value is None or _known(value):
+                continue
+            self.origins.setdefault(value, origins)
+            self._compare(value, *(made[i] if i < len(made) else (None, "")))
 
-    def _checked(self, value: Any) -> Any:
+    def _compare(self, value: Any, shape: Any, dtype: str) -> None:
+        """Refuse a result that is not what the standard says."""
+        found = self.shape(value)
+        same = shape is None or (
+            len(shape) == len(found)
+            and all(n in (None, m) for n, m in zip(shape, found, strict=True))
+        )
+        if not same or dtype not in ("", _dtype(value)):
+            raise SpecError(
+                f"its result would be {self._types([value])}, where the ONNX standard "
+                f"says {dtype}{list(shape or ())}; change or leave out this node, and "
+                "report this"
+            )
+
+    def _checked(self, value: Any, inputs: Sequence[Any]) -> Any:
         relax = self.relax
         if isinstance(value, np.ndarray) or value is None:
             return value
         kind = value.ty
         if not isinstance(kind, relax.TensorType):
-            raise SpecError(f"its result is no tensor but {kind}; replace it")
+            raise SpecError(f"its result is no tensor but {kind}; leave it out")
         sizes = getattr(kind.shape, "values", None)
         if sizes is None or any(not hasattr(n, "value") for n in sizes):
-            raise SpecError(
-                "the shape of its result depends on its inputs' elements; make those "
-                "inputs constants"
-            )
+            raise SpecError("the shape of its result " + self.cause(inputs[1:]))
         from toolchain.frontends.onnx import DTYPES
 
         if str(kind.dtype) not in (*DTYPES, *INNER):
-            raise SpecError(f"its result has dtype {kind.dtype}; use float32")
+            raise SpecError(
+                f"its result has dtype {kind.dtype}, which is not supported; export "
+                "the model in float32"
+            )
+        wrong = excess(self.shape(value), str(kind.dtype))
+        if wrong:
+            raise SpecError(f"its result {wrong}")
         return value
 
-    def _convert(self, node: Any, path: str) -> Sequence[Any]:
-        inputs = [self.values[n] if n else None for n in node.input]
+    def _convert(
+        self, node: Any, inputs: list[Any], made: standard.Kinds, path: str
+    ) -> Sequence[Any]:
         name = node.op_type
         if not _domain(node):
             if name in ("Shape", "Size") and inputs[0] is not None:
                 shape = self.shape(inputs[0])
                 inputs = [np.broadcast_to(np.float32(0), shape)]
             known = all(i is None or isinstance(i, np.ndarray) for i in inputs)
-            if known and name not in KEPT and not _subgraphs(node):
+            if known and name not in KEPT and not subgraphs(node):
+                self._take(made)
                 results = self._evaluate(node, inputs)
                 if results is not None:
                     return results
@@ -334,6 +479,18 @@ class Importer:
         if name in ("If", "Loop", "Scan"):
             return _CONTROL[name](self, call, path)
         return self._by_converter(call, path)
+
+    def _take(self, made: standard.Kinds) -> None:
+        """Take the bytes of computed constants from what they may have."""
+        for shape, dtype in made:
+            if shape and dtype and None not in shape:
+                self.room -= size_of(shape, dtype)
+        if self.room < 0:
+            raise SpecError(
+                "its result is constant, and all such results take over "
+                f"{CONSTANTS >> 20} MiB and {GROWTH} times the weights; give smaller "
+                "shapes, or compute it before the export"
+            )
 
     def _evaluate(self, node: Any, inputs: list[Any]) -> list[Any] | None:
         """Results by ONNX's reference implementation; None where it has none."""
@@ -343,6 +500,8 @@ class Importer:
         feeds = {n: v for n, v in pairs if n}
         try:
             results = ReferenceEvaluator(node, opsets=self.opsets).run(None, feeds)
+        except MemoryError:
+            raise
         except Exception:  # whatever: a converter may know it, or reports why not
             return None
         good = all(isinstance(r, (np.ndarray, np.generic)) for r in results)
@@ -358,7 +517,10 @@ class Importer:
         several = any(call.node.output[1:])
         if several and call.node.op_type in FIRST_ONLY:
             if not _is_function(*operator):
-                raise SpecError("only its first output is supported; drop the others")
+                raise SpecError(
+                    "only its first output is supported; take the file that ONNX "
+                    "Runtime's optimiser was given"
+                )
             return self._by_definition(call, path)
         if not _converted(*operator):
             return self._by_definition(call, path)
@@ -370,10 +532,9 @@ class Importer:
         """What TVM's converter makes of a node."""
         from tvm.relax.frontend.onnx import onnx_frontend
 
-        table = onnx_frontend._get_convert_map()
         inputs = onnx_frontend.onnx_input()
         inputs.extend(call[i] for i in range(len(call.inputs)))
-        convert = table[call.node.op_type].get_converter(call.opset)
+        convert = _tvm_converters()[call.node.op_type].get_converter(call.opset)
         return convert(self.builder, inputs, _parsed(call), [{}, {}])
 
     def _by_definition(self, call: Call, path: str) -> list[Any]:
@@ -392,13 +553,11 @@ class Importer:
 
     def _kind(self, value: Any) -> bytes:
         """The type of a value as a TypeProto; nothing where it is absent."""
-        from onnx import TypeProto, helper
+        from onnx import TypeProto
 
-        if value is None:
-            return bytes(TypeProto().SerializeToString())
-        dtype = value.dtype if isinstance(value, np.ndarray) else str(value.ty.dtype)
-        number = helper.np_dtype_to_tensor_dtype(np.dtype(dtype))
-        kind = helper.make_tensor_type_proto(number, self.shape(value))
+        kind = (
+            TypeProto() if value is None else type_of(self.shape(value), _dtype(value))
+        )
         return bytes(kind.SerializeToString())
 
     def _emitted(self, result: Any) -> list[Any]:
@@ -439,7 +598,10 @@ class Importer:
         condition = call.constant(0, "condition")
         assert condition is not None
         branch = "then_branch" if condition.item() else "else_branch"
-        return self._inside(call.attributes[branch], [], path)
+        body = call.attributes[branch]
+        constants = {n for n, v in self.values.items() if v is None or _known(v)}
+        refuse(unsupported(body, constants, path), self.where)
+        return self._inside(body, [], path)
 
     def _loop(self, call: Call, path: str) -> list[Any]:
         """Unrolled: how often it runs must not depend on data."""
@@ -450,7 +612,10 @@ class Importer:
         running = np.array(True) if running is None else running
         while limit is None or step < limit.item():
             if not isinstance(running, np.ndarray):
-                raise SpecError("its condition must be constant; make it so")
+                raise SpecError(
+                    "its condition must be known when the model is compiled, and "
+                    + self.cause([running])
+                )
             if not running.item():
                 break
             if step == MAX_STEPS:
@@ -520,10 +685,10 @@ _CONTROL = {"If": Importer._if, "Loop": Importer._loop, "Scan": Importer._scan}
 
 def _definition(call: Call, kinds: list[bytes]) -> tuple[Any, dict[str, int]]:
     """The function that defines a node's operator, its attributes filled in."""
-    from onnx import FunctionProto, defs
+    from onnx import FunctionProto
 
     node = call.node
-    schema: Any = defs.get_schema(node.op_type, call.opset, _domain(node))
+    schema = schema_of(node.op_type, _domain(node), call.opset)
     if schema.has_context_dependent_function:
         version = _newest(schema.context_dependent_function_opset_versions, call.opset)
         text = schema.get_context_dependent_function_with_opset_version(
@@ -555,7 +720,7 @@ def _fill(graph: Any, given: dict[str, Any]) -> None:
                 node.attribute[i].name = name
             elif source:
                 del node.attribute[i]
-        for part in _subgraphs(node):
+        for part in subgraphs(node):
             _fill(part, given)
 
 
@@ -579,7 +744,16 @@ def _parsed(call: Call) -> dict[str, Any]:
     return found | {"tvm_custom": custom}
 
 
-def _text(error: Exception) -> str:
-    """The last line of an error that says something: TVM puts traces before it."""
-    lines = [x.strip() for x in str(error).splitlines() if x.strip()]
-    return lines[-1].rstrip(".;") if lines else type(error).__name__
+def _is_setting(value: Any) -> bool:
+    """Whether an input is a number or a few, such as a rate, a shape or a flag."""
+    sizes = [d.dim_value for d in value.type.tensor_type.shape.dim]
+    return len(sizes) < 2 and prod(sizes) <= standard.RANK
+
+
+def _known(value: Any) -> bool:
+    """Whether the elements of a value are known."""
+    return isinstance(value, np.ndarray)
+
+
+def _dtype(value: Any) -> str:
+    return str(value.dtype if _known(value) else value.ty.dtype)

@@ -70,6 +70,7 @@ INTEGERS = (2, 3, 4, 5, 6, 7, 12, 13)
 SEQUENCES = (20, 21)
 MONADS = (23, 24)
 TYPE_NULL = 36
+EMPTY = (NONE, *MONADS, TYPE_NULL)  # of what has no value
 
 
 @cache

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import glob
 import hashlib
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+from toolchain import confined
 from toolchain.command import tool_versions
 from toolchain.frontends import read_model
+from toolchain.frontends.load import LIMIT
 from toolchain.manifest import ABI_VERSION, SECTION, check_interface
 from toolchain.model.compile import (
     Place,
@@ -23,24 +27,35 @@ from toolchain.model.graph import Value, from_relax
 from toolchain.model.passes import to_kernels
 from toolchain.model.plan import ALIGNMENT
 from toolchain.model.rounding import tolerance
-from toolchain.module import add_custom_section
+from toolchain.module import add_custom_section, validate
+from toolchain.replace import fresh, write
+from toolchain.spec import SpecError
 from toolchain.targets import TARGETS
+
+# Memory for reading a file and rewriting its graph, where the machine has it: of TVM
+# and its compilers with the constants that may be computed (importer.CONSTANTS), and for
+# each byte of the file. Networks that people ship take up to 60 times their size.
+_MEMORY, _TIMES = 10 << 30, 64
+_REST = 1 << 20  # bytes of a module's memory for its stack and books
 
 
 @dataclass(frozen=True)
 class Options:
-    """How a model is built. shapes: of inputs by name, where the file leaves them open.
+    """How a model is built. shapes, dims, values: what frontends.Given has.
 
     external: weights in a .safetensors file beside the module instead of inside it.
     winograd: 3 x 3 convolutions of stride 1 by a quarter of the multiplications; their
     weights take four times the memory, their rounding errors are about ten times as
-    large.
+    large. timeout: seconds for reading the file and rewriting its graph.
     """
 
     target: str
     shapes: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
     external: bool = False
     winograd: bool = False
+    dims: Mapping[str, int] = field(default_factory=dict)
+    values: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    timeout: float = 600.0
 
 
 def build_model(
@@ -50,41 +65,93 @@ def build_model(
     runtime: list[Path],
     show: Callable[[str], None] = print,
 ) -> dict[str, Any]:
-    """Write <name>.wasm, its weights where external, and manifest.json; the latter.
+    """Write <name>.wasm, weights where external, <name>.manifest.json; the latter.
 
     Errors: SpecError for a model that cannot be built, with every reason at once.
     """
     program = read_program(path, options, show)
     target = TARGETS[options.target]
-    kernels = compile_program(program, target, place, runtime, show)
-    wasm = place.folder / f"{program.graph.name}.wasm"
-    check_interface(wasm.read_bytes(), target.name)
-    return _write_manifest(program, options, wasm, kernels)
+    out = place.folder / f"{program.graph.name}.wasm"
+    with fresh(out) as wasm:
+        kernels = compile_program(program, target, place, runtime, wasm, show)
+        check_interface(wasm.read_bytes(), target.name)
+        manifest = _add_manifest(program, options, wasm, out, kernels)
+        validate(wasm.read_bytes(), str(out))
+        text = json.dumps(manifest, indent=1, sort_keys=True)
+        write(out.with_suffix(".manifest.json"), text.encode() + b"\n")
+    return manifest
 
 
 def read_program(path: Path, options: Options, show: Callable[[str], None]) -> Program:
     """A model file as kernels, weights and a plan: all but the code.
 
+    A file may hold anything, so that a process of its own reads it: see confined.
     Errors: as build_model.
     """
+    # Before the fork, so that they are imported once.
+    import tvm.relax.frontend.onnx  # noqa: F401
+
     show(f"read {path.name}")
-    model = read_model(path, options.shapes)
+    limits = confined.Limits(options.timeout, _MEMORY + _TIMES * _size(path))
+    return confined.run(str(path), partial(_program, path, options), limits)
+
+
+def _size(path: Path) -> int:
+    """Bytes of a model, with the weights that may lie beside it."""
+    names = [path, *path.parent.glob(f"{glob.escape(path.stem)}*")]
+    return sum(p.stat().st_size for p in set(names) if p.is_file())
+
+
+def _program(path: Path, options: Options) -> Program:
+    model = read_model(path, options.shapes, options.dims, options.values)
+    confined.at("the graph as a whole")
     graph = from_relax(model.module, model.name, model.outputs)
     for value, name in zip(graph.inputs, model.inputs, strict=True):
         value.name = name
     allowed = tolerance(graph, options.winograd)
-    graph = to_kernels(graph, model.module, options.winograd)
-    return replace(program_of(graph, options.external), tolerance=allowed)
+    try:
+        graph = to_kernels(graph, model.module, options.winograd, model.places)
+    except SpecError as error:
+        raise SpecError(f"{path}: {error}") from None
+    program = replace(program_of(graph, options.external), tolerance=allowed)
+    for node in program.graph.nodes:
+        node.build = None  # what only passes need
+    _check_memory(program, path)
+    return program
+
+
+def _check_memory(program: Program, path: Path) -> None:
+    """Refuse a model whose tensors cannot be in memory together."""
+    graph = program.graph
+    parts = {
+        "weights": program.weight_bytes,
+        "intermediates": program.plan.size,
+        "inputs and outputs": sum(v.bytes for v in (*graph.inputs, *graph.outputs)),
+    }
+    total = sum(parts.values())
+    if total + _REST >= LIMIT:
+        texts = ", ".join(f"{n} {k}" for k, n in parts.items())
+        raise SpecError(
+            f"{path}: takes {total} bytes ({texts}), and wasm32 addresses {LIMIT}; "
+            "give smaller shapes, or cut the model in parts"
+        )
 
 
 def _tensors(values: list[Value]) -> list[dict[str, Any]]:
     return [{"name": v.name, "dtype": v.dtype, "shape": list(v.shape)} for v in values]
 
 
-def _write_manifest(
-    program: Program, options: Options, wasm: Path, kernels: list[dict[str, Any]]
+def _add_manifest(
+    program: Program,
+    options: Options,
+    wasm: Path,
+    out: Path,
+    kernels: list[dict[str, Any]],
 ) -> dict[str, Any]:
-    """The manifest inside the module, and manifest.json beside it."""
+    """Add the manifest to the module, and write its weights; the longer manifest.
+
+    out: where the module will be.
+    """
     target, graph = TARGETS[options.target], program.graph
     short: dict[str, Any] = {
         "abi_version": ABI_VERSION,
@@ -102,24 +169,21 @@ def _write_manifest(
         "tools": tool_versions(),
     }
     if program.external:
-        short["weights"] = _write_weights(program, wasm.with_suffix(".safetensors"))
+        short["weights"] = _write_weights(program, out.with_suffix(".safetensors"))
     text = json.dumps(short, sort_keys=True, separators=(",", ":"))
     add_custom_section(wasm, SECTION, text.encode())
     data = wasm.read_bytes()
     code = len(data) - (0 if program.external else program.weight_bytes)
-    full = short | {
+    return short | {
         "kernels": kernels,
         "artifacts": {
-            wasm.name: {
+            out.name: {
                 "bytes": len(data),
                 "bytes_without_weights": code,
                 "sha256": hashlib.sha256(data).hexdigest(),
             }
         },
     }
-    path = wasm.with_name("manifest.json")
-    path.write_text(json.dumps(full, indent=1, sort_keys=True) + "\n")
-    return full
 
 
 _SAFETENSORS = {
@@ -147,7 +211,7 @@ def _write_weights(program: Program, path: Path) -> dict[str, Any]:
     header = json.dumps(entries, separators=(",", ":")).encode()
     header += b" " * (-(len(header) + 8) % ALIGNMENT)
     data = len(header).to_bytes(8, "little") + header + blob
-    path.write_bytes(data)
+    write(path, data)
     return {
         "file": path.name,
         "bytes": len(blob),

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import hashlib
+import json
 import os
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -14,30 +14,37 @@ from typing import Any
 import numpy as np
 
 from toolchain.archive import archive
-from toolchain.child import Job, in_children, write
-from toolchain.codegen import emit
+from toolchain.child import Job, in_children
+from toolchain.codegen import by_name, emit
 from toolchain.command import run, tool, tool_versions
+from toolchain.definitions import hash_of
 from toolchain.descriptor import table
 from toolchain.link import link
+from toolchain.made import Made
 from toolchain.microkernel import micro_kernel, used
 from toolchain.model.emit import WEIGHTS, Program, model_descriptor, model_function
 from toolchain.model.graph import Graph, Node, Value
-from toolchain.model.kernels import Copy
+from toolchain.model.kernels import Copy, Instance
 from toolchain.model.plan import aligned, plan, root
 from toolchain.model.relaxed import KERNEL, VIEW
+from toolchain.replace import scratch, write
+from toolchain.slices import root_in, root_of, sources
 from toolchain.spec import SpecError
 from toolchain.targets import Target
 
-TOOLCHAIN = Path(__file__).parents[1]
 KERNEL_TIMEOUT = 300.0  # seconds for one kernel; most take under one
 
 
 @dataclass(frozen=True)
 class Place:
-    """Where a model's files go. cache: for objects of kernels, by content."""
+    """Where a model's files go. cache: for objects of kernels.
+
+    code: what the kernels' objects are made from, as it is found (roots of slices).
+    """
 
     folder: Path
     cache: Path
+    code: set[str] = field(default_factory=set)
 
 
 def program_of(graph: Graph, external: bool) -> Program:
@@ -78,34 +85,32 @@ def compile_program(
     target: Target,
     place: Place,
     runtime: list[Path],
+    out: Path,
     show: Callable[[str], None],
 ) -> list[dict[str, Any]]:
-    """Write <folder>/<name>.wasm; what each kernel is and how often it is called.
+    """Write the module; what each kernel is and how often it is called.
 
     runtime: objects of the C runtime. Errors: SpecError with every kernel that fails.
     """
-    place.folder.mkdir(parents=True, exist_ok=True)
     kernels = {
         n.attributes["kernel"].name: n.attributes["kernel"] for n in program.graph.nodes
     }
-    objects = _objects(kernels, target, place.cache, show)
     name = program.graph.name
     texts = [
+        model_descriptor(program),  # first: it says what is too much for a module
         model_function(program),
-        model_descriptor(program),
         table([name]),
     ]
-    model = place.folder / f"model_{name}.o"
-    write(model, emit(texts, target))
-    members = [*objects.values(), model]
-    if not program.external:
-        members.append(_data_object(program, place.folder / "model_weights.o"))
-    library = place.folder / f"lib{name}.a"
-    archive([*members, *runtime], library)
-    show(f"link {name}.wasm")
-    link(library, place.folder / f"{name}.wasm", 1 << 32)
-    for path in (library, *members[len(objects) :]):
-        path.unlink()
+    objects = _objects(kernels, target, place, show)
+    with scratch(place.cache) as own:
+        model, library = own / f"model_{name}.o", own / f"lib{name}.a"
+        model.write_bytes(emit(texts, target))
+        members = [*objects.values(), model]
+        if not program.external:
+            members.append(_data_object(program, own / "model_weights.o"))
+        archive([*members, *runtime], library)
+        show(f"link {name}.wasm")
+        link(library, out, 1 << 32)
     calls = Counter(program.kernels)
     return [
         {"name": k, "calls": calls[k], "bytes": objects[k].stat().st_size}
@@ -114,19 +119,17 @@ def compile_program(
 
 
 def _objects(
-    kernels: dict[str, Any], target: Target, cache: Path, show: Callable[[str], None]
+    kernels: dict[str, Any], target: Target, place: Place, show: Callable[[str], None]
 ) -> dict[str, Path]:
-    """The object of each kernel, from the cache where it is there."""
-    cache.mkdir(parents=True, exist_ok=True)
-    sources = _fingerprint(target)
-    paths = {
-        name: cache
-        / f"{name}-{hashlib.sha256((sources + name).encode()).hexdigest()[:16]}.o"
-        for name in kernels
-    }
-    missing = [n for n in kernels if not paths[n].exists()]
+    """The object of each kernel, from the cache where it is there and whole."""
+    made = {name: _made(k, target, place.cache) for name, k in kernels.items()}
+    missing = [name for name in kernels if not made[name].current()]
     jobs = [
-        Job(Path(n), partial(_compile, kernels[n], target, paths[n]), KERNEL_TIMEOUT)
+        Job(
+            Path(n),
+            partial(made[n].make, partial(_compile, kernels[n], target, made[n])),
+            KERNEL_TIMEOUT,
+        )
         for n in missing
     ]
     failed = []
@@ -137,28 +140,37 @@ def _objects(
             failed.append(reason)
     if failed:
         raise SpecError("\n".join(sorted(failed)))
-    return paths
+    for one in made.values():
+        place.code.update(one.code, one.found() or ())
+    return {name: one.outputs[0] for name, one in made.items()}
 
 
-def _fingerprint(target: Target) -> str:
-    """A text that changes with anything that a kernel's object is made by."""
-    folders = (
-        TOOLCHAIN,
-        TOOLCHAIN / "spec",
-        TOOLCHAIN / "model",
-        TOOLCHAIN / "model" / "operators",
-        TOOLCHAIN.parent / "kernels",
-    )
-    digest = hashlib.sha256(repr((target, tool_versions())).encode())
-    for path in sorted(p for folder in folders for p in folder.glob("*.py")):
-        digest.update(path.name.encode() + b"\0" + path.read_bytes())
-    return digest.hexdigest()
+def _made(kernel: Any, target: Target, cache: Path) -> Made:
+    """The object of a kernel; its name says what is known before it is compiled."""
+    code = (root_of(_compile), *_code(kernel))
+    settings = [kernel.name, asdict(target), tool_versions()]
+    digests = [sources().digest(root) for root in code]
+    key = hash_of(json.dumps([digests, settings], sort_keys=True))[:16]
+    return Made((cache / f"{kernel.name}-{key}.o",), code, settings=settings)
 
 
-def _compile(kernel: Any, target: Target, out: Path) -> None:
+def _code(kernel: Any) -> list[str]:
+    """Roots of what a kernel's text follows from: its class, and operators in it."""
+    found = [root_of(type(kernel))]
+    if isinstance(kernel, Instance):
+        found.append(root_in(kernel.file, "KERNEL"))
+    for part in vars(kernel).values():
+        found += _code(part) if isinstance(part, Instance) else []
+    return found
+
+
+def _compile(kernel: Any, target: Target, made: Made) -> list[str]:
+    """Write a kernel's object; roots of what it names at run time."""
     texts = kernel.texts(target)
+    chosen = by_name("".join(texts))
     texts += [micro_kernel(s, target) for s in used("".join(texts))]
-    write(out, emit(texts, target))
+    write(made.outputs[0], emit(texts, target))
+    return chosen
 
 
 def weights_blob(program: Program) -> bytes:
@@ -172,14 +184,12 @@ def weights_blob(program: Program) -> bytes:
 
 def _data_object(program: Program, out: Path) -> Path:
     """An object that holds the weights."""
-    data, source = out.with_suffix(".bin"), out.with_suffix(".s")
+    data, text = out.with_suffix(".bin"), out.with_suffix(".s")
     data.write_bytes(weights_blob(program) or bytes(1))
-    source.write_text(
+    text.write_text(
         f'.section .rodata.{WEIGHTS},"",@\n.globl {WEIGHTS}\n.hidden {WEIGHTS}\n'
         f'.p2align 6\n{WEIGHTS}:\n.incbin "{data}"\n'
         f".size {WEIGHTS}, {data.stat().st_size}\n"
     )
-    run([*tool("CLANG"), "-target", "wasm32-freestanding", "-c", source, "-o", out])
-    data.unlink()
-    source.unlink()
+    run([*tool("CLANG"), "-target", "wasm32-freestanding", "-c", text, "-o", out])
     return out

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from toolchain.descriptor import fixed_descriptor
+from toolchain.descriptor import fixed_descriptor, fixed_room, room
 from toolchain.model.graph import Graph, Value
 from toolchain.model.plan import Plan, root
 
@@ -143,7 +143,7 @@ class _Function:
 
 
 def model_descriptor(program: Program) -> str:
-    """IR of the operator that stands for the model in the table."""
+    """IR of the operator that stands for the model in the table, and of its room."""
     graph = program.graph
     inputs = [(v.name, v.dtype, v.shape) for v in graph.inputs]
     if program.external:
@@ -152,4 +152,5 @@ def model_descriptor(program: Program) -> str:
         inputs.append(("arena", "uint8", (program.plan.size,)))
         inputs.append(("steps", "int32", (2,)))
     outputs = [(v.name, v.dtype, v.shape) for v in graph.outputs]
-    return fixed_descriptor(graph.name, inputs, outputs)
+    needed = fixed_room(graph.name, [*inputs, *outputs])
+    return fixed_descriptor(graph.name, inputs, outputs) + room([needed])

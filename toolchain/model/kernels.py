@@ -29,11 +29,15 @@ from toolchain.targets import Target
 FOLDERS = (Path(__file__).parents[2] / "kernels", Path(__file__).parent / "operators")
 
 
+def _file(name: str) -> Path:
+    paths = [folder / f"{name}.py" for folder in FOLDERS]
+    return next(p for p in paths if p.exists())
+
+
 @cache
 def _operator(name: str) -> Operator:
     """An operator of FOLDERS."""
-    paths = [folder / f"{name}.py" for folder in FOLDERS]
-    return load_operator(next(p for p in paths if p.exists()))
+    return load_operator(_file(name))
 
 
 @dataclass(frozen=True)
@@ -87,6 +91,11 @@ class Instance:
         """A name that says the operator and, by its hash, the rest."""
         digest = hashlib.sha256(repr(self).encode()).hexdigest()[:10]
         return f"{self.operator}_{digest}"
+
+    @property
+    def file(self) -> Path:
+        """The file of its operator."""
+        return _file(self.operator)
 
     @property
     def form(self) -> Any:
@@ -328,6 +337,7 @@ end:
 """
 VECTOR = 4  # elements: fewer are no vector
 WORDS = ("float32", "int32")
+INLINED = 20_000  # characters of a block that is put into those that read it
 BRANCHING = ("T_where", "pool_")  # what TVM names blocks that have conditions
 # Functions of TIR that LLVM would call from libm; toolchain.spec.math has them.
 MATH = ("exp", "log", "tanh", "sigmoid", "erf", "sin", "cos", "pow")
@@ -436,6 +446,9 @@ def _scheduled(module: Any, name: str, target: Target) -> Any:
     schedule = s_tir.Schedule(module)
     schedule.work_on(name)
     for block in schedule.get_child_blocks(schedule.get_sblock("root")):
+        # What is read twice is there twice, and so on along a chain.
+        if len(schedule.get(block).script()) > INLINED:
+            continue
         for inline in (schedule.compute_inline, schedule.reverse_compute_inline):
             try:
                 inline(block)

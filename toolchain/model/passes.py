@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import Any
 
 from toolchain.model import fold, layout, products, quantized, relaxed, select
@@ -14,11 +15,13 @@ def to_kernels(
     graph: Graph,
     module: Any,
     winograd: bool = False,
+    places: Mapping[str, str] = MappingProxyType({}),
     after: Callable[[Graph, str], None] = verify,
 ) -> Graph:
     """The graph with a kernel or a view for each node.
 
     module: the one that the graph came from, for functions that its calls name.
+    places: what errors call the nodes of the file, by the names of values.
     after: called with the graph after each pass. Errors: SpecError.
     """
     integers = quantized.Quantized(graph)  # which sees weights before they are floats
@@ -29,7 +32,7 @@ def to_kernels(
         "products": lambda: products.fuse(graph),
         "layout": lambda: layout.to_channels_last(graph),
         "select": lambda: select.select(graph, winograd),
-        "relaxed": lambda: relaxed.lower_rest(graph, module),
+        "relaxed": lambda: relaxed.lower_rest(graph, module, places),
     }
     for name, run in passes.items():
         graph = run() or graph

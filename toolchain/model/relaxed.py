@@ -3,34 +3,33 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from typing import Any
 
+from toolchain import confined
 from toolchain.model.graph import Graph, Node, Value, from_relax
 from toolchain.model.kernels import Lowered
 from toolchain.spec import SpecError
 
 # Node kinds that are done already; Relax sees them as calls it knows nothing of.
 KERNEL, VIEW = "kernel", "view"
+_CALLS = ("relax.call_tir", "relax.call_dps_packed")
 LABEL = 60  # characters of a kernel's label, which becomes a file's name
 
 
-def lower_rest(graph: Graph, module: Any) -> Graph:
+def lower_rest(graph: Graph, module: Any, places: Mapping[str, str]) -> Graph:
     """The graph with every remaining operation as fused TIR kernels.
 
     module: the one that the graph came from, for functions that its calls name.
+    places: what errors call the nodes of the file, by the names of values. Errors:
+    SpecError for operations that TVM has no kernels for.
     """
-    from tvm import relax
-
     fixed = {f"done{i}": n for i, n in enumerate(graph.nodes) if n.op in (KERNEL, VIEW)}
     labels = {n: k for k, n in fixed.items()}
-    text = Writer(graph, module, labels).write()
-    for step in (
-        relax.transform.LegalizeOps(),
-        relax.transform.AnnotateTIROpPattern(),
-        relax.transform.FuseOps(),
-        relax.transform.FuseTIR(),
-    ):
-        text = step(text)
+    try:
+        text = _fused(graph, module, labels)
+    except Exception as error:
+        raise _culprit(graph, module, labels, places) or error from error
     result = from_relax(text, graph.name, [v.name for v in graph.outputs])
     for old, new in zip(graph.inputs, result.inputs, strict=True):
         new.name = old.name
@@ -47,6 +46,47 @@ def lower_rest(graph: Graph, module: Any) -> Graph:
             done = fixed[str(node.attributes["callee"].global_symbol)]
             node.op, node.attributes = done.op, done.attributes
     return result
+
+
+def _fused(graph: Graph, module: Any, labels: dict[Node, str]) -> Any:
+    """The graph as a Relax module whose calls are of kernels alone."""
+    from tvm import relax
+
+    text = Writer(graph, module, labels).write()
+    for step in (
+        relax.transform.LegalizeOps(),
+        relax.transform.AnnotateTIROpPattern(),
+        relax.transform.FuseOps(),
+        relax.transform.FuseTIR(),
+    ):
+        text = step(text)
+    for block in text["main"].body.blocks:
+        for binding in block.bindings:
+            name = getattr(getattr(binding.value, "op", None), "name", _CALLS[0])
+            if name not in _CALLS:
+                raise SpecError(f"TVM has no kernel for {name}")
+    return text
+
+
+def _culprit(
+    graph: Graph, module: Any, labels: dict[Node, str], places: Mapping[str, str]
+) -> SpecError | None:
+    """The error for the first node that cannot be lowered by itself."""
+    for node in graph.nodes:
+        if node in labels:
+            continue
+        inputs = [v for v in dict.fromkeys(node.inputs) if v.data is None]
+        part = Graph("part", inputs, node.outputs, [node])
+        try:
+            _fused(part, module, {})
+        except Exception as error:
+            name = node.outputs[0].name.partition(".")[0]
+            shapes = ", ".join(f"{v.dtype}{list(v.shape)}" for v in node.inputs)
+            return SpecError(
+                f"{places.get(name, node.op)}: TVM's {node.op} cannot be compiled from "
+                f"{shapes}; change or leave out this node{confined.words(str(error))}"
+            )
+    return None
 
 
 class Writer:

@@ -15,6 +15,7 @@ from toolchain.model.emit import Program
 from toolchain.model.graph import Node, Value
 from toolchain.model.kernels import Batched, Instance
 from toolchain.model.plan import root
+from toolchain.replace import fresh, write
 from toolchain.targets import TARGETS
 
 # Operations of one element of the result, from the constants of an instance.
@@ -38,12 +39,12 @@ def build_trace(
 ) -> Path:
     """Write the traced module of a model and trace.json beside it; the latter."""
     program = replace(read_program(path, options, show), traced=True)
-    kernels = compile_program(program, TARGETS[options.target], place, runtime, show)
-    out = place.folder / "trace.json"
+    target, out = TARGETS[options.target], place.folder / "trace.json"
+    with fresh(place.folder / f"{program.graph.name}.wasm") as wasm:
+        kernels = compile_program(program, target, place, runtime, wasm, show)
     sizes = {k["name"]: k["bytes"] for k in kernels}
-    out.write_text(
-        json.dumps(describe(program, options.target, sizes), indent=1) + "\n"
-    )
+    text = json.dumps(describe(program, options.target, sizes), indent=1)
+    write(out, text.encode() + b"\n")
     return out
 
 

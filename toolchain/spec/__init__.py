@@ -16,6 +16,7 @@ from typing import Any
 from toolchain.spec.math import Let
 
 __all__ = [
+    "PARTIAL_SUMS",
     "SAME_WIDTH",
     "Attribute",
     "Bound",
@@ -56,10 +57,15 @@ CANONICAL = {
     "pad": ("o n k",),
 }
 ATTRIBUTE_KINDS = ("int", "float")
-MAX_UNITS = 8
+# As in runtime_stub/ops_wasm32.h.
+MAX_RANK = 8
 MAX_TENSORS = 64
+MAX_UNITS = MAX_RANK  # of a list: one for each axis
 # Operators that only move elements need one kernel for each width.
 SAME_WIDTH = {"float32": "int32", "int8": "uint8", "bool": "uint8"}
+
+# Why extremes are smaller (see Operator.narrow).
+PARTIAL_SUMS = "sums in float32, of products with or without a rounding of their own"
 
 
 class SpecError(Exception):
@@ -204,6 +210,8 @@ class Operator:
     whose elements another dtype's kernel moves just as well, such as SAME_WIDTH.
     kernels: a name for the kernels where other operators have the same ones under it,
     so that a program holds one copy.
+    narrow: why a partial result may leave float32 where the result does not: the
+    cases of extremes have smaller finite ones then.
     in_place: names of intermediates of the output's shape and dtype that live in
     the output's memory, so that they need no workspace.
     """
@@ -224,6 +232,7 @@ class Operator:
     sizes: tuple[str, ...] = ()
     units: int | None = None
     reassociate: bool = False
+    narrow: str = ""
     carriers: Mapping[str, str] = field(default_factory=dict)
     kernels: str | None = None
     in_place: tuple[str, ...] = ()

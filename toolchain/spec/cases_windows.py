@@ -151,6 +151,18 @@ POOLS: tuple[tuple[str, tuple[int, ...], dict[str, Any]], ...] = (
     ),
     ("steps", (1, 2, 7, 75), {"kernel_shape": [2, 3], "strides": [1, 3]}),
     ("empty", (0, 2, 4, 4), {"kernel_shape": [2, 2]}),
+    # Those of runtime_stub/windows.c: down first, and along rows first.
+    (
+        "overlap_line",
+        (1, 2, 150),
+        {"kernel_shape": [310], "dilations": [2], "pads": [618, 617]},
+    ),
+    ("overlap_flat", (1, 1, 5, 90), {"kernel_shape": [17, 90], "pads": [16, 89] * 2}),
+    (
+        "overlap_tall",
+        (1, 1, 3, 300),
+        {"kernel_shape": [200, 299], "strides": [2, 2], "pads": [199, 0, 198, 1]},
+    ),
 )
 
 
@@ -193,6 +205,10 @@ def pooling(average: bool = False) -> Cases:
             edge = special(dtypes[0])
             plane = np.resize(edge, (1, 1, 6, len(edge)))
             yield Case("special", (plane,), {"kernel_shape": [2, 2]})
+            # Of fewer columns than a register, with windows that fill one.
+            narrow = np.resize(edge, (1, 1, len(edge), 3))
+            given = {"kernel_shape": [2, 2], "pads": [1, 1, 1, 1]}
+            yield Case("special_narrow", (narrow,), given)
             planes = values(rng, (1, 3, 6, 40), dtypes[0])
             planes[0, 1, 3, 1 : 1 + len(edge)] = edge
             for step in (1, 2, 3):

@@ -26,6 +26,17 @@ TILE, PATCH = 4, 6
 SLACK = 8
 
 
+# How many elements of a padded copy an element of an image or a result may stand for.
+# With more the taps are read from the image one by one: pads and dilations that are
+# large beside the image cost no time.
+SPARSE = 64
+
+
+def is_sparse(copied: Any, elements: Any) -> Any:
+    """Whether a padded copy of so many elements is out of proportion; a condition."""
+    return tir.truncdiv(copied, SPARSE) > elements + SPARSE
+
+
 @dataclass(frozen=True)
 class Axis:
     """One spatial axis. size: of the image; taps: of the window; begin, end: pads.
@@ -154,6 +165,12 @@ class Planes:
         self.lines = y.phases * y.length
         self.pitch = x.phases * x.length + SLACK
 
+    def sparse(self) -> Any:
+        """Whether the copy of a channel is mostly pads; a condition."""
+        y, x = self.y, self.x
+        elements = y.size * x.size + y.out() * x.out()
+        return is_sparse(self.lines * self.pitch, elements)
+
     def fits(self) -> tuple[Any, str]:
         """Whether the copy can be had, and reached by int32."""
         plane = self.lines * self.pitch
@@ -264,6 +281,13 @@ class Pixels:
         self.single = _is(k.C, 1) and _is(x.stride, 1)
         self.row = x.taps * channels
         self.run = tir.Select(x.dilation == 1, self.row, channels)
+
+    def sparse(self) -> Any:
+        """Whether the copy, where there is one, is mostly pads; a condition."""
+        pixels = self.y.size * self.x.size + self.y.out() * self.x.out()
+        copied = self.planes.lines * self.planes.pitch
+        much = is_sparse(copied, pixels * self.channels)
+        return tir.all(tir.Not(self.bare), much)
 
     def fits(self) -> tuple[Any, str]:
         """Whether the copy, where there is one, can be had."""

@@ -368,12 +368,15 @@ def add_up(name: str, x: Any, out: Any, n: Any, *others: Any, first: Any) -> Non
     each(f"sum_{name}", x, out, n, *others, first=first)
 
 
-def function(name: str) -> Callable[[Any], Any]:
-    """Compute of an elementwise operator: a function of toolchain.spec.math."""
+def function(name: str, *others: float) -> Callable[[Any], Any]:
+    """Compute of an elementwise operator: out[i] = f(x[i], *others).
+
+    name: of a function of toolchain.spec.math.
+    """
 
     def compute(k: Any) -> Any:
         def emit(ins: list[Any], out: Any) -> None:
-            each(name, ins[0], out, k.n)
+            each(name, ins[0], out, k.n, *(tir.const(v, "float32") for v in others))
 
         return nest((k.n,), k.inputs, emit, k.dtype)
 

@@ -13,7 +13,7 @@ from typing import Any
 from toolchain.spec import Attribute, tir
 from toolchain.spec import script as T  # noqa: N812  # TVM's own name for it
 from toolchain.spec.convolution import Axis
-from toolchain.spec.panels import call, nest, pointer
+from toolchain.spec.panels import call, held, nest, pointer
 
 Expr = Any
 Finish = Callable[[], Callable[[Any, list[Any]], None]]
@@ -28,6 +28,11 @@ LINES = len(TABLE) // 2
 # Taps along each axis of what micro_halve_max takes, and columns of x: of at least 12,
 # but with fewer than 16 it is no faster.
 HALVED, NARROWEST = 3, 16
+# Windows that reach no further never read an element more often than that many times
+# 4, and are not asked about.
+REACH = 16
+# Kinds of runtime_stub/windows.h.
+FOLDS = {("max", "f32"): 0, ("sum", "f32"): 1, ("max", "i8"): 2, ("max", "u8"): 3}
 # Bounds the arithmetic of sizes; a plane has fewer than 2^31 bytes anyway.
 LARGEST = 1 << 20
 
@@ -90,7 +95,9 @@ def requires(k: Any) -> list[tuple[Expr, str]]:
 def fold(k: Any, kind: str, fill: Any, finish: Finish | None = None) -> Any:
     """Tensor [N, C, rows, columns]: each window of x folded by `kind`, max or sum.
 
-    fill: what pads hold. finish() gives a function that is called on each row.
+    fill: what pads hold. finish() gives a function that is called on each row. The
+    micro-kernel goes tap by tap; windows for which that is out of proportion to the
+    plane and the result are the runtime's (runtime_stub/windows.c).
     """
     y, x = (
         Axis(size, window(k, i), k.strides[i], k.pads[i], k.pads[i + 2], k.dilations[i])
@@ -101,14 +108,24 @@ def fold(k: Any, kind: str, fill: Any, finish: Finish | None = None) -> Any:
     longest = tir.max(padded_extent(k, 1), x.size + x.begin)
     pitch = longest + SLACK // size
     element = {"float32": "f32", "int8": "i8", "uint8": "u8"}[k.dtype]
+    small = tir.all(y.reach < REACH, x.reach < REACH)
 
     def emit(ins: Any, out: Any) -> None:
         each = finish() if finish else None
         # The line, and a row for windows of which nothing lies in the plane.
         line = T.alloc_buffer((2, pitch), k.dtype)
-        with T.serial(0, 2) as i, T.serial(0, pitch) as j:
-            T.buffer_store(line, fill, [i, j])
         table = T.alloc_buffer((rows + LINES, 2), "int32")
+        axes = T.alloc_buffer((12,), "int32")
+        elements = 2 * tir.max(y.size * x.size, rows * columns)
+        scratch = T.alloc_buffer((tir.Select(small, k.index(1), elements),), "int32")
+        words = (
+            *(y.size, rows, y.taps, y.stride, y.dilation, y.begin),
+            *(x.size, columns, x.taps, x.stride, x.dilation, x.begin),
+        )
+        for i, word in enumerate(words):
+            T.buffer_store(axes, word, [i])
+        asked = tir.call_extern("int32", "ops_windows_plain", axes.access_ptr("r"))
+        plain = held(tir.if_then_else(small, tir.const(1, "int32"), asked))
         given = {
             "rows": rows,
             "columns": columns,
@@ -120,13 +137,20 @@ def fold(k: Any, kind: str, fill: Any, finish: Finish | None = None) -> Any:
             "begin": x.begin * size,
             "blank": pitch * size,
         }
-        for i, word in enumerate(TABLE):
-            T.buffer_store(table, given[word], [i // 2, i % 2])
-        with T.serial(0, rows) as i:
-            first, last = y.taps_inside(i)
-            place = (y.first(i) + first * y.dilation) * x.size * size
-            T.buffer_store(table, place, [i + LINES, 0])
-            T.buffer_store(table, tir.max(last - first, 0), [i + LINES, 1])
+
+        def prepare() -> None:
+            with T.serial(0, 2) as i, T.serial(0, pitch) as j:
+                T.buffer_store(line, fill, [i, j])
+            for i, word in enumerate(TABLE):
+                T.buffer_store(table, given[word], [i // 2, i % 2])
+            with T.serial(0, rows) as i:
+                first, last = y.taps_inside(i)
+                place = (y.first(i) + first * y.dilation) * x.size * size
+                T.buffer_store(table, place, [i + LINES, 0])
+                T.buffer_store(table, tir.max(last - first, 0), [i + LINES, 1])
+
+        with T.If(tir.all(plain != 0, k.N > 0, k.C > 0)), T.Then():
+            prepare()
         halves = kind == "max" and element == "f32" and k.target.has("simd128")
         with T.serial(0, k.N) as n, T.serial(0, k.C) as c:
             ends = (
@@ -138,10 +162,15 @@ def fold(k: Any, kind: str, fill: Any, finish: Finish | None = None) -> Any:
                 rest = (line.access_ptr("rw"), table.access_ptr("r"))
                 call(f"micro_pool_{kind}_{element}", *ends, *rest)
 
-            if halves:
-                halve(ends, (y, x), (rows, columns), whole)
-            else:
-                whole()
+            with T.If(plain != 0):
+                with T.Then():
+                    if halves:
+                        halve(ends, (y, x), (rows, columns), whole)
+                    else:
+                        whole()
+                with T.Else():
+                    rest = (scratch.access_ptr("rw"), axes.access_ptr("r"))
+                    call("ops_windows_fold", *ends, *rest, FOLDS[kind, element])
             if each is not None:
                 with T.serial(0, rows) as i:
                     each(out, [n, c, i])

@@ -9,12 +9,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ops_wasm32.convert import to_array
+from ops_wasm32.convert import compact, to_array
 from ops_wasm32.errors import ArgumentError, listed
 from ops_wasm32.selection import SELECTORS, choose_kernel, dtype_of
 from ops_wasm32.signature import Attribute, Param, Signature, expand
 
 _Value = int | float | None
+_MOST_OUTPUTS = 1 << 16  # the module takes fewer and says how many
 
 
 @dataclass(frozen=True)
@@ -168,10 +169,10 @@ def _check_given(
 
 def _ready(operator: str, param: Param, value: object) -> NDArray[Any]:
     """Make a compact little-endian array of the parameter's dtype."""
+    what = f"{operator}: input {param.name}"
     if dtype_of(value) is None:
-        value = to_array(value, param.dtype, f"{operator}: input {param.name}")
-    dtype = np.dtype(param.dtype).newbyteorder("<")
-    return np.asarray(value, dtype=dtype, order="C")
+        value = to_array(value, param.dtype, what)
+    return compact(np.asarray(value), param.dtype, what)
 
 
 def _units(
@@ -186,9 +187,10 @@ def _units(
     if kernel.inputs and kernel.inputs[-1].variadic:
         found[kernel.inputs[-1].name] = inputs - len(kernel.inputs) + 1
     if num_outputs is not None:
-        if type(num_outputs) is not int or num_outputs < 1:
+        if type(num_outputs) is not int or not 1 <= num_outputs <= _MOST_OUTPUTS:
             raise ArgumentError(
-                f"{operator}: num_outputs is {num_outputs!r}; give an int, 1 or more"
+                f"{operator}: num_outputs is {num_outputs!r}; give an int, 1 to "
+                f"{_MOST_OUTPUTS}"
             )
         found["num_outputs"] = num_outputs
     for attribute in kernel.attributes:

@@ -12,9 +12,18 @@ from ops_wasm32.errors import ArgumentError
 
 # Halfway from the largest float32 to the next power of two: what rounds to inf.
 _FLOAT32_OVER = 2.0**128 - 2.0**103
-
-
+MAX_BYTES = 1 << 32  # of a module's memory
 _MAX_DEPTH = 32  # far more axes than a tensor may have, less than Python recurses
+
+
+def compact(array: NDArray[Any], dtype: str, what: str) -> NDArray[Any]:
+    """Make a compact little-endian array. what: whose values, for the message."""
+    if array.nbytes >= MAX_BYTES:  # of a broadcast view, say: copy none of it
+        raise ArgumentError(
+            f"{what} has {array.nbytes} bytes; a module's memory has less than "
+            f"{MAX_BYTES}"
+        )
+    return np.asarray(array, dtype=np.dtype(dtype).newbyteorder("<"), order="C")
 
 
 def to_array(values: object, dtype: str, what: str) -> NDArray[Any]:

@@ -18,12 +18,18 @@ from numpy.typing import NDArray
 
 from ops_wasm32.binding import Bound, Resident
 from ops_wasm32.errors import ModuleError, OpsError
-from ops_wasm32.module import read_sections
+from ops_wasm32.module import check_declarations
 
 ABI_VERSION = 1
 MAX_RANK = 8
-_FUNCTIONS = ("abi_version", "alloc", "call", "count", "free", "infer")
-_TEXTS = ("last_error", "name", "signature")
+# The functions of the ABI and how many arguments each has; all are i32, results too.
+_FUNCTIONS = {
+    **{"ops_abi_version": 0, "ops_alloc": 1, "ops_call": 3, "ops_count": 0},
+    **{"ops_free": 1, "ops_infer": 3, "ops_last_error": 0, "ops_name": 1},
+    **{"ops_signature": 1},
+}
+# Bytes of a text that is read; the signature of a model of 4096 tensors is shorter.
+_LONGEST_TEXT = 1 << 22
 _MEMORY_ERROR = 7
 _TRAP = -1
 _ARGUMENT_BYTES = 16  # sizeof(TVMFFIAny)
@@ -44,7 +50,7 @@ _Shape = tuple[int, ...]
 
 
 @cache
-def engine() -> wasmtime.Engine:
+def shared_engine() -> wasmtime.Engine:
     """Make the engine that all modules of this process share."""
     return wasmtime.Engine()
 
@@ -52,7 +58,7 @@ def engine() -> wasmtime.Engine:
 def accepts(data: bytes) -> bool:
     """Whether the engine takes the module's features."""
     try:
-        wasmtime.Module.validate(engine(), data)
+        wasmtime.Module.validate(shared_engine(), data)
     except wasmtime.WasmtimeError:
         return False
     return True
@@ -65,40 +71,43 @@ def _aligned(size: int) -> int:
 class Instance:
     """A running module. Not safe for use by several threads at a time."""
 
-    def __init__(self, data: bytes, what: str) -> None:
-        read_sections(data, what)
-        self._store = wasmtime.Store(engine())
+    def __init__(
+        self,
+        data: bytes,
+        what: str,
+        engine: wasmtime.Engine | None = None,
+        fuel: int | None = None,
+    ) -> None:
+        """Make an instance, which runs no code of the module.
+
+        fuel: how many instructions may run in all, where the engine counts them.
+        Errors: ModuleError.
+        """
+        check_declarations(data, what)
+        engine = engine or shared_engine()
+        self._store = wasmtime.Store(engine)
+        if fuel is not None:
+            self._store.set_fuel(fuel)
         try:
-            module = wasmtime.Module(engine(), data)
+            module = wasmtime.Module(engine, data)
+            _check_exports(module, what)
             exports = wasmtime.Instance(self._store, module, []).exports(self._store)
         except (wasmtime.WasmtimeError, wasmtime.Trap) as error:
             reason = str(error).strip().splitlines()[-1].strip()
             raise ModuleError(f"{what}: cannot be loaded: {reason}") from None
-        names = [f"ops_{name}" for name in (*_FUNCTIONS, *_TEXTS)]
-        found = {name: exports.get(name) for name in names}
-        memory = exports.get("memory")
-        missing = [n for n, f in found.items() if not isinstance(f, wasmtime.Func)]
-        if missing or not isinstance(memory, wasmtime.Memory):
-            raise ModuleError(
-                f"{what}: is no module of operators; it does not export "
-                f"{', '.join(missing) or 'memory'}"
-            )
-        self._functions: dict[str, Any] = found
-        self._memory = memory
+        self._functions: dict[str, Any] = {name: exports[name] for name in _FUNCTIONS}
+        self._memory: Any = exports["memory"]
         self._arena = 0
         self._arena_bytes = 0
         self._shapes: dict[tuple[int, bytes], list[_Shape]] = {}
-        version = self._run("ops_abi_version")
-        if version != ABI_VERSION:
-            raise ModuleError(
-                f"{what}: has ABI version {version}, this package speaks "
-                f"{ABI_VERSION}; build the module anew or update the package"
-            )
 
-    def names(self) -> list[str]:
-        """Names of the kernels, by index."""
-        count = self._run("ops_count")
-        return [self._text(self._run("ops_name", i)) for i in range(count)]
+    def version(self) -> int:
+        """Version of the ABI that the module speaks."""
+        return self._run("ops_abi_version")
+
+    def count(self) -> int:
+        """How many operators the module says that it has."""
+        return self._run("ops_count") & 0xFFFFFFFF
 
     def signature(self, index: int) -> str:
         """Signature of a kernel."""
@@ -214,12 +223,36 @@ class Instance:
         return ctypes.addressof(self._memory.data_ptr(self._store).contents)
 
     def _text(self, address: int) -> str:
-        address &= 0xFFFFFFFF
-        end = min(address + 4096, self._memory.data_len(self._store))
-        if address >= end:
-            return ""
-        raw = self._memory.read(self._store, address, end)
-        return raw.partition(b"\0")[0].decode("utf-8", "replace")
+        """The text at an address; "" where that is outside memory."""
+        at, text = address & 0xFFFFFFFF, b""
+        size = self._memory.data_len(self._store)
+        while at < size and len(text) < _LONGEST_TEXT:
+            part = self._memory.read(self._store, at, min(at + 4096, size))
+            head, end, _ = bytes(part).partition(b"\0")
+            text += head
+            if end:
+                return text.decode("utf-8", "replace")
+            at += len(part)
+        return ""
+
+
+def _check_exports(module: wasmtime.Module, what: str) -> None:
+    """Raise ModuleError where a function of the ABI is missing or another one."""
+    found = {export.name: export.type for export in module.exports}
+    wrong = [
+        name
+        for name, count in _FUNCTIONS.items()
+        if not isinstance(kind := found.get(name), wasmtime.FuncType)
+        or [list(map(str, t)) for t in (kind.params, kind.results)]
+        != [["i32"] * count, ["i32"]]
+    ]
+    if not isinstance(found.get("memory"), wasmtime.MemoryType):
+        wrong.append("memory")
+    if wrong:
+        raise ModuleError(
+            f"{what}: is no module of operators; it does not export "
+            f"{', '.join(wrong)} as ops_wasm32.h declares them"
+        )
 
 
 def _head_bytes(bound: Bound) -> int:

@@ -9,10 +9,11 @@ from threading import RLock
 from typing import Any
 
 from ops_wasm32.binding import Bound, Resident, bind
+from ops_wasm32.discovery import check_version, discover
 from ops_wasm32.errors import ArgumentError, ModuleError
 from ops_wasm32.instance import Instance
 from ops_wasm32.model import Model, model_of, read_weights
-from ops_wasm32.module import read_manifest
+from ops_wasm32.module import has_manifest, kernels_of, read_manifest
 from ops_wasm32.signature import Signature, parse_signature, split_kernel
 
 
@@ -20,6 +21,11 @@ class Library:
     """The operators of a module, or its one model; load() makes one.
 
     That of a model is called itself: library(image), or library(image=image).
+
+    Loading reads what the file says and runs none of its code, but for a module whose
+    manifest was stripped: that one may run so many instructions. A call runs the
+    module's code for as long as it takes; what is not trusted to end belongs into a
+    process that may be ended.
 
     All calls share one block of linear memory, which grows to the largest call and
     is kept. Several threads may use it, one call at a time; for calls side by side,
@@ -33,11 +39,18 @@ class Library:
         self._signatures: dict[str, Signature] = {}
         self._lock = RLock()
         self._weights: tuple[Resident, ...] = ()
-        if self.model:
-            self.model.check(self.signature(self.model.name), str(path))
-            if self.model.weights:
-                block = read_weights(self.model.weights, path)
-                self._weights = (self._instance.keep(block),)
+        self._block: memoryview | None = None
+        self._discovered = self._discover()
+        if self.model and self.model.weights:
+            self._block = read_weights(self.model.weights, path)
+
+    def _discover(self) -> list[Signature] | None:
+        """Kernels by index, where no manifest says which there are."""
+        if not has_manifest(self._data, str(self.path)):
+            texts = discover(self._data, str(self.path))
+            return [parse_signature(text, i) for i, text in enumerate(texts)]
+        check_version(self.manifest.get("abi_version"), str(self.path))
+        return None
 
     def __repr__(self) -> str:
         return f"<ops_wasm32.Library {self.path}>"
@@ -50,11 +63,9 @@ class Library:
     @cached_property
     def model(self) -> Model | None:
         """The model of the module; None where it holds operators."""
-        try:
-            manifest = self.manifest
-        except ModuleError:
+        if self._discovered is not None:
             return None  # a stripped module: its model is one more operator
-        return model_of(manifest, str(self.path))
+        return model_of(self.manifest, str(self.path))
 
     @property
     def target(self) -> str:
@@ -63,7 +74,12 @@ class Library:
 
     @cached_property
     def _names(self) -> list[str]:
-        return self._instance.names()
+        """Names of the kernels, by index."""
+        if self._discovered is not None:
+            return [kernel.name for kernel in self._discovered]
+        if self.model:
+            return [self.model.name]
+        return kernels_of(self.manifest, str(self.path))
 
     @cached_property
     def _families(self) -> dict[str, list[str]]:
@@ -90,10 +106,23 @@ class Library:
                 raise ArgumentError(
                     f"no kernel {name!r}; there are {_all(self._names)}"
                 )
-            index = self._names.index(name)
-            text = self._instance.signature(index)
-            self._signatures[name] = parse_signature(text, index)
+            self._signatures[name] = self._read_signature(name)
         return self._signatures[name]
+
+    def _read_signature(self, name: str) -> Signature:
+        """Signature of a kernel. Errors: ModuleError, where the manifest is wrong."""
+        index = self._names.index(name)
+        if self._discovered is not None:
+            return self._discovered[index]
+        found = parse_signature(self._instance.signature(index), index)
+        if found.name != name:
+            raise ModuleError(
+                f"{self.path}: its manifest does not fit its kernels: {name} is "
+                f"{found.name}; build the module anew"
+            )
+        if self.model:
+            self.model.check(found, str(self.path))
+        return found
 
     def signatures(self, operator: str) -> list[Signature]:
         """Signatures of all kernels of an operator, or of the kernel so named."""
@@ -155,8 +184,17 @@ class Library:
         if self.model and operator == self.model.name:
             arrays = self.model.arrays(inputs, named)
             (kernel,) = signatures
-            return Bound(kernel, (*arrays, *self._weights), kernel.outputs, ())
+            weights = self._resident_weights()
+            return Bound(kernel, (*arrays, *weights), kernel.outputs, ())
         return bind(operator, signatures, inputs, named, data_dtype)
+
+    def _resident_weights(self) -> tuple[Resident, ...]:
+        """The weights beside the module, which the first call puts into its memory."""
+        with self._lock:
+            if self._block is not None:
+                self._weights = (self._instance.keep(self._block),)
+                self._block = None
+            return self._weights
 
     def run(self, bound: Bound) -> Any:
         """Make a bound call; see call()."""

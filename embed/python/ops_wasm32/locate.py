@@ -25,6 +25,10 @@ def load(
     if path is not None and target is not None:
         raise ArgumentError("give either path or target")
     if path is not None:
+        if not isinstance(path, (str, os.PathLike)):
+            raise ArgumentError(
+                f"path is a {type(path).__name__}; give text or a pathlib.Path"
+            )
         return Library(read_module(Path(path)), Path(path))
     if target is not None and target not in TARGETS:
         raise ArgumentError(f"target {target!r} is unknown; use {', '.join(TARGETS)}")

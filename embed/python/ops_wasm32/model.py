@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from collections import namedtuple
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -12,11 +13,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ops_wasm32.convert import to_array
+from ops_wasm32.convert import MAX_BYTES, compact, to_array
 from ops_wasm32.errors import ArgumentError, ModuleError, listed
+from ops_wasm32.instance import MAX_RANK
 from ops_wasm32.signature import DTYPES, Signature
 
-_MAX_SIZE = 1 << 32
+_LONGEST_NAME = 4096
 
 
 @dataclass(frozen=True)
@@ -59,17 +61,17 @@ class Model:
         self, positional: Sequence[object], named: Mapping[str, object]
     ) -> list[NDArray[Any]]:
         """The inputs of a call, in order. Errors: ArgumentError."""
-        names = [t.name for t in self.inputs]
+        names = dict.fromkeys(t.name for t in self.inputs)
         if len(positional) > len(names):
             raise ArgumentError(
                 f"{self.name}: got {len(positional)} inputs; it takes {len(names)}: "
-                f"{listed(names)}"
+                f"{listed([*names])}"
             )
         given = dict(zip(names, positional, strict=False))
         for name, value in named.items():
             if name not in names:
                 raise ArgumentError(
-                    f"{self.name}: input {name!r} is unknown; use {listed(names)}"
+                    f"{self.name}: input {name!r} is unknown; use {listed([*names])}"
                 )
             if name in given:
                 raise ArgumentError(
@@ -102,8 +104,7 @@ class Model:
                 f"{what} has shape {value.shape}; it takes {tensor.shape}, the one "
                 "that the model is compiled for"
             )
-        dtype = np.dtype(tensor.dtype).newbyteorder("<")
-        return np.asarray(value, dtype=dtype, order="C")
+        return compact(value, tensor.dtype, what)
 
     def results(self, arrays: Sequence[NDArray[Any]]) -> Any:
         """What a call returns: the array, or a named tuple of several."""
@@ -141,8 +142,8 @@ def model_of(manifest: Mapping[str, Any], what: str) -> Model | None:
         weights = manifest.get("weights")
         return Model(
             _text(manifest["model"]),
-            tuple(map(_tensor, manifest["inputs"])),
-            tuple(map(_tensor, manifest["outputs"])),
+            _tensors(manifest["inputs"]),
+            _tensors(manifest["outputs"]),
             _weights(weights) if weights is not None else None,
             _tolerance(manifest.get("tolerance")),
         )
@@ -151,15 +152,25 @@ def model_of(manifest: Mapping[str, Any], what: str) -> Model | None:
 
 
 def _text(value: object) -> str:
-    if not isinstance(value, str) or not value:
-        raise ValueError(f"{value!r} is no name")
+    if not isinstance(value, str) or not 0 < len(value) <= _LONGEST_NAME:
+        raise ValueError(f"{str(value)[:80]!r} is no name")
     return value
 
 
 def _size(value: object) -> int:
-    if type(value) is not int or not 0 <= value < _MAX_SIZE:
+    if type(value) is not int or not 0 <= value < MAX_BYTES:
         raise ValueError(f"{value!r} is no size")
     return value
+
+
+def _tensors(entries: Sequence[Mapping[str, Any]]) -> tuple[Tensor, ...]:
+    tensors = tuple(map(_tensor, entries))
+    if len({t.name for t in tensors}) < len(tensors):
+        raise ValueError("two tensors have one name")
+    size = sum(math.prod(t.shape) * np.dtype(t.dtype).itemsize for t in tensors)
+    if size >= MAX_BYTES:
+        raise ValueError(f"tensors of {size} bytes are more than a module can have")
+    return tensors
 
 
 def _tolerance(value: object) -> float | None:
@@ -173,9 +184,10 @@ def _tolerance(value: object) -> float | None:
 def _tensor(entry: Mapping[str, Any]) -> Tensor:
     if entry["dtype"] not in DTYPES:
         raise ValueError(f"{entry['dtype']!r} is no dtype")
-    return Tensor(
-        _text(entry["name"]), entry["dtype"], tuple(map(_size, entry["shape"]))
-    )
+    shape = tuple(map(_size, entry["shape"]))
+    if len(shape) > MAX_RANK:
+        raise ValueError(f"a shape of {len(shape)} axes has more than {MAX_RANK}")
+    return Tensor(_text(entry["name"]), entry["dtype"], shape)
 
 
 def _weights(entry: Mapping[str, Any]) -> Weights:
@@ -192,7 +204,16 @@ def read_weights(weights: Weights, module: Path) -> memoryview:
     """
     path = module.with_name(weights.file)
     try:
-        data = path.read_bytes()
+        size = path.stat().st_size
+        with path.open("rb") as file:
+            start = 8 + int.from_bytes(file.read(8), "little")
+            if size - start != weights.bytes:
+                raise ModuleError(
+                    f"{path}: holds {max(0, size - start)} bytes of weights; {module} "
+                    f"takes {weights.bytes}"
+                )
+            file.seek(0)
+            data = file.read()
     except FileNotFoundError:
         raise ModuleError(
             f"{module}: its weights {path} are missing; put the file that was built "
@@ -200,12 +221,6 @@ def read_weights(weights: Weights, module: Path) -> memoryview:
         ) from None
     except OSError as error:
         raise ModuleError(f"{path}: cannot be read: {error.strerror}") from None
-    start = 8 + int.from_bytes(data[:8], "little")
-    if len(data) - start != weights.bytes:
-        raise ModuleError(
-            f"{path}: holds {max(0, len(data) - start)} bytes of weights; {module} "
-            f"takes {weights.bytes}"
-        )
     found = hashlib.sha256(data).hexdigest()
     if found != weights.sha256:
         raise ModuleError(

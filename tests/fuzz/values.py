@@ -1,0 +1,132 @@
+"""The same calls in wasmtime and in Node: the same bits, NaN's too."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import struct
+import subprocess
+import tempfile
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import ops_wasm32
+from abi import DTYPES, FLOAT, INT, NONE
+from verification import Array, Cell
+
+from fuzz.valid import valid_cell
+
+TARGETS = ("simd128", "mvp")  # those whose bits are the same on every engine
+SCRIPT = Path(__file__).with_name("values.mjs")
+
+
+@dataclass(frozen=True)
+class Made:
+    """A call that wasmtime has made, and what it gave."""
+
+    seed: int
+    cell: Cell
+    target: str
+    results: list[Array]
+
+
+def run(seeds: Iterable[int], build: Path) -> Iterator[tuple[int, str]]:
+    """Call for each seed, on the targets by turns; those whose bits differ."""
+    if shutil.which("node") is None:
+        print("values: Node is not installed; nothing is compared")
+        return
+    made: list[Made] = []
+    for seed in seeds:
+        cell, target = valid_cell(seed), TARGETS[seed % len(TARGETS)]
+        try:
+            made.append(Made(seed, cell, target, _call(library(build, target), cell)))
+        except ops_wasm32.OpsError as error:
+            if "divi" not in error.text:  # by a zero among the values
+                yield seed, f"{cell}: a valid call is refused: {error.text}"
+    for target in TARGETS:
+        yield from _compare([m for m in made if m.target == target], build, target)
+
+
+@cache
+def library(build: Path, target: str) -> Any:
+    """The library that a target was built to."""
+    return ops_wasm32.load(build / target / "ops_wasm32.wasm")
+
+
+def _call(library: Any, cell: Cell) -> list[Array]:
+    found = library.call(cell.kernel, *cell.case.inputs, **cell.case.attributes)
+    return list(found) if isinstance(found, tuple) else [np.asarray(found)]
+
+
+def _compare(made: list[Made], build: Path, target: str) -> Iterator[tuple[int, str]]:
+    wasm = build / target / "ops_wasm32.wasm"
+    with tempfile.TemporaryDirectory() as name:
+        files = [Path(name) / n for n in ("cases.json", "inputs", "outputs")]
+        data = bytearray()
+        cases = [_described(library(build, target), call, data) for call in made]
+        files[0].write_text(json.dumps(cases))
+        files[1].write_bytes(data)
+        subprocess.run(["node", str(SCRIPT), str(wasm), *map(str, files)], check=True)
+        given = files[2].read_bytes()
+    at = 0
+    for call in made:
+        code, at = given[at], at + 1
+        texts = [f"code {code} in V8, 0 in wasmtime"] if code else []
+        for result in call.results:
+            found = np.frombuffer(given, result.dtype, result.size, at)
+            at += result.nbytes
+            texts += _difference(result.ravel(), found)
+        if texts:
+            yield call.seed, f"{call.cell} on {target}: {texts[0]}"
+
+
+def _described(library: Any, call: Made, data: bytearray) -> dict[str, Any]:
+    """A call as values.mjs takes it; elements go into data."""
+    case = call.cell.case
+    bound = library.bind(call.cell.kernel, case.inputs, dict(case.attributes))
+    inputs: list[Any] = []
+    for array in bound.inputs:
+        if array is None:
+            inputs.append(None)
+            continue
+        inputs.append(_tensor(array) | {"at": len(data)})
+        data += array.tobytes()
+    return {
+        "index": bound.kernel.index,
+        "inputs": inputs,
+        "outputs": [_tensor(r) for r in call.results],
+        "attributes": [_attribute(v).hex() for v in bound.attributes],
+    }
+
+
+def _tensor(array: Array) -> dict[str, Any]:
+    code, bits = DTYPES[array.dtype.name]
+    shape, size = list(array.shape), array.nbytes
+    return {"code": code, "bits": bits, "shape": shape, "bytes": size}
+
+
+def _attribute(value: int | float | None) -> bytes:
+    """An attribute as a TVMFFIAny."""
+    if value is None:
+        return struct.pack("<iiq", NONE, 0, 0)
+    if isinstance(value, int):
+        return struct.pack("<iiq", INT, 0, value)
+    return struct.pack("<iid", FLOAT, 0, value)
+
+
+def _difference(here: Array, there: Array) -> list[str]:
+    """Where bits of wasmtime and of V8 differ."""
+    kind = f"u{here.dtype.itemsize}"
+    bits, others = here.view(kind), there.view(kind)
+    differ = np.flatnonzero(bits != others)
+    if not differ.size:
+        return []
+    i = int(differ[0])
+    return [
+        f"{differ.size} of {here.size} elements differ; [{i}] is {here[i]} "
+        f"(0x{bits[i]:x}) in wasmtime and {there[i]} (0x{others[i]:x}) in V8"
+    ]

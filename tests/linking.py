@@ -1,0 +1,81 @@
+"""Small modules: operators compiled here, linked with the runtime as it is built."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from collections.abc import Container, Mapping
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from abi import BUILD
+
+from toolchain.archive import archive
+from toolchain.codegen import compile_object, emit
+from toolchain.descriptor import Room, room, table
+from toolchain.link import link
+from toolchain.profile import ROOT
+from toolchain.targets import TARGETS
+
+MAX_MEMORY = 1 << 28
+
+
+def runtime_objects(target: str) -> list[Path]:
+    """The runtime's objects in the build that is tested."""
+    folder = BUILD / target / "runtime"
+    return [folder / f"{s.stem}.o" for s in sorted((ROOT / "runtime_stub").glob("*.c"))]
+
+
+@cache
+def compiled(name: str, source: str, target: str) -> tuple[bytes, Any]:
+    """Object and description of an operator of that source, compiled once."""
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / f"{name}.py"
+        file.write_text(source)
+        return compile_object(file, target)
+
+
+def link_operators(
+    folder: Path, sources: Mapping[str, str], target: str = "mvp"
+) -> Path:
+    """A module of operators, by name the text of their files."""
+    members, kernels, rooms = [], [], []
+    for name, source in sources.items():
+        data, description = compiled(name, source, target)
+        members.append(folder / f"{name}.o")
+        members[-1].write_bytes(data)
+        kernels += description["kernels"]
+        rooms.append(Room(**description["room"]))
+    return link_texts(folder, [table(kernels), room(rooms)], members, target)
+
+
+def link_built(
+    folder: Path,
+    names: list[str],
+    kernels: Container[str] | None = None,
+    target: str = "mvp",
+    max_memory: int = MAX_MEMORY,
+) -> Path:
+    """A module of operators as they are built, or of some of their kernels."""
+    objects = ROOT / "build" / target / "obj"
+    found = [json.loads((objects / f"{name}.json").read_text()) for name in names]
+    listed = [k for d in found for k in d["kernels"] if not kernels or k in kernels]
+    texts = [table(listed), room([Room(**d["room"]) for d in found])]
+    members = [objects / f"{name}.o" for name in names]
+    return link_texts(folder, texts, members, target, max_memory)
+
+
+def link_texts(
+    folder: Path,
+    texts: list[str],
+    members: list[Path],
+    target: str = "mvp",
+    max_memory: int = MAX_MEMORY,
+) -> Path:
+    """A module of LLVM IR, a table and a room among it, and of objects."""
+    rest = folder / "rest.o"
+    rest.write_bytes(emit(texts, TARGETS[target]))
+    archive([*members, rest, *runtime_objects(target)], folder / "small.a")
+    link(folder / "small.a", folder / "small.wasm", max_memory, fast=True)
+    return folder / "small.wasm"

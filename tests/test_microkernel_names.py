@@ -1,0 +1,130 @@
+"""Names of micro-kernels: each that a kernel asks for has a suite, no other is one."""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import re
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+
+import pytest
+from microkernels import Suite
+
+from toolchain.microkernel import micro_kernel
+from toolchain.profile import ROOT, load_profile
+from toolchain.spec import SpecError
+from toolchain.targets import TARGETS
+
+MODULES = sorted((ROOT / "toolchain").glob("microkernel*.py"))
+FAMILIES = [path.stem for path in MODULES]
+CALLERS = sorted(
+    path
+    for folder in ("kernels", "toolchain/spec", "toolchain/model")
+    for path in (ROOT / folder).rglob("*.py")
+)
+_DEFINED = re.compile(r"^define .*@\"?(micro_\w+)\"?\(", re.M)
+
+
+@cache
+def covered(target: str) -> frozenset[str]:
+    """Functions of all the names that suites enumerate."""
+    found: set[str] = set()
+    for family in FAMILIES:
+        suite: Suite = importlib.import_module(f"test_{family}").SUITE
+        for name in suite.names(target):
+            found |= set(_DEFINED.findall(micro_kernel(name, TARGETS[target])))
+    return frozenset(found)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_every_family_has_a_suite_and_says_its_names(family: str) -> None:
+    suite = importlib.import_module(f"test_{family}").SUITE
+    assert suite.simd
+    assert "Names:" in (importlib.import_module(f"toolchain.{family}").__doc__ or "")
+
+
+def linked(folder: Path) -> set[str]:
+    """Names in the symbol tables of a folder's objects."""
+    texts = [path.read_bytes() for path in folder.glob("*.o")]
+    return {n.decode() for text in texts for n in re.findall(rb"micro_\w+", text)}
+
+
+@pytest.mark.parametrize("target", TARGETS)
+def test_every_micro_kernel_of_the_library_has_a_suite(target: str) -> None:
+    found = linked(load_profile(None).folder / target / "obj")
+    assert len(found) > 50, f"{target} is not built; run doit build"
+    assert found - covered(target) == set()
+
+
+@pytest.mark.parametrize("target", TARGETS)
+def test_every_micro_kernel_of_models_has_a_suite(target: str) -> None:
+    for name in linked(load_profile(None).folder / "cache" / target) - covered(target):
+        # The cache may hold objects of earlier sources, with names that are no more.
+        with pytest.raises(SpecError):
+            micro_kernel(name, TARGETS[target])
+
+
+def names_in(path: Path) -> Iterator[str]:
+    """Regular expressions of the names of micro-kernels that a file has as text."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        parts = node.values if isinstance(node, ast.JoinedStr) else [node]
+        values = [p.value if isinstance(p, ast.Constant) else r"\w+" for p in parts]
+        text = "".join(v for v in values if isinstance(v, str))
+        if re.fullmatch(r"micro(_[\\\w+]+)+", text):
+            yield text
+
+
+def test_every_call_asks_for_names_that_have_a_suite() -> None:
+    known = set().union(*(covered(target) for target in TARGETS))
+    asked = {(path.name, text) for path in CALLERS for text in names_in(path)}
+    assert len(asked) > 20
+    # A name's first constant part is a text by itself, so names only begin so.
+    lacking = {a for a in asked if not any(re.match(a[1], name) for name in known)}
+    assert lacking == set()
+
+
+@pytest.mark.parametrize(
+    ("name", "advice"),
+    [
+        ("micro_unknown_4x8", "use micro_<gemm|pack|"),
+        ("micro_gemm_f64_load_2x8", "use micro_gemm_<f32|i32>_<spread|"),
+        ("micro_gemm_f32_load_0x8", "it has no rows; use 1 or more"),
+        ("micro_gemm_f32_load_2x0", "columns must be 4, 8 or a multiple of 8"),
+        ("micro_gemm_f32_load_2x6", "columns must be 4, 8 or a multiple of 8"),
+        ("micro_gemm_f32_load_2x12", "columns must be 4, 8 or a multiple of 8"),
+        ("micro_gemm_f32_shuffle_6x8", "use a multiple of 4"),
+        ("micro_gemm_f32_rows_1x8", "use micro_gemm_f32_rows_1x8_dense"),
+        ("micro_gemm_i32_rows_1x8_dense", "use micro_gemm_f32_rows_1x8_dense"),
+        ("micro_pack_4_3", "a panel of 3 has no 4 lines; use fewer"),
+        ("micro_pack_3_8", "micro_pack_<1|2|4>_<width>"),
+        ("micro_spread_0", "micro_spread_<lines>"),
+        ("micro_fold_4x6", "use a multiple of 4"),
+        ("micro_fold_4x0", "use a multiple of 4"),
+        ("micro_fold_0x8", "it has no rows; use 1 or more"),
+        ("micro_fold_4", "use micro_fold_<rows>x<columns>"),
+        ("micro_dot_tile_4x6", "columns must be a power of two; use 4 or more"),
+        ("micro_dot_tile_0x8", "it has no rows; use 1 or more"),
+        ("micro_dot_panel_4x8", "use micro_dot_<rows|columns|tile>_<rows>x<columns>"),
+        ("micro_slide_3", "use micro_slide_<1|2|even> or micro_touch"),
+        ("micro_pool_sum_i8", "use micro_pool_max_<f32|i8|u8> or micro_pool_sum_f32"),
+        ("micro_halve_sum", "use micro_halve_max"),
+        ("micro_double_columns", "use micro_double_rows"),
+        ("micro_rows_min_i32", "micro_<rows|columns>_<squares|deviations|min>_f32"),
+        ("micro_columns_squares_i8", "<squares|deviations|min>_f32"),
+        ("micro_position_min_i8", "micro_position_min_f32"),
+        ("micro_first_max_i32", "use micro_first_<max|min>_f32"),
+        ("micro_transpose_32_4x5", "use 1 to 4 columns"),
+        ("micro_transpose_32_4x0", "use 1 to 4 columns"),
+        ("micro_transpose_32_0x4", "use 1 to 4 rows, or a multiple of 4"),
+        ("micro_transpose_32_6x4", "use 1 to 4 rows, or a multiple of 4"),
+        ("micro_transpose_24_4x4", "use micro_transpose_<8|16|32|64>"),
+        ("micro_winograd_weights", "use micro_winograd_input or micro_winograd_output"),
+    ],
+)
+def test_other_names_are_refused(name: str, advice: str) -> None:
+    with pytest.raises(SpecError, match="micro-kernel") as error:
+        micro_kernel(name, TARGETS["simd128"])
+    assert repr(name) in str(error.value)
+    assert advice in str(error.value)

@@ -1,0 +1,326 @@
+"""Sizes: what the user says of an ONNX model's inputs becomes part of the model.
+
+A size of the file is a number, a name that stands for one size wherever it occurs, or
+nothing. Exporters write the last as no number, as -1 and as "?".
+"""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Mapping, Sequence
+from math import prod
+from typing import Any
+
+import numpy as np
+
+from toolchain.frontends import Given, OpenSizesError, plain
+from toolchain.frontends.standard import excess
+from toolchain.spec import SpecError
+
+_SHOWN = 3  # inputs that a text lists
+
+# What a size is likely to be, for the example in an error, by a part of its name.
+_USUAL = {"height": 224, "width": 224, "seq": 128, "len": 128, "time": 128}
+
+
+def inputs_of(proto: Any) -> list[Any]:
+    """Inputs that are no weights."""
+    weights = {w.name for w in proto.graph.initializer}
+    weights |= {w.values.name for w in proto.graph.sparse_initializer}
+    return [i for i in proto.graph.input if i.name not in weights]
+
+
+def name_of(dim: Any) -> str:
+    """The name of an open size; "" where it has none."""
+    name = str(dim.dim_param).strip()
+    known = name not in ("", "?", "None") and not name.lstrip("-").isdecimal()
+    return name if known and not dim.HasField("dim_value") else ""
+
+
+def number_of(dim: Any) -> int | None:
+    """A size that the file gives."""
+    if dim.HasField("dim_value"):
+        return int(dim.dim_value) if dim.dim_value >= 0 else None
+    text = str(dim.dim_param).strip()
+    return int(text) if text.isascii() and text.isdecimal() else None
+
+
+def with_values(proto: Any, given: Given, where: str) -> Any:
+    """The model with the inputs that are given as constants; changed in place."""
+    from onnx import numpy_helper
+
+    errors = []
+    by_name = _by_name(inputs_of(proto))
+    for name, texts in given.values.items():
+        if name not in by_name:
+            errors.append(_unknown(name, "--value", inputs_of(proto)))
+            continue
+        value = by_name[name]
+        try:
+            data = _constant(value, texts, given)
+        except ValueError as error:
+            errors.append(f"--value {name}={','.join(texts)}: {error}")
+        else:
+            weight = numpy_helper.from_array(data, value.name)
+            proto.graph.initializer.append(weight)
+    if errors:
+        raise SpecError("\n".join(f"{where}: {e}" for e in errors))
+    return proto
+
+
+def _constant(value: Any, texts: Sequence[str], given: Given) -> Any:
+    """Elements of an input. Errors: ValueError."""
+    from onnx import helper
+
+    kind = value.type.tensor_type
+    dtype = np.dtype(helper.tensor_dtype_to_np_dtype(kind.elem_type))
+    if not kind.HasField("shape"):
+        return elements(texts, dtype, () if len(texts) == 1 else (len(texts),))
+    shape = given.shapes.get(value.name) or tuple(
+        given.dims.get(name_of(d), -1) if (n := number_of(d)) is None else n
+        for d in kind.shape.dim
+    )
+    if len(shape) == 1 and shape[0] < 0:
+        shape = (len(texts),)
+    if min(shape, default=0) < 0:
+        raise ValueError(
+            f"sizes of the input, {_pattern(value)}, are open; give them with --shape"
+        )
+    return elements(texts, dtype, shape)
+
+
+def elements(texts: Sequence[str], dtype: Any, shape: tuple[int, ...]) -> Any:
+    """An array of numbers, each of its own or all one. Errors: ValueError."""
+    if dtype.kind not in "fiub":
+        raise ValueError(f"the input is of {dtype}; only numbers can be given")
+    if wrong := excess(shape, str(dtype)):
+        raise ValueError(f"the input {wrong}")
+    if len(texts) not in (1, prod(shape)):
+        raise ValueError(
+            f"the input's shape is {list(shape)}; give 1 or {prod(shape)} numbers"
+        )
+    numbers = [_number(t, dtype) for t in texts]
+    data = np.array(numbers, dtype)
+    return np.full(shape, data[0]) if len(texts) == 1 else data.reshape(shape)
+
+
+def _number(text: str, dtype: Any) -> Any:
+    """A number of a dtype. Errors: ValueError."""
+    if dtype.kind == "b":
+        named = {"true": True, "false": False, "1": True, "0": False}
+        if text.lower() in named:
+            return named[text.lower()]
+        raise ValueError(f"{text!r} is no bool; give true or false")
+    try:
+        number = float(text) if dtype.kind == "f" else int(text)
+    except ValueError:
+        raise ValueError(f"{text!r} is no {dtype}") from None
+    if dtype.kind in "iu":
+        limits = np.iinfo(dtype)
+        if not limits.min <= number <= limits.max:
+            raise ValueError(f"{text} is outside of {dtype}")
+    return number
+
+
+def with_shapes(proto: Any, given: Given, where: str) -> Any:
+    """The model with every input's shape known; changed in place."""
+    inputs = inputs_of(proto)
+    errors = _check_types(inputs, "input") + _check_types(proto.graph.output, "output")
+    by_name = _by_name(inputs)
+    shapes: dict[str, tuple[int, ...]] = {}
+    for name, wanted in given.shapes.items():
+        if name in by_name:
+            shapes[by_name[name].name] = wanted
+        elif name not in {i.name for i in proto.graph.input}:
+            errors.append(_unknown(name, "--shape", inputs))
+    errors += _unknown_dims(given, proto.graph.input)
+    sizes = dict(given.dims)
+    for value in inputs:
+        if value.name in shapes:
+            errors += _contradictions(value, shapes[value.name], sizes)
+    full = {v.name: _shape(v, shapes.get(v.name), sizes) for v in inputs}
+    errors += [
+        f"input {v.name!r} {wrong}"
+        for v in inputs
+        if (wrong := excess(full[v.name] or (), _dtype(v) or "float32"))
+    ]
+    if errors:
+        raise SpecError("\n".join(f"{where}: {e}" for e in errors))
+    open_ = []
+    for value in inputs:
+        shape = full[value.name]
+        if shape is None or None in shape:
+            open_.append(value)
+    if open_:
+        raise _open(open_, sizes, where)
+    return _set_shapes(proto, full)
+
+
+def _by_name(inputs: list[Any]) -> dict[str, Any]:
+    """Inputs by their names, and as C and Python take these."""
+    return {n: i for i in inputs for n in (plain(i.name), i.name)}
+
+
+def _unknown(name: str, option: str, inputs: list[Any]) -> str:
+    names = ", ".join(i.name for i in inputs) or "none"
+    return f"no input is named {name!r} ({option}); inputs: {names}"
+
+
+def _unknown_dims(given: Given, inputs: Any) -> list[str]:
+    """Where --dim names what no input has."""
+    users = _users([i for i in inputs if i.type.HasField("tensor_type")])
+    names = ", ".join(users) or "none"
+    return [
+        f"no open size is named {name!r} (--dim); names: {names}"
+        for name in given.dims
+        if name not in users
+    ]
+
+
+def _users(inputs: Sequence[Any]) -> dict[str, list[str]]:
+    """Names of inputs by the names of their open sizes."""
+    found: dict[str, list[str]] = {}
+    for value in inputs:
+        for dim in value.type.tensor_type.shape.dim:
+            users = found.setdefault(name_of(dim), [])
+            if value.name not in users:
+                users.append(value.name)
+    found.pop("", None)
+    return found
+
+
+def _dtype(value: Any) -> str:
+    """The dtype of an input or output, as numpy spells it; "" where it has none."""
+    from onnx import TensorProto
+
+    try:
+        name = TensorProto.DataType.Name(value.type.tensor_type.elem_type).lower()
+    except ValueError:
+        return f"{value.type.tensor_type.elem_type}, which is unknown"
+    return {"float": "float32", "double": "float64"}.get(str(name), str(name))
+
+
+def _check_types(values: Any, kind: str) -> list[str]:
+    from toolchain.frontends.onnx import DTYPES
+
+    errors = []
+    for value in values:
+        which = value.type.WhichOneof("value")
+        if which != "tensor_type":
+            what = (which or "of no type").replace("_type", "")
+            errors.append(f"{kind} {value.name!r} is {what}; modules take tensors")
+        elif (name := _dtype(value)) not in DTYPES:
+            errors.append(
+                f"{kind} {value.name!r} has dtype {name}; modules take "
+                f"{', '.join(DTYPES)}"
+            )
+    return errors
+
+
+def _contradictions(
+    value: Any, shape: tuple[int, ...], sizes: dict[str, int]
+) -> list[str]:
+    """Where a given shape is not one that an input can have; sizes learns names."""
+    kind = value.type.tensor_type
+    if not kind.HasField("shape"):
+        return []
+    dims = list(kind.shape.dim)
+    text = ",".join(map(str, shape))
+    if len(dims) != len(shape):
+        return [
+            f"--shape {value.name}={text} has rank {len(shape)}; the model's has "
+            f"{len(dims)}: {_pattern(value)}"
+        ]
+    for i, (dim, size) in enumerate(zip(dims, shape, strict=True)):
+        wanted, name = number_of(dim), name_of(dim)
+        if name:
+            wanted = sizes.setdefault(name, size)
+        if wanted not in (None, size):
+            name = f" ({name})" if name else ""
+            return [
+                f"--shape {value.name}={text} has {size} at dimension {i}{name}, where "
+                f"the model has {wanted}; give {_pattern(value)}"
+            ]
+    return []
+
+
+def _shape(
+    value: Any, given: tuple[int, ...] | None, sizes: Mapping[str, int]
+) -> tuple[int | None, ...] | None:
+    """The shape of an input, None for what is not known."""
+    if given is not None:
+        return given
+    if not value.type.tensor_type.HasField("shape"):
+        return None
+    return tuple(
+        sizes.get(name_of(d)) if (n := number_of(d)) is None else n
+        for d in value.type.tensor_type.shape.dim
+    )
+
+
+def _pattern(value: Any) -> str:
+    """The shape with names of open dimensions, as in [batch, 3, ?, ?]."""
+    words = [
+        name_of(d) or ("?" if (n := number_of(d)) is None else str(n))
+        for d in value.type.tensor_type.shape.dim
+    ]
+    return f"[{', '.join(words)}]"
+
+
+def _example(name: str) -> int:
+    found = [n for part, n in _USUAL.items() if part in name.lower()]
+    return found[0] if found else 1
+
+
+def _open(values: list[Any], sizes: Mapping[str, int], where: str) -> OpenSizesError:
+    """The error for sizes that are not given: by name, else by input."""
+    lines, options = [], []
+    for name, users in _users(values).items():
+        if name in sizes:
+            continue
+        more = f" and {len(users) - _SHOWN} more" if len(users) > _SHOWN else ""
+        options.append(["--dim", f"{name}={_example(name)}"])
+        lines.append(
+            f"size {name!r} of {', '.join(users[:_SHOWN])}{more}: "
+            f"{shlex.join(options[-1])}"
+        )
+    for value in values:
+        kind = value.type.tensor_type
+        if not kind.HasField("shape"):
+            options.append(["--shape", f"{value.name}=1,3,224,224"])
+            lines.append(
+                f"input {value.name!r} has no shape: {shlex.join(options[-1])}"
+            )
+            continue
+        dims = kind.shape.dim
+        if all(number_of(d) is not None or name_of(d) for d in dims):
+            continue
+        shape = [
+            sizes.get(name_of(d), _example(name_of(d)))
+            if (n := number_of(d)) is None
+            else n
+            for d in dims
+        ]
+        text = ",".join(map(str, shape))
+        options.append(["--shape", f"{value.name}={text}"])
+        lines.append(
+            f"input {value.name!r} of shape {_pattern(value)}: "
+            f"{shlex.join(options[-1])}"
+        )
+    text = f"{where}: these sizes are open; give them, as in"
+    return OpenSizesError(
+        "\n  ".join([text, *lines]), [word for words in options for word in words]
+    )
+
+
+def _set_shapes(proto: Any, shapes: Mapping[str, tuple[int | None, ...] | None]) -> Any:
+    from onnx import helper
+
+    for value in proto.graph.input:
+        if value.name in shapes:
+            number = value.type.tensor_type.elem_type
+            new = helper.make_tensor_value_info(value.name, number, shapes[value.name])
+            value.CopyFrom(new)
+    # Shapes inside may have been written for other sizes.
+    del proto.graph.value_info[:]
+    return proto
