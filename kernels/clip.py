@@ -17,7 +17,7 @@ INF = float("inf")
 
 
 def _clip(k: Any, x: Any, low: Any, high: Any) -> Any:
-    if k.dtype == "float32":
+    if k.dtype.startswith("float"):
         vectors = k.target.has("simd128")
         return math.minimum(math.maximum(x, low, vectors), high, vectors)
     raised = tir.Select(x < low, low, x)

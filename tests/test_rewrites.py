@@ -52,7 +52,7 @@ SPOILT = (
     ("noinline", "optnone", "noinline 0 times, not 2"),
     ('"target-cpu"', '"cpu"', "a CPU 0 times, not 3"),
     ('"target-features"=', '"x" "target-features"=', "features of no CPU 3 times"),
-    ("noalias align 64 %", "noalias align 32 %", "or to its element 0 times, not 2"),
+    ("noalias align 64 %", "noalias align 32 %", "an aligned parameter 0 times, not 2"),
     ('[ "align"', '[ "aligned"', "an assumed alignment 0 times, not 4 or more"),
     ("!dbg", "!debug", "a position 0 times, not 1 or more"),
     ("!prof", "!weights", "a branch's weight 0 times, not 1 or more"),

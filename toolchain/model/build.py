@@ -33,8 +33,8 @@ from toolchain.spec import SpecError
 from toolchain.targets import TARGETS
 
 # Memory for reading a file and rewriting its graph, where the machine has it: of TVM
-# and its compilers with the constants that may be computed (importer.CONSTANTS), and for
-# each byte of the file. Networks that people ship take up to 60 times their size.
+# and its compilers, with the constants that may be computed (importer.CONSTANTS), and
+# for each byte of the file. Networks that people ship take up to 60 times their size.
 _MEMORY, _TIMES = 10 << 30, 64
 _REST = 1 << 20  # bytes of a module's memory for its stack and books
 

@@ -24,6 +24,7 @@ __all__ = [
     "Input",
     "Operator",
     "Output",
+    "Pointwise",
     "SpecError",
     "pointwise",
     "script",
@@ -319,19 +320,31 @@ def kernel_name(operator: str, dtypes: tuple[str, ...]) -> str:
     return "_".join((operator, *dtypes))
 
 
-def pointwise(formula: Callable[..., Any]) -> Callable[[Any], Any]:
+@dataclass(frozen=True)
+class Pointwise:
     """Compute of an elementwise operator: out[i] = formula(k, a[i], b[i], ...).
 
-    The result is cast to the output's dtype; k holds the attributes by name.
+    The result is cast to the output's dtype; k holds the attributes by name. loops: a
+    compute of its own that gives the same elements. Models fuse formulas with others.
     """
 
-    def compute(k: Any) -> Any:
-        def element(i: Any) -> Any:
-            # Operands are bound: TVM makes a select that holds a load a branch.
-            let = Let()
-            operands = [let(t[i]) for t in k.inputs]
-            return let.around(formula(k, *operands).astype(k.output_dtypes[0]))
+    formula: Callable[..., Any]
+    loops: Callable[[Any], Any] | None = None
 
-        return te.compute((k.n,), element, name="out")
+    def __call__(self, k: Any) -> Any:
+        """The output of a kernel."""
+        if self.loops is not None:
+            return self.loops(k)
+        return te.compute(
+            (k.n,), lambda i: self.element(k, [t[i] for t in k.inputs]), name="out"
+        )
 
-    return compute
+    def element(self, k: Any, elements: Iterable[Any]) -> Any:
+        """An element of the output, from those of the inputs."""
+        # Operands are bound: TVM makes a select that holds a load a branch.
+        let = Let()
+        operands = [let(e) for e in elements]
+        return let.around(self.formula(k, *operands).astype(k.output_dtypes[0]))
+
+
+pointwise = Pointwise

@@ -243,7 +243,7 @@ def _instruction(name: str, *args: Expr) -> Expr:
 
 
 def _extreme(larger: bool, x: Expr, y: Expr, vectors: bool) -> Expr:
-    if not vectors:
+    if not vectors or _dtype(x) != "float32":
         return _instruction("maximum" if larger else "minimum", x, y)
     let = Let()
     x, y = let(x), let(y)
