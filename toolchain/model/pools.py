@@ -74,9 +74,9 @@ def _reducer(op: str, dtype: str) -> Any:
     from tvm import te, tirx
 
     largest = op == "max"
-    combine = maximum if largest else minimum
+    combine = maximum if largest else minimum  # TVM counts a function's parameters
     empty = tirx.const(-inf if largest else inf, dtype)
-    return te.comm_reducer(combine, lambda _: empty, name=op)
+    return te.comm_reducer(lambda a, b: combine(a, b), lambda _: empty, name=op)
 
 
 def _windows(node: Node) -> Any:
