@@ -420,6 +420,7 @@ def _built_parts(
     runtime = _runtime(config, target)
     manifest = build_model(file, options, place, runtime, lambda _: None)
     got = ops_wasm32.load(folder / "parts.wasm")(**parts.given)
+    assert list(parts.outputs) == [v["name"] for v in manifest["outputs"]]
     return list(got), [k["name"] for k in manifest["kernels"]]
 
 
