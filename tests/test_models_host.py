@@ -71,7 +71,7 @@ class Built:
 
     def near(self, found: NDArray[Any], wanted: NDArray[Any]) -> bool:
         """Whether results are within the bound that the manifest says."""
-        manifest = json.loads(self.embedded.with_name("manifest.json").read_text())
+        manifest = json.loads(self.embedded.with_suffix(".manifest.json").read_text())
         return compare(found, wanted)[1] <= float(manifest["tolerance"])
 
 
