@@ -16,6 +16,7 @@ from ops_wasm32.binding import bind
 from ops_wasm32.signature import Signature, parse_signature
 
 from fuzz.valid import valid_cell
+from toolchain.targets import TARGETS
 
 MUTANTS = 30  # of each valid call
 FUEL = 2_000_000_000  # instructions: a second or two
@@ -59,10 +60,9 @@ def run(seeds: Iterable[int], build: Path) -> Iterator[tuple[int, str]]:
     """Try a valid call and its mutants for each seed, on the targets by turns."""
     modules: dict[str, Limited] = {}
     for seed in seeds:
-        target = ("simd128", "mvp")[seed % 2]
-        path = build / target / "ops_wasm32.wasm"
+        target = list(TARGETS)[seed % len(TARGETS)]
         if target not in modules:
-            modules[target] = Limited(path)
+            modules[target] = Limited(build / target / "ops_wasm32.wasm")
         try:
             _try(modules[target], seed)
         except (AssertionError, wasmtime.WasmtimeError, wasmtime.Trap) as error:
