@@ -3,7 +3,7 @@
 Shapes: x [N, C, H, W] or [N, C, W]; kernel_shape, strides and dilations have an entry
 for each spatial axis, pads has the begins, then the ends. ceil_mode=1 rounds the
 number of windows up.
-Dtypes: float32 adds up in float32.
+Dtypes: float32 adds up in float32, where a partial sum may become an infinity.
 Edges: the mean is over the taps inside x; with count_include_pad=1 over those inside
 x and its pads, which count as 0.
 Source: ONNX AveragePool-22; MindSpore AvgPool.
@@ -13,7 +13,15 @@ from typing import Any
 
 import numpy as np
 
-from toolchain.spec import Attribute, Bound, Input, Operator, script, tir
+from toolchain.spec import (
+    PARTIAL_SUMS,
+    Attribute,
+    Bound,
+    Input,
+    Operator,
+    script,
+    tir,
+)
 from toolchain.spec import windows as w
 from toolchain.spec.cases_windows import pooled, pooling
 from toolchain.spec.panels import as_written
@@ -82,5 +90,6 @@ KERNEL = Operator(
     reference=reference,
     reference_scale=scale,
     cases=pooling(average=True),
+    narrow=PARTIAL_SUMS,
     bound=Bound(ulp=4, why="a sum in order over up to 25 taps, one division"),
 )

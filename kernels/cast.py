@@ -15,13 +15,13 @@ import numpy as np
 
 from toolchain.spec import DTYPES, Bound, Case, Input, Operator, Output, pointwise, tir
 from toolchain.spec.cases import unary, unary_all
-from toolchain.spec.math import is_nan, maximum, minimum
+from toolchain.spec.math import clamp, is_nan
 
 
-def _narrow(x: Any, low: int, high: int) -> Any:
-    ends = (tir.const(low, "float32"), tir.const(high, "float32"))
+def _narrow(k: Any, x: Any, *ends: int) -> Any:
     number = tir.Select(is_nan(x), tir.const(0, "float32"), x)
-    return minimum(maximum(number, ends[0]), ends[1]).astype("int32")
+    least, most = (tir.const(v, "float32") for v in ends)
+    return clamp(number, least, most, k.target.has("simd128")).astype("int32")
 
 
 def _cast(k: Any, x: Any) -> Any:
@@ -33,9 +33,9 @@ def _cast(k: Any, x: Any) -> Any:
     if k.dtype != "float32":
         return x
     if to == "int8":
-        return _narrow(x, -128, 127)
+        return _narrow(k, x, -128, 127)
     if to == "uint8":
-        return _narrow(x, 0, 255)
+        return _narrow(k, x, 0, 255)
     return tir.call_llvm_pure_intrin(to, "llvm.fptosi.sat", x)
 
 

@@ -17,8 +17,9 @@ INF = float("inf")
 
 
 def _clip(k: Any, x: Any, low: Any, high: Any) -> Any:
-    if k.dtype == "float32":
-        return math.minimum(math.maximum(x, low), high)
+    if k.dtype.startswith("float"):
+        vectors = k.target.has("simd128")
+        return math.minimum(math.maximum(x, low, vectors), high, vectors)
     raised = tir.Select(x < low, low, x)
     return math.bind(raised, lambda r: tir.Select(r > high, high, r))
 

@@ -4,7 +4,7 @@ c' = c + D * floor(m * group / M), y' = y * stride - pad + r * dilation, x' alik
 outside the image x is 0.
 Shapes: x [N, C, H, W], w [M, D, R, S] with C = D * group, b [M] or absent; for one
 spatial axis [N, C, W] and [M, D, S]. pads: begins, then ends.
-Dtypes: float32 adds up in float32.
+Dtypes: float32 adds up in float32, where a partial sum may become an infinity.
 Edges: an image without channels gives b; NaN and infinity propagate (of weights over
 pads only where a group has three output channels or more: elsewhere pads are skipped).
 auto_pad is the caller's to turn into pads.
@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 
 from toolchain.spec import (
+    PARTIAL_SUMS,
     Attribute,
     Bound,
     Case,
@@ -307,6 +308,7 @@ KERNEL = Operator(
     reference=convolved,
     reference_scale=scale,
     cases=cases,
+    narrow=PARTIAL_SUMS,
     bound=Bound(ulp=8, why="512 sums in a row of one rounding each, in a random walk"),
     aliases=("Conv2D", "Conv1D"),
 )

@@ -5,7 +5,7 @@ alike; outside the image x is 0; limits are minimum and maximum. What conv compu
 over images with their channels last.
 Shapes: x [N, H, W, C], packed [ceil(features / 8), rows * columns * C, 8] where
 kernel_shape is rows, columns; b [features], [1] or absent. There are no groups.
-Dtypes: float32 adds up in float32.
+Dtypes: float32 adds up in float32, where a partial sum may become an infinity.
 Edges: an image without channels gives b; NaN and infinity propagate as in conv, a NaN
 passes the limits; minimum above maximum gives maximum.
 Errors: packed weights that do not fit x, kernel_shape and features; a kernel larger
@@ -20,7 +20,16 @@ from typing import Any
 
 import numpy as np
 
-from toolchain.spec import Attribute, Bound, Case, Input, Operator, script, tir
+from toolchain.spec import (
+    PARTIAL_SUMS,
+    Attribute,
+    Bound,
+    Case,
+    Input,
+    Operator,
+    script,
+    tir,
+)
 from toolchain.spec.cases import shape_name, values
 from toolchain.spec.cases_windows import convolved
 from toolchain.spec.convolution import (
@@ -312,5 +321,6 @@ KERNEL = Operator(
     reference=reference,
     reference_scale=scale,
     cases=cases,
+    narrow=PARTIAL_SUMS,
     bound=Bound(ulp=8, why="512 sums in a row of one rounding each, in a random walk"),
 )

@@ -1,22 +1,23 @@
 """out[i] = cos(x[i]), x in radians.
 
-Edges: cos(+-0) = 1; NaN at +-inf. From |x| = 2^28 on the argument loses digits:
-the result stays within [-1, 1] and is no longer near the true value.
+Edges: cos(+-0) = 1; NaN at +-inf.
 Source: ONNX Cos-22; MindSpore Cos.
 """
 
 import numpy as np
 
-from toolchain.spec import Bound, Input, Operator, math, pointwise
+from toolchain.spec import Bound, Input, Operator
 from toolchain.spec.cases import turns
+from toolchain.spec.panels import as_written, function
 
 KERNEL = Operator(
     collapse="elementwise.broadcast",
     inputs=(Input("x", "n"),),
     dtypes=("float32",),
-    compute=pointwise(lambda k, x: math.cos(x)),
+    compute=function("circular", 1),
+    schedule=as_written,
     reference=np.cos,
     cases=turns,
-    bound=Bound(ulp=2.5, why="see toolchain.spec.math.cos; |x| < 2^28"),
+    bound=Bound(ulp=2.5, why="see toolchain.spec.math.circular"),
     absent=dict.fromkeys(("int32", "int8"), "ONNX defines it for floats only"),
 )

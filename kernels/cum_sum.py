@@ -3,13 +3,22 @@
 Shapes: rows o of n elements along `axis`; out has the shape of x.
 Attributes: exclusive=1 leaves x[o, i] itself out; reverse=1 adds up from the end.
 Dtypes: added up in the dtype of x, in order.
-Edges: integers wrap as two's complement.
+Edges: integers wrap as two's complement; a sum beyond float32 is an infinity and
+stays one, or becomes NaN.
 Source: ONNX CumSum-14, whose axis is a tensor; MindSpore CumSum.
 """
 
 import numpy as np
 
-from toolchain.spec import Attribute, Bound, Case, Input, Operator, tir
+from toolchain.spec import (
+    PARTIAL_SUMS,
+    Attribute,
+    Bound,
+    Case,
+    Input,
+    Operator,
+    tir,
+)
 from toolchain.spec import script as T  # noqa: N812  # TVM's own name for it
 from toolchain.spec.cases import along_axis
 from toolchain.spec.panels import as_written, nest
@@ -94,5 +103,6 @@ KERNEL = Operator(
     reference=reference,
     reference_scale=lambda x, **given: reference(np.abs(x), **given),
     cases=cases,
+    narrow=PARTIAL_SUMS,
     bound=Bound(ulp=4, why="4099 additions in order, a random walk; of the sum of |x|"),
 )

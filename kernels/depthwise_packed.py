@@ -4,7 +4,7 @@ y' = y * stride - pad + r * dilation, x' alike; outside the image x is 0; the re
 limited to minimum..maximum. conv with a group for each channel and the image NHWC.
 Shapes: x [N, H, W, C], w [R, S, C], which is ONNX's [C, 1, R, S] transposed by
 (2, 3, 0, 1) and reshaped; b [C] or absent.
-Dtypes: float32 adds up in float32.
+Dtypes: float32 adds up in float32, where a partial sum may become an infinity.
 Edges: pads are skipped; NaN and infinity propagate, a NaN passes the limits; minimum
 above maximum gives maximum.
 Errors: a kernel larger than the padded image.
@@ -17,7 +17,14 @@ from typing import Any
 
 import numpy as np
 
-from toolchain.spec import Attribute, Bound, Case, Input, Operator
+from toolchain.spec import (
+    PARTIAL_SUMS,
+    Attribute,
+    Bound,
+    Case,
+    Input,
+    Operator,
+)
 from toolchain.spec.cases import shape_name, values
 from toolchain.spec.convolution import DILATIONS, PADS, STRIDES, axes, requirements
 from toolchain.spec.depthwise import Lines
@@ -127,5 +134,6 @@ KERNEL = Operator(
     reference=reference,
     reference_scale=scale,
     cases=cases,
+    narrow=PARTIAL_SUMS,
     bound=Bound(ulp=8, why="up to 25 sums in a row of one rounding each"),
 )

@@ -11,12 +11,26 @@ from typing import Any
 
 import numpy as np
 
-from toolchain.spec import Attribute, Bound, Case, Input, Operator, script, tir
+from toolchain.spec import (
+    Attribute,
+    Bound,
+    Case,
+    Input,
+    Operator,
+    pointwise,
+    script,
+    tir,
+)
+from toolchain.spec import math as m
 from toolchain.spec.cases import unary_all
 from toolchain.spec.panels import as_written, each, nest
 
 FORMS = ("none", "tanh")
 erfc = np.vectorize(math.erfc, otypes=["f8"])
+
+
+def _element(k: Any, x: Any) -> Any:
+    return tir.Select(tir.EQ(k.approximate, 0), m.gelu(x), m.gelu_tanh(x))
 
 
 def _gelu(k: Any) -> Any:
@@ -48,7 +62,7 @@ KERNEL = Operator(
     inputs=(Input("x", "n"),),
     attributes=(Attribute("approximate", default=0, choices=FORMS),),
     dtypes=("float32",),
-    compute=_gelu,
+    compute=pointwise(_element, _gelu),
     schedule=as_written,
     reference=_reference,
     cases=_cases,

@@ -3,7 +3,7 @@
 a' is a, or its transpose where transA is 1; b' alike.
 Shapes: a [M, K], b [K, N] (transposed: [K, M], [N, K]); c is absent, a scalar, [N],
 [1, N], [M, 1] or [M, N].
-Dtypes: float32 adds up in float32.
+Dtypes: float32 adds up in float32, where a partial sum may become an infinity.
 Edges: K = 0 leaves beta * c; beta = 0 leaves c out, NaN or not, as ONNX's reference and
 BLAS have it; otherwise NaN and infinity propagate.
 Source: ONNX Gemm-13.
@@ -14,7 +14,15 @@ from typing import Any
 
 import numpy as np
 
-from toolchain.spec import Attribute, Bound, Case, Input, Operator, tir
+from toolchain.spec import (
+    PARTIAL_SUMS,
+    Attribute,
+    Bound,
+    Case,
+    Input,
+    Operator,
+    tir,
+)
 from toolchain.spec.cases import values
 from toolchain.spec.panels import (
     Lines,
@@ -161,5 +169,6 @@ KERNEL = Operator(
     reference=reference,
     reference_scale=scale,
     cases=cases,
+    narrow=PARTIAL_SUMS,
     bound=Bound(ulp=8, why="512 sums in a row of one rounding each, in a random walk"),
 )

@@ -3,7 +3,7 @@
 Shapes: rows o are the first two axes of x (batch, channel), n elements the axes from 2
 on, which stay with size 1.
 Dtypes: float32, added up in float32.
-Edges: NaN where an axis has size 0.
+Edges: NaN where an axis has size 0. A sum beyond float32 is done again in float64.
 Source: ONNX GlobalAveragePool-1; MindSpore ReduceMean over the axes from 2 on.
 """
 

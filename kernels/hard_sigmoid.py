@@ -15,7 +15,7 @@ from toolchain.spec.cases import unary_all
 
 def _hard_sigmoid(k: Any, x: Any) -> Any:
     zero, one = (tir.const(v, "float32") for v in (0, 1))
-    return math.maximum(math.minimum(k.alpha * x + k.beta, one), zero)
+    return math.clamp(k.alpha * x + k.beta, zero, one, k.target.has("simd128"))
 
 
 def _reference(x: Any, alpha: float, beta: float) -> Any:

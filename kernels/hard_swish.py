@@ -14,7 +14,7 @@ from toolchain.spec.cases import unary_all
 
 def _hard_swish(k: Any, x: Any) -> Any:
     zero, six, three = (tir.const(v, k.dtype) for v in (0, 6, 3))
-    gate = math.maximum(math.minimum(x + three, six), zero)
+    gate = math.clamp(x + three, zero, six, k.target.has("simd128"))
     return x * (gate * tir.const(1 / 6, k.dtype))
 
 

@@ -2,7 +2,8 @@
 
 Shapes: rows o of n elements, the axes of x from `axis` on; scale and bias (0 where
 absent) have the shape of a row, out that of x.
-Dtypes: float32, added up in float32: first the mean, then the squares of x - mean.
+Dtypes: float32, added up in float32: first the mean, then the squares of x - mean. A
+row whose squares leave float32 is done in float64.
 Edges: NaN or an infinity in a row gives NaN.
 Source: ONNX LayerNormalization-17 (its first output); MindSpore LayerNorm.
 """
@@ -20,6 +21,8 @@ from toolchain.spec.rows import (
     each_element,
     each_four,
     inverse_roots,
+    is_safe,
+    normalize_widely,
 )
 
 
@@ -40,7 +43,11 @@ def compute(k):
                 value = (x[first + i, r] - mean) * inverse * scale[r] + bias[r]
                 T.buffer_store(out, value, [first + i, r])
 
-            each_element(k, scaled)
+            with T.If(is_safe(inverse)):
+                with T.Then():
+                    each_element(k, scaled)
+                with T.Else():
+                    normalize_widely(k, x, scale, bias, out, first + i)
 
     return each_four(k, emit, *k.inputs)
 

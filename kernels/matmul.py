@@ -2,7 +2,8 @@
 
 Shapes: a [..., M, K], b [..., K, N]; batch axes broadcast, a 1-D a (b) is a row
 (column) that leaves the result.
-Dtypes: float32 adds up in float32; int32 and int8 in int32, cut to their width.
+Dtypes: float32 adds up in float32, where a partial sum may become an infinity; int32
+and int8 in int32, cut to their width.
 Edges: K = 0 gives 0; NaN and infinity propagate as the products have them; integers
 wrap as two's complement.
 Source: ONNX MatMul-13; MindSpore MatMul and BatchMatMul (int8).
@@ -12,7 +13,12 @@ from typing import Any
 
 import numpy as np
 
-from toolchain.spec import Bound, Input, Operator
+from toolchain.spec import (
+    PARTIAL_SUMS,
+    Bound,
+    Input,
+    Operator,
+)
 from toolchain.spec.cases_matrix import matrices
 from toolchain.spec.octets import emit_narrow
 from toolchain.spec.panels import (
@@ -68,6 +74,7 @@ KERNEL = Operator(
     reference=reference,
     reference_scale=lambda a, b: np.abs(a) @ np.abs(b),
     cases=matrices,
+    narrow=PARTIAL_SUMS,
     bound=Bound(ulp=8, why="512 sums in a row of one rounding each, in a random walk"),
     aliases=("BatchMatMul",),
 )

@@ -3,7 +3,7 @@
 b is packed ahead, by matmul_pack.
 Shapes: a [..., M, K], packed [ceil(N / 8), K, 8], bias [N] or absent; N is `columns`.
 A 1-D a is a row that leaves the result.
-Dtypes: float32 adds up in float32.
+Dtypes: float32 adds up in float32, where a partial sum may become an infinity.
 Edges: K = 0 gives bias; NaN and infinity propagate as the products have them, and NaN
 passes minimum and maximum.
 Errors: panels that do not fit K and columns.
@@ -15,7 +15,14 @@ from typing import Any
 
 import numpy as np
 
-from toolchain.spec import Attribute, Bound, Case, Input, Operator
+from toolchain.spec import (
+    PARTIAL_SUMS,
+    Attribute,
+    Bound,
+    Case,
+    Input,
+    Operator,
+)
 from toolchain.spec.cases import values
 from toolchain.spec.panels import (
     WIDTH,
@@ -117,5 +124,6 @@ KERNEL = Operator(
     reference=reference,
     reference_scale=scale,
     cases=cases,
+    narrow=PARTIAL_SUMS,
     bound=Bound(ulp=8, why="512 sums in a row of one rounding each, in a random walk"),
 )

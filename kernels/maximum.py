@@ -13,8 +13,8 @@ from toolchain.spec.cases import binary
 
 
 def _maximum(k: Any, a: Any, b: Any) -> Any:
-    if k.dtype == "float32":
-        return math.maximum(a, b)
+    if k.dtype.startswith("float"):
+        return math.maximum(a, b, k.target.has("simd128"))
     return tir.Select(a > b, a, b)
 
 

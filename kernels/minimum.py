@@ -13,8 +13,8 @@ from toolchain.spec.cases import binary
 
 
 def _minimum(k: Any, a: Any, b: Any) -> Any:
-    if k.dtype == "float32":
-        return math.minimum(a, b)
+    if k.dtype.startswith("float"):
+        return math.minimum(a, b, k.target.has("simd128"))
     return tir.Select(a < b, a, b)
 
 

@@ -14,7 +14,7 @@ import numpy as np
 
 from toolchain.spec import Attribute, Case, Input, Operator, Output, te, tir
 from toolchain.spec.cases import SHAPES, shape_name, special, values
-from toolchain.spec.math import Let, is_nan, maximum, minimum, rint
+from toolchain.spec.math import Let, clamp, is_nan, rint
 
 LIMITS = {"uint8": (0, 255), "int8": (-128, 127)}
 # More than any zero point can bring back into the range.
@@ -26,7 +26,7 @@ def _quantize(k: Any, x: Any, scale: Any, zero_point: Any) -> Any:
     far, zero = tir.const(FAR, "float32"), tir.const(0, "float32")
     ratio = let(let(x) / let(scale))
     number = let(tir.Select(is_nan(ratio), zero, rint(ratio)))
-    near = let(minimum(maximum(number, -far), far))
+    near = let(clamp(number, -far, far, k.target.has("simd128")))
     moved = let(near.astype("int32") + let(zero_point).astype("int32"))
     low, high = (tir.const(v, "int32") for v in LIMITS[k.dtypes[1]])
     raised = let(tir.Select(moved < low, low, moved))

@@ -4,7 +4,8 @@ Shapes: rows o of n elements, those of `axes` (none: all axes, or with
 noop_with_empty_axes=1 a copy of x); keepdims=1 leaves axes of size 1.
 Dtypes: float32 added up in float32; int8 in int32 (which holds 2^24 of them),
 int32 and int64 in int64. The quotient of integers is truncated, as in ONNX Runtime.
-Edges: an empty row gives NaN, for integers 0.
+Edges: an empty row gives NaN, for integers 0. A sum beyond float32 is done again in
+float64; one beyond int64 wraps.
 Source: ONNX ReduceMean-18; MindSpore ReduceMean.
 """
 
@@ -22,8 +23,9 @@ def mean(x, **axes):
     count = np.prod([x.shape[axis] for axis in axes["axis"]])
     if x.dtype == np.float64:
         return np.sum(x, **axes) / count
-    total = np.sum(x, dtype=np.int64, **axes)
-    return np.sign(total) * (np.abs(total) // max(int(count), 1))
+    total, count = np.sum(x, dtype=np.int64, **axes), max(int(count), 1)
+    floor = total // count
+    return floor + ((total < 0) & (floor * count != total))
 
 
 KERNEL = Operator(

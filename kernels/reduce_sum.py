@@ -4,7 +4,8 @@ Shapes: rows o of n elements, those of `axes` (none: all axes, or with
 noop_with_empty_axes=1 a copy of x); keepdims=1 leaves axes of size 1.
 Dtypes: float32 added up in float32; integers in their own width, which gives the
 bits that a wider accumulator would be cut to.
-Edges: 0 for an empty row; integers wrap as two's complement.
+Edges: 0 for an empty row; integers wrap as two's complement. Partial sums beyond
+float32 are done again in float64.
 Source: ONNX ReduceSum-13; MindSpore ReduceSum.
 """
 

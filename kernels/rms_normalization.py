@@ -2,8 +2,8 @@
 
 Shapes: rows o of n elements, the axes of x from `axis` on; scale has the shape of a
 row, out that of x.
-Dtypes: float32, added up in float32.
-Edges: NaN or an infinity in a row gives NaN there; squares beyond 3.4e38 give 0.
+Dtypes: float32, added up in float32; a row whose squares leave it, in float64.
+Edges: NaN in a row gives NaN; an infinity gives NaN there and 0 elsewhere.
 Source: ONNX RMSNormalization-23; MindSpore RmsNorm.
 """
 
@@ -19,6 +19,8 @@ from toolchain.spec.rows import (
     each_element,
     each_four,
     inverse_roots,
+    is_safe,
+    normalize_widely,
 )
 
 
@@ -35,7 +37,11 @@ def compute(k):
                 value = x[first + i, r] * inverse * scale[r]
                 T.buffer_store(out, value, [first + i, r])
 
-            each_element(k, scaled)
+            with T.If(is_safe(inverse)):
+                with T.Then():
+                    each_element(k, scaled)
+                with T.Else():
+                    normalize_widely(k, x, scale, None, out, first + i)
 
     return each_four(k, emit, *k.inputs)
 

@@ -2,7 +2,7 @@
 
 Shapes: rows o of n elements along `axis`; out has the shape of x.
 Dtypes: float32, added up in float32. The rounding error of x - m, up to 52 ULP of the
-result, is kept and applied.
+result, is kept and applied, or there is none.
 Edges: a NaN or +inf in a row gives NaN, as does a row of nothing but -inf.
 Source: ONNX Softmax-13; MindSpore Softmax.
 """

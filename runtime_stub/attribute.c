@@ -20,12 +20,12 @@ static void put_double(double value) {
     ops_put(value != value ? "nan" : "inf");
     return;
   }
-  for (; value >= 9e18; ++exponent) value /= 10;
+  if (value >= 9e18)
+    for (; value >= 1e9; ++exponent) value /= 10;
   for (; value < 1e8 && value != __builtin_trunc(value); --exponent)
     value *= 10;
   int64_t digits = ops_saturate(__builtin_rint(value));
-  for (; exponent && digits % 10 == 0; digits /= 10)
-    exponent += exponent < 0 ? 1 : -1;
+  for (; exponent && digits % 10 == 0; ++exponent) digits /= 10;
   ops_put_decimal((uint64_t)digits, -exponent);
   if (exponent <= 0) return;
   ops_put("e");

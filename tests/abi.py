@@ -120,9 +120,13 @@ class Module:
 
     def text(self, pointer: int) -> str:
         pointer &= 0xFFFFFFFF
-        end = self.memory.data_len(self.store)
-        data = self.read(pointer, min(1 << 18, end - pointer))
-        return data.split(b"\0")[0].decode()
+        data, size = b"", 1024
+        while b"\0" not in data:
+            room = self.memory.data_len(self.store) - pointer
+            assert len(data) < room
+            data = self.read(pointer, min(size, room))
+            size *= 4
+        return data.partition(b"\0")[0].decode()
 
     def error(self) -> str:
         return self.text(self.run("ops_last_error"))
@@ -195,3 +199,11 @@ class Module:
         at = struct.unpack("<I", tensor.value[:4])[0]
         pointer: int = struct.unpack("<I", self.read(at, 4))[0]
         return pointer
+
+    def shape(self, tensor: Arg) -> list[int]:
+        """The sizes of a tensor argument."""
+        at = struct.unpack("<I", tensor.value[:4])[0]
+        head = self.read(at, TENSOR_BYTES)
+        rank: int = struct.unpack_from("<i", head, 12)[0]
+        pointer: int = struct.unpack_from("<I", head, 20)[0]
+        return list(struct.unpack(f"<{rank}q", self.read(pointer, 8 * rank)))

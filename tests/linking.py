@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Container
+import tempfile
+from collections.abc import Container, Mapping
+from functools import cache
 from pathlib import Path
+from typing import Any
 
 from abi import BUILD
 
@@ -24,12 +27,23 @@ def runtime_objects(target: str) -> list[Path]:
     return [folder / f"{s.stem}.o" for s in sorted((ROOT / "runtime_stub").glob("*.c"))]
 
 
-def link_operators(folder: Path, sources: list[Path], target: str = "simd128") -> Path:
-    """A module of the operators of these files."""
+@cache
+def compiled(name: str, source: str, target: str) -> tuple[bytes, Any]:
+    """Object and description of an operator of that source, compiled once."""
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / f"{name}.py"
+        file.write_text(source)
+        return compile_object(file, target)
+
+
+def link_operators(
+    folder: Path, sources: Mapping[str, str], target: str = "mvp"
+) -> Path:
+    """A module of operators, by name the text of their files."""
     members, kernels, rooms = [], [], []
-    for source in sources:
-        data, description = compile_object(source, target)
-        members.append(folder / f"{source.stem}.o")
+    for name, source in sources.items():
+        data, description = compiled(name, source, target)
+        members.append(folder / f"{name}.o")
         members[-1].write_bytes(data)
         kernels += description["kernels"]
         rooms.append(Room(**description["room"]))
@@ -40,7 +54,7 @@ def link_built(
     folder: Path,
     names: list[str],
     kernels: Container[str] | None = None,
-    target: str = "simd128",
+    target: str = "mvp",
     max_memory: int = MAX_MEMORY,
 ) -> Path:
     """A module of operators as they are built, or of some of their kernels."""
@@ -56,7 +70,7 @@ def link_texts(
     folder: Path,
     texts: list[str],
     members: list[Path],
-    target: str = "simd128",
+    target: str = "mvp",
     max_memory: int = MAX_MEMORY,
 ) -> Path:
     """A module of LLVM IR, a table and a room among it, and of objects."""

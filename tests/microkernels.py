@@ -21,12 +21,13 @@ import numpy as np
 import pytest
 import wasmtime
 
+from toolchain.child import Job, in_children
 from toolchain.clang import RUNTIME, compile_c
 from toolchain.codegen import emit
 from toolchain.command import run, tool
 from toolchain.microkernel import micro_kernel
 from toolchain.module import interface
-from toolchain.replace import Job, in_children, write
+from toolchain.replace import write
 from toolchain.targets import TARGETS
 
 Array = np.ndarray[Any, np.dtype[Any]]
@@ -257,7 +258,7 @@ def _module(suite: Suite, target: str) -> Module:
 
 def _compile(suite: Suite, target: str, out: Path) -> None:
     texts = [micro_kernel(n, TARGETS[target]) for n in suite.names(target)]
-    texts = [t.replace(_LINKAGE, "define ") for t in texts]
+    texts = [t.replace(_LINKAGE, "define weak_odr ") for t in texts]
     write(out, emit(texts, TARGETS[target], suite.unroll))
 
 

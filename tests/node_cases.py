@@ -254,10 +254,10 @@ def _short(outcome: Outcome) -> str:
     if outcome.kind == FAILED:
         return "fails to build"
     lines = outcome.reason.splitlines()
-    text = lines[1] if lines[0].endswith("replace them:") else lines[0]
+    text = lines[1] if "these operators are not supported" in lines[0] else lines[0]
     text = re.sub(r"^\s*\S+, node .*?\)+(/[^:]*)?(: |$)", "", text)
     text = re.sub(r"^\s*\S+( \(domain \S+\))?, node \S+: ", "", text)
-    text = re.sub(r"cannot be converted: .*", "cannot be converted", text)
+    text = re.sub(r"cannot be converted.*", "cannot be converted", text)
     return text.partition(";")[0].replace("|", "/")[:120] or "no converter"
 
 

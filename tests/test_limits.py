@@ -20,11 +20,9 @@ from toolchain.profile import ROOT
 from toolchain.spec import Attribute, Input, Operator, Output, SpecError
 
 RUNTIME = ROOT / "runtime_stub"
-HEAD = """
-from toolchain.spec import Attribute, Input, Operator, Output, te
-"""
 # 6 inputs, 32 sizes, 16 attributes with 64 values, 64 slots less those of matmul.
 MANY = """'''out[i] = sum_j a_j[0, ...] * (j + 1) + sum_k v_k * (k + 1) + l[6].'''
+from toolchain.spec import Attribute, Input, Operator, Output, te
 DIMS = [" ".join(f"s{i}_{j}" for j in range(6 if i < 5 else 2)) for i in range(6)]
 
 
@@ -53,6 +51,7 @@ KERNEL = Operator(
 """
 # 64 sizes of outputs: ten of rank 6 and one of rank 4.
 OUTPUTS = """'''out_k[...] = x[...] * (k + 1).'''
+from toolchain.spec import Attribute, Input, Operator, Output, te
 
 
 def compute(k):
@@ -76,6 +75,7 @@ KERNEL = Operator(
 """
 # 8 outputs of rows, along any axis.
 ROWS = """'''out_k[o, i] = x[o, i] * (k + 1).'''
+from toolchain.spec import Attribute, Input, Operator, Output, te
 
 
 def compute(k):
@@ -100,6 +100,7 @@ KERNEL = Operator(
 """
 # 4 inputs that are broadcast.
 FOUR = """'''out[i] = a[i] + 10 * b[i] + 100 * c[i] + 1000 * d[i].'''
+from toolchain.spec import Attribute, Input, Operator, Output, te
 
 
 KERNEL = Operator(
@@ -117,17 +118,13 @@ KERNEL = Operator(
 """
 
 
+SOURCES = {"many": MANY, "outputs": OUTPUTS, "by_rows": ROWS, "four": FOUR}
+
+
 @pytest.fixture(scope="module")
 def path(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A module of operators that fill the runtime's arrays."""
-    folder = tmp_path_factory.mktemp("limits")
-    files = []
-    texts = {"many": MANY, "outputs": OUTPUTS, "by_rows": ROWS, "four": FOUR}
-    for name, text in texts.items():
-        files.append(folder / f"{name}.py")
-        doc, rest = text.split("\n", 1)
-        files[-1].write_text(doc + HEAD + rest)
-    return link_operators(folder, files)
+    return link_operators(tmp_path_factory.mktemp("limits"), SOURCES)
 
 
 @pytest.fixture
@@ -348,12 +345,11 @@ def test_a_signature_is_cut_where_its_room_ends(tmp_path: Path) -> None:
 def test_more_attributes_than_the_runtime_takes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    file = tmp_path / "more.py"
-    doc, rest = MANY.split("\n", 1)
-    file.write_text(doc + HEAD + rest.replace("units=7", "units=8"))
     for name in ("MAX_VALUES", "MAX_SLOTS", "MAX_ATTRIBUTES"):
         monkeypatch.setattr(descriptor, name, 1000)
-    module = Module(link_operators(tmp_path, [file]))
+    module = Module(
+        link_operators(tmp_path, {"more": MANY.replace("units=7", "units=8")})
+    )
     shapes = [[1] * 6] * 5 + [[1, 1], [1]]
     for values, code in ((49, 0), (56, 2)):
         args = [*(module.tensor(s) for s in shapes), *[integer(0)] * (15 + values)]

@@ -64,6 +64,7 @@ def test_columns(kernel: Kernel) -> None:
     sizes = [(o, d, w) for o in (1, 2) for d in DEPTHS for w in widths]
     for size, extra, gap in in_turn(sizes, fold.extras, (0, 3, 0, 1, 7)):
         check(kernel, fold.exact(kernel.rng, size), extra, gap)
+    check(kernel, fold.exact(kernel.rng, (0, 3, lanes)))
 
 
 @SUITE.each()
@@ -100,6 +101,16 @@ def test_special_values_anywhere(kernel: Kernel, special: float) -> None:
         for place in range(width):
             x = whole(kernel.rng, (2, depth, width))
             x[place % 2, place % depth, place] = np.copysign(special, (-1) ** place)
+            check(kernel, x)
+
+
+@SUITE.each(EXTREMES)
+def test_a_nan_where_strips_meet(kernel: Kernel) -> None:
+    for more, depth in product((1, 4, 15, 16, 17), (1, BLOCK + 1)):
+        width = STRIP + more
+        for place in range(width - 20, width):
+            x = np.ones((1, depth, width), "float32")
+            x[0, place % depth, place] = np.nan
             check(kernel, x)
 
 

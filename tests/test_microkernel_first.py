@@ -67,3 +67,4 @@ def test_what_is_left_to_others(kernel: Kernel) -> None:
     for depth in (0, 1, STEPS - 1):
         check(kernel, whole(kernel.rng, (3, depth)), nowhere)
     check(kernel, whole(kernel.rng, (3, STEPS)), nowhere, last=1)
+    check(kernel, whole(kernel.rng, (0, STEPS)), nowhere[:0])

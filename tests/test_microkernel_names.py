@@ -88,8 +88,8 @@ def test_every_call_asks_for_names_that_have_a_suite() -> None:
 @pytest.mark.parametrize(
     ("name", "advice"),
     [
-        ("micro_unknown_4x8", "use micro_gemm_<f32|i32>_<form>"),
-        ("micro_gemm_f64_load_2x8", "use micro_gemm_<f32|i32>_<form>"),
+        ("micro_unknown_4x8", "use micro_<gemm|pack|"),
+        ("micro_gemm_f64_load_2x8", "use micro_gemm_<f32|i32>_<spread|"),
         ("micro_gemm_f32_load_0x8", "it has no rows; use 1 or more"),
         ("micro_gemm_f32_load_2x0", "columns must be 4, 8 or a multiple of 8"),
         ("micro_gemm_f32_load_2x6", "columns must be 4, 8 or a multiple of 8"),

@@ -65,6 +65,7 @@ def test_columns(kernel: Kernel, last: int) -> None:
     for depth, width, few in product(DEPTHS, widths, (3, 99)):
         for extra in extras:
             check(kernel, elements(kernel, (2, depth, width), few), last, extra)
+    check(kernel, elements(kernel, (0, 3, lanes)), last)
 
 
 @SUITE.each("micro_position")

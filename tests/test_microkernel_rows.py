@@ -39,6 +39,7 @@ def test_rows(kernel: Kernel) -> None:
     for depth in depths(kernel):
         for extra in fold.extras:
             check(kernel, fold.exact(kernel.rng, (3, depth)), extra)
+    check(kernel, fold.exact(kernel.rng, (0, 5)))
 
 
 @SUITE.each("micro_rows_(sum|product)_i")
@@ -69,6 +70,15 @@ def test_special_values_anywhere(kernel: Kernel, special: float) -> None:
             x[1, place] = np.copysign(special, -1 if place % 2 else special)
             if "product" not in kernel.name:
                 check(kernel, x)
+
+
+@SUITE.each(EXTREMES)
+def test_a_nan_anywhere(kernel: Kernel) -> None:
+    for depth in depths(kernel)[1:]:
+        for sign in (1, -1):
+            x = np.full((depth, depth), sign, "float32")
+            np.fill_diagonal(x, np.copysign(np.nan, sign))
+            check(kernel, x)
 
 
 @SUITE.each(EXTREMES)

@@ -32,7 +32,7 @@ WEIGHTS = np.array(
         *([1 / 24, 1 / 12, 1 / 6], [1 / 24, -1 / 12, 1 / 6], [0, 0, 1]),
     ]
 )
-CHANNELS = (4, 8, 12)
+CHANNELS = (4, 8, 12, 0)
 INF = float("inf")
 
 

@@ -13,9 +13,10 @@ from typing import Any
 
 import numpy as np
 import onnx
-import onnxruntime
 import ops_wasm32
 import pytest
+from ops_wasm32.command_verify import compare
+from ops_wasm32.exact import exact_session
 
 from bench.whole.rows import ARENA, ROWS
 from toolchain import steps
@@ -27,7 +28,6 @@ from toolchain.recipe import Net
 
 SMALL = steps.model_sources(ROOT / "models", heavy=False)
 HEAVY = steps.model_sources(ROOT / "models", heavy=True)
-BOUND = 1e-4  # of the largest magnitude in an output
 # Bytes of a module without its weights.
 CODE = {row.model: row.code for row in ROWS if row.code}
 # Not reached yet: of LeNet's code the two convolutions and softmax take more than half.
@@ -93,10 +93,7 @@ def _library(path: Path) -> Any:
 
 @cache
 def _session(path: Path) -> Any:
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = 1
-    options.log_severity_level = 3
-    return onnxruntime.InferenceSession(path, options)
+    return exact_session(path)[0]
 
 
 @pytest.fixture
@@ -109,23 +106,34 @@ def built(request: pytest.FixtureRequest) -> Built:
     return model
 
 
-def _close(got: list[Any], want: list[Any]) -> None:
+def _close(got: list[Any], want: list[Any], tolerance: float) -> None:
+    """Element by element, within the bound that the model's manifest says."""
     assert len(got) == len(want)
     for a, b in zip(got, want, strict=True):
         assert (a.shape, a.dtype) == (b.shape, b.dtype)
-        error = np.abs(a.astype("float64") - b).max()
-        assert error <= BOUND * np.abs(b).max()
+        assert compare(a, b)[1] <= tolerance
 
 
 def _random(built: Built) -> list[Any]:
-    """Inputs as the manifest says them; integers are 0 or 1."""
+    """Inputs as the manifest says them; indices reach all that they may."""
     rng = np.random.default_rng(0)
+    tables = _tables(onnx.load(built.file).graph)
     return [
         rng.standard_normal(v["shape"]).astype("float32")
         if v["dtype"] == "float32"
-        else rng.integers(0, 2, v["shape"]).astype(v["dtype"])
+        else rng.integers(*tables.get(v["name"], (0, 2)), v["shape"]).astype(v["dtype"])
         for v in built.manifest["inputs"]
     ]
+
+
+def _tables(graph: Any) -> dict[str, tuple[int, int]]:
+    """First and end of what inputs may be that are indices; the others are masks."""
+    sizes = {w.name: w.dims[0] for w in graph.initializer if w.dims}
+    return {
+        n.input[1]: (-sizes[n.input[0]], sizes[n.input[0]])
+        for n in graph.node
+        if n.op_type == "Gather" and n.input[0] in sizes
+    }
 
 
 # Predictions of the first are compared, and the second is no ONNX file: test_mindir.py.
@@ -135,7 +143,8 @@ ELSEWHERE = ("lenet_int8", "mindspore_net")
 @pytest.mark.models(*(n for n in (*SMALL, *HEAVY) if n not in ELSEWHERE))
 def test_it_matches_onnx_runtime(built: Built) -> None:
     inputs = _random(built)
-    _close(built.run(*inputs), built.expected(*inputs))
+    got, want = built.run(*inputs), built.expected(*inputs)
+    _close(got, want, built.manifest["tolerance"])
 
 
 def test_it_imports_nothing(built: Built) -> None:
@@ -192,7 +201,7 @@ def test_decoder_generates(built: Built) -> None:
     for position in range(STEPS):
         now = [np.full((1, 1), n, "int64") for n in (token, position)]
         got, want = built.run(*now, *ours), built.expected(*now, *theirs)
-        _close(got, want)
+        _close(got, want, built.manifest["tolerance"])
         token = int(want[0].argmax())
         assert token == int(got[0].argmax())
         ours, theirs = got[1:], want[1:]
@@ -234,7 +243,8 @@ def test_winograd(
     assert sum(name.startswith("conv_packed") for name in used) == 1
     image = np.random.default_rng(0).standard_normal((2, 16, 9, 14), dtype="float32")
     want = _session(file).run(None, {"image": image})
-    _close([ops_wasm32.load(tmp_path / "winograd.wasm")(image)], want)
+    got = [ops_wasm32.load(tmp_path / "winograd.wasm")(image)]
+    _close(got, want, manifest["tolerance"])
 
 
 PERMUTED = (  # shape, perm: planes that are transposed, and what is not
@@ -345,7 +355,43 @@ def _resized(parts: _Parts) -> dict[str, int]:
     return {"resize_": 6 * (len(SIZED) - 1)}
 
 
-PARTS = (_permuted, _joined, _chosen, _pooled, _normalised, _resized)
+def _kept(parts: _Parts) -> dict[str, int]:
+    """Products that are outputs too: what follows them may not become part of them."""
+    net = parts.net
+    y = net.op("MatMul", parts.add((3, 8)), net.normal((8, 5), 1))
+    z = net.op("Conv", parts.add((1, 4, 6, 6)), net.normal((8, 4, 3, 3), 1))
+    for value, shape in ((y, (3, 5)), (z, (1, 8, 4, 4))):
+        parts.keep(value, shape)
+        parts.keep(net.op("Relu", value), shape)
+    return {"matmul_packed": 1, "conv_packed": 1}
+
+
+def _batches(parts: _Parts) -> dict[str, int]:
+    """Products of batches, one factor of which is the same for all."""
+    net, add = parts.net, parts.add
+    one = add((1, 5, 7))
+    parts.keep(net.op("MatMul", add((4, 3, 5)), one), (4, 3, 7))
+    parts.keep(net.op("MatMul", add((2, 4, 3, 5)), one), (2, 4, 3, 7))
+    parts.keep(net.op("MatMul", add((2, 5)), add((6, 5, 3))), (6, 2, 3))
+    parts.keep(net.op("MatMul", add((6, 2, 5)), add((6, 5, 3))), (6, 2, 3))
+    return {r"matmul_\d+_": 4}
+
+
+def _outputs(parts: _Parts) -> dict[str, int]:
+    """An output that is an input, another output, a view of one, or a constant."""
+    net, x, shape = parts.net, parts.add((2, 3)), (2, 3)
+    y = net.op("Relu", x)
+    for value in (x, y, y, net.normal(shape, 1)):
+        parts.keep(value, shape)
+    flat = net.op("Reshape", y, net.constant(np.array([3, 2])))
+    parts.keep(flat, (3, 2))
+    return {"copy_24": 1}
+
+
+PARTS = (
+    *(_permuted, _joined, _chosen, _pooled, _normalised, _resized),
+    *(_kept, _batches, _outputs),
+)
 
 
 @pytest.mark.parametrize("target", ["mvp", "simd128", "relaxed-simd"])
@@ -356,16 +402,64 @@ def test_parts(
     """What models are made of besides products, and by which kernels."""
     parts = _Parts("parts")
     kernels = part(parts)
-    file = tmp_path / "parts.onnx"
-    onnx.save(parts.net.model(**parts.outputs), file)
-    place, options = Place(tmp_path, tmp_path / "cache"), Options(target)
-    runtime = _runtime(pytestconfig, target)
-    manifest = build_model(file, options, place, runtime, lambda _: None)
-    used = [k["name"] for k in manifest["kernels"]]
+    got, used = _built_parts(parts, target, tmp_path, pytestconfig)
     for name, count in kernels.items():
         assert sum(bool(re.match(name, n)) for n in used) == count, (name, used)
-    got = ops_wasm32.load(tmp_path / "parts.wasm")(**parts.given)
-    _close(list(got), _session(file).run(None, parts.given))
+    want = _session(tmp_path / "parts.onnx").run(None, parts.given)
+    manifest = json.loads((tmp_path / "manifest.json").read_text())
+    _close(got, want, manifest["tolerance"])
+
+
+def _built_parts(
+    parts: _Parts, target: str, folder: Path, config: pytest.Config
+) -> tuple[list[Any], list[str]]:
+    """Results of the model, and names of its kernels."""
+    file = folder / "parts.onnx"
+    onnx.save(parts.net.model(**parts.outputs), file)
+    place, options = Place(folder, folder / "cache"), Options(target)
+    runtime = _runtime(config, target)
+    manifest = build_model(file, options, place, runtime, lambda _: None)
+    got = ops_wasm32.load(folder / "parts.wasm")(**parts.given)
+    return list(got), [k["name"] for k in manifest["kernels"]]
+
+
+LEAST = (("uint8", 0), ("uint8", 100), ("int8", -128), ("int8", -7))
+# Zero points of results, the least or not, with and without ReLU before.
+QUANTIZED = [(dtype, z, r) for dtype, z in LEAST for r in (True, False)]
+
+
+@pytest.mark.parametrize("target", ["mvp", "simd128"])
+def test_quantized_layers_are_exact(
+    target: str, tmp_path: Path, pytestconfig: pytest.Config
+) -> None:
+    """By scales that are powers of 2 every level is the one that integers give."""
+    parts = _Parts("quantized")
+    net, rng = parts.net, np.random.default_rng(0)
+    bytes_ = rng.integers(0, 256, (6, 32)).astype("uint8")
+    weights = rng.integers(-128, 128, (32, 8)).astype("int8")
+    scales = [net.constant(np.array(s, "float32")) for s in (0.5, 0.25, 16.0)]
+    parts.given["x"] = bytes_
+    zero = net.constant(np.array(120, "uint8"))
+    x = net.input("x", bytes_.shape, "uint8")
+    x = net.op("DequantizeLinear", x, scales[0], zero)
+    w = net.op("DequantizeLinear", net.constant(weights), scales[1])
+    product, wanted = net.op("MatMul", x, w), []
+    sums = (bytes_.astype("int64") - 120) @ weights.astype("int64")
+    for dtype, point, relu in QUANTIZED:
+        y = net.op("Relu", product) if relu else product
+        place = net.constant(np.array(point, dtype))
+        y = net.op("QuantizeLinear", y, scales[2], place)
+        parts.keep(net.op("Cast", y, to=onnx.TensorProto.FLOAT), (6, 8))
+        ends = np.iinfo(dtype)
+        levels = np.rint(np.maximum(sums, 0 if relu else sums.min()) / 128) + point
+        wanted.append(np.clip(levels, ends.min, ends.max))
+    assert all(np.unique(levels).size > 9 for levels in wanted)
+    got, used = _built_parts(parts, target, tmp_path, pytestconfig)
+    # ReLU changes no limit where the zero point is the least: one kernel for both.
+    kernels = sum(name.startswith("octet_conv") for name in used)
+    assert kernels == len(QUANTIZED) - 2
+    for levels, want in zip(got, wanted, strict=True):
+        np.testing.assert_array_equal(levels, want)
 
 
 @pytest.mark.parametrize("external", [False, True])

@@ -11,12 +11,12 @@ from typing import Any
 
 import numpy as np
 import onnx
-import onnxruntime
 import ops_wasm32
 import pytest
 from numpy.typing import NDArray
-from ops_wasm32.command_verify import compare
-from ops_wasm32.model import model_of
+from ops_wasm32.command_verify import compare, random_inputs
+from ops_wasm32.exact import PLAIN, PRECISE, exact_session
+from ops_wasm32.model import Model, Tensor, model_of
 from test_command import fails, run
 
 from bench.library import Call, Wasmtime
@@ -30,7 +30,6 @@ from toolchain.recipe import Net
 from toolchain.targets import TARGETS
 
 TARGET = "simd128"  # any Node takes it
-BOUND = 1e-5  # of the range: short sums of float32 in another order
 IMAGE = np.random.default_rng(0).standard_normal((1, 1, 12, 12), np.float32)
 
 
@@ -51,15 +50,9 @@ def small() -> Any:
 class Built:
     """The model built in every form, in a folder of its own."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, runtime: list[Path]) -> None:
         self.file = folder / "net_int8.onnx"  # a name that ends as kernels' do
         onnx.save(small(), self.file)
-        runtime = []
-        for source in sorted((ROOT / "runtime_stub").glob("*.c")):
-            out = folder / "runtime" / f"{source.stem}.o"
-            out.parent.mkdir(exist_ok=True)
-            compile_c(source, TARGETS[TARGET], out)
-            runtime.append(out)
         cache = folder / "cache"
         for name in ("embedded", "external"):
             options = Options(TARGET, external=name == "external")
@@ -73,13 +66,28 @@ class Built:
 
     def wanted(self, kind: int) -> list[NDArray[Any]]:
         """What ONNX Runtime gives for IMAGE."""
-        session = onnxruntime.InferenceSession(str(self.file))
+        session, _ = exact_session(self.file)
         return list(session.run(None, {"image": IMAGE, "kind": np.array([kind])}))
+
+    def near(self, found: NDArray[Any], wanted: NDArray[Any]) -> bool:
+        """Whether results are within the bound that the manifest says."""
+        manifest = json.loads(self.embedded.with_name("manifest.json").read_text())
+        return compare(found, wanted)[1] <= float(manifest["tolerance"])
 
 
 @pytest.fixture(scope="session")
-def built(tmp_path_factory: pytest.TempPathFactory) -> Built:
-    return Built(tmp_path_factory.mktemp("models_host"))
+def runtime(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    """Objects of the C runtime."""
+    folder, objects = tmp_path_factory.mktemp("runtime"), []
+    for source in sorted((ROOT / "runtime_stub").glob("*.c")):
+        objects.append(folder / f"{source.stem}.o")
+        compile_c(source, TARGETS[TARGET], objects[-1])
+    return objects
+
+
+@pytest.fixture(scope="session")
+def built(tmp_path_factory: pytest.TempPathFactory, runtime: list[Path]) -> Built:
+    return Built(tmp_path_factory.mktemp("models_host"), runtime)
 
 
 @pytest.fixture(params=["embedded", "external"])
@@ -96,10 +104,6 @@ def moved(built: Built, tmp_path: Path) -> Path:
     return tmp_path / "net_int8.wasm"
 
 
-def near(found: NDArray[Any], wanted: NDArray[Any]) -> bool:
-    return compare(found, wanted)[1] <= BOUND
-
-
 # Calls
 
 
@@ -109,8 +113,8 @@ def test_a_model_is_called(built: Built, wasm: Path) -> None:
         result = library(IMAGE, np.array([kind]))
         wanted = built.wanted(kind)
         assert ("logits", "probabilities") == result._fields
-        assert near(result.logits, wanted[0])
-        assert near(result.probabilities, wanted[1])
+        assert built.near(result.logits, wanted[0])
+        assert built.near(result.probabilities, wanted[1])
 
 
 def test_inputs_by_name_and_as_lists(wasm: Path) -> None:
@@ -235,10 +239,10 @@ def test_run_of_a_model(
     out = tmp_path / "out.npz"
     assert 0 == run(capsys, "run", built.external, "-i", named, "-o", out)[0]
     with np.load(out) as found:
-        assert near(found["logits"], built.wanted(2)[0])
+        assert built.near(found["logits"], built.wanted(2)[0])
     code, text, _ = run(capsys, "run", "-c", built.embedded, "-i", ordered)
     assert 0 == code
-    assert near(np.array(json.loads(text)["logits"]), built.wanted(2)[0])
+    assert built.near(np.array(json.loads(text)["logits"]), built.wanted(2)[0])
     err = fails(capsys, "run", built.embedded, "-i", named, "axis=1")
     assert "takes no attributes" in err
     assert "holds the model net_int8 alone" in fails(
@@ -265,7 +269,7 @@ def test_verify_fails(
     np.savez(inputs, image=IMAGE, kind=np.array([1]))
     words = ("verify", built.embedded, "--against", changed, "-i", inputs)
     code, out, _ = run(capsys, *words)
-    lines = out.splitlines()
+    lines = out.splitlines()[1:]  # after what it is compared with
     assert 1 == code
     assert "FAIL" in lines[1]
     assert np.isclose(0.5, float(lines[1].split()[1]), atol=1e-3)
@@ -298,16 +302,90 @@ def test_verify_without_onnx_runtime(
     ("found", "wanted", "expected"),
     [
         ([1, 2, 3], [1, 2, 3], (0, 0)),
-        ([1, 2, 3.5], [1, 2, 3], (0.5, 0.25)),
+        ([3, 4.5], [3, 4], (0.5, 0.125)),
+        # Beside others an element is as large as their mean square.
+        ([3, 4, 1, 0], [3, 4, 0, 0], (1, 0.4)),
+        ([3, 4, 0, 1e-3], [3, 4, 0, 0], (1e-3, 4e-4)),
+        # One element has no range, and equal ones have none.
+        ([2.5], [2], (0.5, 0.25)),
+        ([-2, -2.5], [-2, -2], (0.5, 0.25)),
+        ([1], [0], (1, np.inf)),
         ([np.nan, np.inf], [np.nan, np.inf], (0, 0)),
         ([np.nan, 1], [0, 1], (np.inf, np.inf)),
-        ([2, 2], [1, 1], (1, np.inf)),
+        ([1, np.inf], [np.inf, np.inf], (np.inf, np.inf)),
+        ([1, 1], [np.inf, 1], (np.inf, np.inf)),
+        ([np.inf, 1], [1e30, 1], (np.inf, np.inf)),
     ],
 )
-def test_errors_are_shares_of_the_range(
+def test_errors_are_relative(
     found: list[float], wanted: list[float], expected: tuple[float, float]
 ) -> None:
     assert expected == compare(np.array(found), np.array(wanted))
+
+
+def test_a_model_with_one_result_passes(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, runtime: list[Path]
+) -> None:
+    """Its result has no range."""
+    net = Net("one")
+    x = net.op("Tanh", net.dense(net.input("x", (1, 40)), (40, 1)))
+    onnx.save(net.model(y=(x, (1, 1))), tmp_path / "one.onnx")
+    place, options = Place(tmp_path, tmp_path / "cache"), Options(TARGET)
+    build_model(tmp_path / "one.onnx", options, place, runtime, lambda _: None)
+    words = ("verify", tmp_path / "one.wasm", "--against", tmp_path / "one.onnx")
+    code, out, _ = run(capsys, *words)
+    assert (0, 1) == (code, out.count("  pass\n"))
+
+
+def product_of_bytes() -> Any:
+    """Products of uint8 by int8 whose pairs do not fit in 16 bits."""
+    weights = np.random.default_rng(0).choice(np.array([-127, 127], "int8"), (32, 8))
+    net = Net("bytes")
+    x, zero = net.input("x", (4, 32), "uint8"), net.constant(np.array(0, "uint8"))
+    y = net.op("MatMulInteger", x, net.constant(weights), zero)
+    return net.model(y=(net.op("Cast", y, to=1), (4, 8))), weights
+
+
+def test_products_of_bytes_are_exact(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, runtime: list[Path]
+) -> None:
+    """On processors without VNNI ONNX Runtime saturates them by default."""
+    model, weights = product_of_bytes()
+    file = tmp_path / "bytes.onnx"
+    onnx.save(model, file)
+    place, options = Place(tmp_path, tmp_path / "cache"), Options(TARGET)
+    build_model(file, options, place, runtime, lambda _: None)
+    words = ("verify", tmp_path / "bytes.wasm", "--against", file)
+    code, out, _ = run(capsys, *words)
+    assert (0, True) == (code, f"ONNX Runtime, {PRECISE}" in out)
+    x = np.full((4, 32), 255, "uint8")
+    wanted = (x.astype("int64") @ weights).astype("float32")
+    session, _ = exact_session(file)
+    assert wanted.tolist() == session.run(None, {"x": x})[0].tolist()
+    assert wanted.tolist() == ops_wasm32.load(tmp_path / "bytes.wasm")(x).tolist()
+
+
+def test_a_file_that_exact_kernels_refuse_runs_without_optimisations(
+    monkeypatch: pytest.MonkeyPatch, built: Built
+) -> None:
+    import onnxruntime
+
+    session = onnxruntime.InferenceSession
+
+    def refuse(source: str, options: Any, **rest: Any) -> Any:
+        level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+        if options.graph_optimization_level != level:
+            raise RuntimeError("NOT_IMPLEMENTED")
+        return session(source, options, **rest)
+
+    monkeypatch.setattr(onnxruntime, "InferenceSession", refuse)
+    assert PLAIN == exact_session(built.file)[1]
+
+
+def test_integers_of_8_bits_are_drawn_from_all() -> None:
+    tensors = (Tensor("a", "uint8", (9999,)), Tensor("b", "int8", (9999,)))
+    a, b = random_inputs(Model("m", tensors, (), None), 0, 1)
+    assert (0, 255, -128, 127) == (a.min(), a.max(), b.min(), b.max())
 
 
 # The trace
@@ -326,7 +404,7 @@ def test_steps_of_a_traced_model_run_one_by_one(built: Built) -> None:
         host.write(3, np.array([i, i + 1], np.int32))
         host.run(2)  # steps may repeat: none writes where it reads
     for found, wanted in zip(host.results(), built.wanted(2), strict=True):
-        assert near(found, wanted)
+        assert built.near(found, wanted)
 
 
 def test_a_trace_counts_operations_and_memory(built: Built) -> None:
@@ -380,7 +458,7 @@ console.log(JSON.stringify([results, errors]));
     command = ["node", "--input-type=module", "-e", script]
     done = subprocess.run(command, check=True, capture_output=True, text=True)
     results, errors = json.loads(done.stdout)
-    assert near(np.array(results[0])[None], built.wanted(2)[0])
+    assert built.near(np.array(results[0])[None], built.wanted(2)[0])
     library = ops_wasm32.load(wasm)
     logits = library(IMAGE, [2]).logits.ravel()
     assert logits.tolist() == results[0] == results[1]  # bit for bit

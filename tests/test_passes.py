@@ -11,11 +11,10 @@ import pytest
 from large_graphs import KINDS, Writer, times
 
 from toolchain.model.fold import FUNCTIONS, fold_constants
-from toolchain.model.graph import Graph, Node, Value, from_relax
+from toolchain.model.graph import KERNEL, VIEW, Graph, Node, Value, from_relax
 from toolchain.model.kernels import Batched, Copy, Instance, Joined
 from toolchain.model.plan import aligned, plan
 from toolchain.model.products import CONV
-from toolchain.model.relaxed import KERNEL, VIEW
 from toolchain.model.relaxed import Writer as RelaxWriter
 from toolchain.model.verify import verify
 from toolchain.spec import SpecError

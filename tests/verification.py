@@ -15,6 +15,7 @@ import numpy as np
 from toolchain.codegen import load_operator
 from toolchain.profile import Profile
 from toolchain.spec import Case, Operator, kernel_name, tensor_dtype
+from toolchain.spec.cases_extremes import every_case
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
@@ -67,7 +68,7 @@ def cells(profile: Profile, only: str = "") -> Iterator[Cell]:
                 continue
             kernel = kernel_name(name, dtypes)
             rng = np.random.default_rng(zlib.crc32(kernel.encode()))
-            for case in operator.cases(dtypes, rng):
+            for case in every_case(operator, dtypes, rng):
                 for target in profile.targets:
                     yield Cell(name, kernel, dtypes, target, case)
 

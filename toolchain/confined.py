@@ -11,6 +11,7 @@ import contextlib
 import mmap
 import os
 import pickle
+import re
 import resource
 import signal
 import sys
@@ -27,10 +28,16 @@ from toolchain.module import ModuleError
 from toolchain.spec import SpecError
 
 T = TypeVar("T")
+# What TVM writes around names and numbers.
+_DECORATIONS = (
+    (re.compile(r'In ir\.Op\(.*?name="([\w.]+)".*?support_level=\d+\), '), r"\1: "),
+    (re.compile(r"\bT\.(?:bool|float|u?int)\d*\(([^()]*)\)"), r"\1"),
+)
 _POLL = 0.005  # seconds
 _PLACE = 1024  # bytes that say what the child is at
 _SAID = 300  # characters of what a library said, in an error
 _LOG = 1 << 16  # bytes of what was printed, from the end
+_LINES, _LINE = 60, 600  # of an error: lines, and characters of each
 _FRAMES = 3  # of our own, in the text for a mistake of ours
 
 _place: mmap.mmap | None = None
@@ -38,10 +45,17 @@ _place: mmap.mmap | None = None
 
 @dataclass(frozen=True)
 class Limits:
-    """What a function may take: seconds, and bytes beside what is there already."""
+    """What a function may take: seconds, and bytes beside what is there already.
+
+    Of bytes no more than the machine has.
+    """
 
     seconds: float
     bytes: int
+
+    def __post_init__(self) -> None:
+        most = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+        object.__setattr__(self, "bytes", min(self.bytes, most))
 
 
 def at(text: str) -> None:
@@ -60,6 +74,8 @@ def short(text: str) -> str:
     # LLVM and the C++ library name the cause before a stack of addresses.
     lines = [x for x in lines if not x.startswith(("File ", "#", "0x", "@"))] or lines
     said = lines[-1] if lines else ""
+    for pattern, plain in _DECORATIONS:
+        said = pattern.sub(plain, said)
     return said if len(said) <= _SAID else said[: _SAID - 3] + "..."
 
 
@@ -191,9 +207,8 @@ def _wait(child: int, seconds: float) -> int | None:
 
 def _memory(limits: Limits) -> str:
     return (
-        f"needs more than the {limits.bytes / 2**30:.1f} GiB of memory that a file of "
-        "its size may take; make the tensors that it computes smaller, or cut the "
-        "model in parts"
+        f"needs more than {limits.bytes / 2**30:.1f} GiB of memory, what a file of its "
+        "size may take on this machine; give smaller shapes, or cut the model in parts"
     )
 
 
@@ -213,6 +228,8 @@ def _error(label: str, error: Any, limits: Limits) -> Exception:
     """What a child raised, as an error of ours."""
     if not isinstance(error, _Foreign):
         found: Exception = error
+        if isinstance(found, SpecError):
+            found.args = (_printable(str(found)), *found.args[1:])
         return found
     if error.kind == "RecursionError":
         return SpecError(f"{label}: is nested too deep; flatten the model")
@@ -225,7 +242,18 @@ def _error(label: str, error: Any, limits: Limits) -> Exception:
     )
 
 
+def _printable(text: str) -> str:
+    """A text with names out of a file, however long and of whatever characters."""
+    lines = text.splitlines()
+    more = len(lines) - _LINES
+    lines = lines[:_LINES] + ([f"and {more} more lines"] if more > 0 else [])
+    cut = [x if len(x) <= _LINE else f"{x[: _LINE - 3]}..." for x in lines]
+    return "\n".join(
+        "".join(c if c.isprintable() else ascii(c)[1:-1] for c in line) for line in cut
+    )
+
+
 def words(text: str) -> str:
-    """What a library said, below our own text."""
+    """What TVM, or another library, said: below our own text."""
     said = short(text)
-    return f"\n  it said: {said}" if said else ""
+    return f"\n  TVM said: {said}" if said else ""

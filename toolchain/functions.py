@@ -246,10 +246,7 @@ class _Form:
             copy += [re.sub(r"%x\b", f"%{at}.x.v~", line) for line in body]
             for i, (v, limit) in enumerate(limits):
                 before, value = f"%{at}.limit{i}.{u}", f"%{at}.v{v}~"
-                folded = f"call {integers} @llvm.{limit.fold}.v4i32("
-                folded += f"{integers} {before}, {integers} {value})"
-                if limit.fold in ("or", "and"):
-                    folded = f"{limit.fold} {integers} {before}, {value}"
+                folded = _folded(limit, integers, before, value)
                 copy.append(f"  %{at}.limit{i}.{u + 1} = {folded}")
             for v in stored:
                 copy.append(f"  store {self.buffers[v]} %{at}.v{v}~, ptr %{at}.b{v}~")
@@ -271,8 +268,17 @@ class _Form:
         ]
 
 
+def _folded(limit: math.Limit, of: str, a: str, b: str) -> str:
+    """The fold of two int32, or of vectors of them."""
+    if limit.fold in ("or", "and"):
+        return f"{limit.fold} {of} {a}, {b}"
+    kind = "i32" if of == "i32" else "v4i32"
+    return f"call {of} @llvm.{limit.fold}.{kind}({of} {a}, {of} {b})"
+
+
 _INTRINSICS = (
     "declare i32 @llvm.smin.i32(i32, i32)",
+    "declare i32 @llvm.smax.i32(i32, i32)",
     "declare void @llvm.memcpy.p0.p0.i32(ptr, ptr, i32, i1)",
     "declare i32 @llvm.wasm.anytrue.v4i32(<4 x i32>)",
     "declare <4 x i32> @llvm.smin.v4i32(<4 x i32>, <4 x i32>)",
@@ -390,8 +396,38 @@ def _check(form: _Form, beyond: str) -> list[str]:
     ]
 
 
-def _one_by_one(name: str, summed: bool) -> str:
-    """Without vectors: the function of an element in a loop."""
+def _short_first(name: str, target: Target) -> tuple[str, str]:
+    """(symbol, IR) of a function of one element that tries its short form first."""
+    definition = math.definition(name, True, target.contract)
+    writer = Writer(target)
+    writer.names = {v: f"%{v.name}" for v in definition.parameters}
+    value, last = writer.value(definition.result), "0"
+    for limit in definition.limits:
+        at, bound = writer.value(limit.value), str(limit.bound)
+        within = writer.line("i32", _folded(limit, "i32", at, bound))
+        bits = writer.line("i32", f"xor i32 {within}, {bound}")
+        off = writer.line("i32", f"lshr i32 {bits}, {limit.free}")
+        last = writer.line("i32", f"or i32 {off}, {last}")
+    signature = ", ".join(f"float %{v.name}" for v in definition.parameters)
+    symbol = f"ops_short_{name}"
+    lines = [
+        *sorted(writer.intrinsics | {i for i in _INTRINSICS if ".i32(i32, i32)" in i}),
+        f"define linkonce_odr hidden float @{symbol}({signature}) alwaysinline {{",
+        *writer.lines,
+        f"  %within = icmp eq i32 {last}, 0",
+        "  br i1 %within, label %short, label %full",
+        "short:",
+        f"  ret float {value}",
+        "full:",
+        f"  %whole = call float @{math.SYMBOL}{name}({signature})",
+        "  ret float %whole",
+        "}\n",
+    ]
+    return symbol, "\n".join(lines)
+
+
+def _one_by_one(name: str, summed: bool, target: Target) -> str:
+    """Without vectors: elements in a loop, by the short form where that holds."""
     symbol, scalars = math.SYMBOL, math.definition(name).parameters[1:]
     more = "".join(f", float %{v.name}" for v in scalars)
     kinds = ", ".join(["float"] * (1 + len(scalars)))
@@ -399,7 +435,10 @@ def _one_by_one(name: str, summed: bool) -> str:
     end = (
         "  %single = fptrunc double %sum to float\n  store float %single, ptr %total\n"
     )
-    return f"""declare float @{symbol}{name}({kinds})
+    called, short = f"{symbol}{name}", ""
+    if math.has_short(name):
+        called, short = _short_first(name, target)
+    return f"""{short}declare float @{symbol}{name}({kinds})
 define linkonce_odr hidden i32 @{symbol}array_{prefix}{name}(ptr noalias %x, \
 ptr noalias %out, i32 %n{more}{to}) noinline nounwind {{
 entry:
@@ -413,7 +452,7 @@ loop:
   %from = getelementptr inbounds float, ptr %x, i32 %i
   %to = getelementptr inbounds float, ptr %out, i32 %i
   %element = load float, ptr %from
-  %value = call float @{symbol}{name}(float %element{more})
+  %value = call float @{called}(float %element{more})
   store float %value, ptr %to
   %wide = fpext float %value to double
   %added = fadd double %sum, %wide
@@ -435,7 +474,7 @@ def array(name: str, target: Target) -> str:
     symbol, summed = f"{math.SYMBOL}array_{name}", name.startswith("sum_")
     name = name.removeprefix("sum_")
     if not target.vector_bits:
-        return _one_by_one(name, summed)
+        return _one_by_one(name, summed, target)
     short = math.has_short(name)
     form = _Form(name, target, short=short, main=True, summed=summed)
     forms = [form]

@@ -45,7 +45,7 @@ _FAMILIES = {
     **{w: f"microkernel:{w}" for w in ("gemm", "pack", "spread")},
     **{w: f"microkernel_{w}:emit" for w in ("dot", "double", "first", "fold", "halve")},
     **{w: f"microkernel_{w}:emit" for w in ("pool", "rows", "slide", "winograd")},
-    **{w: f"microkernel_{w}:emit" for w in ("position", "transpose")},
+    **{w: f"microkernel_{w}:emit" for w in ("position", "transpose", "wide")},
     "touch": "microkernel_slide:emit",
     "columns": "microkernel_rows:emit",
     "find": "microkernel_position:emit",
@@ -90,7 +90,8 @@ def check_name(name: str, *rules: tuple[bool, str]) -> None:
 
 def gemm(module: Any, name: str, target: Target) -> None:
     """Emit micro_gemm_<f32|i32>_<form>_<rows>x<columns>[_dense]."""
-    kind, form, rows, columns, dense = _parts(_GEMM, name)
+    shown = "micro_gemm_<f32|i32>_<spread|shuffle|load|rows>_<rows>x<columns>[_dense]"
+    kind, form, rows, columns, dense = _parts(_GEMM, name, shown)
     tile = Tile(kind, form, int(rows), int(columns), target, bool(dense))
     check_name(name, *tile.rules())
     _Gemm(module, name, tile).emit()
@@ -99,7 +100,8 @@ def gemm(module: Any, name: str, target: Target) -> None:
 def pack(module: Any, name: str, target: Target) -> None:
     """Emit micro_pack_<1|2|4>_<width>."""
     del target
-    lines, width = map(int, _parts(r"micro_pack_(1|2|4)_(\d+)", name))
+    shown = "micro_pack_<1|2|4>_<width>"
+    lines, width = map(int, _parts(r"micro_pack_(1|2|4)_(\d+)", name, shown))
     fits = (lines <= width, f"a panel of {width} has no {lines} lines; use fewer")
     check_name(name, fits)
     _pack(module, name, lines, width)
@@ -108,14 +110,15 @@ def pack(module: Any, name: str, target: Target) -> None:
 def spread(module: Any, name: str, target: Target) -> None:
     """Emit micro_spread_<lines>."""
     del target
-    (lines,) = _parts(r"micro_spread_([1-9]\d*)", name)
+    (lines,) = _parts(r"micro_spread_([1-9]\d*)", name, "micro_spread_<lines>")
     _spread(module, name, int(lines))
 
 
-def _parts(pattern: str, name: str) -> tuple[str, ...]:
+def _parts(pattern: str, name: str, shown: str) -> tuple[str, ...]:
+    """Groups of a name. shown: the pattern, for people."""
     match = re.fullmatch(pattern, name)
     if match is None:
-        raise SpecError(f"micro-kernel {name!r} is unknown; its family has {pattern}")
+        raise SpecError(f"micro-kernel {name!r} is unknown; use {shown}")
     return match.groups()
 
 

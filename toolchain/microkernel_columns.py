@@ -19,6 +19,10 @@ from toolchain.microkernel_rows import STRIP, _Writer
 BLOCK = 16  # rows that are folded in registers
 
 
+def _smaller(build: Any, a: Any, b: Any) -> Any:
+    return build.select(build.icmp_signed("<", a, b), a, b)
+
+
 class Columns(_Writer):
     """i32 (x, o, outer, depth, width, stride, extra): o[i, j] = the fold of x[i, r, j].
 
@@ -36,7 +40,10 @@ class Columns(_Writer):
         self.vectors = 4 if fold.element == "f32" and self.lanes > 1 else 1
         size = STRIP + self.vectors * self.lanes
         self.totals = self.variable(ir.ArrayType(fold.total, size))
-        self.loop(_i32(0), self.argument["outer"], 1, self._matrix)
+        outer, width = self.argument["outer"], self.argument["width"]
+        self.loop(_i32(0), outer, 1, self._matrix)
+        depth, stride = self.argument["depth"], self.argument["stride"]
+        self.again_widely(build.mul(outer, width), width, depth, stride)
         build.ret(_i32(0))
 
     def _matrix(self, i: Any) -> None:
@@ -44,11 +51,12 @@ class Columns(_Writer):
         wide = self.vectors * self.lanes
 
         def strip(first: Any) -> None:
-            left = build.sub(width, first)
-            fits = build.icmp_signed("<", left, _i32(STRIP))
-            left = build.select(fits, left, _i32(STRIP))
             enough = build.icmp_signed(">=", width, _i32(wide))
             tile = build.select(enough, _i32(wide), _i32(self.lanes))
+            # A tile, so that narrow ones meet all columns that wide ones have met.
+            last = build.sub(width, tile)
+            first = _smaller(build, first, last)
+            left = _smaller(build, build.sub(width, first), _i32(STRIP))
             narrow = _i32(self.lanes)
             self.with_retry(tile, narrow, partial(self._strip, i, first, left))
 
@@ -57,9 +65,8 @@ class Columns(_Writer):
     def _place(self, first: Any, at: Any, tile: Any) -> Any:
         """The first column of the tile at a place of the strip."""
         build = self.build
-        column = build.add(first, at)
         last = build.sub(self.argument["width"], tile)
-        return build.select(build.icmp_signed("<", column, last), column, last)
+        return _smaller(build, build.add(first, at), last)
 
     def _total(self, at: Any) -> Any:
         size = 4 if self.fold.element == "f32" else self.fold.total.width // 8
@@ -83,9 +90,7 @@ class Columns(_Writer):
             build.store(empty, self._total(at), align=fold.bytes)
 
         def block(b: Any) -> None:
-            left = build.sub(n, b)
-            fits = build.icmp_signed("<", left, _i32(BLOCK))
-            rows = build.select(fits, left, _i32(BLOCK))
+            rows = _smaller(build, build.sub(n, b), _i32(BLOCK))
             row = build.add(build.mul(i, n), b)
 
             def tiles(vectors: int) -> None:
@@ -159,3 +164,4 @@ class Columns(_Writer):
         kind = self.kind(fold.total, self.lanes)
         value = self.result(build.load(self._total(at), typ=kind, align=fold.bytes))
         build.store(value, out, align=fold.bytes)
+        self.note(value)

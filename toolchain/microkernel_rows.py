@@ -2,7 +2,8 @@
 
 A fold takes the steps that memory allows in an order of its own, which is the same in
 every engine: eight vectors of a row in pairs before they meet the running result; of
-columns, blocks of rows in registers before they meet those in L1.
+columns, blocks of rows in registers before they meet those in L1. A sum or product of
+floats that has left float32 on the way is done again in float64 (microkernel_wide).
 
 Names: `micro_<rows|columns>_<sum|product|max>_<f32|i8|i32|i64>` and
 `micro_<rows|columns>_<squares|deviations|min>_f32`. (The smallest integer is the
@@ -19,6 +20,7 @@ from typing import Any
 
 from llvmlite import ir
 
+from toolchain import microkernel_wide
 from toolchain.microkernel import _F32, _I8, _I32, _at, _filled, _function, _i32, _loop
 from toolchain.spec import SpecError
 from toolchain.targets import Target
@@ -100,6 +102,11 @@ class Fold:
         return self.extreme and self.element == "f32" and self.target.has("simd128")
 
     @property
+    def overflows(self) -> bool:
+        """Whether it may leave float32 where the result, in float64, does not."""
+        return self.kind in ("sum", "product") and self.element == "f32"
+
+    @property
     def empty(self) -> Any:
         """The fold of nothing, as a scalar."""
         if self.kind == "product":
@@ -156,6 +163,11 @@ class _Writer:
         self.lanes = 4 if fold.element == "f32" else 1
         if fold.target.has("simd128"):
             self.lanes = 16 // fold.bytes
+        # The sum of results, as many at a time as are written.
+        self.noted_lanes = self.lanes if "width" in self.sizes else 1
+        self.noted = self.variable(self.kind(_F32, self.noted_lanes))
+        zero = ir.Constant(self.kind(_F32, self.noted_lanes), None)
+        self.build.store(zero, self.noted)
 
     def emit(self) -> None:
         """The function."""
@@ -259,6 +271,32 @@ class _Writer:
         total = build.sdiv(total, extra)
         return total if total.type == fold.scalar else build.trunc(total, fold.scalar)
 
+    def note(self, result: Any) -> None:
+        """Add a result up with the others: an infinity or NaN among them stays."""
+        if self.fold.overflows:
+            seen = self.build.load(self.noted, typ=result.type)
+            self.build.store(self.build.fadd(seen, result), self.noted)
+
+    def again_widely(self, *sizes: Any) -> None:
+        """Fold anew, in float64, the results that left float32, if there are any.
+
+        sizes: results in all and of a row, elements of a fold and from one to the next.
+        """
+        build, fold = self.build, self.fold
+        if not fold.overflows:
+            return
+        name = f"micro_wide_{fold.kind}"
+        microkernel_wide.emit(build.module, name, fold.target)
+        kind = self.kind(_F32, self.noted_lanes)
+        total = self.across(build.load(self.noted, typ=kind), build.fadd)
+        x, o, extra = (self.argument[a] for a in ("x", "o", "extra"))
+        with build.if_then(microkernel_wide.beyond(build, total)):
+            build.call(build.module.get_global(name), [x, o, *sizes, extra])
+
+    def _any(self, lanes: Any) -> Any:
+        mask = self.build.bitcast(lanes, ir.IntType(self.lanes))
+        return self.build.icmp_signed("!=", mask, ir.Constant(mask.type, 0))
+
     def across(self, vector: Any, fold: Callable[[Any, Any], Any]) -> Any:
         """The fold of a vector's lanes."""
         lanes = _lanes(vector)
@@ -321,7 +359,9 @@ class Rows(_Writer):
 
     def emit(self) -> None:
         """A loop over rows, with three for each: by wide steps, vectors, elements."""
-        self.loop(_i32(0), self.argument["outer"], 1, self._row)
+        outer = self.argument["outer"]
+        self.loop(_i32(0), outer, 1, self._row)
+        self.again_widely(outer, _i32(1), self.argument["depth"], _i32(1))
         self.build.ret(_i32(0))
 
     def _row(self, i: Any) -> None:
@@ -333,6 +373,7 @@ class Rows(_Writer):
         out = _at(build, self.argument["o"], build.mul(i, size))
         result = self.result(build.load(value, typ=fold.total))
         build.store(result, out, align=fold.bytes)
+        self.note(result)
 
     def _fold(self, source: Any, value: Any) -> None:
         build, fold, n = self.build, self.fold, self.argument["depth"]
@@ -413,10 +454,6 @@ class Rows(_Writer):
         build.store(build.select(some_nan, empty, seen), total)
         done = build.and_(enough, build.not_(some_nan))
         return build.select(done, n, _i32(0))
-
-    def _any(self, lanes: Any) -> Any:
-        mask = self.build.bitcast(lanes, ir.IntType(self.lanes))
-        return self.build.icmp_signed("!=", mask, ir.Constant(mask.type, 0))
 
 
 def _larger(build: Any, compare: Any, a: Any, b: Any) -> Any:

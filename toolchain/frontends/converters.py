@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from toolchain.frontends.importer import Array, Call
+from toolchain.frontends.library import has
 
 Converter = Callable[[Call], Any]
 CONVERTERS: dict[tuple[str, str], Converter] = {}
@@ -75,3 +76,25 @@ def polynomial(c: Call, x: Any, coefficients: Sequence[float]) -> Any:
     for k in coefficients[-2::-1]:
         total = c.emit(op.add(c.emit(op.multiply(total, x)), const(k, dtype)))
     return total
+
+
+def cast_to(emit: Callable[[Any], Any], x: Any, to: str) -> Any:
+    """A tensor as another dtype; floats to integers saturate, and NaN gives 0."""
+    op, dtype = relax_ops(), dtype_of(x)
+    exact = not dtype.startswith("float") or to.startswith("float")
+    if exact or has("cast", dtype, to):
+        return op.astype(x, to)
+    if to == "bool":  # NaN is not 0, which TVM says of x != 0
+        none = emit(op.equal(x, const(0, dtype)))
+        return op.astype(emit(op.where(none, const(0, "int8"), const(1, "int8"))), to)
+    ends = np.iinfo(to)
+    # The last float that is no larger than the largest integer.
+    last = np.dtype(dtype).type(ends.max)
+    if int(last) > ends.max:
+        last = np.nextafter(last, np.dtype(dtype).type(0))
+    number = emit(op.where(emit(op.isnan(x)), const(0, dtype), x))
+    below = emit(op.minimum(number, const(last, dtype)))
+    inside = emit(op.maximum(below, const(ends.min, dtype)))
+    whole = emit(op.astype(inside, to))
+    past = emit(op.greater(x, const(last, dtype)))
+    return op.where(past, const(ends.max, to), whole)

@@ -8,10 +8,12 @@ those of TVM's importer.
 
 from __future__ import annotations
 
+import shlex
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -64,7 +66,10 @@ SETTINGS: dict[str, dict[int, str]] = {
     },
 }
 INNER = ("float64", "int16", "uint16", "uint32", "uint64")  # dtypes inside a model
-GROWTH = 8  # bytes of constants computed from each byte of weights, at most
+# Bytes of computed constants, at most: light_vgg19 of the onnx package has 575 million
+# from a few; and so many more for each byte of weights.
+CONSTANTS = 1 << 30
+GROWTH = 8
 _LATEST = 1 << 16  # an opset above all that there are
 MAX_STEPS = 4096  # of a loop, which is unrolled
 
@@ -146,8 +151,8 @@ def _tvm_converters() -> Any:
 
 # Domains whose operators others write, and what to do about them.
 _WRITERS = {
-    "com.microsoft": "ONNX Runtime's optimiser wrote it; take the file from before",
-    "ai.onnx.ml": "classical machine learning; compile what stands before it",
+    "com.microsoft": "of ONNX Runtime's optimiser; take the file that it was given",
+    "ai.onnx.ml": "of classical machine learning",
 }
 
 
@@ -252,9 +257,11 @@ class Importer:
         self.values: dict[str, Any] = {}
         self.places = Places()
         # Bytes that constants computed here may take.
-        self.room = 1 << 29
+        self.room = CONSTANTS
         # Inputs of the model whose elements a value depends on.
         self.origins: dict[Any, frozenset[str]] = {}
+        self.settings: set[str] = set()  # inputs that a user may hold constant
+        self.makers: dict[str, str] = {}  # nodes by the values that they make
 
     def module(self) -> Any:
         """The Relax module."""
@@ -268,6 +275,8 @@ class Importer:
                 parameters.append(relax.Var(plain(value.name), _type_of(value)))
                 self.values[value.name] = parameters[-1]
                 self.origins[parameters[-1]] = frozenset([value.name])
+                if _is_setting(value):
+                    self.settings.add(value.name)
         failed = None
         with build.function("main", parameters):
             with build.dataflow():
@@ -307,7 +316,10 @@ class Importer:
         if not isinstance(value, np.ndarray):
             return value
         if value.dtype.kind not in "fiub" or str(value.dtype) == "float16":
-            raise SpecError(f"a constant has dtype {value.dtype}; use float32")
+            raise SpecError(
+                f"a constant has dtype {value.dtype}, which is not supported; export "
+                "the model in float32"
+            )
         data = np.ascontiguousarray(value).reshape(value.shape)
         return self.relax.const(data, str(value.dtype))
 
@@ -327,7 +339,7 @@ class Importer:
                 made = self._check(node, inputs)
                 inside = f"{path}{name_of(node, i)}/"
                 results = self._convert(node, inputs, made, inside)
-                self._keep(node, results, made, inputs)
+                self._keep(node, results, made, inputs, place)
                 self.places.add(results, place)
             except SpecError as error:
                 named = str(error).startswith(self.where)
@@ -357,12 +369,18 @@ class Importer:
     def cause(self, values: Sequence[Any]) -> str:
         """Why values are not constant, and what to do."""
         names = sorted(self._origins(values))
-        given = ", ".join(repr(n) for n in names[:3])
-        more = f" and {len(names) - 3} more" if len(names) > 3 else ""
+        if not names:
+            return "is computed of weights alone; compute it before the export"
+        given = f"{'inputs' if names[1:] else 'input'} {', '.join(names[:3])}"
+        given += f" and {len(names) - 3} more" if names[3:] else ""
+        if set(names) <= self.settings:
+            return (
+                f"depends on {given}; make that a constant, as in "
+                f"--value {shlex.quote(names[0])}=1"
+            )
         return (
-            f"depends on the elements of {'inputs' if names[1:] else 'input'} "
-            f"{given}{more}; where these are settings, make them constants, as in "
-            f"--value {names[0]}=1"
+            f"depends on the elements of {given}, which differ from call to call; "
+            "this is not supported"
         )
 
     def _check(self, node: Any, inputs: list[Any]) -> standard.Kinds:
@@ -388,19 +406,20 @@ class Importer:
         results: Sequence[Any],
         made: standard.Kinds,
         inputs: Sequence[Any],
+        place: str,
     ) -> None:
         """Put results under their names, where they are what the standard says."""
         wanted = len([o for o in node.output if o])
         if len(results) < wanted:
             raise SpecError(
-                f"only {len(results)} of its {len(node.output)} outputs are "
-                "supported; leave the others out"
+                f"only {len(results)} of its {len(node.output)} outputs are supported"
             )
         origins = self._origins(inputs)
         for i, (name, value) in enumerate(zip(node.output, results, strict=False)):
             if not name:
                 continue
             self.values[name] = self._checked(value, inputs)
+            self.makers[name] = place
             if value is None or _known(value):
                 continue
             self.origins.setdefault(value, origins)
@@ -433,7 +452,10 @@ class Importer:
         from toolchain.frontends.onnx import DTYPES
 
         if str(kind.dtype) not in (*DTYPES, *INNER):
-            raise SpecError(f"its result has dtype {kind.dtype}; use float32")
+            raise SpecError(
+                f"its result has dtype {kind.dtype}, which is not supported; export "
+                "the model in float32"
+            )
         wrong = excess(self.shape(value), str(kind.dtype))
         if wrong:
             raise SpecError(f"its result {wrong}")
@@ -466,7 +488,7 @@ class Importer:
         if self.room < 0:
             raise SpecError(
                 "its result is constant, and all such results take over "
-                f"{(1 << 29) >> 20} MiB and {GROWTH} times the weights; give smaller "
+                f"{CONSTANTS >> 20} MiB and {GROWTH} times the weights; give smaller "
                 "shapes, or compute it before the export"
             )
 
@@ -495,7 +517,10 @@ class Importer:
         several = any(call.node.output[1:])
         if several and call.node.op_type in FIRST_ONLY:
             if not _is_function(*operator):
-                raise SpecError("only its first output is supported; drop the others")
+                raise SpecError(
+                    "only its first output is supported; take the file that ONNX "
+                    "Runtime's optimiser was given"
+                )
             return self._by_definition(call, path)
         if not _converted(*operator):
             return self._by_definition(call, path)
@@ -717,6 +742,12 @@ def _parsed(call: Call) -> dict[str, Any]:
         found[name] = value.encode() if isinstance(value, str) else value
     custom = {"name": call.node.name, "num_outputs": len(call.node.output)}
     return found | {"tvm_custom": custom}
+
+
+def _is_setting(value: Any) -> bool:
+    """Whether an input is a number or a few, such as a rate, a shape or a flag."""
+    sizes = [d.dim_value for d in value.type.tensor_type.shape.dim]
+    return len(sizes) < 2 and prod(sizes) <= standard.RANK
 
 
 def _known(value: Any) -> bool:

@@ -27,8 +27,13 @@ def convert(proto: Any, name: str, given: Given, where: str) -> Model:
     inputs = [i.name for i in proto.graph.input if i.name not in weights]
     outputs = [o.name for o in proto.graph.output]
     importer = Importer(proto, where)
-    module, places = importer.module(), importer.places.names
-    return Model(plain(name), module, _names(inputs), _names(outputs), places)
+    module, names = importer.module(), _names(outputs)
+    places = dict(importer.places.names)
+    # The variables of outputs are called as the outputs are.
+    places |= {
+        n: importer.makers.get(o, o) for n, o in zip(names, outputs, strict=True)
+    }
+    return Model(plain(name), module, _names(inputs), names, places)
 
 
 def _names(names: list[str]) -> list[str]:

@@ -9,12 +9,15 @@ from typing import Any
 import numpy as np
 
 from toolchain.frontends.converters import (
+    cast_to,
     const,
     converter,
     dtype_of,
     relax_ops,
+    sizes_of,
 )
 from toolchain.frontends.importer import Call
+from toolchain.frontends.library import has, library_call
 from toolchain.spec import SpecError
 
 
@@ -88,24 +91,26 @@ def _integer_power(c: Call, x: Any, exponent: Any) -> Any:
 def modulo(c: Call) -> Any:
     """The sign of the divisor; with fmod that of the dividend."""
     op, a, b = relax_ops(), c[0], c[1]
-    fmod = bool(c.get("fmod", 0))
-    if not dtype_of(a).startswith("float"):
-        b = _nonzero(c, b)
-        return op.mod(a, b) if fmod else op.floor_mod(a, b)
-    if not fmod:
-        return op.floor_mod(a, b)
-    whole = c.emit(op.trunc(c.emit(op.divide(a, b))))
-    return op.subtract(a, c.emit(op.multiply(whole, b)))
+    fmod, dtype = int(c.get("fmod", 0)), dtype_of(a)
+    if has("mod", dtype):
+        _nonzero(c, b)
+        shape = np.broadcast_shapes(c.shape(0), c.shape(1))
+        return library_call("mod", [a, b], shape, dtype, fmod=fmod)
+    if dtype.startswith("float"):
+        raise SpecError(f"takes {dtype}; use float32 or integers")
+    b = _nonzero(c, b)
+    return op.mod(a, b) if fmod else op.floor_mod(a, b)
 
 
 def _nonzero(c: Call, divisor: Any) -> Any:
     """An integer divisor, 1 instead of 0: a division by 0 traps."""
-    value = c.value(1)
+    op, value, dtype = relax_ops(), c.value(1), dtype_of(divisor)
+    if dtype.startswith("float"):
+        return divisor
     if isinstance(value, np.ndarray):
         if not value.all():
             raise SpecError("its divisor has a 0; correct the model")
         return divisor
-    op, dtype = relax_ops(), dtype_of(divisor)
     zero = c.emit(op.equal(divisor, const(0, dtype)))
     return c.emit(op.where(zero, const(1, dtype), divisor))
 
@@ -114,9 +119,8 @@ def _nonzero(c: Call, divisor: Any) -> Any:
 def divide(c: Call) -> Any:
     """A quotient; of integers without its fraction."""
     op, a, b = relax_ops(), c[0], c[1]
-    if dtype_of(a).startswith("float"):
-        return op.divide(a, b)
-    return op.divide(a, _nonzero(c, b))
+    safe = _nonzero(c, b)
+    return op.divide(a, b if has("div", dtype_of(a)) else safe)
 
 
 @converter("Identity")
@@ -135,6 +139,104 @@ def dropout(c: Call) -> Any:
         if training is not None and training.item() and ratio.item():
             raise SpecError("drops at random in training mode; export for inference")
     return [c.inputs[0], np.ones(c.shape(0), bool)]
+
+
+@converter("ThresholdedRelu")
+def thresholded_relu(c: Call) -> Any:
+    """X above alpha, else 0, also for NaN."""
+    op, x = relax_ops(), c[0]
+    dtype = dtype_of(x)
+    above = c.emit(op.greater(x, const(c.get("alpha", 1.0), dtype)))
+    return op.where(above, x, const(0, dtype))
+
+
+@converter("Shrink")
+def shrink(c: Call) -> Any:
+    """X moved towards 0 by bias where |X| > lambd, else 0."""
+    op, x = relax_ops(), c[0]
+    dtype = dtype_of(x)
+    edge, bias, zero = (
+        const(v, dtype) for v in (c.get("lambd", 0.5), c.get("bias", 0.0), 0)
+    )
+    below = c.emit(op.less(x, c.emit(op.negative(edge))))
+    raised = c.emit(op.where(below, c.emit(op.add(x, bias)), zero))
+    above = c.emit(op.greater(x, edge))
+    return op.where(above, c.emit(op.subtract(x, bias)), raised)
+
+
+@converter("Selu")
+def selu(c: Call) -> Any:
+    """Gamma times Elu."""
+    op, x = relax_ops(), c[0]
+    below = elu_of(c, x, c.get("alpha", 1.6732632))
+    return op.multiply(below, const(c.get("gamma", 1.050701), dtype_of(x)))
+
+
+@converter("Celu")
+def celu(c: Call) -> Any:
+    """Alpha (exp(X / alpha) - 1) below 0."""
+    op, x = relax_ops(), c[0]
+    alpha = const(c.get("alpha", 1.0), dtype_of(x))
+    return op.multiply(elu_of(c, c.emit(op.divide(x, alpha)), 1.0), alpha)
+
+
+@converter("Elu")
+def elu(c: Call) -> Any:
+    """Alpha (exp(X) - 1) below 0."""
+    return elu_of(c, c[0], c.get("alpha", 1.0))
+
+
+def elu_of(c: Call, x: Any, alpha: float) -> Any:
+    """Elu of a tensor, by the library where it has the dtype."""
+    op, dtype = relax_ops(), dtype_of(x)
+    if has("elu", dtype):
+        return c.emit(library_call("elu", [x], sizes_of(x), dtype, alpha=alpha))
+    zero = const(0, dtype)
+    power = c.emit(op.exp(c.emit(op.minimum(x, zero))))
+    less = c.emit(op.subtract(power, const(1, dtype)))
+    below = c.emit(op.multiply(less, const(alpha, dtype)))
+    return c.emit(op.where(c.emit(op.less(x, zero)), below, x))
+
+
+@converter("Mish")
+def mish(c: Call) -> Any:
+    """X tanh(log(1 + exp(X)))."""
+    op, x = relax_ops(), c[0]
+    if not has("softplus", dtype_of(x)):
+        return c.importer.by_tvm(c)
+    inner = c.emit(library_call("softplus", [x], c.shape(0), dtype_of(x)))
+    return op.multiply(x, c.emit(op.tanh(inner)))
+
+
+@converter("Swish")
+def swish(c: Call) -> Any:
+    """X / (1 + exp(-alpha X))."""
+    op, x, alpha = relax_ops(), c[0], c.get("alpha", 1.0)
+    if alpha == 1:
+        return op.nn.silu(x)
+    scaled = c.emit(op.multiply(x, const(alpha, dtype_of(x))))
+    return op.multiply(x, c.emit(op.sigmoid(scaled)))
+
+
+@converter("Cast")
+def cast(c: Call) -> Any:
+    """As another dtype; floats beyond an integer's range become its end, NaN 0."""
+    from onnx import helper
+
+    to = str(helper.tensor_dtype_to_np_dtype(c.get("to")))
+    return cast_to(c.emit, c[0], to)
+
+
+@converter("SpaceToDepth")
+def space_to_depth(c: Call) -> Any:
+    """Blocks of a plane become channels, before (DCR) or behind (CRD) the depth."""
+    op, size = relax_ops(), c.get("blocksize")
+    n, depth, height, width = c.shape(0)
+    rows, columns = height // size, width // size
+    parts = c.emit(op.reshape(c[0], (n, depth, rows, size, columns, size)))
+    order = {"DCR": [0, 3, 5, 1, 2, 4], "CRD": [0, 1, 3, 5, 2, 4]}
+    moved = c.emit(op.permute_dims(parts, order[c.get("mode", "DCR")]))
+    return op.reshape(moved, (n, depth * size * size, rows, columns))
 
 
 @converter("Softsign")
@@ -188,6 +290,11 @@ def cumulate(c: Call) -> Any:
     axis = int(axis_of.item()) % len(shape)
     n, back = shape[axis], bool(c.get("reverse", 0))
     product = c.node.op_type == "CumProd"
+    if not product and has("cum_sum", dtype_of(c[0])):
+        given = {n: c.get(n, 0) for n in ("exclusive", "reverse")}
+        return library_call(
+            "cum_sum", [c[0]], shape, dtype_of(c[0]), axis=axis, **given
+        )
     step, neutral = (op.multiply, 1) if product else (op.add, 0)
 
     def moved(x: Any, by: int) -> Any:

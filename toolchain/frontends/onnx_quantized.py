@@ -35,24 +35,38 @@ def _blocks(c: Call, value: Any, shape: tuple[int, ...], axis: int, size: int) -
     return c.emit(relax_ops().strided_slice(wide, [axis], [0], [shape[axis]]))
 
 
+# More than any zero point can bring back into the range.
+_FAR = {"int8": 1 << 10, "uint8": 1 << 10, "int16": 1 << 17, "uint16": 1 << 17}
+
+
 def _quantized(c: Call, x: Any, scale: Any, zero: Any, dtype: str) -> Any:
-    """saturate(round(x / scale) + zero), rounding ties to even."""
+    """saturate(round(x / scale) + zero), ties to even; NaN gives zero."""
     op = relax_ops()
     whole = c.emit(op.round(c.emit(op.divide(x, scale))))
+    if dtype in _FAR:
+        far = float(_FAR[dtype])
+        whole = c.emit(op.clip(whole, -far, far))
+    number = c.emit(op.astype(whole, "int32"))
     if zero is not None:
-        whole = c.emit(op.add(whole, c.emit(op.astype(zero, "float32"))))
+        number = c.emit(op.add(number, c.emit(op.astype(zero, "int32"))))
+    if dtype not in _FAR:
+        return number
     limits = np.iinfo(dtype)
-    inside = c.emit(op.clip(whole, float(limits.min), float(limits.max)))
+    inside = c.emit(op.clip(number, int(limits.min), int(limits.max)))
     return c.emit(op.astype(inside, dtype))
 
 
 def _dequantized(c: Call, x: Any, scale: Any, zero: Any) -> Any:
-    """(x - zero) * scale."""
+    """(x - zero) * scale; of int32 in float64, which holds the difference."""
     op = relax_ops()
+    wide = "float64" if dtype_of(x) == "int32" else "int32"
     if zero is not None:
-        x, zero = (c.emit(op.astype(v, "int32")) for v in (x, zero))
+        x, zero = (c.emit(op.astype(v, wide)) for v in (x, zero))
         x = c.emit(op.subtract(x, zero))
-    return op.multiply(c.emit(op.astype(x, "float32")), scale)
+    if wide == "int32":
+        return op.multiply(c.emit(op.astype(x, "float32")), scale)
+    x, scale = (c.emit(op.astype(v, wide)) for v in (x, scale))
+    return op.astype(c.emit(op.multiply(x, scale)), "float32")
 
 
 INTEGERS = ("int8", "uint8", "int16", "uint16", "int32")
@@ -158,7 +172,7 @@ def _integer_conv(c: Call, x: Any, weight: Any) -> Any:
     kernel = sizes_of(weight)[2:]
     strides = c.get("strides", [1] * rank)
     dilations = c.get("dilations", [1] * rank)
-    pads = _pads(c, sizes_of(x)[2:], kernel, strides, dilations)
+    pads = padding(c, sizes_of(x)[2:], kernel, strides, dilations)
     if rank not in (1, 2, 3):
         raise SpecError(f"has {rank} spatial axes; use 1..3")
     step = (op.nn.conv1d, op.nn.conv2d, op.nn.conv3d)[rank - 1]
@@ -175,7 +189,7 @@ def _integer_conv(c: Call, x: Any, weight: Any) -> Any:
     )
 
 
-def _pads(
+def padding(
     c: Call,
     sizes: Sequence[int],
     kernel: Sequence[int],

@@ -6,7 +6,7 @@ import glob
 import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -26,14 +26,16 @@ from toolchain.model.emit import Program
 from toolchain.model.graph import Value, from_relax
 from toolchain.model.passes import to_kernels
 from toolchain.model.plan import ALIGNMENT
+from toolchain.model.rounding import tolerance
 from toolchain.module import add_custom_section, validate
 from toolchain.replace import fresh, write
 from toolchain.spec import SpecError
 from toolchain.targets import TARGETS
 
-# Memory for reading a file and rewriting its graph: of TVM and its compilers, and for
-# each byte of the file. Networks that people ship take up to 60 times their size.
-_MEMORY, _TIMES = 4 << 30, 64
+# Memory for reading a file and rewriting its graph, where the machine has it: of TVM
+# and its compilers, with the constants that may be computed (importer.CONSTANTS), and
+# for each byte of the file. Networks that people ship take up to 60 times their size.
+_MEMORY, _TIMES = 10 << 30, 64
 _REST = 1 << 20  # bytes of a module's memory for its stack and books
 
 
@@ -106,11 +108,12 @@ def _program(path: Path, options: Options) -> Program:
     graph = from_relax(model.module, model.name, model.outputs)
     for value, name in zip(graph.inputs, model.inputs, strict=True):
         value.name = name
+    allowed = tolerance(graph, options.winograd)
     try:
         graph = to_kernels(graph, model.module, options.winograd, model.places)
     except SpecError as error:
         raise SpecError(f"{path}: {error}") from None
-    program = program_of(graph, options.external)
+    program = replace(program_of(graph, options.external), tolerance=allowed)
     for node in program.graph.nodes:
         node.build = None  # what only passes need
     _check_memory(program, path)
@@ -162,6 +165,7 @@ def _add_manifest(
             "lower_bound": program.plan.lower_bound,
             "weights": program.weight_bytes,
         },
+        "tolerance": program.tolerance,
         "tools": tool_versions(),
     }
     if program.external:

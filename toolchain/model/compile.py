@@ -23,10 +23,9 @@ from toolchain.link import link
 from toolchain.made import Made
 from toolchain.microkernel import micro_kernel, used
 from toolchain.model.emit import WEIGHTS, Program, model_descriptor, model_function
-from toolchain.model.graph import Graph, Node, Value
+from toolchain.model.graph import KERNEL, VIEW, Graph, Node, Value
 from toolchain.model.kernels import Copy, Instance
 from toolchain.model.plan import aligned, plan, root
-from toolchain.model.relaxed import KERNEL, VIEW
 from toolchain.replace import scratch, write
 from toolchain.slices import root_in, root_of, sources
 from toolchain.spec import SpecError

@@ -24,6 +24,7 @@ class Program:
     constant in the block of weight_bytes. external: the weights are the last input.
     traced: the last inputs are the arena and `steps`, int32[2]: which to run, from
     the first to before the last, so that each can be timed where its data is.
+    tolerance: of its results, see toolchain/model/rounding.py.
     """
 
     graph: Graph
@@ -34,6 +35,7 @@ class Program:
     weight_bytes: int
     external: bool
     traced: bool = False
+    tolerance: float = 0.0
 
 
 def model_function(program: Program) -> str:

@@ -15,6 +15,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from toolchain.frontends.library import read_call
+
+# Kinds of nodes that are done: a kernel, or the same memory in another shape.
+DONE = KERNEL, VIEW = "kernel", "view"
+
 
 @dataclass(eq=False)
 class Value:
@@ -190,6 +195,8 @@ class _Reader:
             attributes |= {"min": call.args[1].value, "max": call.args[2].value}
         if op in ("relax.call_tir", "relax.call_dps_packed"):
             attributes["callee"] = call.args[0]
+            found = read_call(str(getattr(call.args[0], "global_symbol", "")))
+            op, attributes = found or (op, attributes)
         numbers = [_plain(a) for a in call.args if self._is_plain(a)]
         build, op = partial(self._again, call), op.removeprefix("relax.")
         self.nodes.append(Node(op, inputs, outputs, attributes, build, numbers))

@@ -394,6 +394,8 @@ class Lowered:
         inner = f"tir_{self.name}"
         function = _serial(self.function).with_attr("global_symbol", inner)
         schedule = _scheduled(tvm.IRModule({inner: function}), inner, target)
+        # Formulas that were inlined twice define their variables twice.
+        schedule = tvm.tirx.transform.ConvertSSA()(schedule)
         text = step.llvm_ir(schedule, target)
         names = [re.sub(r"\W", "_", p.name) for p in schedule[inner].params]
         found = step.Lowered(text, _slots(text, inner, names))
@@ -490,7 +492,7 @@ def _vectorize(schedule: Any, block: Any, reduced: list[Any]) -> None:
 def _calls_math(block: Any) -> bool:
     """Whether a function of MATH is in it, whose lowering is for scalars."""
     text = block.script()
-    return any(f"T.{name}(" in text for name in MATH)
+    return any(f"T.{name}(" in text for name in MATH) or math.SYMBOL in text
 
 
 def _uses(expression: Any, variable: Any) -> bool:

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from toolchain.model.formulas import is_elementwise
 from toolchain.model.graph import Graph, Node, Value
 from toolchain.model.products import CONV
 from toolchain.model.quantized import OCTET_CONV
@@ -55,7 +56,7 @@ class _Rewriter:
         moved = any(v in self.twins and v not in self.plain for v in node.inputs)
         if not moved:
             return False
-        if node.op in POINTWISE:
+        if node.op in POINTWISE or is_elementwise(node):
             return self._pointwise(node)
         if node.op in POOLS and node.attributes["layout"] == "NCHW":
             return self._layout_attributes(node)

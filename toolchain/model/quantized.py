@@ -113,12 +113,17 @@ class Quantized:
             limits.max,
         ):
             return None
-        value, zero = clip.inputs[0], 0.0
+        value, zero = clip.inputs[0], 0
         if add := self._before(value, "add"):
             point = self._constant(add.inputs[1])
             if point is None or point.size != 1:
                 return None
             value, zero = add.inputs[0], point[0]
+        whole = self._before(value, "astype")
+        inside = whole and self._before(whole.inputs[0], "clip")
+        if not inside or value.dtype != "int32":
+            return None
+        value = inside.inputs[0]
         rounding = self._before(value, "round")
         divide = rounding and self._before(rounding.inputs[0], "divide")
         if not divide or (scale := self._constant(divide.inputs[1])) is None:

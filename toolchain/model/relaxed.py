@@ -7,12 +7,11 @@ from collections.abc import Mapping
 from typing import Any
 
 from toolchain import confined
-from toolchain.model.graph import Graph, Node, Value, from_relax
+from toolchain.model import formulas, pools
+from toolchain.model.graph import DONE, KERNEL, Graph, Node, Value, from_relax
 from toolchain.model.kernels import Lowered
 from toolchain.spec import SpecError
 
-# Node kinds that are done already; Relax sees them as calls it knows nothing of.
-KERNEL, VIEW = "kernel", "view"
 _CALLS = ("relax.call_tir", "relax.call_dps_packed")
 LABEL = 60  # characters of a kernel's label, which becomes a file's name
 
@@ -24,7 +23,8 @@ def lower_rest(graph: Graph, module: Any, places: Mapping[str, str]) -> Graph:
     places: what errors call the nodes of the file, by the names of values. Errors:
     SpecError for operations that TVM has no kernels for.
     """
-    fixed = {f"done{i}": n for i, n in enumerate(graph.nodes) if n.op in (KERNEL, VIEW)}
+    # Relax sees them as calls it knows nothing of.
+    fixed = {f"done{i}": n for i, n in enumerate(graph.nodes) if n.op in DONE}
     labels = {n: k for k, n in fixed.items()}
     try:
         text = _fused(graph, module, labels)
@@ -130,11 +130,8 @@ class Writer:
             call = relax.call_dps_packed(
                 self.labels[node], inputs, kinds[0] if len(kinds) == 1 else kinds
             )
-        elif node.op == "call_tir":
-            call = relax.call_tir(self._function(node), inputs, _type(node.output))
         else:
-            assert node.build is not None, node.op
-            call = node.build(inputs)
+            call = self._call(node, inputs)
         result = self.builder.emit(call)
         _check(node, result.ty)
         if len(node.outputs) == 1:
@@ -142,6 +139,15 @@ class Writer:
             return
         for i, value in enumerate(node.outputs):
             self.names[value] = self.builder.emit(relax.TupleGetItem(result, i))
+
+    def _call(self, node: Node, inputs: list[Any]) -> Any:
+        for written in (formulas.written, pools.written):
+            if (call := written(self.builder, node, inputs)) is not None:
+                return call
+        if node.op == "call_tir":
+            return self.relax.call_tir(self._function(node), inputs, _type(node.output))
+        assert node.build is not None, node.op
+        return node.build(inputs)
 
     def _function(self, node: Node) -> Any:
         name = node.attributes["callee"].name_hint

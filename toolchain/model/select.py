@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import numpy as np
 
 from toolchain.model import winograd
-from toolchain.model.graph import Graph, Node, Value
+from toolchain.model.axes import along
+from toolchain.model.graph import DONE, KERNEL, VIEW, Graph, Node, Value
 from toolchain.model.kernels import REGISTER, Batched, Instance, Joined
+from toolchain.model.pools import by_library
 from toolchain.model.products import CONV, DENSE
 from toolchain.model.quantized import OCTET_CONV, OCTET_DENSE
-from toolchain.model.relaxed import KERNEL, VIEW
 
 # Elements from which planes are transposed by a kernel of 1.2 KB.
 PLANE = 4096
+Rule = Callable[[Node], list[Node] | None]
 PANEL = 8  # output channels that are packed side by side: see kernels/conv_pack.py
 
 
@@ -24,13 +26,24 @@ def select(graph: Graph, by_winograd: bool = False) -> None:
 
     by_winograd: convolutions that suit take fewer multiplications, and round more.
     """
-    nodes: list[Node] = []
-    for node in graph.nodes:
-        rule = _RULES.get(node.op)
-        if by_winograd and node.op == CONV and winograd.suits(node):
-            rule = _winograd
-        nodes += (rule(node) if rule else None) or [node]
-    graph.nodes = nodes
+    graph.nodes = [
+        made for node in graph.nodes for made in _selected(node, by_winograd)
+    ]
+
+
+def _selected(node: Node, by_winograd: bool) -> list[Node]:
+    rule = _RULES.get(node.op)
+    if by_winograd and node.op == CONV and winograd.suits(node):
+        rule = _winograd
+    made = rule(node) if rule else None
+    if made is None:
+        return [node]
+    # What a rule puts before or after a kernel has rules of its own.
+    return [
+        part
+        for new in made
+        for part in ([new] if new.op in DONE else _selected(new, by_winograd))
+    ]
 
 
 def _kernel(inputs: list[Value], output: Value, instance: Any) -> Node:
@@ -285,19 +298,26 @@ def _octets(node: Node, matrix: np.ndarray, sizes: dict[str, float]) -> Node:
 
 
 def _layer_norm(node: Node) -> list[Node] | None:
-    x, gamma, beta = node.inputs
-    axes = [a % len(x.shape) for a in node.attributes["axes"]]
-    if axes != [len(x.shape) - 1] or x.dtype != "float32":
+    return _trailing("layer_normalization", node, node.attributes["axes"])
+
+
+def _rms_norm(node: Node) -> list[Node] | None:
+    axis = node.attributes["axis"] % len(node.inputs[0].shape)
+    axes = range(axis, len(node.inputs[0].shape))
+    return _trailing("rms_normalization", node, axes)
+
+
+def _trailing(operator: str, node: Node, axes: Iterable[int]) -> list[Node] | None:
+    """A normalisation over the last axes, whose parameters have a row's shape."""
+    x, *parameters = node.inputs
+    rank = len(x.shape)
+    first = min(a % rank for a in axes)
+    if sorted(a % rank for a in axes) != list(range(first, rank)):
         return None
-    instance = Instance.of(
-        "layer_normalization",
-        {
-            "o": x.count // x.shape[-1],
-            "n": x.shape[-1],
-            "epsilon": node.attributes["epsilon"],
-        },
-    )
-    return [_kernel([x, gamma, beta], node.output, instance)]
+    if any(p.shape != x.shape[first:] or p.dtype != x.dtype for p in parameters):
+        return None
+    given = {"epsilon": node.attributes["epsilon"]}
+    return along(operator, node, range(first, rank), given, whole=True)
 
 
 def _broadcast(source: Value, result: Value) -> Node:
@@ -325,19 +345,27 @@ def _integer_power(node: Node) -> list[Node] | None:
     return [*nodes, _kernel(inputs, out, instance)]
 
 
-def _rows(operator: str) -> Callable[[Node], list[Node] | None]:
-    """An operator along one axis, the last or any other."""
+def _rows(operator: str, standard: int = -1) -> Rule:
+    """An operator along one axis, whose output has the input's shape."""
 
     def rule(node: Node) -> list[Node] | None:
-        x = node.inputs[0]
-        axis = node.attributes.get("axis", -1) % len(x.shape)
-        outer = int(np.prod(x.shape[:axis]))
-        inner = int(np.prod(x.shape[axis + 1 :]))
-        constants = {"o": outer, "n": x.shape[axis]}
-        if inner > 1:
-            constants["k"] = inner
-        instance = Instance.of(operator, constants, columns=inner > 1)
-        return [_kernel([x], node.output, instance)]
+        axis = node.attributes.get("axis", standard) % len(node.inputs[0].shape)
+        return along(operator, node, [axis], node.attributes, whole=True)
+
+    return rule
+
+
+def _reduced(operator: str, name: str = "axis") -> Rule:
+    """A reduction of axes to one element; none given: of all, or by noop of none."""
+
+    def rule(node: Node) -> list[Node] | None:
+        rank, axes = len(node.inputs[0].shape), node.attributes.get(name)
+        if isinstance(axes, int):
+            axes = [axes]
+        if not axes:
+            none = node.attributes.get("noop_with_empty_axes", 0)
+            axes = [] if none else list(range(rank))
+        return along(operator, node, [a % rank for a in axes], node.attributes)
 
     return rule
 
@@ -382,7 +410,7 @@ def _resize(node: Node) -> list[Node] | None:
     return [_kernel([x], node.output, Instance.of("resize", constants))]
 
 
-_RULES: dict[str, Callable[[Node], list[Node] | None]] = {
+_RULES: dict[str, Rule] = {
     CONV: _convolution,
     OCTET_CONV: _octet_convolution,
     OCTET_DENSE: _octet_dense,
@@ -391,6 +419,7 @@ _RULES: dict[str, Callable[[Node], list[Node] | None]] = {
     "matmul": _matmul,
     "power": _integer_power,
     "nn.layer_norm": _layer_norm,
+    "library.rms_normalization": _rms_norm,
     "reshape": _view,
     "expand_dims": _view,
     "squeeze": _view,
@@ -400,6 +429,23 @@ _RULES: dict[str, Callable[[Node], list[Node] | None]] = {
     "astype": _same,
     "nn.dropout": _dropout,
     "nn.softmax": _rows("softmax"),
+    "nn.log_softmax": _rows("log_softmax"),
+    "library.cum_sum": _rows("cum_sum"),
+    **{
+        f"nn.{kind}_pool{rank}d": by_library
+        for kind in ("max", "avg")
+        for rank in (1, 2)
+    },
+    "max": _reduced("reduce_max"),
+    "mean": _reduced("reduce_mean"),
+    "min": _reduced("reduce_min"),
+    "prod": _reduced("reduce_prod"),
+    "sum": _reduced("reduce_sum"),
+    "library.reduce_l2": _reduced("reduce_l2", "axes"),
+    "argmax": _reduced("arg_max"),
+    "argmin": _reduced("arg_min"),
+    "library.arg_max": _reduced("arg_max"),
+    "library.arg_min": _reduced("arg_min"),
     "concat": _concat,
     "image.resize2d": _resize,
 }

@@ -8,10 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from toolchain.model.graph import Graph, Node, Value
+from toolchain.model.graph import KERNEL, VIEW, Graph, Node, Value
 from toolchain.model.products import CONV, DENSE, GROUPED
 from toolchain.model.quantized import OCTET_CONV, OCTET_DENSE
-from toolchain.model.relaxed import KERNEL, VIEW
 from toolchain.spec import SpecError
 
 

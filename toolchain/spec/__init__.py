@@ -16,6 +16,7 @@ from typing import Any
 from toolchain.spec.math import Let
 
 __all__ = [
+    "PARTIAL_SUMS",
     "SAME_WIDTH",
     "Attribute",
     "Bound",
@@ -23,6 +24,7 @@ __all__ = [
     "Input",
     "Operator",
     "Output",
+    "Pointwise",
     "SpecError",
     "pointwise",
     "script",
@@ -62,6 +64,9 @@ MAX_TENSORS = 64
 MAX_UNITS = MAX_RANK  # of a list: one for each axis
 # Operators that only move elements need one kernel for each width.
 SAME_WIDTH = {"float32": "int32", "int8": "uint8", "bool": "uint8"}
+
+# Why extremes are smaller (see Operator.narrow).
+PARTIAL_SUMS = "sums in float32, of products with or without a rounding of their own"
 
 
 class SpecError(Exception):
@@ -206,6 +211,8 @@ class Operator:
     whose elements another dtype's kernel moves just as well, such as SAME_WIDTH.
     kernels: a name for the kernels where other operators have the same ones under it,
     so that a program holds one copy.
+    narrow: why a partial result may leave float32 where the result does not: the
+    cases of extremes have smaller finite ones then.
     in_place: names of intermediates of the output's shape and dtype that live in
     the output's memory, so that they need no workspace.
     """
@@ -226,6 +233,7 @@ class Operator:
     sizes: tuple[str, ...] = ()
     units: int | None = None
     reassociate: bool = False
+    narrow: str = ""
     carriers: Mapping[str, str] = field(default_factory=dict)
     kernels: str | None = None
     in_place: tuple[str, ...] = ()
@@ -312,19 +320,31 @@ def kernel_name(operator: str, dtypes: tuple[str, ...]) -> str:
     return "_".join((operator, *dtypes))
 
 
-def pointwise(formula: Callable[..., Any]) -> Callable[[Any], Any]:
+@dataclass(frozen=True)
+class Pointwise:
     """Compute of an elementwise operator: out[i] = formula(k, a[i], b[i], ...).
 
-    The result is cast to the output's dtype; k holds the attributes by name.
+    The result is cast to the output's dtype; k holds the attributes by name. loops: a
+    compute of its own that gives the same elements. Models fuse formulas with others.
     """
 
-    def compute(k: Any) -> Any:
-        def element(i: Any) -> Any:
-            # Operands are bound: TVM makes a select that holds a load a branch.
-            let = Let()
-            operands = [let(t[i]) for t in k.inputs]
-            return let.around(formula(k, *operands).astype(k.output_dtypes[0]))
+    formula: Callable[..., Any]
+    loops: Callable[[Any], Any] | None = None
 
-        return te.compute((k.n,), element, name="out")
+    def __call__(self, k: Any) -> Any:
+        """The output of a kernel."""
+        if self.loops is not None:
+            return self.loops(k)
+        return te.compute(
+            (k.n,), lambda i: self.element(k, [t[i] for t in k.inputs]), name="out"
+        )
 
-    return compute
+    def element(self, k: Any, elements: Iterable[Any]) -> Any:
+        """An element of the output, from those of the inputs."""
+        # Operands are bound: TVM makes a select that holds a load a branch.
+        let = Let()
+        operands = [let(e) for e in elements]
+        return let.around(self.formula(k, *operands).astype(k.output_dtypes[0]))
+
+
+pointwise = Pointwise

@@ -238,6 +238,11 @@ def reductions(low: float = -10, high: float = 10) -> Cases:
         for name, x, axis in rows_of(rng, dtypes[0], low, high):
             if name.startswith("special"):
                 yield Case(name, (x,), {"axes": (axis,)})
+        if dtypes[0] == "float32":
+            # The last column past a strip of 1024, and the tile that ends with it.
+            x = values(rng, (3, 1025), dtypes[0], low, high)
+            x[1, 1012:1025:3] = np.nan
+            yield Case("special-strips", (x,), {"axes": (0,)})
         x = values(rng, (3, 4), dtypes[0], low, high)
         yield Case("noop", (x,), {"noop_with_empty_axes": 1})
 
@@ -271,14 +276,15 @@ def along_axis(
 
 
 def turns(dtypes: tuple[str, ...], rng: np.random.Generator) -> Iterator[Case]:
-    """As unary_all, for circular functions: |x| < 2^17, and what is near n pi/2."""
-    for case in unary_all(-131072, 131072)(dtypes, rng):
-        (x,) = case.inputs
-        far = np.isfinite(x) & (np.abs(x) > 2**17)
-        yield Case(case.name, (np.where(far, np.float32(2**17), x),))
+    """As unary_all, for circular functions: |x| < 2^17 and all, and near n pi/2."""
+    yield from unary_all(-131072, 131072)(dtypes, rng)
     yield Case("small", (values(rng, (20011,), dtypes[0]),))
     quarters = (np.arange(-83443, 83444) * (np.pi / 2)).astype(np.float32)
     yield Case("quarters", (quarters,))
+    # Blocks of small arguments with one that is not.
+    beyond = values(rng, (8, 300), dtypes[0])
+    beyond[:, 150] = np.ldexp(beyond[:, 150], 12 * np.arange(1, 9))
+    yield Case("beyond", (beyond.reshape(-1),))
 
 
 def trailing(parameters: int) -> Cases:

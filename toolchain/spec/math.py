@@ -220,7 +220,7 @@ def _leading(let: Let, x: Expr, coefficients: Sequence[float]) -> Expr:
     return tir.const(first, _dtype(x)) + x * _polynomial(let, x, rest)
 
 
-def _at_least(let: Let, x: Expr, limit: Expr) -> Expr:
+def at_least(let: Let, x: Expr, limit: Expr) -> Expr:
     """x, or `limit` where x is below it; NaN stays.
 
     f32x4.pmax, one x86 instruction where `maximum` takes seven in wasmtime.
@@ -229,7 +229,7 @@ def _at_least(let: Let, x: Expr, limit: Expr) -> Expr:
     return let(tir.Select(x < limit, limit, x))
 
 
-def _at_most(let: Let, x: Expr, limit: Expr) -> Expr:
+def at_most(let: Let, x: Expr, limit: Expr) -> Expr:
     """x, or `limit` where x is above it; NaN stays."""
     x = let(x)
     return let(tir.Select(x > limit, limit, x))
@@ -242,14 +242,43 @@ def _instruction(name: str, *args: Expr) -> Expr:
     return tir.call_llvm_pure_intrin(dtype, f"llvm.{name}.{suffix}", *args)
 
 
-def maximum(x: Expr, y: Expr) -> Expr:
-    """Return max(x, y); NaN where either is NaN, and +0 above -0 (IEEE 754 maximum)."""
-    return _instruction("maximum", x, y)
+def _extreme(larger: bool, x: Expr, y: Expr, vectors: bool) -> Expr:
+    if not vectors or _dtype(x) != "float32":
+        return _instruction("maximum" if larger else "minimum", x, y)
+    let = Let()
+    x, y = let(x), let(y)
+    p, q = (
+        let(tir.Select(a < b, b, a) if larger else tir.Select(b < a, b, a))
+        for a, b in ((x, y), (y, x))
+    )
+    # Without NaN p and q are equal, but for the signs of zeros.
+    value = _bits(p) & _bits(q) if larger else _bits(p) | _bits(q)
+    nan = _i32(0x7FC00000)
+    return let.around(_float(tir.Select(tir.EQ(p, q), value, nan)))
 
 
-def minimum(x: Expr, y: Expr) -> Expr:
+def maximum(x: Expr, y: Expr, vectors: bool = True) -> Expr:
+    """Return max(x, y); NaN where either is NaN, and +0 above -0 (IEEE 754 maximum).
+
+    vectors: whether the target has them. f32x4.max gives NaN of either sign, as engines
+    like, by seven x86 instructions; as many operations give the same one everywhere.
+    Without vectors, where selects are branches and engines swap operands of sums too,
+    it is the instruction.
+    """
+    return _extreme(True, x, y, vectors)
+
+
+def minimum(x: Expr, y: Expr, vectors: bool = True) -> Expr:
     """Return min(x, y); NaN where either is NaN, and -0 below +0 (IEEE 754 minimum)."""
-    return _instruction("minimum", x, y)
+    return _extreme(False, x, y, vectors)
+
+
+def clamp(x: Expr, low: Expr, high: Expr, vectors: bool = True) -> Expr:
+    """Limit x to [low, high], which are constants; NaN stays, and -0 may become 0."""
+    if not vectors:
+        return minimum(maximum(x, low, vectors), high, vectors)
+    let = Let()
+    return let.around(at_most(let, at_least(let, x, low), high))
 
 
 def rint(x: Expr) -> Expr:
@@ -316,6 +345,7 @@ LOGISTIC_MOST = 0x4B4000F7
 # exp(x) underflows from -104; at -176 n is -254 and `_scales` gives 0 outright, so that
 # masked operands (-inf) cost no denormal arithmetic, which is three times slower.
 EXP_0 = -176.0
+OWN = 208.0  # twice 104, beyond which exp(-x) is 0; as n, below 2^9
 EXP_SCALED_BITS = 0x42300000  # of 44.0: below it exp_scaled holds
 LOGISTIC_0 = -110.0  # x exp(x) is 0, and less has no power to scale it by
 
@@ -364,6 +394,16 @@ COS = (0.04166664555668831, -0.0013887297827750444, 2.443008816044312e-05)
 # pi/2 in float64; HI has 25 bits: exact when multiplied by an integer below 2^28
 HALF_PI_HI = 1.5707963109016418
 HALF_PI_LO = 1.5893254773528196e-08
+CIRCULAR_BITS = 0x4D7FFFFF  # of the last float32 below 2^28
+# 1/(2 pi) in float64: parts of 29 bits or less, and one for what is left of 3.4e38
+TURNS = (
+    0.15915494319051504,
+    -9.861970528407538e-11,
+    -2.98359219573521e-19,
+    -1.452834461901058e-28,
+    -4.225483628960024e-37,
+    9.458140970740169e-46,
+)
 # -log(erfc(a))/a on 0 <= a <= 4: 4.0e-9 of erf(a), 5.2e-8 from rounding the first
 ERF = (
     1.128379225730896,
@@ -495,7 +535,7 @@ def exp(let: Let, x: Expr) -> Expr:
     **Edges** exp(-inf) = 0, exp(inf) = inf; denormal below -87.3, 0 below -103.98.
     """
     # exp(89) is inf.
-    m, s = _exp_parts(let, _at_least(let, _at_most(let, x, _f32(89)), _f32(EXP_0)))
+    m, s = _exp_parts(let, at_least(let, at_most(let, x, _f32(89)), _f32(EXP_0)))
     return m * s
 
 
@@ -505,36 +545,25 @@ def _exp_short(let: Let, x: Expr) -> Expr:
     return _exp_narrow(let, x, _f32(NARROW))
 
 
-def _difference(let: Let, x: Expr, peak: Expr) -> tuple[Expr, Expr]:
-    """(d, error): x - peak = d + error for x <= peak.
-
-    Dekker's FastTwoSum: the larger of x and -peak in magnitude is the smaller of the
-    two.
-    """
-    minus = let(-peak)
-    smaller = let(tir.Select(minus < x, x, minus))
-    larger = let(tir.Select(minus < x, minus, x))
-    # An infinity would make the error of a difference that is one NaN.
-    larger = _at_least(let, larger, _f32(-3.4e38))
-    d = let(larger + smaller)
-    return d, let(smaller - (d - larger))
-
-
 @_function
 def exp_difference(let: Let, x: Expr, peak: Expr) -> Expr:
     """exp(x - peak), x <= peak, with the rounding error of the difference applied.
 
-    The error is at most half an ULP of 104, beyond which exp is 0.
+    The error, from Knuth's TwoSum, is at most half an ULP of 104: beyond, exp is 0.
     """
-    d, error = _difference(let, x, peak)
-    first, second = _exp_parts(let, _at_least(let, d, _f32(EXP_0)))
+    d = let(x - peak)
+    part = let(d - x)
+    error = let((x - (d - part)) - (peak + part))
+    # Of a difference that is infinite it would be infinite or NaN.
+    error = let(tir.Select(error < _f32(1), error, _f32(1)))
+    first, second = _exp_parts(let, at_least(let, d, _f32(EXP_0)))
     e = let(first * second)
     return e + e * error
 
 
 def _own(let: Let, peak: Expr) -> tuple[Expr, Expr]:
-    """(fits, n): whether |peak| <= 128; n = round(peak/ln 2) where it is, else 0."""
-    fits = let(absolute(peak) <= _f32(128))
+    """(fits, n): whether |peak| <= OWN; n = round(peak/ln 2) where it is, else 0."""
+    fits = let(absolute(peak) <= _f32(OWN))
     return fits, let(tir.Select(fits, rint(peak * _f32(LOG2E)), _f32(0)))
 
 
@@ -549,24 +578,23 @@ def _exp_share(let: Let, r: Expr) -> Expr:
 def exp_relative(let: Let, x: Expr, peak: Expr) -> Expr:
     """exp(x - peak) times a factor of `peak` alone, exp of `relative_rest`; x <= peak.
 
-    Where |peak| <= 128 it is exp(x)/2^n, n = round(peak/ln 2): of shares in a sum the
-    factor does not matter, and a power of two costs no rounding. A quotient for exp(r)
-    takes fewer operations than the polynomial of `exp` unless they fuse, and 1 ULP.
+    Where |peak| <= OWN it is exp(x)/2^n, n = round(peak/ln 2): of shares in a sum the
+    factor does not matter, and a power of two costs no rounding. Beyond, x - peak is
+    exact (Sterbenz), or exp of it is 0. A quotient for exp(r) takes fewer operations
+    than the polynomial of `exp` unless they fuse, and 1 ULP.
     """
     fits, own = _own(let, peak)
-    centre = tir.Select(fits, _f32(0), peak)
-    d, error = _difference(let, x, let(centre))
-    d = _at_least(let, d, let(own * _f32(LN2) + _f32(EXP_0)))
+    d = let(x - let(tir.Select(fits, _f32(0), peak)))
+    d = at_least(let, d, let(own * _f32(LN2) + _f32(EXP_0)))
     offset = let(_f32(ROUND) - own)
     k, r = _reduced(let, d, offset)
     first, second = _scales(let, k)
-    e = let((_exp_share(let, r) * first) * second)
-    return e + e * error
+    return (_exp_share(let, r) * first) * second
 
 
 @_short_form(exp_relative)
 def _exp_relative_short(let: Let, x: Expr, peak: Expr) -> Expr:
-    """The same bits where |peak| <= 128, x - peak > -87."""
+    """The same bits where |peak| <= OWN, x - peak > -87."""
     fits, own = _own(let, peak)
     # -inf puts all operands beyond the limit.
     offset = let(tir.Select(fits, _f32(NEAREST) - own, _f32(-INF)))
@@ -602,7 +630,7 @@ def expm1(let: Let, x: Expr) -> Expr:
     **Bound** 2 ULP, near 0.37; 1 below 0.
     **Edges** expm1(-0) = -0, expm1(-inf) = -1, expm1(inf) = inf.
     """
-    clamped = _at_least(let, _at_most(let, x, _f32(89)), _f32(-18))
+    clamped = at_least(let, at_most(let, x, _f32(89)), _f32(-18))
     k, r = _exp_reduced(let, clamped)
     # k holds n + 254; h leaves room for n = 128.
     h = let(_float((k - _i32(128)) << _i32(23)))
@@ -617,7 +645,7 @@ def elu(let: Let, x: Expr, alpha: Expr) -> Expr:
     **Bound** 1 ULP for alpha = 1; the product with another alpha rounds once more.
     **Edges** elu(-0) = -0, elu(-inf) = -alpha.
     """
-    below = _at_least(let, _at_most(let, x, _f32(0)), _f32(-18))
+    below = at_least(let, at_most(let, x, _f32(0)), _f32(-18))
     return tir.Select(x < _f32(0), alpha * _expm1_near(let, below), x)
 
 
@@ -635,7 +663,7 @@ def _logistic(let: Let, x: Expr) -> tuple[Expr, Expr]:
     exp(r) = a/b, -x = n ln 2 - r. Where 2^n could overflow, s is 2^-64; it comes last,
     so that a denormal result is rounded once.
     """
-    near = _at_most(let, x, _f32(87))  # exp(-87) does not change 1
+    near = at_most(let, x, _f32(87))  # exp(-87) does not change 1
     k, _, r = _exp_normal(let, near, -1)
     low = let(near < _f32(-64))
     power = _float((k - tir.Select(low, _i32(64), _i32(0))) << _i32(23))
@@ -651,7 +679,7 @@ def sigmoid(let: Let, x: Expr) -> Expr:
     **Bound** 2 ULP.
     **Edges** sigmoid(-inf) = 0, sigmoid(inf) = 1.
     """
-    m, s = _logistic(let, _at_least(let, x, _f32(LOGISTIC_0)))
+    m, s = _logistic(let, at_least(let, x, _f32(LOGISTIC_0)))
     return m * s
 
 
@@ -690,7 +718,7 @@ def silu(let: Let, x: Expr) -> Expr:
     **Bound** 3 ULP, also on all of [-2, -1].
     **Edges** silu(-inf) = NaN, as ONNX Runtime and torch; silu(-0) = -0.
     """
-    below = _at_least(let, x, _f32(LOGISTIC_0))
+    below = at_least(let, x, _f32(LOGISTIC_0))
     m, s = _logistic(let, below)
     return _nan_at_minus_infinity(x, below * m * s)
 
@@ -702,7 +730,7 @@ def softplus(let: Let, x: Expr) -> Expr:
     **Bound** 2 ULP.
     **Edges** softplus(-inf) = 0, softplus(inf) = inf.
     """
-    m, s = _exp_parts(let, _at_least(let, -absolute(x), _f32(EXP_0)))
+    m, s = _exp_parts(let, at_least(let, -absolute(x), _f32(EXP_0)))
     e = let(m * s)
     # 1 + e = 2^k (1 + f) with 1 + f in [sqrt(1/2), sqrt(2)]
     upper = let(e > _f32(0.41421356))
@@ -776,9 +804,9 @@ def pow(let: Let, x: Expr, y: Expr) -> Expr:
     """
     magnitude = let(absolute(x))
     # A finite y keeps 0 * y = 0 where |x| = 1.
-    exponent = _at_least(let, _at_most(let, y, _f32(LARGEST)), _f32(-LARGEST))
+    exponent = at_least(let, at_most(let, y, _f32(LARGEST)), _f32(-LARGEST))
     t = let(exponent.astype("float64") * _log2_magnitude(let, magnitude))
-    m, s = _exp2_parts(let, _at_least(let, _at_most(let, t, _f64(129)), _f64(-254)))
+    m, s = _exp2_parts(let, at_least(let, at_most(let, t, _f64(129)), _f64(-254)))
     half = let(y * _f32(0.5))
     whole = let(tir.EQ(floor(y), y))
     odd = tir.And(whole, tir.NE(floor(half), half))
@@ -793,51 +821,90 @@ def pow(let: Let, x: Expr, y: Expr) -> Expr:
 # Circular functions
 
 
-def _quadrant(let: Let, x: Expr) -> tuple[Expr, Expr]:
-    """(q, r): x = n pi/2 + r, q = n mod 4; r exact to float32 for |x| < 2^28.
-
-    Beyond 2^28 r loses digits and is kept within [-1, 1]; NaN at inf.
-    """
+def _near_quadrant(let: Let, x: Expr) -> tuple[Expr, Expr]:
+    """(q, r): x = n pi/2 + r, q = n mod 4; r exact to float32 for |x| < 2^28."""
     wide = let(x.astype("float64"))
     # Adding 1.5*2^52 leaves the rounded integer in the low bits.
     shifted = let(wide * _f64(2 / 3.141592653589793) + _f64(1.5 * 2.0**52))
     n = let(shifted - _f64(1.5 * 2.0**52))
     r = ((wide - n * _f64(HALF_PI_HI)) - n * _f64(HALF_PI_LO)).astype("float32")
-    q = tir.reinterpret("int64", shifted).astype("int32") & _i32(3)
-    return q, _at_least(let, _at_most(let, r, _f32(1)), _f32(-1))
+    return let(tir.reinterpret("int64", shifted).astype("int32") & _i32(3)), let(r)
 
 
-def _circular(let: Let, q: Expr, r: Expr) -> Expr:
-    """Sine of q pi/2 + r: sine or cosine of r by q's bit 0, the sign by its bit 1."""
+def _far_quadrant(let: Let, x: Expr) -> tuple[Expr, Expr]:
+    """(q, r): the same for every x (Payne and Hanek's reduction); NaN at infinities.
+
+    1/(2 pi) is cut into TURNS, so that each product with x is exact in float64 and
+    loses its whole turns exactly. Their sum rounds; so does a second one, but that
+    starts from what the quarter turns leave: where the rest is small, it is exact
+    until the parts are as small.
+    """
+    wide = let(x.astype("float64"))
+    products = [let(wide * _f64(c)) for c in TURNS[:-1]]
+    parts = [let(p - _instruction("roundeven", p)) for p in products]
+    parts.append(let(wide * _f64(TURNS[-1])))
+    total = let(sum(parts[1:], parts[0]))
+    # Adding 1.5*2^50 leaves the rounded number of quarters in the low bits.
+    shifted = let(total + _f64(1.5 * 2.0**50))
+    rest = let(sum(parts[1:], parts[0] - (shifted - _f64(1.5 * 2.0**50))))
+    q = let(tir.reinterpret("int64", shifted).astype("int32") & _i32(3))
+    return q, let((rest * _f64(2 * 3.141592653589793)).astype("float32"))
+
+
+def _quadrant(let: Let, x: Expr) -> tuple[Expr, Expr]:
+    """(q, r): the same for every x, as the short form has it where that holds."""
+    q, r = _near_quadrant(let, x)
+    far_q, far_r = _far_quadrant(let, x)
+    near = let(absolute(x) < _f32(2.0**28))
+    return let(tir.Select(near, q, far_q)), let(tir.Select(near, r, far_r))
+
+
+def _circular(let: Let, x: Expr, q: Expr, r: Expr, quarter: Expr) -> Expr:
+    """Sine of (q + quarter) pi/2 + r: sine or cosine of r by bit 0, the sign by bit 1.
+
+    quarter: 0 or 1 where x has a sine or a cosine.
+    """
+    turn = let(tir.Select(quarter > _f32(0), _i32(1), _i32(0)))
+    minus = let(tir.Select(quarter > _f32(0), _f32(NAN), _f32(0)))  # sin(-0) = -0
+    q = let(q + turn)
     square = let(r * r)
     sine = r + (square * r) * _polynomial(let, square, SIN)
     cosine = (_f32(1) - _f32(0.5) * square) + (square * square) * _polynomial(
         let, square, COS
     )
     value = let(tir.Select(tir.EQ(q & _i32(1), _i32(0)), sine, cosine))
-    return _float(_bits(value) ^ ((q & _i32(2)) << _i32(30)))
+    result = _float(_bits(value) ^ ((q & _i32(2)) << _i32(30)))
+    return tir.Select(tir.EQ(x, minus), x, result)
 
 
 @_function
-def sin(let: Let, x: Expr) -> Expr:
-    """Sine: reduction by pi/2 in float64, then odd and even polynomials.
+def circular(let: Let, x: Expr, quarter: Expr) -> Expr:
+    """Sine of x + quarter pi/2, quarter 0 or 1: odd and even polynomials.
 
-    **Bound** 2 ULP for |x| < 2^28; beyond, within [-1, 1] with fewer and fewer digits.
-    **Edges** sin(-0) = -0, sin(+-inf) = NaN.
+    The argument is reduced by pi/2 in float64; one function, so that a library with
+    sin and cos has the code once.
+
+    **Bound** 2 ULP, also for the 300 arguments nearest to n pi/2.
+    **Edges** sin(-0) = -0, cos(+-0) = 1, NaN at infinities.
     """
-    q, r = _quadrant(let, x)
-    return tir.Select(tir.EQ(x, _f32(0)), x, _circular(let, let(q), r))
+    return _circular(let, x, *_quadrant(let, x), quarter)
 
 
-@_function
-def cos(let: Let, x: Expr) -> Expr:
-    """Cosine: sin(x + pi/2), the quarter turn added to the quadrant.
+@_short_form(circular)
+def _circular_short(let: Let, x: Expr, quarter: Expr) -> Expr:
+    """The same bits, for |x| < 2^28."""
+    let.within(let(_bits(absolute(x))), None, CIRCULAR_BITS)
+    return _circular(let, x, *_near_quadrant(let, x), quarter)
 
-    **Bound** 2 ULP for |x| < 2^28; beyond, within [-1, 1] with fewer and fewer digits.
-    **Edges** cos(+-0) = 1, cos(+-inf) = NaN.
-    """
-    q, r = _quadrant(let, x)
-    return _circular(let, let(q + _i32(1)), r)
+
+def sin(x: Expr) -> Expr:
+    """Sine; see `circular`."""
+    return circular(x, _f32(0))
+
+
+def cos(x: Expr) -> Expr:
+    """Cosine; see `circular`."""
+    return circular(x, _f32(1))
 
 
 # Saturating functions
@@ -855,7 +922,7 @@ def tanh(let: Let, x: Expr) -> Expr:
     **Edges** tanh(+-inf) = +-1, tanh(-0) = -0.
     """
     # tanh rounds to 1 from 9.02.
-    near = _at_least(let, _at_most(let, x, _f32(10)), _f32(-10))
+    near = at_least(let, at_most(let, x, _f32(10)), _f32(-10))
     return _tanh_narrow(let, near)[1]
 
 
@@ -888,7 +955,7 @@ def erf(let: Let, x: Expr) -> Expr:
     **Bound** 3 ULP, for |x| < 1e-5; 2 on all of [0.25, 1].
     **Edges** erf(+-inf) = +-1, erf(-0) = -0.
     """
-    a = _at_most(let, absolute(x), _f32(4))  # erf rounds to 1 from 3.92
+    a = at_most(let, absolute(x), _f32(4))  # erf rounds to 1 from 3.92
     return copysign(_expm1_near(let, let(-a * _leading(let, a, ERF))), x)
 
 
@@ -929,7 +996,7 @@ def gelu(let: Let, x: Expr) -> Expr:
     **Bound** 4 ULP.
     **Edges** gelu(-inf) = NaN, as ONNX Runtime and torch; gelu(-0) = -0.
     """
-    a = _at_most(let, absolute(x), _f32(18.7))  # a^2/2 = -EXP_0, nearly
+    a = at_most(let, absolute(x), _f32(18.7))  # a^2/2 = -EXP_0, nearly
     far = let(a > _f32(GELU_NEAR))
     tail = _tail(let, a, let(tir.Select(far, _f32(0), _f32(0.75))))
     above, below = _gelu_quotient(let, a)
@@ -941,7 +1008,7 @@ def gelu(let: Let, x: Expr) -> Expr:
     half = tir.Select(far, _polynomial(let, quotient, GELU_FAR), a * _f32(0.5))
     y = let(((_exp_polynomial(let, r, 1, -0.5) * first) * half) * second)
     # -0 where y is 0 and x below it
-    return _nan_at_minus_infinity(x, _at_least(let, x, _f32(-0.0)) - y)
+    return _nan_at_minus_infinity(x, at_least(let, x, _f32(-0.0)) - y)
 
 
 @_short_form(gelu)
@@ -954,7 +1021,7 @@ def _gelu_short(let: Let, x: Expr) -> Expr:
     rest = let(tail.rest + above / below)
     k, r = _gelu_reduced(let, tail.square, rest, NARROW)
     e = _raised(_exp_polynomial(let, r, 2.0**-NARROW_BIAS, -0.5), k)
-    return _at_least(let, x, _f32(-0.0)) - e * (a * _f32(0.5))
+    return at_least(let, x, _f32(-0.0)) - e * (a * _f32(0.5))
 
 
 @_function
@@ -966,7 +1033,7 @@ def gelu_tanh(let: Let, x: Expr) -> Expr:
     **Bound** 3 ULP, near -1.3.
     **Edges** gelu_tanh(-inf) = NaN, as ONNX Runtime and torch; gelu_tanh(-0) = -0.
     """
-    below = _at_least(let, -absolute(x), _f32(-12.96))  # 2u = EXP_0
+    below = at_least(let, -absolute(x), _f32(-12.96))  # 2u = EXP_0
     a = let(below.astype("float64"))
     scale = 2 * 0.7978845608028654 * LOG2E
     t = let(a * (_f64(scale) + (a * a) * _f64(0.044715 * scale)))

@@ -9,12 +9,13 @@ packed is the operator's: rows of a matrix, columns of one, or an image's window
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from toolchain.spec import Pointwise, te, tir
+from toolchain.spec import math as m
 from toolchain.spec import script as T  # noqa: N812  # TVM's own name for it
-from toolchain.spec import te, tir
 from toolchain.spec.math import SYMBOL
 
 # Sizes of the blocks, in units. A panel of the left factor (at most 4 x 512 vectors, 32
@@ -368,16 +369,25 @@ def add_up(name: str, x: Any, out: Any, n: Any, *others: Any, first: Any) -> Non
     each(f"sum_{name}", x, out, n, *others, first=first)
 
 
-def function(name: str) -> Callable[[Any], Any]:
-    """Compute of an elementwise operator: a function of toolchain.spec.math."""
+def function(name: str, *others: float) -> Pointwise:
+    """Compute of an elementwise operator: out[i] = f(x[i], *others).
 
-    def compute(k: Any) -> Any:
+    name: of a function of toolchain.spec.math.
+    """
+
+    def constants() -> Iterator[Any]:
+        return (tir.const(v, "float32") for v in others)
+
+    def formula(k: Any, x: Any) -> Any:
+        return getattr(m, name)(x, *constants())
+
+    def loops(k: Any) -> Any:
         def emit(ins: list[Any], out: Any) -> None:
-            each(name, ins[0], out, k.n)
+            each(name, ins[0], out, k.n, *constants())
 
         return nest((k.n,), k.inputs, emit, k.dtype)
 
-    return compute
+    return Pointwise(formula, loops)
 
 
 def pointer(buffer: Any, indices: Sequence[Any], mode: str) -> Any:

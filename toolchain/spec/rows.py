@@ -21,6 +21,8 @@ Compute = Callable[[Any], Any]
 STRIP = 1024  # columns whose results stay in L1; 256: reads 15 % slower
 SHORT = 512  # elements of a row of which four are done together
 FEW = 32  # elements of a row that softmax has one way for
+# The bits of 2^-50, below which squares lose digits, and how many others are finite.
+ROOTS, ROOTS_OF_ALL = 0x26800000, 0x7F800000 - 0x26800000
 SHARES = 2.0**125  # sums of exp_scaled below it have no denormal inverse, nor shares
 INF = float("inf")
 
@@ -180,6 +182,29 @@ def inverse_roots(k: Any, squares: Any) -> Any:
     return inverses
 
 
+MOST = 0x58800000  # the bits of 2^50: inverse roots up to which squares keep digits
+
+
+def is_safe(inverse: Expr) -> Expr:
+    """Whether no square of a row left float32: 0 < inverse <= 2^50, in one comparison.
+
+    NaN is not.
+    """
+    bits = tir.reinterpret("uint32", inverse)
+    return bits - tir.const(1, "uint32") < tir.const(MOST, "uint32")
+
+
+def normalize_widely(k: Any, x: Any, scale: Any, bias: Any, out: Any, i: Expr) -> None:
+    """Emit row i of a normalization in float64; around 0 where bias is None."""
+    row, epsilon = i * k.n, tir.reinterpret("int32", k.epsilon)
+    parameters = (p.access_ptr("r") for p in (scale, scale if bias is None else bias))
+    call(
+        "micro_wide_normalization",
+        *(x.access_ptr("r", offset=row), *parameters, out.access_ptr("w", offset=row)),
+        *(k.n, epsilon, int(bias is not None)),
+    )
+
+
 def each_element(k: Any, emit: Callable[[Expr], None]) -> None:
     """Emit emit(r) for r < n, by four vectors and a rest."""
     count = 4 * vector_lanes(k)
@@ -206,28 +231,20 @@ def each_strip(k: Any, emit: Callable[..., None], *inputs: Any) -> Any:
 
 
 def reduction(
-    kind: Fold,
-    mean: bool = False,
-    after: Callable[[Expr], Expr] | None = None,
+    kind: Fold, mean: bool = False, root: bool = False
 ) -> tuple[Compute, Compute]:
-    """(compute, columns): after(the fold of x), of a sum divided by n for a mean."""
+    """(compute, columns): the fold of x; of a sum divided by n for a mean; its root."""
 
     def divisor(k: Any) -> Any:
         if not mean:
             return kind.extra(k.dtype)
         return k.n if k.dtype == "float32" else tir.Max(k.n, 1)
 
-    def finish(out: Any) -> None:
-        if after is None:
-            return
-        with ExitStack() as loops:
-            at = [loops.enter_context(T.serial(0, size)) for size in out.shape]
-            T.buffer_store(out, after(out[tuple(at)]), at)
-
     def rows(k: Any) -> Any:
         def body(buffers: list[Any], out: Any) -> None:
             kind.rows(buffers[0], out, k.o, k.n, extra=divisor(k))
-            finish(out)
+            if root:
+                take_roots(k, buffers[0], out)
 
         return nest((k.o,), (k.x,), body, k.dtype)
 
@@ -235,11 +252,28 @@ def reduction(
         def body(buffers: list[Any], out: Any) -> None:
             sizes = (k.o, k.n, k.k)
             kind.columns(buffers[0], out, sizes, k.k, extra=divisor(k))
-            finish(out)
+            if root:
+                take_roots(k, buffers[0], out)
 
         return nest((k.o, k.k), (k.x,), body, k.dtype)
 
     return rows, columns
+
+
+def take_roots(k: Any, x: Any, out: Any) -> None:
+    """Emit out = the roots of its sums of squares; of such as left float32, anew."""
+    lost = T.alloc_buffer((1,), "int32")
+    T.buffer_store(lost, tir.const(0, "int32"), [0])
+    with ExitStack() as loops:
+        at = [loops.enter_context(T.serial(0, size)) for size in out.shape]
+        T.buffer_store(out, m.sqrt(out[tuple(at)]), at)
+        bits = tir.reinterpret("uint32", out[tuple(at)]) - tir.const(ROOTS, "uint32")
+        beyond = bits >= tir.const(ROOTS_OF_ALL, "uint32")
+        T.buffer_store(lost, lost[0] | beyond.astype("int32"), [0])
+    width = out.shape[1] if len(out.shape) > 1 else k.index(1)
+    ends = (x.access_ptr("r"), out.access_ptr("rw"))
+    with T.If(lost[0] != 0), T.Then():
+        call("micro_wide_norm", *ends, k.o * width, width, k.n, width, 0)
 
 
 def softmax(

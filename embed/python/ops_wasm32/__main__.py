@@ -10,7 +10,7 @@ from typing import NoReturn
 
 from ops_wasm32.command_info import show_info, show_list
 from ops_wasm32.command_run import UserError, run
-from ops_wasm32.command_verify import BOUND, verify
+from ops_wasm32.command_verify import verify
 from ops_wasm32.errors import ArgumentError, ModuleError, OpsError
 
 _RUN_EXAMPLE = """\
@@ -77,14 +77,14 @@ def _add_verify_options(parser: argparse.ArgumentParser) -> None:
         type=int,
         default=1,
         metavar="N",
-        help="random integers are 0 to N (1: right for masks and small indices)",
+        help="random integers of 32 and 64 bits are 0 to N (1: right for masks and "
+        "small indices)",
     )
     add(
         "--bound",
         type=float,
-        default=BOUND,
         metavar="X",
-        help=f"error that passes, as a share of the output's range ({BOUND:g})",
+        help="relative error that passes (default: what the model's depth gives)",
     )
 
 

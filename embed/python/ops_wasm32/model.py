@@ -45,12 +45,17 @@ class Weights:
 
 @dataclass(frozen=True)
 class Model:
-    """A model; its inputs and outputs are those that callers see."""
+    """A model; its inputs and outputs are those that callers see.
+
+    tolerance: how far its results may be from those of another order of sums,
+    relative to an element or the mean of its output; None where the manifest says none.
+    """
 
     name: str
     inputs: tuple[Tensor, ...]
     outputs: tuple[Tensor, ...]
     weights: Weights | None
+    tolerance: float | None = None
 
     def arrays(
         self, positional: Sequence[object], named: Mapping[str, object]
@@ -140,6 +145,7 @@ def model_of(manifest: Mapping[str, Any], what: str) -> Model | None:
             _tensors(manifest["inputs"]),
             _tensors(manifest["outputs"]),
             _weights(weights) if weights is not None else None,
+            _tolerance(manifest.get("tolerance")),
         )
     except (KeyError, TypeError, ValueError) as error:
         raise ModuleError(f"{what}: its manifest is damaged: {error!r}") from None
@@ -165,6 +171,14 @@ def _tensors(entries: Sequence[Mapping[str, Any]]) -> tuple[Tensor, ...]:
     if size >= MAX_BYTES:
         raise ValueError(f"tensors of {size} bytes are more than a module can have")
     return tensors
+
+
+def _tolerance(value: object) -> float | None:
+    if value is None:
+        return None
+    if not isinstance(value, float) or not 0 < value < 1:
+        raise ValueError(f"{value!r} is no tolerance")
+    return value
 
 
 def _tensor(entry: Mapping[str, Any]) -> Tensor:

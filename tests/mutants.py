@@ -1,0 +1,329 @@
+"""Mutants of the runtime: one constant or comparison is changed, and a test must fail.
+
+python tests/mutants.py [--count 100] [--seed 1] [--only collapse_view.c] [--line 57]
+
+Each mutant is one C file compiled anew and linked with the objects of the build, for
+the target `mvp`. A child process runs the tests of the runtime on it, the kernels'
+cases among them. Mutants that change no result are listed in tests/mutants.txt, each
+with the reason; they are left out.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import importlib
+import os
+import random
+import re
+import resource
+import shutil
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from toolchain.clang import RUNTIME, flags
+from toolchain.command import ToolError, run, tool
+from toolchain.profile import ROOT, full_profile
+from toolchain.targets import TARGETS
+
+TARGET = "mvp"
+EQUIVALENT = Path(__file__).with_name("mutants.txt")
+# Of the runtime, without the operators' cases; the quick ones first.
+TESTS = (
+    *("test_errors", "test_calls", "test_shared_memory", "test_limits"),
+    *("test_fixed_shapes", "test_texts", "test_memory", "test_allocator", "test_fuzz"),
+)
+CELLS = 500  # of the kernels' cases that a mutant meets
+ROUNDS = 8  # of random calls
+SWAPS = {
+    **{"<": "<=", "<=": "<", ">": ">=", ">=": ">", "==": "!=", "!=": "=="},
+    **{"&&": "||", "||": "&&"},
+}
+# Comments, strings, characters, lines of the preprocessor: nothing in them is changed.
+_QUIET = re.compile(
+    r"/\*.*?\*/|\"(?:\\.|[^\"\\\n])*\"|'(?:\\.|[^'\\])*'|^[ \t]*#(?:\\\n|[^\n])*",
+    re.S | re.M,
+)
+# An operator, or a number that is no part of a name.
+_TOKEN = re.compile(
+    r"->|<<|>>|[<>=!]=|&&|\|\||[<>]|(?<![\w.])(0[xX][0-9a-fA-F]+|\d+)(?=[uUlL]*\b)(?!\.)"
+)
+
+
+@dataclass(frozen=True)
+class Mutant:
+    """A place in a file of the runtime and what comes there."""
+
+    file: str
+    line: int
+    at: int = field(repr=False)  # offset in the file
+    before: str
+    after: str
+    text: str  # the line
+
+    def __str__(self) -> str:
+        where = f"{self.file}:{self.line}"
+        return f"{where}: {self.before} -> {self.after} in `{self.text}`"
+
+    @property
+    def key(self) -> tuple[str, str]:
+        """What names it in mutants.txt, without the number of its line."""
+        return self.file, f"{self.before} -> {self.after} in `{self.text}`"
+
+
+def mutants_of(path: Path) -> Iterator[Mutant]:
+    """Every mutant of a C file, in order."""
+    source = path.read_text()
+    plain = _QUIET.sub(lambda m: re.sub(r"[^\n]", " ", m[0]), source)
+    for match in _TOKEN.finditer(plain):
+        token = match[0]
+        if match[1]:
+            number = int(token, 0)
+            after = [str(number + 1), *([str(number - 1)] if number else [])]
+        else:
+            after = [SWAPS[token]] if token in SWAPS else []
+        start = source.rfind("\n", 0, match.start()) + 1
+        line = source[start:].partition("\n")[0].strip()
+        number_of_line = source.count("\n", 0, start) + 1
+        for new in after:
+            yield Mutant(path.name, number_of_line, match.start(), token, new, line)
+
+
+def read_equivalent(path: Path) -> dict[tuple[str, str], str]:
+    """The mutants that change no result, with the reason for each.
+
+    A reason is a paragraph of text; the mutants that it is for follow, a line each:
+    "  file.c: < -> <= in `the line`".
+    """
+    found: dict[tuple[str, str], str] = {}
+    reason: list[str] = []
+    listing = False
+    for line in path.read_text().splitlines():
+        if line.startswith("  "):
+            file, _, rest = line.strip().partition(": ")
+            found[file, rest] = " ".join(reason)
+            listing = True
+            continue
+        if listing:
+            reason, listing = [], False
+        reason += [line.strip()] if line.strip() else []
+    return found
+
+
+class Bench:
+    """A build of its own, in which one object of the runtime is a mutant's."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        built = ROOT / "build" / TARGET / "runtime"
+        (folder / TARGET).mkdir()
+        self.objects = folder / TARGET / "runtime"
+        shutil.copytree(built, self.objects)
+        os.environ["OPS_WASM32_BUILD"] = str(folder)
+        sys.path.insert(0, str(Path(__file__).parent))
+        self.linking = importlib.import_module("linking")
+        for name in TESTS:  # once, before the forks
+            importlib.import_module(name)
+        sys.modules["test_fuzz"].ROUNDS = ROUNDS  # type: ignore[attr-defined]
+        for operator in sys.modules["test_limits"].SOURCES.items():
+            self.linking.compiled(*operator, TARGET)
+
+    @cached_property
+    def cells(self) -> dict[str, list[Any]]:
+        """Cases of kernels by the collapse that they go through."""
+        from verification import cells
+
+        from toolchain.codegen import load_operator
+
+        profile = full_profile()
+        found: dict[str, list[Any]] = {}
+        for cell in cells(profile):
+            if cell.target == TARGET and cell.kernel in self.kernels:
+                operator = load_operator(profile.operators[cell.operator])
+                name = operator.collapse.partition(".")[0]
+                name = "unary" if operator.unary else name
+                found.setdefault(name, []).append((operator, cell))
+        rng = random.Random(1)
+        return {name: rng.sample(c, len(c)) for name, c in found.items()}
+
+    @cached_property
+    def kernels(self) -> set[str]:
+        """Kernels that tests name, and some for each way to the canonical sizes."""
+        from toolchain.codegen import load_operator
+        from toolchain.spec import kernel_name
+
+        texts = [Path(__file__).with_name(f"{n}.py").read_text() for n in TESTS]
+        named = set(re.findall(r'"(\w+)[("]', " ".join(texts)))
+        chosen: set[str] = set()
+        seen: list[tuple[str, bool]] = []
+        for name, path in full_profile().operators.items():
+            operator = load_operator(path)
+            kernels = [kernel_name(name, v) for v in operator.variants()]
+            seen.append((operator.collapse, operator.unary))
+            if name in named:
+                dtypes = ("float32", "int8", "int64")
+                chosen |= {k for k in kernels if k.removeprefix(name + "_") in dtypes}
+            elif seen.count(seen[-1]) <= 3:  # of its way
+                chosen |= {*kernels[:2], *kernels[-1:]}
+            chosen |= named & {*kernels}
+        return chosen
+
+    def build(self, mutant: Mutant | None) -> None:
+        """Link the library with the mutant. Errors: ToolError, it does not compile."""
+        if mutant is not None:
+            source = RUNTIME / mutant.file
+            text = source.read_text()
+            end = mutant.at + len(mutant.before)
+            changed = self.folder / mutant.file
+            changed.write_text(text[: mutant.at] + mutant.after + text[end:])
+            out = self.objects / f"{source.stem}.o"
+            run(
+                [
+                    *tool("CLANG"),
+                    *flags(source, TARGETS[TARGET]),
+                    "-c",
+                    changed,
+                    "-o",
+                    out,
+                ]
+            )
+        operators = sorted(full_profile().operators)
+        module = self.linking.link_built(self.folder, operators, self.kernels)
+        module.replace(self.folder / TARGET / "ops_wasm32.wasm")
+
+    def restore(self, mutant: Mutant) -> None:
+        """Put the file's own object back."""
+        name = Path(mutant.file).stem + ".o"
+        shutil.copy(ROOT / "build" / TARGET / "runtime" / name, self.objects / name)
+
+    def check(self, file: str) -> None:
+        """Run the tests, those of the file's own cases first. Errors: the first one."""
+        own = Path(file).stem.removeprefix("collapse_")
+        if own in self.cells:
+            self._check_cells(self.cells[own][:CELLS])
+        self._check_tests()
+        if own not in self.cells:
+            few = CELLS // len(self.cells)
+            self._check_cells([c for cs in self.cells.values() for c in cs[:few]])
+
+    def _check_cells(self, cells: list[Any]) -> None:
+        import ops_wasm32
+        from verification import check
+
+        library = ops_wasm32.load(self.folder / TARGET / "ops_wasm32.wasm")
+        for operator, cell in cells:
+            inputs, attributes = cell.case.inputs, cell.case.attributes
+            result = library.call(cell.kernel, *inputs, **attributes)
+            results = list(result) if isinstance(result, tuple) else [result]
+            check(cell, operator, [np.asarray(r) for r in results])
+
+    def _check_tests(self) -> None:
+        import pytest
+
+        files = [str(Path(__file__).with_name(f"{name}.py")) for name in TESTS]
+        plugins = ["-p", "no:cacheprovider", "-p", "no:xdist"]
+        code = pytest.main(
+            ["-x", "-q", "--durations=20", *plugins, "-k", "not simd", *files]
+        )
+        assert code == 0, f"pytest ended with {code}"
+
+    def passes(self, file: str, limit: int) -> tuple[bool, float, str]:
+        """Whether a child's tests pass; its CPU time in seconds and what it said."""
+        with tempfile.TemporaryFile() as log:
+            child = os.fork()
+            if not child:
+                _in_child(lambda: self.check(file), log.fileno(), limit)
+            _, status, usage = os.wait4(child, 0)
+            log.seek(0)
+            said = log.read().decode(errors="replace")
+        return status == 0, usage.ru_utime + usage.ru_stime, said
+
+
+def _in_child(action: Callable[[], None], log: int, limit: int) -> None:
+    """Never returns: exit code 0 where the action does."""
+    os.dup2(log, 1)
+    os.dup2(log, 2)
+    resource.setrlimit(resource.RLIMIT_CPU, (limit, limit))
+    code = 1
+    with contextlib.suppress(BaseException):
+        try:
+            action()
+            code = 0
+        except BaseException as error:
+            print(f"{type(error).__name__}: {error}", flush=True)
+    sys.stdout.flush()
+    os._exit(code)
+
+
+def main(words: list[str]) -> int:
+    """Run a sample; 0 where at least 95 % of it are killed."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--count", type=int, default=100, help="how many (0: all)")
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--only", default="*.c", help="files, such as memory.c")
+    parser.add_argument("--line", type=int, default=0, help="this line alone")
+    parser.add_argument("--verbose", action="store_true", help="how each was killed")
+    options = parser.parse_args(words)
+    chosen = sample(options)
+    with tempfile.TemporaryDirectory(prefix="mutants") as folder:
+        bench = Bench(Path(folder))
+        bench.build(None)
+        passes, seconds, said = bench.passes("all", 600)
+        if not passes:
+            print(f"the tests fail without any change:\n{said[-4000:]}")
+            return 2
+        if options.verbose:
+            print(said)
+        print(f"unchanged: {seconds:.1f} s of CPU; {len(chosen)} mutants", flush=True)
+        return report(bench, chosen, 3 * int(seconds) + 10, options.verbose)
+
+
+def sample(options: argparse.Namespace) -> list[Mutant]:
+    """The mutants that the options ask for, without the equivalent ones."""
+    every = [m for p in sorted(RUNTIME.glob(options.only)) for m in mutants_of(p)]
+    equivalent = read_equivalent(EQUIVALENT)
+    if unknown := set(equivalent) - {m.key for m in every} and options.only == "*.c":
+        raise SystemExit(f"{EQUIVALENT.name}: no such mutants: {unknown}")
+    wanted = [m for m in every if m.key not in equivalent]
+    if options.line:
+        wanted = [m for m in wanted if m.line == options.line]
+    if options.count and options.count < len(wanted):
+        picked = random.Random(options.seed).sample(wanted, options.count)
+        wanted = sorted(picked, key=lambda m: (m.file, m.at, m.after))
+    return wanted
+
+
+def report(bench: Bench, chosen: list[Mutant], limit: int, verbose: bool) -> int:
+    """Try each mutant and print those that survive, then the share that did not."""
+    killed = compiled = 0
+    for mutant in chosen:
+        try:
+            bench.build(mutant)
+        except ToolError:
+            bench.restore(mutant)
+            continue
+        compiled += 1
+        passes, _, said = bench.passes(mutant.file, limit)
+        killed += not passes
+        if passes:
+            print(f"survives {mutant}", flush=True)
+        elif verbose:
+            print(f"killed {mutant}\n    {said.strip()[-200:]}", flush=True)
+        bench.restore(mutant)
+    share = 100 * killed / max(compiled, 1)
+    print(
+        f"{killed} of {compiled} mutants killed: {share:.1f} % "
+        f"({len(chosen) - compiled} more do not compile)"
+    )
+    return 0 if share >= 95 else 1
+
+
+if __name__ == "__main__":
+    raise SystemExit(main(sys.argv[1:]))

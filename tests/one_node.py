@@ -1,0 +1,352 @@
+"""Cases of the library's operators as models of one node, and what differs.
+
+python tests/one_node.py --build FOLDER [--workers N] [--few] [OPERATOR...]
+
+Each case of an operator that ONNX names becomes a node of a model, many cases one
+model, as long as nodes do not meet. The model must give the bits that the library
+gives, NaN included.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import io
+import os
+import sys
+import tempfile
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass, field, replace
+from functools import cache
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from onnx import ModelProto, defs, helper, numpy_helper
+from verification import Cell, cells
+
+from toolchain.profile import ROOT, load_profile
+from toolchain.spec import SpecError
+
+OPSET, IR_VERSION = 24, 11
+TENSORS = 60  # inputs and outputs of one model
+TARGET = "simd128"  # multiply-adds are not contracted there, so bits may be compared
+
+
+@dataclass(frozen=True)
+class Form:
+    """How ONNX writes an operator.
+
+    settings: attributes of ours that are inputs there, by their place. renamed:
+    attributes with another name there. none: ours that ONNX writes by leaving out.
+    """
+
+    name: str
+    settings: dict[str, int] = field(default_factory=dict)
+    outputs: int = 1
+
+
+_AXES = {"axes": 1}
+FORMS = {
+    **{
+        ours: Form("".join(w.capitalize() for w in ours.split("_")))
+        for ours in (
+            *("abs", "add", "arg_max", "arg_min", "average_pool", "cast", "ceil"),
+            *("batch_normalization", "concat", "conv", "cos", "dequantize_linear"),
+            *("div", "elu", "equal", "erf", "exp", "floor", "gather", "gelu", "gemm"),
+            *("global_average_pool", "greater", "greater_or_equal", "hard_sigmoid"),
+            *("hard_swish", "identity", "layer_normalization", "leaky_relu", "less"),
+            *("less_or_equal", "log", "log_softmax", "max_pool", "mod", "mul", "neg"),
+            *("pow", "quantize_linear", "reciprocal", "relu", "round", "sigmoid"),
+            *("sign", "sin", "softmax", "softplus", "sqrt", "sub", "tanh"),
+            *("transpose", "where"),
+        )
+    },
+    **{
+        ours: Form(f"Reduce{ours.removeprefix('reduce_').capitalize()}", _AXES)
+        for ours in (
+            *("reduce_l2", "reduce_max", "reduce_mean", "reduce_min"),
+            *("reduce_prod", "reduce_sum"),
+        )
+    },
+    "clip": Form("Clip"),
+    "cum_sum": Form("CumSum", {"axis": 1}),
+    "expand": Form("Expand", {"shape": 1}),
+    "logical_and": Form("And"),
+    "logical_not": Form("Not"),
+    "logical_or": Form("Or"),
+    "logical_xor": Form("Xor"),
+    "matmul": Form("MatMul"),
+    "matmul_integer": Form("MatMulInteger"),
+    "maximum": Form("Max"),
+    "minimum": Form("Min"),
+    "pad": Form("Pad", {"pads": 1, "value": 2}),
+    "reshape": Form("Reshape", {"shape": 1}),
+    "resize": Form("Resize", {"sizes": 3}),
+    "rms_normalization": Form("RMSNormalization"),
+    "silu": Form("Swish"),
+    "slice": Form("Slice", {"starts": 1, "ends": 2, "axes": 3, "steps": 4}),
+    "split": Form("Split", {"split": 1}),
+    "tile": Form("Tile", {"repeats": 1}),
+}
+# Operators without a node in ONNX.
+NO_NODE = {
+    "conv_pack": "packs weights",
+    "conv_packed": "a convolution with packed weights, as models call it",
+    "depthwise_packed": "a convolution with packed weights, as models call it",
+    "equal_count": "counts equal elements, for measures of accuracy",
+    "matmul_pack": "packs weights",
+    "matmul_packed": "a product with packed weights, as models call it",
+}
+
+
+@dataclass(frozen=True)
+class Miss:
+    """A case whose model is refused, or differs; reason: by what."""
+
+    cell: str
+    reason: str
+
+
+def foreign(cell: Cell) -> str:
+    """Why ONNX has no such node; nothing where it has."""
+    if cell.operator in NO_NODE:
+        return NO_NODE[cell.operator]
+    form, case = FORMS[cell.operator], cell.case
+    schema = defs.get_schema(form.name, OPSET)
+    for i, value in enumerate(case.inputs):
+        parameter = schema.inputs[min(i, len(schema.inputs) - 1)]
+        if value is not None and _type(value) not in parameter.types:
+            return f"{form.name} takes no {value.dtype} as {parameter.name}"
+    if cell.operator == "clip" and any(np.ndim(v) for v in case.inputs[1:]):
+        return "Clip takes scalars for limits"
+    if cell.operator == "mod" and _floats(case) and not case.attributes["fmod"]:
+        return "Mod takes floats only with fmod"
+    return ""
+
+
+def _type(value: Any) -> str:
+    name = {"float32": "float", "float64": "double"}.get(str(value.dtype))
+    return f"tensor({name or value.dtype})"
+
+
+def _floats(case: Any) -> bool:
+    return bool(case.inputs[0].dtype.kind == "f")
+
+
+class Batch:
+    """Cases as nodes of one model."""
+
+    def __init__(self) -> None:
+        self.cells: list[Cell] = []
+        self.nodes: list[Any] = []
+        self.inputs: dict[str, Any] = {}
+        self.outputs: list[Any] = []
+        self.settings: list[Any] = []
+
+    @property
+    def tensors(self) -> int:
+        """Inputs and outputs."""
+        return len(self.inputs) + len(self.outputs)
+
+    def add(self, cell: Cell, results: Sequence[Any]) -> None:
+        """A case, whose results are such."""
+        form, case, n = FORMS[cell.operator], cell.case, len(self.cells)
+        order = []
+        for i, value in enumerate(case.inputs):
+            order.append("" if value is None else f"x{n}_{i}")
+            if value is not None:
+                self.inputs[order[-1]] = value
+        attributes: dict[str, Any] = {}
+        for name, value in _attributes(cell, results).items():
+            if name not in form.settings:
+                attributes[name] = value
+                continue
+            place = form.settings[name]
+            order += [""] * (place + 1 - len(order))
+            order[place] = f"{name}{n}"
+            self.settings.append(numpy_helper.from_array(value, order[place]))
+        names = [f"y{n}_{i}" for i in range(len(results))]
+        self.nodes.append(helper.make_node(form.name, order, names, **attributes))
+        for name, value in zip(names, results, strict=True):
+            self.outputs.append(_info(name, value))
+        self.cells.append(cell)
+
+    def model(self) -> ModelProto:
+        """The model."""
+        graph = helper.make_graph(
+            self.nodes,
+            "batch",
+            [_info(n, v) for n, v in self.inputs.items()],
+            self.outputs,
+            self.settings,
+        )
+        imports = [helper.make_opsetid("", OPSET)]
+        return helper.make_model(graph, opset_imports=imports, ir_version=IR_VERSION)
+
+
+def _info(name: str, value: Any) -> Any:
+    number = helper.np_dtype_to_tensor_dtype(value.dtype)
+    return helper.make_tensor_value_info(name, number, value.shape)
+
+
+def _attributes(cell: Cell, results: Sequence[Any]) -> dict[str, Any]:
+    """Attributes as ONNX has them; those that are inputs there as arrays."""
+    form, given = FORMS[cell.operator], dict(cell.case.attributes)
+    x = cell.case.inputs[0]
+    if cell.operator == "cast":
+        given["to"] = helper.np_dtype_to_tensor_dtype(np.dtype(cell.dtypes[1]))
+    if cell.operator == "resize":
+        given["sizes"] = (*x.shape[:2], *given["sizes"])
+    for name in set(given).intersection(form.settings):
+        dtype = x.dtype if name == "value" else np.int64
+        given[name] = np.array(given[name], dtype)
+    return given
+
+
+def batches(wanted: Iterable[tuple[Cell, list[Any]]]) -> Iterator[Batch]:
+    """Cases with their results in models of up to TENSORS inputs and outputs."""
+    batch = Batch()
+    for cell, results in wanted:
+        count = len(results) + sum(v is not None for v in cell.case.inputs)
+        if batch.cells and batch.tensors + count > TENSORS:
+            yield batch
+            batch = Batch()
+        batch.add(cell, results)
+    if batch.cells:
+        yield batch
+
+
+@cache
+def library(build: Path) -> Any:
+    """The library of a build."""
+    import ops_wasm32
+
+    return ops_wasm32.load(build / TARGET / "ops_wasm32.wasm")
+
+
+def results_of(cell: Cell, build: Path) -> list[Any]:
+    """What the library gives."""
+    case = cell.case
+    found = library(build).call(cell.kernel, *case.inputs, **case.attributes)
+    results = found if isinstance(found, tuple) else (found,)
+    return [np.asarray(r) for r in results]
+
+
+def run(batch: Batch, build: Path) -> list[Any]:
+    """What the model of a batch gives. Errors: SpecError where it is refused."""
+    import ops_wasm32
+
+    from toolchain.model.build import Options, build_model
+    from toolchain.model.compile import Place
+
+    sources = sorted((ROOT / "runtime_stub").glob("*.c"))
+    runtime = [build / TARGET / "runtime" / f"{s.stem}.o" for s in sources]
+    cache_folder = ROOT / "build" / "cache" / TARGET
+    with tempfile.TemporaryDirectory(prefix="ops_one_node_") as name:
+        path = Path(name) / "batch.onnx"
+        path.write_bytes(batch.model().SerializeToString())
+        place = Place(path.parent, cache_folder)
+        build_model(path, Options(TARGET), place, runtime, lambda _: None)
+        module = ops_wasm32.load(path.with_suffix(".wasm"))
+        found = module.call("batch", *batch.inputs.values())
+    return list(found) if isinstance(found, tuple) else [found]
+
+
+def difference(got: Any, want: Any) -> str:
+    """How two tensors differ; nothing where their bits are the same."""
+    if (got.shape, got.dtype) != (want.shape, want.dtype):
+        return f"{got.dtype}{got.shape} for {want.dtype}{want.shape}"
+    word = f"u{want.itemsize}"
+    a, b = (np.ascontiguousarray(v).reshape(-1).view(word) for v in (got, want))
+    other = np.flatnonzero(a != b)
+    if not other.size:
+        return ""
+    at = other[0]
+    pair = f"{got.reshape(-1)[at]!r} for {want.reshape(-1)[at]!r}"
+    if np.isnan(got.reshape(-1)[at]) and np.isnan(want.reshape(-1)[at]):
+        pair += f" ({a[at]:x} for {b[at]:x})"
+    return f"{other.size} of {a.size} elements differ, first [{at}]: {pair}"
+
+
+def misses(batch: Batch, build: Path) -> list[Miss]:
+    """Cases of a batch that differ; refused ones are found one by one."""
+    results = [results_of(cell, build) for cell in batch.cells]
+    try:
+        found = run(batch, build)
+    except Exception as error:  # whatever: it is what the case shows
+        if len(batch.cells) == 1:
+            text = str(error) if isinstance(error, SpecError) else repr(error)
+            return [Miss(str(batch.cells[0]), " ".join(text.split())[-300:])]
+        half = len(batch.cells) // 2
+        lost: list[Miss] = []
+        for part in (slice(half), slice(half, None)):
+            pairs = zip(batch.cells[part], results[part], strict=True)
+            for smaller in batches(pairs):
+                lost += misses(smaller, build)
+        return lost
+    lost = []
+    for cell, wanted in zip(batch.cells, results, strict=True):
+        got, found = found[: len(wanted)], found[len(wanted) :]
+        pairs = zip(got, wanted, strict=True)
+        reasons = [d for g, w in pairs if (d := difference(g, w))]
+        if reasons:
+            lost.append(Miss(str(cell), reasons[0]))
+    return lost
+
+
+def wanted_cells(operator: str, few: bool = False) -> Iterator[Cell]:
+    """Cases of an operator that ONNX has nodes for.
+
+    few: of each kernel the cases with special values, and one more.
+    """
+    profile = replace(load_profile(None), targets=(TARGET,))
+    kernels: set[str] = set()
+    for cell in cells(profile, operator):
+        if foreign(cell):
+            continue
+        plain = not cell.case.name.startswith(("special", "extreme"))
+        empty = any(np.size(v) == 0 for v in cell.case.inputs if v is not None)
+        if few and plain and (empty or cell.kernel in kernels):
+            continue
+        if plain:
+            kernels.add(cell.kernel)
+        yield cell
+
+
+def _work(operator: str, build: Path, few: bool) -> tuple[str, int, list[Miss]]:
+    lost: list[Miss] = []
+    found = list(wanted_cells(operator, few))
+    pairs = ((c, results_of(c, build)) for c in found)
+    for batch in batches(pairs):
+        with contextlib.redirect_stdout(io.StringIO()):
+            lost += misses(batch, build)
+    return operator, len(found), lost
+
+
+def main() -> int:
+    """Run the cases of some operators, or of all; 1 where one differs."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("operators", nargs="*")
+    parser.add_argument("--build", type=Path, default=ROOT / "build")
+    parser.add_argument("--workers", type=int, default=os.cpu_count() or 1)
+    parser.add_argument("--few", action="store_true")
+    options = parser.parse_args()
+    names = options.operators or sorted(load_profile(None).operators)
+    failed = count = 0
+    with ProcessPoolExecutor(options.workers, get_context("spawn")) as pool:
+        jobs = [pool.submit(_work, n, options.build, options.few) for n in names]
+        for job in jobs:
+            operator, cases, lost = job.result()
+            count, failed = count + cases, failed + len(lost)
+            print(f"{operator}: {cases - len(lost)} of {cases}", flush=True)
+            for miss in lost:
+                print(f"  {miss.cell}: {miss.reason}", flush=True)
+    print(f"{count - failed} of {count} cases give the library's bits")
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
