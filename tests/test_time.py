@@ -29,7 +29,7 @@ from toolchain.spec import Case, kernel_name
 FIXED = 500_000
 # The most for a byte (126: pads of one byte on mvp), and of windows, which are folded
 # in a step for each bit of their number of taps; the most for a multiplication.
-PER_BYTE, PER_BYTE_OF_WINDOWS, PER_PRODUCT = 150, 1500, 40
+PER_BYTE, PER_BYTE_OF_WINDOWS, PER_PRODUCT = 150, 2000, 40
 # Bytes of outputs above which a case is left out: it takes long, rightly.
 LARGEST = 4 << 20
 # Mutated attributes of each kernel's cases.

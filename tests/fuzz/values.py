@@ -1,4 +1,8 @@
-"""The same calls in wasmtime and in Node: the same bits, NaN's too."""
+"""The same calls in wasmtime and in Node: the same bits.
+
+Of a NaN that arithmetic makes WebAssembly leaves the sign and the payload to the
+engine; operators that move and choose elements give the same ones everywhere.
+"""
 
 from __future__ import annotations
 
@@ -21,6 +25,11 @@ from verification import Array, Cell
 from fuzz.valid import valid_cell
 
 TARGETS = ("simd128", "mvp")  # those whose bits are the same on every engine
+CHOOSING = {
+    *("abs", "clip", "concat", "expand", "gather", "identity", "max_pool", "maximum"),
+    *("minimum", "neg", "pad", "reduce_max", "reduce_min", "relu", "reshape", "slice"),
+    *("split", "tile", "transpose", "where"),
+}
 SCRIPT = Path(__file__).with_name("values.mjs")
 
 
@@ -42,6 +51,8 @@ def run(seeds: Iterable[int], build: Path) -> Iterator[tuple[int, str]]:
     made: list[Made] = []
     for seed in seeds:
         cell, target = valid_cell(seed), TARGETS[seed % len(TARGETS)]
+        if cell.kernel not in library(build, target).ops():
+            continue  # the build of a profile has fewer
         try:
             made.append(Made(seed, cell, target, _call(library(build, target), cell)))
         except ops_wasm32.OpsError as error:
@@ -79,7 +90,8 @@ def _compare(made: list[Made], build: Path, target: str) -> Iterator[tuple[int, 
         for result in call.results:
             found = np.frombuffer(given, result.dtype, result.size, at)
             at += result.nbytes
-            texts += _difference(result.ravel(), found)
+            exact = call.cell.operator in CHOOSING
+            texts += _difference(result.ravel(), found, exact)
         if texts:
             yield call.seed, f"{call.cell} on {target}: {texts[0]}"
 
@@ -118,11 +130,14 @@ def _attribute(value: int | float | None) -> bytes:
     return struct.pack("<iid", FLOAT, 0, value)
 
 
-def _difference(here: Array, there: Array) -> list[str]:
-    """Where bits of wasmtime and of V8 differ."""
+def _difference(here: Array, there: Array, exact: bool) -> list[str]:
+    """Where bits of wasmtime and of V8 differ. exact: those of NaN too."""
     kind = f"u{here.dtype.itemsize}"
     bits, others = here.view(kind), there.view(kind)
-    differ = np.flatnonzero(bits != others)
+    apart = bits != others
+    if not exact:
+        apart &= (here == here) | (there == there)
+    differ = np.flatnonzero(apart)
     if not differ.size:
         return []
     i = int(differ[0])
