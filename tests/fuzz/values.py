@@ -1,7 +1,7 @@
 """The same calls in wasmtime and in Node: the same bits.
 
-On simd128 those of NaN too, but for partial sums; mvp leaves the sign and the payload of
-a NaN that an instruction makes to the engine, as WebAssembly does.
+On simd128 those of NaN too, but for partial sums; mvp leaves the sign and the payload
+of a NaN that an instruction makes to the engine, as WebAssembly does.
 """
 
 from __future__ import annotations
