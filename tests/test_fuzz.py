@@ -6,9 +6,8 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import pytest
+from abi import BUILD
 from fuzz import __main__ as program
-
-from toolchain.profile import ROOT
 
 COUNTS = {
     "arguments": 800,
@@ -23,7 +22,7 @@ COUNTS = {
 @pytest.mark.parametrize("kind", list(program.KINDS))
 def test_a_few_cases_hold(kind: str) -> None:
     run, _ = program.KINDS[kind]
-    assert list(run(range(1, 1 + COUNTS[kind]), ROOT / "build")) == []
+    assert list(run(range(1, 1 + COUNTS[kind]), BUILD)) == []
 
 
 def test_a_case_that_fails_can_be_repeated(
@@ -33,7 +32,7 @@ def test_a_case_that_fails_can_be_repeated(
         yield from ((seed, "wrong") for seed in seeds if seed % 2)
 
     monkeypatch.setitem(program.KINDS, "calls", (run, 4))
-    assert program.fuzz("calls", 7, 0, ROOT / "build") == 2
+    assert program.fuzz("calls", 7, 0, BUILD) == 2
     printed = capsys.readouterr().out
     assert "FAILED calls 9: wrong" in printed
     assert "doit fuzz --kind calls --seed 9 --count 1" in printed

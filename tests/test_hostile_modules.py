@@ -342,8 +342,8 @@ console.log(JSON.stringify(found));
 def test_javascript_runs_what_it_took(tmp_path: Path) -> None:
     proto = {"inputs": [TENSOR | {"name": "__proto__"}]}
     proto["outputs"] = [TENSOR | {"name": "__proto__"}]
-    # An ops_infer that says that y is a scalar: its descriptor is the sixth block, after
-    # the name, the arguments, sizes and descriptor of x, and sizes of y.
+    # An ops_infer that says that y is a scalar: its descriptor is the sixth block:
+    # the name, the arguments, sizes and descriptor of x, sizes of y.
     rank = 4096 + 5 * 64 + 12
     scalar = f"(i32.store (i32.const {rank}) (i32.const 0)) (i32.const 0)"
     cases = {

@@ -13,8 +13,8 @@ from pathlib import Path
 import wasmtime
 from abi import DTYPES, Arg, integer, none, number
 
+from fuzz import library, targets
 from fuzz.calls import Limited
-from toolchain.targets import TARGETS
 
 ROUNDS = 10  # calls of an operator
 SIZES = (0, 1, 1, 2, 3, 4, 7, 16, -1, 2**31, 2**31 - 1, 2**32 + 1, 2**62)
@@ -26,12 +26,13 @@ POINTERS = (0, 4, 8, 64, 65536, 0x7FFFFFFF, 0xFFFFFFFF)
 def run(seeds: Iterable[int], build: Path) -> Iterator[tuple[int, str]]:
     """Call an operator for each seed, one after the other, on the targets by turns."""
     modules: dict[str, Limited] = {}
+    names = targets(build)
     for seed in seeds:
-        target = list(TARGETS)[seed % len(TARGETS)]
+        target = names[seed % len(names)]
         if target not in modules:
-            modules[target] = Limited(build / target / "ops_wasm32.wasm")
+            modules[target] = Limited(library(build, target))
         module = modules[target]
-        index = seed // len(TARGETS) % module.run("ops_count")
+        index = seed // len(names) % module.run("ops_count")
         try:
             _rounds(module, index, random.Random(seed))
         except (AssertionError, wasmtime.WasmtimeError, wasmtime.Trap) as error:

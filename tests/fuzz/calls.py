@@ -15,8 +15,8 @@ from abi import ANY_BYTES, TENSOR, TENSOR_BYTES, Arg, Module, integer, none, num
 from ops_wasm32.binding import bind
 from ops_wasm32.signature import Signature, parse_signature
 
+from fuzz import library, targets
 from fuzz.valid import valid_cell
-from toolchain.targets import TARGETS
 
 MUTANTS = 30  # of each valid call
 FUEL = 2_000_000_000  # instructions: a second or two
@@ -59,10 +59,11 @@ class Call:
 def run(seeds: Iterable[int], build: Path) -> Iterator[tuple[int, str]]:
     """Try a valid call and its mutants for each seed, on the targets by turns."""
     modules: dict[str, Limited] = {}
+    names = targets(build)
     for seed in seeds:
-        target = list(TARGETS)[seed % len(TARGETS)]
+        target = names[seed % len(names)]
         if target not in modules:
-            modules[target] = Limited(build / target / "ops_wasm32.wasm")
+            modules[target] = Limited(library(build, target))
         try:
             _try(modules[target], seed)
         except (AssertionError, wasmtime.WasmtimeError, wasmtime.Trap) as error:
