@@ -38,7 +38,8 @@ EQUIVALENT = Path(__file__).with_name("mutants.txt")
 # Of the runtime, without the operators' cases; the quick ones first.
 TESTS = (
     *("test_errors", "test_calls", "test_shared_memory", "test_limits"),
-    *("test_fixed_shapes", "test_texts", "test_memory", "test_allocator", "test_fuzz"),
+    *("test_fixed_shapes", "test_texts", "test_memory", "test_allocator"),
+    *("test_windows", "test_fuzz"),
 )
 CELLS = 500  # of the kernels' cases that a mutant meets
 ROUNDS = 300  # of random calls of an operator
