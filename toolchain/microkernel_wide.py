@@ -3,6 +3,9 @@
 Sums, products and squares of floats fold in float32. Where a partial result became an
 infinity or NaN, or squares lost their digits as denormals, the result may be a number
 all the same. Such are few: these loops are short, not fast.
+
+Names: `micro_wide_<sum|product|norm>`, of results that are beyond float32, and
+`micro_wide_normalization`, of a row. Those of rows and columns call sum and product.
 """
 
 from __future__ import annotations
