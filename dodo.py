@@ -224,7 +224,7 @@ def task_bench_models() -> Any:
 
 def task_fuzz() -> Any:
     """Try random calls, values, model files, killed builds: doit help fuzz."""
-    kinds = "calls, values, allocator, files or kills; all where left out"
+    kinds = "arguments, calls, values, allocator, files or kills; all where left out"
     return {
         "actions": [(steps.run_fuzz, (), {"build": PROFILE.folder})],
         "params": [

@@ -18,6 +18,10 @@ EDGE = np.array([*POSITIVE, *(-v for v in POSITIVE), NAN], "f4")
 ROWS = np.array([[1, NAN, 3], [-INF, -INF, -INF], [INF, 1, -INF], [2, 2, 1]], "f4")
 
 
+def _f4(*numbers: float) -> Any:
+    return np.array(numbers, "f4")
+
+
 def _elu(x: Any, alpha: float) -> Any:
     return np.where(x < 0, alpha * np.expm1(np.minimum(x, 0)), x)
 
@@ -62,7 +66,7 @@ CASES: dict[str, Case] = {
     ),
     "fmod": (
         "Mod",
-        [np.float32([1e9, -7, 7, INF, 1, -0.0]), np.float32([7, 3, -3, 2, INF, 3])],
+        [_f4(1e9, -7, 7, INF, 1, -0.0), _f4(7, 3, -3, 2, INF, 3)],
         {"fmod": 1},
         np.fmod,
         "f4",

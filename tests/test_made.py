@@ -284,6 +284,10 @@ def test_a_source_that_changes_meanwhile_fails_the_task(tmp_path: Path) -> None:
     assert not Made(made.outputs, made.code, made.files, "other settings").current()
 
 
+def _quiet(text: str) -> None:
+    del text
+
+
 @pytest.fixture
 def runtime() -> list[Path]:
     return sorted((ROOT / "build" / "simd128" / "runtime").glob("*.o"))
@@ -301,7 +305,7 @@ def test_models_built_at_once_into_a_folder(
             if not (child := os.fork()):
                 code = 1
                 try:
-                    build_model(file, Options("simd128"), place, runtime, str)
+                    build_model(file, Options("simd128"), place, runtime, _quiet)
                     code = 0
                 finally:
                     os._exit(code)
@@ -310,8 +314,8 @@ def test_models_built_at_once_into_a_folder(
         for name, factor in names.items():
             model = ops_wasm32.load(place.folder / f"{name}.wasm")
             assert (model(np.ones((2, 4), np.float32)) == 4 * factor).all()
-    files = [f"{n}{s}" for n in names for s in (".manifest.json", ".wasm")]
-    assert sorted(p.name for p in place.folder.iterdir()) == files
+    wanted = [f"{n}{s}" for n in names for s in (".manifest.json", ".wasm")]
+    assert sorted(p.name for p in place.folder.iterdir()) == wanted
 
 
 def test_a_damaged_kernel_in_the_cache_is_made_again(
@@ -319,11 +323,11 @@ def test_a_damaged_kernel_in_the_cache_is_made_again(
 ) -> None:
     file = write_model(tmp_path / "net.onnx", 1)
     place, options = Place(tmp_path / "out", tmp_path / "cache"), Options("simd128")
-    build_model(file, options, place, runtime, str)
+    build_model(file, options, place, runtime, _quiet)
     wasm = (place.folder / "net.wasm").read_bytes()
     for path in place.cache.glob("*.o"):
         data = bytearray(path.read_bytes())
         data[len(data) // 2] ^= 1
         path.write_bytes(data)
-    build_model(file, options, place, runtime, str)
+    build_model(file, options, place, runtime, _quiet)
     assert (place.folder / "net.wasm").read_bytes() == wasm
