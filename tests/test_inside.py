@@ -138,7 +138,7 @@ def test_float64_inside(tmp_path: Path, pytestconfig: pytest.Config) -> None:
     with np.errstate(all="ignore"):
         wanted = ReferenceEvaluator(net.model()).run(None, net.inputs)
     wrong = {}
-    results: tuple[list[Any], list[Any]] = (found, wanted)
+    results: tuple[Any, Any] = (found, wanted)
     for i, (name, (*_, bound)) in enumerate(CASES.items()):
         got, want = (v[2 * i].astype("f8") + v[2 * i + 1].astype("f8") for v in results)
         assert got.shape == want.shape, name

@@ -175,7 +175,7 @@ def start(project: Project) -> subprocess.Popen[str]:
 
 
 def until_rewritten(
-    path: Path, before: os.stat_result, build: subprocess.Popen
+    path: Path, before: os.stat_result, build: subprocess.Popen[str]
 ) -> None:
     """Wait until a file is another than it was."""
     while build.poll() is None:
@@ -272,14 +272,17 @@ def test_a_source_that_changes_meanwhile_fails_the_task(tmp_path: Path) -> None:
     source.write_text("a")
     made = Made((out,), ("toolchain.link:link",), (source,))
 
-    def action() -> None:
+    def copy() -> None:
         out.write_text(source.read_text())
+
+    def action() -> None:
+        copy()
         source.write_text("b")
 
     with pytest.raises(ChangedError, match=r"source.txt: written while .*build again"):
         made.make(action)
     assert not made.current()
-    made.make(lambda: out.write_text(source.read_text()) and None)
+    made.make(copy)
     assert made.current()
     assert not Made(made.outputs, made.code, made.files, "other settings").current()
 
