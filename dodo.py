@@ -86,6 +86,11 @@ def _runtime(target: str) -> list[Path]:
     return [folder / f"{source.stem}.o" for source in RUNTIME]
 
 
+def _runtime_tasks(target: str) -> list[str]:
+    # By name: doit compares a wildcard with every task.
+    return [f"runtime:{target}:{source.stem}" for source in RUNTIME]
+
+
 def task_archive() -> Any:
     """Collect objects, operator table and runtime into libops_wasm32.a."""
     for target, folder in TARGET_FOLDERS.items():
@@ -97,7 +102,7 @@ def task_archive() -> Any:
             steps.settings(target, "LLVM_AR"),
         )
         step = (steps.make_archive, folder, NAMES, _runtime(target))
-        after = (f"compile:{target}:*", f"runtime:{target}:*")
+        after = [*(f"compile:{target}:{n}" for n in NAMES), *_runtime_tasks(target)]
         yield _task(target, made, *step, after=after)
 
 
@@ -192,7 +197,7 @@ def _model(task: str, name: str, folder: Path, **options: Any) -> dict[str, Any]
     target, heavy = folder.name, name in MODELS[True]
     source = MODELS[heavy][name]
     file = steps.model_file(source, PROFILE.folder / "models")
-    after = [f"runtime:{target}:*"]
+    after = _runtime_tasks(target)
     if file != source:
         after.append(f"{'heavy_models' if heavy else 'models'}:{name}:file")
     made = Made(
@@ -219,7 +224,7 @@ def task_bench_models() -> Any:
 
 def task_fuzz() -> Any:
     """Try random calls, values, model files, killed builds: doit help fuzz."""
-    kinds = "calls, values, allocator, files or kills; all where left out"
+    kinds = "arguments, calls, values, allocator, files or kills; all where left out"
     return {
         "actions": [(steps.run_fuzz, (), {"build": PROFILE.folder})],
         "params": [
@@ -239,6 +244,28 @@ def task_coverage() -> Any:
         "actions": [(steps.run_node_cases, (target, library / "runtime"))],
         "task_dep": ["runtime"],
         **READS,
+    }
+
+
+def task_one_node() -> Any:
+    """Run the library's cases as models of one node each, and compare the bits."""
+    return {
+        "actions": [(steps.run_one_node, (PROFILE.folder,))],
+        "task_dep": ["module", "runtime"],
+        "uptodate": [False],
+    }
+
+
+def task_mutants() -> Any:
+    """Change the runtime in one place after the other; its tests must fail."""
+    count = ("count", "c", int, 100, "how many changes (0: all of them)")
+    seed = ("seed", "s", int, 1, "which ones")
+    only = ("only", "o", str, "*.c", "files of the runtime, such as memory.c")
+    return {
+        "actions": [(steps.run_mutants,)],
+        "params": [_param(*option) for option in (count, seed, only)],
+        "task_dep": ["build"],
+        "uptodate": [False],
     }
 
 

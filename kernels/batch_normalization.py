@@ -4,7 +4,7 @@ with factor[c] = scale[c] / sqrt(input_var[c] + epsilon).
 
 Shapes: c is axis 1 of x, the others are o and k; out has the shape of x.
 Dtypes: float32.
-Edges: a variance below -epsilon gives NaN.
+Edges: a variance below -epsilon gives NaN; a difference beyond float32 is an infinity.
 Source: ONNX BatchNormalization-15 with training_mode=0; MindSpore BatchNorm.
 """
 

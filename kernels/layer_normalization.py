@@ -19,15 +19,13 @@ from toolchain.spec.rows import (
     SUM,
     TRAILING,
     each_element,
-    each_four,
     inverse_roots,
-    is_safe,
-    normalize_widely,
+    normalized,
 )
 
 
 def compute(k):
-    def emit(first, count, buffers, out):
+    def emit(first, count, buffers, out, lost):
         x, scale, bias = buffers
         means, squares = (T.alloc_buffer((4,), k.dtype) for _ in range(2))
         SUM.rows(x, means, count, k.n, first * k.n, extra=k.n)
@@ -35,7 +33,7 @@ def compute(k):
             shift = tir.reinterpret("int32", means[i])
             row = (first + i) * k.n
             DEVIATIONS.rows(x, squares, 1, k.n, row, extra=shift, at=i)
-        inverses = inverse_roots(k, squares)
+        inverses = inverse_roots(k, squares, lost)
         with T.serial(0, count) as i:
             mean, inverse = held(means[i]), held(inverses[i])
 
@@ -43,13 +41,9 @@ def compute(k):
                 value = (x[first + i, r] - mean) * inverse * scale[r] + bias[r]
                 T.buffer_store(out, value, [first + i, r])
 
-            with T.If(is_safe(inverse)):
-                with T.Then():
-                    each_element(k, scaled)
-                with T.Else():
-                    normalize_widely(k, x, scale, bias, out, first + i)
+            each_element(k, scaled)
 
-    return each_four(k, emit, *k.inputs)
+    return normalized(k, emit, *k.inputs)
 
 
 def statistics(x, axis, epsilon):

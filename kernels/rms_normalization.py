@@ -17,19 +17,17 @@ from toolchain.spec.rows import (
     SQUARES,
     TRAILING,
     each_element,
-    each_four,
     inverse_roots,
-    is_safe,
-    normalize_widely,
+    normalized,
 )
 
 
 def compute(k):
-    def emit(first, count, buffers, out):
+    def emit(first, count, buffers, out, lost):
         x, scale = buffers
         squares = T.alloc_buffer((4,), k.dtype)
         SQUARES.rows(x, squares, count, k.n, first * k.n)
-        inverses = inverse_roots(k, squares)
+        inverses = inverse_roots(k, squares, lost)
         with T.serial(0, count) as i:
             inverse = held(inverses[i])
 
@@ -37,13 +35,9 @@ def compute(k):
                 value = x[first + i, r] * inverse * scale[r]
                 T.buffer_store(out, value, [first + i, r])
 
-            with T.If(is_safe(inverse)):
-                with T.Then():
-                    each_element(k, scaled)
-                with T.Else():
-                    normalize_widely(k, x, scale, None, out, first + i)
+            each_element(k, scaled)
 
-    return each_four(k, emit, *k.inputs)
+    return normalized(k, emit, *k.inputs)
 
 
 def reference(x, scale, axis, epsilon):

@@ -5,17 +5,11 @@
 
 uint32_t ops_abi_version(void) { return OPS_ABI_VERSION; }
 
-/* What a call and inferring begin with. */
-static int32_t start(const ops_operator *op, const TVMFFIAny *args, int32_t n,
-                     int32_t inferring) {
-  ops_room.inferring = inferring;
-  int32_t code = ops_check(&ops_room, op, args, n);
-  return code ? code : op->family->collapse->shape(&ops_room);
-}
-
 int32_t ops_infer_operator(const ops_operator *op, const TVMFFIAny *args,
                            int32_t n) {
-  int32_t code = start(op, args, n, 1);
+  ops_room.inferring = 1;
+  int32_t code = ops_check(&ops_room, op, args, n);
+  if (!code) code = op->family->collapse->shape(&ops_room);
   /* Nothing of the caller's is read from here on: what is written may overlap
    * it. */
   const ops_tensor *from = &ops_room.tensors[ops_room.inputs];
@@ -30,6 +24,9 @@ int32_t ops_infer_operator(const ops_operator *op, const TVMFFIAny *args,
 
 int32_t ops_call_operator(const ops_operator *op, const TVMFFIAny *args,
                           int32_t n) {
-  int32_t code = start(op, args, n, 0);
-  return code ? code : op->family->collapse->run(&ops_room);
+  const ops_collapse *collapse = op->family->collapse;
+  ops_room.inferring = 0;
+  int32_t code = ops_check(&ops_room, op, args, n);
+  if (!code) code = collapse->shape(&ops_room);
+  return code ? code : collapse->run(&ops_room);
 }

@@ -35,7 +35,9 @@ int32_t ops_search_block(uint32_t start, uint32_t bytes, uint32_t alignment,
 
 /* Whether the room of the module holds so many arguments: what the toolchain
  * made needs no more. */
-static int32_t has_room(int32_t n) { return n <= ops_room_size.arguments; }
+static inline __attribute__((always_inline)) int32_t has_room(int32_t n) {
+  return n <= ops_room_size.arguments;
+}
 
 /* Finds how many units a call has. */
 static int32_t solve_units(ops_request *call, int32_t n) {
@@ -74,10 +76,12 @@ static int32_t check_tensors(ops_request *call, const TVMFFIAny *args) {
   return OPS_OK;
 }
 
-/* Where an output shares bytes with another tensor. Element by element the
- * kernel reads before it writes: in place is right. */
+/* Where an output starts in another tensor, or that in it. Without elements they
+ * share nothing. Element by element the kernel reads before it writes: in place
+ * is right. */
 static int32_t check_shared(const ops_request *call, const ops_tensor *output,
                             const ops_tensor *other) {
+  if (!(output->bytes * other->bytes)) return OPS_OK;
   if (call->family->collapse->in_place && output->data == other->data &&
       other < &call->tensors[call->inputs] && output->count == other->count &&
       output->bytes == other->bytes)
@@ -94,7 +98,6 @@ static int32_t check_overlaps(const ops_request *call) {
   for (; output != end; ++output) {
     for (const ops_tensor *other = call->tensors; other != output; ++other) {
       uint32_t after = (uint32_t)(output->data - other->data);
-      if (!output->bytes || !other->bytes) continue; /* nothing to share */
       if (after < (uint32_t)other->bytes || -after < (uint32_t)output->bytes) {
         int32_t code = check_shared(call, output, other);
         if (code) return code;

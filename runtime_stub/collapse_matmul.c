@@ -187,14 +187,14 @@ static int32_t loop(const ops_request *call, const product *p,
   const ops_tensor *out = &call->tensors[call->inputs];
   int64_t size = p->m * p->n, batches = out->count / size;
   int32_t at = call->inputs + 1;
-  slots[at].i = p->m;
-  slots[at + 1].i = p->k;
-  slots[at + 2].i = p->n;
+  slots[at++].i = p->m;
+  slots[at++].i = p->k;
+  slots[at++].i = p->n;
   if (call->family->rule == RULE_ZERO_POINTS) {
-    slots[at + 3].i = a->dtype == OPS_INT8 ? 128 : 0;
-    slots[at + 4].i = b->dtype == OPS_INT8 ? 128 : 0;
+    slots[at++].i = a->dtype == OPS_INT8 ? 128 : 0;
+    slots[at++].i = b->dtype == OPS_INT8 ? 128 : 0;
   }
-  ops_attribute_slots(call, slots, at + 3);
+  ops_attribute_slots(call, slots, at);
   for (int64_t i = 0; i < batches; ++i) {
     slots[0].p = a->data + offset(p, p->a_stride, i) * a->itemsize;
     slots[1].p = b->data + offset(p, p->b_stride, i) * b->itemsize;

@@ -63,8 +63,8 @@ class Out:
 
     def fault(self, got: Array) -> str | None:
         """Which element is not what it is to be, if any."""
-        want = self.want.astype(self.before.dtype)
         with np.errstate(invalid="ignore", over="ignore"):
+            want = self.want.astype(self.before.dtype)
             right = (got == want) | ((got != got) & (want != want))
             if np.any(self.bound):
                 difference = got.astype("float64") - self.want.astype("float64")

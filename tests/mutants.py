@@ -1,6 +1,6 @@
 """Mutants of the runtime: one constant or comparison is changed, and a test must fail.
 
-python tests/mutants.py [--count 100] [--seed 1] [--only collapse_view.c] [--line 57]
+doit mutants [--count=100] [--seed=1] [--only=memory.c], or this file with such words.
 
 Each mutant is one C file compiled anew and linked with the objects of the build, for
 the target `mvp`. A child process runs the tests of the runtime on it, the kernels'
@@ -37,18 +37,23 @@ TARGET = "mvp"
 EQUIVALENT = Path(__file__).with_name("mutants.txt")
 # Of the runtime, without the operators' cases; the quick ones first.
 TESTS = (
-    *("test_errors", "test_calls", "test_shared_memory", "test_limits"),
-    *("test_fixed_shapes", "test_texts", "test_memory", "test_allocator", "test_fuzz"),
+    *("test_errors", "test_error_texts", "test_calls", "test_texts", "test_ranks"),
+    *("test_shared_memory", "test_fixed_shapes", "test_memory", "test_limits"),
+    *("test_allocator", "test_windows", "test_fuzz"),
 )
+QUICK = 3  # of them are enough for a sample
 CELLS = 500  # of the kernels' cases that a mutant meets
-ROUNDS = 8  # of random calls
+ROUNDS = 300  # of random calls of an operator
+# Kinds of fuzzing that are not about the runtime.
+LEFT_OUT = ("values", "files", "kills")
 SWAPS = {
     **{"<": "<=", "<=": "<", ">": ">=", ">=": ">", "==": "!=", "!=": "=="},
     **{"&&": "||", "||": "&&"},
 }
 # Comments, strings, characters, lines of the preprocessor: nothing in them is changed.
 _QUIET = re.compile(
-    r"/\*.*?\*/|\"(?:\\.|[^\"\\\n])*\"|'(?:\\.|[^'\\])*'|^[ \t]*#(?:\\\n|[^\n])*",
+    r"/\*.*?\*/|//[^\n]*|^[ \t]*#(?:\\\n|[^\n])*"
+    r"|\"(?:\\.|[^\"\\\n])*\"|'(?:\\.|[^'\\])*'",
     re.S | re.M,
 )
 # An operator, or a number that is no part of a name.
@@ -67,15 +72,16 @@ class Mutant:
     before: str
     after: str
     text: str  # the line
+    turn: int  # how often `before` stands in it up to here
 
     def __str__(self) -> str:
-        where = f"{self.file}:{self.line}"
-        return f"{where}: {self.before} -> {self.after} in `{self.text}`"
+        return f"{self.file}:{self.line}: {self.key[1]}"
 
     @property
     def key(self) -> tuple[str, str]:
         """What names it in mutants.txt, without the number of its line."""
-        return self.file, f"{self.before} -> {self.after} in `{self.text}`"
+        which = f"{self.before} (#{self.turn})" if self.turn > 1 else self.before
+        return self.file, f"{which} -> {self.after} in `{self.text}`"
 
 
 def mutants_of(path: Path) -> Iterator[Mutant]:
@@ -91,9 +97,10 @@ def mutants_of(path: Path) -> Iterator[Mutant]:
             after = [SWAPS[token]] if token in SWAPS else []
         start = source.rfind("\n", 0, match.start()) + 1
         line = source[start:].partition("\n")[0].strip()
-        number_of_line = source.count("\n", 0, start) + 1
+        at, row = match.start(), source.count("\n", 0, start) + 1
+        turn = [m[0] for m in _TOKEN.finditer(plain, start, match.end())].count(token)
         for new in after:
-            yield Mutant(path.name, number_of_line, match.start(), token, new, line)
+            yield Mutant(path.name, row, at, token, new, line, turn)
 
 
 def read_equivalent(path: Path) -> dict[tuple[str, str], str]:
@@ -120,8 +127,9 @@ def read_equivalent(path: Path) -> dict[tuple[str, str], str]:
 class Bench:
     """A build of its own, in which one object of the runtime is a mutant's."""
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
+    def __init__(self, folder: Path, quick: bool) -> None:
+        self.folder, self.quick = folder, quick
+        self.tests = TESTS[:QUICK] if quick else TESTS
         built = ROOT / "build" / TARGET / "runtime"
         (folder / TARGET).mkdir()
         self.objects = folder / TARGET / "runtime"
@@ -131,8 +139,9 @@ class Bench:
         self.linking = importlib.import_module("linking")
         for name in TESTS:  # once, before the forks
             importlib.import_module(name)
-        sys.modules["test_fuzz"].ROUNDS = ROUNDS  # type: ignore[attr-defined]
-        for operator in sys.modules["test_limits"].SOURCES.items():
+        counts: dict[str, int] = sys.modules["test_fuzz"].COUNTS
+        counts["arguments"] = ROUNDS
+        for operator in () if quick else sys.modules["test_limits"].SOURCES.items():
             self.linking.compiled(*operator, TARGET)
 
     @cached_property
@@ -161,6 +170,10 @@ class Bench:
 
         texts = [Path(__file__).with_name(f"{n}.py").read_text() for n in TESTS]
         named = set(re.findall(r'"(\w+)[("]', " ".join(texts)))
+        named |= {call.split()[0] for call, _ in sys.modules["test_error_texts"].CASES}
+        named |= {
+            "_".join(call[:1] + call[1]) for call in sys.modules["test_ranks"].CALLS
+        }
         chosen: set[str] = set()
         seen: list[tuple[str, bool]] = []
         for name, path in full_profile().operators.items():
@@ -205,6 +218,8 @@ class Bench:
 
     def check(self, file: str) -> None:
         """Run the tests, those of the file's own cases first. Errors: the first one."""
+        if self.quick:
+            return self._check_tests()
         own = Path(file).stem.removeprefix("collapse_")
         if own in self.cells:
             self._check_cells(self.cells[own][:CELLS])
@@ -227,8 +242,10 @@ class Bench:
     def _check_tests(self) -> None:
         import pytest
 
-        files = [str(Path(__file__).with_name(f"{name}.py")) for name in TESTS]
+        files = [str(Path(__file__).with_name(f"{name}.py")) for name in self.tests]
         plugins = ["-p", "no:cacheprovider", "-p", "no:xdist"]
+        test = f"{Path(__file__).parent / 'test_fuzz.py'}::test_a_few_cases_hold"
+        plugins += [f"--deselect={test}[{kind}]" for kind in LEFT_OUT]
         code = pytest.main(
             ["-x", "-q", "--durations=20", *plugins, "-k", "not simd", *files]
         )
@@ -268,19 +285,19 @@ def main(words: list[str]) -> int:
     parser.add_argument("--count", type=int, default=100, help="how many (0: all)")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--only", default="*.c", help="files, such as memory.c")
+    parser.add_argument("--part", default="0/1", help="of several runs: 0/2 and 1/2")
     parser.add_argument("--line", type=int, default=0, help="this line alone")
+    parser.add_argument("--quick", action="store_true", help="with the first tests")
     parser.add_argument("--verbose", action="store_true", help="how each was killed")
     options = parser.parse_args(words)
     chosen = sample(options)
     with tempfile.TemporaryDirectory(prefix="mutants") as folder:
-        bench = Bench(Path(folder))
+        bench = Bench(Path(folder), options.quick)
         bench.build(None)
         passes, seconds, said = bench.passes("all", 600)
         if not passes:
             print(f"the tests fail without any change:\n{said[-4000:]}")
             return 2
-        if options.verbose:
-            print(said)
         print(f"unchanged: {seconds:.1f} s of CPU; {len(chosen)} mutants", flush=True)
         return report(bench, chosen, 3 * int(seconds) + 10, options.verbose)
 
@@ -297,7 +314,8 @@ def sample(options: argparse.Namespace) -> list[Mutant]:
     if options.count and options.count < len(wanted):
         picked = random.Random(options.seed).sample(wanted, options.count)
         wanted = sorted(picked, key=lambda m: (m.file, m.at, m.after))
-    return wanted
+    part, parts = map(int, options.part.split("/"))
+    return wanted[part::parts]
 
 
 def report(bench: Bench, chosen: list[Mutant], limit: int, verbose: bool) -> int:

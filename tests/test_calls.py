@@ -75,6 +75,18 @@ def test_strides_offsets_and_memory_of_others(module: Module) -> None:
         assert module.floats(out, 4) == [11.0, 12.0, 13.0, 14.0]
 
 
+def test_a_shape_that_leaves_its_block(module: Module) -> None:
+    x = module.tensor([1] * 8)
+    shapes = module.store_bytes(struct.pack("<16q", *[1] * 16))
+    for step, code in ((0, 0), (64, 0), (72, POINTER), (120, POINTER), (64, 0)):
+        moved = module.tensor([1] * 8, shape_at=shapes + step)
+        for args in ((moved, x, module.tensor([1] * 8)), (x, x, moved)):
+            call = again(module, "add_float32", *args)
+            for _ in range(2):
+                assert module.run("ops_call", *call) == code, module.error()
+                assert not code or "shape of" in module.error()
+
+
 def test_more_blocks_than_hints(module: Module) -> None:
     # There are 256 hints; of three blocks a tensor, many share one.
     tensors = [module.tensor([2]) for _ in range(150)]

@@ -27,10 +27,14 @@ MEMORY = 128 << 20  # bytes that a process may grow by over all cases
 LOADER = (ROOT / "embed/js/ops_wasm32.mjs").as_uri()
 LOOP = "(loop (br 0)) (i32.const 0)"
 SIGNATURE = "net(x: float32) -> (y: float32)"
+ALLOC = (
+    "(global.get $end) (global.set $end (i32.add (global.get $end) "
+    "(i32.and (i32.add (local.get 0) (i32.const 63)) (i32.const -64))))"
+)
 # What each function of the ABI takes, and does in a module without faults.
 FUNCTIONS = {
     "ops_abi_version": ("", "(i32.const 1)"),
-    "ops_alloc": ("(param i32)", "(i32.const 4096)"),
+    "ops_alloc": ("(param i32)", ALLOC),
     "ops_call": ("(param i32 i32 i32)", "(i32.const 0)"),
     "ops_count": ("", "(i32.const 1)"),
     "ops_find": ("(param i32)", "(i32.const 0)"),
@@ -69,7 +73,8 @@ class Case:
             for f, (takes, body) in FUNCTIONS.items()
         ]
         data = f'(data (i32.const 64) "{SIGNATURE}\\00")'
-        text = f"(module {self.memory} {data} {self.extra} {' '.join(parts)})"
+        end = "(global $end (mut i32) (i32.const 4096))"
+        text = f"(module {self.memory} {data} {end} {self.extra} {' '.join(parts)})"
         path = folder / f"{name.replace(' ', '_')}.wasm"
         path.write_bytes(wasmtime.wat2wasm(text))
         for manifest in self.manifests:
@@ -315,3 +320,52 @@ def test_javascript_refuses(tmp_path: Path) -> None:
         assert len(text) < 500
         assert seconds < SECONDS
         assert memory - first < MEMORY
+
+
+RUN = """
+const {{ load }} = await import({loader});
+const found = [];
+for (const [path, name] of {runs}) {{
+  try {{
+    const model = await load(path);
+    const results = model.run({{ [name]: new Float32Array(2) }});
+    found.push(Object.entries(results).map(([n, x]) => [n, [...x]]));
+  }} catch (error) {{
+    found.push(error.message.split(": ").slice(1).join(": "));
+  }}
+}}
+console.log(JSON.stringify(found));
+"""
+
+
+@pytest.mark.skipif(shutil.which("node") is None, reason="Node is not installed")
+def test_javascript_runs_what_it_took(tmp_path: Path) -> None:
+    proto = {"inputs": [TENSOR | {"name": "__proto__"}]}
+    proto["outputs"] = [TENSOR | {"name": "__proto__"}]
+    # An ops_infer that says that y is a scalar: its descriptor is the sixth block:
+    # the name, the arguments, sizes and descriptor of x, sizes of y.
+    rank = 4096 + 5 * 64 + 12
+    scalar = f"(i32.store (i32.const {rank}) (i32.const 0)) (i32.const 0)"
+    cases = {
+        "__proto__": Case("", manifests=lie(**proto)),
+        "none": Case("", functions=(body("ops_find", "(i32.const -1)"),)),
+        "shape": Case("", functions=(body("ops_infer", scalar),)),
+        "outside": Case("", functions=(body("ops_alloc", "(i32.const -64)"),)),
+        "odd": Case("", functions=(body("ops_alloc", "(i32.const 4097)"),)),
+        "full": Case("", functions=(body("ops_alloc", "(i32.const 0)"),)),
+    }
+    runs = [
+        (str(case.write(tmp_path, name)), "__proto__" if name == "__proto__" else "x")
+        for name, case in cases.items()
+    ]
+    script = RUN.format(loader=json.dumps(LOADER), runs=json.dumps(runs))
+    command = ["node", "--input-type=module", "-e", script]
+    done = subprocess.run(command, check=True, capture_output=True, text=True)
+    assert [
+        [["__proto__", [0, 0]]],
+        "has no operator net",
+        "its manifest does not fit its signature: y is not 2; build the module anew",
+        "ops_alloc gave a block outside memory",
+        "ops_alloc gave a block at 4097",
+        "",
+    ] == json.loads(done.stdout)

@@ -118,7 +118,37 @@ KERNEL = Operator(
 """
 
 
-SOURCES = {"many": MANY, "outputs": OUTPUTS, "by_rows": ROWS, "four": FOUR}
+# An attribute after the sizes of a product.
+SCALED = """'''out[m, n] = alpha * sum_k a[m, k] * b[k, n].'''
+from toolchain.spec import Attribute, Input, Operator, Output, te
+
+
+def compute(k):
+    j = te.reduce_axis((0, k.K), "j")
+    return te.compute(
+        (k.M, k.N),
+        lambda m, n: te.sum(k.a[m, j] * k.b[j, n] * k.alpha, axis=j),
+        name="out",
+    )
+
+
+KERNEL = Operator(
+    collapse="matmul.plain",
+    inputs=(Input("a", "M K"), Input("b", "K N")),
+    attributes=(Attribute("alpha", "float", 1.0),),
+    dtypes=("float32",),
+    compute=compute,
+    reference=None,
+    cases=None,
+)
+"""
+SOURCES = {
+    "many": MANY,
+    "outputs": OUTPUTS,
+    "by_rows": ROWS,
+    "four": FOUR,
+    "scaled": SCALED,
+}
 
 
 @pytest.fixture(scope="module")
@@ -187,6 +217,14 @@ def test_many_elementwise_inputs(library: Any) -> None:
     np.testing.assert_array_equal(library.call("four", a, b, c, d), want)
     want = a + b * 10 + c * 100 + 3000
     np.testing.assert_array_equal(library.call("four", a, b, c), want)
+
+
+def test_an_attribute_of_a_product(library: Any) -> None:
+    a, b = (np.arange(n, n + 12, dtype=np.float32) for n in (0, 5))
+    for shape in ((2, 3, 2), (1, 6, 2), (6, 2)):
+        left, right = a.reshape(shape), b.reshape(2, 6)
+        result = library.call("scaled", left, right, alpha=3)
+        np.testing.assert_array_equal(result, left @ right * 3)
 
 
 ONE = Operator(

@@ -94,6 +94,15 @@ def test_roundings_of_sums(kernel: Kernel) -> None:
         check(kernel, x, 7.0 if fold.shifts else 1, 0, bound)
 
 
+@SUITE.each("micro_columns_sum_f32")
+def test_sums_that_leave_float32_on_the_way(kernel: Kernel) -> None:
+    for depth, width in product((2, 5, BLOCK + 1), (4, 17, STRIP + 3)):
+        x = whole(kernel.rng, (2, depth, width), 7) * np.float32(2**125)
+        x[0, :, ::2] = np.abs(x[0, :, ::2]) / depth  # stays
+        terms = expected(Fold.of(kernel.name), np.abs(x), 7, axis=1)
+        check(kernel, x, 7, 0, terms * (depth + 3) * 2.0**-24)
+
+
 @SUITE.each("micro_columns_(sum|squares|deviations|max|min)_f32")
 @pytest.mark.parametrize("special", [np.nan, np.inf, -np.inf])
 def test_special_values_anywhere(kernel: Kernel, special: float) -> None:

@@ -120,6 +120,7 @@ def test_every_call_asks_for_names_that_have_a_suite() -> None:
         ("micro_transpose_32_0x4", "use 1 to 4 rows, or a multiple of 4"),
         ("micro_transpose_32_6x4", "use 1 to 4 rows, or a multiple of 4"),
         ("micro_transpose_24_4x4", "use micro_transpose_<8|16|32|64>"),
+        ("micro_wide_max", "use micro_wide_<sum|product|norm>"),
         ("micro_winograd_weights", "use micro_winograd_input or micro_winograd_output"),
     ],
 )

@@ -60,6 +60,15 @@ def test_roundings_of_sums(kernel: Kernel) -> None:
         check(kernel, x, 7.0 if fold.shifts else 1, terms * (depth + 3) * 2.0**-24)
 
 
+@SUITE.each("micro_rows_sum_f32")
+def test_sums_that_leave_float32_on_the_way(kernel: Kernel) -> None:
+    for depth in depths(kernel)[2:]:
+        x = whole(kernel.rng, (4, depth), 7) * np.float32(2**125)
+        x[2] = np.abs(x[2]) / depth  # stays
+        terms = expected(Fold.of(kernel.name), np.abs(x), 7, axis=1)
+        check(kernel, x, 7, terms * (depth + 3) * 2.0**-24)
+
+
 @SUITE.each("micro_rows_.*_f32")
 @pytest.mark.parametrize("special", [np.nan, np.inf, -np.inf])
 def test_special_values_anywhere(kernel: Kernel, special: float) -> None:

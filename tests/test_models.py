@@ -71,8 +71,8 @@ class Built:
 
     @property
     def manifest(self) -> Any:
-        """manifest.json beside the module."""
-        return json.loads(self.wasm.with_name("manifest.json").read_text())
+        """The manifest beside the module."""
+        return json.loads(self.wasm.with_suffix(".manifest.json").read_text())
 
     def run(self, *inputs: Any) -> list[Any]:
         """The outputs of the module."""
@@ -406,7 +406,7 @@ def test_parts(
     for name, count in kernels.items():
         assert sum(bool(re.match(name, n)) for n in used) == count, (name, used)
     want = _session(tmp_path / "parts.onnx").run(None, parts.given)
-    manifest = json.loads((tmp_path / "manifest.json").read_text())
+    manifest = json.loads((tmp_path / "parts.manifest.json").read_text())
     _close(got, want, manifest["tolerance"])
 
 
@@ -420,6 +420,7 @@ def _built_parts(
     runtime = _runtime(config, target)
     manifest = build_model(file, options, place, runtime, lambda _: None)
     got = ops_wasm32.load(folder / "parts.wasm")(**parts.given)
+    assert list(parts.outputs) == [v["name"] for v in manifest["outputs"]]
     return list(got), [k["name"] for k in manifest["kernels"]]
 
 

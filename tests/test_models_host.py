@@ -71,7 +71,7 @@ class Built:
 
     def near(self, found: NDArray[Any], wanted: NDArray[Any]) -> bool:
         """Whether results are within the bound that the manifest says."""
-        manifest = json.loads(self.embedded.with_name("manifest.json").read_text())
+        manifest = json.loads(self.embedded.with_suffix(".manifest.json").read_text())
         return compare(found, wanted)[1] <= float(manifest["tolerance"])
 
 
@@ -177,7 +177,8 @@ def test_weights_that_are_missing(moved: Path) -> None:
 
 def test_weights_of_another_size(moved: Path) -> None:
     weights = moved.with_suffix(".safetensors")
-    size = json.loads(moved.with_name("manifest.json").read_text())["weights"]["bytes"]
+    manifest = json.loads(moved.with_suffix(".manifest.json").read_text())
+    size = manifest["weights"]["bytes"]
     weights.write_bytes(weights.read_bytes()[:-1])
     assert f"holds {size - 1} bytes of weights" in _text(moved)
     weights.write_bytes(b"")
@@ -211,7 +212,7 @@ def test_weights_are_a_safetensors_file(built: Built) -> None:
     ],
 )
 def test_a_damaged_description_is_refused(built: Built, change: Any) -> None:
-    manifest = json.loads(built.embedded.with_name("manifest.json").read_text())
+    manifest = json.loads(built.embedded.with_suffix(".manifest.json").read_text())
     with pytest.raises(ops_wasm32.ModuleError, match="its manifest is damaged"):
         model_of(manifest | change, "net.wasm")
 

@@ -16,22 +16,25 @@ from toolchain.model.kernels import Batched, Copy, Instance, Joined
 from toolchain.model.plan import aligned, plan
 from toolchain.model.products import CONV
 from toolchain.model.relaxed import Writer as RelaxWriter
+from toolchain.model.rounding import LEVELS, MARGIN, WINOGRAD, tolerance
 from toolchain.model.verify import verify
 from toolchain.spec import SpecError
 
 # Three times the nodes: linear is 3, quadratic 9; a busy machine needs some room.
-FEW, MANY, GROWTH, TRIES = 300, 900, 5.0, 3
+FEW, MANY, GROWTH, TRIES = 300, 900, 5.0, 5
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_time_grows_with_the_nodes(kind: str) -> None:
-    ratios = []
+    module = {n: KINDS[kind](n) for n in (FEW, MANY)}
+    least = dict.fromkeys(module, float("inf"))
     for _ in range(TRIES):
-        few, many = (sum(times(KINDS[kind](n)).values()) for n in (FEW, MANY))
-        ratios.append(many / few)
-        if ratios[-1] < GROWTH:
+        for n, given in module.items():
+            least[n] = min(least[n], sum(times(given).values()))
+        ratio = least[MANY] / least[FEW]
+        if ratio < GROWTH:
             return
-    pytest.fail(f"{MANY // FEW} times the nodes take {min(ratios):.1f} times as long")
+    pytest.fail(f"{MANY // FEW} times the nodes take {ratio:.1f} times as long")
 
 
 # Plan
@@ -385,3 +388,28 @@ def test_shapes_are_those_that_relax_computes() -> None:
     graph.nodes[0].build = build
     with pytest.raises(SpecError, match=r"relu: v3 is float32\[2, 9\], but .*\[2, 8\]"):
         RelaxWriter(graph, None, {}).write()
+
+
+# Rounding
+
+
+def test_the_bound_follows_from_the_depth() -> None:
+    w = Writer()
+
+    def body(x: Any) -> list[Any]:
+        for _ in range(3):
+            x = w.build.emit(w.op.matmul(x, w.const(33, 33)))
+            x = w.build.emit(w.op.add(x, w.const(33)))
+            x = w.build.emit(w.op.nn.relu(x))
+        return [x]
+
+    graph = from_relax(w.module((2, 33), body), "g", ["y"])
+    unit = np.finfo("float32").eps / 2
+    wanted = MARGIN * unit * np.sqrt(3 * (33 + 1))
+    assert np.isclose(wanted, tolerance(graph))
+    assert np.isclose(WINOGRAD * wanted, tolerance(graph, winograd=True))
+
+
+def test_the_bound_of_a_quantized_model_is_of_levels() -> None:
+    module = KINDS["quantized"](32)
+    assert LEVELS == tolerance(from_relax(module, "g", ["y"]))

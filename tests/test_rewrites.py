@@ -27,7 +27,7 @@ def written(operator: str, target: str = "simd128") -> Lowered:
 
 
 @pytest.mark.parametrize("target", ["mvp", "simd128"])
-@pytest.mark.parametrize("operator", ["add", "softmax", "expand"])
+@pytest.mark.parametrize("operator", ["add", "softmax", "expand", "resize"])
 def test_the_loader_is_taken_out(operator: str, target: str) -> None:
     text = without_loader(written(operator, target).text, NAME)
     for word in (
@@ -69,6 +69,18 @@ def test_text_that_is_written_otherwise_fails(word: str, other: str, text: str) 
     spoilt = lowered.text.replace(word, other)
     with pytest.raises(SpecError, match=re.escape(text)):
         without_loader(spoilt, NAME)
+
+
+def test_a_tensor_that_is_only_pointed_at_is_not_aligned() -> None:
+    """An instance's linear resizing writes through pointers alone."""
+    names = ("mode", "sizes_0", "sizes_1", "N", "C", "H", "W")
+    known = dict(zip(names, (1, 8, 8, 1, 2, 4, 4), strict=True))
+    known |= {"coordinate_transformation_mode": 0, "nearest_mode": 0}
+    found = load_operator(full_profile().operators["resize"])
+    kernel = Kernel(found, found.variants()[0], TARGETS["simd128"], constants=known)
+    text = lower(found, NAME, found.compute, kernel, TARGETS["simd128"]).text
+    assert "ptr noalias align 64 %x, ptr noalias %out" in text
+    assert "align 64 %" not in without_loader(text, NAME)
 
 
 def test_a_kernel_has_one_entry() -> None:

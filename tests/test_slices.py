@@ -13,8 +13,9 @@ from typing import Any
 import pytest
 
 from toolchain.codegen import compile_object, load_operator
+from toolchain.definitions import index_of
 from toolchain.profile import ROOT
-from toolchain.slices import root_in, sources
+from toolchain.slices import Sources, root_in, sources
 
 # Of functions of tables, micro-kernels, C, windows and 8-bit products.
 OPERATORS = ("tanh", "softmax", "matmul_integer", "max_pool", "identity", "slice")
@@ -84,3 +85,97 @@ def test_what_a_compilation_runs_is_covered(operator: str) -> None:
     roots += description["code"]
     assert len(ran) > 20
     assert ran - covered(roots) == set()
+
+
+def index(text: str) -> dict[str, Any]:
+    """What a source defines: uses by name, and hashes."""
+    return index_of(text.encode())
+
+
+def uses(text: str, name: str) -> list[str]:
+    found: list[str] = index(text)["definitions"][name][1]
+    return found
+
+
+SOURCE = """
+from toolchain.spec import cases, math as m
+from toolchain.link import link
+import toolchain.effects
+
+LIMIT = 3
+_CACHE = {}
+
+
+def used(x):
+    return m.exp(x) + LIMIT
+
+
+def shadowed(link):
+    LIMIT = link
+    return [LIMIT for m in x for _ in m.items()]
+
+
+def inside():
+    from toolchain.archive import archive
+
+    return archive, link
+
+
+@registered
+def by_name():
+    return 1
+
+
+_CACHE["a"] = inside
+KERNEL = make(reference=used, cases=cases.few(), compute=inside)
+"""
+
+
+def test_uses_are_names_of_this_file_and_of_others() -> None:
+    assert uses(SOURCE, "used") == ["LIMIT", "toolchain.spec:math.exp"]
+    assert uses(SOURCE, "shadowed") == []
+    assert uses(SOURCE, "inside") == [
+        "toolchain.archive:archive",
+        "toolchain.link:link",
+    ]
+    assert uses(SOURCE, "KERNEL") == ["KERNEL", "inside"]
+
+
+def test_what_acts_by_being_run_counts_for_all() -> None:
+    effects = index(SOURCE)["effects"]
+    assert {"by_name", "toolchain"} <= set(effects)
+    assert len([e for e in effects if e.startswith("!")]) == 1  # _CACHE["a"] = ...
+    assert len(effects) == 3
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "changes"),
+    [
+        ("LIMIT = 3", "LIMIT = 3  # a comment", set()),
+        ("def used(x):", 'def used(x):\n    """A docstring."""', set()),
+        ("reference=used", "reference=inside", set()),
+        ("LIMIT = 3", "LIMIT = 4", {"LIMIT"}),
+        ("return 1", "return 2", {"by_name"}),
+        ("import link", "import link, other", {"other"}),
+    ],
+)
+def test_hashes_change_with_what_counts(old: str, new: str, changes: set[str]) -> None:
+    before = index(SOURCE)["definitions"]
+    after = index(SOURCE.replace(old, new))["definitions"]
+    assert {n for n in after if after[n] != before.get(n)} == changes
+
+
+def test_a_source_that_does_not_parse_is_one_definition() -> None:
+    assert list(index("def f(:")["definitions"]) == ["*"]
+    assert index("def f(:") != index("def g(:")
+
+
+def test_a_damaged_index_is_made_again(tmp_path: Path) -> None:
+    kept = tmp_path / "index.json"
+    digest = Sources(kept).digest("toolchain.link:link")
+    data = kept.read_bytes()
+    assert Sources(kept).known
+    kept.write_bytes(data.replace(b"toolchain.command:run", b"toolchain.command:ran"))
+    assert not Sources(kept).known
+    assert Sources(kept).digest("toolchain.link:link") == digest
+    assert kept.read_bytes() == data

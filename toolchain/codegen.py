@@ -68,6 +68,13 @@ def _import(path: Path) -> ModuleType:
     return module
 
 
+def loaded_operators() -> list[Path]:
+    """Files of all operators that this process has loaded."""
+    modules = sorted(name for name in sys.modules if name.startswith("_operator_"))
+    files = (sys.modules[name].__file__ for name in modules)
+    return [Path(file) for file in files if file]
+
+
 def target_machine(target: Target) -> Any:
     """Llvmlite's machine for a target: only the features that the target names."""
     from llvmlite import binding

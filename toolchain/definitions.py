@@ -15,7 +15,7 @@ from typing import Any
 _TESTED = ("reference", "reference_scale", "cases", "bound")
 # Decorators that change nothing but their definition, or that register it for those
 # who name it.
-_PLAIN = {"cache", "contextmanager", "dataclass", "_function"}
+_PLAIN = {"cache", "contextmanager", "dataclass", "_function", "_step"}
 # A decorator by which its definition becomes part of the one that it names.
 _PART = "_short_form"
 _Scope = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
@@ -96,6 +96,8 @@ def _imports(node: ast.Import | ast.ImportFrom) -> Iterator[tuple[str, str]]:
 def _decorator(node: ast.expr) -> str:
     """Name of a decorator."""
     node = node.func if isinstance(node, ast.Call) else node
+    if isinstance(node, ast.Attribute):
+        return node.attr
     return node.id if isinstance(node, ast.Name) else ""
 
 

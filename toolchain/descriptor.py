@@ -333,7 +333,7 @@ def room(rooms: Iterable[Room]) -> str:
     arguments, text = max(r.arguments for r in known), max(r.text for r in known)
     request = _REQUEST_BYTES + _TENSOR_BYTES * arguments
     return (
-        f"@ops_room = global [{request} x i8] zeroinitializer, align 8\n"
+        f"@ops_room = global [{request} x i8] zeroinitializer, align 64\n"
         f"@ops_room_slots = global [{arguments} x i64] zeroinitializer, align 8\n"
         f"@ops_room_text = global [{text} x i8] zeroinitializer\n"
         f"@ops_room_size = constant {{ i32, i32 }} {{ i32 {arguments}, i32 {text} }}\n"

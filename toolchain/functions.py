@@ -27,7 +27,7 @@ _CALL = re.compile(rf"@{math.SYMBOL}(\w+)\(")
 def sources(text: str) -> list[str]:
     """Roots (see slices) of the functions that an IR text calls, of arrays too."""
     found = {re.sub("^array_(sum_)?", "", name) for name in calls(text)}
-    return [f"{math.__name__}:{name}" for name in sorted(found)]
+    return [f"toolchain.spec.math:{name}" for name in sorted(found)]
 
 
 @cache

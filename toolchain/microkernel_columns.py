@@ -13,7 +13,7 @@ from typing import Any
 
 from llvmlite import ir
 
-from toolchain.microkernel import _at, _i32
+from toolchain.microkernel import _F32, _at, _i32
 from toolchain.microkernel_rows import STRIP, _Writer
 
 BLOCK = 16  # rows that are folded in registers
@@ -42,9 +42,25 @@ class Columns(_Writer):
         self.totals = self.variable(ir.ArrayType(fold.total, size))
         outer, width = self.argument["outer"], self.argument["width"]
         self.loop(_i32(0), outer, 1, self._matrix)
-        depth, stride = self.argument["depth"], self.argument["stride"]
-        self.again_widely(build.mul(outer, width), width, depth, stride)
+        self._again(build.mul(outer, width))
         build.ret(_i32(0))
+
+    def _again(self, count: Any) -> None:
+        """What left float32; noted after all, that it takes no register before."""
+        build, kind = self.build, self.kind(_F32, self.lanes)
+        if not self.fold.overflows:
+            return
+
+        last = build.sub(count, _i32(self.lanes))
+
+        def note(at: Any) -> None:
+            place = build.mul(_smaller(build, at, last), _i32(4))
+            out = _at(build, self.argument["o"], place)
+            self.note(build.load(out, typ=kind, align=4))
+
+        self.loop(_i32(0), count, self.lanes, note)
+        sizes = (self.argument[a] for a in ("width", "depth", "stride"))
+        self.again_widely(count, *sizes)
 
     def _matrix(self, i: Any) -> None:
         build, width = self.build, self.argument["width"]
@@ -164,4 +180,3 @@ class Columns(_Writer):
         kind = self.kind(fold.total, self.lanes)
         value = self.result(build.load(self._total(at), typ=kind, align=fold.bytes))
         build.store(value, out, align=fold.bytes)
-        self.note(value)

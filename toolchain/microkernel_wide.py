@@ -3,6 +3,9 @@
 Sums, products and squares of floats fold in float32. Where a partial result became an
 infinity or NaN, or squares lost their digits as denormals, the result may be a number
 all the same. Such are few: these loops are short, not fast.
+
+Names: `micro_wide_<sum|product|norm>`, of results that are beyond float32, and
+`micro_wide_normalization`, of rows. Those of rows and columns call sum and product.
 """
 
 from __future__ import annotations
@@ -143,17 +146,30 @@ class _Fold(_Writer):
 
 
 class _Normalization(_Writer):
-    """i32 (x, s, b, o, depth, epsilon, centred): a row of a normalization.
+    """i32 (x, s, b, o, count, depth, epsilon, centred): rows that begin with NaN, anew.
 
-    o[r] = (x[r] - mean) / sqrt(variance + epsilon) * s[r] + b[r]; where not centred,
-    mean is 0 and b is not read. epsilon: the bits of a float32.
+    o[i, r] = (x[i, r] - mean) / sqrt(variance + epsilon) * s[r] + b[r]; where not
+    centred, mean is 0 and b is not added. epsilon: the bits of a float32.
     """
 
-    arguments = ("x", "s", "b", "o", "depth", "epsilon", "centred")
+    arguments = ("x", "s", "b", "o", "count", "depth", "epsilon", "centred")
 
     def emit(self) -> None:
+        """A loop over rows."""
+        self.loop(self.argument["count"], self._each)
+        self.build.ret(_i32(0))
+
+    def _each(self, i: Any) -> None:
+        build, size = self.build, self.argument["depth"]
+        row = build.mul(i, size)
+        out = self.element(self.argument["o"], row)
+        found = build.load(out, typ=_F32, align=4)
+        with build.if_then(build.fcmp_unordered("uno", found, found)):
+            self._row(self.element(self.argument["x"], row), out)
+
+    def _row(self, x: Any, out: Any) -> None:
         """Loops for the mean, the variance and the results."""
-        build, depth, x = self.build, self.argument["depth"], self.argument["x"]
+        build, depth = self.build, self.argument["depth"]
         count, zero = build.sitofp(depth, _F64), ir.Constant(_F64, 0.0)
         centred = build.icmp_signed("!=", self.argument["centred"], _i32(0))
         mean = build.fdiv(self.total(0.0, depth, lambda r: self.load(x, r)), count)
@@ -162,19 +178,17 @@ class _Normalization(_Writer):
         def deviation(r: Any) -> Any:
             return build.fsub(self.load(x, r), mean)
 
-        squares = self.total(
-            0.0, depth, lambda r: build.fmul(deviation(r), deviation(r))
-        )
+        def square(r: Any) -> Any:
+            return build.fmul(deviation(r), deviation(r))
+
+        variance = build.fdiv(self.total(0.0, depth, square), count)
         epsilon = build.bitcast(self.argument["epsilon"], _F32)
-        variance = build.fdiv(squares, count)
         root = self.root(build.fadd(variance, build.fpext(epsilon, _F64)))
 
         def result(r: Any) -> None:
             scaled = build.fdiv(deviation(r), root)
             scaled = build.fmul(scaled, self.load(self.argument["s"], r))
             shifted = build.fadd(scaled, self.load(self.argument["b"], r))
-            value = build.select(centred, shifted, scaled)
-            self.put(value, self.argument["o"], r)
+            self.put(build.select(centred, shifted, scaled), out, r)
 
         self.loop(depth, result)
-        build.ret(_i32(0))

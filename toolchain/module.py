@@ -52,8 +52,10 @@ def validate(data: bytes, what: str) -> None:
     """Load a finished module once. Errors: ModuleError where no engine would."""
     import wasmtime
 
+    config = wasmtime.Config()
+    config.parallel_compilation = False  # its threads do not survive a fork
     try:
-        wasmtime.Module.validate(wasmtime.Engine(), data)
+        wasmtime.Module.validate(wasmtime.Engine(config), data)
     except wasmtime.WasmtimeError as error:
         raise ModuleError(
             f"{what}: is not valid: {str(error).strip()}; remove build/ and build again"

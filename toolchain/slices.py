@@ -35,6 +35,7 @@ from toolchain.replace import write
 ROOT = Path(__file__).parent.parent
 # Of this table an output follows from one entry, which stands in its settings.
 _BY_SETTINGS = {("toolchain.targets", "TARGETS")}
+_MOST = 1000  # sources that are kept, those of before edits too
 _Definition = tuple[str, str]  # module or file, name
 
 
@@ -47,6 +48,7 @@ class Sources:
     def __init__(self, kept: Path | None = None) -> None:
         self.kept = kept
         self.known = _load(kept) if kept else {}
+        self.used: set[str] = set()
         self.fresh = False
         self.seen: dict[Path, tuple[int, ...]] = {}
         self.indices: dict[str, dict[str, Any]] = {}
@@ -112,6 +114,7 @@ class Sources:
             self.seen[path] = state(path)
             text = path.read_bytes()
             key = hash_of(text)
+            self.used.add(key)
             if key not in self.known:
                 self.known[key] = index_of(text)
                 self.fresh = True
@@ -120,6 +123,8 @@ class Sources:
 
     def _keep(self) -> None:
         if self.kept and self.fresh:
+            if len(self.known) > _MOST:
+                self.known = {k: self.known[k] for k in self.used}
             content = json.dumps(self.known, sort_keys=True)
             with suppress(OSError):  # it only saves time
                 write(self.kept, f"{_stamp(content)}\n{content}".encode())

@@ -332,10 +332,14 @@ def prepare() -> None:
 
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, interrupted)
-    os.register_at_fork(after_in_child=_worker)
+    parents: list[int] = []
+    os.register_at_fork(
+        before=lambda: parents.append(os.getpid()),
+        after_in_child=lambda: _worker(parents[-1]),
+    )
 
 
-def _worker() -> None:
+def _worker(parent: int) -> None:
     """In a process that a build forks: the main process speaks for all.
 
     It ends with its parent, so that nothing is left of a build that was killed.
@@ -346,6 +350,8 @@ def _worker() -> None:
         import ctypes
 
         ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
+        if os.getppid() != parent:
+            os._exit(1)
 
 
 def profile_or_exit(name: str | None) -> Profile:
@@ -370,6 +376,7 @@ def workers(words: list[str]) -> int:
     return os.cpu_count() or 1
 
 
+@functools.cache
 def settings(target: str | None, *tools: str, models: bool = False) -> Any:
     """What decides an output beside its sources: target, tools, their replacements.
 
@@ -465,12 +472,34 @@ def run_fuzz(kind: str, seed: int, count: int, build: Path) -> Any:
 @_step
 def run_node_cases(target: str, runtime: Path) -> Any:
     """Run ONNX's node test cases; write which operators of models are supported."""
-    command = [sys.executable, "tests/node_cases.py"]
-    command += ["--target", target, "--runtime", str(runtime)]
+    words = ["--target", target, "--runtime", str(runtime)]
+    done = _run_test_program("node_cases", words)
+    return None if done == 0 else TaskFailed("the cases did not run")
+
+
+@_step
+def run_one_node(build: Path) -> Any:
+    """Run the library's cases as models of one node each."""
+    done = _run_test_program("one_node", ["--build", str(build)])
+    return (
+        None if done == 0 else TaskFailed("models differ from the library; see above")
+    )
+
+
+def _run_test_program(name: str, words: list[str]) -> int:
+    """Run a program of tests/; its exit code."""
+    command = [sys.executable, f"tests/{name}.py", *words]
     paths = os.pathsep.join([str(ROOT), str(ROOT / "embed" / "python")])
     environment = os.environ | {"PYTHONPATH": paths}
-    done = subprocess.run(command, cwd=ROOT, env=environment, check=False)
-    return None if done.returncode == 0 else TaskFailed("the cases did not run")
+    return subprocess.run(command, cwd=ROOT, env=environment, check=False).returncode
+
+
+@_step
+def run_mutants(count: int, seed: int, only: str) -> Any:
+    """Change the runtime in one place after the other; the tests must notice."""
+    command = [sys.executable, "tests/mutants.py", f"--count={count}", f"--seed={seed}"]
+    done = subprocess.run([*command, f"--only={only}"], cwd=ROOT, check=False)
+    return None if done.returncode == 0 else TaskFailed("too many mutants survive")
 
 
 def bench_tasks(words: list[str], models: list[str]) -> list[str]:

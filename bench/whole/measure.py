@@ -109,7 +109,7 @@ def measured(bench: Bench, row: Row) -> dict[str, Any]:
 
 
 def _manifest(module: Path) -> dict[str, Any]:
-    found: dict[str, Any] = json.loads(module.with_name("manifest.json").read_text())
+    found: dict[str, Any] = json.loads(module.with_suffix(".manifest.json").read_text())
     return found
 
 

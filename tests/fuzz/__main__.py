@@ -8,12 +8,13 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
-from fuzz import allocator, calls, files, kills, values
+from fuzz import allocator, arguments, calls, files, kills, values
 from toolchain.profile import ROOT
 
 Run = Callable[[Iterable[int], Path], Iterator[tuple[int, str]]]
 # With the cases of a run that names no count: about a minute each.
 KINDS: dict[str, tuple[Run, int]] = {
+    "arguments": (arguments.run, 3000),
     "calls": (calls.run, 500),
     "values": (values.run, 500),
     "allocator": (allocator.run, 50),

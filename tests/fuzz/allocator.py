@@ -9,6 +9,8 @@ from pathlib import Path
 from abi import Module
 from test_allocator import check_apart
 
+from fuzz import library, targets
+
 STEPS = 1500
 SIZES = (0, 1, 4, 60, 64, 65, 300, 1000, 20_000, 300_000, 2 << 20)
 HUGE = (2**32 - 1, 2**32 - 63, 2**32 - 64, 2**31, 2**31 - 1, 0x80000001)
@@ -18,10 +20,11 @@ INVALID_POINTER = 5
 
 def run(seeds: Iterable[int], build: Path) -> Iterator[tuple[int, str]]:
     """Try a run of steps for each seed, on the targets by turns."""
+    names = targets(build)
     for seed in seeds:
-        target = ("simd128", "mvp")[seed % 2]
+        target = names[seed % len(names)]
         try:
-            _steps(Module(build / target / "ops_wasm32.wasm"), random.Random(seed))
+            _steps(Module(library(build, target)), random.Random(seed))
         except AssertionError as error:
             yield seed, f"{target}: {error}"
 

@@ -136,20 +136,16 @@ def _fields(message: Any, depth: int) -> list[tuple[Any, Any]]:
     for field, value in message.ListFields():
         found.append((message, field))
         if field.type == _MESSAGE and depth < 12:
-            for inner in value if _repeated(field) else [value]:
+            for inner in value if field.is_repeated else [value]:
                 found += _fields(inner, depth + 1)
     return found
-
-
-def _repeated(field: Any) -> bool:
-    return bool(field.label == field.LABEL_REPEATED)
 
 
 def _change_field(owner: Any, field: Any, rng: random.Random) -> None:
     name = field.name
     if rng.random() < 0.12:
         owner.ClearField(name)
-    elif _repeated(field):
+    elif field.is_repeated:
         _change_list(getattr(owner, name), field, rng)
     elif field.type == _MESSAGE:
         getattr(owner, name).Clear()

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from toolchain.frontends.importer import Array, Call
-from toolchain.frontends.library import has
+from toolchain.frontends.library import has, library_call
 
 Converter = Callable[[Call], Any]
 CONVERTERS: dict[tuple[str, str], Converter] = {}
@@ -78,7 +78,41 @@ def polynomial(c: Call, x: Any, coefficients: Sequence[float]) -> Any:
     return total
 
 
-def cast_to(emit: Callable[[Any], Any], x: Any, to: str) -> Any:
+Emit = Callable[[Any], Any]
+
+
+def elu_of(emit: Emit, x: Any, alpha: float) -> Any:
+    """Alpha (exp(x) - 1) below 0; by the library where it has the dtype."""
+    op, dtype = relax_ops(), dtype_of(x)
+    if has("elu", dtype):
+        return emit(library_call("elu", [x], sizes_of(x), dtype, alpha=alpha))
+    zero = const(0, dtype)
+    power = emit(op.exp(emit(op.minimum(x, zero))))
+    less = emit(op.subtract(power, const(1, dtype)))
+    below = emit(op.multiply(less, const(alpha, dtype)))
+    return emit(op.where(emit(op.less(x, zero)), below, x))
+
+
+def celu_of(emit: Emit, x: Any, alpha: float) -> Any:
+    """Alpha (exp(x / alpha) - 1) below 0."""
+    op, dtype = relax_ops(), dtype_of(x)
+    factor = const(alpha, dtype)
+    inner = elu_of(emit, emit(op.divide(x, factor)), 1.0)
+    below = emit(op.less(x, const(0, dtype)))
+    return emit(op.where(below, emit(op.multiply(inner, factor)), x))
+
+
+def softplus_of(emit: Emit, x: Any) -> Any:
+    """log(1 + exp(x)), which overflows nowhere; by the library as elu_of."""
+    op, dtype = relax_ops(), dtype_of(x)
+    if has("softplus", dtype):
+        return emit(library_call("softplus", [x], sizes_of(x), dtype))
+    power = emit(op.exp(emit(op.negative(emit(op.abs(x))))))
+    rest = emit(op.log(emit(op.add(power, const(1, dtype)))))
+    return emit(op.add(emit(op.maximum(x, const(0, dtype))), rest))
+
+
+def cast_to(emit: Emit, x: Any, to: str) -> Any:
     """A tensor as another dtype; floats to integers saturate, and NaN gives 0."""
     op, dtype = relax_ops(), dtype_of(x)
     exact = not dtype.startswith("float") or to.startswith("float")

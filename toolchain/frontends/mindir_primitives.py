@@ -15,6 +15,9 @@ from typing import Any
 
 import numpy as np
 
+from toolchain.frontends.converters import cast_to, celu_of, elu_of, softplus_of
+from toolchain.frontends.library import has, library_call
+
 
 class UnsupportedError(Exception):
     """What a node asks for has no rule; the text says what, and what to do."""
@@ -608,10 +611,8 @@ def _masked_fill(c: Call) -> Any:
 
 
 def _cast(c: Call) -> Any:
-    from tvm import relax
-
     number = c.option(1, "dst_type")
-    return relax.op.astype(c.tensor(), _type(number))
+    return cast_to(c.emit, c.tensor(), _type(number))
 
 
 def _clip(c: Call) -> Any:
@@ -757,9 +758,29 @@ def _prelu(c: Call) -> Any:
 
 
 def _elu(o: Any, x: Any, number: Any, c: Call) -> Any:
-    alpha = number(float(c.option(1, "alpha", 1.0)))
-    below = o.multiply(alpha, o.subtract(o.exp(o.minimum(x, number(0.0))), number(1.0)))
-    return o.where(o.greater(x, number(0.0)), x, below)
+    return elu_of(c.emit, x, float(c.option(1, "alpha", 1.0)))
+
+
+def _celu(o: Any, x: Any, number: Any, c: Call) -> Any:
+    return celu_of(c.emit, x, float(c.option(1, "alpha", 1.0)))
+
+
+def _selu(o: Any, x: Any, number: Any, c: Call) -> Any:
+    below = elu_of(c.emit, x, 1.67326324)
+    return o.multiply(below, number(1.05070098))
+
+
+def _expm1(o: Any, x: Any, number: Any, c: Call) -> Any:
+    """By Elu below 0; above, exp(x) - 1 is -(exp(-x) - 1) exp(x)."""
+    below = elu_of(c.emit, c.emit(o.negative(c.emit(o.abs(x)))), 1.0)
+    above = c.emit(o.negative(c.emit(o.multiply(below, c.emit(o.exp(x))))))
+    return o.where(c.emit(o.greater(x, number(0.0))), above, below)
+
+
+def _hard_swish(o: Any, x: Any, number: Any, c: Call) -> Any:
+    if has("hard_swish", _dtype(x)):
+        return library_call("hard_swish", [x], shape(x), _dtype(x))
+    return o.multiply(x, _sixth(o, x, number))
 
 
 def _gelu(o: Any, x: Any, _: Any, c: Call) -> Any:
@@ -770,13 +791,6 @@ def _sixth(o: Any, x: Any, number: Any) -> Any:
     """Clip x + 3 to 0..6, over 6."""
     clipped = o.clip(o.add(x, number(3.0)), 0, 6)
     return o.multiply(clipped, number(1 / 6))
-
-
-def _softplus(o: Any, x: Any) -> Any:
-    """log(1 + exp(x)), which overflows nowhere."""
-    one = _const(1.0, x)
-    rest = o.log(o.add(one, o.exp(o.negative(o.abs(x)))))
-    return o.add(o.maximum(x, _const(0.0, x)), rest)
 
 
 def _leaky(c: Call) -> Any:
@@ -924,19 +938,21 @@ RULES: dict[str, Rule] = {
     "PReLU": _prelu,
     "LeakyReLUExt": _leaky,
     "Elu": _formula(_elu),
-    "CeLU": _formula(_elu),
+    "CeLU": _formula(_celu),
     "GeLU": _formula(_gelu),
-    "SeLU": _formula(lambda o, x, number, c: o.nn.selu(x)),
+    "SeLU": _formula(_selu),
     "HSigmoid": _formula(lambda o, x, number, c: _sixth(o, x, number)),
-    "HSwish": _formula(lambda o, x, number, c: o.multiply(x, _sixth(o, x, number))),
-    "Mish": _formula(lambda o, x, number, c: o.multiply(x, o.tanh(_softplus(o, x)))),
-    "Softplus": _formula(lambda o, x, number, c: _softplus(o, x)),
+    "HSwish": _formula(_hard_swish),
+    "Mish": _formula(
+        lambda o, x, number, c: o.multiply(x, o.tanh(softplus_of(c.emit, x)))
+    ),
+    "Softplus": _formula(lambda o, x, number, c: softplus_of(c.emit, x)),
     "Softsign": _formula(
         lambda o, x, number, c: o.divide(x, o.add(number(1.0), o.abs(x)))
     ),
     "Reciprocal": _formula(lambda o, x, number, c: o.divide(number(1.0), x)),
     "Log1p": _formula(lambda o, x, number, c: o.log(o.add(number(1.0), x))),
-    "Expm1": _formula(lambda o, x, number, c: o.subtract(o.exp(x), number(1.0))),
+    "Expm1": _formula(_expm1),
     "Erfc": _formula(lambda o, x, number, c: o.subtract(number(1.0), o.erf(x))),
     "Addcmul": _formula(
         lambda o, x, number, c: o.add(

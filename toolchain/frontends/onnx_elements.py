@@ -10,11 +10,13 @@ import numpy as np
 
 from toolchain.frontends.converters import (
     cast_to,
+    celu_of,
     const,
     converter,
     dtype_of,
+    elu_of,
     relax_ops,
-    sizes_of,
+    softplus_of,
 )
 from toolchain.frontends.importer import Call
 from toolchain.frontends.library import has, library_call
@@ -92,35 +94,36 @@ def modulo(c: Call) -> Any:
     """The sign of the divisor; with fmod that of the dividend."""
     op, a, b = relax_ops(), c[0], c[1]
     fmod, dtype = int(c.get("fmod", 0)), dtype_of(a)
+    _check_divisor(c)
     if has("mod", dtype):
-        _nonzero(c, b)
         shape = np.broadcast_shapes(c.shape(0), c.shape(1))
         return library_call("mod", [a, b], shape, dtype, fmod=fmod)
     if dtype.startswith("float"):
         raise SpecError(f"takes {dtype}; use float32 or integers")
-    b = _nonzero(c, b)
-    return op.mod(a, b) if fmod else op.floor_mod(a, b)
-
-
-def _nonzero(c: Call, divisor: Any) -> Any:
-    """An integer divisor, 1 instead of 0: a division by 0 traps."""
-    op, value, dtype = relax_ops(), c.value(1), dtype_of(divisor)
-    if dtype.startswith("float"):
-        return divisor
-    if isinstance(value, np.ndarray):
-        if not value.all():
-            raise SpecError("its divisor has a 0; correct the model")
-        return divisor
-    zero = c.emit(op.equal(divisor, const(0, dtype)))
-    return c.emit(op.where(zero, const(1, dtype), divisor))
+    return (op.mod if fmod else op.floor_mod)(a, _nonzero(c, b))
 
 
 @converter("Div")
 def divide(c: Call) -> Any:
     """A quotient; of integers without its fraction."""
-    op, a, b = relax_ops(), c[0], c[1]
-    safe = _nonzero(c, b)
-    return op.divide(a, b if has("div", dtype_of(a)) else safe)
+    a, b = c[0], c[1]
+    _check_divisor(c)
+    known = dtype_of(a).startswith("float") or has("div", dtype_of(a))
+    return relax_ops().divide(a, b if known else _nonzero(c, b))
+
+
+def _check_divisor(c: Call) -> None:
+    """SpecError for a constant integer divisor that has a 0."""
+    value = c.value(1)
+    if isinstance(value, np.ndarray) and value.dtype.kind != "f" and not value.all():
+        raise SpecError("its divisor has a 0; correct the model")
+
+
+def _nonzero(c: Call, divisor: Any) -> Any:
+    """An integer divisor, 1 instead of 0: a division by 0 traps."""
+    op, dtype = relax_ops(), dtype_of(divisor)
+    zero = c.emit(op.equal(divisor, const(0, dtype)))
+    return c.emit(op.where(zero, const(1, dtype), divisor))
 
 
 @converter("Identity")
@@ -168,43 +171,27 @@ def shrink(c: Call) -> Any:
 def selu(c: Call) -> Any:
     """Gamma times Elu."""
     op, x = relax_ops(), c[0]
-    below = elu_of(c, x, c.get("alpha", 1.6732632))
+    below = elu_of(c.emit, x, c.get("alpha", 1.6732632))
     return op.multiply(below, const(c.get("gamma", 1.050701), dtype_of(x)))
 
 
 @converter("Celu")
 def celu(c: Call) -> Any:
     """Alpha (exp(X / alpha) - 1) below 0."""
-    op, x = relax_ops(), c[0]
-    alpha = const(c.get("alpha", 1.0), dtype_of(x))
-    return op.multiply(elu_of(c, c.emit(op.divide(x, alpha)), 1.0), alpha)
+    return celu_of(c.emit, c[0], c.get("alpha", 1.0))
 
 
 @converter("Elu")
 def elu(c: Call) -> Any:
     """Alpha (exp(X) - 1) below 0."""
-    return elu_of(c, c[0], c.get("alpha", 1.0))
-
-
-def elu_of(c: Call, x: Any, alpha: float) -> Any:
-    """Elu of a tensor, by the library where it has the dtype."""
-    op, dtype = relax_ops(), dtype_of(x)
-    if has("elu", dtype):
-        return c.emit(library_call("elu", [x], sizes_of(x), dtype, alpha=alpha))
-    zero = const(0, dtype)
-    power = c.emit(op.exp(c.emit(op.minimum(x, zero))))
-    less = c.emit(op.subtract(power, const(1, dtype)))
-    below = c.emit(op.multiply(less, const(alpha, dtype)))
-    return c.emit(op.where(c.emit(op.less(x, zero)), below, x))
+    return elu_of(c.emit, c[0], c.get("alpha", 1.0))
 
 
 @converter("Mish")
 def mish(c: Call) -> Any:
     """X tanh(log(1 + exp(X)))."""
     op, x = relax_ops(), c[0]
-    if not has("softplus", dtype_of(x)):
-        return c.importer.by_tvm(c)
-    inner = c.emit(library_call("softplus", [x], c.shape(0), dtype_of(x)))
+    inner = softplus_of(c.emit, x)
     return op.multiply(x, c.emit(op.tanh(inner)))
 
 

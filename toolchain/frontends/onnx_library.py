@@ -6,7 +6,13 @@ from typing import Any
 
 import numpy as np
 
-from toolchain.frontends.converters import const, converter, dtype_of, relax_ops
+from toolchain.frontends.converters import (
+    const,
+    converter,
+    dtype_of,
+    relax_ops,
+    softplus_of,
+)
 from toolchain.frontends.importer import Call
 from toolchain.frontends.library import has, library_call
 from toolchain.spec import SpecError
@@ -15,7 +21,6 @@ from toolchain.spec import SpecError
 _UNARY: dict[str, tuple[str, tuple[str, ...]]] = {
     "HardSigmoid": ("hard_sigmoid", ("alpha", "beta")),
     "HardSwish": ("hard_swish", ()),
-    "Softplus": ("softplus", ()),
 }
 
 
@@ -30,6 +35,12 @@ def unary(c: Call) -> Any:
     return library_call(name, [x], c.shape(0), dtype_of(x), **given)
 
 
+@converter("Softplus")
+def softplus(c: Call) -> Any:
+    """log(1 + exp(X))."""
+    return softplus_of(c.emit, c[0])
+
+
 @converter("ArgMax", "ArgMin")
 def position(c: Call) -> Any:
     """The place of the largest or smallest along an axis."""
@@ -39,10 +50,20 @@ def position(c: Call) -> Any:
     if not shape[axis]:
         raise SpecError("looks along an axis of size 0; it has no first element")
     if not has(name, dtype_of(x)):
-        return c.importer.by_tvm(c)
+        name, x = "arg_max", _marked(c, name, x, axis)
     sizes = shape[:axis] + ([1] if c.get("keepdims", 1) else []) + shape[axis + 1 :]
     last = c.get("select_last_index", 0)
     return library_call(name, [x], sizes, "int64", axis=axis, select_last_index=last)
+
+
+def _marked(c: Call, name: str, x: Any, axis: int) -> Any:
+    """1 where an element is its row's largest or smallest, or NaN; of any dtype."""
+    op = relax_ops()
+    fold = op.max if name == "arg_max" else op.min
+    hit = c.emit(op.equal(x, c.emit(fold(x, axis, keepdims=True))))
+    if dtype_of(x).startswith("float"):
+        hit = c.emit(op.logical_or(hit, c.emit(op.isnan(x))))
+    return c.emit(op.astype(hit, "int8"))
 
 
 @converter("ReduceL2")
@@ -68,12 +89,40 @@ def rms_normalization(c: Call) -> Any:
     """Rows over their root mean square; a broadcast scale is multiplied apart."""
     op, x, scale, shape = relax_ops(), c[0], c[1], c.shape(0)
     axis = c.get("axis", -1) % max(len(shape), 1)
-    if not has("rms_normalization", dtype_of(x)) or dtype_of(scale) != dtype_of(x):
-        return c.importer.by_tvm(c)
-    given = {"axis": axis, "epsilon": c.get("epsilon", 1e-5)}
+    epsilon, dtype = c.get("epsilon", 1e-5), dtype_of(x)
+    if not has("rms_normalization", dtype) or dtype_of(scale) != dtype:
+        axes = list(range(axis, len(shape)))
+        square = c.emit(op.mean(c.emit(op.multiply(x, x)), axes, keepdims=True))
+        return op.multiply(_scaled(c, x, square, epsilon)[0], scale)
+    given = {"axis": axis, "epsilon": epsilon}
     row = shape[axis:]
     if c.shape(1) == row:
-        return library_call("rms_normalization", [x, scale], shape, "float32", **given)
-    ones = const(np.ones(row), "float32")
-    found = library_call("rms_normalization", [x, ones], shape, "float32", **given)
+        return library_call("rms_normalization", [x, scale], shape, dtype, **given)
+    ones = const(np.ones(row), dtype)
+    found = library_call("rms_normalization", [x, ones], shape, dtype, **given)
     return op.multiply(c.emit(found), scale)
+
+
+def _scaled(c: Call, x: Any, square: Any, epsilon: float) -> tuple[Any, Any]:
+    """X / sqrt(square + epsilon), and the factor."""
+    op, dtype = relax_ops(), dtype_of(x)
+    root = c.emit(op.sqrt(c.emit(op.add(square, const(epsilon, dtype)))))
+    inverse = c.emit(op.divide(const(1, dtype), root))
+    return c.emit(op.multiply(x, inverse)), inverse
+
+
+@converter("LayerNormalization")
+def layer_normalization(c: Call) -> Any:
+    """Relax's for float32 alone; else, and for the statistics too, step by step."""
+    op, x, scale, shape = relax_ops(), c[0], c[1], c.shape(0)
+    if dtype_of(x) == "float32" and not any(c.node.output[1:]):
+        return c.importer.by_tvm(c).fields[0]
+    axes = list(range(c.get("axis", -1) % len(shape), len(shape)))
+    mean = c.emit(op.mean(x, axes, keepdims=True))
+    centred = c.emit(op.subtract(x, mean))
+    square = c.emit(op.mean(c.emit(op.multiply(centred, centred)), axes, keepdims=True))
+    normal, inverse = _scaled(c, centred, square, c.get("epsilon", 1e-5))
+    result = c.emit(op.multiply(normal, scale))
+    if c[2] is not None:
+        result = c.emit(op.add(result, c[2]))
+    return [result, mean, inverse]

@@ -73,7 +73,9 @@ class _Regions:
             value = self._sample(x, image, c, points)
             if self.largest:
                 lowest = tirx.const(-np.inf, "float32")
-                fold = te.comm_reducer(maximum, lambda _: lowest, name="max")
+                fold = te.comm_reducer(
+                    lambda a, b: maximum(a, b), lambda _: lowest, name="max"
+                )
                 return fold(value, axis=taps)
             return te.sum(value, axis=taps)
 

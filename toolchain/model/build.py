@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from toolchain import confined
+from toolchain.codegen import loaded_operators
 from toolchain.command import tool_versions
 from toolchain.frontends import read_model
 from toolchain.frontends.load import LIMIT
@@ -29,6 +30,7 @@ from toolchain.model.plan import ALIGNMENT
 from toolchain.model.rounding import tolerance
 from toolchain.module import add_custom_section, validate
 from toolchain.replace import fresh, write
+from toolchain.slices import root_in
 from toolchain.spec import SpecError
 from toolchain.targets import TARGETS
 
@@ -116,7 +118,11 @@ def _program(path: Path, options: Options) -> Program:
         graph = to_kernels(graph, model.module, options.winograd, model.places)
     except SpecError as error:
         raise SpecError(f"{path}: {error}") from None
-    program = replace(program_of(graph, options.external), tolerance=allowed)
+    program = replace(
+        program_of(graph, options.external),
+        tolerance=allowed,
+        code=tuple(root_in(file, "KERNEL") for file in loaded_operators()),
+    )
     for node in program.graph.nodes:
         node.build = None  # what only passes need
     _check_memory(program, path)

@@ -16,7 +16,7 @@ import numpy as np
 from toolchain import confined
 from toolchain.archive import archive
 from toolchain.child import Job, in_children
-from toolchain.codegen import by_name, emit
+from toolchain.codegen import by_name, emit, loaded_operators
 from toolchain.command import run, tool, tool_versions
 from toolchain.definitions import hash_of
 from toolchain.descriptor import table
@@ -25,7 +25,7 @@ from toolchain.made import Made
 from toolchain.microkernel import micro_kernel, used
 from toolchain.model.emit import WEIGHTS, Program, model_descriptor, model_function
 from toolchain.model.graph import KERNEL, VIEW, Graph, Node, Value
-from toolchain.model.kernels import Copy, Instance
+from toolchain.model.kernels import Copy
 from toolchain.model.plan import aligned, plan, root
 from toolchain.replace import scratch, write
 from toolchain.slices import root_in, root_of, sources
@@ -98,6 +98,7 @@ def compile_program(
         model_function(program),
         table([name]),
     ]
+    place.code.update(program.code)
     objects = _objects(program, target, place, show)
     with scratch(place.cache) as own:
         model, library = own / f"model_{name}.o", own / f"lib{name}.a"
@@ -155,21 +156,11 @@ def _failure(node: Node, reason: str) -> str:
 
 def _made(kernel: Any, target: Target, cache: Path) -> Made:
     """The object of a kernel; its name says what is known before it is compiled."""
-    code = (root_of(_compile), *_code(kernel))
+    code = (root_of(_compile), root_of(type(kernel)))
     settings = [kernel.name, asdict(target), tool_versions()]
     digests = [sources().digest(root) for root in code]
     key = hash_of(json.dumps([digests, settings], sort_keys=True))[:16]
     return Made((cache / f"{kernel.name}-{key}.o",), code, settings=settings)
-
-
-def _code(kernel: Any) -> list[str]:
-    """Roots of what a kernel's text follows from: its class, and operators in it."""
-    found = [root_of(type(kernel))]
-    if isinstance(kernel, Instance):
-        found.append(root_in(kernel.file, "KERNEL"))
-    for part in vars(kernel).values():
-        found += _code(part) if isinstance(part, Instance) else []
-    return found
 
 
 def _compile(kernel: Any, target: Target, made: Made) -> list[str]:
@@ -178,7 +169,7 @@ def _compile(kernel: Any, target: Target, made: Made) -> list[str]:
     chosen = by_name("".join(texts))
     texts += [micro_kernel(s, target) for s in used("".join(texts))]
     write(made.outputs[0], emit(texts, target))
-    return chosen
+    return [*chosen, *(root_in(file, "KERNEL") for file in loaded_operators())]
 
 
 def weights_blob(program: Program) -> bytes:

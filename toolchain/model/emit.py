@@ -24,7 +24,8 @@ class Program:
     constant in the block of weight_bytes. external: the weights are the last input.
     traced: the last inputs are the arena and `steps`, int32[2]: which to run, from
     the first to before the last, so that each can be timed where its data is.
-    tolerance: of its results, see toolchain/model/rounding.py.
+    tolerance: of its results, see toolchain/model/rounding.py. code: roots (see
+    toolchain/slices.py) of what it follows from, beside the passes: operators.
     """
 
     graph: Graph
@@ -36,6 +37,7 @@ class Program:
     external: bool
     traced: bool = False
     tolerance: float = 0.0
+    code: tuple[str, ...] = ()
 
 
 def model_function(program: Program) -> str:

@@ -12,12 +12,13 @@ from typing import Any
 
 from toolchain.frontends.library import PREFIX, operator
 from toolchain.lower import Kernel
-from toolchain.model.graph import Node
+from toolchain.model.graph import DONE, KERNEL, Graph, Node
+from toolchain.model.kernels import Instance
 from toolchain.spec import Operator, Pointwise, tensor_dtype
-from toolchain.targets import Target
+from toolchain.targets import TARGETS
 
-# Formulas do not ask for a target's features.
-_ANY = Target("any", ())
+# Loops are the same for all targets; formulas that ask take the form for vectors.
+_ANY = TARGETS["simd128"]
 # Operators whose formula holds for float64 too.
 _WIDE = ("clip", "leaky_relu", "maximum", "minimum", "relu", "sign")
 
@@ -42,6 +43,10 @@ def _leaky(node: Node) -> Twin:
     return Twin("leaky_relu", {"alpha": node.attributes["alpha"]})
 
 
+def _same(name: str) -> Callable[[Node], Twin]:
+    return lambda node: Twin(name)
+
+
 def _integers(name: str) -> Callable[[Node], Twin | None]:
     """Of integers alone; floats are right as Relax has them."""
 
@@ -56,6 +61,7 @@ _TWINS: dict[str, Callable[[Node], Twin | None]] = {
     "astype": lambda node: Twin("cast"),
     "clip": _clip,
     "divide": _integers("div"),
+    **{name: _same(name) for name in ("erf", "exp", "sigmoid", "tanh")},
     "equal": lambda node: Twin("equal") if node.inputs[0].dtype == "bool" else None,
     "floor_mod": lambda node: Twin("mod", {"fmod": 0}),
     "maximum": lambda node: Twin("maximum"),
@@ -95,6 +101,33 @@ def written(builder: Any, node: Node, inputs: list[Any]) -> Any | None:
     kernel = Kernel(found, variant, _ANY, constants=_constants(found, twin.attributes))
     compute = _compute(found, kernel, node.output.shape, twin.constants)
     return builder.call_te(compute, *inputs, primfunc_name_hint=twin.operator)
+
+
+def alone(graph: Graph) -> None:
+    """Let elementwise nodes that no loop could take in have the library's own loops.
+
+    A function of many elements goes through its formula by stages there.
+    """
+    producers, users = graph.producers(), graph.users()
+    for node in graph.nodes:
+        instance = _instance(node)
+        near = [producers.get(v) for v in node.inputs] + users.get(node.output, [])
+        if instance and all(other is None or other.op in DONE for other in near):
+            node.op, node.attributes = KERNEL, {"kernel": instance}
+
+
+def _instance(node: Node) -> Instance | None:
+    """The library's operator with the node's sizes, where it has loops of its own."""
+    twin = _twin(node)
+    if twin is None or twin.constants or len(node.inputs) != 1:
+        return None
+    found = operator(twin.operator)
+    variant = _variant(twin.operator, found, node)
+    own = isinstance(found.compute, Pointwise) and found.compute.loops is not None
+    if not own or variant is None:
+        return None
+    constants = _constants(found, twin.attributes) | {"n": node.output.count}
+    return Instance.of(twin.operator, constants, variant)
 
 
 def _twin(node: Node) -> Twin | None:

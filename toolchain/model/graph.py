@@ -133,12 +133,16 @@ class _Reader:
             for binding in block.bindings:
                 self.values[binding.var] = self._bind(binding.var.name, binding.value)
         results = _flat(self._operand(main.body.body))
-        graph = Graph(name, inputs, results, self.nodes)
-        produced = graph.producers()
+        free = {value for node in self.nodes for value in node.outputs}
+        named = []
         for value, wanted in zip(results, outputs, strict=True):
-            if value in produced:
-                value.name = wanted
-        return graph
+            if value not in free:  # an input, a constant, or an output before
+                source, value = value, Value(wanted, value.shape, value.dtype)
+                self.nodes.append(Node(VIEW, [source], [value]))
+            value.name = wanted
+            free.discard(value)
+            named.append(value)
+        return Graph(name, inputs, named, self.nodes)
 
     def _value(self, name: str, kind: Any) -> Value:
         return Value(name, tuple(int(n) for n in kind.shape), str(kind.dtype))

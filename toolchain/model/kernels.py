@@ -93,11 +93,6 @@ class Instance:
         return f"{self.operator}_{digest}"
 
     @property
-    def file(self) -> Path:
-        """The file of its operator."""
-        return _file(self.operator)
-
-    @property
     def form(self) -> Any:
         """What computes it; None where the operator has none."""
         operator = _operator(self.operator)

@@ -124,11 +124,13 @@ class _Rewriter:
             if k not in ("layout", "out_layout")
         }
         function = getattr(relax.op.nn, node.op.removeprefix("nn."))
-        return self._append(
+        done = self._append(
             node,
             [self._twin(node.inputs[0])],
             lambda inputs: function(inputs[0], **given, layout="NHWC"),
         )
+        self.nodes[-1].attributes |= {"layout": "NHWC", "out_layout": "NHWC"}
+        return done
 
     def _with_axes(self, node: Node, name: str, axes: Any) -> bool:
         from tvm import relax

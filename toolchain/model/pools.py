@@ -73,10 +73,10 @@ def written(builder: Any, node: Node, inputs: list[Any]) -> Any | None:
 def _reducer(op: str, dtype: str) -> Any:
     from tvm import te, tirx
 
-    extreme = maximum if op == "max" else minimum
-    empty = tirx.const(-inf if op == "max" else inf, dtype)
-    # Of two parameters, as TVM wants it.
-    return te.comm_reducer(lambda x, y: extreme(x, y), lambda _: empty, name=op)
+    largest = op == "max"
+    combine = maximum if largest else minimum  # TVM counts a function's parameters
+    empty = tirx.const(-inf if largest else inf, dtype)
+    return te.comm_reducer(lambda a, b: combine(a, b), lambda _: empty, name=op)
 
 
 def _windows(node: Node) -> Any:

@@ -126,7 +126,9 @@ class Quantized:
         value = inside.inputs[0]
         rounding = self._before(value, "round")
         divide = rounding and self._before(rounding.inputs[0], "divide")
-        if not divide or (scale := self._constant(divide.inputs[1])) is None:
+        if not divide or divide.output.dtype != "float32":
+            return None
+        if (scale := self._constant(divide.inputs[1])) is None:
             return None
         if scale.size != 1:
             return None

@@ -25,6 +25,10 @@ _EXACT = {
     *("min", "nn.dropout", "nn.max_pool2d", "nn.relu", "nn.relu6", "permute_dims"),
     *("reshape", "split", "squeeze", "strided_slice", "take", "where"),
 }
+# Functions whose relative error is that of their argument times its magnitude, here up
+# to 64; places between pixels are differences of numbers as large as an image.
+_ENLARGED = dict.fromkeys(("sin", "cos", "tan", "exp", "power", "sinh", "cosh"), 4096)
+_ENLARGED["image.resize2d"] = 256
 _ALONG_AXES = ("nn.softmax", "nn.log_softmax", "nn.layer_norm", "cumsum")
 
 
@@ -48,6 +52,8 @@ def _roundings(node: Node) -> float:
     """One after the other in a result: numbers that are added up."""
     if node.op in _EXACT or not node.inputs:
         return 0
+    if node.op in _ENLARGED:
+        return _ENLARGED[node.op]
     x, out = node.inputs[0], node.outputs[0]
     if node.op == "matmul":
         return x.shape[-1]

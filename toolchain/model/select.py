@@ -7,8 +7,10 @@ from typing import Any
 
 import numpy as np
 
+from toolchain.frontends.library import has
 from toolchain.model import winograd
 from toolchain.model.axes import along
+from toolchain.model.formulas import alone
 from toolchain.model.graph import DONE, KERNEL, VIEW, Graph, Node, Value
 from toolchain.model.kernels import REGISTER, Batched, Instance, Joined
 from toolchain.model.pools import by_library
@@ -29,6 +31,7 @@ def select(graph: Graph, by_winograd: bool = False) -> None:
     graph.nodes = [
         made for node in graph.nodes for made in _selected(node, by_winograd)
     ]
+    alone(graph)
 
 
 def _selected(node: Node, by_winograd: bool) -> list[Node]:
@@ -48,6 +51,11 @@ def _selected(node: Node, by_winograd: bool) -> list[Node]:
 
 def _kernel(inputs: list[Value], output: Value, instance: Any) -> Node:
     return Node(KERNEL, inputs, [output], {"kernel": instance})
+
+
+def _floats(node: Node) -> bool:
+    """Whether all that a node reads and writes is float32."""
+    return all(v.dtype == "float32" for v in (*node.inputs, *node.outputs))
 
 
 def _view(node: Node) -> list[Node]:
@@ -186,8 +194,8 @@ def _plain_convolution(node: Node) -> list[Node] | None:
     """NCHW, with weights of any kind and groups of any size."""
     x, w = node.inputs
     a = node.attributes
-    layouts = (a["data_layout"], a["kernel_layout"], x.dtype)
-    if layouts != ("NCHW", "OIHW", "float32"):
+    layouts = (a["data_layout"], a["kernel_layout"])
+    if layouts != ("NCHW", "OIHW") or not _floats(node):
         return None
     constants = dict(zip("NCHWMDRS", (*x.shape, *w.shape), strict=True))
     constants["group"] = a["groups"]
@@ -221,7 +229,7 @@ def _dense(node: Node) -> list[Node] | None:
 def _matmul(node: Node) -> list[Node] | None:
     """A product of two tensors: one for each index of the batch axes."""
     a, b = node.inputs
-    if len(a.shape) < 2 or len(b.shape) < 2 or a.dtype != "float32":
+    if len(a.shape) < 2 or len(b.shape) < 2 or not _floats(node):
         return None
     batches = [int(np.prod(v.shape[:-2])) for v in (a, b, node.output)]
     if any(n not in (1, batches[2]) for n in batches) or (
@@ -332,7 +340,7 @@ def _broadcast(source: Value, result: Value) -> Node:
 def _integer_power(node: Node) -> list[Node] | None:
     """By squaring; Relax's power is libm's."""
     out = node.output
-    if not out.dtype.startswith("int"):
+    if out.dtype.startswith("float") or not has("pow", out.dtype):
         return None
     nodes, inputs = [], []
     for value in node.inputs:
@@ -400,7 +408,7 @@ def _resize(node: Node) -> list[Node] | None:
         (_ROUNDINGS[0] if linear else a["rounding_method"], _ROUNDINGS),
     )
     known = all(value in choices for value, choices in given)
-    if not known or (x.dtype, a["layout"]) != ("float32", "NCHW") or x.shape[3] == 1:
+    if not known or not _floats(node) or a["layout"] != "NCHW" or x.shape[3] == 1:
         return None
     names = ("mode", "coordinate_transformation_mode", "nearest_mode")
     constants = dict(zip("NCHW", x.shape, strict=True))

@@ -134,8 +134,10 @@ def _filled(
     case = max(own, key=size)
     edge = _values(operator, tensor_dtype(operator.inputs[0], dtypes))
     first, *others = case.inputs
+    most = max(first.size // edge.size, 1)  # elements that each of them may have
     apart = first.copy()
-    apart.flat[::APART] = np.resize(edge, apart.flat[::APART].size)
-    runs = np.resize(np.repeat(edge, RUN), first.shape)
+    places = apart.flat[:: min(APART, most)]
+    apart.flat[:: min(APART, most)] = np.resize(edge, places.size)
+    runs = np.resize(np.repeat(edge, min(RUN, most)), first.shape)
     for name, x in (("", apart), ("-runs", runs)):
         yield name, [x, *others], dict(case.attributes)

@@ -242,35 +242,43 @@ def _instruction(name: str, *args: Expr) -> Expr:
     return tir.call_llvm_pure_intrin(dtype, f"llvm.{name}.{suffix}", *args)
 
 
-def _extreme(larger: bool, x: Expr, y: Expr, vectors: bool) -> Expr:
-    if not vectors or _dtype(x) != "float32":
-        return _instruction("maximum" if larger else "minimum", x, y)
-    let = Let()
+def _both_ways(let: Let, x: Expr, y: Expr, larger: bool) -> tuple[Expr, Expr]:
+    """The larger or smaller of x and y by either comparison.
+
+    One of both is NaN where x or y is; else they differ by signs of zeros at most.
+    """
     x, y = let(x), let(y)
-    p, q = (
-        let(tir.Select(a < b, b, a) if larger else tir.Select(b < a, b, a))
-        for a, b in ((x, y), (y, x))
-    )
-    # Without NaN p and q are equal, but for the signs of zeros.
-    value = _bits(p) & _bits(q) if larger else _bits(p) | _bits(q)
-    nan = _i32(0x7FC00000)
-    return let.around(_float(tir.Select(tir.EQ(p, q), value, nan)))
+    if larger:
+        return let(tir.Select(x < y, y, x)), let(tir.Select(y < x, x, y))
+    return let(tir.Select(y < x, y, x)), let(tir.Select(x < y, x, y))
 
 
 def maximum(x: Expr, y: Expr, vectors: bool = True) -> Expr:
     """Return max(x, y); NaN where either is NaN, and +0 above -0 (IEEE 754 maximum).
 
     vectors: whether the target has them. f32x4.max gives NaN of either sign, as engines
-    like, by seven x86 instructions; as many operations give the same one everywhere.
-    Without vectors, where selects are branches and engines swap operands of sums too,
-    it is the instruction.
+    like, by eight x86 instructions; these five give the same bits everywhere. Without
+    vectors, where selects are branches and engines swap operands of sums too, and of
+    float64, it is the instruction.
     """
-    return _extreme(True, x, y, vectors)
+    if not vectors or _dtype(x) != "float32":
+        return _instruction("maximum", x, y)
+    let = Let()
+    p, q = _both_ways(let, x, y, larger=True)
+    nan = tir.Select(tir.EQ(p, q), _i32(0), _i32(-1))  # all bits set are one
+    return let.around(_float((_bits(p) & _bits(q)) | nan))
 
 
 def minimum(x: Expr, y: Expr, vectors: bool = True) -> Expr:
-    """Return min(x, y); NaN where either is NaN, and -0 below +0 (IEEE 754 minimum)."""
-    return _extreme(False, x, y, vectors)
+    """Return min(x, y); NaN where either is NaN, and -0 below +0 (IEEE 754 minimum).
+
+    vectors: as for maximum; three instructions. NaN has the other operand's bits too.
+    """
+    if not vectors or _dtype(x) != "float32":
+        return _instruction("minimum", x, y)
+    let = Let()
+    p, q = _both_ways(let, x, y, larger=False)
+    return let.around(_float(_bits(p) | _bits(q)))
 
 
 def clamp(x: Expr, low: Expr, high: Expr, vectors: bool = True) -> Expr:

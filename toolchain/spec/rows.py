@@ -166,43 +166,60 @@ def each_four(k: Any, emit: Callable[..., None], *inputs: Any) -> Any:
     """
 
     def body(buffers: list[Any], out: Any) -> None:
-        step = held(tir.Select(k.n <= SHORT, k.index(4), k.index(1)))
-        with T.serial(0, tir.truncdiv(k.o + (step - 1), step)) as b:
-            emit(b * step, tir.min(k.o - b * step, step), buffers, out)
+        _each_four(k, emit, buffers, out)
 
     return nest((k.o, k.n), inputs, body, k.output_dtypes[0])
 
 
-def inverse_roots(k: Any, squares: Any) -> Any:
-    """Emit and give a buffer of 1 / sqrt(squares / n + epsilon), of four rows."""
-    inverses = T.alloc_buffer((4,), k.dtype)
-    with T.vectorized(0, 4) as i:
-        mean = squares[i] / k.n.astype("float32")
-        T.buffer_store(inverses, 1 / m.sqrt(mean + k.epsilon), [i])
-    return inverses
+def normalized(k: Any, emit: Callable[..., None], *inputs: Any) -> Any:
+    """The same of a normalization: emit(first, count, inputs, out, lost).
+
+    inputs: x, scale and, of one that is centred, the bias. lost: for inverse_roots;
+    rows that it makes NaN are done again, in float64.
+    """
+
+    def body(buffers: list[Any], out: Any) -> None:
+        lost = T.alloc_buffer((1,), "int32")
+        T.buffer_store(lost, tir.const(0, "int32"), [0])
+        _each_four(k, emit, buffers, out, lost)
+        pointers = [b.access_ptr("r") for b in buffers]
+        pointers += [pointers[1]] * (3 - len(buffers))
+        with T.If(tir.And(lost[0] != 0, k.n > 0)), T.Then():
+            call(
+                "micro_wide_normalization",
+                *(*pointers, out.access_ptr("rw"), k.o, k.n),
+                *(tir.reinterpret("int32", k.epsilon), int(len(buffers) > 2)),
+            )
+
+    return nest((k.o, k.n), inputs, body, k.output_dtypes[0])
+
+
+def _each_four(k: Any, emit: Callable[..., None], *given: Any) -> None:
+    step = held(tir.Select(k.n <= SHORT, k.index(4), k.index(1)))
+    with T.serial(0, tir.truncdiv(k.o + (step - 1), step)) as b:
+        emit(b * step, tir.min(k.o - b * step, step), *given)
 
 
 MOST = 0x58800000  # the bits of 2^50: inverse roots up to which squares keep digits
 
 
-def is_safe(inverse: Expr) -> Expr:
-    """Whether no square of a row left float32: 0 < inverse <= 2^50, in one comparison.
+def inverse_roots(k: Any, squares: Any, lost: Any) -> Any:
+    """Emit and give a buffer of 1 / sqrt(squares / n + epsilon), of four rows.
 
-    NaN is not.
+    NaN where squares left float32, which `lost` says then; of fewer rows, perhaps too
+    where only the others did.
     """
-    bits = tir.reinterpret("uint32", inverse)
-    return bits - tir.const(1, "uint32") < tir.const(MOST, "uint32")
-
-
-def normalize_widely(k: Any, x: Any, scale: Any, bias: Any, out: Any, i: Expr) -> None:
-    """Emit row i of a normalization in float64; around 0 where bias is None."""
-    row, epsilon = i * k.n, tir.reinterpret("int32", k.epsilon)
-    parameters = (p.access_ptr("r") for p in (scale, scale if bias is None else bias))
-    call(
-        "micro_wide_normalization",
-        *(x.access_ptr("r", offset=row), *parameters, out.access_ptr("w", offset=row)),
-        *(k.n, epsilon, int(bias is not None)),
-    )
+    inverses = T.alloc_buffer((4,), k.dtype)
+    with T.vectorized(0, 4) as i:
+        mean = squares[i] / k.n.astype("float32")
+        T.buffer_store(inverses, 1 / m.sqrt(mean + k.epsilon), [i])
+    with T.serial(0, 4) as i:
+        bits = tir.reinterpret("uint32", inverses[i]) - tir.const(1, "uint32")
+        beyond = bits >= tir.const(MOST, "uint32")
+        nan = tir.const(float("nan"), "float32")
+        T.buffer_store(inverses, tir.Select(beyond, nan, inverses[i]), [i])
+        T.buffer_store(lost, lost[0] | beyond.astype("int32"), [0])
+    return inverses
 
 
 def each_element(k: Any, emit: Callable[[Expr], None]) -> None:

@@ -114,10 +114,12 @@ def fold(k: Any, kind: str, fill: Any, finish: Finish | None = None) -> Any:
         each = finish() if finish else None
         # The line, and a row for windows of which nothing lies in the plane.
         line = T.alloc_buffer((2, pitch), k.dtype)
-        table = T.alloc_buffer((rows + LINES, 2), "int32")
+        # The table, or what the runtime takes for each element instead of it.
+        elements = tir.Select(
+            small, k.index(0), tir.max(y.size * x.size, rows * columns)
+        )
+        table = T.alloc_buffer((rows + LINES + elements, 2), "int32")
         axes = T.alloc_buffer((12,), "int32")
-        elements = 2 * tir.max(y.size * x.size, rows * columns)
-        scratch = T.alloc_buffer((tir.Select(small, k.index(1), elements),), "int32")
         words = (
             *(y.size, rows, y.taps, y.stride, y.dilation, y.begin),
             *(x.size, columns, x.taps, x.stride, x.dilation, x.begin),
@@ -169,7 +171,7 @@ def fold(k: Any, kind: str, fill: Any, finish: Finish | None = None) -> Any:
                     else:
                         whole()
                 with T.Else():
-                    rest = (scratch.access_ptr("rw"), axes.access_ptr("r"))
+                    rest = (table.access_ptr("rw"), axes.access_ptr("r"))
                     call("ops_windows_fold", *ends, *rest, FOLDS[kind, element])
             if each is not None:
                 with T.serial(0, rows) as i:

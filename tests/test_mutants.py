@@ -1,0 +1,56 @@
+"""The mutation run: a few mutants of the runtime, which its tests must notice."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from mutants import EQUIVALENT, Mutant, mutants_of, read_equivalent
+
+from toolchain.clang import RUNTIME
+
+MUTANTS = Path(__file__).with_name("mutants.py")
+
+
+@pytest.fixture(scope="module")
+def every() -> list[Mutant]:
+    return [m for path in sorted(RUNTIME.glob("*.c")) for m in mutants_of(path)]
+
+
+SOURCE = """\
+#define N 3 /* 4 */
+int f(int a2) {
+  return a2 <= 0x10 && a2 != 1u ? 0 : 2;
+  g("5 < 6", '7', p->x << 1, 1.5); // 8
+}
+"""
+
+
+def test_what_is_changed(tmp_path: Path) -> None:
+    path = tmp_path / "some.c"
+    path.write_text(SOURCE)
+    found = [(m.line, m.before, m.after) for m in mutants_of(path)]
+    assert found == [
+        *((3, "<=", "<"), (3, "0x10", "17"), (3, "0x10", "15"), (3, "&&", "||")),
+        *((3, "!=", "=="), (3, "1", "2"), (3, "1", "0"), (3, "0", "1")),
+        *((3, "2", "3"), (3, "2", "1"), (4, "1", "2"), (4, "1", "0")),
+    ]
+
+
+def test_the_equivalent_ones_are_there(every: list[Mutant]) -> None:
+    """Each line of mutants.txt is one of the runtime as it is, with a reason."""
+    listed = read_equivalent(EQUIVALENT)
+    assert set(listed) <= {m.key for m in every}
+    assert all(listed.values())
+
+
+def test_some_are_noticed() -> None:
+    words = ["--count=3", "--seed=4", "--only=check*.c", "--quick"]
+    done = subprocess.run(
+        [sys.executable, MUTANTS, *words], capture_output=True, text=True, check=False
+    )
+    assert done.stdout.endswith(
+        "3 of 3 mutants killed: 100.0 % (0 more do not compile)\n"
+    ), done.stdout + done.stderr

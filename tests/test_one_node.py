@@ -1,0 +1,61 @@
+"""Models of one node give the bits that the library gives.
+
+The cases with special values, and one more of each kernel; `doit one_node` runs all.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from one_node import (
+    FORMS,
+    NO_NODE,
+    Batch,
+    batches,
+    difference,
+    misses,
+    results_of,
+    wanted_cells,
+)
+
+from toolchain.profile import ROOT, load_profile
+
+BUILD = ROOT / "build"
+
+
+@pytest.mark.parametrize("operator", sorted(FORMS))
+def test_models_give_the_bits_of_the_library(operator: str) -> None:
+    pairs = ((c, results_of(c, BUILD)) for c in wanted_cells(operator, few=True))
+    assert [m for batch in batches(pairs) for m in misses(batch, BUILD)] == []
+
+
+def test_each_operator_has_a_node_or_a_reason() -> None:
+    assert sorted([*FORMS, *NO_NODE]) == sorted(load_profile(None).operators)
+
+
+def test_a_difference_is_seen() -> None:
+    """Relu cases whose inputs have another sign than the library's had."""
+    (cell, *_) = [c for c in wanted_cells("relu") if c.case.name == "special"]
+    results = results_of(cell, BUILD)
+    turned = replace(cell.case, inputs=tuple(-v for v in cell.case.inputs))
+    batch = Batch()
+    batch.add(replace(cell, case=turned), results)
+    batch.cells[0] = cell
+    assert len(misses(batch, BUILD)) == 1
+
+
+@pytest.mark.parametrize(
+    ("got", "want"),
+    [
+        (np.zeros(1, "f4"), -np.zeros(1, "f4")),
+        (np.full(1, np.nan, "f4"), -np.full(1, np.nan, "f4")),
+        (np.ones(1, "f4"), np.ones(1, "i4")),
+        (np.ones(1, "f4"), np.ones((), "f4")),
+        (np.array([1, 2], "i1"), np.array([1, 3], "i1")),
+    ],
+)
+def test_bits_are_compared(got: np.ndarray, want: np.ndarray) -> None:
+    assert difference(got, want) != ""
+    assert difference(want, want) == ""
