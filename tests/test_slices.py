@@ -12,9 +12,13 @@ from typing import Any
 
 import pytest
 
+from toolchain import steps
 from toolchain.codegen import compile_object, load_operator
 from toolchain.definitions import index_of
-from toolchain.profile import ROOT
+from toolchain.frontends import mindir, onnx  # noqa: F401  # before they are watched
+from toolchain.frontends.converters import converters
+from toolchain.model import build
+from toolchain.profile import ROOT, full_profile
 from toolchain.slices import Sources, root_in, sources
 
 # Of functions of tables, micro-kernels, C, windows and 8-bit products.
@@ -85,6 +89,17 @@ def test_what_a_compilation_runs_is_covered(operator: str) -> None:
     roots += description["code"]
     assert len(ran) > 20
     assert ran - covered(roots) == set()
+
+
+@pytest.mark.parametrize("name", ["lenet.onnx", "mindspore_net.mindir"])
+def test_what_reading_a_model_runs_is_covered(name: str) -> None:
+    for path in full_profile().operators.values():
+        load_operator(path)
+    converters()
+    path = ROOT / "models" / name
+    program, ran = executed(lambda: build._program(path, build.Options("simd128")))
+    assert len(ran) > 100
+    assert ran - covered([*steps.model_code(), *program.code]) == set()
 
 
 def index(text: str) -> dict[str, Any]:
