@@ -62,7 +62,10 @@ CASES: dict[str, Case] = {
     ),
     "fmod": (
         "Mod",
-        [np.float32([1e9, -7, 7, INF, 1, -0.0]), np.float32([7, 3, -3, 2, INF, 3])],
+        [
+            np.array([1e9, -7, 7, INF, 1, -0.0], "f4"),
+            np.array([7, 3, -3, 2, INF, 3], "f4"),
+        ],
         {"fmod": 1},
         np.fmod,
         "f4",
