@@ -121,7 +121,7 @@ def foreign(cell: Cell) -> str:
             return f"{form.name} takes no {value.dtype} as {parameter.name}"
     if cell.operator == "clip" and any(np.ndim(v) for v in case.inputs[1:]):
         return "Clip takes scalars for limits"
-    if cell.operator == "mod" and _floats(case) and not case.attributes["fmod"]:
+    if cell.operator == "mod" and _floats(case) and not case.attributes.get("fmod"):
         return "Mod takes floats only with fmod"
     return ""
 
