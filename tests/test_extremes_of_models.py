@@ -18,10 +18,6 @@ EDGE = np.array([*POSITIVE, *(-v for v in POSITIVE), NAN], "f4")
 ROWS = np.array([[1, NAN, 3], [-INF, -INF, -INF], [INF, 1, -INF], [2, 2, 1]], "f4")
 
 
-def _f4(*numbers: float) -> Any:
-    return np.array(numbers, "f4")
-
-
 def _elu(x: Any, alpha: float) -> Any:
     return np.where(x < 0, alpha * np.expm1(np.minimum(x, 0)), x)
 
@@ -66,7 +62,10 @@ CASES: dict[str, Case] = {
     ),
     "fmod": (
         "Mod",
-        [_f4(1e9, -7, 7, INF, 1, -0.0), _f4(7, 3, -3, 2, INF, 3)],
+        [
+            np.array([1e9, -7, 7, INF, 1, -0.0], "f4"),
+            np.array([7, 3, -3, 2, INF, 3], "f4"),
+        ],
         {"fmod": 1},
         np.fmod,
         "f4",

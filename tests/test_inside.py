@@ -136,11 +136,13 @@ def test_float64_inside(tmp_path: Path, pytestconfig: pytest.Config) -> None:
         ]
     found = run(net, tmp_path, pytestconfig.getoption("--profile-file"))
     with np.errstate(all="ignore"):
-        wanted = ReferenceEvaluator(net.model()).run(None, net.inputs)
+        wanted = list(ReferenceEvaluator(net.model()).run(None, net.inputs))
     wrong = {}
-    results: tuple[Any, Any] = (found, wanted)
     for i, (name, (*_, bound)) in enumerate(CASES.items()):
-        got, want = (v[2 * i].astype("f8") + v[2 * i + 1].astype("f8") for v in results)
+        got, want = (
+            np.add(*(part.astype("f8") for part in results[2 * i : 2 * i + 2]))
+            for results in (found, wanted)
+        )
         assert got.shape == want.shape, name
         error = np.abs(got - want).max() / np.abs(want).max()
         # What two float32 hold.
