@@ -71,6 +71,8 @@ CALLS: tuple[tuple[str, tuple[str, ...], tuple[Any, ...], dict[str, Any]], ...] 
             "steps": [-1, 1, 1, 1, 1, 1, -2, -2],
         },
     ),
+    ("slice", F, (X,), {"starts": [2], "ends": [2], "axes": [2], "steps": [2]}),
+    ("slice", F, (X,), {"starts": [1], "ends": [2], "axes": [2], "steps": [-3]}),
     ("expand", F, (X,), {"shape": [2, 2, 3, 2, 1, 2, 2, 3]}),
     ("tile", F, (X,), {"repeats": [1, 2, 1, 3, 2, 1, 1, 2]}),
     ("split", F, (TWO,), {"axis": 7, "split": [1, 0, 3]}),
