@@ -101,6 +101,17 @@ def test_a_misaligned_struct_again(module: Module, step: int) -> None:
             assert not code or "DLTensor of b is misaligned" in module.error()
 
 
+@pytest.mark.parametrize("step", [1, 2, 4])
+def test_a_misaligned_shape(module: Module, step: int) -> None:
+    shapes = module.alloc(64)
+    for at, code in ((8, 0), (step, POINTER), (8 + step, POINTER)):
+        module.write(shapes + at, struct.pack("<q", 2))
+        moved = module.tensor([2], shape_at=shapes + at)
+        call = again(module, "relu_float32", moved, module.tensor([2]))
+        assert module.run("ops_call", *call) == code, module.error()
+        assert not code or "shape of x is misaligned" in module.error()
+
+
 def test_more_blocks_than_hints(module: Module) -> None:
     # There are 256 hints; of three blocks a tensor, many share one.
     tensors = [module.tensor([2]) for _ in range(150)]

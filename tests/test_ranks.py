@@ -90,6 +90,7 @@ CALLS: tuple[tuple[str, tuple[str, ...], tuple[Any, ...], dict[str, Any]], ...] 
     ("pad", F, (X,), {"pads": [1] * 16, "mode": "edge"}),
     ("pad", F, (floats(2, 3),), {"pads": [0, -2, 0, -1]}),
     ("pad", F, (floats(2, 3),), {"pads": [1, -3, 0, 2]}),
+    ("pad", F, (floats(0, 3),), {"pads": [1, 2, 0, 1]}),
     ("matmul", F, (TWO, floats(3, 2, 2, 1, 2, 4, 5)), {}),
     ("matmul", F, (floats(1, 3, 1, 2, 1, 2, 2, 3), floats(2, 1, 2, 1, 1, 1, 3, 4)), {}),
     ("matmul", F, (floats(3, 2, 1), floats(3, 1, 1)), {}),
