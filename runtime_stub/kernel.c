@@ -39,7 +39,6 @@ int32_t ops_infer_sizes(const ops_request *call, ops_slot *slots,
   const ops_family *family = call->family;
   static int64_t result[1 + OPS_MAX_SIZES];
   slots[family->inputs].p = result;
-  result[0] = 0;
   int32_t code = ops_run_kernel(call, family->infer, slots);
   if (code) return code;
   if (result[0])

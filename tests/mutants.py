@@ -41,7 +41,7 @@ TESTS = (
     *("test_shared_memory", "test_fixed_shapes", "test_memory", "test_limits"),
     *("test_allocator", "test_windows", "test_fuzz"),
 )
-QUICK = 3  # of them are enough for a sample
+QUICK = 5  # of them are enough for a sample
 CELLS = 500  # of the kernels' cases that a mutant meets
 ROUNDS = 300  # of random calls of an operator
 # Kinds of fuzzing that are not about the runtime.
@@ -286,7 +286,7 @@ def main(words: list[str]) -> int:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--only", default="*.c", help="files, such as memory.c")
     parser.add_argument("--part", default="0/1", help="of several runs: 0/2 and 1/2")
-    parser.add_argument("--line", type=int, default=0, help="this line alone")
+    parser.add_argument("--text", default="", help="lines with this text")
     parser.add_argument("--quick", action="store_true", help="with the first tests")
     parser.add_argument("--verbose", action="store_true", help="how each was killed")
     options = parser.parse_args(words)
@@ -309,8 +309,7 @@ def sample(options: argparse.Namespace) -> list[Mutant]:
     if unknown := set(equivalent) - {m.key for m in every} and options.only == "*.c":
         raise SystemExit(f"{EQUIVALENT.name}: no such mutants: {unknown}")
     wanted = [m for m in every if m.key not in equivalent]
-    if options.line:
-        wanted = [m for m in wanted if m.line == options.line]
+    wanted = [m for m in wanted if options.text in m.text]
     if options.count and options.count < len(wanted):
         picked = random.Random(options.seed).sample(wanted, options.count)
         wanted = sorted(picked, key=lambda m: (m.file, m.at, m.after))

@@ -87,6 +87,31 @@ def test_a_shape_that_leaves_its_block(module: Module) -> None:
                 assert not code or "shape of" in module.error()
 
 
+@pytest.mark.parametrize("step", [1, 2, 4])
+def test_a_misaligned_struct_again(module: Module, step: int) -> None:
+    a, b, out = (module.tensor([2]) for _ in range(3))
+    assert module.run("ops_call", *again(module, "add_float32", a, b, out)) == 0
+    at = struct.unpack("<I", b.value[:4])[0]
+    copies = module.alloc(128)
+    for place, code in ((copies, 0), (copies + 8, 0), (copies + step, POINTER)):
+        module.write(place, module.read(at, 40))
+        call = again(module, "add_float32", a, module.pointer(place), out)
+        for _ in range(2):
+            assert module.run("ops_call", *call) == code, module.error()
+            assert not code or "DLTensor of b is misaligned" in module.error()
+
+
+@pytest.mark.parametrize("step", [1, 2, 4])
+def test_a_misaligned_shape(module: Module, step: int) -> None:
+    shapes = module.alloc(64)
+    for at, code in ((8, 0), (step, POINTER), (8 + step, POINTER)):
+        module.write(shapes + at, struct.pack("<q", 2))
+        moved = module.tensor([2], shape_at=shapes + at)
+        call = again(module, "relu_float32", moved, module.tensor([2]))
+        assert module.run("ops_call", *call) == code, module.error()
+        assert not code or "shape of x is misaligned" in module.error()
+
+
 def test_more_blocks_than_hints(module: Module) -> None:
     # There are 256 hints; of three blocks a tensor, many share one.
     tensors = [module.tensor([2]) for _ in range(150)]

@@ -142,7 +142,22 @@ KERNEL = Operator(
     cases=None,
 )
 """
+# A size that only an absent first input has.
+FIRST = """'''out[i] = y[i] + x[0].'''
+from toolchain.spec import Attribute, Input, Operator, Output, te
+
+
+KERNEL = Operator(
+    collapse="exact.plain",
+    inputs=(Input("x", "n", optional=True, fill=2.0), Input("y", "m")),
+    dtypes=("float32",),
+    compute=lambda k: te.compute((k.m,), lambda i: k.y[i] + k.x[0], name="out"),
+    reference=None,
+    cases=None,
+)
+"""
 SOURCES = {
+    "first": FIRST,
     "many": MANY,
     "outputs": OUTPUTS,
     "by_rows": ROWS,
@@ -217,6 +232,13 @@ def test_many_elementwise_inputs(library: Any) -> None:
     np.testing.assert_array_equal(library.call("four", a, b, c, d), want)
     want = a + b * 10 + c * 100 + 3000
     np.testing.assert_array_equal(library.call("four", a, b, c), want)
+
+
+def test_an_absent_first_input(library: Any) -> None:
+    y = np.arange(3, dtype=np.float32)
+    for _ in range(2):
+        assert library.call("first", None, y).tolist() == [2, 3, 4]
+        assert library.call("first", y + 5, y).tolist() == [5, 6, 7]
 
 
 def test_an_attribute_of_a_product(library: Any) -> None:

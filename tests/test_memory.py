@@ -17,7 +17,9 @@ MEGABYTE = 1 << 20
 def path(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A library whose memory ends at 1 MiB."""
     folder = tmp_path_factory.mktemp("memory")
-    return link_built(folder, ["add", "matmul", "reduce_sum"], max_memory=MEGABYTE)
+    return link_built(
+        folder, ["add", "matmul", "matmul_integer", "reduce_sum"], max_memory=MEGABYTE
+    )
 
 
 def fill(module: Module) -> list[int]:
@@ -104,3 +106,19 @@ def test_random_blocks_never_overlap_nor_lose_their_content(path: Path) -> None:
         assert expected == module.read(pointer, len(expected))
         assert module.run("ops_free", pointer) == 0
     assert module.run("ops_alloc", MEGABYTE // 2) != 0
+
+
+def test_the_second_of_two_workspaces_is_missing(path: Path) -> None:
+    module = Module(path)
+    shapes = ([9, 2], [2, 9], [], [])
+    args = [module.tensor(s, "int8") for s in shapes]
+    args.append(module.tensor([9, 9], "int32"))
+    call = (module.find("matmul_integer_int8_int8"), module.pack(tuple(args)), 5)
+    places = [module.alloc(64) for _ in range(2)]
+    fill(module)
+    for free in (0, 1):
+        for place in places[:free]:
+            assert module.run("ops_free", place) == 0
+        assert module.run("ops_call", *call) == MEMORY
+        assert "no memory for a workspace of 9 bytes" in module.error()
+    assert module.alloc(64) == places[0]
