@@ -110,7 +110,7 @@ def test_random_blocks_never_overlap_nor_lose_their_content(path: Path) -> None:
 
 def test_the_second_of_two_workspaces_is_missing(path: Path) -> None:
     module = Module(path)
-    shapes: tuple[list[int], ...] = ([9, 2], [2, 9], [], [])
+    shapes: list[list[int]] = [[9, 2], [2, 9], [], []]
     args = [module.tensor(s, "int8") for s in shapes]
     args.append(module.tensor([9, 9], "int32"))
     call = (module.find("matmul_integer_int8_int8"), module.pack(tuple(args)), 5)
