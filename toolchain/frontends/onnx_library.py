@@ -66,6 +66,17 @@ def _marked(c: Call, name: str, x: Any, axis: int) -> Any:
     return c.emit(op.astype(hit, "int8"))
 
 
+@converter("ReduceMax", "ReduceMin")
+def extreme(c: Call) -> Any:
+    """TVM's; of bool as 8-bit integers."""
+    c.constant(1, "axes")
+    if dtype_of(c[0]) != "bool":
+        return c.importer.by_tvm(c)
+    op = relax_ops()
+    c.inputs[0] = c.emit(op.astype(c[0], "int8"))
+    return op.astype(c.emit(c.importer.by_tvm(c)), "bool")
+
+
 @converter("ReduceL2")
 def norm(c: Call) -> Any:
     """The root of the sum of squares."""
