@@ -7,6 +7,7 @@ import hashlib
 import importlib.util
 import re
 import sys
+from collections.abc import Collection
 from functools import cache
 from pathlib import Path
 from types import ModuleType
@@ -68,11 +69,11 @@ def _import(path: Path) -> ModuleType:
     return module
 
 
-def loaded_operators() -> list[Path]:
-    """Files of all operators that this process has loaded."""
+def loaded_operators(folders: Collection[Path]) -> list[Path]:
+    """Files of all operators in some folders that this process has loaded."""
     modules = sorted(name for name in sys.modules if name.startswith("_operator_"))
     files = (sys.modules[name].__file__ for name in modules)
-    return [Path(file) for file in files if file]
+    return [Path(file) for file in files if file and Path(file).parent in folders]
 
 
 def target_machine(target: Target) -> Any:

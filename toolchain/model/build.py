@@ -25,6 +25,7 @@ from toolchain.model.compile import (
 )
 from toolchain.model.emit import Program
 from toolchain.model.graph import Value, from_relax
+from toolchain.model.kernels import FOLDERS
 from toolchain.model.passes import to_kernels
 from toolchain.model.plan import ALIGNMENT
 from toolchain.model.rounding import tolerance
@@ -121,7 +122,7 @@ def _program(path: Path, options: Options) -> Program:
     program = replace(
         program_of(graph, options.external),
         tolerance=allowed,
-        code=tuple(root_in(file, "KERNEL") for file in loaded_operators()),
+        code=tuple(root_in(file, "KERNEL") for file in loaded_operators(FOLDERS)),
     )
     for node in program.graph.nodes:
         node.build = None  # what only passes need

@@ -25,7 +25,7 @@ from toolchain.made import Made
 from toolchain.microkernel import micro_kernel, used
 from toolchain.model.emit import WEIGHTS, Program, model_descriptor, model_function
 from toolchain.model.graph import KERNEL, VIEW, Graph, Node, Value
-from toolchain.model.kernels import Copy
+from toolchain.model.kernels import FOLDERS, Copy
 from toolchain.model.plan import aligned, plan, root
 from toolchain.replace import scratch, write
 from toolchain.slices import root_in, root_of, sources
@@ -169,7 +169,7 @@ def _compile(kernel: Any, target: Target, made: Made) -> list[str]:
     chosen = by_name("".join(texts))
     texts += [micro_kernel(s, target) for s in used("".join(texts))]
     write(made.outputs[0], emit(texts, target))
-    return [*chosen, *(root_in(file, "KERNEL") for file in loaded_operators())]
+    return [*chosen, *(root_in(f, "KERNEL") for f in loaded_operators(FOLDERS))]
 
 
 def weights_blob(program: Program) -> bytes:

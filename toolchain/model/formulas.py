@@ -111,8 +111,10 @@ def alone(graph: Graph) -> None:
     producers, users = graph.producers(), graph.users()
     for node in graph.nodes:
         instance = _instance(node)
+        if instance is None:
+            continue
         near = [producers.get(v) for v in node.inputs] + users.get(node.output, [])
-        if instance and all(other is None or other.op in DONE for other in near):
+        if all(other is None or other.op in DONE for other in near):
             node.op, node.attributes = KERNEL, {"kernel": instance}
 
 

@@ -6,6 +6,7 @@ what no operator is there for comes as TIR from Relax.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import re
 from collections.abc import Mapping
@@ -335,7 +336,7 @@ WORDS = ("float32", "int32")
 # A block that is put into those that read it: characters of its text, for what is read
 # twice is there twice, and so on along a chain; and how deep values of Let stand in
 # each other: TVM takes 7 times as long for each level (1.8 s for 8, 13 s for 9).
-INLINED, NESTED = 20_000, 5
+INLINED, NESTED = 20_000, 1
 BRANCHING = ("T_where", "pool_")  # what TVM names blocks that have conditions
 # Functions of TIR that LLVM would call from libm; toolchain.spec.math has them.
 MATH = ("exp", "log", "tanh", "sigmoid", "erf", "sin", "cos", "pow")
@@ -454,6 +455,8 @@ def _scheduled(module: Any, name: str, target: Target) -> Any:
                 break
             except s_tir.ScheduleError:
                 continue
+    for block in reversed(schedule.get_child_blocks(schedule.get_sblock("root"))):
+        _compute_beside(schedule, block)
     for block in schedule.get_child_blocks(schedule.get_sblock("root")):
         reduced = _reordered(schedule, block)
         if target.has("simd128"):
@@ -461,6 +464,26 @@ def _scheduled(module: Any, name: str, target: Target) -> Any:
         if reduced:
             schedule.decompose_reduction(block, reduced[0])
     return schedule.mod
+
+
+def _compute_beside(schedule: Any, block: Any) -> None:
+    """Compute a large block where it is read: an element of it stays in a register.
+
+    Only where each element is read once; others would be computed several times.
+    """
+    from tvm import s_tir
+
+    found, readers = schedule.get(block), schedule.get_consumers(block)
+    if len(readers) != 1 or not _is_large(found.script()):
+        return
+    loops = schedule.get_loops(readers[0])
+    counts = [
+        prod(int(axis.dom.extent) for axis in schedule.get(b).iter_vars)
+        for b in (block, readers[0])
+    ]
+    if loops and counts[0] == counts[1]:
+        with contextlib.suppress(s_tir.ScheduleError):
+            schedule.compute_at(block, loops[-1])
 
 
 def _is_large(text: str) -> bool:
