@@ -78,11 +78,13 @@ def primitives() -> list[str]:
 
 # Exported, to see that their names are reported; not imported.
 UNSUPPORTED = {
+    "atan2": "Atan2",
     "fmod": "DivMod",
     "hardshrink": "HShrink",
     "lrn": "LRN",
     "softshrink": "SoftShrink",
     "sort": "Sort",
+    "topk": "TopK",
 }
 
 

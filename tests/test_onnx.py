@@ -46,8 +46,8 @@ DIFFERENT = {
     r"matmul_int8": "MatMul has no int8 in ONNX",
     r"matmul_integer_.*-(3x0-0x4|0-0)(-|$)": "leaves results unset where K is 0",
     r"matmul_integer_.*-(rows|both)-": "takes no zero point per row",
-    r"max_pool_float32-special": "drops NaN",
-    r"max_pool_\w+-outside": "takes no pads as wide as the window",
+    r"max_pool_float32-(special|extremes)": "drops NaN",
+    r"(max|average)_pool_\w+-(outside|overlap_line)": "takes no pads as wide as that",
     r"resize_float32-special-linear": "multiplies infinity by a weight of 0",
 }
 

@@ -11,11 +11,18 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 
-from toolchain.frontends.converters import cast_to, celu_of, elu_of, softplus_of
+from toolchain.frontends.converters import (
+    cast_to,
+    celu_of,
+    converters,
+    elu_of,
+    softplus_of,
+)
 from toolchain.frontends.library import has, library_call
 
 
@@ -723,19 +730,33 @@ def _triangle(name: str) -> Rule:
 
 
 def _cumsum(c: Call) -> Any:
-    from tvm import relax
+    x = c.tensor()
+    if not has("cum_sum", _dtype(x)):
+        raise UnsupportedError(f"CumSum of {_dtype(x)} is unsupported")
+    axis = int(c.option(1, "axis")) % len(shape(x))
+    given = {n: int(c.option(i, n, 0)) for i, n in ((2, "exclusive"), (3, "reverse"))}
+    return library_call("cum_sum", [x], shape(x), _dtype(x), axis=axis, **given)
 
-    if c.option(3, "reverse", False):
-        raise UnsupportedError("CumSum with reverse is unsupported")
-    axis, exclusive = int(c.option(1, "axis")), bool(c.option(2, "exclusive", False))
-    return relax.op.cumsum(c.tensor(), axis, exclusive=exclusive)
+
+class _AsOnnx:
+    """A call as the converter of an ONNX operator of one tensor takes it."""
+
+    def __init__(self, call: Call, kind: str) -> None:
+        self.call, self.emit = call, call.emit
+        self.node = SimpleNamespace(op_type=kind)
+
+    def __getitem__(self, index: int) -> Any:
+        return self.call.tensor(index)
 
 
-def _topk(c: Call) -> Any:
-    from tvm import relax
+def _by_onnx(kind: str) -> Rule:
+    """The formula of ONNX's operator of that name."""
 
-    found = c.emit(relax.op.topk(c.tensor(), int(c.option(1, "k")), -1, dtype="int32"))
-    return [c.emit(relax.TupleGetItem(found, i)) for i in range(2)]
+    def rule(c: Call) -> Any:
+        given: Any = _AsOnnx(c, kind)
+        return converters()["", kind](given)
+
+    return rule
 
 
 def _flip(c: Call) -> Any:
@@ -801,15 +822,8 @@ def _leaky(c: Call) -> Any:
 
 _UNARY = {
     "Abs": "abs",
-    "ACos": "acos",
-    "Acosh": "acosh",
-    "Asin": "asin",
-    "Asinh": "asinh",
-    "Atan": "atan",
-    "Atanh": "atanh",
     "Ceil": "ceil",
     "Cos": "cos",
-    "Cosh": "cosh",
     "Erf": "erf",
     "Exp": "exp",
     "Floor": "floor",
@@ -828,13 +842,18 @@ _UNARY = {
     "Sign": "sign",
     "SiLU": "nn.silu",
     "Sin": "sin",
-    "Sinh": "sinh",
     "Sqrt": "sqrt",
     "Square": "square",
-    "Tan": "tan",
     "Tanh": "tanh",
     "Trunc": "trunc",
     "ZerosLike": "zeros_like",
+}
+# What WebAssembly has no instruction for, by the formulas of ONNX's operators.
+_AS_ONNX = {
+    "ACos": "Acos",
+    **{
+        n: n for n in ("Acosh", "Asin", "Asinh", "Atan", "Atanh", "Cosh", "Sinh", "Tan")
+    },
 }
 _BINARY = {
     "Add": "add",
@@ -860,7 +879,6 @@ _BINARY = {
     "LogicalAnd": "logical_and",
     "LogicalOr": "logical_or",
     "LogicalXor": "logical_xor",
-    "Atan2": "atan2",
 }
 _REDUCTIONS = {
     "ReduceSum": "sum",
@@ -876,6 +894,7 @@ _REDUCTIONS = {
 # By primitive; the table in docs/mindir.md is held to these keys by a test.
 RULES: dict[str, Rule] = {
     **{kind: _unary(name) for kind, name in _UNARY.items()},
+    **{kind: _by_onnx(name) for kind, name in _AS_ONNX.items()},
     **{kind: _binary(name) for kind, name in _BINARY.items()},
     **{kind: _reduce(name) for kind, name in _REDUCTIONS.items()},
     "ReduceAll": _reduce_bool("min"),
@@ -933,7 +952,6 @@ RULES: dict[str, Rule] = {
     "Triu": _triangle("triu"),
     "Tril": _triangle("tril"),
     "CumSum": _cumsum,
-    "TopK": _topk,
     "ReverseV2": _flip,
     "PReLU": _prelu,
     "LeakyReLUExt": _leaky,

@@ -364,7 +364,8 @@ class Lowered:
         # The signs of constants are one bit of the hash, and two may cancel out.
         script = self.function.script()
         constants = _CONSTANT.findall(script)
-        check("a constant", len(constants), exactly(script.count("T.float")))
+        count = len(re.findall(r"T\.float\d+\(", script))
+        check("a constant", len(constants), exactly(count))
         parts = structural_hash(self.function, map_free_vars=True), constants
         digest = hashlib.sha256(repr(parts).encode()).hexdigest()[:10]
         return f"{self.label}_{digest}"
