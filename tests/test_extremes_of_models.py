@@ -184,3 +184,26 @@ def test_pools_between_convolutions(
     net.outputs.append(helper.make_tensor_value_info("y", TensorProto.FLOAT, None))
     (found,) = run(net, tmp_path, pytestconfig.getoption("--profile-file"))
     np.testing.assert_array_equal(found, _windows(x))
+
+
+def _attention(q: Any, k: Any, v: Any, mask: Any) -> Any:
+    scores = (q @ k.swapaxes(-1, -2)).astype("f8") / np.sqrt(q.shape[-1]) + mask
+    shares = np.exp(scores - scores.max(axis=-1, keepdims=True))
+    return shares / shares.sum(axis=-1, keepdims=True) @ v
+
+
+def test_attention_over_masked_rows(
+    tmp_path: Path, pytestconfig: pytest.Config
+) -> None:
+    """A row of nothing but the lowest float32 gives equal shares, and no NaN."""
+    rng = np.random.default_rng(0)
+    q, k, v = (rng.normal(size=(1, 2, 5, 4)).astype("f4") for _ in range(3))
+    mask = np.where(np.tri(5, k=-1), 0, LOWEST).astype("f4")  # the first row is masked
+    mask[3] = np.where(np.abs(np.arange(5) - 3) < 2, 0, LOWEST)  # a local window
+    net = Net(opset=23)
+    net.inputs |= {"q": q, "k": k, "v": v, "mask": mask}
+    net.node("Attention", ["q", "k", "v", "mask"], "y")
+    net.outputs.append(helper.make_tensor_value_info("y", TensorProto.FLOAT, None))
+    (found,) = run(net, tmp_path, pytestconfig.getoption("--profile-file"))
+    np.testing.assert_allclose(found, _attention(q, k, v, mask), rtol=2e-6, atol=2e-6)
+    np.testing.assert_allclose(found[0, :, 0], v[0].mean(axis=1), rtol=2e-6, atol=2e-6)
