@@ -26,6 +26,8 @@ from toolchain.frontends.standard import excess, schema_of, size_of, type_of
 from toolchain.spec import SpecError
 
 DATA_DEPENDENT = ("Compress", "NonMaxSuppression", "NonZero", "Unique")
+# TVM converts these, and has kernels for none of them.
+WITHOUT_KERNEL = ("TopK",)
 # Not computed by numpy here: slow, random, or wanted in the graph as they are.
 KEPT = (
     *("Conv", "ConvInteger", "ConvTranspose", "Einsum", "Gemm", "MatMul"),
@@ -55,7 +57,6 @@ SETTINGS: dict[str, dict[int, str]] = {
     "Split": {1: "split"},
     "Squeeze": _AXES,
     "Tile": {1: "repeats"},
-    "TopK": {1: "k"},
     "Unsqueeze": _AXES,
     **{
         f"Reduce{name}": _AXES
@@ -136,7 +137,9 @@ def _converted(domain: str, name: str) -> bool:
         return True
     if domain not in ("", "com.microsoft") or name.startswith(SEQUENCES):
         return False
-    if name in DATA_DEPENDENT or (not domain and name in BY_DEFINITION):
+    if name in (*DATA_DEPENDENT, *WITHOUT_KERNEL):
+        return False
+    if not domain and name in BY_DEFINITION:
         return False
     return name in _tvm_converters()
 
