@@ -207,3 +207,21 @@ def test_attention_over_masked_rows(
     (found,) = run(net, tmp_path, pytestconfig.getoption("--profile-file"))
     np.testing.assert_allclose(found, _attention(q, k, v, mask), rtol=2e-6, atol=2e-6)
     np.testing.assert_allclose(found[0, :, 0], v[0].mean(axis=1), rtol=2e-6, atol=2e-6)
+
+
+def test_tensors_without_elements(tmp_path: Path, pytestconfig: pytest.Config) -> None:
+    """Nodes that give none need no kernel, and those between have no arena."""
+    net = Net()
+    net.inputs |= {"x": np.zeros((0, 3), "f4"), "z": np.ones((2, 0), "f4")}
+    weights = net.constant(np.ones((3, 4), "f4"), "w")
+    net.node("MatMul", ["x", weights], "a")
+    net.node("Softmax", ["a"], "y", axis=-1)
+    net.node("ReduceSum", ["y", net.constant(np.array([0]), "axes")], "sum")
+    net.node("ReduceMax", ["z", net.constant(np.array([1]), "last")], "most")
+    for name in ("y", "sum", "most"):
+        kind = helper.make_tensor_value_info(name, TensorProto.FLOAT, None)
+        net.outputs.append(kind)
+    found = run(net, tmp_path, pytestconfig.getoption("--profile-file"))
+    assert [(0, 4), (1, 4), (2, 1)] == [f.shape for f in found]
+    assert [[0.0] * 4] == found[1].tolist()
+    assert [[-INF], [-INF]] == found[2].tolist()

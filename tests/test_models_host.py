@@ -14,6 +14,7 @@ import onnx
 import ops_wasm32
 import pytest
 from numpy.typing import NDArray
+from ops_wasm32.__main__ import main
 from ops_wasm32.command_verify import compare, random_inputs
 from ops_wasm32.exact import PLAIN, PRECISE, exact_session
 from ops_wasm32.model import Model, Tensor, model_of
@@ -480,3 +481,19 @@ await load({json.dumps(str(moved))});
     done = subprocess.run(command, check=False, capture_output=True, text=True)
     assert done.returncode
     assert "net_int8.safetensors: has sha256" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "text"),
+    [
+        (["--seed", "-1"], "argument --seed: -1 is below 0; give 0 or more"),
+        (["--bound", "nan"], "argument --bound: nan is no bound; give 0 or more"),
+        (["--bound=-1"], "argument --bound: -1 is no bound; give 0 or more"),
+    ],
+)
+def test_verify_refuses_numbers(
+    words: list[str], text: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit):
+        main(["verify", "net.wasm", "--against", "net.onnx", *words])
+    assert text in capsys.readouterr().err

@@ -25,7 +25,7 @@ def _limited(c: Call, indices: Any, extents: Any, constant: Array | None) -> Any
     """Indices from 0 on that lie in their axes: negative ones count from the end."""
     op = relax_ops()
     extents = np.asarray(extents)
-    if not extents.all() and (constant is None or constant.size):
+    if not extents.all() and 0 not in c.importer.shape(indices):
         raise SpecError("reads from an axis of size 0; correct the model")
     if constant is not None:
         if ((constant < -extents) | (constant >= extents)).any():

@@ -140,7 +140,10 @@ class _Function:
         if base.data is not None:
             where, offset = weights, self.program.weights[base]
         else:
-            where, offset = "%arena", self.program.plan.offsets[base]
+            # Without an arena no intermediate has elements.
+            has = self.program.plan.size or self.program.traced
+            where = "%arena" if has else "null"
+            offset = self.program.plan.offsets[base]
         return self._new(f"getelementptr i8, ptr {where}, i32 {offset}")
 
 

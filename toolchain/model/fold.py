@@ -21,17 +21,22 @@ Function = Callable[[Node, list[Array]], Array | None]
 
 
 def fold_constants(graph: Graph) -> None:
-    """Replace nodes over constants by their results."""
+    """Replace nodes over constants by their results, and those without any element."""
     known: dict[Value, Array] = {}
+    empty: dict[Value, Array] = {}
     left = []
     with np.errstate(all="ignore"):
         for node in graph.nodes:
+            if not any(v.count for v in node.outputs):
+                empty |= {v: np.empty(v.shape, v.dtype) for v in node.outputs}
+                continue
             result = _evaluate(node, known)
             if result is None:
                 left.append(node)
             else:
                 known[node.output] = result
     graph.nodes = left
+    known |= empty
     for value in {*graph.outputs, *(v for n in left for v in n.inputs)}:
         if value in known:
             value.data = known[value]

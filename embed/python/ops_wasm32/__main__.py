@@ -60,6 +60,20 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
+def _natural(text: str) -> int:
+    number = int(text)
+    if number < 0:
+        raise argparse.ArgumentTypeError(f"{number} is below 0; give 0 or more")
+    return number
+
+
+def _bound(text: str) -> float:
+    number = float(text)
+    if not number >= 0:
+        raise argparse.ArgumentTypeError(f"{text} is no bound; give 0 or more")
+    return number
+
+
 def _add_verify_options(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("file", type=Path, metavar="NET.wasm")
@@ -71,7 +85,7 @@ def _add_verify_options(parser: argparse.ArgumentParser) -> None:
         metavar="FILE.npz",
         help="inputs (default: random ones)",
     )
-    add("--seed", type=int, default=0, metavar="N", help="of random inputs (0)")
+    add("--seed", type=_natural, default=0, metavar="N", help="of random inputs (0)")
     add(
         "--max-int",
         type=int,
@@ -82,7 +96,7 @@ def _add_verify_options(parser: argparse.ArgumentParser) -> None:
     )
     add(
         "--bound",
-        type=float,
+        type=_bound,
         metavar="X",
         help="relative error that passes (default: what the model's depth gives)",
     )
