@@ -8,14 +8,13 @@ from typing import Any
 from doit import get_var
 
 from bench.whole import rows
-from toolchain import command_line, package, steps
+from toolchain import package, steps
 from toolchain.made import Made
 from toolchain.profile import ROOT
 from toolchain.progress import ProgressReporter
 from toolchain.slices import root_in, root_of
 from toolchain.targets import TARGETS
 
-command_line.keep_values()
 PROFILE = steps.profile_or_exit(get_var("profile"))
 TARGET_FOLDERS = {t: PROFILE.folder / t for t in PROFILE.targets}
 RUNTIME = sorted((ROOT / "runtime_stub").glob("*.c"))

@@ -53,7 +53,14 @@ def _run_model(
     library: Library, model: Model, options: argparse.Namespace, words: list[str]
 ) -> None:
     if words:
-        raise UserError(f"argument {words[0]!r}: a model takes no attributes")
+        raise UserError(
+            f"argument {words[0]!r}: a model takes no attributes; leave it out"
+        )
+    if options.data_type:
+        raise UserError(
+            f"-d {options.data_type}: a model takes the data types that it is compiled "
+            "for; leave it out"
+        )
     out = options.out
     if options.op_type and _fold(options.op_type) != _fold(model.name):
         out = Path(options.op_type)  # -o of a model names its results
