@@ -8,13 +8,16 @@ from typing import Any
 from doit import get_var
 
 from bench.whole import rows
-from toolchain import package, steps
-from toolchain.made import Made
+from toolchain import steps
+from toolchain.link import package
+from toolchain.process import command_line
+from toolchain.process.progress import ProgressReporter
 from toolchain.profile import ROOT
-from toolchain.progress import ProgressReporter
-from toolchain.slices import root_in, root_of
+from toolchain.records.made import Made
+from toolchain.records.slices import root_in, root_of
 from toolchain.targets import TARGETS
 
+command_line.require()
 PROFILE = steps.profile_or_exit(get_var("profile"))
 TARGET_FOLDERS = {t: PROFILE.folder / t for t in PROFILE.targets}
 RUNTIME = sorted((ROOT / "runtime_stub").glob("*.c"))
@@ -57,7 +60,7 @@ def task_compile() -> Any:
             code = (root_in(path, "KERNEL"), root_in(path, "__doc__"))  # its formula
             made = Made(
                 (out.with_suffix(".o"), out.with_suffix(".json")),
-                ("toolchain.codegen:compile_object", *code),
+                ("toolchain.codegen.objects:compile_object", *code),
                 (path.with_suffix(".c"),),
                 [steps.settings(target, "CLANG"), dtypes],
             )

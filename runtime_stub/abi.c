@@ -2,7 +2,7 @@
  * file links every kernel. */
 #include "call.h"
 
-/* Longer names are not looked up: toolchain/descriptor.py makes none (table). */
+/* Longer names are not looked up: toolchain/codegen/descriptor.py makes none (table). */
 #define MAX_NAME 1024
 
 uint32_t ops_count(void) { return ops_table_count; }

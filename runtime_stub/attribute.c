@@ -2,7 +2,7 @@
  * and how texts show them.
  *
  * What others need of this file is weak, and the descriptor of each operator
- * with attributes refers to it (toolchain/descriptor.py): a module without such
+ * with attributes refers to it (toolchain/codegen/descriptor.py): a module without such
  * an operator does without the 2 KB.
  */
 #include "check.h"

@@ -5,7 +5,7 @@
 #include "operator.h"
 
 /* What the arrays of the runtime hold. An operator that needs more is refused
- * when it is compiled (toolchain/descriptor.py, _check_limits), where tests hold
+ * when it is compiled (toolchain/codegen/descriptor.py, _check_limits), where tests hold
  * the numbers against these. Other arrays have an entry for each of the at most
  * OPS_MAX_RANK axes of a tensor that was checked (ops_read_shape), or say beside
  * them why they are large enough. */
@@ -54,10 +54,10 @@ struct ops_request {
   ops_tensor tensors[];
 };
 
-/* The room of a module, as large as its operators need: toolchain/descriptor.py
+/* The room of a module, as large as its operators need: toolchain/codegen/descriptor.py
  * makes it (room). The module has one thread, and so one request. */
 _Static_assert(sizeof(ops_request) == 576 && sizeof(ops_tensor) == 64,
-               "so toolchain/descriptor.py has it");
+               "so toolchain/codegen/descriptor.py has it");
 extern ops_request ops_room;
 extern ops_slot ops_room_slots[]; /* one for each argument */
 extern char ops_room_text[];      /* of a signature */

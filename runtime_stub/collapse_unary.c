@@ -1,7 +1,7 @@
 /* collapse_unary.c: elementwise kernels of one input.
  *
  * They get a multiple of BLOCK elements, so that they are made without a loop
- * for the rest (toolchain/lower.py): the last block goes through a buffer.
+ * for the rest (toolchain/lower/te.py): the last block goes through a buffer.
  */
 #include "call.h"
 

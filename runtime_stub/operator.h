@@ -1,6 +1,6 @@
 /* operator.h: what the compiler emits for an operator and the runtime reads.
  *
- * toolchain/descriptor.py writes these structs as constant data, field by field;
+ * toolchain/codegen/descriptor.py writes these structs as constant data, field by field;
  * change both together.
  */
 #ifndef OPS_OPERATOR_H_

@@ -11,10 +11,10 @@ from typing import Any
 
 from abi import BUILD
 
-from toolchain.archive import archive
-from toolchain.codegen import compile_object, emit
-from toolchain.descriptor import Room, room, table
-from toolchain.link import link
+from toolchain.codegen.descriptor import Room, room, table
+from toolchain.codegen.objects import compile_object, emit
+from toolchain.link.archive import archive
+from toolchain.link.link import link
 from toolchain.profile import ROOT
 from toolchain.targets import TARGETS
 

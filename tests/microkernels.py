@@ -21,13 +21,13 @@ import numpy as np
 import pytest
 import wasmtime
 
-from toolchain.child import Job, in_children
-from toolchain.clang import RUNTIME, compile_c
-from toolchain.codegen import emit
-from toolchain.command import run, tool
-from toolchain.microkernel import micro_kernel
-from toolchain.module import interface
-from toolchain.replace import write
+from toolchain.codegen.child import Job, in_children
+from toolchain.codegen.objects import emit
+from toolchain.link.clang import RUNTIME, compile_c
+from toolchain.link.module import interface
+from toolchain.micro.builder import micro_kernel
+from toolchain.process.command import run, tool
+from toolchain.records.replace import write
 from toolchain.targets import TARGETS
 
 Array = np.ndarray[Any, np.dtype[Any]]

@@ -28,8 +28,8 @@ from typing import Any
 
 import numpy as np
 
-from toolchain.clang import RUNTIME, flags
-from toolchain.command import ToolError, run, tool
+from toolchain.link.clang import RUNTIME, flags
+from toolchain.process.command import ToolError, run, tool
 from toolchain.profile import ROOT, full_profile
 from toolchain.targets import TARGETS
 
@@ -149,7 +149,7 @@ class Bench:
         """Cases of kernels by the collapse that they go through."""
         from verification import cells
 
-        from toolchain.codegen import load_operator
+        from toolchain.codegen.objects import load_operator
 
         profile = full_profile()
         found: dict[str, list[Any]] = {}
@@ -165,7 +165,7 @@ class Bench:
     @cached_property
     def kernels(self) -> set[str]:
         """Kernels that tests name, and some for each way to the canonical sizes."""
-        from toolchain.codegen import load_operator
+        from toolchain.codegen.objects import load_operator
         from toolchain.spec import kernel_name
 
         texts = [Path(__file__).with_name(f"{n}.py").read_text() for n in TESTS]

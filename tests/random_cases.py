@@ -167,7 +167,7 @@ def rows(rng: Random, dtype: str) -> Case:
     while np.prod(shape) > 20000:
         shape[int(np.argmax(shape))] //= 2
     if rng.random() < 0.2:
-        # About a strip of columns, see toolchain/microkernel_rows.py.
+        # About a strip of columns, see toolchain/micro/rows.py.
         shape, axis = [3, int(rng.integers(1000, 1060))], int(rng.integers(2))
     return Case("", (elements(rng, shape, dtype),), {"axis": axis})
 

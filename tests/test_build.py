@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from project import Project, copy_project
 
-from toolchain.command import run, tool
+from toolchain.process.command import run, tool
 
 SMALL = 'operators = ["add", "sub"]\ntargets = ["mvp", "simd128"]\n'
 BROKEN = {

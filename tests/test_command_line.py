@@ -12,7 +12,7 @@ import onnx
 import pytest
 
 from toolchain import steps
-from toolchain.command_line import _values, with_values
+from toolchain.process.command_line import _values, with_values
 from toolchain.profile import ROOT
 from toolchain.recipe import Net
 

@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from toolchain.confined import Limits, at, run, short
 from toolchain.frontends import OpenSizesError
+from toolchain.process.confined import Limits, at, run, short
 from toolchain.spec import SpecError
 
 LIMITS = Limits(20.0, 1 << 30)

@@ -9,7 +9,7 @@ import pytest
 from abi import Arg, Module
 from linking import link_texts
 
-from toolchain.descriptor import fixed_descriptor, fixed_room, room, table
+from toolchain.codegen.descriptor import fixed_descriptor, fixed_room, room, table
 
 INPUTS = [("x", "float32", (2, 3)), ("y", "int8", (4,)), ("none", "int64", (0, 2))]
 OUTPUTS = [("scalar", "float32", ()), ("copy", "float32", (2, 3))]

@@ -14,9 +14,9 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from toolchain.confined import Limits, run
 from toolchain.frontends import importer, read_model, shapes_of
 from toolchain.model.build import Options, read_program
+from toolchain.process.confined import Limits, run
 from toolchain.spec import SpecError
 from toolchain.targets import TARGETS
 

@@ -19,7 +19,7 @@ import pytest
 import wasmtime
 from ops_wasm32.module import MANIFEST
 
-from toolchain.module import add_custom_section
+from toolchain.link.module import add_custom_section
 from toolchain.profile import ROOT
 
 SECONDS = 2

@@ -13,9 +13,9 @@ import pytest
 from abi import Module, integer, number
 from linking import link_operators, link_texts
 
-from toolchain import descriptor
-from toolchain.codegen import load_operator
-from toolchain.descriptor import Room, fixed_descriptor, room, table
+from toolchain.codegen import descriptor
+from toolchain.codegen.descriptor import Room, fixed_descriptor, room, table
+from toolchain.codegen.objects import load_operator
 from toolchain.profile import ROOT
 from toolchain.spec import Attribute, Input, Operator, Output, SpecError
 

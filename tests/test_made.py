@@ -19,10 +19,10 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 from project import Project, copy_project
 
-from toolchain.made import ChangedError, Made
 from toolchain.model.build import Options, build_model
 from toolchain.model.compile import Place
 from toolchain.profile import ROOT
+from toolchain.records.made import ChangedError, Made
 
 PROFILE = 'operators = ["relu", "softmax", "tanh"]\ntargets = ["simd128"]\n'
 ZERO = "zero = tir.const(0, k.dtype)"  # in kernels/relu.py
@@ -88,19 +88,24 @@ def objects(*names: str) -> list[str]:
 
 EDITS = {
     "test cases": ("toolchain/spec/cases.py", "FAR = ", "NEAR = FAR = ", []),
-    "a comment": ("toolchain/codegen.py", "TRIPLE =", "# a comment\nTRIPLE =", []),
-    "a docstring": ("toolchain/lower.py", '    """', '    """Changed. ', []),
+    "a comment": (
+        "toolchain/codegen/objects.py",
+        "TRIPLE =",
+        "# a comment\nTRIPLE =",
+        [],
+    ),
+    "a docstring": ("toolchain/lower/te.py", '    """', '    """Changed. ', []),
     "space": ("toolchain/spec/rows.py", "\n\n\n", "\n\n\n\n\n", []),
     "a case of an operator": ("kernels/softmax.py", "(5, 300)", "(5, 301)", []),
     "its reference": ("kernels/softmax.py", "if not x.size", "if x.size == 0", []),
     "its bound": ("kernels/softmax.py", "Bound(ulp=8", "Bound(ulp=9", []),
     "its formula": ("kernels/relu.py", ZERO, ZERO.replace("0", "5"), objects("relu")),
     "a micro-kernel": (
-        *("toolchain/microkernel_rows.py", "STRIP = ", "STRIP = 2 * "),
+        *("toolchain/micro/rows.py", "STRIP = ", "STRIP = 2 * "),
         objects("softmax"),
     ),
     "a micro-kernel that nothing uses": (
-        *("toolchain/microkernel_dot.py", "def emit(", "X = 1\n\n\ndef emit(", []),
+        *("toolchain/micro/dot.py", "def emit(", "X = 1\n\n\ndef emit(", []),
     ),
     "a function of spec/math": (
         *("toolchain/spec/math.py", "let.from_base(k, TANH_BASE, TANH_BITS)", "pass"),
@@ -111,7 +116,7 @@ EDITS = {
         ["runtime:simd128:error"],
     ),
     "the linker's flags": (
-        *("toolchain/link.py", "STACK_BYTES = 65536", "STACK_BYTES = 131072"),
+        *("toolchain/link/link.py", "STACK_BYTES = 65536", "STACK_BYTES = 131072"),
         [MODEL, "module:simd128"],
     ),
     "a converter": (
@@ -270,7 +275,7 @@ def test_two_builds_at_once_are_both_right(built: Project) -> None:
 def test_a_source_that_changes_meanwhile_fails_the_task(tmp_path: Path) -> None:
     source, out = tmp_path / "source.txt", tmp_path / "out.o"
     source.write_text("a")
-    made = Made((out,), ("toolchain.link:link",), (source,))
+    made = Made((out,), ("toolchain.link.link:link",), (source,))
 
     def copy() -> None:
         out.write_text(source.read_text())

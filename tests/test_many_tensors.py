@@ -16,7 +16,7 @@ from abi import Arg, Module
 from linking import runtime_objects
 from onnx import TensorProto, helper
 
-from toolchain.descriptor import (
+from toolchain.codegen.descriptor import (
     MAX_MODEL_TENSORS,
     MAX_NAME,
     Fixed,

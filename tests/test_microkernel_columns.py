@@ -21,8 +21,8 @@ from microkernels import (
     whole,
 )
 
-from toolchain.microkernel_columns import BLOCK
-from toolchain.microkernel_rows import STRIP
+from toolchain.micro.columns import BLOCK
+from toolchain.micro.rows import STRIP
 
 _NAMES = tuple(f"micro_columns_{fold}" for fold in FOLDS)
 SUITE = Suite(_NAMES, _NAMES, unroll=False)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from microkernels import Array, In, Kernel, Out, Suite, mixed
 
-from toolchain.microkernel_halve import BUFFERED, TAPS
+from toolchain.micro.halve import BUFFERED, TAPS
 
 SUITE = Suite(simd=("micro_halve_max",))
 PADS = [(t, s) for t in (0, 1) for s in (0, 1)]

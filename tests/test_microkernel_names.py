@@ -12,13 +12,12 @@ from pathlib import Path
 import pytest
 from microkernels import Suite
 
-from toolchain.microkernel import micro_kernel
+from toolchain.micro.builder import micro_kernel
 from toolchain.profile import ROOT, load_profile
 from toolchain.spec import SpecError
 from toolchain.targets import TARGETS
 
-MODULES = sorted((ROOT / "toolchain").glob("microkernel*.py"))
-FAMILIES = [path.stem for path in MODULES]
+FAMILIES = sorted(p.stem for p in (ROOT / "toolchain" / "micro").glob("[!_]*.py"))
 CALLERS = sorted(
     path
     for folder in ("kernels", "toolchain/spec", "toolchain/model")
@@ -32,7 +31,7 @@ def covered(target: str) -> frozenset[str]:
     """Functions of all the names that suites enumerate."""
     found: set[str] = set()
     for family in FAMILIES:
-        suite: Suite = importlib.import_module(f"test_{family}").SUITE
+        suite: Suite = importlib.import_module(f"test_microkernel_{family}").SUITE
         for name in suite.names(target):
             found |= set(_DEFINED.findall(micro_kernel(name, TARGETS[target])))
     return frozenset(found)
@@ -40,9 +39,11 @@ def covered(target: str) -> frozenset[str]:
 
 @pytest.mark.parametrize("family", FAMILIES)
 def test_every_family_has_a_suite_and_says_its_names(family: str) -> None:
-    suite = importlib.import_module(f"test_{family}").SUITE
+    suite = importlib.import_module(f"test_microkernel_{family}").SUITE
     assert suite.simd
-    assert "Names:" in (importlib.import_module(f"toolchain.{family}").__doc__ or "")
+    assert "Names:" in (
+        importlib.import_module(f"toolchain.micro.{family}").__doc__ or ""
+    )
 
 
 def linked(folder: Path) -> set[str]:

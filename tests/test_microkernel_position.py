@@ -9,8 +9,8 @@ import pytest
 from folds import Fold
 from microkernels import Array, In, Kernel, Out, Suite, around, integers, mixed, whole
 
-from toolchain.microkernel_position import BLOCK, ROWS
-from toolchain.microkernel_rows import STRIP
+from toolchain.micro.position import BLOCK, ROWS
+from toolchain.micro.rows import STRIP
 
 _ELEMENTS = ("f32", "i8", "i32", "i64")
 _NAMES = (

@@ -19,7 +19,7 @@ from microkernels import (
     whole,
 )
 
-from toolchain.microkernel_slide import LINE, STEP, TAPS
+from toolchain.micro.slide import LINE, STEP, TAPS
 
 _NAMES = ("micro_slide_1", "micro_slide_2", "micro_slide_even", "micro_touch")
 SUITE = Suite(_NAMES, _NAMES)

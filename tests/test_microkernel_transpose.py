@@ -8,7 +8,7 @@ from itertools import product
 import numpy as np
 from microkernels import Array, In, Kernel, Out, Suite, around, in_turn, integers
 
-from toolchain.microkernel_transpose import LINE
+from toolchain.micro.transpose import LINE
 
 REGISTER = 16  # bytes
 SUITE = Suite(

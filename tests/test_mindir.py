@@ -18,11 +18,11 @@ from numpy.typing import NDArray
 from ops_wasm32.command_verify import compare
 from ops_wasm32.exact import exact_session
 
-from toolchain.clang import compile_c
 from toolchain.frontends import read_model
 from toolchain.frontends.mind_ir_schema import model_class
 from toolchain.frontends.mindir import CONTROL
 from toolchain.frontends.mindir_primitives import RULES
+from toolchain.link.clang import compile_c
 from toolchain.model.build import Options, build_model
 from toolchain.model.compile import Place
 from toolchain.profile import ROOT

@@ -20,9 +20,9 @@ from ops_wasm32.exact import exact_session
 
 from bench.whole.rows import ARENA, ROWS
 from toolchain import steps
+from toolchain.link.module import interface
 from toolchain.model.build import Options, build_model
 from toolchain.model.compile import Place
-from toolchain.module import interface
 from toolchain.profile import ROOT, Profile, load_profile
 from toolchain.recipe import Net
 

@@ -22,7 +22,7 @@ from test_command import fails, run
 
 from bench.library import Call, Wasmtime
 from bench.trace import page
-from toolchain.clang import compile_c
+from toolchain.link.clang import compile_c
 from toolchain.model.build import Options, build_model
 from toolchain.model.compile import Place
 from toolchain.model.trace import build_trace

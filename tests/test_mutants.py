@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from mutants import EQUIVALENT, Mutant, mutants_of, read_equivalent
 
-from toolchain.clang import RUNTIME
+from toolchain.link.clang import RUNTIME
 
 MUTANTS = Path(__file__).with_name("mutants.py")
 

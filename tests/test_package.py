@@ -16,8 +16,8 @@ from pathlib import Path
 import pytest
 import wasmtime
 
-from toolchain.command import run, tool
-from toolchain.package import PackageError, package_paths, write_sdk, write_wheel
+from toolchain.link.package import PackageError, package_paths, write_sdk, write_wheel
+from toolchain.process.command import run, tool
 from toolchain.profile import ROOT
 from toolchain.targets import TARGETS
 

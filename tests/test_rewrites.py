@@ -7,11 +7,11 @@ from functools import cache
 
 import pytest
 
-from toolchain.codegen import flagged, kernel_flags, load_operator
-from toolchain.constants import hide_constants
-from toolchain.lower import Kernel, Lowered, entry, lower, without_loader
+from toolchain.codegen.constants import hide_constants
+from toolchain.codegen.objects import flagged, kernel_flags, load_operator
+from toolchain.lower.rewrite import SOME, Times, exactly, only, rewrite
+from toolchain.lower.te import Kernel, Lowered, entry, lower, without_loader
 from toolchain.profile import full_profile
-from toolchain.rewrite import SOME, Times, exactly, only, rewrite
 from toolchain.spec import SpecError
 from toolchain.targets import TARGETS
 

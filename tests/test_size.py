@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 from project import Project, copy_project
 
-from toolchain.archive import archive
-from toolchain.clang import RUNTIME, compile_c
-from toolchain.codegen import emit
-from toolchain.descriptor import PARTS, room, table
-from toolchain.link import link
+from toolchain.codegen.descriptor import PARTS, room, table
+from toolchain.codegen.objects import emit
+from toolchain.link.archive import archive
+from toolchain.link.clang import RUNTIME, compile_c
+from toolchain.link.link import link
 from toolchain.targets import TARGETS
 
 MAX_MEMORY = 1 << 30

@@ -13,13 +13,13 @@ from typing import Any
 import pytest
 
 from toolchain import steps
-from toolchain.codegen import compile_object, load_operator
-from toolchain.definitions import index_of
+from toolchain.codegen.objects import compile_object, load_operator
 from toolchain.frontends import mindir, onnx  # noqa: F401  # before they are watched
 from toolchain.frontends.converters import converters
 from toolchain.model import build
 from toolchain.profile import ROOT, full_profile
-from toolchain.slices import Sources, root_in, sources
+from toolchain.records.definitions import index_of
+from toolchain.records.slices import Sources, root_in, sources
 
 # Of functions of tables, micro-kernels, C, windows and 8-bit products.
 OPERATORS = ("tanh", "softmax", "matmul_integer", "max_pool", "identity", "slice")
@@ -85,7 +85,7 @@ def test_what_a_compilation_runs_is_covered(operator: str) -> None:
     path = ROOT / "kernels" / f"{operator}.py"
     load_operator(path)  # what runs on import is not told apart from the rest
     (_, description), ran = executed(lambda: compile_object(path, "simd128"))
-    roots = ["toolchain.codegen:compile_object", root_in(path, "KERNEL")]
+    roots = ["toolchain.codegen.objects:compile_object", root_in(path, "KERNEL")]
     roots += description["code"]
     assert len(ran) > 20
     assert ran - covered(roots) == set()
@@ -114,7 +114,7 @@ def uses(text: str, name: str) -> list[str]:
 
 SOURCE = """
 from toolchain.spec import cases, math as m
-from toolchain.link import link
+from toolchain.link.link import link
 import toolchain.effects
 
 LIMIT = 3
@@ -131,7 +131,7 @@ def shadowed(link):
 
 
 def inside():
-    from toolchain.archive import archive
+    from toolchain.link.archive import archive
 
     return archive, link
 
@@ -150,8 +150,8 @@ def test_uses_are_names_of_this_file_and_of_others() -> None:
     assert uses(SOURCE, "used") == ["LIMIT", "toolchain.spec:math.exp"]
     assert uses(SOURCE, "shadowed") == []
     assert uses(SOURCE, "inside") == [
-        "toolchain.archive:archive",
-        "toolchain.link:link",
+        "toolchain.link.archive:archive",
+        "toolchain.link.link:link",
     ]
     assert uses(SOURCE, "KERNEL") == ["KERNEL", "inside"]
 
@@ -187,10 +187,12 @@ def test_a_source_that_does_not_parse_is_one_definition() -> None:
 
 def test_a_damaged_index_is_made_again(tmp_path: Path) -> None:
     kept = tmp_path / "index.json"
-    digest = Sources(kept).digest("toolchain.link:link")
+    digest = Sources(kept).digest("toolchain.link.link:link")
     data = kept.read_bytes()
     assert Sources(kept).known
-    kept.write_bytes(data.replace(b"toolchain.command:run", b"toolchain.command:ran"))
+    kept.write_bytes(
+        data.replace(b"toolchain.process.command:run", b"toolchain.process.command:ran")
+    )
     assert not Sources(kept).known
-    assert Sources(kept).digest("toolchain.link:link") == digest
+    assert Sources(kept).digest("toolchain.link.link:link") == digest
     assert kept.read_bytes() == data

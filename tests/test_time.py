@@ -21,7 +21,7 @@ import wasmtime
 from ops_wasm32.instance import Instance
 from ops_wasm32.signature import split_kernel
 
-from toolchain.codegen import load_operator
+from toolchain.codegen.objects import load_operator
 from toolchain.profile import ROOT, load_profile
 from toolchain.spec import Case, kernel_name
 

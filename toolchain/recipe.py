@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from toolchain.replace import fresh
+from toolchain.records.replace import fresh
 from toolchain.spec import SpecError
 
 OPSET = 20

@@ -24,11 +24,11 @@ from typing import Any, ParamSpec
 
 from doit.exceptions import TaskFailed
 
-from toolchain.command import replacement, tool_versions
-from toolchain.lock import Lock
-from toolchain.made import Made
+from toolchain.process.command import replacement, tool_versions
 from toolchain.profile import ROOT, Profile, ProfileError, load_profile
-from toolchain.replace import fresh, scratch
+from toolchain.records.lock import Lock
+from toolchain.records.made import Made
+from toolchain.records.replace import fresh, scratch
 from toolchain.targets import TARGETS
 
 P = ParamSpec("P")
@@ -39,10 +39,10 @@ def _step(function: Callable[P, Any]) -> Callable[P, Any]:
 
     @functools.wraps(function)
     def action(*args: P.args, **kwargs: P.kwargs) -> Any:
-        from toolchain.command import ToolError
-        from toolchain.made import ChangedError
-        from toolchain.module import ModuleError
-        from toolchain.package import PackageError
+        from toolchain.link.module import ModuleError
+        from toolchain.link.package import PackageError
+        from toolchain.process.command import ToolError
+        from toolchain.records.made import ChangedError
         from toolchain.spec import SpecError
 
         expected = (ToolError, SpecError, ModuleError, PackageError, ChangedError)
@@ -77,7 +77,7 @@ def compile_operator(
 
     A mistake in its file is reported and kept for `check_operators`.
     """
-    from toolchain.child import compile_in_child
+    from toolchain.codegen.child import compile_in_child
 
     reason = compile_in_child(path, target, dtypes, out, timeout)
     if reason is not None:
@@ -89,7 +89,7 @@ def compile_operator(
 
 def compile_runtime(source: Path, target: str, out: Path) -> None:
     """Compile one C file of the runtime."""
-    from toolchain.clang import compile_c
+    from toolchain.link.clang import compile_c
 
     with fresh(out) as new:
         compile_c(source, TARGETS[target], new)
@@ -102,9 +102,9 @@ def descriptions(folder: Path, names: list[str]) -> dict[str, Any]:
 
 def make_archive(folder: Path, names: list[str], runtime: list[Path]) -> None:
     """Emit the operator table and archive it with objects and runtime."""
-    from toolchain.archive import archive
-    from toolchain.codegen import emit
-    from toolchain.descriptor import Room, room, table
+    from toolchain.codegen.descriptor import Room, room, table
+    from toolchain.codegen.objects import emit
+    from toolchain.link.archive import archive
 
     found = descriptions(folder / "obj", names)
     good = {n: d for n, d in found.items() if "error" not in d}
@@ -121,10 +121,10 @@ def make_archive(folder: Path, names: list[str], runtime: list[Path]) -> None:
 
 def make_module(folder: Path, names: list[str], max_memory: int) -> None:
     """Link the standalone module, check it, write its manifest and headers."""
-    from toolchain.header import write_headers
-    from toolchain.link import link
-    from toolchain.manifest import check_interface, write_manifest
-    from toolchain.module import validate
+    from toolchain.link.header import write_headers
+    from toolchain.link.link import link
+    from toolchain.link.manifest import check_interface, write_manifest
+    from toolchain.link.module import validate
 
     found = descriptions(folder / "obj", names)
     good = {n: d for n, d in found.items() if "error" not in d}
@@ -141,7 +141,7 @@ def make_module(folder: Path, names: list[str], max_memory: int) -> None:
 def check_operators(folders: list[Path], names: list[str], workers: int) -> Any:
     """Fail where an operator could not be compiled, with every reason."""
     del workers  # it was for the tasks before this one
-    from toolchain.manifest import clashing_names
+    from toolchain.link.manifest import clashing_names
 
     reasons = set()
     for folder in folders:
@@ -399,7 +399,7 @@ def clean(folder: Path) -> None:
 
 def make_packages(targets: dict[str, Path], folder: Path) -> None:
     """Write the SDK archive and the Python wheel."""
-    from toolchain.package import package_paths, write_sdk, write_wheel
+    from toolchain.link.package import package_paths, write_sdk, write_wheel
 
     sdk, wheel = package_paths(folder)
     write_sdk(targets, sdk)

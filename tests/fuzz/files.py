@@ -13,10 +13,10 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from toolchain.command import ToolError
 from toolchain.frontends.mind_ir_schema import model_class
+from toolchain.link.module import ModuleError
 from toolchain.model.build import Options, read_program
-from toolchain.module import ModuleError
+from toolchain.process.command import ToolError
 from toolchain.profile import ROOT
 from toolchain.spec import SpecError
 

@@ -19,10 +19,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from toolchain import confined
 from toolchain.frontends import Places, plain, standard
 from toolchain.frontends.load import array, dense, name_of, subgraphs
 from toolchain.frontends.standard import excess, schema_of, size_of, type_of
+from toolchain.process import confined
 from toolchain.spec import SpecError
 
 DATA_DEPENDENT = ("Compress", "NonMaxSuppression", "NonZero", "Unique")

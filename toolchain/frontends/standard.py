@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from toolchain.confined import short
+from toolchain.process.confined import short
 from toolchain.spec import SpecError
 
 RANK = 8  # of a tensor, at most: the runtime's

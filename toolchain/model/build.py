@@ -11,12 +11,11 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from toolchain import confined
-from toolchain.codegen import loaded_operators
-from toolchain.command import tool_versions
+from toolchain.codegen.objects import loaded_operators
 from toolchain.frontends import read_model
 from toolchain.frontends.load import LIMIT
-from toolchain.manifest import ABI_VERSION, SECTION, check_interface
+from toolchain.link.manifest import ABI_VERSION, SECTION, check_interface
+from toolchain.link.module import add_custom_section, validate
 from toolchain.model.compile import (
     Place,
     compile_program,
@@ -29,9 +28,10 @@ from toolchain.model.kernels import FOLDERS
 from toolchain.model.passes import to_kernels
 from toolchain.model.plan import ALIGNMENT
 from toolchain.model.rounding import tolerance
-from toolchain.module import add_custom_section, validate
-from toolchain.replace import fresh, write
-from toolchain.slices import root_in
+from toolchain.process import confined
+from toolchain.process.command import tool_versions
+from toolchain.records.replace import fresh, write
+from toolchain.records.slices import root_in
 from toolchain.spec import SpecError
 from toolchain.targets import TARGETS
 

@@ -13,22 +13,22 @@ from typing import Any
 
 import numpy as np
 
-from toolchain import confined
-from toolchain.archive import archive
-from toolchain.child import Job, in_children
-from toolchain.codegen import by_name, emit, loaded_operators
-from toolchain.command import run, tool, tool_versions
-from toolchain.definitions import hash_of
-from toolchain.descriptor import table
-from toolchain.link import link
-from toolchain.made import Made
-from toolchain.microkernel import micro_kernel, used
+from toolchain.codegen.child import Job, in_children
+from toolchain.codegen.descriptor import table
+from toolchain.codegen.objects import by_name, emit, loaded_operators
+from toolchain.link.archive import archive
+from toolchain.link.link import link
+from toolchain.micro.builder import micro_kernel, used
 from toolchain.model.emit import WEIGHTS, Program, model_descriptor, model_function
 from toolchain.model.graph import KERNEL, VIEW, Graph, Node, Value
 from toolchain.model.kernels import FOLDERS, Copy
 from toolchain.model.plan import aligned, plan, root
-from toolchain.replace import scratch, write
-from toolchain.slices import root_in, root_of, sources
+from toolchain.process import confined
+from toolchain.process.command import run, tool, tool_versions
+from toolchain.records.definitions import hash_of
+from toolchain.records.made import Made
+from toolchain.records.replace import scratch, write
+from toolchain.records.slices import root_in, root_of, sources
 from toolchain.spec import SpecError
 from toolchain.targets import Target
 

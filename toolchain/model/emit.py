@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from toolchain.descriptor import fixed_descriptor, fixed_room, room
+from toolchain.codegen.descriptor import fixed_descriptor, fixed_room, room
 from toolchain.model.graph import Graph, Value
 from toolchain.model.plan import Plan, root
 
@@ -25,7 +25,7 @@ class Program:
     traced: the last inputs are the arena and `steps`, int32[2]: which to run, from
     the first to before the last, so that each can be timed where its data is.
     tolerance: of its results, see toolchain/model/rounding.py. code: roots (see
-    toolchain/slices.py) of what it follows from, beside the passes: operators.
+    toolchain/records/slices.py) of what it follows from, beside the passes: operators.
     """
 
     graph: Graph

@@ -11,7 +11,7 @@ from math import inf
 from typing import Any
 
 from toolchain.frontends.library import PREFIX, operator
-from toolchain.lower import Kernel
+from toolchain.lower.te import Kernel
 from toolchain.model.graph import DONE, KERNEL, Graph, Node
 from toolchain.model.kernels import Instance
 from toolchain.spec import Operator, Pointwise, tensor_dtype

@@ -18,11 +18,11 @@ from typing import Any
 
 import numpy as np
 
-from toolchain.codegen import flagged, kernel_flags, load_operator
-from toolchain.functions import used
-from toolchain.lower import OFFSET, Kernel, entry, lower, without_loader
+from toolchain.codegen.objects import flagged, kernel_flags, load_operator
+from toolchain.lower.functions import used
+from toolchain.lower.rewrite import check, exactly, only, rewrite
+from toolchain.lower.te import OFFSET, Kernel, entry, lower, without_loader
 from toolchain.model.graph import Value
-from toolchain.rewrite import check, exactly, only, rewrite
 from toolchain.spec import Operator, SpecError, math, tensor_dtype
 from toolchain.targets import Target
 
@@ -390,7 +390,7 @@ class Lowered:
         """IR with `i32 kernel_<name>(ptr slots)`; slots: inputs, then outputs."""
         import tvm
 
-        from toolchain import lower as step
+        from toolchain.lower import te as step
 
         _register_math()
         inner = f"tir_{self.name}"

@@ -6,10 +6,10 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from toolchain import confined
 from toolchain.model import formulas, pools
 from toolchain.model.graph import DONE, KERNEL, Graph, Node, Value, from_relax
 from toolchain.model.kernels import Lowered
+from toolchain.process import confined
 from toolchain.spec import SpecError
 
 _CALLS = ("relax.call_tir", "relax.call_dps_packed")

@@ -15,7 +15,7 @@ from toolchain.model.emit import Program
 from toolchain.model.graph import Node, Value
 from toolchain.model.kernels import Batched, Instance
 from toolchain.model.plan import root
-from toolchain.replace import fresh, write
+from toolchain.records.replace import fresh, write
 from toolchain.targets import TARGETS
 
 # Operations of one element of the result, from the constants of an instance.

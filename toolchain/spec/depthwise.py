@@ -4,7 +4,7 @@ Planes with 3 x 3 taps are in toolchain/spec/regions.py. Of others a block is co
 with its pads, its columns split by phase: where windows lie `stride` columns apart,
 columns i, i + stride, i + 2 stride, ... come to lie side by side. Then tap (r, s) of
 neighbouring windows is contiguous for every stride and dilation, and one micro-kernel
-(toolchain/microkernel_fold.py) folds tiles of 4 rows by 8 columns over a table of
+(toolchain/micro/fold.py) folds tiles of 4 rows by 8 columns over a table of
 taps, without a case for edges.
 """
 

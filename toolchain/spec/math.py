@@ -18,7 +18,7 @@ defines a variable twice: `tvm.s_tir.Schedule` refuses that until
 `tirx.transform.ConvertSSA` has renamed one.
 **Short forms** leave out what operands within limits do not need, like clamps and the
 second of two scalings. Arrays go through them by blocks where SIMD is (see
-toolchain/functions.py), so they give the full form's bits, or depend on a whole row.
+lower/functions.py), so they give the full form's bits, or depend on a whole row.
 **Integer arithmetic** stays inside int32, because TVM marks it as free of overflow;
 bits are dropped only by shifts and masks.
 """

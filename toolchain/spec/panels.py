@@ -2,7 +2,7 @@
 
 `product` is the one nest of matmul, gemm and conv: blocks of both
 factors are packed into panels, each pair of panels goes through a micro-kernel
-(toolchain/microkernel.py), tiles at the edge through a small buffer. How a factor is
+(toolchain/micro/builder.py), tiles at the edge through a small buffer. How a factor is
 packed is the operator's: rows of a matrix, columns of one, or an image's windows.
 """
 
@@ -41,7 +41,7 @@ class Panels:
     """The tile for a target, and the block of a factor that is packed at a time.
 
     kind: of the micro-kernel, f32 or i32. form: of the left panel, as
-    toolchain/microkernel.py's Tile has it. rows, columns: of a tile. lanes: units
+    toolchain/micro/builder.py's Tile has it. rows, columns: of a tile. lanes: units
     in a register. dense: whether packed right factors have a micro-kernel of their own.
     """
 
@@ -69,7 +69,7 @@ class Panels:
 
 
 def panels(kernel: Any, kind: str) -> Panels:
-    """The tile that suits a kernel's target; see toolchain/microkernels.md."""
+    """The tile that suits a kernel's target; see toolchain/micro/microkernels.md."""
     target = kernel.target
     if not target.has("simd128"):
         return Panels(kind, "load", 2, 8, 1)
@@ -355,7 +355,7 @@ def call(name: str, *arguments: Any) -> None:
 def each(name: str, x: Any, out: Any, n: Any, *others: Any, first: Any = 0) -> None:
     """Emit out[i] = f(x[i], *others), f of toolchain.spec.math, from `first`, n times.
 
-    By stages (see toolchain/functions.py), and without alignment or a multiple.
+    By stages (see toolchain/lower/functions.py), and without alignment or a multiple.
     """
     ends = (x.access_ptr("r", offset=first), out.access_ptr("w", offset=first))
     call(f"{SYMBOL}array_{name}", *ends, n, *others)

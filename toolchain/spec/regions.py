@@ -1,7 +1,7 @@
 """Depthwise convolution of planes with 3 x 3 taps, region by region of the output.
 
 Windows that lie in the image are folded where they are, by a micro-kernel
-(toolchain/microkernel_slide.py), which at stride 2 knows of pads above and to the left.
+(toolchain/micro/slide.py), which at stride 2 knows of pads above and to the left.
 Those at other edges make regions of their own, a row or a register of columns wide,
 whose part of the image is copied beside zeros.
 """

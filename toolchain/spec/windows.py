@@ -18,7 +18,7 @@ from toolchain.spec.panels import call, held, nest, pointer
 Expr = Any
 Finish = Callable[[], Callable[[Any, list[Any]], None]]
 SLACK = 32  # bytes that the micro-kernel may read past the line's end
-# The table that toolchain/microkernel_pool.py reads: these words, in pairs, then a
+# The table that toolchain/micro/pool.py reads: these words, in pairs, then a
 # pair for each row of windows.
 TABLE = (
     *("rows", "columns", "width", "taps"),

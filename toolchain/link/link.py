@@ -1,0 +1,49 @@
+"""Link: an archive becomes a standalone module, by wasm-ld."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from toolchain.process.command import run, tool
+
+EXPORTS = (
+    "ops_abi_version",
+    "ops_alloc",
+    "ops_call",
+    "ops_count",
+    "ops_find",
+    "ops_free",
+    "ops_infer",
+    "ops_last_error",
+    "ops_name",
+    "ops_signature",
+)
+STACK_BYTES = 65536  # the deepest call of the runtime uses under 8 KiB
+PAGE_BYTES = 65536
+
+
+# Of runtime_stub/fast.c: a kilobyte, with which calls take half the time.
+FAST = ("ops_take_plain", "ops_is_flat")
+
+
+def link(archive: Path, out: Path, max_memory: int, fast: bool = False) -> None:
+    """Link the module with no imports; memory grows up to max_memory bytes.
+
+    fast: with runtime_stub/fast.c.
+    """
+    run(
+        [
+            *tool("WASM_LD"),
+            *("--no-entry", "--gc-sections", "--strip-all", "--stack-first"),
+            "--compress-relocations",  # short addresses: 1 KB of the runtime
+            # Alone in its module, the library refuses tensors in its own memory.
+            *("-u", "ops_standalone"),
+            *(word for name in FAST if fast for word in ("-u", name)),
+            *("-z", f"stack-size={STACK_BYTES}"),
+            f"--max-memory={max_memory // PAGE_BYTES * PAGE_BYTES}",
+            *(f"--export={name}" for name in EXPORTS),
+            archive,
+            "-o",
+            out,
+        ]
+    )

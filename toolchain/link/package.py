@@ -1,0 +1,205 @@
+"""Package: the SDK archive and the Python wheel, equal bytes from equal inputs."""
+
+from __future__ import annotations
+
+import gzip
+import io
+import os
+import shutil
+import tarfile
+import tempfile
+import tomllib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from toolchain.profile import ROOT
+from toolchain.records.replace import fresh, write
+
+# What goes into packages beside the artifacts.
+SOURCES = (
+    ROOT / "pyproject.toml",
+    ROOT / "LICENSE",
+    *sorted((ROOT / "embed" / "c").glob("*.in")),
+    *sorted((ROOT / "embed" / "js").glob("*.mjs")),
+    *sorted((ROOT / "examples" / "c").glob("*")),
+    ROOT / "embed" / "python" / "README.md",
+    *sorted((ROOT / "embed" / "python" / "ops_wasm32").glob("*.py")),
+    ROOT / "embed" / "python" / "ops_wasm32" / "py.typed",
+)
+# What a target's folder of the build must hold.
+ARTIFACTS = (
+    "libops_wasm32.a",
+    "ops_wasm32.wasm",
+    "manifest.json",
+    "include/ops_wasm32.h",
+    "include/ops_kernels.h",
+)
+_EPOCH = 315532800  # 1980-01-01, the first day that a zip file can name
+_WHEEL_PROJECT = """\
+[build-system]
+requires = ["flit_core"]
+build-backend = "flit_core.buildapi"
+
+[project]
+name = "ops_wasm32"
+version = "{version}"
+description = "{description}"
+readme = "README.md"
+requires-python = "{python}"
+license = "{license}"
+license-files = ["LICENSE"]
+dependencies = ["numpy>=2,<3", "wasmtime>=50,<51"]
+
+[project.scripts]
+ops-wasm32 = "ops_wasm32.__main__:main"
+"""
+
+
+class PackageError(Exception):
+    """Artifacts that do not make a package; the text says why."""
+
+
+def _project() -> dict[str, str]:
+    project: dict[str, str] = tomllib.loads((ROOT / "pyproject.toml").read_text())[
+        "project"
+    ]
+    return project
+
+
+def package_paths(folder: Path) -> tuple[Path, Path]:
+    """Where the SDK archive and the wheel go."""
+    version = _project()["version"]
+    return (
+        folder / f"ops_wasm32-sdk-{version}.tar.gz",
+        folder / f"ops_wasm32-{version}-py3-none-any.whl",
+    )
+
+
+def write_sdk(targets: dict[str, Path], out: Path) -> None:
+    """Write the SDK: headers, archives, modules, pkg-config, CMake, example.
+
+    targets: folder of artifacts by name of the target.
+    """
+    files = {**_headers(targets), **_templates(list(targets))}
+    for name, folder in targets.items():
+        archive, module = "libops_wasm32.a", "ops_wasm32.wasm"
+        files[f"lib/{name}/{archive}"] = (folder / archive).read_bytes()
+        for file in (module, "manifest.json"):
+            files[f"wasm/{name}/{file}"] = (folder / file).read_bytes()
+    for path in (ROOT / "examples" / "c").iterdir():
+        files[f"examples/c/{path.name}"] = path.read_bytes()
+    for path in (ROOT / "embed" / "js").glob("*.mjs"):
+        files[f"js/{path.name}"] = path.read_bytes()
+    files["LICENSE"] = (ROOT / "LICENSE").read_bytes()
+    _write_tar(files, out.name.removesuffix(".tar.gz"), out)
+
+
+def _headers(targets: dict[str, Path]) -> dict[str, bytes]:
+    """Read the headers, which must be the same for every target."""
+    found: dict[str, bytes] = {}
+    for name, folder in targets.items():
+        for path in sorted((folder / "include").glob("*.h")):
+            content = path.read_bytes()
+            if found.setdefault(f"include/{path.name}", content) != content:
+                raise PackageError(
+                    f"{path}: differs from the header of {next(iter(targets))}; build "
+                    f"every operator for {name} too: doit build"
+                )
+    return found
+
+
+def _templates(targets: list[str]) -> dict[str, bytes]:
+    """Fill in the files of embed/c."""
+    version = _project()["version"]
+    values = {
+        "VERSION": version,
+        "MAJOR": version.split(".")[0],
+        "TARGETS": "".join(f" {name}" for name in targets),
+    }
+
+    def filled(name: str, **more: str) -> bytes:
+        text = (ROOT / "embed" / "c" / f"{name}.in").read_text()
+        for key, value in (values | more).items():
+            text = text.replace(f"@{key}@", value)
+        return text.encode()
+
+    cmake = ("ops_wasm32Config.cmake", "ops_wasm32ConfigVersion.cmake")
+    files = {f"lib/cmake/ops_wasm32/{name}": filled(name) for name in cmake}
+    for name in targets:
+        path = f"lib/pkgconfig/ops_wasm32-{name}.pc"
+        files[path] = filled("ops_wasm32.pc", TARGET=name)
+    return files | {"README.md": filled("README.md")}
+
+
+def _epoch() -> int:
+    """Time for the members of packages, in seconds: SOURCE_DATE_EPOCH."""
+    text = os.environ.get("SOURCE_DATE_EPOCH", str(_EPOCH))
+    if not text.isdecimal():
+        raise PackageError(
+            f"SOURCE_DATE_EPOCH is {text!r}; give seconds since 1970, or unset it"
+        )
+    return int(text)
+
+
+def _write_tar(files: dict[str, bytes], root: str, out: Path) -> None:
+    epoch = _epoch()
+    with (
+        fresh(out) as new,
+        new.open("wb") as raw,
+        gzip.GzipFile("", "wb", 9, raw, mtime=0) as packed,
+        tarfile.open(fileobj=packed, mode="w", format=tarfile.PAX_FORMAT) as tar,
+    ):
+        for name, content in sorted(files.items()):
+            member = tarfile.TarInfo(f"{root}/{name}")
+            member.size, member.mtime, member.mode = len(content), epoch, 0o644
+            tar.addfile(member, io.BytesIO(content))
+
+
+def write_wheel(targets: dict[str, Path], out: Path) -> None:
+    """Write the wheel: the host package with a module for each target."""
+    from flit_core.wheel import make_wheel_in
+
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        package = folder / "ops_wasm32"
+        package.mkdir()
+        for path in SOURCES:
+            if path.parent.name == "ops_wasm32":
+                shutil.copyfile(path, package / path.name)
+        for target, artifacts in targets.items():
+            (package / "wasm" / target).mkdir(parents=True)
+            wasm = "ops_wasm32.wasm"
+            shutil.copyfile(artifacts / wasm, package / "wasm" / target / wasm)
+        shutil.copyfile(ROOT / "LICENSE", folder / "LICENSE")
+        shutil.copyfile(ROOT / "embed" / "python" / "README.md", folder / "README.md")
+        (folder / "pyproject.toml").write_text(_wheel_project())
+        with _fixed_time():
+            made = make_wheel_in(folder / "pyproject.toml", folder).file
+        if made.name != out.name:
+            raise PackageError(f"the wheel is {made.name}, but {out} was expected")
+        write(out, made.read_bytes())
+
+
+def _wheel_project() -> str:
+    project = _project()
+    return _WHEEL_PROJECT.format(
+        version=project["version"],
+        description=project["description"],
+        license=project["license"],
+        python=project["requires-python"],
+    )
+
+
+@contextmanager
+def _fixed_time() -> Iterator[None]:
+    """Give flit a time to put into the wheel: it takes one from the environment."""
+    before = os.environ.get("SOURCE_DATE_EPOCH")
+    os.environ["SOURCE_DATE_EPOCH"] = str(_epoch())
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ["SOURCE_DATE_EPOCH"]
+        else:
+            os.environ["SOURCE_DATE_EPOCH"] = before

@@ -1,0 +1,174 @@
+"""Infer: the output sizes of a TE definition become a small function.
+
+The operator's compute is evaluated over int64 sizes; its output shapes and its
+requirements are translated to LLVM IR. They are not written a second time.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from llvmlite import ir
+
+from toolchain.lower.te import Kernel
+from toolchain.spec import Operator, SpecError
+from toolchain.targets import Target
+
+_I64, _I32 = ir.IntType(64), ir.IntType(32)
+NO_SYMBOL = 255  # a size that is computed, in ops_param.dims
+_COMPARE = {"EQ": "==", "NE": "!=", "LT": "<", "LE": "<=", "GT": ">", "GE": ">="}
+
+
+def needs_infer(operator: Operator) -> bool:
+    """Whether the runtime asks the TE definition for output sizes."""
+    return operator.collapse.partition(".")[0] in ("exact", "pad")
+
+
+def _requirements(operator: Operator, kernel: Kernel) -> list[tuple[Any, str]]:
+    return operator.requires(kernel) if operator.requires else []
+
+
+def requirement_texts(
+    operator: Operator, variant: tuple[str, ...], target: Target
+) -> list[str]:
+    """Texts of the requirements, in the order of their numbers."""
+    if not needs_infer(operator) or operator.requires is None:
+        return []
+    kernel = Kernel(operator, variant, target, index_dtype="int64")
+    return [text for _, text in _requirements(operator, kernel)]
+
+
+def output_dims(
+    operator: Operator, variant: tuple[str, ...], target: Target
+) -> list[list[int]]:
+    """For each axis of each output the number of its size, or NO_SYMBOL.
+
+    Empty lists where the runtime does not ask the TE definition.
+    """
+    if not needs_infer(operator) or operator.compute is None:
+        return [[] for _ in operator.outputs]
+    kernel = Kernel(operator, variant, target, index_dtype="int64")
+    numbers = {name: i for i, name in enumerate(kernel.size_variables)}
+    return [
+        [numbers.get(getattr(size, "name", ""), NO_SYMBOL) for size in tensor.shape]
+        for tensor in _outputs(operator, kernel)
+    ]
+
+
+def _outputs(operator: Operator, kernel: Kernel) -> list[Any]:
+    assert operator.compute is not None
+    outputs = operator.compute(kernel)
+    return list(outputs) if isinstance(outputs, (list, tuple)) else [outputs]
+
+
+def infer_function(
+    name: str, operator: Operator, variant: tuple[str, ...], target: Target
+) -> str | None:
+    """IR of `i32 infer_<name>(ptr slots)`, see ops_family.infer; or None."""
+    if not needs_infer(operator) or operator.compute is None:
+        return None
+    kernel = Kernel(operator, variant, target, index_dtype="int64")
+    outputs = _outputs(operator, kernel)
+    first = len(operator.inputs)
+    offset = first + len(outputs)
+    names = [*kernel.size_variables, *kernel.variables]
+    module = ir.Module(name)
+    function = ir.Function(
+        module, ir.FunctionType(_I32, [ir.PointerType()]), f"infer_{name}"
+    )
+    builder = ir.IRBuilder(function.append_basic_block())
+    slots = function.args[0]
+    place = {n: offset + i for i, n in enumerate(names)}
+    emitter = _Emitter(builder, slots, place)
+    address = builder.gep(
+        slots, [ir.Constant(_I32, 8 * first)], True, source_etype=ir.IntType(8)
+    )
+    target_pointer = builder.load(address, typ=ir.PointerType())
+    status = ir.Constant(_I64, 0)
+    requirements = _requirements(operator, kernel)
+    for number, (condition, _) in reversed(list(enumerate(requirements, 1))):
+        holds = emitter.value(condition)
+        status = builder.select(holds, status, ir.Constant(_I64, number))
+    sizes = [emitter.value(s) for t in outputs for s in t.shape]
+    for i, value in enumerate([status, *sizes]):
+        place_i = builder.gep(target_pointer, [ir.Constant(_I32, i)], source_etype=_I64)
+        builder.store(value, place_i)
+    builder.ret(ir.Constant(_I32, 0))
+    return str(module)
+
+
+class _Emitter:
+    """Translates integer expressions of TIR to int64 IR."""
+
+    def __init__(self, builder: Any, slots: Any, place: dict[str, int]) -> None:
+        self.builder, self.slots, self.place = builder, slots, place
+
+    def value(self, e: Any) -> Any:
+        """IR value of an expression: int64, or i1 for a condition."""
+        if isinstance(e, int):
+            return ir.Constant(_I64, e)
+        if hasattr(e, "asobject"):  # `a == b` is an expression only when asked
+            e = e.asobject()
+        kind = type(e).__name__
+        if kind == "IntImm":
+            return ir.Constant(
+                ir.IntType(1) if str(e.expr_ty().dtype) == "bool" else _I64, int(e)
+            )
+        if kind == "Var":
+            return self._slot(e.name)
+        if kind == "Cast":
+            return self.value(e.value)
+        if kind in ("Select", "Call"):
+            return self._select(e, kind)
+        if kind == "Not":
+            return self.builder.not_(self.value(e.a))
+        if not hasattr(e, "b"):
+            raise SpecError(f"a size may not depend on {e} ({kind})")
+        return self._binary(kind, self.value(e.a), self.value(e.b))
+
+    def _slot(self, name: str) -> Any:
+        offset = ir.Constant(_I32, 8 * self.place[name])
+        address = self.builder.gep(
+            self.slots, [offset], True, source_etype=ir.IntType(8)
+        )
+        return self.builder.load(address, typ=_I64)
+
+    def _select(self, e: Any, kind: str) -> Any:
+        if kind == "Select":
+            parts = (e.condition, e.true_value, e.false_value)
+        elif e.op.name in ("tirx.if_then_else", "tir.if_then_else"):
+            parts = tuple(e.args)
+        else:
+            raise SpecError(f"a size may not depend on a call of {e.op.name}")
+        return self.builder.select(*(self.value(p) for p in parts))
+
+    def _binary(self, kind: str, a: Any, b: Any) -> Any:
+        build = self.builder
+        if kind in _COMPARE:
+            return build.icmp_signed(_COMPARE[kind], a, b)
+        if kind in ("Max", "Min"):
+            order = ">" if kind == "Max" else "<"
+            return build.select(build.icmp_signed(order, a, b), a, b)
+        if kind in ("FloorDiv", "FloorMod"):
+            return self._floor(kind, a, b)
+        plain = {
+            "Add": "add",
+            "Sub": "sub",
+            "Mul": "mul",
+            "And": "and_",
+            "Or": "or_",
+            "Div": "sdiv",
+            "Mod": "srem",
+        }
+        if kind not in plain:
+            raise SpecError(f"a size may not be computed with {kind}")
+        return getattr(build, plain[kind])(a, b)
+
+    def _floor(self, kind: str, a: Any, b: Any) -> Any:
+        build, zero = self.builder, ir.Constant(_I64, 0)
+        quotient, rest = build.sdiv(a, b), build.srem(a, b)
+        signs = build.icmp_signed("<", build.xor(rest, b), zero)
+        down = build.and_(signs, build.icmp_signed("!=", rest, zero))
+        if kind == "FloorDiv":
+            return build.sub(quotient, build.zext(down, _I64))
+        return build.select(down, build.add(rest, b), rest)

@@ -1,0 +1,1 @@
+"""What an output was made from, and how it is replaced."""

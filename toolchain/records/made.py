@@ -1,0 +1,118 @@
+"""Made: outputs carry a record of what they were made from, and are checked by it.
+
+The record lies beside the first output, as `.<name>.made`, and is written after all
+outputs. It holds hashes of everything that decides their bytes, and of those bytes, but
+no times and no paths. So a build that was killed at any moment, a damaged output, an
+edit that was undone and a copied or restored folder are all seen for what they are.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from toolchain.records.replace import write
+from toolchain.records.slices import ROOT, sources, state
+
+_INCLUDE = re.compile(r'^ *# *include +"([^"]+)"', re.M)
+_contents: dict[Path, tuple[tuple[int, ...], str]] = {}
+
+
+class ChangedError(Exception):
+    """A source that was written while something was made of it; the text names it."""
+
+
+@dataclass(frozen=True)
+class Made:
+    """Outputs, and what they are made from.
+
+    code: roots of slices (see records/slices.py). files: read for their content, C with
+    what it includes; they may be missing. settings: all else that decides the
+    outputs, as JSON has it.
+    """
+
+    outputs: tuple[Path, ...]
+    code: tuple[str, ...]
+    files: tuple[Path, ...] = ()
+    settings: Any = None
+
+    @property
+    def record(self) -> Path:
+        """The file that says what the outputs were made from."""
+        return self.outputs[0].with_name(f".{self.outputs[0].name}.made")
+
+    def current(self) -> bool:
+        """Whether the outputs are there, whole, and what would be made now."""
+        return self.found() is not None
+
+    def found(self) -> list[str] | None:
+        """Roots of code that making them showed; None where they are not current."""
+        try:
+            saved = json.loads(self.record.read_text())
+            found = [str(root) for root in saved["found"]]
+        except (OSError, ValueError, KeyError, TypeError):
+            return None
+        return found if saved == self._record(found) else None
+
+    def make(self, action: Callable[[], Iterable[str] | None]) -> None:
+        """Run the action, which writes the outputs, and record what they came from.
+
+        It may give further roots of code. Errors: ChangedError where anything that it
+        reads was written meanwhile: who knows which of it is in the outputs?
+        """
+        before = self._files()
+        found = sorted(set(action() or ()))
+        after = self._files()
+        changed = [
+            name for (name, a), (_, b) in zip(before, after, strict=True) if a != b
+        ]
+        changed += map(str, sources().changed({*found, *self.code}))
+        if changed:
+            raise ChangedError(
+                f"{', '.join(changed)}: written while {self.outputs[0]} was made of "
+                "it; build again"
+            )
+        if all(path.exists() for path in self.outputs):
+            text = json.dumps(self._record(found), indent=1, sort_keys=True)
+            write(self.record, text.encode() + b"\n")
+
+    def _files(self) -> list[tuple[str, str]]:
+        files = [p for path in self.files for p in _with_includes(path)]
+        return [(path.name, content(path)) for path in files]
+
+    def _record(self, found: list[str]) -> dict[str, Any]:
+        code = [sources().digest(root) for root in sorted({*found, *self.code})]
+        inputs = json.dumps([code, self._files(), self.settings], sort_keys=True)
+        return {
+            "from": hashlib.sha256(inputs.encode()).hexdigest(),
+            "found": found,
+            "outputs": {path.name: content(path) for path in self.outputs},
+        }
+
+
+def content(path: Path) -> str:
+    """SHA-256 of a file; "" where there is none."""
+    at = state(path)
+    if at and _contents.get(path, ((), ""))[0] != at:
+        with path.open("rb") as file:
+            _contents[path] = at, hashlib.file_digest(file, "sha256").hexdigest()
+    return _contents[path][1] if at else ""
+
+
+@cache
+def _with_includes(path: Path) -> list[Path]:
+    """A file, and if it is C, all that it includes by a name in quotes."""
+    found = [path]
+    for file in found:  # which grows
+        if file.suffix in (".c", ".h") and file.exists():
+            for name in _INCLUDE.findall(file.read_text()):
+                places = (file.parent / name, ROOT / "runtime_stub" / name)
+                here = next((p for p in places if p.exists()), None)
+                found += [here] if here and here not in found else []
+    return found

@@ -1,0 +1,197 @@
+"""Slices: what a definition follows from in this project's own sources.
+
+A build makes again exactly what an edit changes. So an output is checked against the
+definitions that its code can reach, not against files: comments, docstrings, test
+cases and functions that it does not use do not count. A slice is found in the syntax
+of the sources, without running them:
+
+- a top-level statement defines the names that it binds, and uses the names in it;
+- a name that is imported is the definition in the other file; a module that is used
+  as an object is all of its file;
+- a statement that binds nothing, an import that nothing in its file uses, and a
+  definition that its decorator may register somewhere count for whoever uses anything
+  of their file.
+
+A root is written "package.module:name", or "folder/file.py:name" for an operator.
+What is chosen by a name at run time is invisible here: a build adds it as a root of
+its own (the families of micro-kernels, the operators of a model).
+`tests/test_slices.py` holds slices against what compilations run.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from toolchain.records.definitions import hash_of, index_of
+from toolchain.records.replace import write
+
+ROOT = Path(__file__).parents[2]
+# Of this table an output follows from one entry, which stands in its settings.
+_BY_SETTINGS = {("toolchain.targets", "TARGETS")}
+_MOST = 1000  # sources that are kept, those of before edits too
+_Definition = tuple[str, str]  # module or file, name
+
+
+class Sources:
+    """The project's sources, as they were when each was first read.
+
+    kept: a file for what was found in them; to read them all takes a second.
+    """
+
+    def __init__(self, kept: Path | None = None) -> None:
+        self.kept = kept
+        self.known = _load(kept) if kept else {}
+        self.used: set[str] = set()
+        self.fresh = False
+        self.seen: dict[Path, tuple[int, ...]] = {}
+        self.indices: dict[str, dict[str, Any]] = {}
+        self.slices: dict[str, set[_Definition]] = {}
+        self.digests: dict[str, str] = {}
+
+    def digest(self, root: str) -> str:
+        """A hash of all that a root can reach, wherever the project stands."""
+        if root not in self.digests:
+            found = sorted(
+                f"{_label(m)}:{n} {self._index(m)['definitions'][n][0]}"
+                for m, n in self.slice(root)
+            )
+            self.digests[root] = hash_of("\n".join(found))
+            self._keep()
+        return self.digests[root]
+
+    def changed(self, roots: Iterable[str]) -> list[Path]:
+        """Files of the roots' slices that were written since they were read."""
+        files = {_file(m) for root in roots for m, _ in self.slice(root)}
+        return sorted(p for p in files if p and state(p) != self.seen[p])
+
+    def slice(self, root: str) -> set[_Definition]:
+        """All definitions that a root can reach, with itself."""
+        if root not in self.slices:
+            module, _, name = root.rpartition(":")
+            found: set[_Definition] = set()
+            todo = list(self._resolved(module, name))
+            while todo:
+                definition = todo.pop()
+                if definition not in found:
+                    found.add(definition)
+                    todo += self._next(*definition)
+            self.slices[root] = found
+        return self.slices[root]
+
+    def _next(self, module: str, name: str) -> Iterator[_Definition]:
+        """What a definition uses, and what acts in its file by being run."""
+        for use in self._index(module)["definitions"][name][1]:
+            other, elsewhere, path = use.partition(":")
+            yield from self._resolved(*((other, path) if elsewhere else (module, use)))
+        for package in _packages(module):
+            for effect in self._index(package)["effects"]:
+                yield package, effect
+
+    def _resolved(self, module: str, path: str) -> Iterator[_Definition]:
+        """What a dotted path in a module means: a definition, or all of a module."""
+        name, _, rest = path.partition(".")
+        if _file(module) is None or (module, name) in _BY_SETTINGS:
+            return
+        definitions = self._index(module)["definitions"]
+        if name in definitions:
+            yield module, name
+        elif name and _file(f"{module}.{name}"):
+            yield from self._resolved(f"{module}.{name}", rest)
+        else:
+            yield from ((module, n) for n in definitions)
+
+    def _index(self, module: str) -> dict[str, Any]:
+        if module not in self.indices:
+            path = _file(module)
+            assert path is not None
+            self.seen[path] = state(path)
+            text = path.read_bytes()
+            key = hash_of(text)
+            self.used.add(key)
+            if key not in self.known:
+                self.known[key] = index_of(text)
+                self.fresh = True
+            self.indices[module] = self.known[key]
+        return self.indices[module]
+
+    def _keep(self) -> None:
+        if self.kept and self.fresh:
+            if len(self.known) > _MOST:
+                self.known = {k: self.known[k] for k in self.used}
+            content = json.dumps(self.known, sort_keys=True)
+            with suppress(OSError):  # it only saves time
+                write(self.kept, f"{_stamp(content)}\n{content}".encode())
+            self.fresh = False
+
+
+def root_of(definition: Callable[..., Any]) -> str:
+    """The root that a function or a class is."""
+    return f"{definition.__module__}:{definition.__qualname__}"
+
+
+def root_in(file: Path, name: str) -> str:
+    """The root that a definition of an operator's file is."""
+    inside = file.relative_to(ROOT) if file.is_relative_to(ROOT) else file
+    return f"{inside}:{name}"
+
+
+@cache
+def sources() -> Sources:
+    """The sources of this project, for the life of this process."""
+    return Sources(ROOT / "build" / ".definitions.json")
+
+
+def _stamp(content: str) -> str:
+    """The first line of the kept file: what reads sources decides what is found."""
+    reader = Path(index_of.__code__.co_filename).read_bytes()
+    return hash_of(f"{hash_of(reader)} {sys.version} {content}")
+
+
+def _load(path: Path) -> dict[str, Any]:
+    """What was kept; nothing where it is missing, damaged or of another reader."""
+    try:
+        stamp, _, content = path.read_text().partition("\n")
+    except (OSError, UnicodeDecodeError):
+        return {}
+    found: dict[str, Any] = json.loads(content) if stamp == _stamp(content) else {}
+    return found
+
+
+def state(path: Path) -> tuple[int, ...]:
+    """What changes when a file is written, even with what it held before."""
+    with suppress(OSError):
+        s = path.stat()
+        return s.st_mtime_ns, s.st_ctime_ns, s.st_size, s.st_ino
+    return ()
+
+
+@cache
+def _file(module: str) -> Path | None:
+    """The file of a module of the project, or of an operator."""
+    if module.endswith(".py"):
+        return ROOT / module
+    base = ROOT.joinpath(*module.split("."))
+    found = (p for p in (base.with_suffix(".py"), base / "__init__.py") if p.is_file())
+    return next(found, None)
+
+
+def _label(module: str) -> str:
+    """A module's name in a digest; of a file elsewhere only its own."""
+    return Path(module).name if os.path.isabs(module) else module
+
+
+@cache
+def _packages(module: str) -> list[str]:
+    """A module and the packages around it, where they have a file."""
+    if module.endswith(".py"):
+        return [module]
+    parts = module.split(".")
+    names = (".".join(parts[:i]) for i in range(len(parts), 0, -1))
+    return [n for n in names if _file(n)]
