@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from toolchain.frontends import Places, plain, standard
 from toolchain.frontends.load import array, dense, name_of, subgraphs
 from toolchain.frontends.standard import excess, schema_of, size_of, type_of
+from toolchain.frontends.suggestions import numbers
 from toolchain.process import confined
 from toolchain.spec import SpecError
 
@@ -263,7 +264,9 @@ class Importer:
         self.room = CONSTANTS
         # Inputs of the model whose elements a value depends on.
         self.origins: dict[Any, frozenset[str]] = {}
-        self.settings: set[str] = set()  # inputs that a user may hold constant
+        # Inputs that a user may hold constant.
+        self.settings: dict[str, Any] = {}
+        self.node: Any = None  # the one that is converted
         self.makers: dict[str, str] = {}  # nodes by the values that they make
 
     def module(self) -> Any:
@@ -279,7 +282,7 @@ class Importer:
                 self.values[value.name] = parameters[-1]
                 self.origins[parameters[-1]] = frozenset([value.name])
                 if _is_setting(value):
-                    self.settings.add(value.name)
+                    self.settings[value.name] = parameters[-1]
         failed = None
         with build.function("main", parameters):
             with build.dataflow():
@@ -340,6 +343,7 @@ class Importer:
             place = f"{node.op_type}, node {path}{name_of(node, i)}"
             confined.at(place)
             at = f"{self.where}: {place}"
+            self.node = node
             try:
                 inputs = [self.values[n] if n else None for n in node.input]
                 made = self._check(node, inputs)
@@ -379,15 +383,22 @@ class Importer:
             return "is computed of weights alone; compute it before the export"
         given = f"{'inputs' if names[1:] else 'input'} {', '.join(names[:3])}"
         given += f" and {len(names) - 3} more" if names[3:] else ""
-        if set(names) <= self.settings:
-            return (
-                f"depends on {given}; make that a constant, as in "
-                f"--value {shlex.quote(names[0])}=1"
-            )
+        if self.settings.keys() >= set(names):
+            what = "them constants" if names[1:] else "that a constant"
+            words = [w for n in names for w in ("--value", f"{n}={self._numbers(n)}")]
+            return f"depends on {given}; make {what}, as in {shlex.join(words)}"
         return (
             f"depends on the elements of {given}, which differ from call to call; "
             "this is not supported"
         )
+
+    def _numbers(self, name: str) -> str:
+        """Elements that an input may have, as a constant."""
+        value, node = self.settings[name], self.node
+        given = [self.values[n] if n else None for n in node.input]
+        place = next((i for i, v in enumerate(given) if v is value), -1)
+        data = () if given[0] is None else self.shape(given[0])
+        return numbers(self.shape(value), _dtype(value), node, place, data)
 
     def _check(self, node: Any, inputs: list[Any]) -> standard.Kinds:
         """What the standard says that a node makes. Errors: where it says no."""

@@ -70,8 +70,9 @@ def _parse_execute(command: Any, words: Sequence[str]) -> Any:
 
 def require() -> None:
     """End doit where it read no pyproject.toml, and so made no `Loader`."""
-    if doit_cmd._CMDLINE_VARS is not None and Command.parse_execute != _parse_execute:
-        sys.exit("ERROR: start doit in the folder that holds dodo.py and pyproject.toml")
+    started = doit_cmd._CMDLINE_VARS is not None
+    if started and Command.parse_execute != _parse_execute:
+        sys.exit("ERROR: start doit in the folder of dodo.py and pyproject.toml")
 
 
 def variables(words: Sequence[str]) -> dict[str, str]:
