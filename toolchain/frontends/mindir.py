@@ -167,8 +167,8 @@ class _Importer:
                 )
         for name in self.given.dims:
             self.problems.append(
-                f"--dim {name}: MindIR names no sizes; give whole shapes by --shape, of "
-                f"{inputs}"
+                f"--dim {name}: MindIR names no sizes; give whole shapes by --shape, "
+                f"of {inputs}"
             )
 
     def _constant(
