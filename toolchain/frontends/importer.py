@@ -153,11 +153,17 @@ def _tvm_converters() -> Any:
     return onnx_frontend._get_convert_map()
 
 
+_OPTIMISER = (
+    "an operator that ONNX Runtime's optimiser writes; take the file that it was given"
+)
 # Domains whose operators others write, and what to do about them.
 _WRITERS = {
-    "com.microsoft": "of ONNX Runtime's optimiser; take the file that it was given",
-    "ai.onnx.ml": "of classical machine learning",
+    "com.microsoft": _OPTIMISER,
+    "ai.onnx.ml": "an operator of classical machine learning",
+    "ai.onnx.preview.training": "an operator of training",
 }
+# Operators that ONNX Runtime writes into the standard's own domain.
+_FOREIGN = ("SimplifiedLayerNormalization",)
 
 
 def unsupported(
@@ -184,7 +190,7 @@ def unsupported(
         if (constant and not domain) or _converted(domain, name):
             continue
         if not _is_function(domain, name):
-            reason = _WRITERS.get(domain, "")
+            reason = _OPTIMISER if name in _FOREIGN else _WRITERS.get(domain, "")
             if name in DATA_DEPENDENT:
                 reason = "the shape of its result depends on its input's elements"
             operator = name + (f" (domain {domain})" if domain else "")
@@ -347,6 +353,9 @@ class Importer:
             try:
                 inputs = [self.values[n] if n else None for n in node.input]
                 made = self._check(node, inputs)
+                if not all(v is None or _known(v) for v in inputs):
+                    for _, dtype in made:
+                        _check_dtype(dtype)
                 inside = f"{path}{name_of(node, i)}/"
                 results = self._convert(node, inputs, made, inside)
                 self._keep(node, results, made, inputs, place)
@@ -466,13 +475,7 @@ class Importer:
         sizes = getattr(kind.shape, "values", None)
         if sizes is None or any(not hasattr(n, "value") for n in sizes):
             raise SpecError("the shape of its result " + self.cause(inputs[1:]))
-        from toolchain.frontends.onnx import DTYPES
-
-        if str(kind.dtype) not in (*DTYPES, *INNER):
-            raise SpecError(
-                f"its result has dtype {kind.dtype}, which is not supported; export "
-                "the model in float32"
-            )
+        _check_dtype(str(kind.dtype))
         wrong = excess(self.shape(value), str(kind.dtype))
         if wrong:
             raise SpecError(f"its result {wrong}")
@@ -759,6 +762,17 @@ def _parsed(call: Call) -> dict[str, Any]:
         found[name] = value.encode() if isinstance(value, str) else value
     custom = {"name": call.node.name, "num_outputs": len(call.node.output)}
     return found | {"tvm_custom": custom}
+
+
+def _check_dtype(dtype: str) -> None:
+    """Refuse a dtype that no model may have inside; "" is one that nobody knows."""
+    from toolchain.frontends.onnx import DTYPES
+
+    if dtype not in ("", *DTYPES, *INNER):
+        raise SpecError(
+            f"its result has dtype {dtype}, which is not supported; export the model "
+            "in float32"
+        )
 
 
 def _is_setting(value: Any) -> bool:

@@ -21,7 +21,9 @@ from doit.exceptions import InvalidCommand
 OPTIONS = ("--dim", "--shape", "-s", "--value")
 # Variables that dodo.py reads.
 VARIABLES = ("profile",)
-_KINDS = {int: "whole number of 0 or more", float: "number", bool: "yes or no"}
+# Commands of doit for records of its own, of which there are none.
+_OF_RECORDS = ("dumpdb", "forget", "ignore", "reset-dep")
+_KINDS = {int: "whole number of 0 or more", float: "number"}
 
 
 class Loader(DodoTaskLoader):  # type: ignore[misc]  # doit has no types
@@ -62,6 +64,11 @@ _execute = Command.parse_execute
 
 def _parse_execute(command: Any, words: Sequence[str]) -> Any:
     """What doit does with a command, after its options are checked."""
+    if command.name in _OF_RECORDS:
+        raise InvalidCommand(
+            f"doit {command.name}: doit keeps no records here; `doit list --all "
+            "--status` shows what a build would make again"
+        )
     rest = check_options("doit", command.name, command.cmdparser, words)
     if command.name == "help" and len(rest) > 1:
         raise InvalidCommand(f"doit help: takes one name, not {len(rest)}")
@@ -158,10 +165,11 @@ def check_options(
                 f"{what}: {written} is given twice: {given[option.name]} and {text}"
             )
         if option.type is not bool and not _fits(option, text):
-            kind = _KINDS.get(option.type) or "one of " + ", ".join(option.choices)
+            names = "none of " + ", ".join(option.choices)
+            kind = names if option.choices else f"no {_KINDS[option.type]}"
             raise InvalidCommand(
-                f"{what}: {written} {text!r} is no {kind}; `doit help {topic}` says "
-                "what it is"
+                f"{what}: {written} {text!r} is {kind}; `doit help {topic}` says what "
+                "it is"
             )
     return list(rest)
 

@@ -5,9 +5,8 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 
-from ops_wasm32.arguments import Parser, bound, natural
+from ops_wasm32.arguments import Parser, bound, natural, path
 from ops_wasm32.command_info import show_info, show_list
 from ops_wasm32.command_run import UserError, run
 from ops_wasm32.command_verify import verify
@@ -32,7 +31,7 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command", required=True)
     listing = commands.add_parser("list", help="table of the operators of a module")
     info = commands.add_parser("info", help="what is in a .wasm file")
-    info.add_argument("file", type=Path, metavar="FILE.wasm")
+    info.add_argument("file", type=path, metavar="FILE.wasm")
     runs = commands.add_parser(
         "run",
         help="run one operator, or a model",
@@ -45,7 +44,7 @@ def _parser() -> argparse.ArgumentParser:
             "-c",
             "--ms-backend-config",
             dest="module",
-            type=Path,
+            type=path,
             metavar="FILE",
             help="the .wasm (default: the bundled one, best target the engine takes)",
         )
@@ -56,12 +55,12 @@ def _parser() -> argparse.ArgumentParser:
 
 def _add_verify_options(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
-    add("file", type=Path, metavar="NET.wasm")
-    add("--against", type=Path, required=True, metavar="NET.onnx", help="the original")
+    add("file", type=path, metavar="NET.wasm")
+    add("--against", type=path, required=True, metavar="NET.onnx", help="the original")
     add(
         *("-i", "--input-data-file"),
         dest="inputs",
-        type=Path,
+        type=path,
         metavar="FILE.npz",
         help="inputs (default: random ones)",
     )
@@ -117,7 +116,7 @@ def _add_run_options(parser: argparse.ArgumentParser) -> None:
         metavar="FILE",
         help="inputs from a file; may be repeated",
     )
-    add("--out", type=Path, metavar="FILE.npy", help="write here (.npz for several)")
+    add("--out", type=path, metavar="FILE.npy", help="write here (.npz for several)")
 
 
 class _Source(argparse.Action):

@@ -3,15 +3,46 @@
 from __future__ import annotations
 
 import argparse
-from typing import NoReturn
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NoReturn
+
+
+class _Once(argparse.Action):
+    """Keeps a value; argparse itself takes the last of several."""
+
+    def __call__(
+        self,
+        parser: argparse.ArgumentParser,
+        namespace: argparse.Namespace,
+        values: str | Sequence[Any] | None,
+        option_string: str | None = None,
+    ) -> None:
+        seen = namespace.__dict__.setdefault("_seen", set())
+        if option_string and self.dest in seen:
+            parser.error(f"argument {option_string}: is given twice; give it once")
+        seen.add(self.dest)
+        setattr(namespace, self.dest, values)
 
 
 class Parser(argparse.ArgumentParser):
-    """A parser whose errors are one line instead of the usage."""
+    """A parser that refuses an option given twice, and whose errors are one line."""
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        for name in (None, "store"):
+            self.register("action", name, _Once)
 
     def error(self, message: str) -> NoReturn:
         """Print what is wrong and end with 2."""
         self.exit(2, f"error: {message}; see {self.prog} --help\n")
+
+
+def path(text: str) -> Path:
+    """The path of a file. Errors: argparse's, where it is empty."""
+    if not text:
+        raise argparse.ArgumentTypeError("the path is empty; give that of a file")
+    return Path(text)
 
 
 def natural(text: str) -> int:
