@@ -351,7 +351,7 @@ class Model {
   /** Outputs by name, as typed arrays of their own, for inputs by name. */
   run(inputs = {}) {
     if (typeof inputs !== "object" || inputs === null)
-      throw new TypeError(`give an object with an array for each of ${this.#names()}`);
+      throw new TypeError(`give an object with an array for each input: ${this.#names()}`);
     const known = new Set(this.#inputs.map((t) => t.name));
     for (const name of Object.keys(inputs))
       if (!known.has(name))
@@ -376,7 +376,7 @@ class Model {
   }
 
   #names() {
-    return this.#inputs.map((t) => t.name).join(", ") || "no input";
+    return this.#inputs.map((t) => t.name).join(", ") || "none (it takes none)";
   }
 
   /** Put arguments, weights and room for tensors into the module's memory. */
