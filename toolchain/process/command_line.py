@@ -124,7 +124,7 @@ def check_tasks(tasks: Mapping[str, Any], words: Sequence[str]) -> None:
             raise InvalidCommand(f"{name!r} is no task; for a file write --file {name}")
         _check_name(name, known)
         if name in seen:
-            raise InvalidCommand(f"task {name} is named twice; run doit twice")
+            raise InvalidCommand(f"task {name} is named twice; name it once")
         seen.add(name)
         if (task := tasks.get(name)) is None:
             continue
