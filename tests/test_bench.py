@@ -18,7 +18,8 @@ import wasmtime
 from bench import ceilings, judge, loops, measure, models, peers, rows, table
 from bench.errors import PeerError, TableError, UnknownOperatorError
 from bench.report import report
-from bench.rows import ENGINES, ORT_WEB, ROWS, TARGETS, Goal, Onnx, Row
+from bench.row import ENGINES, ORT_WEB, TARGETS, TFJS, Goal, Onnx, Row
+from bench.rows import ROWS
 from toolchain.profile import KERNELS, ROOT
 
 
@@ -27,8 +28,8 @@ def outsiders(row: Row) -> tuple[str, ...]:
     """Participants that have a row, beside ours."""
     case = row.make()
     has = {
-        f"node/{rows.ORT_WEB}": case.onnx,
-        f"node/{rows.TFJS}": case.tfjs,
+        f"node/{ORT_WEB}": case.onnx,
+        f"node/{TFJS}": case.tfjs,
         "native/onnxruntime": case.onnx,
         "native/numpy": case.numpy,
     }
