@@ -17,7 +17,7 @@ from toolchain.records.made import Made
 from toolchain.records.slices import root_in, root_of
 from toolchain.targets import TARGETS
 
-command_line.keep_values()
+command_line.require()
 PROFILE = steps.profile_or_exit(get_var("profile"))
 TARGET_FOLDERS = {t: PROFILE.folder / t for t in PROFILE.targets}
 RUNTIME = sorted((ROOT / "runtime_stub").glob("*.c"))
@@ -137,13 +137,14 @@ def task_model() -> Any:
     }
 
 
+VALUE_HELP = "an input that becomes a constant, as in rate=16000 or axes=1,2"
 MODEL_OPTIONS: tuple[tuple[str, str, Any, Any, str], ...] = (
     ("file", "f", str, "", "the model: .onnx or .mindir"),
     ("target", "t", str, "simd128", f"one of {', '.join(TARGETS)}"),
     ("out", "o", str, "", "folder for the files (build/models/<name>/<target>)"),
     ("shape", "s", list, [], "an input's shape, as in image=1,3,224,224"),
     ("dim", "", list, [], "the size that the file calls by a name, as in batch=1"),
-    ("value", "", list, [], "an input that becomes a constant, as in rate=16000"),
+    ("value", "", list, [], VALUE_HELP),
     ("timeout", "", float, 600.0, "seconds for reading the model"),
     ("winograd", "", bool, False, "3x3 convolutions with fewer multiplications"),
 )
