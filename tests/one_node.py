@@ -316,19 +316,21 @@ def misses(batch: Batch, build: Path) -> list[Miss]:
 def wanted_cells(operator: str, few: bool = False) -> Iterator[Cell]:
     """Cases of an operator that ONNX has nodes for.
 
-    few: of each kernel the cases with special values, and one more.
+    few: of each kernel the cases with special values, and one more of each set of
+    attributes and of inputs, with elements and without.
     """
     profile = replace(load_profile(None), targets=(TARGET,))
-    kernels: set[str] = set()
+    seen: set[Any] = set()
     for cell in cells(profile, operator):
         if foreign(cell):
             continue
         plain = not cell.case.name.startswith(("special", "extreme"))
-        empty = any(np.size(v) == 0 for v in cell.case.inputs if v is not None)
-        if few and plain and (empty or cell.kernel in kernels):
+        sizes = tuple(-1 if v is None else np.size(v) > 0 for v in cell.case.inputs)
+        kind = (cell.kernel, *sorted(cell.case.attributes), *sizes[:3])
+        if few and plain and kind in seen:
             continue
         if plain:
-            kernels.add(cell.kernel)
+            seen.add(kind)
         yield cell
 
 
