@@ -10,13 +10,23 @@ from math import inf, prod
 from typing import Any
 
 from toolchain.frontends.library import has
-from toolchain.model.graph import KERNEL, Node
+from toolchain.model.graph import KERNEL, VIEW, Node, Value
 from toolchain.model.kernels import Instance
 from toolchain.spec.math import maximum, minimum
 
 NAMES = {"max": "max_pool", "avg": "average_pool"}
 MAXIMA = tuple(f"nn.max_pool{rank}d" for rank in (1, 2, 3))
+LAYOUTS = {1: "NCW", 2: "NCHW", 3: "NCDHW"}
 LARGEST_PLANE = 1 << 28
+# How often an element may be read tap by tap, as in runtime_stub/windows.c.
+OVERLAP = 64
+
+
+def overlaps(node: Node) -> bool:
+    """Whether windows overlap so much that only the library folds them in time."""
+    a, x, out = node.attributes, node.inputs[0], node.output
+    taps = out.count * prod(a.get("pool_size", ()))
+    return bool(taps > OVERLAP * (x.count + out.count))
 
 
 def by_library(node: Node) -> list[Node] | None:
@@ -24,7 +34,7 @@ def by_library(node: Node) -> list[Node] | None:
     a, (x,), out = node.attributes, node.inputs, node.output
     name = NAMES[node.op.removeprefix("nn.")[:3]]
     rank = len(x.shape) - 2
-    if rank > 2 or a["layout"] != "NCHW"[: rank + 2] or not has(name, x.dtype):
+    if rank > 2 or a["layout"] != LAYOUTS[rank] or not has(name, x.dtype):
         return None
     sizes = (*x.shape[:2], *[1] * (2 - rank), *x.shape[2:])
     one = [1] * (2 - rank)
@@ -51,6 +61,44 @@ def by_library(node: Node) -> list[Node] | None:
         constants["count_include_pad"] = int(a["count_include_pad"])
     instance = Instance.of(name, constants, (x.dtype,))
     return [Node(KERNEL, [x], [out], {"kernel": instance})]
+
+
+def volumes(node: Node) -> list[Node] | None:
+    """Windows of three axes that overlap much: along the first, then along the rest.
+
+    A mean of means is the mean: as many taps lie inside for each place of the first.
+    """
+    a, (x,), out = node.attributes, node.inputs, node.output
+    if a["layout"] != LAYOUTS[3] or not overlaps(node):
+        return None
+    kind, (batch, channels, depth, *sizes) = node.op.removesuffix("3d"), x.shape
+    batch, after = batch * channels, out.shape[2]
+    shapes = (batch, 1, depth, prod(sizes)), (batch, 1, after, prod(sizes))
+    planes = (batch, after, *sizes), (batch, *out.shape[2:])
+    values = [
+        Value(f"{x.name}_{i}", s, x.dtype) for i, s in enumerate((*shapes, *planes))
+    ]
+    given = [
+        {n: [a[n][0], 1] for n in _AXES}
+        | {"padding": [a["padding"][0], 0, a["padding"][3], 0]},
+        {n: a[n][1:] for n in _AXES}
+        | {"padding": [a["padding"][i] for i in (1, 2, 4, 5)]},
+    ]
+    pools = [
+        by_library(
+            Node(f"{kind}2d", [source], [result], {**a, **own, "layout": LAYOUTS[2]})
+        )
+        for source, result, own in zip(values[::2], values[1::2], given, strict=True)
+    ]
+    if None in pools:
+        return None
+    first, last = (p for found in pools if found for p in found)
+    views = [(x, values[0]), (values[1], values[2]), (values[3], out)]
+    start, middle, end = (Node(VIEW, [v], [w]) for v, w in views)
+    return [start, first, middle, last, end]
+
+
+_AXES = ("pool_size", "strides", "dilation")
 
 
 def _extent(size: int, reach: int, step: int, before: int, after: int, up: bool) -> int:

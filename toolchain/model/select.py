@@ -14,7 +14,7 @@ from toolchain.model.axes import along
 from toolchain.model.formulas import alone
 from toolchain.model.graph import DONE, KERNEL, VIEW, Graph, Node, Value
 from toolchain.model.kernels import REGISTER, Batched, Instance, Joined
-from toolchain.model.pools import by_library
+from toolchain.model.pools import by_library, volumes
 from toolchain.model.products import CONV, DENSE
 from toolchain.model.quantized import OCTET_CONV, OCTET_DENSE
 
@@ -456,6 +456,8 @@ _RULES: dict[str, Rule] = {
         for kind in ("max", "avg")
         for rank in (1, 2)
     },
+    "nn.max_pool3d": volumes,
+    "nn.avg_pool3d": volumes,
     "max": _reduced("reduce_max"),
     "mean": _reduced("reduce_mean"),
     "min": _reduced("reduce_min"),
