@@ -13,6 +13,7 @@ from toolchain.frontends.library import has
 from toolchain.model.graph import KERNEL, VIEW, Node, Value
 from toolchain.model.kernels import Instance
 from toolchain.spec.math import maximum, minimum
+from toolchain.targets import Target
 
 NAMES = {"max": "max_pool", "avg": "average_pool"}
 MAXIMA = tuple(f"nn.max_pool{rank}d" for rank in (1, 2, 3))
@@ -108,26 +109,30 @@ def _extent(size: int, reach: int, step: int, before: int, after: int, up: bool)
     return count - 1 if up and (count - 1) * step >= size + before else count
 
 
-def written(builder: Any, node: Node, inputs: list[Any]) -> Any | None:
+def written(builder: Any, node: Node, inputs: list[Any], target: Target) -> Any | None:
     """Maxima and minima as TIR; None for other nodes."""
     if node.inputs and node.inputs[0].dtype.startswith("float"):
         if node.op in MAXIMA:
-            return builder.call_te(_windows(node), *inputs, primfunc_name_hint="pool")
+            windows = _windows(node, target)
+            return builder.call_te(windows, *inputs, primfunc_name_hint="pool")
         if node.op in ("max", "min"):
-            return builder.call_te(_extremes(node), *inputs, primfunc_name_hint=node.op)
+            extremes = _extremes(node, target)
+            return builder.call_te(extremes, *inputs, primfunc_name_hint=node.op)
     return None
 
 
-def _reducer(op: str, dtype: str) -> Any:
+def _reducer(op: str, dtype: str, target: Target) -> Any:
     from tvm import te, tirx
 
     largest = op == "max"
-    combine = maximum if largest else minimum  # TVM counts a function's parameters
+    combine, vectors = maximum if largest else minimum, target.has("simd128")
     empty = tirx.const(-inf if largest else inf, dtype)
-    return te.comm_reducer(lambda a, b: combine(a, b), lambda _: empty, name=op)
+    return te.comm_reducer(
+        lambda a, b: combine(a, b, vectors), lambda _: empty, name=op
+    )
 
 
-def _windows(node: Node) -> Any:
+def _windows(node: Node, target: Target) -> Any:
     a, (x,), shape = node.attributes, node.inputs, node.output.shape
     spatial = [i for i, letter in enumerate(a["layout"]) if letter in "DHW"]
     before = dict(zip(spatial, a["padding"], strict=False))
@@ -165,7 +170,7 @@ def _windows(node: Node) -> Any:
                 p * steps[i][0] + taps[i] * steps[i][1] if i in taps else p
                 for i, p in enumerate(at)
             ]
-            reducer = _reducer("max", x.dtype)
+            reducer = _reducer("max", x.dtype, target)
             return reducer(source(*places), axis=list(taps.values()))
 
         return te.compute(shape, window, name="pool_max")
@@ -173,7 +178,7 @@ def _windows(node: Node) -> Any:
     return compute
 
 
-def _extremes(node: Node) -> Any:
+def _extremes(node: Node, target: Target) -> Any:
     """A reduction to one element along axes."""
     (x,), given = node.inputs, node.attributes.get("axis")
     axes = {given} if isinstance(given, int) else set(given or range(len(x.shape)))
@@ -192,7 +197,7 @@ def _extremes(node: Node) -> Any:
             places = [
                 taps[i] if i in axes else left.pop(0) for i in range(len(x.shape))
             ]
-            reducer = _reducer(node.op, x.dtype)
+            reducer = _reducer(node.op, x.dtype, target)
             return reducer(data(*places), axis=list(taps.values()))
 
         return te.compute(node.output.shape, fold, name="extremes")
