@@ -88,7 +88,9 @@ class Net:
 
     def model(self) -> Any:
         infos = [
-            helper.make_tensor_value_info(n, TensorProto.FLOAT, v.shape)
+            helper.make_tensor_value_info(
+                n, helper.np_dtype_to_tensor_dtype(v.dtype), v.shape
+            )
             for n, v in self.inputs.items()
         ]
         graph = helper.make_graph(

@@ -15,6 +15,7 @@ from toolchain.frontends.converters import (
     converter,
     dtype_of,
     elu_of,
+    power_of,
     relax_ops,
     softplus_of,
 )
@@ -84,17 +85,7 @@ def power(c: Call) -> Any:
         }
         if value in simple:
             return simple[value]()
-    if not dtype_of(c[1]).startswith("float") and not dtype_of(x).startswith("float"):
-        return _integer_power(c, x, c[1])
-    real, by = (c.emit(op.astype(v, "float32")) for v in (x, c[1]))
-    return op.astype(c.emit(op.power(real, by)), dtype_of(x))
-
-
-def _integer_power(c: Call, x: Any, exponent: Any) -> Any:
-    op, dtype = relax_ops(), dtype_of(x)
-    signed = "int32" if dtype.startswith("u") else dtype
-    x, exponent = (c.emit(op.astype(v, signed)) for v in (x, exponent))
-    return op.astype(c.emit(op.power(x, exponent)), dtype)
+    return power_of(c.emit, x, c[1])
 
 
 @converter("Mod")

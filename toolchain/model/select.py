@@ -351,7 +351,8 @@ def _broadcast(source: Value, result: Value) -> Node:
 def _integer_power(node: Node) -> list[Node] | None:
     """By squaring; Relax's power is libm's."""
     out = node.output
-    if out.dtype.startswith("float") or not has("pow", out.dtype):
+    short = has("pow", out.dtype)
+    if out.dtype.startswith("float") or not (short or out.dtype == "int64"):
         return None
     nodes, inputs = [], []
     for value in node.inputs:
@@ -360,7 +361,8 @@ def _integer_power(node: Node) -> list[Node] | None:
             nodes.append(_broadcast(value, wide))
             value = wide
         inputs.append(value)
-    instance = Instance.of("pow", {"n": out.count}, (out.dtype,))
+    name = "pow" if short else "long_pow"
+    instance = Instance.of(name, {"n": out.count}, (out.dtype,))
     return [*nodes, _kernel(inputs, out, instance)]
 
 
