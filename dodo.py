@@ -252,8 +252,11 @@ def task_coverage() -> Any:
 
 def task_one_node() -> Any:
     """Run the library's cases as models of one node each, and compare the bits."""
+    name = ("operator", "o", str, "", "only cases of this operator")
+    target = ("target", "t", str, "simd128", "the target of library and models")
     return {
         "actions": [(steps.run_one_node, (PROFILE.folder,))],
+        "params": [_param(*option) for option in (name, target)],
         "task_dep": ["module", "runtime"],
         "uptodate": [False],
     }

@@ -488,9 +488,10 @@ def run_node_cases(target: str, runtime: Path) -> Any:
 
 
 @_step
-def run_one_node(build: Path) -> Any:
-    """Run the library's cases as models of one node each."""
-    done = _run_test_program("one_node", ["--build", str(build)])
+def run_one_node(build: Path, operator: str, target: str) -> Any:
+    """Run the library's cases as models of one node each; all where none is named."""
+    words = ["--build", str(build), "--target", target, *filter(None, [operator])]
+    done = _run_test_program("one_node", words)
     return (
         None if done == 0 else TaskFailed("models differ from the library; see above")
     )
