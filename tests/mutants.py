@@ -3,9 +3,10 @@
 doit mutants [--count=100] [--seed=1] [--only=memory.c], or this file with such words.
 
 Each mutant is one C file compiled anew and linked with the objects of the build, for
-the target `mvp`. A child process runs the tests of the runtime on it, the kernels'
-cases among them. Mutants that change no result are listed in tests/mutants.txt, each
-with the reason; they are left out.
+the target `mvp`. The runtime is compiled with checks that trap where an array is left
+(tests/linking.py, CHECKS). A child process runs the tests of the runtime on it, the
+kernels' cases among them, the quick ones first. Mutants that change no result are
+listed in tests/mutants.txt, each with the reason; they are left out.
 """
 
 from __future__ import annotations
@@ -28,24 +29,30 @@ from typing import Any
 
 import numpy as np
 
-from toolchain.clang import RUNTIME, flags
-from toolchain.command import ToolError, run, tool
-from toolchain.profile import ROOT, full_profile
-from toolchain.targets import TARGETS
+from toolchain.clang import RUNTIME
+from toolchain.command import ToolError
+from toolchain.profile import full_profile
 
 TARGET = "mvp"
 EQUIVALENT = Path(__file__).with_name("mutants.txt")
 # Of the runtime, without the operators' cases; the quick ones first.
 TESTS = (
     *("test_errors", "test_error_texts", "test_calls", "test_texts", "test_ranks"),
-    *("test_shared_memory", "test_fixed_shapes", "test_memory", "test_limits"),
-    *("test_allocator", "test_windows", "test_fuzz"),
+    *("test_memory", "test_room", "test_shared_memory", "test_fixed_shapes"),
+    *("test_limits", "test_windows", "test_allocator", "test_time", "test_fuzz"),
 )
 QUICK = 5  # of them are enough for a sample
 CELLS = 500  # of the kernels' cases that a mutant meets
+FIRST = 50  # of its own that it meets before the tests
 ROUNDS = 300  # of random calls of an operator
-# Kinds of fuzzing that are not about the runtime.
-LEFT_OUT = ("values", "files", "kills")
+# Not about the runtime: kinds of fuzzing, and what attributes mean to kernels.
+LEFT_OUT = (
+    *(
+        f"test_fuzz.py::test_a_few_cases_hold[{k}]"
+        for k in ("values", "files", "kills")
+    ),
+    "test_time.py::test_attributes_take_no_time",
+)
 SWAPS = {
     **{"<": "<=", "<=": "<", ">": ">=", ">=": ">", "==": "!=", "!=": "=="},
     **{"&&": "||", "||": "&&"},
@@ -130,13 +137,13 @@ class Bench:
     def __init__(self, folder: Path, quick: bool) -> None:
         self.folder, self.quick = folder, quick
         self.tests = TESTS[:QUICK] if quick else TESTS
-        built = ROOT / "build" / TARGET / "runtime"
-        (folder / TARGET).mkdir()
         self.objects = folder / TARGET / "runtime"
-        shutil.copytree(built, self.objects)
+        self.unchanged = folder / "unchanged"
         os.environ["OPS_WASM32_BUILD"] = str(folder)
         sys.path.insert(0, str(Path(__file__).parent))
         self.linking = importlib.import_module("linking")
+        self.linking.compile_runtime_checked(folder, TARGET)
+        shutil.copytree(self.objects, self.unchanged)
         for name in TESTS:  # once, before the forks
             importlib.import_module(name)
         counts: dict[str, int] = sys.modules["test_fuzz"].COUNTS
@@ -197,16 +204,7 @@ class Bench:
             changed = self.folder / mutant.file
             changed.write_text(text[: mutant.at] + mutant.after + text[end:])
             out = self.objects / f"{source.stem}.o"
-            run(
-                [
-                    *tool("CLANG"),
-                    *flags(source, TARGETS[TARGET]),
-                    "-c",
-                    changed,
-                    "-o",
-                    out,
-                ]
-            )
+            self.linking.compile_checked(changed, TARGET, out, source)
         operators = sorted(full_profile().operators)
         module = self.linking.link_built(self.folder, operators, self.kernels)
         module.replace(self.folder / TARGET / "ops_wasm32.wasm")
@@ -214,19 +212,18 @@ class Bench:
     def restore(self, mutant: Mutant) -> None:
         """Put the file's own object back."""
         name = Path(mutant.file).stem + ".o"
-        shutil.copy(ROOT / "build" / TARGET / "runtime" / name, self.objects / name)
+        shutil.copy(self.unchanged / name, self.objects / name)
 
     def check(self, file: str) -> None:
         """Run the tests, those of the file's own cases first. Errors: the first one."""
         if self.quick:
             return self._check_tests()
-        own = Path(file).stem.removeprefix("collapse_")
-        if own in self.cells:
-            self._check_cells(self.cells[own][:CELLS])
+        own = self.cells.get(Path(file).stem.removeprefix("collapse_"), [])
+        few = CELLS // len(self.cells)
+        cells = own[:CELLS] or [c for cs in self.cells.values() for c in cs[:few]]
+        self._check_cells(cells[:FIRST])
         self._check_tests()
-        if own not in self.cells:
-            few = CELLS // len(self.cells)
-            self._check_cells([c for cs in self.cells.values() for c in cs[:few]])
+        self._check_cells(cells[FIRST:])
 
     def _check_cells(self, cells: list[Any]) -> None:
         import ops_wasm32
@@ -244,8 +241,7 @@ class Bench:
 
         files = [str(Path(__file__).with_name(f"{name}.py")) for name in self.tests]
         plugins = ["-p", "no:cacheprovider", "-p", "no:xdist"]
-        test = f"{Path(__file__).parent / 'test_fuzz.py'}::test_a_few_cases_hold"
-        plugins += [f"--deselect={test}[{kind}]" for kind in LEFT_OUT]
+        plugins += [f"--deselect={Path(__file__).parent / test}" for test in LEFT_OUT]
         code = pytest.main(
             ["-x", "-q", "--durations=20", *plugins, "-k", "not simd", *files]
         )
@@ -290,7 +286,7 @@ def main(words: list[str]) -> int:
     parser.add_argument("--quick", action="store_true", help="with the first tests")
     parser.add_argument("--verbose", action="store_true", help="how each was killed")
     options = parser.parse_args(words)
-    chosen = sample(options)
+    chosen, left_out = sample(options)
     with tempfile.TemporaryDirectory(prefix="mutants") as folder:
         bench = Bench(Path(folder), options.quick)
         bench.build(None)
@@ -299,45 +295,57 @@ def main(words: list[str]) -> int:
             print(f"the tests fail without any change:\n{said[-4000:]}")
             return 2
         print(f"unchanged: {seconds:.1f} s of CPU; {len(chosen)} mutants", flush=True)
-        return report(bench, chosen, 3 * int(seconds) + 10, options.verbose)
+        limit = 3 * int(seconds) + 10
+        survive, tried = survivors(bench, chosen, limit, options.verbose)
+        return report(survive, tried, len(chosen) - tried, left_out)
 
 
-def sample(options: argparse.Namespace) -> list[Mutant]:
-    """The mutants that the options ask for, without the equivalent ones."""
+def sample(options: argparse.Namespace) -> tuple[list[Mutant], int]:
+    """The mutants that the options ask for, and how many equivalent ones lack."""
     every = [m for p in sorted(RUNTIME.glob(options.only)) for m in mutants_of(p)]
     equivalent = read_equivalent(EQUIVALENT)
     if unknown := set(equivalent) - {m.key for m in every} and options.only == "*.c":
         raise SystemExit(f"{EQUIVALENT.name}: no such mutants: {unknown}")
+    every = [m for m in every if options.text in m.text]
     wanted = [m for m in every if m.key not in equivalent]
-    wanted = [m for m in wanted if options.text in m.text]
+    left_out = len(every) - len(wanted)
     if options.count and options.count < len(wanted):
         picked = random.Random(options.seed).sample(wanted, options.count)
         wanted = sorted(picked, key=lambda m: (m.file, m.at, m.after))
     part, parts = map(int, options.part.split("/"))
-    return wanted[part::parts]
+    return wanted[part::parts], left_out
 
 
-def report(bench: Bench, chosen: list[Mutant], limit: int, verbose: bool) -> int:
-    """Try each mutant and print those that survive, then the share that did not."""
-    killed = compiled = 0
+def survivors(
+    bench: Bench, chosen: list[Mutant], limit: int, verbose: bool
+) -> tuple[int, int]:
+    """Try each mutant and print those that survive; how many do, and were tried."""
+    survive = tried = 0
     for mutant in chosen:
         try:
             bench.build(mutant)
         except ToolError:
             bench.restore(mutant)
             continue
-        compiled += 1
-        passes, _, said = bench.passes(mutant.file, limit)
-        killed += not passes
+        tried += 1
+        passes, seconds, said = bench.passes(mutant.file, limit)
+        survive += passes
         if passes:
             print(f"survives {mutant}", flush=True)
         elif verbose:
-            print(f"killed {mutant}\n    {said.strip()[-200:]}", flush=True)
+            end = said.strip()[-200:]
+            print(f"killed {mutant} in {seconds:.1f} s\n    {end}", flush=True)
         bench.restore(mutant)
-    share = 100 * killed / max(compiled, 1)
+    return survive, tried
+
+
+def report(survive: int, tried: int, failed: int, left_out: int) -> int:
+    """Print the closing line; 0 where at least 95 % are killed."""
+    killed = tried - survive
+    share = 100 * killed / max(tried, 1)
     print(
-        f"{killed} of {compiled} mutants killed: {share:.1f} % "
-        f"({len(chosen) - compiled} more do not compile)"
+        f"{tried} mutants tried: {killed} killed, {survive} survive, {share:.1f} % "
+        f"killed; {left_out} equivalent left out, {failed} do not compile"
     )
     return 0 if share >= 95 else 1
 

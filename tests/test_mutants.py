@@ -52,5 +52,6 @@ def test_some_are_noticed() -> None:
         [sys.executable, MUTANTS, *words], capture_output=True, text=True, check=False
     )
     assert done.stdout.endswith(
-        "3 of 3 mutants killed: 100.0 % (0 more do not compile)\n"
+        "3 mutants tried: 3 killed, 0 survive, 100.0 % killed; 0 equivalent left out, "
+        "0 do not compile\n"
     ), done.stdout + done.stderr

@@ -24,9 +24,18 @@ from toolchain.spec import kernel_name
 
 MEMORY, PAGE, MEGABYTE = 7, 65536, 1 << 20
 PAGES = 3  # that the largest tensor takes
+# Rows that lie last or in one group of axes are used where they are.
+ROWS = (
+    *(("reduce_sum", F, (floats(2, 3, 5, 1),), {"axes": [a]}) for a in (2, 3)),
+    *(("reduce_sum", F, (floats(6, n),), {"axes": [0]}) for n in (4, 40)),
+    ("reduce_sum", F, (floats(2, 3, 2, 5),), {"axes": [1, 2]}),
+    ("reduce_sum", F, (floats(3, 2, 1, 5),), {"axes": [0, 2]}),
+    *(("cum_sum", F, (floats(3, 4, 5),), {"axis": a}) for a in range(3)),
+)
 # Rows and columns about the words and vectors in which bytes are copied.
 CALLS = (
     *EIGHT_AXES,
+    *ROWS,
     *(("add", F, (floats(3, n), floats(n)), {}) for n in range(1, 34)),
     *(("add", F, (floats(3, n), floats(3, 1)), {}) for n in (1, 7, 500)),
     *(("where", F, (floats(2, n) > 0, floats(n), floats(2, n)), {}) for n in (3, 37)),
@@ -165,6 +174,14 @@ def test_memory_that_is_missing(path: Path, call: Any) -> None:
     assert codes == sorted(codes, reverse=True)
     assert codes[0] == 0 or call[0] not in PLAIN
     assert module.run("ops_alloc", 2 * MEGABYTE) == whole  # nothing is kept
+
+
+def test_no_workspace_for_rows_in_place(path: Path) -> None:
+    for call in ROWS:
+        module, made = written(path, call)
+        want = expected(module, made)
+        assert [next(holes(module)), run(module, made)] == [0, 0], call
+        assert results(module, made) == want
 
 
 def test_no_workspace_for_a_pass_over_nothing(path: Path) -> None:
