@@ -19,9 +19,11 @@ import random
 import re
 import resource
 import shutil
+import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -45,6 +47,11 @@ QUICK = 5  # of them are enough for a sample
 CELLS = 500  # of the kernels' cases that a mutant meets
 FIRST = 50  # of its own that it meets before the tests
 ROUNDS = 300  # of random calls of an operator
+LEAST = 10  # mutants for which another process is worth its start
+CLOSING = re.compile(
+    r"(\d+) mutants tried: (\d+) killed, (\d+) survive, (\d+) equivalent left out, "
+    r"(\d+) do not compile; .*"
+)
 # Not about the runtime: kinds of fuzzing, and what attributes mean to kernels.
 LEFT_OUT = (
     *(
@@ -281,12 +288,18 @@ def main(words: list[str]) -> int:
     parser.add_argument("--count", type=int, default=100, help="how many (0: all)")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--only", default="*.c", help="files, such as memory.c")
-    parser.add_argument("--part", default="0/1", help="of several runs: 0/2 and 1/2")
+    parser.add_argument("--part", default="", help="of several runs: 0/2 and 1/2")
+    parser.add_argument(
+        "--jobs", type=int, default=os.cpu_count() or 1, help="parts at once"
+    )
     parser.add_argument("--text", default="", help="lines with this text")
     parser.add_argument("--quick", action="store_true", help="with the first tests")
     parser.add_argument("--verbose", action="store_true", help="how each was killed")
     options = parser.parse_args(words)
     chosen, left_out = sample(options)
+    jobs = min(options.jobs, len(chosen) // LEAST)
+    if jobs > 1 and not options.part:
+        return report(*at_once(words, jobs))
     with tempfile.TemporaryDirectory(prefix="mutants") as folder:
         bench = Bench(Path(folder), options.quick)
         bench.build(None)
@@ -297,7 +310,36 @@ def main(words: list[str]) -> int:
         print(f"unchanged: {seconds:.1f} s of CPU; {len(chosen)} mutants", flush=True)
         limit = 3 * int(seconds) + 10
         survive, tried = survivors(bench, chosen, limit, options.verbose)
-        return report(survive, tried, len(chosen) - tried, left_out)
+        return report(tried, survive, left_out, len(chosen) - tried)
+
+
+def at_once(words: list[str], jobs: int) -> tuple[int, ...]:
+    """Run parts of it side by side, and give what `report` prints, for all."""
+    parts = [
+        subprocess.Popen(
+            [sys.executable, __file__, *words, f"--part={i}/{jobs}"],
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        for i in range(jobs)
+    ]
+    with ThreadPoolExecutor(jobs) as pool:
+        tried, survive, left_out, failed = zip(*pool.map(_follow, parts), strict=True)
+    return sum(tried), sum(survive), left_out[0], sum(failed)
+
+
+def _follow(part: subprocess.Popen[str]) -> tuple[int, ...]:
+    """Pass on what a part prints but its closing line, whose numbers are returned.
+
+    Errors: SystemExit, the part ends without that line.
+    """
+    assert part.stdout
+    for line in part.stdout:
+        if found := CLOSING.fullmatch(line.strip()):
+            tried, _, *rest = map(int, found.groups())
+            return tried, *rest
+        print(line, end="", flush=True)
+    raise SystemExit(part.wait() or 2)
 
 
 def sample(options: argparse.Namespace) -> tuple[list[Mutant], int]:
@@ -312,7 +354,7 @@ def sample(options: argparse.Namespace) -> tuple[list[Mutant], int]:
     if options.count and options.count < len(wanted):
         picked = random.Random(options.seed).sample(wanted, options.count)
         wanted = sorted(picked, key=lambda m: (m.file, m.at, m.after))
-    part, parts = map(int, options.part.split("/"))
+    part, parts = map(int, (options.part or "0/1").split("/"))
     return wanted[part::parts], left_out
 
 
@@ -339,13 +381,13 @@ def survivors(
     return survive, tried
 
 
-def report(survive: int, tried: int, failed: int, left_out: int) -> int:
+def report(tried: int, survive: int, left_out: int, failed: int) -> int:
     """Print the closing line; 0 where at least 95 % are killed."""
     killed = tried - survive
     share = 100 * killed / max(tried, 1)
     print(
-        f"{tried} mutants tried: {killed} killed, {survive} survive, {share:.1f} % "
-        f"killed; {left_out} equivalent left out, {failed} do not compile"
+        f"{tried} mutants tried: {killed} killed, {survive} survive, {left_out} "
+        f"equivalent left out, {failed} do not compile; {share:.1f} % killed"
     )
     return 0 if share >= 95 else 1
 

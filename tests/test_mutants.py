@@ -52,6 +52,6 @@ def test_some_are_noticed() -> None:
         [sys.executable, MUTANTS, *words], capture_output=True, text=True, check=False
     )
     assert done.stdout.endswith(
-        "3 mutants tried: 3 killed, 0 survive, 100.0 % killed; 0 equivalent left out, "
-        "0 do not compile\n"
+        "3 mutants tried: 3 killed, 0 survive, 0 equivalent left out, "
+        "0 do not compile; 100.0 % killed\n"
     ), done.stdout + done.stderr
