@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from mutants import EQUIVALENT, Mutant, mutants_of, read_equivalent
+from mutant_places import EQUIVALENT, Mutant, mutants_of, read_equivalent
 
 from toolchain.clang import RUNTIME
 
