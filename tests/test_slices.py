@@ -185,14 +185,22 @@ def test_a_source_that_does_not_parse_is_one_definition() -> None:
     assert index("def f(:") != index("def g(:")
 
 
+def kept(folder: Path) -> Sources:
+    """Sources of which a folder knows, with one digest."""
+    found = Sources(folder)
+    found.digest("toolchain.link.link:link")
+    found.keep()
+    return found
+
+
 def test_a_damaged_index_is_made_again(tmp_path: Path) -> None:
-    kept = tmp_path / "index.json"
-    digest = Sources(kept).digest("toolchain.link.link:link")
-    data = kept.read_bytes()
-    assert Sources(kept).known
-    kept.write_bytes(
+    before, file = kept(tmp_path), tmp_path / ".definitions.json"
+    data = file.read_bytes()
+    assert Sources(tmp_path).known
+    (tmp_path / ".digests.json").unlink(missing_ok=True)
+    file.write_bytes(
         data.replace(b"toolchain.process.command:run", b"toolchain.process.command:ran")
     )
-    assert not Sources(kept).known
-    assert Sources(kept).digest("toolchain.link.link:link") == digest
-    assert kept.read_bytes() == data
+    assert not Sources(tmp_path).known
+    assert kept(tmp_path).digests == before.digests
+    assert file.read_bytes() == data

@@ -18,10 +18,10 @@ from pathlib import Path
 from typing import Any
 
 from toolchain.records.replace import write
-from toolchain.records.slices import ROOT, sources, state
+from toolchain.records.slices import sources
+from toolchain.records.states import ROOT, Contents
 
 _INCLUDE = re.compile(r'^ *# *include +"([^"]+)"', re.M)
-_contents: dict[Path, tuple[tuple[int, ...], str]] = {}
 
 
 class ChangedError(Exception):
@@ -84,7 +84,7 @@ class Made:
 
     def _files(self) -> list[tuple[str, str]]:
         files = [p for path in self.files for p in _with_includes(path)]
-        return [(path.name, content(path)) for path in files]
+        return [(path.name, contents().hash_of(path)) for path in files]
 
     def _record(self, found: list[str]) -> dict[str, Any]:
         code = [sources().digest(root) for root in sorted({*found, *self.code})]
@@ -92,17 +92,20 @@ class Made:
         return {
             "from": hashlib.sha256(inputs.encode()).hexdigest(),
             "found": found,
-            "outputs": {path.name: content(path) for path in self.outputs},
+            "outputs": {path.name: contents().hash_of(path) for path in self.outputs},
         }
 
 
-def content(path: Path) -> str:
-    """SHA-256 of a file; "" where there is none."""
-    at = state(path)
-    if at and _contents.get(path, ((), ""))[0] != at:
-        with path.open("rb") as file:
-            _contents[path] = at, hashlib.file_digest(file, "sha256").hexdigest()
-    return _contents[path][1] if at else ""
+@cache
+def contents() -> Contents:
+    """The hashes of files, for the life of this process."""
+    return Contents(ROOT / "build" / ".contents.json")
+
+
+def keep() -> None:
+    """Let the next process know what this one found out about files."""
+    contents().keep()
+    sources().keep()
 
 
 @cache
