@@ -11,10 +11,11 @@ from typing import Any
 import onnx
 import pytest
 
-from toolchain import steps
 from toolchain.process.command_line import _values, with_values
 from toolchain.profile import ROOT
 from toolchain.recipe import Net
+from toolchain.tasks import models
+from toolchain.tasks.making import reported
 
 
 @pytest.mark.parametrize(
@@ -117,10 +118,8 @@ def test_both_forms(words: list[str], file: Path, tmp_path: Path) -> None:
 def test_mistakes_are_named(
     options: dict[str, Any], text: str, file: Path, tmp_path: Path
 ) -> None:
-    settings: dict[str, Any] = {
-        "shape": [],
-        "winograd": False,
-        "weights": "embedded",
-    } | options
-    failed = steps.compile_model_file(str(file), "simd128", str(tmp_path), **settings)
+    given = {o["name"]: o["default"] for o in (*models.OPTIONS, models.WEIGHTS)}
+    given |= {"file": str(file), "out": str(tmp_path)} | options
+    failed = reported(models.compile_file, **given)
+    assert failed is not None
     assert text in failed.message

@@ -123,7 +123,7 @@ EDITS = {
         *("toolchain/frontends/onnx_elements.py", "from", "X = 1\nfrom", [MODEL]),
     ),
     "a pass": ("toolchain/model/plan.py", "ALIGNMENT = 64", "ALIGNMENT = 128", [MODEL]),
-    "doit's tasks": ("dodo.py", "NAMES = ", "# a comment\nNAMES = ", []),
+    "doit's tasks": ("dodo.py", "PROFILE = ", "# a comment\nPROFILE = ", []),
 }
 
 

@@ -12,7 +12,6 @@ from typing import Any
 
 import pytest
 
-from toolchain import steps
 from toolchain.codegen.objects import compile_object, load_operator
 from toolchain.frontends import mindir, onnx  # noqa: F401  # before they are watched
 from toolchain.frontends.converters import converters
@@ -20,6 +19,7 @@ from toolchain.model import build
 from toolchain.profile import ROOT, full_profile
 from toolchain.records.definitions import index_of
 from toolchain.records.slices import Sources, root_in, sources
+from toolchain.tasks import models
 
 # Of functions of tables, micro-kernels, C, windows and 8-bit products.
 OPERATORS = ("tanh", "softmax", "matmul_integer", "max_pool", "identity", "slice")
@@ -99,7 +99,7 @@ def test_what_reading_a_model_runs_is_covered(name: str) -> None:
     path = ROOT / "models" / name
     program, ran = executed(lambda: build._program(path, build.Options("simd128")))
     assert len(ran) > 100
-    assert ran - covered([*steps.model_code(), *program.code]) == set()
+    assert ran - covered([*models.code(), *program.code]) == set()
 
 
 def index(text: str) -> dict[str, Any]:

@@ -14,8 +14,9 @@ import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import cache
+from inspect import Signature
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from toolchain.records.replace import write
 from toolchain.records.slices import sources
@@ -50,6 +51,11 @@ class Made:
     def current(self) -> bool:
         """Whether the outputs are there, whole, and what would be made now."""
         return self.found() is not None
+
+    # doit calls what says whether a task is up to date, and asks for its parameters,
+    # which to find takes longer than the call.
+    __call__ = current
+    __signature__: ClassVar = Signature()
 
     def found(self) -> list[str] | None:
         """Roots of code that making them showed; None where they are not current."""
