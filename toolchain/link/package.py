@@ -1,13 +1,14 @@
-"""Package: the SDK archive and the Python wheel, equal bytes from equal inputs."""
+"""Package: the SDK archive and the Python wheel, equal bytes from equal inputs.
+
+Every command of doit loads this file for the names of the packages, so what writes them
+is imported where it is used.
+"""
 
 from __future__ import annotations
 
-import gzip
 import io
 import os
 import shutil
-import tarfile
-import tempfile
 import tomllib
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -135,6 +136,9 @@ def _epoch() -> int:
 
 
 def _write_tar(files: dict[str, bytes], root: str, out: Path) -> None:
+    import gzip
+    import tarfile
+
     epoch = _epoch()
     with (
         fresh(out) as new,
@@ -150,6 +154,8 @@ def _write_tar(files: dict[str, bytes], root: str, out: Path) -> None:
 
 def write_wheel(targets: dict[str, Path], out: Path) -> None:
     """Write the wheel: the host package with a module for each target."""
+    import tempfile
+
     from flit_core.wheel import make_wheel_in
 
     with tempfile.TemporaryDirectory() as name:

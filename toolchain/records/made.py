@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import cache
@@ -21,8 +20,6 @@ from typing import Any, ClassVar
 from toolchain.records.replace import write
 from toolchain.records.slices import sources
 from toolchain.records.states import ROOT, Contents
-
-_INCLUDE = re.compile(r'^ *# *include +"([^"]+)"', re.M)
 
 
 class ChangedError(Exception):
@@ -119,9 +116,8 @@ def _with_includes(path: Path) -> list[Path]:
     """A file, and if it is C, all that it includes by a name in quotes."""
     found = [path]
     for file in found:  # which grows
-        if file.suffix in (".c", ".h") and file.exists():
-            for name in _INCLUDE.findall(file.read_text()):
-                places = (file.parent / name, ROOT / "runtime_stub" / name)
-                here = next((p for p in places if p.exists()), None)
-                found += [here] if here and here not in found else []
+        for name in contents().included(file):
+            places = (file.parent / name, ROOT / "runtime_stub" / name)
+            here = next((p for p in places if p.exists()), None)
+            found += [here] if here and here not in found else []
     return found

@@ -31,6 +31,7 @@ from toolchain.records.states import ROOT, State, load, save, settled, state
 
 # Of this table an output follows from one entry, which stands in its settings.
 _BY_SETTINGS = {("toolchain.targets", "TARGETS")}
+_INSIDE = f"{ROOT}{os.sep}"
 _MOST = 1000  # sources that are kept, those of before edits too
 _Definition = tuple[str, str]  # module or file, name
 
@@ -175,8 +176,7 @@ def root_of(definition: Callable[..., Any]) -> str:
 
 def root_in(file: Path, name: str) -> str:
     """The root that a definition of an operator's file is."""
-    inside = file.relative_to(ROOT) if file.is_relative_to(ROOT) else file
-    return f"{inside}:{name}"
+    return f"{str(file).removeprefix(_INSIDE)}:{name}"
 
 
 @cache

@@ -11,6 +11,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import sys
 import time
 from collections.abc import Iterable
@@ -26,6 +27,10 @@ _STARTED = time.time_ns()
 # Of two writes within a tick of a file system's clock, the second changes no state: a
 # file is trusted to show a write when its last one is older than that (FAT: 2 s).
 _TICK = 2_000_000_000
+_READERS = ("definitions", "slices", "states")
+_C = (".c", ".h")
+_INCLUDE = re.compile(r'^ *# *include +"([^"]+)"', re.M)
+_NOTHING: tuple[State, str, list[str]] = ((), "", [])
 
 
 def state(path: str | Path) -> State:
@@ -60,37 +65,48 @@ def save(path: Path, found: dict[str, Any]) -> None:
 
 
 def _stamp(content: str) -> str:
-    """The first line of what is kept: what reads sources decides what is found."""
-    readers = (Path(__file__).with_name(n) for n in ("definitions.py", "slices.py"))
+    """The first line of what is kept: what reads files decides what is found."""
+    readers = (Path(__file__).with_name(f"{name}.py") for name in _READERS)
     parts = [*(reader.read_bytes() for reader in readers), content.encode()]
     hashes = " ".join(hashlib.sha256(part).hexdigest() for part in parts)
     return hashlib.sha256(f"{sys.version} {hashes}".encode()).hexdigest()
 
 
 class Contents:
-    """SHA-256 of files. kept: a file for those of files that are not written again."""
+    """What is in files: a hash, and of C the names that it includes in quotes.
+
+    kept: a file for what is found in those that are not being written.
+    """
 
     def __init__(self, kept: Path | None = None) -> None:
         self.kept = kept
-        self.found: dict[str, tuple[State, str]] = {}
+        self.found: dict[str, tuple[State, str, list[str]]] = {}
         self.fresh = False
-        for path, (at, hashed) in (load(kept) if kept else {}).items():
-            self.found[path] = tuple(at), hashed
+        for path, (at, hashed, names) in (load(kept) if kept else {}).items():
+            self.found[path] = tuple(at), hashed, names
 
     def hash_of(self, path: Path) -> str:
-        """Of a file's content; "" where there is none."""
+        """SHA-256; "" where there is no file."""
+        return self._look(path)[1]
+
+    def included(self, path: Path) -> list[str]:
+        """Names that a file includes if it is C."""
+        return self._look(path)[2]
+
+    def _look(self, path: Path) -> tuple[State, str, list[str]]:
         name, at = str(path), state(path)
         known = self.found.get(name)
         if not at or (known and known[0] == at):
-            return known[1] if at and known else ""
+            return known if at and known else _NOTHING
         with path.open("rb") as file:
             hashed = hashlib.file_digest(file, "sha256").hexdigest()
-        self.found[name] = at, hashed
+        names = _INCLUDE.findall(path.read_text()) if path.suffix in _C else []
+        self.found[name] = at, hashed, names
         self.fresh = True
-        return hashed
+        return self.found[name]
 
     def keep(self) -> None:
-        """Keep the hashes of files that are there and not being written."""
+        """Keep what was found in files that are still as they were."""
         if self.kept and self.fresh:
             lasting = {
                 name: found

@@ -107,6 +107,20 @@ def reported(
     step: Callable[..., None], *args: Any, **options: Any
 ) -> TaskFailed | None:
     """Turn a user's mistake, a failed tool or a full disk into a plain message."""
+    try:
+        step(*args, **options)
+    except Exception as error:
+        if isinstance(error, _expected()):
+            return TaskFailed(f"{error}{_again(getattr(error, 'options', []))}")
+        if isinstance(error, OSError):
+            where = f"{error.filename}: " if error.filename else ""
+            return TaskFailed(f"{where}{error.strerror or error}")
+        raise
+    return None
+
+
+def _expected() -> tuple[type[Exception], ...]:
+    """What functions raise whose text is all that a user needs."""
     from toolchain.link.module import ModuleError
     from toolchain.link.package import PackageError
     from toolchain.process.command import ToolError
@@ -114,14 +128,7 @@ def reported(
     from toolchain.spec import SpecError
 
     expected = (ToolError, SpecError, ModuleError, PackageError, ChangedError)
-    try:
-        step(*args, **options)
-    except (*expected, FailedError) as error:
-        return TaskFailed(f"{error}{_again(getattr(error, 'options', []))}")
-    except OSError as error:
-        where = f"{error.filename}: " if error.filename else ""
-        return TaskFailed(f"{where}{error.strerror or error}")
-    return None
+    return *expected, FailedError
 
 
 def _again(options: list[str]) -> str:
