@@ -66,7 +66,7 @@ KERNEL = Operator(
     inputs=(Input("data", "o n k"), Input("indices", "m", dtype=1)),
     attributes=(Attribute("axis", default=0, kernel=0),),
     dtypes=tuple((d, i) for d in ALL for i in ("int32", "int64")),
-    carriers=SAME_WIDTH,
+    stored_as=SAME_WIDTH,
     compute=compute,
     schedule=as_written,
     reference=lambda data, indices, axis: np.take(data, indices, axis),

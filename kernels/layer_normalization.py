@@ -13,7 +13,7 @@ import numpy as np
 from toolchain.spec import Bound, Input, Operator, tir
 from toolchain.spec import script as T  # noqa: N812  # TVM's own name for it
 from toolchain.spec.cases import trailing
-from toolchain.spec.panels import as_written, held
+from toolchain.spec.panels import as_written, materialized
 from toolchain.spec.rows import (
     DEVIATIONS,
     SUM,
@@ -35,7 +35,7 @@ def compute(k):
             DEVIATIONS.rows(x, squares, 1, k.n, row, extra=shift, at=i)
         inverses = inverse_roots(k, squares, lost)
         with T.serial(0, count) as i:
-            mean, inverse = held(means[i]), held(inverses[i])
+            mean, inverse = materialized(means[i]), materialized(inverses[i])
 
             def scaled(r):
                 value = (x[first + i, r] - mean) * inverse * scale[r] + bias[r]

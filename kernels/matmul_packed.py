@@ -26,7 +26,7 @@ from toolchain.spec import (
 from toolchain.spec.cases import values
 from toolchain.spec.panels import (
     WIDTH,
-    Lines,
+    MatrixRows,
     Packed,
     Product,
     as_written,
@@ -43,7 +43,7 @@ def compute(k: Any) -> Any:
         a, packed, bias = ins
         tile = panels(k, "f32")
         Product(
-            *(tile, k.M, k.K, k.N, Lines(a, k.K, k.target), Packed(packed), out),
+            *(tile, k.M, k.K, k.N, MatrixRows(a, k.K, k.target), Packed(packed), out),
             lambda i, j: [i, j],
             k.N,
             by_column(bias, tile),

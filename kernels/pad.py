@@ -119,7 +119,7 @@ KERNEL = Operator(
         Attribute("pads", per_unit=2, kernel=2),
     ),
     dtypes=ALL,
-    carriers={"int8": "uint8"},
+    stored_as={"int8": "uint8"},
     compute=compute,
     schedule=as_written,
     reference=reference,

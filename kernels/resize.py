@@ -27,7 +27,7 @@ from toolchain.spec.panels import (
     as_written,
     call,
     ceil_div,
-    held,
+    materialized,
     nest,
     pointer,
     repeated,
@@ -83,12 +83,12 @@ class Tables:
             low = script.Bind(tir.Select(nearest, closest, first))
             rest = script.Bind(tir.Select(nearest, zero, over - low * under))
             # By memory: TVM fails where it bounds a bound quotient of floats.
-            right = held(rest.astype("float64") / under.astype("float64"))
+            right = materialized(rest.astype("float64") / under.astype("float64"))
             high = tir.Select(rest == 0, last + 1, low + 1)
             script.buffer_store(self.low, low.astype("int32"), [axis, i])
             script.buffer_store(self.high, high.astype("int32"), [axis, i])
             for table, weight in ((self.left, one - right), (self.right, right)):
-                value = held(weight.astype("float32"))
+                value = materialized(weight.astype("float32"))
                 with script.vectorized(0, ROWS) as v:
                     script.buffer_store(table, value, [axis, i, v])
 

@@ -13,7 +13,14 @@ from typing import Any
 
 from toolchain.spec import Attribute, tir
 from toolchain.spec import script as T  # noqa: N812  # TVM's own name for it
-from toolchain.spec.panels import Block, Pack, ceil_div, each_group, held, put_lines
+from toolchain.spec.panels import (
+    Block,
+    Pack,
+    ceil_div,
+    each_group,
+    materialized,
+    put_rows,
+)
 
 STRIDES = Attribute("strides", default=1, minimum=1, per_unit=1, kernel=2)
 PADS = Attribute("pads", default=0, minimum=0, per_unit=2, kernel=4)
@@ -185,7 +192,7 @@ class Planes:
         shape = (tir.max(self.channels, 1), self.lines, self.pitch)
         self.buffer = T.alloc_buffer(shape, "float32")
         self.offsets = T.alloc_buffer((tir.max(depth, 1),), "int32")
-        self.lines, self.pitch = held(self.lines), held(self.pitch)
+        self.lines, self.pitch = materialized(self.lines), materialized(self.pitch)
         with T.serial(0, depth) as unit:
             row, s = tir.truncdiv(unit, x.taps), tir.truncmod(unit, x.taps)
             channel, r = tir.truncdiv(row, y.taps), tir.truncmod(row, y.taps)
@@ -203,11 +210,12 @@ class Planes:
         ):
             row = i * y.stride + a - y.begin
             within = tir.all(row >= 0, row < y.size)
-            length = held(x.length)
+            length = materialized(x.length)
             low, high = (
-                held(tir.Select(within, limit, length)) for limit in x.inside(b, length)
+                materialized(tir.Select(within, limit, length))
+                for limit in x.inside(b, length)
             )
-            line, first = held(a * y.length + i), held(b * length)
+            line, first = materialized(a * y.length + i), materialized(b * length)
             base = start + (c * y.size + row) * x.size + b - x.begin
             self._clear(c, line, first, low)
 
@@ -308,20 +316,20 @@ class Pixels:
     def _places(self, block: Block, pixel: Any, lines: int) -> tuple[Any, list[Any]]:
         """Where a window begins, and from there the next ones; the last once more."""
         line, column = (
-            held(of(pixel, self.columns)) for of in (tir.truncdiv, tir.truncmod)
+            materialized(of(pixel, self.columns)) for of in (tir.truncdiv, tir.truncmod)
         )
         down = self.y.stride * self.pitch
         along = self.x.stride * self.channels
         places = [self.none]
         start = line * down + column * along
-        turn = held(down - (self.columns - 1) * along)
+        turn = materialized(down - (self.columns - 1) * along)
         for i in range(1, lines):
             ends = column + 1 == self.columns
             step = tir.Select(ends, turn, along)
             step = tir.Select(pixel + i < block.size, step, self.none)
-            places.append(held(places[-1] + step))
-            column = held(tir.Select(ends, self.none, column + 1))
-        return held(start), places[1:]
+            places.append(materialized(places[-1] + step))
+            column = materialized(tir.Select(ends, self.none, column + 1))
+        return materialized(start), places[1:]
 
     def packer(self, target: Any) -> Pack:
         """Pack output pixels as lines, of units (tap row, tap column, channel).
@@ -332,7 +340,7 @@ class Pixels:
         def pack(block: Block) -> None:
             def some(p: Any, first: Any, lines: int) -> None:
                 pixel = tir.min(block.first + p * block.width + first, block.size - 1)
-                pixel = held(pixel)
+                pixel = materialized(pixel)
                 if not self.single:
                     self._pack_runs(block, p, first, lines, pixel)
                     return
@@ -352,7 +360,7 @@ class Pixels:
     def _pack_runs(
         self, block: Block, p: Any, first: Any, lines: int, pixel: Any
     ) -> None:
-        """Lines that may lie anywhere, run by run."""
+        """Windows that may lie anywhere, run by run."""
         start, places = self._places(block, pixel, lines)
         flat = self.x.dilation == 1
         down, along = self.y.dilation * self.pitch, self.x.dilation * self.channels
@@ -369,7 +377,7 @@ class Pixels:
             def put(buffer: Any, offset: Any) -> None:
                 source = buffer.access_ptr("r", offset=offset + start + r * down)
                 unit = r * self.x.taps * self.run
-                put_lines(block, p, unit, first, source, places, (run, count, jump))
+                put_rows(block, p, unit, first, source, places, (run, count, jump))
 
             # TVM has no conditional pointers.
             with T.If(self.bare):
@@ -382,7 +390,7 @@ class Pixels:
         self, block: Block, p: Any, first: Any, lines: int, pixel: Any
     ) -> None:
         """One channel: tap by tap the elements of neighbouring pixels."""
-        lanes = T.vectorized if block.spread == 1 else T.serial
+        lanes = T.vectorized if block.broadcast == 1 else T.serial
         at, _ = self._places(block, pixel, 1)
         with (
             T.serial(0, self.y.taps) as r,

@@ -58,7 +58,7 @@ class Panels:
         return "float32" if self.kind == "f32" else "int32"
 
     @property
-    def spread(self) -> int:
+    def broadcast(self) -> int:
         """Elements that a unit of the left panel is repeated to."""
         return self.lanes if self.form == "spread" else 1
 
@@ -90,7 +90,7 @@ def shuffled_panels(kernel: Any) -> Panels:
     return replace(tile, form="shuffle", dense=False) if shuffled else tile
 
 
-def narrow_panels(kernel: Any, columns: Any) -> tuple[Panels, Any]:
+def small_n_panels(kernel: Any, columns: Any) -> tuple[Panels, Any]:
     """The tile where the right factor has few panels, and whether it has.
 
     A left panel that is used a few times is not worth spreading. With mul+add a second
@@ -116,7 +116,7 @@ def unpacked(tile: Panels) -> Panels:
     return replace(tile, form="rows") if loads else tile
 
 
-def few_panels(kernel: Any) -> Panels:
+def small_m_panels(kernel: Any) -> Panels:
     """The tile of few rows: 4, so that 8 of them are whole tiles."""
     return replace(unpacked(shuffled_panels(kernel)), rows=4)
 
@@ -153,7 +153,7 @@ class Block:
     part: Any = 0
 
     @property
-    def spread(self) -> int:
+    def broadcast(self) -> int:
         """Elements that a unit of the buffer is repeated to."""
         return int(self.buffer.shape[3]) if len(self.buffer.shape) > 3 else 1
 
@@ -163,8 +163,8 @@ class Block:
 
     def put(self, value: Any, p: Any, k: Any, i: Any) -> None:
         """Store unit k of line i of panel p."""
-        if self.spread > 1:
-            with T.vectorized(0, self.spread) as v:
+        if self.broadcast > 1:
+            with T.vectorized(0, self.broadcast) as v:
                 T.buffer_store(self.buffer, value, [p, k, i, v])
         else:
             T.buffer_store(self.buffer, value, [p, k, i])
@@ -176,9 +176,9 @@ class Block:
 
     def data(self) -> Any:
         """Address of the block's first unit."""
-        if isinstance(self.buffer, Columns):
+        if isinstance(self.buffer, MatrixColumns):
             return self.buffer.at(self.start, self.first)
-        if isinstance(self.buffer, Lines):
+        if isinstance(self.buffer, MatrixRows):
             return self.buffer.at(self.first, self.start)
         if not self.packed:
             return self.pointer(self.panel, self.part)
@@ -186,13 +186,13 @@ class Block:
 
     def panel_bytes(self) -> Any:
         """Bytes from a panel of the left factor to the next, or from a row."""
-        if isinstance(self.buffer, Lines):
+        if isinstance(self.buffer, MatrixRows):
             return self.buffer.stride * 4
-        return self.buffer.shape[1] * (self.width * self.spread * 4)
+        return self.buffer.shape[1] * (self.width * self.broadcast * 4)
 
     def steps(self) -> tuple[Any, Any]:
         """Bytes from a panel to the next, and from a unit to the next."""
-        if isinstance(self.buffer, Columns):
+        if isinstance(self.buffer, MatrixColumns):
             return self.width * 4, self.buffer.stride * 4
         return self.panel_bytes(), self.width * 4
 
@@ -205,8 +205,8 @@ def ceil_div(a: Any, b: Any) -> Any:
     return tir.truncdiv(a + b - 1, b)
 
 
-def lines_at_once(lines: Any, depth: Any, width: int, spread: int = 1) -> Any:
-    """Lines of a factor that are packed at a time: whole panels, in L2 where they fit.
+def packed_at_once(lines: Any, depth: Any, width: int, spread: int = 1) -> Any:
+    """Rows or columns that are packed at a time: whole panels, in L2 if they fit.
 
     Not over max(depth, 1): inside loops over the depth TVM takes the depth for one
     or more, and the quotient out of them.
@@ -215,7 +215,7 @@ def lines_at_once(lines: Any, depth: Any, width: int, spread: int = 1) -> Any:
     return tir.min(tir.max(fits, 1), ceil_div(lines, width)) * width
 
 
-def held(value: Any) -> Any:
+def materialized(value: Any) -> Any:
     """A variable with an index's value, through memory: LLVM makes a register of it.
 
     TVM puts a bound expression back wherever its variable is used, and simplifies it
@@ -231,7 +231,7 @@ def held(value: Any) -> Any:
 Pack = Callable[[Block], None]
 
 
-def pack_units(load: Callable[[Any, Any], Any], contiguous: bool = True) -> Pack:
+def pack_elements(load: Callable[[Any, Any], Any], contiguous: bool = True) -> Pack:
     """Pack load(line, unit), unit by unit; the last line stands in for those past it.
 
     contiguous: whether neighbouring lines lie side by side in memory.
@@ -239,7 +239,7 @@ def pack_units(load: Callable[[Any, Any], Any], contiguous: bool = True) -> Pack
 
     def pack(block: Block) -> None:
         # A spread unit is a vector by itself.
-        lanes = T.vectorized if contiguous and block.spread == 1 else T.serial
+        lanes = T.vectorized if contiguous and block.broadcast == 1 else T.serial
         with T.serial(0, block.panel_count()) as p, T.serial(0, block.depth) as k:
             line, unit = block.first + p * block.width, block.start + k
             with T.If(line + block.width <= block.size):
@@ -253,7 +253,7 @@ def pack_units(load: Callable[[Any, Any], Any], contiguous: bool = True) -> Pack
 
 
 @dataclass(frozen=True)
-class Lines:
+class MatrixRows:
     """The rows of a matrix with 4-byte elements. As a Pack: its lines are those rows.
 
     stride: elements from one row to the next. ahead: rows before its first.
@@ -276,25 +276,25 @@ class Lines:
             line = tir.min(block.first + p * block.width + first, block.size - 1)
             start = self.at(line, block.start)
             places = repeated(lines, block.size - line, self.stride)
-            put_lines(block, p, 0, first, start, places, (block.depth, 1, 0))
+            put_rows(block, p, 0, first, start, places, (block.depth, 1, 0))
 
         each_group(block, self.target, some)
 
 
-class Columns(Lines):
+class MatrixColumns(MatrixRows):
     """The columns of a matrix [units, lines]; as a Pack: its lines are those."""
 
     def __call__(self, block: Block) -> None:
         """Pack columns."""
-        pack_units(lambda line, unit: self.source[unit, line])(block)
+        pack_elements(lambda line, unit: self.source[unit, line])(block)
 
 
 def each_group(
     block: Block, target: Any, body: Callable[[Any, Any, int], None]
 ) -> None:
-    """body(p, first, lines): lines of panel p that `put_lines` takes together."""
+    """body(p, first, lines): lines of panel p that `put_rows` takes together."""
     together = 4 if target.has("simd128") else 1
-    if block.spread > 1:
+    if block.broadcast > 1:
         together = block.width
     groups, rest = divmod(block.width, together)
     with T.serial(0, block.panel_count()) as p:
@@ -309,7 +309,7 @@ def repeated(lines: int, valid: Any, stride: Any) -> list[Any]:
     return [tir.min(i, valid - 1) * stride for i in range(1, lines)]
 
 
-def put_lines(
+def put_rows(
     block: Block,
     p: Any,
     k: Any,
@@ -323,7 +323,7 @@ def put_lines(
     source: pointer to the first of them; places: of the others, in elements from it.
     runs: units in a row, how many such runs, and elements from one to the next.
     """
-    form = "spread" if block.spread > 1 else f"pack_{len(places) + 1}"
+    form = "spread" if block.broadcast > 1 else f"pack_{len(places) + 1}"
     units, count, jump = runs
     call(
         f"micro_{form}_{block.width}",
@@ -335,7 +335,7 @@ def put_lines(
 
 
 def either(condition: Any, yes: Pack, no: Pack) -> Pack:
-    """Pack in one of two ways, as an attribute says."""
+    """Pack by `yes` or by `no`, as an attribute says."""
 
     def pack(block: Block) -> None:
         with T.If(condition):
@@ -458,11 +458,13 @@ class Product:
     def emit(self) -> None:
         """Add the nest to the function under construction."""
         tile = unpacked(self.panels)
-        if isinstance(self.left, Lines) and tile != self.panels:
+        if isinstance(self.left, MatrixRows) and tile != self.panels:
             replace(self, panels=tile).emit()
         elif self.panels.kind != "f32" or self.panels.lanes == 1:
             self.by_blocks()
-        elif isinstance(self.left, Lines) and isinstance(self.right, Columns):
+        elif isinstance(self.left, MatrixRows) and isinstance(
+            self.right, MatrixColumns
+        ):
             with T.If(self.rows == 1):
                 with T.Then():
                     self._direct(self.right, row_panels(self.left))
@@ -471,13 +473,13 @@ class Product:
                         self._direct(self.right, self.panels)
                     with T.Else():
                         self.by_blocks()
-        elif isinstance(self.left, Lines) and isinstance(self.right, Packed):
+        elif isinstance(self.left, MatrixRows) and isinstance(self.right, Packed):
             with T.If(self.rows == 1):
                 with T.Then():
                     self._row(self.right.panels)
                 with T.Else(), T.If(self.rows <= FEW):
                     with T.Then():
-                        replace(self, panels=few_panels(self.left)).by_lines()
+                        replace(self, panels=small_m_panels(self.left)).by_rows()
                     with T.Else():
                         self.by_blocks()
         else:
@@ -524,7 +526,7 @@ class Product:
                 replace(self, panels=tile).multiply(down, across)
         self._finish(True, down, across)
 
-    def _direct(self, right: Columns, tile: Panels) -> None:
+    def _direct(self, right: MatrixColumns, tile: Panels) -> None:
         """Rows of the right factor as they lie; columns past whole panels packed.
 
         By few units, so that memory is read along the rows.
@@ -550,7 +552,7 @@ class Product:
         tile = self.panels
         if tile.form == "rows":
             return self.left
-        spread = [tile.spread] * (tile.spread > 1)
+        spread = [tile.broadcast] * (tile.broadcast > 1)
         shape = (count, tir.max(depth, 1), tile.rows, *spread)
         return T.alloc_buffer(shape, tile.dtype)
 
@@ -573,7 +575,7 @@ class Product:
                     with T.If(block.lines > 0), T.Then():
                         self.multiply(down, block, last)
 
-            alone = rest is None and isinstance(self.left, Lines)
+            alone = rest is None and isinstance(self.left, MatrixRows)
             if alone and tile.lanes > 1 and tile.kind == "f32":
                 # Few last rows one by one, which takes less than a tile of them.
                 with T.If(lines * 3 <= tile.rows):
@@ -588,13 +590,13 @@ class Product:
             if rest is not None:
                 self._finish(last, down, rest)
 
-    def by_lines(self) -> None:
+    def by_rows(self) -> None:
         """As many rows at a time as L2 holds: each panel is read once for all."""
         assert isinstance(self.right, Packed)
         tile, depth, columns = self.panels, self.depth, self.columns
-        tall = lines_at_once(self.rows, depth, tile.rows, tile.spread)
+        tall = packed_at_once(self.rows, depth, tile.rows, tile.broadcast)
         left = self._left_panel(depth, ceil_div(tall, tile.rows))
-        tall = held(tall)
+        tall = materialized(tall)
         across = Block(self.right.panels, WIDTH, 0, columns, columns, 0, depth, True)
         with T.serial(0, ceil_div(self.rows, tall)) as part:
             i = part * tall
@@ -614,8 +616,8 @@ class Product:
     def by_depth(self, down: Block, across: Block) -> None:
         """Multiply two blocks by parts of the depth: panels of both stay in L1."""
         depth = across.depth
-        parts = held(tir.max(ceil_div(depth, CHUNK), 1))
-        units = held(ceil_div(depth, parts))
+        parts = materialized(tir.max(ceil_div(depth, CHUNK), 1))
+        units = materialized(ceil_div(depth, parts))
         with T.serial(0, parts) as part:
             begin = part * units
             start, some = across.start + begin, tir.min(depth - begin, units)
@@ -632,7 +634,7 @@ class Product:
             return self.multiply(down, across)
         rest = tir.truncmod(across.lines, WIDTH)
         wide = across.lines - rest
-        whole = held(tir.Select(rest <= WIDTH // 2, wide, across.lines))
+        whole = materialized(tir.Select(rest <= WIDTH // 2, wide, across.lines))
         narrow = replace(self.panels, columns=WIDTH // 2, dense=False)
         with T.If(whole > 0), T.Then():
             self.multiply(down, replace(across, lines=whole))
@@ -648,7 +650,7 @@ class Product:
         start = self.start
         first = FROM_START if start else FROM_ZERO
         call(
-            tile.micro_kernel(not isinstance(across.buffer, Columns)),
+            tile.micro_kernel(not isinstance(across.buffer, MatrixColumns)),
             down.data(),
             across.data(),
             out,

@@ -14,13 +14,13 @@ from typing import Any
 from toolchain.spec import Attribute, tir
 from toolchain.spec import math as m
 from toolchain.spec import script as T  # noqa: N812  # TVM's own name for it
-from toolchain.spec.panels import add_up, call, held, nest
+from toolchain.spec.panels import add_up, call, materialized, nest
 
 Expr = Any
 Compute = Callable[[Any], Any]
 STRIP = 1024  # columns whose results stay in L1; 256: reads 15 % slower
 SHORT = 512  # elements of a row of which four are done together
-FEW = 32  # elements of a row that softmax has one way for
+FEW = 32  # elements of a row for which softmax has one path
 # The bits of 2^-50, below which squares lose digits, and how many others are finite.
 ROOTS, ROOTS_OF_ALL = 0x26800000, 0x7F800000 - 0x26800000
 SHARES = 2.0**125  # sums of exp_scaled below it have no denormal inverse, nor shares
@@ -84,7 +84,7 @@ class Fold:
         """
         out = T.alloc_buffer((1,), x.dtype)
         self.rows(x, out, 1, n, first, extra)
-        return held(out[0])
+        return materialized(out[0])
 
     def rows(
         self,
@@ -195,7 +195,7 @@ def normalized(k: Any, emit: Callable[..., None], *inputs: Any) -> Any:
 
 
 def _each_four(k: Any, emit: Callable[..., None], *given: Any) -> None:
-    step = held(tir.Select(k.n <= SHORT, k.index(4), k.index(1)))
+    step = materialized(tir.Select(k.n <= SHORT, k.index(4), k.index(1)))
     with T.serial(0, tir.truncdiv(k.o + (step - 1), step)) as b:
         emit(b * step, tir.min(k.o - b * step, step), *given)
 
@@ -319,7 +319,7 @@ def softmax(
 
             def shifted(i: Expr) -> None:
                 MAXIMUM.rows(x, peaks, 1, k.n, (first + i) * k.n, at=i)
-                exponentials(i, "exp_relative", held(peaks[i]))
+                exponentials(i, "exp_relative", materialized(peaks[i]))
 
             with T.serial(0, count) as i:
                 if scaled:
@@ -334,8 +334,8 @@ def softmax(
                 else:
                     shifted(i)
             with T.serial(0, count) as i:
-                peak = held(peaks[i])
-                total = held(prepare(totals[i], m.relative_rest(peak)))
+                peak = materialized(peaks[i])
+                total = materialized(prepare(totals[i], m.relative_rest(peak)))
 
                 def last(r: Expr) -> None:
                     value = finish(x[first + i, r], peak, out[first + i, r], total)
@@ -379,7 +379,7 @@ def softmax(
     return rows, columns
 
 
-def position(kind: Fold) -> tuple[Compute, Compute]:
+def arg_reduction(kind: Fold) -> tuple[Compute, Compute]:
     """(compute, columns): where in a row its fold (a maximum or minimum) stands.
 
     The first position or, by the attribute select_last_index, the last one. NaN is

@@ -18,7 +18,7 @@ from toolchain.spec.convolution import PATCH, TILE, workspace
 from toolchain.spec.panels import (
     WIDTH,
     Block,
-    Lines,
+    MatrixRows,
     Product,
     as_written,
     call,
@@ -59,7 +59,7 @@ class _Convolution:
         self.sums = self._buffer(NUMBERS * self.group, self.features)
         self.cut = self._buffer(TILE**2, self.features)
         self.tile = shuffled_panels(k)
-        sizes = self.group, self.depth, self.tile.rows, self.tile.spread
+        sizes = self.group, self.depth, self.tile.rows, self.tile.broadcast
         self.left = workspace(*sizes)
 
     @staticmethod
@@ -117,7 +117,7 @@ class _Convolution:
 
     def _multiply(self, number: Any, valid: Any) -> None:
         first, column = number * self.group, number * self.features
-        pack = Lines(self.numbers, self.depth, self.k.target)
+        pack = MatrixRows(self.numbers, self.depth, self.k.target)
         lines = (first, valid, first + valid, 0, self.depth)
         down = Block(self.left, self.tile.rows, *lines)
         pack(down)
