@@ -36,28 +36,22 @@ from toolchain.spec.convolution import (
     DILATIONS,
     PADS,
     STRIDES,
-    Planes,
     axes,
     each_tap,
     one_tap,
     requirements,
-    workspace,
 )
-from toolchain.spec.movement import choose
+from toolchain.spec.images import Planes, workspace
+from toolchain.spec.nest import as_written, ceil_div, choose, materialized, nest
 from toolchain.spec.panels import (
     Block,
     MatrixRows,
-    Product,
-    as_written,
-    by_row,
-    ceil_div,
-    materialized,
-    nest,
     pack_elements,
     packed_at_once,
     panels,
     unpacked,
 )
+from toolchain.spec.product import Product, by_row
 
 # Output channels of a group below which a tile of 4 rows is mostly padding.
 FEW = 3

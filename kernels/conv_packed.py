@@ -36,30 +36,24 @@ from toolchain.spec.convolution import (
     DILATIONS,
     PADS,
     STRIDES,
-    Pixels,
     axes,
     one_tap,
     requirements,
-    workspace,
 )
+from toolchain.spec.images import Pixels, workspace
+from toolchain.spec.nest import as_written, ceil_div, materialized, nest
 from toolchain.spec.panels import (
     BLOCK,
     WIDTH,
     Block,
     MatrixRows,
-    Packed,
     Panels,
-    Product,
-    as_written,
-    by_column,
-    ceil_div,
-    materialized,
-    nest,
     packed_at_once,
     panels,
     small_n_panels,
     unpacked,
 )
+from toolchain.spec.product import Packed, Product, by_column
 
 # Units of a part of a row of taps: 20 KB of a spread panel and 10 KB of weights. 200
 # and 400 are 1 to 3 % slower.

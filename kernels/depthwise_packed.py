@@ -28,7 +28,7 @@ from toolchain.spec import (
 from toolchain.spec.cases import shape_name, values
 from toolchain.spec.convolution import DILATIONS, PADS, STRIDES, axes, requirements
 from toolchain.spec.depthwise import PixelRows
-from toolchain.spec.panels import as_written, nest
+from toolchain.spec.nest import as_written, nest
 
 
 def compute(k: Any) -> Any:

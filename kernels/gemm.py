@@ -24,15 +24,9 @@ from toolchain.spec import (
     tir,
 )
 from toolchain.spec.cases import values
-from toolchain.spec.panels import (
-    MatrixRows,
-    Product,
-    as_written,
-    either,
-    nest,
-    pack_elements,
-    panels,
-)
+from toolchain.spec.nest import as_written, nest
+from toolchain.spec.panels import MatrixRows, either, pack_elements, panels
+from toolchain.spec.product import Product
 
 
 def sizes(k: Any) -> Any:

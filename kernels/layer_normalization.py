@@ -13,15 +13,9 @@ import numpy as np
 from toolchain.spec import Bound, Input, Operator, tir
 from toolchain.spec import script as T  # noqa: N812  # TVM's own name for it
 from toolchain.spec.cases import trailing
-from toolchain.spec.panels import as_written, materialized
-from toolchain.spec.rows import (
-    DEVIATIONS,
-    SUM,
-    TRAILING,
-    each_element,
-    inverse_roots,
-    normalized,
-)
+from toolchain.spec.nest import as_written, materialized
+from toolchain.spec.normalization import inverse_roots, normalized
+from toolchain.spec.rows import DEVIATIONS, SUM, TRAILING, each_element
 
 
 def compute(k):

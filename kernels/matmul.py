@@ -21,14 +21,9 @@ from toolchain.spec import (
 )
 from toolchain.spec.cases_matrix import matrices
 from toolchain.spec.eight_bit import emit_int8
-from toolchain.spec.panels import (
-    MatrixColumns,
-    MatrixRows,
-    Product,
-    as_written,
-    nest,
-    panels,
-)
+from toolchain.spec.nest import as_written, nest
+from toolchain.spec.panels import MatrixColumns, MatrixRows, panels
+from toolchain.spec.product import Product
 
 
 def words(k: Any) -> Any:

@@ -16,7 +16,7 @@ from toolchain.spec import Case, Input, Operator, Output
 from toolchain.spec.cases import values
 from toolchain.spec.cases_matrix import matrices
 from toolchain.spec.eight_bit import EightBitProduct, Factor
-from toolchain.spec.panels import as_written, nest
+from toolchain.spec.nest import as_written, nest
 
 
 def compute(k: Any) -> Any:

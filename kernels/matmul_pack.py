@@ -12,14 +12,8 @@ import numpy as np
 
 from toolchain.spec import Case, Input, Operator
 from toolchain.spec.cases import values
-from toolchain.spec.panels import (
-    WIDTH,
-    Block,
-    as_written,
-    ceil_div,
-    nest,
-    pack_elements,
-)
+from toolchain.spec.nest import as_written, ceil_div, nest
+from toolchain.spec.panels import WIDTH, Block, pack_elements
 
 
 def compute(k: Any) -> Any:

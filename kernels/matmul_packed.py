@@ -24,16 +24,9 @@ from toolchain.spec import (
     Operator,
 )
 from toolchain.spec.cases import values
-from toolchain.spec.panels import (
-    WIDTH,
-    MatrixRows,
-    Packed,
-    Product,
-    as_written,
-    by_column,
-    nest,
-    panels,
-)
+from toolchain.spec.nest import as_written, nest
+from toolchain.spec.panels import WIDTH, MatrixRows, panels
+from toolchain.spec.product import Packed, Product, by_column
 
 
 def compute(k: Any) -> Any:

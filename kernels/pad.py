@@ -15,7 +15,7 @@ from toolchain.spec import Attribute, Case, Input, Operator, tir
 from toolchain.spec import script as T  # noqa: N812  # TVM's own name for it
 from toolchain.spec.cases import shape_name, values
 from toolchain.spec.movement import ALL
-from toolchain.spec.panels import as_written, nest
+from toolchain.spec.nest import as_written, nest
 
 MODES = ("constant", "reflect", "edge", "wrap")
 PADDED = (  # shape, before, after

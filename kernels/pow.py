@@ -14,7 +14,7 @@ import numpy as np
 
 from toolchain.spec import Bound, Case, Input, Operator, math, pointwise, script, tir
 from toolchain.spec.cases import binary, bits, values
-from toolchain.spec.panels import as_written, nest
+from toolchain.spec.nest import as_written, nest
 
 
 def _squarings(k: Any) -> Any:

@@ -23,15 +23,8 @@ import numpy as np
 
 from toolchain.spec import Attribute, Bound, Case, Input, Operator, script, tir
 from toolchain.spec.cases import SPECIAL, values
-from toolchain.spec.panels import (
-    as_written,
-    call,
-    ceil_div,
-    materialized,
-    nest,
-    pointer,
-    repeated,
-)
+from toolchain.spec.nest import as_written, call, ceil_div, materialized, nest, pointer
+from toolchain.spec.panels import repeated
 
 HALF_PIXEL, ASYMMETRIC, ALIGN_CORNERS, PYTORCH = range(4)
 MODES = ("half_pixel", "asymmetric", "align_corners", "pytorch_half_pixel")

@@ -14,11 +14,10 @@ from dataclasses import fields, replace
 from functools import partial
 from typing import Any
 
-from toolchain.spec import script as T  # noqa: N812  # TVM's own name for it
 from toolchain.spec import tir
 from toolchain.spec.convolution import Axis
-from toolchain.spec.movement import choose
-from toolchain.spec.panels import call, ceil_div, materialized, pointer
+from toolchain.spec.nest import call, ceil_div, choose, materialized, pointer
+from toolchain.spec.tvm import script as T  # noqa: N812  # TVM's own name for it
 
 ROWS, COLUMNS = 4, 8  # of a tile
 LANES = 4  # of a register

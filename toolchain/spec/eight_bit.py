@@ -11,9 +11,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from toolchain.spec import script as T  # noqa: N812  # TVM's own name for it
 from toolchain.spec import tir
-from toolchain.spec.panels import call, ceil_div, materialized, pointer
+from toolchain.spec.nest import call, ceil_div, materialized, pointer
+from toolchain.spec.tvm import script as T  # noqa: N812  # TVM's own name for it
 
 # A panel of rows, packed at 16 bytes a word (4 x 256 words, 16 KiB), stays in L1 beside
 # one of columns (8 KiB); the block of columns (512 of them, 512 KiB) stays in L2.

@@ -8,8 +8,8 @@ from __future__ import annotations
 from typing import Any
 
 from toolchain.spec import SAME_WIDTH, Attribute, Input, Operator, Output, tir
-from toolchain.spec import script as T  # noqa: N812  # TVM's own name for it
-from toolchain.spec.panels import as_written, call, ceil_div, nest
+from toolchain.spec.nest import as_written, call, ceil_div, choose, nest
+from toolchain.spec.tvm import script as T  # noqa: N812  # TVM's own name for it
 
 ALL = ("float32", "int32", "int8", "uint8", "int64", "bool")
 # Shorter rows go in tiles: a memory.copy for each takes longer (wasmtime).
@@ -127,19 +127,6 @@ def _transposes(k: Any, x: Any, out: Any) -> list[Any]:
         paths.append((few, lambda: plane(CHANNELS, lanes)))
         paths.append((many, lambda: plane(lanes, CHANNELS)))
     return paths
-
-
-def choose(paths: list[Any], otherwise: Any) -> None:
-    """The first path whose condition holds."""
-    if not paths:
-        otherwise()
-        return
-    (condition, path), *rest = paths
-    with T.If(condition):
-        with T.Then():
-            path()
-        with T.Else():
-            choose(rest, otherwise)
 
 
 def view_operator(

@@ -10,11 +10,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from toolchain.spec import script as T  # noqa: N812  # TVM's own name for it
 from toolchain.spec import tir
 from toolchain.spec.convolution import Axis
 from toolchain.spec.depthwise import LANES, TAPS, WORD
-from toolchain.spec.panels import call, materialized, pointer
+from toolchain.spec.nest import call, materialized, pointer
+from toolchain.spec.tvm import script as T  # noqa: N812  # TVM's own name for it
 
 # Planes with fewer columns are one region: their edges would be most of them.
 FEW = 12

@@ -11,9 +11,9 @@ from collections.abc import Callable
 from typing import Any
 
 from toolchain.spec import Attribute, tir
-from toolchain.spec import script as T  # noqa: N812  # TVM's own name for it
 from toolchain.spec.convolution import Axis
-from toolchain.spec.panels import call, materialized, nest, pointer
+from toolchain.spec.nest import call, materialized, nest, pointer
+from toolchain.spec.tvm import script as T  # noqa: N812  # TVM's own name for it
 
 Expr = Any
 Finish = Callable[[], Callable[[Any, list[Any]], None]]

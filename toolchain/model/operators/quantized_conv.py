@@ -17,7 +17,7 @@ from typing import Any
 from toolchain.spec import SAME_WIDTH, Input, Operator, Output, tir
 from toolchain.spec import script as T  # noqa: N812  # TVM's own name for it
 from toolchain.spec.math import maximum, minimum, rint
-from toolchain.spec.panels import as_written, call, ceil_div, nest, pointer
+from toolchain.spec.nest import as_written, call, ceil_div, nest, pointer
 
 WIDTH = 8  # columns of a tile
 

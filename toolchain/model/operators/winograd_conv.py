@@ -14,19 +14,11 @@ from typing import Any
 
 from toolchain.spec import Attribute, Input, Operator, tir
 from toolchain.spec import script as T  # noqa: N812  # TVM's own name for it
-from toolchain.spec.convolution import PATCH, TILE, workspace
-from toolchain.spec.panels import (
-    WIDTH,
-    Block,
-    MatrixRows,
-    Product,
-    as_written,
-    call,
-    ceil_div,
-    nest,
-    pointer,
-    shuffled_panels,
-)
+from toolchain.spec.convolution import PATCH, TILE
+from toolchain.spec.images import workspace
+from toolchain.spec.nest import as_written, call, ceil_div, nest, pointer
+from toolchain.spec.panels import WIDTH, Block, MatrixRows, shuffled_panels
+from toolchain.spec.product import Product
 
 NUMBERS = PATCH**2
 # Numbers and sums of as many tiles as these elements hold (2 MiB) stay in cache, and
