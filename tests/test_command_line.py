@@ -10,8 +10,8 @@ from typing import Any
 
 import onnx
 import pytest
+from compiling import compiled
 
-from toolchain import steps
 from toolchain.process.command_line import _values, variables, with_values
 from toolchain.profile import ROOT
 from toolchain.recipe import Net
@@ -95,9 +95,8 @@ def test_variables() -> None:
 def test_a_folder_for_a_file(tmp_path: Path) -> None:
     for name in ("a.onnx", "b.txt", "c.mindir"):
         (tmp_path / name).touch()
-    failed = steps.compile_model_file(
-        str(tmp_path), "simd128", "", [], False, "embedded"
-    )
+    failed = compiled(file=str(tmp_path))
+    assert failed is not None
     text = "is a folder; give a file, .onnx or .mindir: it holds a.onnx, c.mindir"
     assert failed.message == f"--file {tmp_path}: {text}"
 
@@ -107,7 +106,8 @@ def test_an_input_that_is_defined_twice(file: Path) -> None:
     proto.graph.input.append(proto.graph.input[0])
     proto.graph.input.append(proto.graph.input[0])
     onnx.save(proto, file)
-    failed = steps.compile_model_file(str(file), "simd128", "", [], False, "embedded")
+    failed = compiled(file=str(file))
+    assert failed is not None
     text = "'profile' is defined twice: by an input and by an input; give them names of"
     assert failed.message == f"{file}: {text} their own"
 
@@ -190,10 +190,6 @@ def test_both_forms(words: list[str], file: Path, tmp_path: Path) -> None:
 def test_mistakes_are_named(
     options: dict[str, Any], text: str, file: Path, tmp_path: Path
 ) -> None:
-    settings: dict[str, Any] = {
-        "shape": [],
-        "winograd": False,
-        "weights": "embedded",
-    } | options
-    failed = steps.compile_model_file(str(file), "simd128", str(tmp_path), **settings)
+    failed = compiled(file=str(file), out=str(tmp_path), **options)
+    assert failed is not None
     assert text in failed.message

@@ -9,10 +9,10 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
+from compiling import compiled as model_compiled
 from onnx import TensorProto, helper, numpy_helper
 from test_command import fails, run
 
-from toolchain import steps
 from toolchain.profile import ROOT
 
 LIBRARY = ROOT / "build" / "simd128" / "ops_wasm32.wasm"
@@ -38,9 +38,8 @@ def save(path: Path) -> None:
 def compiled(folder: Path, name: str, *values: str, weights: str = "embedded") -> Path:
     """The module of the model with some inputs as constants."""
     file, out = folder / "net.onnx", folder / name
-    failed = steps.compile_model_file(
-        str(file), "simd128", str(out), [], False, weights, ["n=2"], values
-    )
+    given = {"weights": weights, "dim": ["n=2"], "value": list(values)}
+    failed = model_compiled(file=str(file), out=str(out), **given)
     assert failed is None, failed.message
     return out / "net.wasm"
 

@@ -241,6 +241,10 @@ class Call:
         """Sizes of an input."""
         return self.importer.shape(self.inputs[index])
 
+    def is_weight(self, index: int) -> bool:
+        """Whether an input depends on constants alone."""
+        return not self.importer.origins_of(self.inputs[index : index + 1])
+
     def emit(self, expression: Any) -> Any:
         """The expression's value under a name, with its type."""
         return self.importer.builder.emit(expression)
@@ -376,7 +380,7 @@ class Importer:
         texts = [f"{_dtype(v)}{list(self.shape(v))}" for v in values if v is not None]
         return ", ".join(texts) or "no inputs"
 
-    def _origins(self, values: Sequence[Any]) -> frozenset[str]:
+    def origins_of(self, values: Sequence[Any]) -> frozenset[str]:
         """Inputs of the model whose elements values depend on."""
         found = {
             self.origins.get(v, frozenset())
@@ -387,7 +391,7 @@ class Importer:
 
     def cause(self, values: Sequence[Any]) -> str:
         """Why values are not constant, and what to do."""
-        names = sorted(self._origins(values))
+        names = sorted(self.origins_of(values))
         if not names:
             return "is computed of weights alone; compute it before the export"
         given = f"{'inputs' if names[1:] else 'input'} {', '.join(names[:3])}"
@@ -440,7 +444,7 @@ class Importer:
             raise SpecError(
                 f"only {len(results)} of its {len(node.output)} outputs are supported"
             )
-        origins = self._origins(inputs)
+        origins = self.origins_of(inputs)
         for i, (name, value) in enumerate(zip(node.output, results, strict=False)):
             if not name:
                 continue
