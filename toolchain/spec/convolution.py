@@ -201,7 +201,7 @@ class Planes:
             T.serial(0, y.length) as i,
             T.serial(0, x.phases) as b,
         ):
-            row = i * y.stride + a - y.begin
+            row = held(i * y.stride + a - y.begin)
             within = tir.all(row >= 0, row < y.size)
             length = held(x.length)
             low, high = (
@@ -419,7 +419,7 @@ def each_tap(
     """
     y, x = spatial
     with T.serial(0, y.taps) as r:
-        row = y.first(line) + r * y.dilation
+        row = held(y.first(line) + r * y.dilation)
         with (
             T.If(tir.all(row >= 0, row < y.size)),
             T.Then(),
