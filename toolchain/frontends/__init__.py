@@ -52,7 +52,7 @@ class Places:
         Relax numbers the variables of a function in the order in which it gets them:
         lv, lv1, lv2.
         """
-        hints = [getattr(r, "name_hint", "") for r in results]
+        hints = [getattr(r, "name", "") for r in results]
         numbers = [int(h[2:] or 0) for h in hints if re.fullmatch(r"lv\d*", h)]
         for i in range(self._count, max(numbers, default=-1) + 1):
             self.names[f"lv{i or ''}"] = place

@@ -25,6 +25,10 @@ def pool(c: Call) -> Any:
         sizes = c.shape(0)[2:]
         c.attributes["pads"] = padding(c, sizes, kernel, strides, dilations)
         c.attributes["auto_pad"] = "NOTSET"
+    # The standard's sizes are 0 or more then.
+    up = c.get("ceil_mode", 0)
+    beyond = [n if up or n == 1 else 0 for n in strides]
+    rooms(c, kernel, dilations, c.get("pads", [0] * 2 * rank), beyond)
     return c.importer.by_tvm(c)
 
 
@@ -35,7 +39,7 @@ def convolution(c: Call) -> Any:
     rank, dtype = len(shape) - 2, dtype_of(c[0])
     strides, dilations = c.get("strides", [1] * rank), c.get("dilations", [1] * rank)
     pads = padding(c, shape[2:], kernel, strides, dilations)
-    extents = windows(c, kernel, strides, dilations, pads)
+    room = rooms(c, kernel, dilations, pads, [0] * rank)
     if rank > 2 or not has("conv", dtype) or c.is_weight(1):
         return c.importer.by_tvm(c)
     none, one = [0] * (2 - rank), [1] * (2 - rank)
@@ -47,30 +51,34 @@ def convolution(c: Call) -> Any:
     }
     features = c.shape(1)[0]
     bias = const(np.zeros(features), dtype) if c[2] is None else c[2]
+    extents = [n // step + 1 for n, step in zip(room, strides, strict=True)]
     result = (shape[0], features, *extents)
     return library_call("conv", [c[0], c[1], bias], result, dtype, **given)
 
 
-def windows(
+def rooms(
     c: Call,
     kernel: Sequence[int],
-    strides: Sequence[int],
     dilations: Sequence[int],
     pads: Sequence[int],
+    beyond: Sequence[int],
 ) -> list[int]:
-    """How many lie along each axis. Errors: SpecError where one does not fit."""
+    """Elements of each axis, with its pads, past a window at its beginning.
+
+    beyond: how many may be missing. Errors: SpecError where more are.
+    """
     sizes, rank = c.shape(0)[2:], len(kernel)
     found = []
     for i, size in enumerate(sizes):
         reach = (kernel[i] - 1) * dilations[i] + 1
         padded = size + pads[i] + pads[rank + i]
-        if reach > padded:
+        if reach > padded + beyond[i]:
             raise SpecError(
                 f"its window takes {reach} of axis {i + 2} of {list(c.shape(0))}, "
                 f"which has {padded} with its pads; give a larger input, more pads or "
                 "a smaller kernel"
             )
-        found.append((padded - reach) // strides[i] + 1)
+        found.append(padded - reach)
     return found
 
 
