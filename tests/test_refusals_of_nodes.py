@@ -154,3 +154,29 @@ def test_kernels_that_fail_name_their_nodes(
         "of float32[7, 37] cannot be compiled",
     ):
         assert text in str(failed.value)
+
+
+@pytest.mark.parametrize("declared", [[1, 9], [8], ["n", 8, 1], []])
+def test_a_declared_shape_that_is_wrong(
+    declared: list[int | str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As in ONNX Runtime the result has its own shape, and a warning says so."""
+    net = _net("Relu", (1, 8), 22, None, {})
+    kind = helper.make_tensor_value_info("y", TensorProto.FLOAT, declared)
+    net.outputs[:] = [kind]
+    (found,) = run(net, tmp_path, None, print)
+    assert found.shape == (1, 8)
+    text = ", ".join(map(str, declared))
+    wanted = f"Relu, node it: output 'y' is declared as [{text}], and is [1, 8]\n"
+    assert wanted in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("declared", [[1, 8], ["n", 8], ["a", "b"], None])
+def test_a_declared_shape_that_is_right(
+    declared: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    net = _net("Relu", (1, 8), 22, None, {})
+    kind = helper.make_tensor_value_info("y", TensorProto.FLOAT, declared)
+    net.outputs[:] = [kind]
+    run(net, tmp_path, None, print)
+    assert "declared" not in capsys.readouterr().out

@@ -17,6 +17,7 @@ class Model:
 
     inputs, outputs: names that C and Python take, in the order of `main`. places: the
     node of the file that each variable of `main` comes from, as errors call it.
+    notes: what the user should know of the file.
     """
 
     name: str
@@ -24,6 +25,7 @@ class Model:
     inputs: list[str]
     outputs: list[str]
     places: Mapping[str, str]
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -269,6 +269,7 @@ class Importer:
         self.origins: dict[Any, frozenset[str]] = {}
         self.settings: set[str] = set()  # inputs that a user may hold constant
         self.makers: dict[str, str] = {}  # nodes by the values that they make
+        self.notes: list[str] = []  # what the user should know of the file
 
     def module(self) -> Any:
         """The Relax module."""
@@ -310,7 +311,26 @@ class Importer:
                 f"{self.where}: output {output.name!r} is declared {wanted} and "
                 f"computed {value.ty.dtype}; export the model again"
             )
+        self._note_shape(output, value)
         return value
+
+    def _note_shape(self, output: Any, value: Any) -> None:
+        """Note a declared shape that is not the result's, as ONNX Runtime warns."""
+        kind, found = output.type.tensor_type, list(self.shape(value))
+        declared = [
+            d.dim_value if d.HasField("dim_value") else d.dim_param or "?"
+            for d in kind.shape.dim
+        ]
+        same = len(declared) == len(found) and all(
+            not isinstance(n, int) or n == m
+            for n, m in zip(declared, found, strict=True)
+        )
+        if kind.HasField("shape") and not same:
+            texts = [", ".join(map(str, sizes)) for sizes in (declared, found)]
+            self.notes.append(
+                f"warning: {self.makers.get(output.name, 'the graph')}: output "
+                f"{output.name!r} is declared as [{texts[0]}], and is [{texts[1]}]"
+            )
 
     def _initialize(self, graph: Any) -> None:
         try:
