@@ -157,7 +157,7 @@ def each_tap(
     """
     y, x = spatial
     with T.serial(0, y.taps) as r:
-        row = y.first(line) + r * y.dilation
+        row = materialized(y.first(line) + r * y.dilation)
         with (
             T.If(tir.all(row >= 0, row < y.size)),
             T.Then(),
