@@ -14,7 +14,7 @@ from toolchain.profile import profile_or_exit
 from toolchain.tasks import checks, documents, library, models, packages
 from toolchain.tasks.making import NoRecord, Task, command
 
-command_line.keep_values()
+command_line.require()
 PROFILE = profile_or_exit(get_var("profile"))
 prepare()
 DOIT_CONFIG = {
@@ -87,7 +87,7 @@ def task_coverage() -> Task:
 
 def task_one_node() -> Task:
     """Run the library's cases as models of one node each, and compare the bits."""
-    return command(checks.run_one_node, PROFILE, after=["module", "runtime"])
+    return checks.one_node_task(PROFILE, after=["module", "runtime"])
 
 
 def task_mutants() -> Task:

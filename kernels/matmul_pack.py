@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from toolchain.spec import Case, Input, Operator
+from toolchain.spec import Bound, Case, Input, Operator
 from toolchain.spec.cases import values
 from toolchain.spec.panels import WIDTH, Block, as_written, ceil_div, nest, pack_units
 
@@ -50,4 +50,5 @@ KERNEL = Operator(
     schedule=as_written,
     reference=pack,
     cases=cases,
+    bound=Bound(why="moves elements"),
 )

@@ -11,7 +11,7 @@ Source: ONNX Pad-19, whose pads are a tensor; MindSpore Pad.
 
 import numpy as np
 
-from toolchain.spec import Attribute, Case, Input, Operator, tir
+from toolchain.spec import Attribute, Bound, Case, Input, Operator, tir
 from toolchain.spec import script as T  # noqa: N812  # TVM's own name for it
 from toolchain.spec.cases import shape_name, values
 from toolchain.spec.movement import ALL
@@ -124,4 +124,5 @@ KERNEL = Operator(
     schedule=as_written,
     reference=reference,
     cases=cases,
+    bound=Bound(why="moves elements"),
 )

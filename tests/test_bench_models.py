@@ -17,7 +17,7 @@ import pytest
 from bench.errors import BuildError, MismatchError, TableError, UnknownModelError
 from bench.library import Node, NodeProcess, Wasmtime
 from bench.measure import NODE_LIBRARIES
-from bench.rows import ENGINES, TARGETS
+from bench.row import ENGINES, TARGETS
 from bench.table import BEGIN as OPERATORS
 from bench.whole import judge, measure, rows, table
 from bench.whole.measure import NATIVE, WEB

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 from toolchain.records.cache import in_use, use
 from toolchain.records.made import Made
+from toolchain.records.replace import write
 
 SIZE = 100  # bytes of each object
 
@@ -19,7 +21,7 @@ def entries(tmp_path: Path) -> list[Made]:
     found = []
     for i in range(4):
         entry = Made((tmp_path / f"kernel{i}.o",), ("toolchain.link.link:link",))
-        entry.make(lambda at=entry.outputs[0]: at.write_bytes(bytes(SIZE)) and None)
+        entry.make(partial(write, entry.outputs[0], bytes(SIZE)))
         os.utime(entry.record, (1 + i, 1 + i))
         found.append(entry)
     return found

@@ -197,6 +197,34 @@ class Case:
     attributes: Mapping[str, Any] = field(default_factory=dict)
 
 
+_BOUNDS = ('bound=Bound(ulp=2, why="two roundings")', 'bound=Bound(why="exact")')
+# What the elements of an operator's tuples are, and what to write.
+_ELEMENTS: dict[str, Any] = {
+    "inputs": Input,
+    "outputs": Output,
+    "attributes": Attribute,
+    "dtypes": (str, tuple),
+    "sizes": str,
+    "in_place": str,
+    "aliases": str,
+}
+_KINDS = {
+    "inputs": 'write Input("x", "n")',
+    "outputs": 'write Output("out")',
+    "attributes": 'write Attribute("axis")',
+    "dtypes": 'write a name, such as "float32", or a tuple of names',
+} | dict.fromkeys(("sizes", "in_place", "aliases"), "write names in quotes")
+
+
+def _shown(value: Any) -> str:
+    """A value as its author wrote it, or nearly."""
+    if isinstance(value, Input):
+        return f'Input("{value.name}", "{value.dims}")'
+    if isinstance(value, Output | Attribute):
+        return f'{type(value).__name__}("{value.name}")'
+    return f'"{value}"' if isinstance(value, str) else repr(value)
+
+
 @dataclass(frozen=True)
 class Operator:
     """One operator, for every dtype and target.
@@ -242,6 +270,7 @@ class Operator:
     source: str | None = None
 
     def __post_init__(self) -> None:
+        self._check_tuples()
         name, _, rule = self.collapse.partition(".")
         if rule not in COLLAPSES.get(name, ()):
             known = ", ".join(f"{c}.{r}" for c, rs in COLLAPSES.items() for r in rs)
@@ -254,6 +283,38 @@ class Operator:
         for dtype in {d for t in self.variants() for d in t} | set(self.absent):
             if dtype not in DTYPES:
                 raise SpecError(f"dtype {dtype!r} is unknown; use {', '.join(DTYPES)}")
+        self._check_bound()
+
+    def _check_tuples(self) -> None:
+        """Python takes ("float32") for a text, and (Input("x", "n")) for an input."""
+        for name, kind in _ELEMENTS.items():
+            value = getattr(self, name)
+            if not isinstance(value, tuple | list):
+                raise SpecError(
+                    f"{name} is {_shown(value)}, not a tuple; a tuple of one needs a "
+                    f"comma: {name}=({_shown(value)},)"
+                )
+            for element in value:
+                if not isinstance(element, kind):
+                    raise SpecError(f"{name} holds {_shown(element)}; {_KINDS[name]}")
+
+    def _check_bound(self) -> None:
+        """What computes floats says how exact it is, and why."""
+        if not isinstance(self.bound, Bound):
+            raise SpecError(f"bound is {self.bound!r}; write {_BOUNDS[0]}")
+        floats = any(
+            tensor_dtype(tensor, self.carrier(variant)) == "float32"
+            for variant in self.variants()
+            for tensor in self.outputs
+        )
+        if floats and not self.bound.why:
+            what = (
+                f"ulp={self.bound.ulp:g} without why" if self.bound.ulp else "no bound"
+            )
+            raise SpecError(
+                f"float32 results have {what}; write how far they may be from the "
+                f"reference, {_BOUNDS[0]}, or {_BOUNDS[1]} where they are exact"
+            )
 
     def _check_dims(self, collapse: str) -> None:
         expected = CANONICAL.get(collapse, ())

@@ -96,9 +96,19 @@ def run_node_cases(target: str, runtime: Path) -> None:
         raise FailedError("the cases did not run")
 
 
-def run_one_node(profile: Profile) -> None:
-    """Run the library's cases as models of one node each."""
-    words = ["tests/one_node.py", "--build", str(profile.folder)]
+def one_node_task(profile: Profile, after: Iterable[str]) -> Task:
+    """Runs the library's cases as models."""
+    options = [
+        option("operator", "", "only cases of this operator", "o"),
+        option("target", "simd128", "the target of library and models", "t"),
+    ]
+    return command(run_one_node, profile, after=after, options=options)
+
+
+def run_one_node(profile: Profile, operator: str, target: str) -> None:
+    """Run the library's cases as models of one node each; all where none is named."""
+    words = ["tests/one_node.py", "--build", str(profile.folder), "--target", target]
+    words += [operator] if operator else []
     if run_python(words, [ROOT, _HOST]):
         raise FailedError("models differ from the library; see above")
 
