@@ -15,7 +15,7 @@ import numpy as np
 from toolchain.spec import Bound, Input, Operator
 from toolchain.spec import windows as w
 from toolchain.spec.cases_windows import pooled, pooling
-from toolchain.spec.panels import as_written
+from toolchain.spec.nest import as_written
 from toolchain.spec.rows import lowest
 
 

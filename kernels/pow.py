@@ -14,7 +14,7 @@ import numpy as np
 
 from toolchain.spec import Bound, Case, Input, Operator, math, pointwise
 from toolchain.spec.cases import binary, bits, values
-from toolchain.spec.panels import as_written
+from toolchain.spec.nest import as_written
 from toolchain.spec.powers import powers
 
 

@@ -10,9 +10,12 @@ import pytest
 
 from toolchain.records.cache import in_use, use
 from toolchain.records.made import Made
-from toolchain.records.replace import write
 
 SIZE = 100  # bytes of each object
+
+
+def _write(path: Path) -> None:
+    path.write_bytes(bytes(SIZE))
 
 
 @pytest.fixture
@@ -21,7 +24,7 @@ def entries(tmp_path: Path) -> list[Made]:
     found = []
     for i in range(4):
         entry = Made((tmp_path / f"kernel{i}.o",), ("toolchain.link.link:link",))
-        entry.make(partial(write, entry.outputs[0], bytes(SIZE)))
+        entry.make(partial(_write, entry.outputs[0]))
         os.utime(entry.record, (1 + i, 1 + i))
         found.append(entry)
     return found

@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 import wasmtime
 from linking import compile_checked, compile_runtime_checked, link_built
+
 from toolchain.link.clang import RUNTIME
 from toolchain.process.command import run, tool
-
 from toolchain.profile import full_profile
 
 # Those that fill its arrays.

@@ -10,12 +10,11 @@ from typing import Any
 
 import onnx
 import pytest
+from compiling import compiled
 
 from toolchain.process.command_line import _values, variables, with_values
 from toolchain.profile import ROOT
 from toolchain.recipe import Net
-from toolchain.tasks import models
-from toolchain.tasks.making import reported
 
 
 @pytest.mark.parametrize(
@@ -93,18 +92,11 @@ def test_variables() -> None:
     assert variables(words) == {"profile": "a.toml"}
 
 
-def compiled(**given: Any) -> Any:
-    """What `doit model` answers with some options given."""
-    options = (*models.OPTIONS, models.WEIGHTS)
-    return reported(
-        models.compile_file, **{o["name"]: o["default"] for o in options} | given
-    )
-
-
 def test_a_folder_for_a_file(tmp_path: Path) -> None:
     for name in ("a.onnx", "b.txt", "c.mindir"):
         (tmp_path / name).touch()
     failed = compiled(file=str(tmp_path))
+    assert failed is not None
     text = "is a folder; give a file, .onnx or .mindir: it holds a.onnx, c.mindir"
     assert failed.message == f"--file {tmp_path}: {text}"
 
@@ -115,6 +107,7 @@ def test_an_input_that_is_defined_twice(file: Path) -> None:
     proto.graph.input.append(proto.graph.input[0])
     onnx.save(proto, file)
     failed = compiled(file=str(file))
+    assert failed is not None
     text = "'profile' is defined twice: by an input and by an input; give them names of"
     assert failed.message == f"{file}: {text} their own"
 
@@ -197,5 +190,6 @@ def test_both_forms(words: list[str], file: Path, tmp_path: Path) -> None:
 def test_mistakes_are_named(
     options: dict[str, Any], text: str, file: Path, tmp_path: Path
 ) -> None:
-    failed = compiled(**{"file": str(file), "out": str(tmp_path)} | options)
+    failed = compiled(file=str(file), out=str(tmp_path), **options)
+    assert failed is not None
     assert text in failed.message

@@ -111,7 +111,11 @@ EDITS = {
         *("toolchain/micro/dot.py", "def emit(", "X = 1\n\n\ndef emit(", []),
     ),
     "a function of spec/math": (
-        *("toolchain/spec/math.py", "let.from_base(k, TANH_BASE, TANH_BITS)", "pass"),
+        *(
+            "toolchain/spec/math/hyperbolic.py",
+            "let.from_base(k, TANH_BASE, TANH_BITS)",
+            "pass",
+        ),
         [*objects("tanh"), MODEL],  # Relax may ask for any function
     ),
     "a C file": (

@@ -9,12 +9,11 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
+from compiling import compiled as model_compiled
 from onnx import TensorProto, helper, numpy_helper
 from test_command import fails, run
 
 from toolchain.profile import ROOT
-from toolchain.tasks import models
-from toolchain.tasks.making import reported
 
 LIBRARY = ROOT / "build" / "simd128" / "ops_wasm32.wasm"
 
@@ -39,9 +38,8 @@ def save(path: Path) -> None:
 def compiled(folder: Path, name: str, *values: str, weights: str = "embedded") -> Path:
     """The module of the model with some inputs as constants."""
     file, out = folder / "net.onnx", folder / name
-    given = {o["name"]: o["default"] for o in (*models.OPTIONS, models.WEIGHTS)}
-    given |= {"file": str(file), "out": str(out), "weights": weights}
-    failed = reported(models.compile_file, **given | {"dim": ["n=2"], "value": values})
+    given = {"weights": weights, "dim": ["n=2"], "value": list(values)}
+    failed = model_compiled(file=str(file), out=str(out), **given)
     assert failed is None, failed.message
     return out / "net.wasm"
 

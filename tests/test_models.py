@@ -457,7 +457,7 @@ def test_quantized_layers_are_exact(
     assert all(np.unique(levels).size > 9 for levels in wanted)
     got, used = _built_parts(parts, target, tmp_path, pytestconfig)
     # ReLU changes no limit where the zero point is the least: one kernel for both.
-    kernels = sum(name.startswith("octet_conv") for name in used)
+    kernels = sum(name.startswith("quantized_conv") for name in used)
     assert kernels == len(QUANTIZED) - 2
     for levels, want in zip(got, wanted, strict=True):
         np.testing.assert_array_equal(levels, want)

@@ -64,7 +64,7 @@ def test_mistakes_are_named(words: str, tmp_path: Path) -> None:
         'bound=Bound(why="exact")',
         'bound=Bound(ulp=2, why="two roundings")',
         'dtypes=("int32",), bound=Bound()',
-        'dtypes=("float32",), bound=Bound(), carriers={"float32": "int32"}',
+        'dtypes=("float32",), bound=Bound(), stored_as={"float32": "int32"}',
         'dtypes=["float32"]',
     ],
 )

@@ -126,7 +126,7 @@ class Instance:
     def texts(self, target: Target) -> list[str]:
         """IR with `i32 kernel_<name>(ptr slots)`; slots: inputs, then outputs."""
         operator = _operator(self.operator)
-        variant = operator.carrier(self.dtypes)
+        variant = operator.stored(self.dtypes)
         kernel = Kernel(
             operator,
             variant,

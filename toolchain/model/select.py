@@ -16,7 +16,7 @@ from toolchain.model.graph import DONE, KERNEL, VIEW, Graph, Node, Value
 from toolchain.model.kernels import REGISTER, Batched, Instance, Joined
 from toolchain.model.pools import by_library, volumes
 from toolchain.model.products import CONV, DENSE
-from toolchain.model.quantized import OCTET_CONV, OCTET_DENSE
+from toolchain.model.quantized import QUANTIZED_CONV, QUANTIZED_DENSE
 
 # Elements from which planes are transposed by a kernel of 1.2 KB.
 PLANE = 4096
@@ -256,7 +256,7 @@ def _matmul(node: Node) -> list[Node] | None:
     return [_kernel([a, b], node.output, Batched(one, batches[2], strides))]
 
 
-def _octet_convolution(node: Node) -> list[Node]:
+def _quantized_convolution(node: Node) -> list[Node]:
     x, w = node.inputs
     a = node.attributes
     assert w.data is not None
@@ -267,10 +267,10 @@ def _octet_convolution(node: Node) -> list[Node]:
     for name, short in known:
         sizes |= {f"{short}_{i}": v for i, v in enumerate(a[name])}
     matrix = w.data.transpose(2, 3, 1, 0).reshape(-1, w.shape[0])
-    return [_octets(node, matrix, sizes)]
+    return [_quantized_product(node, matrix, sizes)]
 
 
-def _octet_dense(node: Node) -> list[Node]:
+def _quantized_dense(node: Node) -> list[Node]:
     x, w = node.inputs
     assert w.data is not None
     depth = w.shape[0]
@@ -278,10 +278,10 @@ def _octet_dense(node: Node) -> list[Node]:
     names = ("strides_0", "strides_1", "dilations_0", "dilations_1")
     sizes: dict[str, float] = dict.fromkeys(("N", "H", "R", "S", "OY", *names), 1)
     sizes |= {"W": rows, "OX": rows, "C": depth} | {f"pads_{i}": 0 for i in range(4)}
-    return [_octets(node, w.data, sizes)]
+    return [_quantized_product(node, w.data, sizes)]
 
 
-def _octets(node: Node, matrix: np.ndarray, sizes: dict[str, float]) -> Node:
+def _quantized_product(node: Node, matrix: np.ndarray, sizes: dict[str, float]) -> Node:
     """A product of integers by weights [K, M]."""
     x, w = node.inputs
     a = node.attributes
@@ -312,7 +312,7 @@ def _octets(node: Node, matrix: np.ndarray, sizes: dict[str, float]) -> Node:
         Value.constant(f"{w.name}_factor", factor),
     ]
     dtypes = (x.dtype, node.output.dtype)
-    instance = Instance.of("octet_conv", constants, dtypes)
+    instance = Instance.of("quantized_conv", constants, dtypes)
     return _kernel(inputs, node.output, instance)
 
 
@@ -433,8 +433,8 @@ def _resize(node: Node) -> list[Node] | None:
 
 _RULES: dict[str, Rule] = {
     CONV: _convolution,
-    OCTET_CONV: _octet_convolution,
-    OCTET_DENSE: _octet_dense,
+    QUANTIZED_CONV: _quantized_convolution,
+    QUANTIZED_DENSE: _quantized_dense,
     DENSE: _dense,
     "nn.conv2d": _plain_convolution,
     "matmul": _matmul,

@@ -7,7 +7,7 @@ else 0, and 0 for 0.
 from typing import Any
 
 from toolchain.spec import script, tir
-from toolchain.spec.panels import nest
+from toolchain.spec.nest import nest
 
 
 def powers(k: Any) -> Any:

@@ -97,7 +97,7 @@ def run_node_cases(target: str, runtime: Path) -> None:
 
 
 def one_node_task(profile: Profile, after: Iterable[str]) -> Task:
-    """Runs the library's cases as models."""
+    """Holds models of one node against the library."""
     options = [
         option("operator", "", "only cases of this operator", "o"),
         option("target", "simd128", "the target of library and models", "t"),
@@ -108,8 +108,7 @@ def one_node_task(profile: Profile, after: Iterable[str]) -> Task:
 def run_one_node(profile: Profile, operator: str, target: str) -> None:
     """Run the library's cases as models of one node each; all where none is named."""
     words = ["tests/one_node.py", "--build", str(profile.folder), "--target", target]
-    words += [operator] if operator else []
-    if run_python(words, [ROOT, _HOST]):
+    if run_python([*words, *filter(None, [operator])], [ROOT, _HOST]):
         raise FailedError("models differ from the library; see above")
 
 

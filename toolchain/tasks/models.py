@@ -162,10 +162,7 @@ OPTIONS = (
     option("out", "", "folder for the files (build/models/<name>/<target>)", "o"),
     option("shape", [], "an input's shape, as in image=1,3,224,224", "s"),
     option("dim", [], "the size that the file calls by a name, as in batch=1"),
-    option(
-        *("value", []),
-        "an input that becomes a constant, as in rate=16000 or axes=1,2",
-    ),
+    option("value", [], "an input made a constant, as in rate=16000 or axes=1,2"),
     option("timeout", 600.0, "seconds for reading the model"),
     option("winograd", False, "3x3 convolutions with fewer multiplications"),
 )

@@ -6,7 +6,7 @@ Source: ONNX Pow-15.
 from typing import Any
 
 from toolchain.spec import Input, Operator
-from toolchain.spec.panels import as_written
+from toolchain.spec.nest import as_written
 from toolchain.spec.powers import powers
 
 
