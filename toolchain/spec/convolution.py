@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from toolchain.spec import Attribute
+from toolchain.spec.nest import materialized
 from toolchain.spec.tvm import script as T  # noqa: N812  # TVM's own name for it
 from toolchain.spec.tvm import tir
 
