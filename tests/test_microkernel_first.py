@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from microkernels import Array, In, Kernel, Out, Suite, around, mixed, whole
 
-from toolchain.micro.rows import STEP
+from toolchain.micro.reductions import STEP
 
 SUITE = Suite(simd=("micro_first_max_f32", "micro_first_min_f32"), unroll=False)
 STEPS = STEP * 4  # elements

@@ -20,7 +20,7 @@ from toolchain.lower import functions
 from toolchain.lower.infer import infer_function, output_dims, requirement_texts
 from toolchain.lower.rewrite import OPTIONAL, SOME, check, exactly, rewrite
 from toolchain.lower.te import Kernel, entry, lower, without_loader
-from toolchain.micro.builder import micro_kernel, source, used
+from toolchain.micro.registry import micro_kernel, source, used
 from toolchain.spec import Operator, SpecError, kernel_name, tensor_dtype
 from toolchain.targets import TARGETS, Target
 

@@ -18,7 +18,7 @@ from toolchain.codegen.descriptor import table
 from toolchain.codegen.objects import by_name, emit, loaded_operators
 from toolchain.link.archive import archive
 from toolchain.link.link import link
-from toolchain.micro.builder import micro_kernel, used
+from toolchain.micro.registry import micro_kernel, used
 from toolchain.model.emit import WEIGHTS, Program, model_descriptor, model_function
 from toolchain.model.graph import KERNEL, VIEW, Graph, Node, Value
 from toolchain.model.kernels import FOLDERS, Copy
