@@ -69,6 +69,14 @@ def new_blocks(build: ir.IRBuilder, *names: str) -> list[ir.Block]:
     return [build.function.append_basic_block(name) for name in names]
 
 
+def declared(
+    module: ir.Module, name: str, result: ir.Type, types: Sequence[ir.Type]
+) -> ir.Function:
+    """A function that the module calls; one declaration for all calls."""
+    signature = ir.FunctionType(result, types)
+    return module.globals.get(name) or ir.Function(module, signature, name)
+
+
 def i32(value: int) -> ir.Constant:
     """A constant int32."""
     return ir.Constant(I32, value)
@@ -134,9 +142,7 @@ def select_signed(
 
 def fmuladd(build: ir.IRBuilder, x: ir.Value, y: ir.Value, total: ir.Value) -> ir.Value:
     """Vectors x * y + total, rounded once where the target may."""
-    name, module = "llvm.fmuladd.v4f32", build.module
-    signature = ir.FunctionType(x.type, [x.type] * 3)
-    function = module.globals.get(name) or ir.Function(module, signature, name)
+    function = declared(build.module, "llvm.fmuladd.v4f32", x.type, [x.type] * 3)
     return build.call(function, [x, y, total])
 
 

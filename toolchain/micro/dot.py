@@ -22,6 +22,7 @@ from toolchain.micro.builder import (
     WORD,
     add_incoming,
     check_name,
+    declared,
     define_function,
     entry_builder,
     for_range,
@@ -179,11 +180,7 @@ class _Tile:
             high = [build.ashr(v, shift) for v in (x, y)]
             return build.add(build.mul(*low), build.mul(*high))
         pairs = ir.VectorType(I16, 8)
-        name = "llvm.wasm.dot"
-        signature = ir.FunctionType(self.unit, [pairs, pairs])
-        dot = build.module.globals.get(name) or ir.Function(
-            build.module, signature, name
-        )
+        dot = declared(build.module, "llvm.wasm.dot", self.unit, [pairs, pairs])
         return build.call(dot, [build.bitcast(v, pairs) for v in (x, y)])
 
     def _place(
