@@ -14,9 +14,9 @@ from typing import Any, TypeAlias
 from llvmlite import ir
 
 from toolchain.micro.builder import F32, F64, I1, I32, I64, declared, vector
+from toolchain.spec.tvm import Expr
 from toolchain.targets import Target
 
-Expr = Any  # a tvm.tirx.PrimExpr; TVM carries no types
 # What an operation takes: the number of another one, a parameter's name, or a constant.
 Operand: TypeAlias = int | str | ir.Constant
 _TYPES = {

@@ -6,7 +6,7 @@ each word: a shuffle in the tile would compete with multiplications for their pi
 
 Both packings (`dot_pack`) take the sum of two sources, x + other * y with other in -1,
 0, 1, and a tile adds its sums to two places alike: that is what Strassen's products
-need (see toolchain/spec/octets.py).
+need (see toolchain/spec/eight_bit.py).
 """
 
 from __future__ import annotations

@@ -31,7 +31,7 @@ from toolchain.micro.builder import (
     store_at,
     vector,
 )
-from toolchain.spec.octets import CHUNK
+from toolchain.spec.eight_bit import CHUNK
 
 ARGUMENTS = ("s", "t", "y", "z", "d", "stride", "depth", "valid", "sign", "other")
 _GROUP = 8  # 8-bit elements that become one register of int16
