@@ -24,6 +24,7 @@ from toolchain.lower.rewrite import check, exactly, only, rewrite
 from toolchain.lower.te import OFFSET, Kernel, entry, lower, without_loader
 from toolchain.model.graph import Value
 from toolchain.spec import Operator, SpecError, math, tensor_dtype
+from toolchain.spec import microkernels as micro
 from toolchain.targets import Target
 
 # Operators of the library, and those that models alone call.
@@ -282,7 +283,7 @@ class Joined:
 
     def texts(self, target: Target) -> list[str]:
         """IR with `i32 kernel_<name>(ptr slots)`; slots: sources, then result."""
-        copy, text = "micro_copy_rows", _COPY_ROWS
+        copy, text = micro.COPY(), _COPY_ROWS
         if not target.has("simd128"):
             copy, text = f"rows_{self.name}", _ROWS
         lines, at, total = [], 0, sum(self.sizes)
@@ -309,7 +310,7 @@ define i32 @kernel_{self.name}(ptr %slots) {{
         ]
 
 
-REGISTER = 16  # bytes of a row that micro_copy_rows takes at least
+REGISTER = 16  # bytes of a row that micro.COPY takes at least
 _COPY_ROWS = "declare i32 @rows(ptr, ptr, i32, i32, i32, i32)"
 # The same without SIMD.
 _ROWS = """

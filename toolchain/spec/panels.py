@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
+from toolchain.spec import microkernels as micro
 from toolchain.spec.nest import call, ceil_div, pointer
 from toolchain.spec.tvm import script as T  # noqa: N812  # TVM's own name for it
 from toolchain.spec.tvm import tir
@@ -22,7 +23,7 @@ class Panels:
     """The tile for a target, and the block of a factor that is packed at a time.
 
     kind: of the micro-kernel, f32 or i32. form: of the left panel, as
-    toolchain/micro/builder.py's Tile has it. rows, columns: of a tile. lanes: units
+    toolchain/micro/tile.py has it. rows, columns: of a tile. lanes: units
     in a register. dense: whether packed right factors have a micro-kernel of their own.
     """
 
@@ -45,8 +46,8 @@ class Panels:
 
     def micro_kernel(self, packed: bool) -> str:
         """Name of the micro-kernel of one tile; packed: whether the right factor is."""
-        name = f"micro_gemm_{self.kind}_{self.form}_{self.rows}x{self.columns}"
-        return name + "_dense" * (packed and self.dense)
+        dense = packed and self.dense
+        return micro.GEMM(self.kind, self.form, self.rows, self.columns, dense)
 
 
 def panels(kernel: Any, kind: str) -> Panels:
@@ -283,10 +284,13 @@ def put_rows(
     source: pointer to the first of them; places: of the others, in elements from it.
     runs: units in a row, how many such runs, and elements from one to the next.
     """
-    form = "spread" if block.broadcast > 1 else f"pack_{len(places) + 1}"
+    if block.broadcast > 1:
+        name = micro.SPLAT(block.width)
+    else:
+        name = micro.PACK(len(places) + 1, block.width)
     units, count, jump = runs
     call(
-        f"micro_{form}_{block.width}",
+        name,
         source,
         block.pointer(p, k, first),
         *(units, count, jump * 4),
