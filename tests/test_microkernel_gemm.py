@@ -26,9 +26,9 @@ from toolchain.micro.tile import WIDTH
 
 SUITE = Suite(
     simd=(
-        "micro_gemm_f32_spread_4x8",
-        "micro_gemm_f32_spread_4x8_dense",
-        "micro_gemm_f32_spread_4x4",
+        "micro_gemm_f32_splat_4x8",
+        "micro_gemm_f32_splat_4x8_dense",
+        "micro_gemm_f32_splat_4x4",
         "micro_gemm_f32_shuffle_4x8",
         "micro_gemm_f32_load_6x8",
         "micro_gemm_f32_rows_6x8",
@@ -43,7 +43,7 @@ SUITE = Suite(
         # No kernel asks for these today.
         "micro_gemm_f32_shuffle_8x4",
         "micro_gemm_f32_load_3x16_dense",
-        "micro_gemm_i32_spread_2x8",
+        "micro_gemm_i32_splat_2x8",
         "micro_gemm_i32_rows_5x16",
     ),
     scalar=(
@@ -51,7 +51,7 @@ SUITE = Suite(
         "micro_gemm_i32_load_2x8",
         # Nor for these.
         "micro_gemm_f32_rows_1x8",
-        "micro_gemm_f32_spread_3x4_dense",
+        "micro_gemm_f32_splat_3x4_dense",
     ),
 )
 DEPTHS = (1, 2, 3, 4, 5, 7, 8, 9, 13, 0)
@@ -97,7 +97,7 @@ class Product:
             # The last row may end memory.
             return In(lines[: (self.rows - 1) * pitch + self.depth]), pitch * 4
         deep = self.depth + 2
-        shape = (count, deep, tile.rows, lanes if tile.form == "spread" else 1)
+        shape = (count, deep, tile.rows, lanes if tile.form == "splat" else 1)
         panels = self._garbage(int(np.prod(shape))).reshape(shape)
         for i, row in enumerate(self.a):
             panels[i // tile.rows, : self.depth, i % tile.rows] = row[:, None]
@@ -127,8 +127,8 @@ class Product:
         lanes, shape = self.kernel.lanes, (self.rows, self.columns)
         line = whole(self.rng, shape[not by_row], 99).astype(self.a.dtype)
         if by_row:
-            spread = np.repeat(line, lanes)
-            return np.broadcast_to(line[:, None], shape), In(spread), lanes * 4, 0
+            splat = np.repeat(line, lanes)
+            return np.broadcast_to(line[:, None], shape), In(splat), lanes * 4, 0
         return np.broadcast_to(line, shape), In(line), 0, lanes * 4
 
     def check(

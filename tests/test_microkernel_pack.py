@@ -10,13 +10,13 @@ SUITE = Suite(
     simd=(
         *(f"micro_pack_4_{width}" for width in (4, 6, 8)),
         "micro_pack_2_6",
-        "micro_spread_4",
+        "micro_splat_4",
     ),
     scalar=("micro_pack_1_2", "micro_pack_1_8"),
 )
 
 
-@SUITE.each("micro_(pack|spread)")
+@SUITE.each("micro_(pack|splat)")
 def test_packing(kernel: Kernel) -> None:
     rows, width = shape_of(kernel.name)
     lanes = kernel.lanes if SPLAT.parse(kernel.name) else 1

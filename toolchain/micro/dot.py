@@ -84,7 +84,7 @@ class _Tile:
     ) -> None:
         self.rows, self.columns, self.lanes = rows, columns, lanes
         self.vectors = columns // lanes
-        self.unit = vector(I32, lanes)
+        self.register = vector(I32, lanes)
         names = (*"abce", "depth", "stride", "other", "kept", "height", "width")
         self.function = define_function(module, name, names)
         self.builder = entry_builder(self.function)
@@ -115,11 +115,13 @@ class _Tile:
         build, entry = self.builder, self.builder.block
         a, b, _, _, depth, *_ = self.function.args
         loop, done = new_blocks(build, "loop", "done")
-        zeros = [ir.Constant(self.unit, None)] * (self.rows * self.vectors)
+        zeros = [ir.Constant(self.register, None)] * (self.rows * self.vectors)
         build.branch(loop)
         build.position_at_end(loop)
         start = [a, b, depth, *zeros]
-        phis = [build.phi(kind) for kind in (PTR, PTR, I32, *[self.unit] * len(zeros))]
+        phis = [
+            build.phi(kind) for kind in (PTR, PTR, I32, *[self.register] * len(zeros))
+        ]
         add_incoming(phis, start, entry)
         left_panel, right_panel, left, *sums = phis
         exits: list[_Exit] = []
@@ -160,13 +162,15 @@ class _Tile:
     ) -> list[ir.Value]:
         build = self.builder
         columns = [
-            load_at(build, b, (step * self.columns + v * self.lanes) * WORD, self.unit)
+            load_at(
+                build, b, (step * self.columns + v * self.lanes) * WORD, self.register
+            )
             for v in range(self.vectors)
         ]
         result = []
         for row in range(self.rows):
             at = (step * self.rows + row) * self.lanes * WORD
-            factor = load_at(build, a, at, self.unit)
+            factor = load_at(build, a, at, self.register)
             for v, column in enumerate(columns):
                 total = sums[row * self.vectors + v]
                 result.append(build.add(total, self._dot(factor, column)))
@@ -180,7 +184,7 @@ class _Tile:
             high = [build.ashr(v, shift) for v in (x, y)]
             return build.add(build.mul(*low), build.mul(*high))
         pairs = ir.VectorType(I16, 8)
-        dot = declared(build.module, "llvm.wasm.dot", self.unit, [pairs, pairs])
+        dot = declared(build.module, "llvm.wasm.dot", self.register, [pairs, pairs])
         return build.call(dot, [build.bitcast(v, pairs) for v in (x, y)])
 
     def _place(
@@ -201,7 +205,7 @@ class _Tile:
                 row = gep_bytes(build, row, stride)
             offset = v * self.lanes * WORD
             if onto:
-                total = onto(load_at(build, row, offset, self.unit), total)
+                total = onto(load_at(build, row, offset, self.register), total)
             store_at(build, total, row, offset)
 
     def _add_part(self, sums: list[ir.Value]) -> None:

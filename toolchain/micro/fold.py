@@ -49,7 +49,7 @@ class Tile:
         return lanes_of(self.target)
 
     @property
-    def unit(self) -> ir.Type:
+    def register(self) -> ir.Type:
         """Type of a register."""
         return vector(F32, self.lanes)
 
@@ -104,7 +104,7 @@ class _Window:
         before = build.block
 
         build.position_at_end(tap)
-        sums = [build.phi(self.tile.unit) for _ in begin]
+        sums = [build.phi(self.tile.register) for _ in begin]
         at, left = build.phi(argument["t"].type), build.phi(I32)
         folded = self._tap(source, at, sums, latch)
         rest = build.sub(left, i32(1))
@@ -138,7 +138,7 @@ class _Window:
 
     def _load(self, pointer: ir.Value, i: int) -> ir.Value:
         at = gep_bytes(self.builder, pointer, i * WORD)
-        return self.builder.load(at, typ=self.tile.unit, align=WORD)
+        return self.builder.load(at, typ=self.tile.register, align=WORD)
 
     def _offset(self, table: ir.Value, place: int) -> ir.Value:
         return load_at(self.builder, table, place, I32)
@@ -186,7 +186,7 @@ class _Window:
         """Phis of the values that come from several blocks."""
         phis = []
         for i in range(len(exits[0][1])):
-            phi = self.builder.phi(self.tile.unit)
+            phi = self.builder.phi(self.tile.register)
             for block, values in exits:
                 phi.add_incoming(values[i], block)
             phis.append(phi)

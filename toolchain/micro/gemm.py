@@ -83,7 +83,7 @@ class _Gemm:
         # What is left of the depth is never negative; LLVM does not know.
         beyond = build.sub(given["mode"], i32(8))
         # Where a tile that the block cuts lies until what is valid is taken out.
-        cut = alloca(build, ir.ArrayType(tile.unit, tile.rows * tile.vectors))
+        cut = alloca(build, ir.ArrayType(tile.register, tile.rows * tile.vectors))
         down, across = self._loops()
         sums = Sums(build, tile, given, beyond).emit(
             self._left(down), self._panels(across)
@@ -97,7 +97,7 @@ class _Gemm:
         """Loops over the tiles' rows and, inside, over their columns."""
         given, tile = self.argument, self.tile
         moving = {
-            "a": (given["a"], self._times(given["a_panel"], tile.lines)),
+            "a": (given["a"], self._times(given["a_panel"], tile.left_pointers)),
             "c": (given["c"], self._times(given["c_step"], tile.rows)),
             "s": (given["s"], self._times(given["s_step"], tile.rows)),
         }
@@ -118,7 +118,7 @@ class _Gemm:
 
     def _left(self, down: Repeat) -> list[ir.Value]:
         """Where the left panel is, or its rows; the last stands in for others."""
-        return self._neighbours(down, "a", self.tile.lines, 1)
+        return self._neighbours(down, "a", self.tile.left_pointers, 1)
 
     def _neighbours(
         self, loop: Repeat, factor: str, count: int, size: int

@@ -69,7 +69,7 @@ class Store:
             if s is not None:
                 offset = build.mul(self.argument["s_vector"], i32(v))
                 at = gep_bytes(build, s[row], offset)
-                value = self._ended(load_at(build, at, 0, tile.unit), value)
+                value = self._ended(load_at(build, at, 0, tile.register), value)
             store_at(build, value, c[row], v * tile.bytes)
 
     def _rows(self, left: ir.Value, first: ir.Value, step: str) -> list[ir.Value]:
@@ -104,13 +104,13 @@ class Store:
         rows = Repeat(build, count, 1, moving)
         vectors = self._along(rows.at, across.left, tile.lanes, given["s_vector"])
         if tile.lanes == 1:
-            self._put(vectors.at, tile.unit)
+            self._put(vectors.at, tile.register)
         else:
             vector, part, after = new_blocks(build, "vector", "part", "after")
             whole = build.icmp_signed(">=", vectors.left, i32(tile.lanes))
             build.cbranch(whole, vector, part)
             build.position_at_end(vector)
-            self._put(vectors.at, tile.unit)
+            self._put(vectors.at, tile.register)
             build.branch(after)
             build.position_at_end(part)
             elements = self._along(vectors.at, vectors.left, 1, i32(WORD))

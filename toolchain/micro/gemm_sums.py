@@ -42,7 +42,7 @@ class Sums:
     ) -> None:
         self.builder, self.tile, self.argument = build, tile, given
         self.beyond = beyond
-        self.zeros = [ir.Constant(tile.unit, None)] * (tile.rows * tile.vectors)
+        self.zeros = [ir.Constant(tile.register, None)] * (tile.rows * tile.vectors)
 
     def emit(self, a: list[ir.Value], b: list[ir.Value]) -> list[ir.Value]:
         """Loop over k; the tile's sums, row by row. a, b: the panels' pointers."""
@@ -94,29 +94,29 @@ class Sums:
         Before each k there is a scheduling barrier.
         """
         build, tile, count = self.builder, self.tile, self.tile.phases
-        depth, unit = self.argument["depth"], WIDTH * WORD
+        depth, size = self.argument["depth"], WIDTH * WORD
         entry = build.block
         done, loop = new_blocks(build, "done", "loop")
         whole = build.and_(depth, i32(-count))
-        first = [ir.Constant(tile.unit, None)] * (count * tile.vectors)
+        first = [ir.Constant(tile.register, None)] * (count * tile.vectors)
         exits = [(entry, first)]
         build.cbranch(build.icmp_signed(">", whole, i32(0)), loop, done)
         build.position_at_end(loop)
         values = [whole, a, b, *first]
         phis = [build.phi(value.type) for value in values]
         left, row, panel, *sums = phis
-        elements = load_at(build, row, 0, tile.unit)
+        elements = load_at(build, row, 0, tile.register)
         for k in range(count):
             self._barrier([*sums], _Exit(left, done, exits), k)
             factor = splat_lane(build, elements, k)
             for v in range(tile.vectors):
                 i = k * tile.vectors + v
-                column = load_at(build, panel, k * unit + v * tile.bytes, tile.unit)
+                column = load_at(build, panel, k * size + v * tile.bytes, tile.register)
                 sums[i] = self._multiply_add(factor, column, sums[i], v)
         following = [
             build.sub(left, i32(count)),
             gep_bytes(build, row, count * WORD),
-            gep_bytes(build, panel, count * unit),
+            gep_bytes(build, panel, count * size),
         ]
         add_incoming(phis, values, entry)
         add_incoming(phis, [*following, *sums], build.block)
@@ -150,10 +150,10 @@ class Sums:
         row = gep_bytes(build, a, build.mul(k, i32(WORD)))
         panel = gep_bytes(build, b, build.mul(k, i32(WIDTH * WORD)))
         element = load_at(build, row, 0, self.tile.scalar)
-        factor = splat(build, element, self.tile.unit)
+        factor = splat(build, element, self.tile.register)
         more = [build.add(k, i32(1))]
         for v, total in enumerate(totals):
-            column = load_at(build, panel, v * self.tile.bytes, self.tile.unit)
+            column = load_at(build, panel, v * self.tile.bytes, self.tile.register)
             more.append(self._multiply_add(factor, column, total, v))
         add_incoming(phis, more, build.block)
         build.branch(head)
@@ -182,7 +182,7 @@ class Sums:
                 if v not in columns:
                     panel, at = divmod(v, tile.vectors // tile.panels)
                     at = skipped + at * tile.bytes
-                    columns[v] = load_at(build, b[panel], at, tile.unit)
+                    columns[v] = load_at(build, b[panel], at, tile.register)
                 if factor is None:
                     factor, rows = self._factor(a, step, row, rows)
                 total = sums[len(result)]
@@ -195,15 +195,15 @@ class Sums:
         """An element of the left panel in every lane; rows: a register with four."""
         build, tile = self.builder, self.tile
         at = step * tile.rows + row
-        if tile.form == "spread":
-            return load_at(build, a[0], at * tile.bytes, tile.unit), None
+        if tile.form == "splat":
+            return load_at(build, a[0], at * tile.bytes, tile.register), None
         if tile.form == "rows":
             a, at = a[row:], step
         if tile.form != "shuffle" or tile.lanes == 1:
             factor = load_at(build, a[0], at * WORD, tile.scalar)
-            return splat(build, factor, tile.unit), None
+            return splat(build, factor, tile.register), None
         if row % tile.lanes == 0:
-            rows = load_at(build, a[0], at * WORD, tile.unit)
+            rows = load_at(build, a[0], at * WORD, tile.register)
         return splat_lane(build, rows, row % tile.lanes), rows
 
     def _barrier(self, sums: list[ir.Value], way_out: _Exit, number: int = 0) -> None:
@@ -227,8 +227,8 @@ class Sums:
         if tile.kind == "i32":
             return build.add(total, build.mul(x, y))
         # cranelift's FMA overwrites its first factor, best the row's element after its
-        # last product. Beside spread panels mul+add in the others is faster than FMA.
+        # last product. Beside splat panels mul+add in the others is faster than FMA.
         last = vector == tile.vectors - 1 and not tile.target.accumulating
-        if tile.target.contract and (last or tile.form != "spread"):
+        if tile.target.contract and (last or tile.form != "splat"):
             return fmuladd(build, *((x, y) if last else (y, x)), total)
         return build.fadd(build.fmul(x, y), total)

@@ -77,7 +77,7 @@ class _Halve:
         # Registers of windows with all of their columns in x.
         self.whole = build.add(build.lshr(room, i32(3)), i32(1))
         for_overlapping(build, given["rows"], 1, self._row)
-        last = self._lines(build.sub(given["rows"], i32(1)))[-1]
+        last = self._taken_rows(build.sub(given["rows"], i32(1)))[-1]
         for_overlapping(
             build,
             given["width"],
@@ -88,7 +88,7 @@ class _Halve:
         one = across_lanes(build, total, build.fadd)
         build.ret(build.zext(build.fcmp_unordered("uno", one, one), I32))
 
-    def _lines(self, i: ir.Value) -> list[ir.Value]:
+    def _taken_rows(self, i: ir.Value) -> list[ir.Value]:
         """The rows of a row of windows; those outside are the one at the edge."""
         build, given = self.build, self.given
         first = build.sub(build.shl(i, i32(1)), given["top"])
@@ -103,18 +103,18 @@ class _Halve:
 
     def _row(self, i: ir.Value) -> None:
         build, given = self.build, self.given
-        lines = self._lines(i)
+        rows = self._taken_rows(i)
         out = self._place(given["o"], build.mul(i, given["columns"]))
         lowest = ir.Constant(_VECTOR, [-math.inf] * LANES)
         before = build.select(
             build.icmp_signed("==", given["left"], i32(0)),
-            splat_lane(build, self._down(lines), 0),
+            splat_lane(build, self._down(rows), 0),
             lowest,
         )
         start = build.shl(build.sub(i32(1), given["left"]), i32(2))
-        here = [gep_bytes(build, line, start) for line in lines]
+        here = [gep_bytes(build, row, start) for row in rows]
         self._registers([*here, out, self.whole, before])
-        self._rest(lines, out)
+        self._rest(rows, out)
 
     def _registers(self, first: list[ir.Value]) -> None:
         """Registers of windows. first: the rows, the result, how many, what they take.
@@ -134,8 +134,8 @@ class _Halve:
                 (following,) = new_blocks(build, "more")
                 build.cbranch(build.icmp_signed("==", left, i32(0)), done, following)
                 build.position_at_end(following)
-        *lines, out = pointers
-        moved = [gep_bytes(build, line, UNROLL * _STEP * WORD) for line in lines]
+        *rows, out = pointers
+        moved = [gep_bytes(build, row, UNROLL * _STEP * WORD) for row in rows]
         moved.append(gep_bytes(build, out, UNROLL * LANES * WORD))
         add_incoming(phis, first, entry)
         add_incoming(phis, [*moved, left, carried], build.block)
@@ -146,8 +146,8 @@ class _Halve:
         self, pointers: list[ir.Value], step: int, carried: ir.Value
     ) -> ir.Value:
         """A register of windows; what the next one takes of their columns."""
-        build, (*lines, out) = self.build, pointers
-        low, high = (self._load(lines, step * _STEP + i) for i in (0, LANES))
+        build, (*rows, out) = self.build, pointers
+        low, high = (self._load(rows, step * _STEP + i) for i in (0, LANES))
         # One addition to the sum: two would wait for each other, longer than the rest.
         self._note([*low[:2], *high[:2]])
         low, high = (self._largest(values) for values in (low, high))
@@ -157,7 +157,7 @@ class _Halve:
         store_at(build, value, out, step * LANES * WORD)
         return odd
 
-    def _rest(self, lines: list[ir.Value], out: ir.Value) -> None:
+    def _rest(self, rows: list[ir.Value], out: ir.Value) -> None:
         """The last windows, where registers do not end with them.
 
         From a buffer with the last columns, of which the very last stands in for those
@@ -168,7 +168,7 @@ class _Halve:
         more = build.icmp_signed(">", given["columns"], build.shl(self.whole, i32(2)))
         with build.if_then(more):
             begin = build.sub(given["width"], i32(BUFFERED))
-            here = [self._place(line, begin) for line in lines]
+            here = [self._place(row, begin) for row in rows]
             for i in range(0, BUFFERED, LANES):
                 value = self._down(here, i)
                 build.store(value, gep_bytes(build, self.buffer, i * WORD))
@@ -184,15 +184,15 @@ class _Halve:
             value = self._largest([even, odd, shuffle(build, even, last, [1, 2, 5, 7])])
             store_at(build, value, self._place(out, first), 0)
 
-    def _down(self, lines: list[ir.Value], offset: int = 0) -> ir.Value:
+    def _down(self, rows: list[ir.Value], offset: int = 0) -> ir.Value:
         """The largest of three rows; the last is the next windows' first."""
-        values = self._load(lines, offset)
+        values = self._load(rows, offset)
         self._note(values[:2])
         return self._largest(values)
 
-    def _load(self, lines: list[ir.Value], offset: int) -> list[ir.Value]:
+    def _load(self, rows: list[ir.Value], offset: int) -> list[ir.Value]:
         at = offset * WORD
-        return [load_at(self.build, line, at, _VECTOR) for line in lines]
+        return [load_at(self.build, row, at, _VECTOR) for row in rows]
 
     def _largest(self, values: list[ir.Value]) -> ir.Value:
         first, *others = values

@@ -63,7 +63,7 @@ class _Slide:
         # (wasmtime; 2.1 where it was 2.4 in Node). At stride 1 that gains nothing.
         self.steps = self.stride
         self.lanes = lanes_of(target)
-        self.unit = vector(F32, self.lanes)
+        self.register = vector(F32, self.lanes)
         sizes = "rows columns x_row o_row x_tap w_row w_tap w_step"
         if self.even:
             sizes += " top left"
@@ -191,7 +191,7 @@ class _Slide:
         """Where these exits lead: their sums must look as if they were of use."""
         build = self.build
         build.position_at_end(self.never)
-        phis = [build.phi(self.unit) for _ in exits[-1][1]]
+        phis = [build.phi(self.register) for _ in exits[-1][1]]
         for block, sums in exits:
             for i, phi in enumerate(phis):
                 phi.add_incoming(sums[min(i, len(sums) - 1)], block)
@@ -253,7 +253,7 @@ class _Slide:
 
     def _columns_beside(self, source: ir.Value) -> list[ir.Value]:
         """The same where the first column of taps begins with a pad."""
-        zero = ir.Constant(self.unit, None if self.lanes > 1 else 0.0)
+        zero = ir.Constant(self.register, None if self.lanes > 1 else 0.0)
         if self.lanes == 1:
             return [zero, self._load(source), self._load(source, 1)]
         first, second = (self._load(source, i) for i in (0, 4))
@@ -270,4 +270,4 @@ class _Slide:
         return found
 
     def _load(self, pointer: ir.Value, i: int = 0) -> ir.Value:
-        return load_at(self.build, pointer, i * WORD, self.unit)
+        return load_at(self.build, pointer, i * WORD, self.register)

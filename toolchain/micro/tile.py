@@ -16,7 +16,7 @@ WIDTH = 8  # columns of a panel
 class Tile:
     """A block of the result: `rows` by `columns` sums, of kind f32 or i32.
 
-    form: how an element of the left panel comes into every lane of a register: "spread"
+    form: how an element of the left panel comes into every lane of a register: "splat"
     (the panel holds it in every lane), "shuffle" (from a register with those of four
     rows), "load" (each by itself), "rows" (likewise, of rows that are not packed).
     """
@@ -68,8 +68,8 @@ class Tile:
         return max(self.columns // WIDTH, 1)
 
     @property
-    def lines(self) -> int:
-        """Pointers into the left factor: a panel, or rows that are not packed."""
+    def left_pointers(self) -> int:
+        """Pointers into the left factor: to a panel, or to rows that are not packed."""
         return self.rows if self.form == "rows" else 1
 
     @property
@@ -79,7 +79,7 @@ class Tile:
             return 1
         if self.barrier:
             return 3  # from 4 on cranelift spills sums
-        return 8 if self.kind == "f32" and self.form == "spread" else 4
+        return 8 if self.kind == "f32" and self.form == "splat" else 4
 
     @property
     def phases(self) -> int:
@@ -94,7 +94,7 @@ class Tile:
         return self.rows * self.columns // self.lanes // 2 if halved else 0
 
     @property
-    def unit(self) -> ir.Type:
+    def register(self) -> ir.Type:
         """Type of a register: a vector, or a scalar without SIMD."""
         return vector(self.scalar, self.lanes)
 
@@ -108,4 +108,4 @@ class Tile:
         """Bytes of a step of k in the left panel, or in a row."""
         if self.form == "rows":
             return WORD
-        return self.rows * WORD * (self.lanes if self.form == "spread" else 1)
+        return self.rows * WORD * (self.lanes if self.form == "splat" else 1)

@@ -54,19 +54,19 @@ def transpose(
     vector = ir.VectorType(ir.IntType(bits), REGISTER // size)
     step, side = i32(size), min(rows, REGISTER // size)
 
-    def block(line: ir.Value, out: ir.Value) -> None:
+    def block(at: ir.Value, out: ir.Value) -> None:
         for first in range(0, rows, side):
-            lines = []
+            loaded = []
             for row in range(side):
-                line = gep_bytes(build, line, pitch) if first + row else line
-                lines.append(_load(build, line, vector, columns))
+                at = gep_bytes(build, at, pitch) if first + row else at
+                loaded.append(_load(build, at, vector, columns))
             into = gep_bytes(build, out, first * size)
-            for row, value in enumerate(_transposed(build, lines)[:columns]):
+            for row, value in enumerate(_transposed(build, loaded)[:columns]):
                 into = gep_bytes(build, into, to) if row else into
                 _store(build, value, into, side)
 
-    def down(line: ir.Value, out: ir.Value) -> None:
-        _walk(build, height, rows, ((line, pitch), (out, step)), block)
+    def down(at: ir.Value, out: ir.Value) -> None:
+        _walk(build, height, rows, ((at, pitch), (out, step)), block)
 
     _walk(build, width, columns, ((source, step), (out_first, to)), down)
     build.ret(i32(0))
@@ -82,7 +82,7 @@ def copy_rows(module: ir.Module, name: str, target: Target) -> None:
     build, (source, out_first, pitch, to, height, width) = _begin(module, name)
     vector, one = ir.VectorType(I8, REGISTER), i32(1)
 
-    def row(line: ir.Value, out: ir.Value) -> None:
+    def row(at: ir.Value, out: ir.Value) -> None:
         def some(size: int) -> None:
             def piece(x: ir.Value, y: ir.Value) -> None:
                 places = range(0, size, REGISTER)
@@ -93,7 +93,7 @@ def copy_rows(module: ir.Module, name: str, target: Target) -> None:
                 for i, value in zip(places, values, strict=True):
                     _store(build, value, gep_bytes(build, y, i), REGISTER)
 
-            _walk(build, width, size, ((line, one), (out, one)), piece)
+            _walk(build, width, size, ((at, one), (out, one)), piece)
 
         wide = build.icmp_signed(">=", width, i32(LINE))
         with build.if_else(wide) as (then, otherwise):
@@ -193,11 +193,11 @@ def _store(build: ir.IRBuilder, value: ir.Value, pointer: ir.Value, count: int) 
         build.store(part, gep_bytes(build, pointer, offset), align=size)
 
 
-def _transposed(build: ir.IRBuilder, lines: list[ir.Value]) -> list[ir.Value]:
+def _transposed(build: ir.IRBuilder, rows: list[ir.Value]) -> list[ir.Value]:
     """Columns of a square block whose rows are given; those that lack repeat."""
-    vector = lines[0].type
+    vector = rows[0].type
     lanes = vector.count
-    lines = [lines[min(i, len(lines) - 1)] for i in range(lanes)]
+    rows = [rows[min(i, len(rows) - 1)] for i in range(lanes)]
 
     def interleave(x: ir.Value, y: ir.Value, first: int) -> ir.Value:
         order = [lane + half for lane in range(first, first + lanes // 2)
@@ -205,6 +205,6 @@ def _transposed(build: ir.IRBuilder, lines: list[ir.Value]) -> list[ir.Value]:
         return shuffle(build, x, y, order)
 
     for _ in range(lanes.bit_length() - 1):
-        pairs = list(zip(lines[: lanes // 2], lines[lanes // 2 :], strict=True))
-        lines = [interleave(x, y, f) for x, y in pairs for f in (0, lanes // 2)]
-    return lines
+        pairs = list(zip(rows[: lanes // 2], rows[lanes // 2 :], strict=True))
+        rows = [interleave(x, y, f) for x, y in pairs for f in (0, lanes // 2)]
+    return rows

@@ -87,13 +87,11 @@ def _spelled(text: str, values: Sequence[Value]) -> str | None:
 
 # Products of float32 and int32: a tile of the result, by how a row of the left factor
 # reaches every lane; dense: rows of the right panel are contiguous.
-GEMM = Form(
-    "micro_gemm_<f32|i32>_<spread|shuffle|load|rows>_<#rows>x<#columns>[_dense]"
-)
+GEMM = Form("micro_gemm_<f32|i32>_<splat|shuffle|load|rows>_<#rows>x<#columns>[_dense]")
 # Packing of 1, 2 or 4 rows into a panel of that width; the same with each element
 # splat over a register.
 PACK = Form("micro_pack_<1|2|4>_<#width>")
-SPLAT = Form("micro_spread_<#rows>")
+SPLAT = Form("micro_splat_<#rows>")
 # Products of 8-bit integers: packing of rows and of columns for a tile, and the tile.
 DOT = Form("micro_dot_<rows|columns|tile>_<#rows>x<#columns>")
 # Depthwise convolution: a tile over any table of taps; 3 x 3 taps by their stride down
@@ -121,11 +119,9 @@ COLUMNS = Form(
     "micro_columns_<squares|deviations|min>_<f32>",
 )
 # Arg reductions: of columns; of rows in one pass; the index of a value in a row.
-ARG_COLUMNS = Form(
-    "micro_position_<max>_<f32|i8|i32|i64>", "micro_position_<min>_<f32>"
-)
-ARG_ROWS = Form("micro_first_<max|min>_f32")
-ARG_FIND = Form("micro_find_<f32|i8|i32|i64>")
+ARG_COLUMNS = Form("micro_arg_<max>_<f32|i8|i32|i64>", "micro_arg_<min>_<f32>")
+ARG_ROWS = Form("micro_arg_first_<max|min>_f32")
+ARG_FIND = Form("micro_arg_find_<f32|i8|i32|i64>")
 # Reductions, and normalized rows, that left float32 on the way: again in float64.
 WIDE = Form("micro_wide_<sum|product|norm>")
 WIDE_NORMALIZATION = Form("micro_wide_normalization")

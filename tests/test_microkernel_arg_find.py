@@ -9,13 +9,13 @@ import pytest
 from folds import elements
 from microkernels import In, Kernel, Out, Suite, around, whole
 
-from toolchain.micro.find import BLOCK
+from toolchain.micro.arg_find import BLOCK
 
-_NAMES = tuple(f"micro_find_{e}" for e in ("f32", "i8", "i32", "i64"))
+_NAMES = tuple(f"micro_arg_find_{e}" for e in ("f32", "i8", "i32", "i64"))
 SUITE = Suite(_NAMES, _NAMES, unroll=False)
 
 
-@SUITE.each("micro_find")
+@SUITE.each("micro_arg_find")
 @pytest.mark.parametrize("last", [0, 1])
 def test_find(kernel: Kernel, last: int) -> None:
     for count in around(1, BLOCK, 2 * BLOCK, 53):
@@ -27,7 +27,7 @@ def test_find(kernel: Kernel, last: int) -> None:
             kernel.check(In(x), In(value), out, count, last)
 
 
-@SUITE.each("micro_find_f32")
+@SUITE.each("micro_arg_find_f32")
 @pytest.mark.parametrize("last", [0, 1])
 def test_find_special_values(kernel: Kernel, last: int) -> None:
     for count, value in product((1, 16, 35), (np.nan, np.inf, -np.inf, 0.0, -0.0)):

@@ -27,7 +27,7 @@ _NEGATIVE = 0x80000000  # the bits of -0.0
 
 
 @emits(ARG_ROWS)
-def first(module: ir.Module, name: str, target: Target, kind: str) -> None:
+def arg_rows(module: ir.Module, name: str, target: Target, kind: str) -> None:
     """i32 (x, o, outer, depth, last, extra): o[i] = the first best r of x[i, r], or -1.
 
     -1 leaves a row to others: one with a NaN, or whose largest is not positive
@@ -38,10 +38,10 @@ def first(module: ir.Module, name: str, target: Target, kind: str) -> None:
     good as any lane's is searched. No branch depends on where that is, so that rows
     overlap in a processor. o: int64.
     """
-    _First(module, name, Fold(kind, "f32", target)).emit()
+    _ArgRows(module, name, Fold(kind, "f32", target)).emit()
 
 
-class _First(Writer):
+class _ArgRows(Writer):
     sizes = ("outer", "depth", "last")
 
     def emit(self) -> None:

@@ -17,7 +17,7 @@ ROWS, VECTORS = 4, 2  # of a tile of floats: what eight registers hold
 
 
 @emits(ARG_COLUMNS)
-def position(
+def arg_columns(
     module: ir.Module, name: str, target: Target, kind: str, element: str
 ) -> None:
     """i32 (x, o, outer, depth, width, last, extra): o[i, j] = r of the best x[i, r, j].
@@ -27,7 +27,7 @@ def position(
     in L1 the best and the block of rows where it was met, which is searched at the end;
     blocks and tiles of columns may be met twice.
     """
-    _Position(module, name, Fold(kind, element, target)).emit()
+    _ArgColumns(module, name, Fold(kind, element, target)).emit()
 
 
 def _first_of(
@@ -39,7 +39,7 @@ def _first_of(
     return values[0]
 
 
-class _Position(Writer):
+class _ArgColumns(Writer):
     sizes = ("outer", "depth", "width", "last")
 
     def emit(self) -> None:

@@ -25,7 +25,7 @@ BLOCK = 16  # elements that are searched together
 
 
 @emits(ARG_FIND)
-def find(module: ir.Module, name: str, target: Target, element: str) -> None:
+def arg_find(module: ir.Module, name: str, target: Target, element: str) -> None:
     """i32 (x, v, o, count, last): o[0] = the first i, or the last, with x[i] = v[0].
 
     NaN is equal to NaN; one of the elements is equal to v[0]. o: int64.

@@ -9,13 +9,13 @@ import pytest
 from folds import Fold, elements
 from microkernels import Array, In, Kernel, Out, Suite, around, mixed
 
-from toolchain.micro.position import ROWS
+from toolchain.micro.arg_columns import ROWS
 from toolchain.micro.reductions import STRIP
 
 _ELEMENTS = ("f32", "i8", "i32", "i64")
 _NAMES = (
-    *(f"micro_position_max_{e}" for e in _ELEMENTS),
-    "micro_position_min_f32",
+    *(f"micro_arg_max_{e}" for e in _ELEMENTS),
+    "micro_arg_min_f32",
 )
 SUITE = Suite(_NAMES, _NAMES, unroll=False)
 DEPTHS = (1, 2, ROWS - 1, ROWS, ROWS + 1, 2 * ROWS + 1, 37)
@@ -46,7 +46,7 @@ def least(kernel: Kernel) -> int:
     return 16 // fold.bytes
 
 
-@SUITE.each("micro_position")
+@SUITE.each("micro_arg")
 @pytest.mark.parametrize("last", [0, 1])
 def test_columns(kernel: Kernel, last: int) -> None:
     lanes, extras = least(kernel), Fold.of(kernel.name).extras
@@ -57,14 +57,14 @@ def test_columns(kernel: Kernel, last: int) -> None:
     check(kernel, elements(kernel, (0, 3, lanes)), last)
 
 
-@SUITE.each("micro_position")
+@SUITE.each("micro_arg")
 @pytest.mark.parametrize("last", [0, 1])
 def test_more_than_a_strip(kernel: Kernel, last: int) -> None:
     for width in around(STRIP, STRIP + least(kernel), 2 * STRIP + 5, least=STRIP):
         check(kernel, elements(kernel, (2, 9, width)), last)
 
 
-@SUITE.each("micro_position_.*_f32")
+@SUITE.each("micro_arg_.*_f32")
 @pytest.mark.parametrize("last", [0, 1])
 def test_special_values(kernel: Kernel, last: int) -> None:
     values = (3.4e38, -3.4e38, np.inf, -np.inf, 0.0, -0.0, 1e-42)
