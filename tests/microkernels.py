@@ -22,7 +22,7 @@ import pytest
 import wasmtime
 
 from toolchain.codegen.child import Job, in_children
-from toolchain.codegen.objects import emit
+from toolchain.codegen.llvm import emit
 from toolchain.link.clang import RUNTIME, compile_c
 from toolchain.link.module import interface
 from toolchain.micro.registry import micro_kernel

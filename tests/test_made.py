@@ -92,7 +92,7 @@ def objects(*names: str) -> list[str]:
 EDITS = {
     "test cases": ("toolchain/spec/cases.py", "FAR = ", "NEAR = FAR = ", []),
     "a comment": (
-        "toolchain/codegen/objects.py",
+        "toolchain/codegen/llvm.py",
         "TRIPLE =",
         "# a comment\nTRIPLE =",
         [],

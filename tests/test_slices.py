@@ -12,7 +12,8 @@ from typing import Any
 
 import pytest
 
-from toolchain.codegen.objects import compile_object, load_operator
+from toolchain.codegen.objects import compile_object
+from toolchain.codegen.operators import load_operator
 from toolchain.frontends import mindir, onnx  # noqa: F401  # before they are watched
 from toolchain.frontends.converters import converters
 from toolchain.micro.registry import emitters

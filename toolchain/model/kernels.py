@@ -18,7 +18,8 @@ from typing import Any
 
 import numpy as np
 
-from toolchain.codegen.objects import flagged, kernel_flags, load_operator
+from toolchain.codegen.kernel_ir import flagged, kernel_flags
+from toolchain.codegen.operators import load_operator
 from toolchain.lower.functions import used
 from toolchain.lower.rewrite import check, exactly, only, rewrite
 from toolchain.lower.te import OFFSET, Kernel, entry, lower, without_loader
