@@ -88,7 +88,7 @@ class Bench:
         """Cases of kernels by the collapse that they go through."""
         from verification import cells
 
-        from toolchain.codegen.objects import load_operator
+        from toolchain.codegen.operators import load_operator
 
         profile = full_profile()
         found: dict[str, list[Any]] = {}
@@ -104,7 +104,7 @@ class Bench:
     @cached_property
     def kernels(self) -> set[str]:
         """Kernels that tests name, and some for each way to the canonical sizes."""
-        from toolchain.codegen.objects import load_operator
+        from toolchain.codegen.operators import load_operator
         from toolchain.spec import kernel_name
 
         texts = [Path(__file__).with_name(f"{n}.py").read_text() for n in TESTS]

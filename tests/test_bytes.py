@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 import wasmtime
 from abi import BUILD
-from toolchain.process.command import run, tool
 
+from toolchain.process.command import run, tool
 from toolchain.targets import TARGETS
 
 NAMES = ("memcpy", "memmove", "memset")

@@ -93,7 +93,7 @@ def objects(*names: str) -> list[str]:
 EDITS = {
     "test cases": ("toolchain/spec/cases.py", "FAR = ", "NEAR = FAR = ", []),
     "a comment": (
-        "toolchain/codegen/objects.py",
+        "toolchain/codegen/llvm.py",
         "TRIPLE =",
         "# a comment\nTRIPLE =",
         [],
@@ -105,11 +105,11 @@ EDITS = {
     "its bound": ("kernels/softmax.py", "Bound(ulp=8", "Bound(ulp=9", []),
     "its formula": ("kernels/relu.py", ZERO, ZERO.replace("0", "5"), objects("relu")),
     "a micro-kernel": (
-        *("toolchain/micro/rows.py", "STRIP = ", "STRIP = 2 * "),
+        *("toolchain/micro/reductions.py", "STRIP = ", "STRIP = 2 * "),
         objects("softmax"),
     ),
     "a micro-kernel that nothing uses": (
-        *("toolchain/micro/dot.py", "def emit(", "X = 1\n\n\ndef emit(", []),
+        *("toolchain/micro/dot.py", "UNROLL = 4", "UNROLL = 8", []),
     ),
     "a function of spec/math": (
         *(

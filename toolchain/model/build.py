@@ -11,7 +11,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from toolchain.codegen.objects import loaded_operators
+from toolchain.codegen.operators import loaded_operators
 from toolchain.frontends import read_model
 from toolchain.frontends.load import LIMIT
 from toolchain.link.manifest import ABI_VERSION, SECTION, check_interface

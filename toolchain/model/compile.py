@@ -15,10 +15,12 @@ import numpy as np
 
 from toolchain.codegen.child import Job, in_children
 from toolchain.codegen.descriptor import table
-from toolchain.codegen.objects import by_name, emit, loaded_operators
+from toolchain.codegen.llvm import emit
+from toolchain.codegen.objects import by_name
+from toolchain.codegen.operators import loaded_operators
 from toolchain.link.archive import archive
 from toolchain.link.link import link
-from toolchain.micro.builder import micro_kernel, used
+from toolchain.micro.registry import micro_kernel, used
 from toolchain.model.emit import WEIGHTS, Program, model_descriptor, model_function
 from toolchain.model.graph import KERNEL, VIEW, Graph, Node, Value
 from toolchain.model.kernels import FOLDERS, Copy
