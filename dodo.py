@@ -8,7 +8,7 @@ from typing import Any
 from doit import get_var
 
 from bench.whole import rows
-from toolchain import steps
+from toolchain import steps, tables
 from toolchain.link import package
 from toolchain.process import command_line
 from toolchain.process.progress import ProgressReporter
@@ -51,6 +51,17 @@ def _task(name: str | None, made: Made, *step: Any, after: Any = ()) -> dict[str
     }
 
 
+def task_tables() -> Any:
+    """Write the tables that C, JavaScript and the host package share; check C's."""
+    made = Made(
+        (PROFILE.folder / "tables.txt", *tables.FILES),
+        (root_of(tables.make_tables),),
+        tables.HEADERS,
+        [steps.settings(target, "CLANG") for target in TARGETS],
+    )
+    return _task(None, made, tables.make_tables, made.outputs[0])
+
+
 def task_compile() -> Any:
     """Compile each operator for each target into one wasm32 object."""
     for target, folder in TARGET_FOLDERS.items():
@@ -65,7 +76,8 @@ def task_compile() -> Any:
                 [steps.settings(target, "CLANG"), dtypes],
             )
             step = (path, target, dtypes, out, PROFILE.compile_timeout)
-            yield _task(f"{target}:{name}", made, steps.compile_operator, *step)
+            run = steps.compile_operator
+            yield _task(f"{target}:{name}", made, run, *step, after=["tables"])
 
 
 def task_runtime() -> Any:
@@ -80,7 +92,7 @@ def task_runtime() -> Any:
                 steps.settings(target, "CLANG"),
             )
             step = (steps.compile_runtime, source, target, out)
-            yield _task(f"{target}:{source.stem}", made, *step)
+            yield _task(f"{target}:{source.stem}", made, *step, after=["tables"])
 
 
 def _runtime(target: str) -> list[Path]:

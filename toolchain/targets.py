@@ -46,3 +46,8 @@ TARGETS = {
         Target("relaxed-simd-v8", _RELAXED, contract=True, accumulating=True),
     )
 }
+
+
+def by_preference() -> list[Target]:
+    """The targets, best first, for an engine that takes the features of several."""
+    return sorted(TARGETS.values(), key=lambda target: -len(target.features))

@@ -455,7 +455,7 @@ class Importer:
         sizes = getattr(kind.shape, "values", None)
         if sizes is None or any(not hasattr(n, "value") for n in sizes):
             raise SpecError("the shape of its result " + self.cause(inputs[1:]))
-        from toolchain.frontends.onnx import DTYPES
+        from toolchain.dtypes import DTYPES
 
         if str(kind.dtype) not in (*DTYPES, *INNER):
             raise SpecError(

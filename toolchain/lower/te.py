@@ -7,12 +7,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from toolchain.dtypes import STORAGE
 from toolchain.lower.rewrite import SOME, Times, exactly, only, rewrite
 from toolchain.spec import Operator, SpecError, tensor_dtype
 from toolchain.targets import Target
-
-# bool tensors hold one byte per element: kernels see uint8 that is 0 or 1.
-CARRIER = {"bool": "uint8"}
 
 
 class Kernel:
@@ -38,9 +36,9 @@ class Kernel:
         self.target = target
         self.dtypes = dtypes
         self.index_dtype = index_dtype
-        self.dtype = CARRIER.get(dtypes[0], dtypes[0])
+        self.dtype = STORAGE.get(dtypes[0], dtypes[0])
         self.output_dtypes = [
-            CARRIER.get(d, d)
+            STORAGE.get(d, d)
             for d in (tensor_dtype(o, dtypes) for o in operator.outputs)
         ]
         # In the columns form, rows lie k elements apart.
@@ -62,7 +60,7 @@ class Kernel:
             if columns and dims == ["o", "n"]:
                 dims.append("k")
             shape = [sizes[s] for s in dims]
-            tensor = te.placeholder(shape, CARRIER.get(dtype, dtype), i.name)
+            tensor = te.placeholder(shape, STORAGE.get(dtype, dtype), i.name)
             self.inputs.append(tensor)
             self._set(i.name, tensor)
         for a in operator.attributes:

@@ -7,11 +7,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from toolchain.spec import SAME_WIDTH, Attribute, Input, Operator, Output, tir
+from toolchain.spec import DTYPES, SAME_WIDTH, Attribute, Input, Operator, Output, tir
 from toolchain.spec import script as T  # noqa: N812  # TVM's own name for it
 from toolchain.spec.panels import as_written, call, ceil_div, nest
 
-ALL = ("float32", "int32", "int8", "uint8", "int64", "bool")
 # Shorter rows go in tiles: a memory.copy for each takes longer (wasmtime).
 SHORT_ROW = 16
 # Elements on the side of a tile, without SIMD: 32 lines of 64 bytes stay in L1 while a
@@ -155,7 +154,7 @@ def view_operator(
         outputs=outputs,
         sizes=("m", "n", "sm", "sn", "om"),
         attributes=attributes,
-        dtypes=ALL,
+        dtypes=DTYPES,
         carriers=SAME_WIDTH,
         kernels="view",
         compute=view,

@@ -9,7 +9,8 @@ from ops_wasm32.library import Library
 from ops_wasm32.locate import load
 from ops_wasm32.model import Model, Tensor, model_of
 from ops_wasm32.module import count_entries, read_manifest, read_module
-from ops_wasm32.signature import DTYPES, Attribute, split_kernel
+from ops_wasm32.signature import Attribute, split_kernel
+from ops_wasm32.tables import DTYPES, MAX_MEMORY
 
 
 def show_list(path: Path | None) -> None:
@@ -83,7 +84,7 @@ def show_info(path: Path) -> None:
 
 def _max_memory(manifest: dict[str, Any]) -> str:
     most = manifest.get("max_memory")
-    return "4 GiB" if most is None else f"{most} bytes"
+    return f"{MAX_MEMORY >> 30} GiB" if most is None else f"{most} bytes"
 
 
 def _model_lines(model: Model, manifest: dict[str, Any]) -> dict[str, object]:
