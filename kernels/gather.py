@@ -12,7 +12,7 @@ import numpy as np
 from toolchain.spec import DTYPES, SAME_WIDTH, Attribute, Case, Input, Operator, tir
 from toolchain.spec import script as T  # noqa: N812  # TVM's own name for it
 from toolchain.spec.cases import shape_name, values
-from toolchain.spec.panels import as_written, nest
+from toolchain.spec.nest import as_written, nest
 
 TAKEN = (  # shape, axis, shape of the indices
     *(((n,), 0, (5,)) for n in (1, 3, 17)),
@@ -65,7 +65,7 @@ KERNEL = Operator(
     inputs=(Input("data", "o n k"), Input("indices", "m", dtype=1)),
     attributes=(Attribute("axis", default=0, kernel=0),),
     dtypes=tuple((d, i) for d in DTYPES for i in ("int32", "int64")),
-    carriers=SAME_WIDTH,
+    stored_as=SAME_WIDTH,
     compute=compute,
     schedule=as_written,
     reference=lambda data, indices, axis: np.take(data, indices, axis),

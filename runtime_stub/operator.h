@@ -1,7 +1,7 @@
 /* operator.h: what the compiler emits for an operator and the runtime reads.
  *
  * toolchain/codegen/descriptor.py writes these structs as constant data, as
- * toolchain/abi.py has them; every build compares the two field by field.
+ * toolchain/layout.py has them; every build compares the two field by field.
  */
 #ifndef OPS_OPERATOR_H_
 #define OPS_OPERATOR_H_

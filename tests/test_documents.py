@@ -15,6 +15,7 @@ import pytest
 
 from toolchain.matrix import with_matrix
 from toolchain.profile import ROOT
+from toolchain.tasks import models
 
 DOCUMENTS = [
     ROOT / "README.md",
@@ -139,8 +140,7 @@ def test_texts_name_tasks_that_there_are() -> None:
 @pytest.mark.parametrize("folder", ["toolchain/frontends", "toolchain/model"])
 def test_texts_name_options_that_there_are(folder: str) -> None:
     """Of doit model, in messages about models."""
-    source = (ROOT / "dodo.py").read_text()
-    options = set(re.findall(r'^    \("(\w+)", "\w?", ', source, re.M))
+    options = {option["name"] for option in models.OPTIONS}
     assert {"file", "shape", "dim", "value", "timeout"} <= options
     for path, text in texts((folder,)):
         for name in re.findall(r"--([a-z]+)", text):

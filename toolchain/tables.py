@@ -1,7 +1,8 @@
 """Tables: what C, JavaScript and the host package have of this toolchain's tables.
 
 Sources in those languages hold a copy, which `write` makes anew; C's structs and
-numbers, which are written by hand, are held against abi.py by static assertions.
+numbers, which are written by hand, are held against abi.py and layout.py by
+static assertions.
 """
 
 from __future__ import annotations
@@ -10,30 +11,31 @@ import json
 from collections.abc import Iterator
 from pathlib import Path
 
-from toolchain import abi
+from toolchain import abi, layout
 from toolchain.dtypes import DTYPES
-from toolchain.link.clang import RUNTIME, compile_c
+from toolchain.link.artifacts import (
+    C_TABLES,
+    CHECKED_HEADERS,
+    PYTHON_TABLES,
+    TABLES,
+)
+from toolchain.link.clang import compile_c
+from toolchain.profile import ROOT
 from toolchain.records.replace import scratch, write
 from toolchain.spec import COLLAPSES, SpecError
 from toolchain.targets import TARGETS, by_preference
 
-ROOT = Path(__file__).parent.parent
-C_TABLES = RUNTIME / "tables.h"
-PYTHON_TABLES = ROOT / "embed" / "python" / "ops_wasm32" / "tables.py"
-JS_LOADER = ROOT / "embed" / "js" / "ops_wasm32.mjs"
-FILES = (C_TABLES, PYTHON_TABLES, JS_LOADER)
-HEADERS = tuple(RUNTIME / f"{name}.h" for name in ("call", "memory", "windows"))
 _BEGIN = "// Tables, written by `doit tables` from toolchain/:\n"
 _END = "// End of tables.\n"
 _WRITTEN = "written by `doit tables` from toolchain/; do not edit"
 
 
-def make_tables(out: Path) -> None:
+def write_tables(out: Path) -> None:
     """Write the files that hold tables, check C's headers, and list both in `out`."""
-    for path in FILES:
-        data = content(path)
+    for name in TABLES:
+        path, data = ROOT / name, content(name)
         if not path.exists() or path.read_bytes() != data:
-            print(f"  {path.relative_to(ROOT)}: written anew")
+            print(f"  {name}: written anew")
             write(path, data)
     lines = list(assertions())
     with scratch(out.parent) as folder:
@@ -43,16 +45,16 @@ def make_tables(out: Path) -> None:
     write(out, "\n".join(lines).encode() + b"\n")
 
 
-def content(path: Path) -> bytes:
-    """What one of FILES should hold. Errors: SpecError where it lacks its marks."""
-    if path == C_TABLES:
+def content(name: str) -> bytes:
+    """What one of TABLES should hold. Errors: SpecError where it lacks its marks."""
+    if name == C_TABLES:
         return _c().encode()
-    if path == PYTHON_TABLES:
+    if name == PYTHON_TABLES:
         return _python().encode()
-    head, begin, rest = path.read_text().partition(_BEGIN)
+    head, begin, rest = (ROOT / name).read_text().partition(_BEGIN)
     _, end, tail = rest.partition(_END)
     if not begin or not end:
-        raise SpecError(f"{path}: lacks the lines {_BEGIN!r} and {_END!r}; restore it")
+        raise SpecError(f"{name}: lacks the lines {_BEGIN!r} and {_END!r}; restore it")
     return f"{head}{begin}{_javascript()}{end}{tail}".encode()
 
 
@@ -121,8 +123,8 @@ FUNCTIONS = {{
 # TVMFFIAny.type_index, and what a function returns that is out of memory.
 {kinds}ERROR_MEMORY = {abi.Error.MEMORY.value}
 # For struct: TVMFFIAny with an int64, and DLTensor.
-ARGUMENT = "{abi.ANY.packed}"
-TENSOR = "{abi.TENSOR.packed}"
+ARGUMENT = "{layout.ANY.packed}"
+TENSOR = "{layout.TENSOR.packed}"
 '''
 
 
@@ -143,8 +145,8 @@ const ABI_VERSION = {abi.ABI_VERSION};
 const MAX_RANK = {abi.MAX_RANK};
 const MEMORY = {abi.MAX_MEMORY}; // bytes; what a module can have at most
 // Bytes of a TVMFFIAny and of a DLTensor, and where their fields lie.
-export const ARGUMENT = {_offsets(abi.ANY)};
-export const TENSOR = {_offsets(abi.TENSOR)};
+export const ARGUMENT = {_offsets(layout.ANY)};
+export const TENSOR = {_offsets(layout.TENSOR)};
 export const KINDS = {{ {kinds} }};
 // The functions of a module and how many i32 each takes; all give one.
 const FUNCTIONS = {{
@@ -152,21 +154,21 @@ const FUNCTIONS = {{
 """
 
 
-def _offsets(struct: abi.Struct) -> str:
+def _offsets(struct: layout.Struct) -> str:
     fields = [f"  {f.name.rpartition('.')[2]}: {f.offset},\n" for f in struct.fields()]
     return f"{{\n  size: {struct.size},\n{''.join(fields)}}}"
 
 
 def assertions() -> Iterator[str]:
-    """C that compiles where the headers are as abi.py has them."""
+    """C that compiles where the headers are as abi.py and layout.py have them."""
     yield "#include <stddef.h>"
-    yield from (f'#include "{header.name}"' for header in HEADERS)
+    yield from (f'#include "{header}"' for header in CHECKED_HEADERS)
     for expression, value in abi.NUMBERS.items():
         yield _equal(expression, value)
     for prefix, members in abi.ENUMS:
         for member in members:
             yield _equal(f"{prefix}{member.name}", member.value)
-    for struct in abi.STRUCTS:
+    for struct in layout.STRUCTS:
         yield _equal(f"sizeof({struct.name})", struct.size)
         for field in struct.fields():
             yield from _field(struct.name, field)
@@ -174,7 +176,7 @@ def assertions() -> Iterator[str]:
         yield _equal(f"sizeof({name}({', '.join('0' * count)}))", 4)
 
 
-def _field(struct: str, field: abi.Field) -> Iterator[str]:
+def _field(struct: str, field: layout.Field) -> Iterator[str]:
     member = f"(({struct} *)0)->{field.name}"
     yield _equal(f"offsetof({struct}, {field.name})", field.offset)
     yield _equal(f"sizeof({member})", field.size)
@@ -186,5 +188,5 @@ def _field(struct: str, field: abi.Field) -> Iterator[str]:
 def _equal(expression: str, value: int) -> str:
     return (
         f"_Static_assert({expression} == {value}, "
-        f'"{expression} is {value} in toolchain/abi.py");'
+        f'"{expression} is {value} in toolchain");'
     )

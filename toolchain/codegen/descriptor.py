@@ -1,7 +1,7 @@
 """Descriptor: the constant data by which the runtime knows an operator.
 
-Emits, as LLVM IR text, the structs of runtime_stub/operator.h as toolchain/abi.py has
-them.
+Emits, as LLVM IR text, the structs of runtime_stub/operator.h as toolchain/layout.py
+has them.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from toolchain import abi
+from toolchain import abi, layout
 from toolchain.abi import (
     MAX_ATTRIBUTES,
     MAX_AXES,
@@ -98,7 +98,7 @@ def _param(data: _Data, tensor: Input | Output, dims: list[int]) -> str:
     optional = isinstance(tensor, Input) and tensor.optional
     fill = tensor.fill if isinstance(tensor, Input) else 0.0
     flags = Param.OPTIONAL * optional + Param.VARIADIC * tensor.variadic
-    return abi.PARAM.constant(
+    return layout.PARAM.constant(
         name=data.text(tensor.name),
         flags=flags,
         rank=len(dims),
@@ -123,7 +123,7 @@ def _attribute(data: _Data, attribute: Attribute) -> str:
     listed = data.array(f"choices_{attribute.name}", "ptr", [*choices, "null"])
     low, high = _limits(attribute)
     required = attribute.default is None
-    return abi.ATTRIBUTE.constant(
+    return layout.ATTRIBUTE.constant(
         name=data.text(attribute.name),
         choices=listed if choices else "null",
         preset=_double(attribute.default or 0.0),
@@ -138,11 +138,11 @@ def _attribute(data: _Data, attribute: Attribute) -> str:
 
 def _add_family(data: _Data, family: str, parts: list[str]) -> None:
     """Add the family, with pointers to parts of the runtime behind it."""
-    kind = f"{{ {abi.FAMILY.llvm}, [{len(parts)} x ptr] }}"
+    kind = f"{{ {layout.FAMILY.llvm}, [{len(parts)} x ptr] }}"
     pointers = ", ".join(f"ptr @{part}" for part in parts)
     data.lines += [f"declare {PARTS[part]}" for part in parts]
     data.lines.append(
-        f"@.family = private unnamed_addr constant {kind} {{ {abi.FAMILY.llvm} "
+        f"@.family = private unnamed_addr constant {kind} {{ {layout.FAMILY.llvm} "
         f"{family}, [{len(parts)} x ptr] {f'[{pointers}]' if parts else '[]'} }}"
     )
 
@@ -202,14 +202,14 @@ def _add_operator(
     data: _Data, name: str, dtypes: str, kernel: str, columns: str = "null"
 ) -> None:
     """Add `ops_<name>`, of the family that is there."""
-    value = abi.OPERATOR.constant(
+    value = layout.OPERATOR.constant(
         name=data.text(name),
         family="@.family",
         dtypes=dtypes,
         kernel=kernel,
         columns=columns,
     )
-    data.lines.append(f"@{_PREFIX}{name} = constant {abi.OPERATOR.llvm} {value}")
+    data.lines.append(f"@{_PREFIX}{name} = constant {layout.OPERATOR.llvm} {value}")
 
 
 def descriptor(
@@ -233,13 +233,13 @@ def descriptor(
     dims = [[symbols.index(w) for w in i.dims.split()] for i in operator.inputs]
     pairs = zip(tensors, dims + output_dims, strict=True)
     params = [_param(data, t, d) for t, d in pairs]
-    params_at = data.array("params", abi.PARAM.llvm, params)
+    params_at = data.array("params", layout.PARAM.llvm, params)
     attributes = [_attribute(data, a) for a in operator.attributes]
-    attributes_at = data.array("attributes", abi.ATTRIBUTE.llvm, attributes)
+    attributes_at = data.array("attributes", layout.ATTRIBUTE.llvm, attributes)
     texts = [data.text(r) for r in requirements]
     texts_at = data.array("requirements", "ptr", [*texts, "null"] if texts else [])
     fixed, each = _argument_counts(operator)
-    family = abi.FAMILY.constant(
+    family = layout.FAMILY.constant(
         name=data.text(name),
         collapse=f"@{function}",
         params=params_at,
@@ -269,7 +269,7 @@ def descriptor(
             data.lines.append(f"declare i32 @columns_{body}(ptr)")
     if has_infer:
         data.lines.append(f"declare i32 @infer_{name}(ptr)")
-    data.lines.append(f"@{function} = external constant {abi.COLLAPSE.llvm}")
+    data.lines.append(f"@{function} = external constant {layout.COLLAPSE.llvm}")
     return "\n".join(data.lines) + "\n"
 
 
@@ -282,7 +282,7 @@ def table(kernels: list[str]) -> str:
                 f"{name[:60]}...: its name has {len(name)} characters, but ops_find "
                 f"takes {MAX_NAME - 1}; rename it"
             )
-    lines = [f"@{_PREFIX}{n} = external constant {abi.OPERATOR.llvm}" for n in names]
+    lines = [f"@{_PREFIX}{n} = external constant {layout.OPERATOR.llvm}" for n in names]
     entries = ", ".join(f"ptr @{_PREFIX}{n}" for n in names)
     lines += [
         f"@ops_table = constant [{len(names)} x ptr] [{entries}]",
@@ -350,12 +350,12 @@ def room(rooms: Iterable[Room]) -> str:
     known = [Room(0, 1), *rooms]
     arguments, text = max(r.arguments for r in known), max(r.text for r in known)
     request = abi.REQUEST_BYTES + abi.CHECKED_TENSOR_BYTES * arguments
-    size = abi.ROOM.constant(arguments=arguments, text=text)
+    size = layout.ROOM.constant(arguments=arguments, text=text)
     return (
         f"@ops_room = global [{request} x i8] zeroinitializer, align {abi.ALIGNMENT}\n"
         f"@ops_room_slots = global [{arguments} x i64] zeroinitializer, align 8\n"
         f"@ops_room_text = global [{text} x i8] zeroinitializer\n"
-        f"@ops_room_size = constant {abi.ROOM.llvm} {size}\n"
+        f"@ops_room_size = constant {layout.ROOM.llvm} {size}\n"
     )
 
 
@@ -401,7 +401,7 @@ def fixed_descriptor(name: str, inputs: list[Fixed], outputs: list[Fixed]) -> st
     tensors = [*inputs, *outputs]
     _check_fixed(name, tensors)
     params = [
-        abi.PARAM.constant(
+        layout.PARAM.constant(
             name=data.text(n),
             flags=0,
             rank=len(shape),
@@ -410,10 +410,10 @@ def fixed_descriptor(name: str, inputs: list[Fixed], outputs: list[Fixed]) -> st
         )
         for n, _, shape in tensors
     ]
-    params_at = data.array("params", abi.PARAM.llvm, params)
+    params_at = data.array("params", layout.PARAM.llvm, params)
     codes = data.array("dtypes", "i8", [str(DTYPES.index(d)) for _, d, _ in tensors])
     sizes = data.array("sizes", "i64", [str(n) for _, _, s in tensors for n in s])
-    family = abi.FAMILY.constant(
+    family = layout.FAMILY.constant(
         name=data.text(name),
         collapse="@ops_collapse_fixed",
         params=params_at,
@@ -428,6 +428,6 @@ def fixed_descriptor(name: str, inputs: list[Fixed], outputs: list[Fixed]) -> st
     _add_operator(data, name, codes, f"@kernel_{name}")
     data.lines += [
         f"declare i32 @kernel_{name}(ptr)",
-        f"@ops_collapse_fixed = external constant {abi.COLLAPSE.llvm}",
+        f"@ops_collapse_fixed = external constant {layout.COLLAPSE.llvm}",
     ]
     return "\n".join(data.lines) + "\n"
