@@ -30,9 +30,9 @@ DOIT_CONFIG = {
 }
 
 
-def task_tables() -> Task:
+def task_tables() -> Iterator[Task]:
     """Write what C, JavaScript and the host package have of tables; check C's."""
-    return library.tables_task(PROFILE)
+    return library.tables_tasks(PROFILE)
 
 
 def task_compile() -> Iterator[Task]:

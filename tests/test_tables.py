@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 import struct
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -115,3 +119,78 @@ def test_a_header_that_differs_ends_the_build(project: Project, kind: str) -> No
     done = project.doit("tables")
     assert done.code != 0
     assert message in done.text
+
+
+def run_host(project: Project, code: str) -> str:
+    """What Python prints with the host package of a copy."""
+    done = subprocess.run(
+        [sys.executable, "-c", f"import numpy as np, ops_wasm32\n{code}"],
+        cwd=project.folder,
+        env={**os.environ, "PYTHONPATH": str(project.folder / "embed" / "python")},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+# One without SIMD, and one that the bench is to measure.
+NEW_TARGETS = {"scalar": "_BASE", "simd128-tail": '(*_BASE, "simd128", "tail-call")'}
+MEASURED = "from bench.row import TARGETS; from bench.whole.rows import BUILT"
+
+
+@pytest.mark.parametrize("name", NEW_TARGETS)
+def test_a_target_is_one_line(project: Project, name: str) -> None:
+    first = '        Target("relaxed-simd", '
+    line = f'        Target("{name}", {NEW_TARGETS[name]}),\n'
+    project.edit("toolchain/targets.py", first, line + first)
+    profile = f'operators = ["add"]\ntargets = ["{name}"]\n'
+    done = project.doit("build", project.profile(profile))
+    assert done.code == 0, done.text
+    built = project.folder / "build"
+    shutil.copytree(built / "profiles" / "small" / name, built / name)
+    add = f"ops_wasm32.load(target={name!r}).call('add', np.float32([1, 2]), [3, 4])"
+    assert f"{name} [4. 6.]\n" == run_host(
+        project, f"print(ops_wasm32.load(target={name!r}).target, {add})"
+    )
+    is_simd = "simd128" in NEW_TARGETS[name]
+    for tuple_ in ("TARGETS", "BUILT"):
+        text = run_host(project, f"{MEASURED}; print({name!r} in {tuple_})")
+        assert f"{is_simd}\n" == text
+    code = f"from toolchain.tasks.models import targets_of; t = [{name!r}, 'simd128']"
+    found = run_host(project, f"{code}; print(*targets_of('lenet', t))")
+    assert f"{name} simd128\n" == found
+    found = run_host(project, f"{code}; print(*targets_of('unet', t))")
+    assert (f"{name} " if is_simd else "") + "simd128\n" == found
+
+
+INT16 = '        Dtype("int16", INT, 16, "int16_t", "Int16Array", "I16", 5, "INT16"),\n'
+ADDED = """
+library = ops_wasm32.load("build/profiles/small/simd128/ops_wasm32.wasm")
+x = np.arange(-100, 140, dtype=np.int16).reshape(5, 48) * 300
+assert (library.call("add", x, np.int16(-300)) == x - np.int16(300)).all()
+assert (library.call("add", x, x[:, :1]) == x + x[:, :1]).all()
+assert (library.call("identity", x) == x).all()
+assert (library.call("transpose", x) == x.T).all()
+assert (library.call("slice", x, starts=[1], ends=[9], axes=[1], steps=[3])
+        == x[:, 1:9:3]).all()
+assert (library.call("concat", x, x, axis=1) == np.concatenate([x, x], 1)).all()
+print(library.signature("add_int16").tensors_text())
+"""
+
+
+def test_a_dtype_is_one_line(project: Project) -> None:
+    """What moves elements takes it by that; others name it among their dtypes."""
+    first = '        Dtype("bool", '
+    project.edit("toolchain/dtypes.py", first, INT16 + first)
+    project.edit(
+        "kernels/add.py", 'dtypes=("float32", ', 'dtypes=("float32", "int16", '
+    )
+    operators = ["add", "concat", "identity", "slice", "transpose"]
+    profile = f'operators = {operators}\ntargets = ["simd128"]\n'.replace("'", '"')
+    done = project.doit("build", project.profile(profile))
+    assert done.code == 0, done.text
+    assert "add_int16(a: int16, b: int16)\n" == run_host(project, ADDED)
+    loader = (project.folder / "embed/js/ops_wasm32.mjs").read_text()
+    assert '["int16", { code: 0, bits: 16, array: Int16Array }],' in loader

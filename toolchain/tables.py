@@ -21,9 +21,9 @@ from toolchain.link.artifacts import (
 )
 from toolchain.link.clang import compile_c
 from toolchain.profile import ROOT
-from toolchain.records.replace import scratch, write
+from toolchain.records.replace import fresh, scratch, write
 from toolchain.spec import COLLAPSES, SpecError
-from toolchain.targets import TARGETS, by_preference
+from toolchain.targets import DEFAULT, TARGETS, by_preference
 
 _BEGIN = "// Tables, written by `doit tables` from toolchain/:\n"
 _END = "// End of tables.\n"
@@ -31,18 +31,21 @@ _WRITTEN = "written by `doit tables` from toolchain/; do not edit"
 
 
 def write_tables(out: Path) -> None:
-    """Write the files that hold tables, check C's headers, and list both in `out`."""
+    """Write the files that hold tables where they differ; `out` lists them."""
     for name in TABLES:
         path, data = ROOT / name, content(name)
         if not path.exists() or path.read_bytes() != data:
             print(f"  {name}: written anew")
             write(path, data)
-    lines = list(assertions())
-    with scratch(out.parent) as folder:
-        source = folder / "assertions.c"
-        source.write_text("\n".join(lines) + "\n")
-        compile_c(source, next(iter(TARGETS.values())), folder / "assertions.o")
-    write(out, "\n".join(lines).encode() + b"\n")
+    write(out, "".join(f"{name}\n" for name in TABLES).encode())
+
+
+def check_headers(out: Path) -> None:
+    """Compile assertions about C's headers into an object. Errors: ToolError."""
+    with scratch(out.parent) as own, fresh(out) as new:
+        source = own / "assertions.c"
+        source.write_text("".join(f"{line}\n" for line in assertions()))
+        compile_c(source, TARGETS[DEFAULT], new)
 
 
 def content(name: str) -> bytes:

@@ -17,12 +17,12 @@ from toolchain.targets import TARGETS
 
 
 def check_interface(data: bytes, target: str) -> None:
-    """Compare imports and exports with runtime_stub/expected/<target>.txt."""
+    """Compare imports and exports with runtime_stub/interface.txt."""
     found = interface(data)
     lines = [f"import {i}" for i in found.imports]
     lines += [f"export {e}" for e in found.exports]
-    path = RUNTIME / "expected" / f"{target}.txt"
-    expected = path.read_text().splitlines() if path.exists() else []
+    path = RUNTIME / "interface.txt"
+    expected = path.read_text().splitlines()
     if lines != expected:
         added = sorted(set(lines) - set(expected))
         gone = sorted(set(expected) - set(lines))
