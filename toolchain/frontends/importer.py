@@ -824,7 +824,7 @@ def _parsed(call: Call) -> dict[str, Any]:
 
 def _check_dtype(dtype: str) -> None:
     """Refuse a dtype that no model may have inside; "" is one that nobody knows."""
-    from toolchain.frontends.onnx import DTYPES
+    from toolchain.dtypes import DTYPES
 
     if dtype not in ("", *DTYPES, *INNER):
         raise SpecError(

@@ -17,11 +17,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from toolchain.dtypes import DTYPES
 from toolchain.frontends import Given, Model, OpenSizesError, Places, plain
 from toolchain.frontends import mind_ir_schema as schema
 from toolchain.frontends.load import beside
 from toolchain.frontends.mindir_primitives import RULES, Call, UnsupportedError
-from toolchain.frontends.onnx import DTYPES
 from toolchain.frontends.standard import excess
 from toolchain.process import confined
 from toolchain.spec import SpecError

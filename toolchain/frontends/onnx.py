@@ -9,8 +9,6 @@ from toolchain.frontends import Given, Model, plain
 from toolchain.frontends.load import load
 from toolchain.frontends.sizes import with_shapes, with_values
 
-DTYPES = ("float32", "int32", "int8", "uint8", "int64", "bool")  # of the runtime
-
 
 def read(path: Path, given: Given) -> Model:
     """Read an ONNX file; see toolchain.frontends.read_model."""

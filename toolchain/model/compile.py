@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from toolchain.abi import ALIGNMENT, MAX_MEMORY
 from toolchain.codegen.child import Job, in_children
 from toolchain.codegen.descriptor import table
 from toolchain.codegen.llvm import emit
@@ -112,7 +113,7 @@ def compile_program(
             members.append(_data_object(program, own / "model_weights.o"))
         archive([*members, *runtime], library)
         show(f"link {name}.wasm")
-        link(library, out, 1 << 32)
+        link(library, out, MAX_MEMORY)
         calls = Counter(program.kernels)
         return [
             {"name": k, "calls": calls[k], "bytes": objects[k].stat().st_size}
@@ -203,7 +204,7 @@ def _data_object(program: Program, out: Path) -> Path:
     data.write_bytes(weights_blob(program) or bytes(1))
     text.write_text(
         f'.section .rodata.{WEIGHTS},"",@\n.globl {WEIGHTS}\n.hidden {WEIGHTS}\n'
-        f'.p2align 6\n{WEIGHTS}:\n.incbin "{data}"\n'
+        f'.balign {ALIGNMENT}\n{WEIGHTS}:\n.incbin "{data}"\n'
         f".size {WEIGHTS}, {data.stat().st_size}\n"
     )
     run([*tool("CLANG"), "-target", "wasm32-freestanding", "-c", text, "-o", out])
