@@ -89,6 +89,15 @@ class AttrFlag(IntEnum):
     RAW = 2
 
 
+class Windows(IntEnum):
+    """What ops_windows_fold does: runtime_stub/windows.h."""
+
+    MAX = 0
+    SUM = 1
+    MAX_INT8 = 2
+    MAX_UINT8 = 3
+
+
 # With what their names start in C.
 ENUMS: tuple[tuple[str, type[IntEnum]], ...] = (
     ("OPS_KIND_", Kind),
@@ -96,6 +105,7 @@ ENUMS: tuple[tuple[str, type[IntEnum]], ...] = (
     ("OPS_PARAM_", Param),
     ("OPS_ATTR_", Attr),
     ("OPS_ATTR_", AttrFlag),
+    ("OPS_WINDOWS_", Windows),
 )
 # The numbers as expressions of C.
 NUMBERS = {

@@ -160,7 +160,7 @@ class Tile:
     @property
     def lanes(self) -> int:
         """Units in a register."""
-        return 4 if self.target.has("simd128") else 1
+        return self.target.lanes()
 
     @property
     def panels(self) -> int:

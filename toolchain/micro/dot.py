@@ -50,7 +50,7 @@ def emit(module: Any, name: str, target: Target) -> None:
             "micro_dot_<rows|columns|tile>_<rows>x<columns>"
         )
     part, rows, columns = match[1], int(match[2]), int(match[3])
-    lanes = 4 if target.has("simd128") else 1
+    lanes = target.lanes()
     check_name(
         name,
         (rows > 0, "it has no rows; use 1 or more"),

@@ -64,7 +64,7 @@ class Fold:
     @property
     def lanes(self) -> int:
         """Elements in a register."""
-        return 16 // _BYTES if self.target.has("simd128") else 1
+        return self.target.lanes(8 * _BYTES)
 
     @property
     def unit(self) -> Any:

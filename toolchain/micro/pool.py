@@ -34,7 +34,7 @@ def emit(module: Any, name: str, target: Target) -> None:
             "micro_pool_sum_f32"
         )
     kind, element = match.groups()
-    lanes = 1 if not target.has("simd128") else 4 if element == "f32" else 16
+    lanes = target.lanes(32 if element == "f32" else 8)
     exact = None
     if kind == "max" and element == "f32" and lanes > 1:
         exact = _Pool(module, f"{name}_nan", kind, element, lanes).emit(None)

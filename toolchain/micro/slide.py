@@ -81,7 +81,7 @@ class _Slide:
         # Two in a step, with exits between: 2.15 ns a register where it was 3.04
         # (wasmtime; 2.1 where it was 2.4 in Node). At stride 1 that gains nothing.
         self.steps = self.stride
-        self.lanes = 4 if target.has("simd128") else 1
+        self.lanes = target.lanes()
         self.unit = _F32 if self.lanes == 1 else ir.VectorType(_F32, self.lanes)
         sizes = "rows columns x_row o_row x_tap w_row w_tap w_step"
         if self.even:

@@ -49,7 +49,7 @@ class _Transform:
         self.function = _function(module, name, (*pointers.split(), *sizes.split()))
         self.build = ir.IRBuilder(self.function.append_basic_block("entry"))
         self.given = {a.name: a for a in self.function.args}
-        self.lanes = 4 if target.has("simd128") else 1
+        self.lanes = target.lanes()
         self.kind = ir.VectorType(_F32, 4) if self.lanes > 1 else _F32
 
     def input(self) -> None:

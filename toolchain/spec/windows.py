@@ -10,6 +10,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from toolchain.abi import Windows
+from toolchain.dtypes import DTYPES
 from toolchain.spec import Attribute, tir
 from toolchain.spec.convolution import Axis
 from toolchain.spec.nest import call, materialized, nest, pointer
@@ -32,7 +34,12 @@ HALVED, NARROWEST = 3, 16
 # 4, and are not asked about.
 REACH = 16
 # Kinds of runtime_stub/windows.h.
-FOLDS = {("max", "f32"): 0, ("sum", "f32"): 1, ("max", "i8"): 2, ("max", "u8"): 3}
+FOLDS = {
+    ("max", "f32"): Windows.MAX,
+    ("sum", "f32"): Windows.SUM,
+    ("max", "i8"): Windows.MAX_INT8,
+    ("max", "u8"): Windows.MAX_UINT8,
+}
 # Bounds the arithmetic of sizes; a plane has fewer than 2^31 bytes anyway.
 LARGEST = 1 << 20
 
@@ -107,7 +114,7 @@ def fold(k: Any, kind: str, fill: Any, finish: Finish | None = None) -> Any:
     rows, columns = extent(k, 0), extent(k, 1)
     longest = tir.max(padded_extent(k, 1), x.size + x.begin)
     pitch = longest + SLACK // size
-    element = {"float32": "f32", "int8": "i8", "uint8": "u8"}[k.dtype]
+    element = DTYPES[k.dtype].element
     small = tir.all(y.reach < REACH, x.reach < REACH)
 
     def emit(ins: Any, out: Any) -> None:
@@ -172,7 +179,7 @@ def fold(k: Any, kind: str, fill: Any, finish: Finish | None = None) -> Any:
                         whole()
                 with T.Else():
                     rest = (table.access_ptr("rw"), axes.access_ptr("r"))
-                    call("ops_windows_fold", *ends, *rest, FOLDS[kind, element])
+                    call("ops_windows_fold", *ends, *rest, FOLDS[kind, element].value)
             if each is not None:
                 with T.serial(0, rows) as i:
                     each(out, [n, c, i])
