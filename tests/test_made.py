@@ -93,8 +93,8 @@ EDITS = {
     "test cases": ("toolchain/spec/cases.py", "FAR = ", "NEAR = FAR = ", []),
     "a comment": (
         "toolchain/codegen/objects.py",
-        "TRIPLE =",
-        "# a comment\nTRIPLE =",
+        "_SHORT =",
+        "# a comment\n_SHORT =",
         [],
     ),
     "a docstring": ("toolchain/lower/te.py", '    """', '    """Changed. ', []),

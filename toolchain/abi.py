@@ -46,6 +46,23 @@ FUNCTIONS = {
 }
 
 
+# What objects call of the runtime: the result and the arguments, in LLVM's types.
+CALLS = {
+    "TVMBackendAllocWorkspace": ("ptr", ("i32", "i32", "i64", "i32", "i32")),
+    "TVMBackendFreeWorkspace": ("i32", ("i32", "i32", "ptr")),
+    "ops_check_attributes": ("i32", ("ptr", "ptr")),
+    "ops_fill": ("i64", ("ptr", "ptr")),
+    "ops_windows_fold": ("i32", ("ptr", "ptr", "ptr", "ptr", "i32")),
+    "ops_windows_plain": ("i32", ("ptr",)),
+}
+
+
+def declaration(name: str) -> str:
+    """LLVM IR that declares one of CALLS."""
+    result, arguments = CALLS[name]
+    return f"declare {result} @{name}({', '.join(arguments)})"
+
+
 class Kind(IntEnum):
     """What an argument is: TVMFFIAny.type_index."""
 

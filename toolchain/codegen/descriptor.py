@@ -49,10 +49,7 @@ _MORE_SLOTS = 2
 _PREFIX = "ops_"
 # Parts of the runtime that only some operators need: runtime_stub/attribute.c and
 # optional.c. A pointer after the family's fields, which nothing reads, links them.
-PARTS = {
-    "ops_check_attributes": "i32 @ops_check_attributes(ptr, ptr)",
-    "ops_fill": "i64 @ops_fill(ptr, ptr)",
-}
+PARTS = ("ops_check_attributes", "ops_fill")
 
 
 @dataclass
@@ -140,7 +137,7 @@ def _add_family(data: _Data, family: str, parts: list[str]) -> None:
     """Add the family, with pointers to parts of the runtime behind it."""
     kind = f"{{ {layout.FAMILY.llvm}, [{len(parts)} x ptr] }}"
     pointers = ", ".join(f"ptr @{part}" for part in parts)
-    data.lines += [f"declare {PARTS[part]}" for part in parts]
+    data.lines += [abi.declaration(part) for part in parts]
     data.lines.append(
         f"@.family = private unnamed_addr constant {kind} {{ {layout.FAMILY.llvm} "
         f"{family}, [{len(parts)} x ptr] {f'[{pointers}]' if parts else '[]'} }}"

@@ -13,8 +13,9 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from toolchain.abi import CALLS
 from toolchain.codegen.constants import hide_constants
-from toolchain.codegen.descriptor import PARTS, descriptor, operator_room
+from toolchain.codegen.descriptor import descriptor, operator_room
 from toolchain.link.module import interface
 from toolchain.lower import functions
 from toolchain.lower.infer import infer_function, output_dims, requirement_texts
@@ -22,21 +23,10 @@ from toolchain.lower.rewrite import OPTIONAL, SOME, check, exactly, rewrite
 from toolchain.lower.te import Kernel, entry, lower, without_loader
 from toolchain.micro.builder import micro_kernel, source, used
 from toolchain.spec import Operator, SpecError, kernel_name, tensor_dtype
-from toolchain.targets import TARGETS, Target
+from toolchain.targets import CPU, TARGETS, TRIPLE, Target
 
-TRIPLE = "wasm32-unknown-unknown"
-# What an object may call: the runtime's backend functions, those for windows, and what
-# LLVM makes of loops that copy or fill.
-RUNTIME_FUNCTIONS = {
-    *PARTS,
-    "ops_windows_fold",
-    "ops_windows_plain",
-    "TVMBackendAllocWorkspace",
-    "TVMBackendFreeWorkspace",
-    "memcpy",
-    "memmove",
-    "memset",
-}
+# What an object may call: the runtime, and what LLVM makes of loops that copy or fill.
+RUNTIME_FUNCTIONS = {*CALLS, "memcpy", "memmove", "memset"}
 
 
 @cache
@@ -83,7 +73,7 @@ def target_machine(target: Target) -> Any:
     binding.initialize_all_targets()
     binding.initialize_all_asmprinters()
     return binding.Target.from_triple(TRIPLE).create_target_machine(
-        cpu="mvp",
+        cpu=CPU,
         features=",".join(f"+{f}" for f in target.features),
         opt=3,
         reloc="static",

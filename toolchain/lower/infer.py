@@ -10,6 +10,7 @@ from typing import Any
 
 from llvmlite import ir
 
+from toolchain.abi import SLOT_BYTES
 from toolchain.lower.te import Kernel
 from toolchain.spec import Operator, SpecError
 from toolchain.targets import Target
@@ -81,7 +82,7 @@ def infer_function(
     place = {n: offset + i for i, n in enumerate(names)}
     emitter = _Emitter(builder, slots, place)
     address = builder.gep(
-        slots, [ir.Constant(_I32, 8 * first)], True, source_etype=ir.IntType(8)
+        slots, [ir.Constant(_I32, SLOT_BYTES * first)], True, source_etype=ir.IntType(8)
     )
     target_pointer = builder.load(address, typ=ir.PointerType())
     status = ir.Constant(_I64, 0)
@@ -127,7 +128,7 @@ class _Emitter:
         return self._binary(kind, self.value(e.a), self.value(e.b))
 
     def _slot(self, name: str) -> Any:
-        offset = ir.Constant(_I32, 8 * self.place[name])
+        offset = ir.Constant(_I32, SLOT_BYTES * self.place[name])
         address = self.builder.gep(
             self.slots, [offset], True, source_etype=ir.IntType(8)
         )

@@ -18,6 +18,7 @@ from toolchain.codegen.child import Job, in_children
 from toolchain.codegen.descriptor import table
 from toolchain.codegen.objects import by_name, emit, loaded_operators
 from toolchain.link.archive import archive
+from toolchain.link.clang import ZIG_TRIPLE
 from toolchain.link.link import link
 from toolchain.micro.builder import micro_kernel, used
 from toolchain.model.emit import WEIGHTS, Program, model_descriptor, model_function
@@ -195,5 +196,5 @@ def _data_object(program: Program, out: Path) -> Path:
         f'.balign {ALIGNMENT}\n{WEIGHTS}:\n.incbin "{data}"\n'
         f".size {WEIGHTS}, {data.stat().st_size}\n"
     )
-    run([*tool("CLANG"), "-target", "wasm32-freestanding", "-c", text, "-o", out])
+    run([*tool("CLANG"), "-target", ZIG_TRIPLE, "-c", text, "-o", out])
     return out

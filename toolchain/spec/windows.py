@@ -12,6 +12,7 @@ from typing import Any
 
 from toolchain.abi import Windows
 from toolchain.dtypes import DTYPES
+from toolchain.layout import WINDOW_AXIS
 from toolchain.spec import Attribute, tir
 from toolchain.spec.convolution import Axis
 from toolchain.spec.nest import call, materialized, nest, pointer
@@ -126,11 +127,12 @@ def fold(k: Any, kind: str, fill: Any, finish: Finish | None = None) -> Any:
             small, k.index(0), tir.max(y.size * x.size, rows * columns)
         )
         table = T.alloc_buffer((rows + LINES + elements, 2), "int32")
-        axes = T.alloc_buffer((12,), "int32")
-        words = (
-            *(y.size, rows, y.taps, y.stride, y.dilation, y.begin),
-            *(x.size, columns, x.taps, x.stride, x.dilation, x.begin),
-        )
+        axes = T.alloc_buffer((2 * len(WINDOW_AXIS.types),), "int32")
+        words = [
+            {**vars(axis), "windows": count}[name]
+            for axis, count in ((y, rows), (x, columns))
+            for name in WINDOW_AXIS.types
+        ]
         for i, word in enumerate(words):
             T.buffer_store(axes, word, [i])
         asked = tir.call_extern("int32", "ops_windows_plain", axes.access_ptr("r"))
