@@ -141,7 +141,7 @@ def test_the_vocabulary_imports_nothing_of_the_pipeline() -> None:
 
 def test_listing_operators_loads_no_tvm() -> None:
     code = (
-        "import sys; from toolchain.codegen.objects import load_operator; "
+        "import sys; from toolchain.codegen.operators import load_operator; "
         "from toolchain.profile import full_profile; "
         "[load_operator(p) for p in full_profile().operators.values()]; "
         "assert 'tvm' not in sys.modules"

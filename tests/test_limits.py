@@ -15,7 +15,7 @@ from linking import link_operators, link_texts
 
 from toolchain.codegen import descriptor
 from toolchain.codegen.descriptor import Room, fixed_descriptor, room, table
-from toolchain.codegen.objects import load_operator
+from toolchain.codegen.operators import load_operator
 from toolchain.profile import ROOT
 from toolchain.spec import Attribute, Bound, Input, Operator, Output, SpecError
 

@@ -120,7 +120,7 @@ class _Importer:
         inputs = [plain(n) for n in names]
         places = self.places.names
         places |= {
-            n: places.get(getattr(v, "name_hint", ""), n)
+            n: places.get(getattr(v, "name", ""), n)
             for n, v in zip(outputs, found, strict=True)
         }
         return Model(name, builder.get(), inputs, outputs, places)

@@ -31,7 +31,8 @@ def convert(proto: Any, name: str, given: Given, where: str) -> Model:
     places |= {
         n: importer.makers.get(o, o) for n, o in zip(names, outputs, strict=True)
     }
-    return Model(plain(name), module, _names(inputs), names, places)
+    notes = tuple(importer.notes)
+    return Model(plain(name), module, _names(inputs), names, places, notes)
 
 
 def _names(names: list[str]) -> list[str]:

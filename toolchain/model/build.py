@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from toolchain.abi import ABI_VERSION, ALIGNMENT, MANIFEST, MAX_MEMORY
-from toolchain.codegen.objects import loaded_operators
+from toolchain.codegen.operators import loaded_operators
 from toolchain.dtypes import DTYPES
 from toolchain.frontends import read_model
 from toolchain.link.manifest import check_interface
@@ -99,7 +99,10 @@ def read_program(path: Path, options: Options, show: Callable[[str], None]) -> P
 
     show(f"read {path.name}")
     limits = confined.Limits(options.timeout, _MEMORY + _TIMES * _size(path))
-    return confined.run(str(path), partial(_program, path, options), limits)
+    program = confined.run(str(path), partial(_program, path, options), limits)
+    for note in program.notes:
+        show(note)
+    return program
 
 
 def _size(path: Path) -> int:
@@ -123,6 +126,7 @@ def _program(path: Path, options: Options) -> Program:
     program = replace(
         program_of(graph, options.external),
         tolerance=allowed,
+        notes=model.notes,
         code=tuple(root_in(file, "KERNEL") for file in loaded_operators(FOLDERS)),
     )
     for node in program.graph.nodes:

@@ -9,6 +9,7 @@ from typing import Any
 
 from toolchain.dtypes import DTYPES, NAMES, SAME_WIDTH
 from toolchain.spec import Attribute, Input, Operator, Output, tir
+from toolchain.spec import microkernels as micro
 from toolchain.spec.nest import as_written, call, ceil_div, choose, nest
 from toolchain.spec.tvm import script as T  # noqa: N812  # TVM's own name for it
 
@@ -74,7 +75,7 @@ def _transposes(k: Any, x: Any, out: Any) -> list[Any]:
         block: tuple[int, int], source: Any, pitch: Any, at: Any, *extents: Any
     ) -> None:
         target = out.access_ptr("w", offset=at)
-        name = f"micro_transpose_{bits}_{block[0]}x{block[1]}"
+        name = micro.TRANSPOSE(bits, *block)
         call(name, source, target, pitch * size, k.om * size, *extents)
 
     line = LINE // size
@@ -100,7 +101,7 @@ def _transposes(k: Any, x: Any, out: Any) -> list[Any]:
             source = x.access_ptr("r", offset=m + n * k.sn)
             width = BUFFERED * size
             rows = (k.sn * size, width, height, width)
-            call("micro_copy_rows", source, buffer.access_ptr("w"), *rows)
+            call(micro.COPY(), source, buffer.access_ptr("w"), *rows)
             tile = buffer.access_ptr("r")
             transpose(block, tile, BUFFERED, m * k.om + n, height, BUFFERED)
 
