@@ -8,8 +8,9 @@ import pytest
 from project import Project, copy_project
 
 from toolchain.abi import declaration
-from toolchain.codegen.descriptor import room, table
+from toolchain.codegen.descriptor import table
 from toolchain.codegen.llvm import emit
+from toolchain.codegen.room import room
 from toolchain.link.archive import archive
 from toolchain.link.clang import RUNTIME, compile_c
 from toolchain.link.link import link

@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from toolchain.abi import declaration
-from toolchain.codegen.descriptor import fixed_descriptor, fixed_room, room
+from toolchain.codegen.descriptor import fixed_descriptor
+from toolchain.codegen.room import fixed_room, room
 from toolchain.model.graph import Graph, Value
 from toolchain.model.plan import Plan, root
 
