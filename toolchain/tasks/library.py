@@ -18,6 +18,7 @@ from toolchain.link.artifacts import (
     MODULE,
     TABLES,
 )
+from toolchain.link.description import Description
 from toolchain.process.command import replacement, tool_versions
 from toolchain.profile import ROOT, Profile
 from toolchain.records.lock import Lock
@@ -107,11 +108,10 @@ def compile_operator(
     if reason is not None:
         print(f"FAILED {target}: {reason}")
         return []
-    code: list[str] = descriptions(out.parent, [out.name])[out.name]["code"]
-    return code
+    return descriptions(out.parent, [out.name])[out.name]["code"]
 
 
-def descriptions(folder: Path, names: Iterable[str]) -> dict[str, Any]:
+def descriptions(folder: Path, names: Iterable[str]) -> dict[str, Description]:
     """Description of each compiled operator by name ({"error": ...}: it failed)."""
     return {n: json.loads((folder / f"{n}.json").read_text()) for n in names}
 
