@@ -8,7 +8,7 @@ import shutil
 from collections.abc import Iterable, Iterator
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from toolchain.link.artifacts import (
     ARCHIVE,
@@ -18,7 +18,6 @@ from toolchain.link.artifacts import (
     MODULE,
     TABLES,
 )
-from toolchain.link.description import Description
 from toolchain.process.command import replacement, tool_versions
 from toolchain.profile import ROOT, Profile
 from toolchain.records.lock import Lock
@@ -26,6 +25,9 @@ from toolchain.records.replace import fresh, scratch
 from toolchain.records.slices import root_in
 from toolchain.targets import DEFAULT, TARGETS
 from toolchain.tasks.making import FailedError, Task, command, made, option
+
+if TYPE_CHECKING:
+    from toolchain.link.description import Description
 
 RUNTIME = sorted((ROOT / "runtime_stub").glob("*.c"))
 
@@ -41,6 +43,11 @@ def settings(target: str | None, *tools: str, models: bool = False) -> Any:
         tool_versions(models),
         {variable: replacement(variable) for variable in tools},
     ]
+
+
+# What waits for a task, doit starts in any order: objects start in theirs where these
+# are seen to be current before them.
+TABLES_FIRST = ("tables:write", "tables:check")
 
 
 def tables_tasks(profile: Profile) -> Iterator[Task]:
@@ -161,7 +168,10 @@ def archive_tasks(profile: Profile) -> Iterator[Task]:
             files=(*objects, *runtime_objects(folder)),
             settings=settings(target, "LLVM_AR"),
             name=target,
-            after=(*(f"compile:{target}:{n}" for n in names), *runtime_names(target)),
+            after=(
+                *(*TABLES_FIRST, *(f"compile:{target}:{n}" for n in names)),
+                *runtime_names(target),
+            ),
         )
 
 

@@ -10,7 +10,7 @@ import ctypes
 import math
 import struct
 from functools import cache
-from typing import Any
+from typing import cast
 
 import numpy as np
 import wasmtime
@@ -92,8 +92,8 @@ class Instance:
         except (wasmtime.WasmtimeError, wasmtime.Trap) as error:
             reason = str(error).strip().splitlines()[-1].strip()
             raise ModuleError(f"{what}: cannot be loaded: {reason}") from None
-        self._functions: dict[str, Any] = {name: exports[name] for name in _NEEDED}
-        self._memory: Any = exports["memory"]
+        self._functions = {n: cast(wasmtime.Func, exports[n]) for n in _NEEDED}
+        self._memory = cast(wasmtime.Memory, exports["memory"])
         self._arena = 0
         self._arena_bytes = 0
         self._shapes: dict[tuple[int, bytes], list[_Shape]] = {}
