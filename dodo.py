@@ -102,7 +102,7 @@ def task_mutants() -> Task:
 
 def task_build() -> Task:
     """Build the library for every target (profile=FILE.toml: a part of it)."""
-    after = ["module"] if PROFILE.file else ["module", "models"]
+    after = [*library.TABLES_FIRST, "module"] + ([] if PROFILE.file else ["models"])
     return library.build_task(PROFILE, after=after)
 
 

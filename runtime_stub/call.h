@@ -5,7 +5,7 @@
 #include "operator.h"
 
 /* What the arrays of the runtime hold. An operator that needs more is refused
- * when it is compiled (toolchain/codegen/descriptor.py, _check_limits), which
+ * when it is compiled (toolchain/codegen/limits.py, check_limits), which
  * takes the numbers from toolchain/abi.py; every build compares them. Other
  * arrays have an entry for each of the at most OPS_MAX_RANK axes of a tensor
  * that was checked (ops_read_shape), or say beside them why they are large
@@ -59,7 +59,7 @@ struct ops_request {
 };
 
 /* The room of a module, as large as its operators need:
- * toolchain/codegen/descriptor.py makes it (room). The module has one thread,
+ * toolchain/codegen/room.py makes it (room). The module has one thread,
  * and so one request. */
 extern ops_request ops_room;
 extern ops_slot ops_room_slots[]; /* one for each argument */

@@ -130,7 +130,7 @@ def test_only_codegen_imports_tvm(path: Path) -> None:
 
 
 # Tables that all of the pipeline reads.
-TABLES = {"toolchain.abi", "toolchain.dtypes"}
+TABLES = {"toolchain.abi", "toolchain.dtypes", "toolchain.layout"}
 
 
 def test_the_vocabulary_imports_nothing_of_the_pipeline() -> None:

@@ -177,6 +177,9 @@ def assertions() -> Iterator[str]:
             yield from _field(struct.name, field)
     for name, count in abi.FUNCTIONS.items():
         yield _equal(f"sizeof({name}({', '.join('0' * count)}))", 4)
+    for name, (result, arguments) in abi.CALLS.items():
+        size = next(w.size for w in layout.WORDS.values() if w.llvm == result)
+        yield _equal(f"sizeof({name}({', '.join('0' for _ in arguments)}))", size)
 
 
 def _field(struct: str, field: layout.Field) -> Iterator[str]:

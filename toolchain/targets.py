@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+# LLVM's triple, and its CPU that has none of the features.
+TRIPLE, CPU = "wasm32-unknown-unknown", "mvp"
 # Engines that have SIMD have these too; plain WebAssembly 1.0 has none of them.
 _BASE = ("mutable-globals", "sign-ext", "nontrapping-fptoint", "bulk-memory")
 _RELAXED = (*_BASE, "simd128", "relaxed-simd")

@@ -6,30 +6,19 @@ has them.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-import numpy as np
-
 from toolchain import abi, layout
 from toolchain.abi import (
-    MAX_ATTRIBUTES,
     MAX_AXES,
-    MAX_INPUTS,
-    MAX_MODEL_TENSORS,
     MAX_NAME,
-    MAX_OUTPUTS,
-    MAX_RANK,
-    MAX_SIZES,
-    MAX_SLOTS,
-    MAX_SYMBOLS,
-    MAX_TENSORS,
-    MAX_VALUES,
     Attr,
     AttrFlag,
     Param,
 )
+from toolchain.codegen.limits import Fixed, check_fixed, check_limits, limits_of
+from toolchain.codegen.room import argument_counts
 from toolchain.spec import (
     COLLAPSES,
     DTYPES,
@@ -42,17 +31,10 @@ from toolchain.spec import (
     tensor_dtype,
 )
 
-# Collapses that take tensors of which there is one for each unit.
-_VARIADIC = ("concat.axis", "view.split")
-# Slots beside tensors, sizes and attributes: of matmul's two dtypes.
-_MORE_SLOTS = 2
 _PREFIX = "ops_"
 # Parts of the runtime that only some operators need: runtime_stub/attribute.c and
 # optional.c. A pointer after the family's fields, which nothing reads, links them.
-PARTS = {
-    "ops_check_attributes": "i32 @ops_check_attributes(ptr, ptr)",
-    "ops_fill": "i64 @ops_fill(ptr, ptr)",
-}
+PARTS = ("ops_check_attributes", "ops_fill")
 
 
 @dataclass
@@ -107,21 +89,10 @@ def _param(data: _Data, tensor: Input | Output, dims: list[int]) -> str:
     )
 
 
-def _limits(attribute: Attribute) -> tuple[float, float]:
-    if attribute.choices:
-        return 0.0, float(len(attribute.choices) - 1)
-    wide = attribute.kind == "float" or attribute.unbounded
-    low, high = (-float("inf"), float("inf")) if wide else (-(2.0**31), 2.0**31 - 1)
-    return (
-        low if attribute.minimum is None else attribute.minimum,
-        high if attribute.maximum is None else attribute.maximum,
-    )
-
-
 def _attribute(data: _Data, attribute: Attribute) -> str:
     choices = [data.text(c) for c in attribute.choices]
     listed = data.array(f"choices_{attribute.name}", "ptr", [*choices, "null"])
-    low, high = _limits(attribute)
+    low, high = limits_of(attribute)
     required = attribute.default is None
     return layout.ATTRIBUTE.constant(
         name=data.text(attribute.name),
@@ -140,7 +111,7 @@ def _add_family(data: _Data, family: str, parts: list[str]) -> None:
     """Add the family, with pointers to parts of the runtime behind it."""
     kind = f"{{ {layout.FAMILY.llvm}, [{len(parts)} x ptr] }}"
     pointers = ", ".join(f"ptr @{part}" for part in parts)
-    data.lines += [f"declare {PARTS[part]}" for part in parts]
+    data.lines += [abi.declaration(part) for part in parts]
     data.lines.append(
         f"@.family = private unnamed_addr constant {kind} {{ {layout.FAMILY.llvm} "
         f"{family}, [{len(parts)} x ptr] {f'[{pointers}]' if parts else '[]'} }}"
@@ -151,51 +122,6 @@ def _parts(operator: Operator) -> list[str]:
     optional = any(i.optional for i in operator.inputs)
     needed = {"ops_check_attributes": operator.attributes, "ops_fill": optional}
     return [part for part in PARTS if needed[part]]
-
-
-def _check_limits(name: str, operator: Operator, output_dims: list[list[int]]) -> None:
-    """SpecError where a call could need more than the runtime's arrays hold."""
-    units, tensors = operator.max_units(), operator.tensors()
-    variadic = any(t.variadic for t in tensors)
-    collapse = operator.collapse.partition(".")[0]
-    axes = [len(i.dims.split()) for i in operator.inputs] + [*map(len, output_dims)]
-    values = sum(a.per_unit * max(units, 1) or 1 for a in operator.attributes)
-    slots = len(tensors) + len(operator.symbols()) + _MORE_SLOTS
-    slots += sum(a.slots for a in operator.attributes)
-    many = sum(units if t.variadic else 1 for t in tensors)
-    if variadic and operator.collapse not in _VARIADIC:
-        raise SpecError(
-            f"{name}: {operator.collapse} takes no variadic tensors; use "
-            f"{' or '.join(_VARIADIC)}"
-        )
-    lower = "lower units= of the operator"
-    for count, what, limit, advice in (
-        (many, "tensors", MAX_TENSORS, lower),
-        (values, "attribute values", MAX_VALUES, lower),
-        (0 if variadic else units, "units", MAX_RANK, lower),
-        (len(operator.attributes), "attributes", MAX_ATTRIBUTES, "join some"),
-        (max(axes, default=0), "axes in a tensor", MAX_AXES, "join some"),
-        (len(operator.symbols()), "sizes", MAX_SYMBOLS, "share some"),
-        (sum(map(len, output_dims)), "sizes of outputs", MAX_SIZES, "split it"),
-        (slots, "arguments of its kernel", MAX_SLOTS, "split it"),
-        (
-            len(operator.inputs) if collapse == "elementwise" else 0,
-            "elementwise inputs",
-            MAX_INPUTS,
-            "split it",
-        ),
-        (
-            len(operator.outputs) if collapse == "rows" else 0,
-            "outputs of rows",
-            MAX_OUTPUTS,
-            "split it",
-        ),
-    ):
-        if count > limit:
-            raise SpecError(
-                f"{name}: a call may have {count} {what}, but the runtime takes "
-                f"{limit}; {advice}"
-            )
 
 
 def _add_operator(
@@ -224,7 +150,7 @@ def descriptor(
 
     output_dims: see toolchain.lower.infer.
     """
-    _check_limits(name, operator, output_dims)
+    check_limits(name, operator, output_dims)
     data = _Data()
     tensors = operator.tensors()
     symbols = operator.symbols()
@@ -238,7 +164,7 @@ def descriptor(
     attributes_at = data.array("attributes", layout.ATTRIBUTE.llvm, attributes)
     texts = [data.text(r) for r in requirements]
     texts_at = data.array("requirements", "ptr", [*texts, "null"] if texts else [])
-    fixed, each = _argument_counts(operator)
+    fixed, each = argument_counts(operator)
     family = layout.FAMILY.constant(
         name=data.text(name),
         collapse=f"@{function}",
@@ -291,106 +217,6 @@ def table(kernels: list[str]) -> str:
     return "\n".join(lines) + "\n"
 
 
-@dataclass(frozen=True)
-class Room:
-    """What the calls of an operator need, and its signature.
-
-    arguments: of a call, at most. text: bytes of the signature, at most.
-    """
-
-    arguments: int
-    text: int
-
-
-def operator_room(operator: Operator, kernels: Iterable[str]) -> Room:
-    """The room that an operator needs for its kernels of those names."""
-    arguments, each = _argument_counts(operator)
-    text = max(map(len, kernels), default=0)
-    text += sum(_tensor_text(t.name) for t in operator.tensors())
-    text += sum(_attribute_text(a) for a in operator.attributes)
-    return Room(arguments + each * operator.max_units(), text + _AROUND)
-
-
-def _argument_counts(operator: Operator) -> tuple[int, int]:
-    """Arguments of a call that come once, and those that come for each unit."""
-    tensors, attributes = operator.tensors(), operator.attributes
-    return (
-        sum(not t.variadic for t in tensors) + sum(not a.per_unit for a in attributes),
-        sum(t.variadic for t in tensors) + sum(a.per_unit for a in attributes),
-    )
-
-
-# Of a signature (runtime_stub/signature.c), beside its parts: "() -> ()", the end.
-_AROUND = 9
-
-
-def _tensor_text(name: str) -> int:
-    """The most bytes of ", <name>...: float32"."""
-    return len(name.encode()) + len(", ...: ") + max(map(len, DTYPES))
-
-
-def _attribute_text(attribute: Attribute) -> int:
-    """The most bytes of "; <name>: float[4]{a=0,b=1} = 0.5 >= 0 <= 1"."""
-    numbers = (attribute.default or 0.0, *_limits(attribute))
-    return (
-        len(f"; {attribute.name}: float[255]{{}} =  >=  <= ")
-        + sum(len(f"{choice}={i},") for i, choice in enumerate(attribute.choices))
-        + sum(map(_number_text, numbers))
-    )
-
-
-def _number_text(value: float) -> int:
-    """The most bytes of a number: sign, 19 digits, exponent; small ones in full."""
-    small = 0 < abs(value) < 1
-    return 24 + (int(-math.log10(abs(value))) if small else 0)
-
-
-def room(rooms: Iterable[Room]) -> str:
-    """IR of the room of a module (runtime_stub/call.h): enough for each operator."""
-    known = [Room(0, 1), *rooms]
-    arguments, text = max(r.arguments for r in known), max(r.text for r in known)
-    request = abi.REQUEST_BYTES + abi.CHECKED_TENSOR_BYTES * arguments
-    size = layout.ROOM.constant(arguments=arguments, text=text)
-    return (
-        f"@ops_room = global [{request} x i8] zeroinitializer, align {abi.ALIGNMENT}\n"
-        f"@ops_room_slots = global [{arguments} x i64] zeroinitializer, align 8\n"
-        f"@ops_room_text = global [{text} x i8] zeroinitializer\n"
-        f"@ops_room_size = constant {layout.ROOM.llvm} {size}\n"
-    )
-
-
-Fixed = tuple[str, str, tuple[int, ...]]
-
-
-def _check_fixed(name: str, tensors: list[Fixed]) -> None:
-    """SpecError where no call could pass these tensors."""
-    if len(tensors) > MAX_MODEL_TENSORS:
-        raise SpecError(
-            f"{name}: has {len(tensors)} inputs and outputs, but a module takes "
-            f"{MAX_MODEL_TENSORS}; join some of them into one tensor (Concat, Split), "
-            "or split the model in two"
-        )
-    for tensor, dtype, shape in tensors:
-        if len(shape) > MAX_RANK:
-            raise SpecError(
-                f"{name}: {tensor} has {len(shape)} axes, but a tensor has at most "
-                f"{MAX_RANK}; join some of them (Reshape)"
-            )
-        size = math.prod(shape) * np.dtype(dtype).itemsize
-        if size >= 1 << 31 or max(shape, default=0) >= 1 << 31:
-            sizes = "x".join(map(str, shape))
-            raise SpecError(
-                f"{name}: {tensor}, {dtype} {sizes}, takes 2^31 bytes or more; make "
-                "it smaller, or split it"
-            )
-
-
-def fixed_room(name: str, tensors: list[Fixed]) -> Room:
-    """The room that the operator of fixed_descriptor needs."""
-    text = len(name) + sum(_tensor_text(n) for n, _, _ in tensors)
-    return Room(len(tensors), text + _AROUND)
-
-
 def fixed_descriptor(name: str, inputs: list[Fixed], outputs: list[Fixed]) -> str:
     """IR of the `ops_<name>` whose tensors have one dtype and shape each.
 
@@ -399,7 +225,7 @@ def fixed_descriptor(name: str, inputs: list[Fixed], outputs: list[Fixed]) -> st
     """
     data = _Data()
     tensors = [*inputs, *outputs]
-    _check_fixed(name, tensors)
+    check_fixed(name, tensors)
     params = [
         layout.PARAM.constant(
             name=data.text(n),

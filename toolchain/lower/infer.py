@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from llvmlite import ir
 
+from toolchain.abi import SLOT_BYTES
 from toolchain.lower.te import Kernel
 from toolchain.micro.builder import I1, I8, I32, I64, PTR
 from toolchain.spec import Operator, SpecError
@@ -77,7 +78,9 @@ def infer_function(
     slots = function.args[0]
     place = {n: offset + i for i, n in enumerate(names)}
     emitter = _Emitter(builder, slots, place)
-    address = builder.gep(slots, [ir.Constant(I32, 8 * first)], True, source_etype=I8)
+    address = builder.gep(
+        slots, [ir.Constant(I32, SLOT_BYTES * first)], True, source_etype=I8
+    )
     target_pointer = builder.load(address, typ=PTR)
     status = ir.Constant(I64, 0)
     requirements = _requirements(operator, kernel)
@@ -122,7 +125,7 @@ class _Emitter:
         return self._binary(kind, self.value(e.a), self.value(e.b))
 
     def _slot(self, name: str) -> ir.Value:
-        offset = ir.Constant(I32, 8 * self.place[name])
+        offset = ir.Constant(I32, SLOT_BYTES * self.place[name])
         address = self.builder.gep(self.slots, [offset], True, source_etype=I8)
         return self.builder.load(address, typ=I64)
 

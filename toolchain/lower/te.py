@@ -7,11 +7,12 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from toolchain.abi import SLOT_BYTES, declaration
 from toolchain.dtypes import STORAGE
 from toolchain.lower.rewrite import SOME, Times, exactly, only, rewrite
 from toolchain.spec import Operator, SpecError, tensor_dtype
 from toolchain.spec.tvm import Expr, Schedule, Tensor, Var
-from toolchain.targets import Target
+from toolchain.targets import TRIPLE, Target
 
 if TYPE_CHECKING:
     from tvm import IRModule
@@ -216,7 +217,7 @@ def llvm_ir(module: IRModule, target: Target, rows: bool = False) -> str:
 
     options: dict[str, Any] = {
         "kind": "llvm",
-        "mtriple": "wasm32-unknown-unknown",
+        "mtriple": TRIPLE,
         "mattr": [f"+{f}" for f in target.features],
         # Without SIMD it means nothing, but TVM warns where it is not given.
         "vector-width": target.vector_bits or 128,
@@ -268,10 +269,6 @@ _LOADER: tuple[tuple[str, str, str, Times], ...] = (
     ("metadata", r"^!llvm\.(dbg\.cu|module\.flags) = .*$", "", exactly(2)),
     ("a variable's position", r"^ +#dbg_\w+\(.*\)$", "", SOME),
 )
-_BACKEND = {
-    "TVMBackendAllocWorkspace": "declare ptr @{}(i32, i32, i64, i32, i32)",
-    "TVMBackendFreeWorkspace": "declare i32 @{}(i32, i32, ptr)",
-}
 
 
 def without_loader(text: str, name: str) -> str:
@@ -310,7 +307,7 @@ def without_loader(text: str, name: str) -> str:
         Times(2 * (tensors - bare), None),
     )
     for backend in sorted(called):
-        text += "\n" + _BACKEND[backend].format(backend) + "\n"
+        text += "\n" + declaration(backend) + "\n"
     return text
 
 
@@ -341,7 +338,7 @@ def entry(lowered: Lowered, name: str, symbol: str, whole: str | None = None) ->
             continue
         if local not in lowered.slots:
             raise SpecError(f"parameter {local!r} of the kernel is no argument of it")
-        load = _load(kind, position, 8 * lowered.slots[local])
+        load = _load(kind, position, SLOT_BYTES * lowered.slots[local])
         body += load
         if local == whole:
             body.append(f"%whole = and i32 %v{position}, -16")
@@ -359,7 +356,7 @@ def entry(lowered: Lowered, name: str, symbol: str, whole: str | None = None) ->
 
 
 def _load(kind: str, position: int, offset: int) -> list[str]:
-    """IR that loads one slot (8 bytes: int64, double or pointer) as `kind`."""
+    """IR that loads one slot (an int64, a double or a pointer) as `kind`."""
     address = f"%p{position} = getelementptr inbounds i8, ptr %slots, i32 {offset}"
     value = f"%v{position}"
     if kind == "float":

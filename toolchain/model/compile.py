@@ -20,6 +20,7 @@ from toolchain.codegen.llvm import emit
 from toolchain.codegen.objects import by_name
 from toolchain.codegen.operators import loaded_operators
 from toolchain.link.archive import archive
+from toolchain.link.clang import ZIG_TRIPLE
 from toolchain.link.link import link
 from toolchain.micro.registry import micro_kernel, used
 from toolchain.model.emit import WEIGHTS, Program, model_descriptor, model_function
@@ -207,5 +208,5 @@ def _data_object(program: Program, out: Path) -> Path:
         f'.balign {ALIGNMENT}\n{WEIGHTS}:\n.incbin "{data}"\n'
         f".size {WEIGHTS}, {data.stat().st_size}\n"
     )
-    run([*tool("CLANG"), "-target", "wasm32-freestanding", "-c", text, "-o", out])
+    run([*tool("CLANG"), "-target", ZIG_TRIPLE, "-c", text, "-o", out])
     return out

@@ -89,7 +89,7 @@ class Made:
         files = [p for path in self.files for p in _with_includes(path)]
         return [(path.name, contents().hash_of(path)) for path in files]
 
-    def _record(self, found: list[str]) -> dict[str, Any]:
+    def _record(self, found: list[str]) -> dict[str, object]:
         code = [sources().digest(root) for root in sorted({*found, *self.code})]
         inputs = json.dumps([code, self._files(), self.settings], sort_keys=True)
         return {

@@ -268,7 +268,7 @@ class PixelRows:
     def _middle(self, n: Any, line: Any, rows: Any) -> None:
         """Pixels all of whose columns of taps lie in the image."""
         y, x, (low, high) = self.y, self.x, self.middle
-        count, lanes = high - low, LANES if self.k.target.has("simd128") else 1
+        count, lanes = high - low, self.k.target.lanes()
         slides = tir.all(
             *(y.taps == TAPS, x.taps == TAPS, x.dilation == 1, x.stride <= 2),
             *(rows[1] - rows[0] == TAPS, lanes <= self.k.C),

@@ -91,7 +91,7 @@ class EightBitProduct:
     def emit(self) -> None:
         """Add the nest to the function under construction."""
         height, width = self.tile
-        lanes = 4 if self.target.has("simd128") else 1
+        lanes = self.target.lanes()
         words = tir.max(ceil_div(tir.min(self.depth, DEPTH), 2), 1)
         panels = ceil_div(tir.min(self.columns, COLUMNS), width)
         left = T.alloc_buffer((words, height, lanes), "int32")

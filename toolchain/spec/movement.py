@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from toolchain.spec import DTYPES, SAME_WIDTH, Attribute, Input, Operator, Output, tir
+from toolchain.dtypes import DTYPES, NAMES, SAME_WIDTH
+from toolchain.spec import Attribute, Input, Operator, Output, tir
 from toolchain.spec import microkernels as micro
 from toolchain.spec.nest import as_written, call, ceil_div, choose, nest
 from toolchain.spec.tvm import script as T  # noqa: N812  # TVM's own name for it
@@ -67,7 +68,7 @@ def _plane(k: Any, x: Any, out: Any) -> None:
 
 def _transposes(k: Any, x: Any, out: Any) -> list[Any]:
     """Ways for planes whose columns are contiguous in x, with their conditions."""
-    bits = int("".join(filter(str.isdigit, k.dtype)))
+    bits = DTYPES[k.dtype].bits
     size, lanes = bits // 8, 128 // bits
 
     def transpose(
@@ -142,7 +143,7 @@ def view_operator(
         outputs=outputs,
         sizes=("m", "n", "sm", "sn", "om"),
         attributes=attributes,
-        dtypes=DTYPES,
+        dtypes=NAMES,
         stored_as=SAME_WIDTH,
         kernels="view",
         compute=view,

@@ -254,7 +254,7 @@ def each_group(
     block: Block, target: Any, body: Callable[[Any, Any, int], None]
 ) -> None:
     """body(p, first, lines): lines of panel p that `put_rows` takes together."""
-    together = 4 if target.has("simd128") else 1
+    together = target.lanes()
     if block.broadcast > 1:
         together = block.width
     groups, rest = divmod(block.width, together)

@@ -11,6 +11,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any
 
+from toolchain.dtypes import DTYPES
 from toolchain.spec import Attribute
 from toolchain.spec import math as m
 from toolchain.spec import microkernels as micro
@@ -46,13 +47,7 @@ def lowest(dtype: str) -> Expr:
 
 
 # Names of dtypes in those of micro-kernels, which compare integers as signed.
-ELEMENTS = {
-    "float32": "f32",
-    "int32": "i32",
-    "int64": "i64",
-    "int8": "i8",
-    "uint8": "i8",
-}
+ELEMENTS = {d.name: d.element.replace("u", "i") for d in DTYPES.values()}
 _SIGN = 0x80  # of a uint8
 
 
@@ -119,8 +114,7 @@ MAXIMUM, MINIMUM, DEVIATIONS = Fold("max"), Fold("min"), Fold("deviations")
 
 def vector_lanes(k: Any) -> int:
     """Elements of x in a vector register, or 1."""
-    bits = int("".join(c for c in k.dtype if c.isdigit()))
-    return max(int(k.target.vector_bits) // bits, 1)
+    return int(k.target.lanes(DTYPES[k.dtype].bits))
 
 
 @dataclass(frozen=True)

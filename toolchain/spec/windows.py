@@ -10,6 +10,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from toolchain.abi import Windows
+from toolchain.dtypes import DTYPES
+from toolchain.layout import WINDOW_AXIS
 from toolchain.spec import Attribute, tir
 from toolchain.spec import microkernels as micro
 from toolchain.spec.convolution import Axis
@@ -33,7 +36,12 @@ HALVED, NARROWEST = 3, 16
 # 4, and are not asked about.
 REACH = 16
 # Kinds of runtime_stub/windows.h.
-FOLDS = {("max", "f32"): 0, ("sum", "f32"): 1, ("max", "i8"): 2, ("max", "u8"): 3}
+FOLDS = {
+    ("max", "f32"): Windows.MAX,
+    ("sum", "f32"): Windows.SUM,
+    ("max", "i8"): Windows.MAX_INT8,
+    ("max", "u8"): Windows.MAX_UINT8,
+}
 # Bounds the arithmetic of sizes; a plane has fewer than 2^31 bytes anyway.
 LARGEST = 1 << 20
 
@@ -108,7 +116,7 @@ def fold(k: Any, kind: str, fill: Any, finish: Finish | None = None) -> Any:
     rows, columns = extent(k, 0), extent(k, 1)
     longest = tir.max(padded_extent(k, 1), x.size + x.begin)
     pitch = longest + SLACK // size
-    element = {"float32": "f32", "int8": "i8", "uint8": "u8"}[k.dtype]
+    element = DTYPES[k.dtype].element
     small = tir.all(y.reach < REACH, x.reach < REACH)
 
     def emit(ins: Any, out: Any) -> None:
@@ -120,11 +128,12 @@ def fold(k: Any, kind: str, fill: Any, finish: Finish | None = None) -> Any:
             small, k.index(0), tir.max(y.size * x.size, rows * columns)
         )
         table = T.alloc_buffer((rows + LINES + elements, 2), "int32")
-        axes = T.alloc_buffer((12,), "int32")
-        words = (
-            *(y.size, rows, y.taps, y.stride, y.dilation, y.begin),
-            *(x.size, columns, x.taps, x.stride, x.dilation, x.begin),
-        )
+        axes = T.alloc_buffer((2 * len(WINDOW_AXIS.types),), "int32")
+        words = [
+            {**vars(axis), "windows": count}[name]
+            for axis, count in ((y, rows), (x, columns))
+            for name in WINDOW_AXIS.types
+        ]
         for i, word in enumerate(words):
             T.buffer_store(axes, word, [i])
         asked = tir.call_extern("int32", "ops_windows_plain", axes.access_ptr("r"))
@@ -173,7 +182,7 @@ def fold(k: Any, kind: str, fill: Any, finish: Finish | None = None) -> Any:
                         whole()
                 with T.Else():
                     rest = (table.access_ptr("rw"), axes.access_ptr("r"))
-                    call("ops_windows_fold", *ends, *rest, FOLDS[kind, element])
+                    call("ops_windows_fold", *ends, *rest, FOLDS[kind, element].value)
             if each is not None:
                 with T.serial(0, rows) as i:
                     each(out, [n, c, i])

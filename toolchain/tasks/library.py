@@ -8,7 +8,7 @@ import shutil
 from collections.abc import Iterable, Iterator
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from toolchain.link.artifacts import (
     ARCHIVE,
@@ -26,6 +26,9 @@ from toolchain.records.slices import root_in
 from toolchain.targets import DEFAULT, TARGETS
 from toolchain.tasks.making import FailedError, Task, command, made, option
 
+if TYPE_CHECKING:
+    from toolchain.link.description import Description
+
 RUNTIME = sorted((ROOT / "runtime_stub").glob("*.c"))
 
 
@@ -40,6 +43,11 @@ def settings(target: str | None, *tools: str, models: bool = False) -> Any:
         tool_versions(models),
         {variable: replacement(variable) for variable in tools},
     ]
+
+
+# What waits for a task, doit starts in any order: objects start in theirs where these
+# are seen to be current before them.
+TABLES_FIRST = ("tables:write", "tables:check")
 
 
 def tables_tasks(profile: Profile) -> Iterator[Task]:
@@ -107,11 +115,10 @@ def compile_operator(
     if reason is not None:
         print(f"FAILED {target}: {reason}")
         return []
-    code: list[str] = descriptions(out.parent, [out.name])[out.name]["code"]
-    return code
+    return descriptions(out.parent, [out.name])[out.name]["code"]
 
 
-def descriptions(folder: Path, names: Iterable[str]) -> dict[str, Any]:
+def descriptions(folder: Path, names: Iterable[str]) -> dict[str, Description]:
     """Description of each compiled operator by name ({"error": ...}: it failed)."""
     return {n: json.loads((folder / f"{n}.json").read_text()) for n in names}
 
@@ -161,14 +168,18 @@ def archive_tasks(profile: Profile) -> Iterator[Task]:
             files=(*objects, *runtime_objects(folder)),
             settings=settings(target, "LLVM_AR"),
             name=target,
-            after=(*(f"compile:{target}:{n}" for n in names), *runtime_names(target)),
+            after=(
+                *(*TABLES_FIRST, *(f"compile:{target}:{n}" for n in names)),
+                *runtime_names(target),
+            ),
         )
 
 
 def make_archive(folder: Path, names: list[str], runtime: tuple[Path, ...]) -> None:
     """Emit the operator table and archive it with objects and runtime."""
-    from toolchain.codegen.descriptor import Room, room, table
+    from toolchain.codegen.descriptor import table
     from toolchain.codegen.llvm import emit
+    from toolchain.codegen.room import Room, room
     from toolchain.link.archive import archive
 
     found = descriptions(folder / "obj", names)
