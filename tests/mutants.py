@@ -40,7 +40,8 @@ TARGET = "mvp"
 TESTS = (
     *("test_errors", "test_error_texts", "test_calls", "test_texts", "test_ranks"),
     *("test_memory", "test_room", "test_shared_memory", "test_fixed_shapes"),
-    *("test_limits", "test_windows", "test_allocator", "test_time", "test_fuzz"),
+    *("test_bytes", "test_limits", "test_windows", "test_allocator", "test_time"),
+    "test_fuzz",
 )
 QUICK = 5  # of them are enough for a sample
 CELLS = 500  # of the kernels' cases that a mutant meets

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from toolchain.dtypes import STORAGE
 from toolchain.lower.rewrite import SOME, Times, exactly, only, rewrite
 from toolchain.spec import Operator, SpecError, tensor_dtype
 from toolchain.spec.tvm import Expr, Schedule, Tensor, Var
@@ -15,9 +16,6 @@ from toolchain.targets import Target
 if TYPE_CHECKING:
     from tvm import IRModule
     from tvm.s_tir.schedule import SBlockRV
-
-# bool tensors hold one byte per element: kernels see uint8 that is 0 or 1.
-CARRIER = {"bool": "uint8"}
 
 
 class Kernel:
@@ -43,9 +41,9 @@ class Kernel:
         self.target = target
         self.dtypes = dtypes
         self.index_dtype = index_dtype
-        self.dtype = CARRIER.get(dtypes[0], dtypes[0])
+        self.dtype = STORAGE.get(dtypes[0], dtypes[0])
         self.output_dtypes = [
-            CARRIER.get(d, d)
+            STORAGE.get(d, d)
             for d in (tensor_dtype(o, dtypes) for o in operator.outputs)
         ]
         # In the columns form, rows lie k elements apart.
@@ -67,7 +65,7 @@ class Kernel:
             if columns and dims == ["o", "n"]:
                 dims.append("k")
             shape = [sizes[s] for s in dims]
-            tensor = te.placeholder(shape, CARRIER.get(dtype, dtype), i.name)
+            tensor = te.placeholder(shape, STORAGE.get(dtype, dtype), i.name)
             self.inputs.append(tensor)
             self._set(i.name, tensor)
         for a in operator.attributes:
