@@ -11,9 +11,10 @@ from typing import Any
 
 from abi import BUILD
 
-from toolchain.codegen.descriptor import Room, room, table
+from toolchain.codegen.descriptor import table
 from toolchain.codegen.llvm import emit
 from toolchain.codegen.objects import compile_object
+from toolchain.codegen.room import Room, room
 from toolchain.link.archive import archive
 from toolchain.link.clang import flags
 from toolchain.link.link import link

@@ -9,7 +9,8 @@ import pytest
 from abi import Arg, Module
 from linking import link_texts
 
-from toolchain.codegen.descriptor import fixed_descriptor, fixed_room, room, table
+from toolchain.codegen.descriptor import fixed_descriptor, table
+from toolchain.codegen.room import fixed_room, room
 
 INPUTS = [("x", "float32", (2, 3)), ("y", "int8", (4,)), ("none", "int64", (0, 2))]
 OUTPUTS = [("scalar", "float32", ()), ("copy", "float32", (2, 3))]

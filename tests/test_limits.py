@@ -13,9 +13,10 @@ import pytest
 from abi import Module, integer, number
 from linking import link_operators, link_texts
 
-from toolchain.codegen import descriptor
-from toolchain.codegen.descriptor import Room, fixed_descriptor, room, table
+from toolchain.codegen import limits
+from toolchain.codegen.descriptor import descriptor, fixed_descriptor, table
 from toolchain.codegen.operators import load_operator
+from toolchain.codegen.room import Room, room
 from toolchain.profile import ROOT
 from toolchain.spec import Attribute, Bound, Input, Operator, Output, SpecError
 
@@ -341,7 +342,7 @@ LIMITS: dict[str, tuple[dict[str, Any], dict[str, Any], str]] = {
 def describe(operator: Operator, dims: list[list[int]] | None = None) -> str:
     dims = dims or [[] for _ in operator.outputs]
     variants = operator.variants()
-    return descriptor.descriptor("one", operator, variants, [], dims, False)
+    return descriptor("one", operator, variants, [], dims, False)
 
 
 @pytest.mark.parametrize(("least", "more", "text"), LIMITS.values(), ids=LIMITS)
@@ -404,7 +405,7 @@ def test_more_attributes_than_the_runtime_takes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name in ("MAX_VALUES", "MAX_SLOTS", "MAX_ATTRIBUTES"):
-        monkeypatch.setattr(descriptor, name, 1000)
+        monkeypatch.setattr(limits, name, 1000)
     module = Module(
         link_operators(tmp_path, {"more": MANY.replace("units=7", "units=8")})
     )

@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 from project import Project, copy_project
 
-from toolchain.codegen.descriptor import PARTS, room, table
+from toolchain.codegen.descriptor import PARTS, table
 from toolchain.codegen.llvm import emit
+from toolchain.codegen.room import room
 from toolchain.link.archive import archive
 from toolchain.link.clang import RUNTIME, compile_c
 from toolchain.link.link import link

@@ -12,7 +12,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from toolchain.codegen.descriptor import operator_room
+from toolchain.codegen.room import operator_room
 from toolchain.spec import (
     Attribute,
     Input,

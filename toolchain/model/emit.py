@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from toolchain.codegen.descriptor import fixed_descriptor, fixed_room, room
+from toolchain.codegen.descriptor import fixed_descriptor
+from toolchain.codegen.room import fixed_room, room
 from toolchain.model.graph import Graph, Value
 from toolchain.model.plan import Plan, root
 
@@ -149,7 +150,7 @@ class _Function:
         return self._new(f"getelementptr i8, ptr {where}, i32 {offset}")
 
 
-def model_descriptor(program: Program) -> str:
+def model_descriptor(program: Program) -> list[str]:
     """IR of the operator that stands for the model in the table, and of its room."""
     graph = program.graph
     inputs = [(v.name, v.dtype, v.shape) for v in graph.inputs]
@@ -160,4 +161,4 @@ def model_descriptor(program: Program) -> str:
         inputs.append(("steps", "int32", (2,)))
     outputs = [(v.name, v.dtype, v.shape) for v in graph.outputs]
     needed = fixed_room(graph.name, [*inputs, *outputs])
-    return fixed_descriptor(graph.name, inputs, outputs) + room([needed])
+    return [fixed_descriptor(graph.name, inputs, outputs), room([needed])]

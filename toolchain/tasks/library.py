@@ -167,8 +167,9 @@ def archive_tasks(profile: Profile) -> Iterator[Task]:
 
 def make_archive(folder: Path, names: list[str], runtime: tuple[Path, ...]) -> None:
     """Emit the operator table and archive it with objects and runtime."""
-    from toolchain.codegen.descriptor import Room, room, table
+    from toolchain.codegen.descriptor import table
     from toolchain.codegen.llvm import emit
+    from toolchain.codegen.room import Room, room
     from toolchain.link.archive import archive
 
     found = descriptions(folder / "obj", names)
