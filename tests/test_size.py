@@ -39,7 +39,7 @@ def test_bare_runtime_is_under_8_kb(tmp_path: Path, target: str) -> None:
     # that has some, nothing else refers to it.
     part = "ops_check_attributes"
     kept = f"@llvm.used = appending global [1 x ptr] [ptr @{part}]"
-    text = f"declare {PARTS[part]}\n{kept}\n"
+    text = f"declare {PARTS[part]} @{part}(ptr, ptr)\n{kept}\n"
     members.append(tmp_path / "ops_table.o")
     members[-1].write_bytes(emit([table([]), room([]), text], TARGETS[target]))
     archive(members, tmp_path / "bare.a")
