@@ -5,16 +5,18 @@ from __future__ import annotations
 import ast
 import importlib
 import re
+import textwrap
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import pytest
-from microkernels import Suite
+from microkernels import Kernel, Suite
 
 from toolchain.micro.registry import emitters, micro_kernel, source
 from toolchain.profile import ROOT, load_profile
-from toolchain.spec import SpecError
+from toolchain.spec import SpecError, microkernels
 from toolchain.spec.microkernels import GEMM, PACK, POOL, SLIDE, TOUCH, Form, Value
 from toolchain.targets import TARGETS
 
@@ -137,10 +139,27 @@ def test_names_are_spelled_in_one_place() -> None:
     assert spelled == {GRAMMAR}
 
 
+def test_the_guide_adds_a_family(monkeypatch: pytest.MonkeyPatch) -> None:
+    text = (ROOT / "toolchain" / "micro" / "README.md").read_text()
+    blocks = re.findall(r"^   ```python\n(.*?)^   ```", text, re.M | re.S)
+    form, family, suite = map(textwrap.dedent, blocks)
+    scope: dict[str, Any] = {"Form": Form}
+    exec(form, scope)
+    monkeypatch.setattr(microkernels, "NEGATE", scope["NEGATE"], raising=False)
+    exec(family, scope)
+    try:
+        exec(suite, scope)
+        for target in TARGETS:
+            for name in scope["SUITE"].names(target):
+                scope["test_signs"](Kernel(scope["SUITE"], name, target))
+    finally:
+        del emitters()[scope["NEGATE"]]
+
+
 @pytest.mark.parametrize(
     ("name", "advice"),
     [
-        ("micro_unknown_4x8", "use micro_<columns|copy|"),
+        ("micro_unknown_4x8", "use micro_<arg|columns|"),
         ("micro_gemm_f64_load_2x8", "use micro_gemm_<f32|i32>_<splat|"),
         ("micro_gemm_f32_load_0x8", "it has no rows; use 1 or more"),
         ("micro_gemm_f32_load_2x0", "columns must be 4, 8 or a multiple of 8"),

@@ -1,24 +1,18 @@
 """Descriptor: the constant data by which the runtime knows an operator.
 
-Emits, as LLVM IR text, the structs of runtime_stub/operator.h as toolchain/layout.py
-has them.
+Emits the structs of runtime_stub/operator.h as toolchain/layout.py has them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass, field
+from llvmlite import ir
 
-from toolchain import abi, layout
-from toolchain.abi import (
-    MAX_AXES,
-    MAX_NAME,
-    Attr,
-    AttrFlag,
-    Param,
-)
-from toolchain.codegen.limits import Fixed, check_fixed, check_limits, limits_of
-from toolchain.codegen.room import argument_counts
+from toolchain import layout
+from toolchain.abi import MAX_AXES, MAX_NAME, Attr, AttrFlag, Param
+from toolchain.codegen.data import NULL, Data, struct_constant, struct_type
+from toolchain.codegen.limits import Fixed, check_fixed, check_limits
+from toolchain.codegen.room import argument_counts, attribute_limits
+from toolchain.micro.builder import I8, I32, I64, PTR
 from toolchain.spec import (
     COLLAPSES,
     DTYPES,
@@ -34,108 +28,7 @@ from toolchain.spec import (
 _PREFIX = "ops_"
 # Parts of the runtime that only some operators need: runtime_stub/attribute.c and
 # optional.c. A pointer after the family's fields, which nothing reads, links them.
-PARTS = ("ops_check_attributes", "ops_fill")
-
-
-@dataclass
-class _Data:
-    """Constants under construction; equal strings are stored once."""
-
-    lines: list[str] = field(default_factory=list)
-    strings: dict[str, str] = field(default_factory=dict)
-
-    def text(self, value: str) -> str:
-        """A pointer to a NUL-terminated string."""
-        if value not in self.strings:
-            raw = value.encode() + b"\0"
-            name = f"@.text{len(self.strings)}"
-            self.strings[value] = name
-            escaped = "".join(f"\\{b:02X}" for b in raw)
-            self.lines.append(
-                f"{name} = private unnamed_addr constant [{len(raw)} x i8] "
-                f'c"{escaped}", align 1'
-            )
-        return self.strings[value]
-
-    def array(self, name: str, kind: str, items: Iterable[str]) -> str:
-        """A pointer to a private array; null for an empty one."""
-        entries = list(items)
-        if not entries:
-            return "null"
-        body = ", ".join(f"{kind} {e}" for e in entries)
-        self.lines.append(
-            f"@.{name} = private unnamed_addr constant "
-            f"[{len(entries)} x {kind}] [{body}]"
-        )
-        return f"@.{name}"
-
-
-def _double(value: float) -> str:
-    import struct
-
-    return f"0x{struct.unpack('<Q', struct.pack('<d', value))[0]:016X}"
-
-
-def _param(data: _Data, tensor: Input | Output, dims: list[int]) -> str:
-    optional = isinstance(tensor, Input) and tensor.optional
-    fill = tensor.fill if isinstance(tensor, Input) else 0.0
-    flags = Param.OPTIONAL * optional + Param.VARIADIC * tensor.variadic
-    return layout.PARAM.constant(
-        name=data.text(tensor.name),
-        flags=flags,
-        rank=len(dims),
-        dims=f"[{', '.join(f'i8 {d}' for d in dims + [0] * (MAX_AXES - len(dims)))}]",
-        fill=_double(fill),
-    )
-
-
-def _attribute(data: _Data, attribute: Attribute) -> str:
-    choices = [data.text(c) for c in attribute.choices]
-    listed = data.array(f"choices_{attribute.name}", "ptr", [*choices, "null"])
-    low, high = limits_of(attribute)
-    required = attribute.default is None
-    return layout.ATTRIBUTE.constant(
-        name=data.text(attribute.name),
-        choices=listed if choices else "null",
-        preset=_double(attribute.default or 0.0),
-        minimum=_double(low),
-        maximum=_double(high),
-        kind=Attr[attribute.kind.upper()].value,
-        flags=AttrFlag.REQUIRED * required + AttrFlag.RAW * attribute.unbounded,
-        per_unit=attribute.per_unit,
-        slots=attribute.slots,
-    )
-
-
-def _add_family(data: _Data, family: str, parts: list[str]) -> None:
-    """Add the family, with pointers to parts of the runtime behind it."""
-    kind = f"{{ {layout.FAMILY.llvm}, [{len(parts)} x ptr] }}"
-    pointers = ", ".join(f"ptr @{part}" for part in parts)
-    data.lines += [abi.declaration(part) for part in parts]
-    data.lines.append(
-        f"@.family = private unnamed_addr constant {kind} {{ {layout.FAMILY.llvm} "
-        f"{family}, [{len(parts)} x ptr] {f'[{pointers}]' if parts else '[]'} }}"
-    )
-
-
-def _parts(operator: Operator) -> list[str]:
-    optional = any(i.optional for i in operator.inputs)
-    needed = {"ops_check_attributes": operator.attributes, "ops_fill": optional}
-    return [part for part in PARTS if needed[part]]
-
-
-def _add_operator(
-    data: _Data, name: str, dtypes: str, kernel: str, columns: str = "null"
-) -> None:
-    """Add `ops_<name>`, of the family that is there."""
-    value = layout.OPERATOR.constant(
-        name=data.text(name),
-        family="@.family",
-        dtypes=dtypes,
-        kernel=kernel,
-        columns=columns,
-    )
-    data.lines.append(f"@{_PREFIX}{name} = constant {layout.OPERATOR.llvm} {value}")
+PARTS = {"ops_check_attributes": I32, "ops_fill": I64}
 
 
 def descriptor(
@@ -151,27 +44,19 @@ def descriptor(
     output_dims: see toolchain.lower.infer.
     """
     check_limits(name, operator, output_dims)
-    data = _Data()
-    tensors = operator.tensors()
-    symbols = operator.symbols()
+    data = Data(name)
+    tensors, symbols = operator.tensors(), operator.symbols()
     collapse, _, rule = operator.collapse.partition(".")
-    function = f"ops_collapse_{'unary' if operator.unary else collapse}"
-    dims = [[symbols.index(w) for w in i.dims.split()] for i in operator.inputs]
-    pairs = zip(tensors, dims + output_dims, strict=True)
-    params = [_param(data, t, d) for t, d in pairs]
-    params_at = data.array("params", layout.PARAM.llvm, params)
-    attributes = [_attribute(data, a) for a in operator.attributes]
-    attributes_at = data.array("attributes", layout.ATTRIBUTE.llvm, attributes)
-    texts = [data.text(r) for r in requirements]
-    texts_at = data.array("requirements", "ptr", [*texts, "null"] if texts else [])
     fixed, each = argument_counts(operator)
-    family = layout.FAMILY.constant(
+    family = _add_family(
+        data,
+        _parts(operator),
+        collapse="unary" if operator.unary else collapse,
+        params=_params(data, operator, output_dims),
+        attributes=_attributes(data, operator),
+        requirements=_texts(data, "requirements", requirements),
         name=data.text(name),
-        collapse=f"@{function}",
-        params=params_at,
-        attributes=attributes_at,
-        requirements=texts_at,
-        infer=f"@infer_{name}" if has_infer else "null",
+        infer=data.function(f"infer_{name}", I32, 1) if has_infer else NULL,
         inputs=len(operator.inputs),
         outputs=len(operator.outputs),
         fixed=fixed,
@@ -181,22 +66,103 @@ def descriptor(
         symbols=len(symbols),
         rule=COLLAPSES[collapse].index(rule),
     )
-    _add_family(data, family, _parts(operator))
     for variant in variants:
-        kernel = kernel_name(name, variant)
-        codes = [str(DTYPES.index(tensor_dtype(t, variant))) for t in tensors]
-        dtypes = data.array(f"dtypes_{kernel}", "i8", codes)
-        body = operator.body(name, variant)
-        columns = f"@columns_{body}" if operator.columns else "null"
-        _add_operator(data, kernel, dtypes, f"@kernel_{body}", columns)
-    for body in dict.fromkeys(operator.body(name, v) for v in variants):
-        data.lines.append(f"declare i32 @kernel_{body}(ptr)")
+        kernel, body = kernel_name(name, variant), operator.body(name, variant)
+        codes = [DTYPES.index(tensor_dtype(t, variant)) for t in tensors]
+        dtypes = data.numbers(f"dtypes_{kernel}", I8, codes)
+        run = data.function(f"kernel_{body}", I32, 1)
+        columns = NULL
         if operator.columns:
-            data.lines.append(f"declare i32 @columns_{body}(ptr)")
-    if has_infer:
-        data.lines.append(f"declare i32 @infer_{name}(ptr)")
-    data.lines.append(f"@{function} = external constant {layout.COLLAPSE.llvm}")
-    return "\n".join(data.lines) + "\n"
+            columns = data.function(f"columns_{body}", I32, 1)
+        _add_operator(data, kernel, family, dtypes, run, columns)
+    return str(data.module)
+
+
+def _params(data: Data, operator: Operator, output_dims: list[list[int]]) -> ir.Value:
+    symbols = operator.symbols()
+    dims = [[symbols.index(w) for w in i.dims.split()] for i in operator.inputs]
+    pairs = zip(operator.tensors(), dims + output_dims, strict=True)
+    params = [_param(data, tensor, d) for tensor, d in pairs]
+    return data.array("params", struct_type(layout.PARAM), params)
+
+
+def _param(data: Data, tensor: Input | Output, dims: list[int]) -> ir.Constant:
+    optional = isinstance(tensor, Input) and tensor.optional
+    return struct_constant(
+        layout.PARAM,
+        name=data.text(tensor.name),
+        flags=Param.OPTIONAL * optional + Param.VARIADIC * tensor.variadic,
+        rank=len(dims),
+        dims=dims + [0] * (MAX_AXES - len(dims)),
+        fill=tensor.fill if isinstance(tensor, Input) else 0.0,
+    )
+
+
+def _texts(data: Data, name: str, texts: list[str]) -> ir.Value:
+    """A pointer to pointers to texts, with null at their end; null where none is."""
+    pointers = [data.text(text) for text in texts]
+    return data.array(name, PTR, [*pointers, NULL] if pointers else [])
+
+
+def _attributes(data: Data, operator: Operator) -> ir.Value:
+    attributes = [_attribute(data, a) for a in operator.attributes]
+    return data.array("attributes", struct_type(layout.ATTRIBUTE), attributes)
+
+
+def _attribute(data: Data, attribute: Attribute) -> ir.Constant:
+    choices = _texts(data, f"choices_{attribute.name}", list(attribute.choices))
+    low, high = attribute_limits(attribute)
+    required = attribute.default is None
+    return struct_constant(
+        layout.ATTRIBUTE,
+        name=data.text(attribute.name),
+        choices=choices,
+        preset=attribute.default or 0.0,
+        minimum=low,
+        maximum=high,
+        kind=Attr[attribute.kind.upper()].value,
+        flags=AttrFlag.REQUIRED * required + AttrFlag.RAW * attribute.unbounded,
+        per_unit=attribute.per_unit,
+        slots=attribute.slots,
+    )
+
+
+def _parts(operator: Operator) -> list[str]:
+    optional = any(i.optional for i in operator.inputs)
+    needed = {"ops_check_attributes": operator.attributes, "ops_fill": optional}
+    return [part for part in PARTS if needed[part]]
+
+
+def _add_family(
+    data: Data, parts: list[str], collapse: str, **fields: int | ir.Value
+) -> ir.Value:
+    """Add the family, with pointers to parts of the runtime behind it."""
+    function = data.external(f"ops_collapse_{collapse}", struct_type(layout.COLLAPSE))
+    family = struct_constant(layout.FAMILY, collapse=function, **fields)
+    linked = ir.ArrayType(PTR, len(parts))
+    pointers = ir.Constant(linked, [data.function(p, PARTS[p], 2) for p in parts])
+    kind = ir.LiteralStructType([family.type, linked])
+    return data.private("family", ir.Constant(kind, [family, pointers]))
+
+
+def _add_operator(
+    data: Data,
+    name: str,
+    family: ir.Value,
+    dtypes: ir.Value,
+    kernel: ir.Value,
+    columns: ir.Value = NULL,
+) -> None:
+    """Add `ops_<name>`."""
+    value = struct_constant(
+        layout.OPERATOR,
+        name=data.text(name),
+        family=family,
+        dtypes=dtypes,
+        kernel=kernel,
+        columns=columns,
+    )
+    data.constant(f"{_PREFIX}{name}", value)
 
 
 def table(kernels: list[str]) -> str:
@@ -208,13 +174,11 @@ def table(kernels: list[str]) -> str:
                 f"{name[:60]}...: its name has {len(name)} characters, but ops_find "
                 f"takes {MAX_NAME - 1}; rename it"
             )
-    lines = [f"@{_PREFIX}{n} = external constant {layout.OPERATOR.llvm}" for n in names]
-    entries = ", ".join(f"ptr @{_PREFIX}{n}" for n in names)
-    lines += [
-        f"@ops_table = constant [{len(names)} x ptr] [{entries}]",
-        f"@ops_table_count = constant i32 {len(names)}",
-    ]
-    return "\n".join(lines) + "\n"
+    data, kind = Data("table"), struct_type(layout.OPERATOR)
+    entries = [data.external(f"{_PREFIX}{n}", kind) for n in names]
+    data.constant("ops_table", ir.Constant(ir.ArrayType(PTR, len(names)), entries))
+    data.constant("ops_table_count", ir.Constant(I32, len(names)))
+    return str(data.module)
 
 
 def fixed_descriptor(name: str, inputs: list[Fixed], outputs: list[Fixed]) -> str:
@@ -223,37 +187,33 @@ def fixed_descriptor(name: str, inputs: list[Fixed], outputs: list[Fixed]) -> st
     inputs, outputs: name, dtype and shape of each. Errors: SpecError where they are
     more or larger than a call can pass.
     """
-    data = _Data()
-    tensors = [*inputs, *outputs]
+    data, tensors = Data(name), [*inputs, *outputs]
     check_fixed(name, tensors)
     params = [
-        layout.PARAM.constant(
+        struct_constant(
+            layout.PARAM,
             name=data.text(n),
             flags=0,
             rank=len(shape),
-            dims="zeroinitializer",
-            fill=_double(0.0),
+            dims=[0] * MAX_AXES,
+            fill=0.0,
         )
         for n, _, shape in tensors
     ]
-    params_at = data.array("params", layout.PARAM.llvm, params)
-    codes = data.array("dtypes", "i8", [str(DTYPES.index(d)) for _, d, _ in tensors])
-    sizes = data.array("sizes", "i64", [str(n) for _, _, s in tensors for n in s])
-    family = layout.FAMILY.constant(
-        name=data.text(name),
-        collapse="@ops_collapse_fixed",
+    params_at = data.array("params", struct_type(layout.PARAM), params)
+    codes = data.numbers("dtypes", I8, [DTYPES.index(d) for _, d, _ in tensors])
+    family = _add_family(
+        data,
+        [],
+        collapse="fixed",
         params=params_at,
-        infer=sizes,
+        infer=data.numbers("sizes", I64, [n for _, _, s in tensors for n in s]),
+        name=data.text(name),
         inputs=len(inputs),
         outputs=len(outputs),
         fixed=len(tensors),
-        **dict.fromkeys(("attributes", "requirements"), "null"),
+        **dict.fromkeys(("attributes", "requirements"), NULL),
         **dict.fromkeys(("each", "units", "attribute_count", "symbols", "rule"), 0),
     )
-    _add_family(data, family, [])
-    _add_operator(data, name, codes, f"@kernel_{name}")
-    data.lines += [
-        f"declare i32 @kernel_{name}(ptr)",
-        f"@ops_collapse_fixed = external constant {layout.COLLAPSE.llvm}",
-    ]
-    return "\n".join(data.lines) + "\n"
+    _add_operator(data, name, family, codes, data.function(f"kernel_{name}", I32, 1))
+    return str(data.module)

@@ -1,4 +1,4 @@
-"""Limits: what an attribute may be, and what the runtime's arrays hold of a call."""
+"""Limits: what no call of an operator or of a model may exceed."""
 
 from __future__ import annotations
 
@@ -19,24 +19,37 @@ from toolchain.abi import (
     MAX_TENSORS,
     MAX_VALUES,
 )
-from toolchain.spec import Attribute, Operator, SpecError
+from toolchain.spec import Operator, SpecError
 
 # Collapses that take tensors of which there is one for each unit.
 _VARIADIC = ("concat.axis", "view.split")
 # Slots beside tensors, sizes and attributes: of matmul's two dtypes.
 _MORE_SLOTS = 2
+# A tensor of a model: name, dtype, shape.
+Fixed = tuple[str, str, tuple[int, ...]]
 
 
-def limits_of(attribute: Attribute) -> tuple[float, float]:
-    """The least and the greatest value of an attribute."""
-    if attribute.choices:
-        return 0.0, float(len(attribute.choices) - 1)
-    wide = attribute.kind == "float" or attribute.unbounded
-    low, high = (-float("inf"), float("inf")) if wide else (-(2.0**31), 2.0**31 - 1)
-    return (
-        low if attribute.minimum is None else attribute.minimum,
-        high if attribute.maximum is None else attribute.maximum,
-    )
+def check_fixed(name: str, tensors: list[Fixed]) -> None:
+    """SpecError where no call could pass these tensors."""
+    if len(tensors) > MAX_MODEL_TENSORS:
+        raise SpecError(
+            f"{name}: has {len(tensors)} inputs and outputs, but a module takes "
+            f"{MAX_MODEL_TENSORS}; join some of them into one tensor (Concat, Split), "
+            "or split the model in two"
+        )
+    for tensor, dtype, shape in tensors:
+        if len(shape) > MAX_RANK:
+            raise SpecError(
+                f"{name}: {tensor} has {len(shape)} axes, but a tensor has at most "
+                f"{MAX_RANK}; join some of them (Reshape)"
+            )
+        size = math.prod(shape) * np.dtype(dtype).itemsize
+        if size >= 1 << 31 or max(shape, default=0) >= 1 << 31:
+            sizes = "x".join(map(str, shape))
+            raise SpecError(
+                f"{name}: {tensor}, {dtype} {sizes}, takes 2^31 bytes or more; make "
+                "it smaller, or split it"
+            )
 
 
 def check_limits(name: str, operator: Operator, output_dims: list[list[int]]) -> None:
@@ -81,30 +94,4 @@ def check_limits(name: str, operator: Operator, output_dims: list[list[int]]) ->
             raise SpecError(
                 f"{name}: a call may have {count} {what}, but the runtime takes "
                 f"{limit}; {advice}"
-            )
-
-
-Fixed = tuple[str, str, tuple[int, ...]]
-
-
-def check_fixed(name: str, tensors: list[Fixed]) -> None:
-    """SpecError where no call could pass these tensors."""
-    if len(tensors) > MAX_MODEL_TENSORS:
-        raise SpecError(
-            f"{name}: has {len(tensors)} inputs and outputs, but a module takes "
-            f"{MAX_MODEL_TENSORS}; join some of them into one tensor (Concat, Split), "
-            "or split the model in two"
-        )
-    for tensor, dtype, shape in tensors:
-        if len(shape) > MAX_RANK:
-            raise SpecError(
-                f"{name}: {tensor} has {len(shape)} axes, but a tensor has at most "
-                f"{MAX_RANK}; join some of them (Reshape)"
-            )
-        size = math.prod(shape) * np.dtype(dtype).itemsize
-        if size >= 1 << 31 or max(shape, default=0) >= 1 << 31:
-            sizes = "x".join(map(str, shape))
-            raise SpecError(
-                f"{name}: {tensor}, {dtype} {sizes}, takes 2^31 bytes or more; make "
-                "it smaller, or split it"
             )

@@ -1,4 +1,4 @@
-"""Room: the memory in which a module checks its calls and writes its signatures."""
+"""Room: how much memory a module sets aside for calls of its operators."""
 
 from __future__ import annotations
 
@@ -7,7 +7,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from toolchain import abi, layout
-from toolchain.codegen.limits import Fixed, limits_of
+from toolchain.codegen.data import Data, struct_constant
+from toolchain.codegen.limits import Fixed
+from toolchain.micro.builder import I8, I64
 from toolchain.spec import DTYPES, Attribute, Operator
 
 
@@ -51,7 +53,7 @@ def _tensor_text(name: str) -> int:
 
 def _attribute_text(attribute: Attribute) -> int:
     """The most bytes of "; <name>: float[4]{a=0,b=1} = 0.5 >= 0 <= 1"."""
-    numbers = (attribute.default or 0.0, *limits_of(attribute))
+    numbers = (attribute.default or 0.0, *attribute_limits(attribute))
     return (
         len(f"; {attribute.name}: float[255]{{}} =  >=  <= ")
         + sum(len(f"{choice}={i},") for i, choice in enumerate(attribute.choices))
@@ -69,13 +71,25 @@ def room(rooms: Iterable[Room]) -> str:
     """IR of the room of a module (runtime_stub/call.h): enough for each operator."""
     known = [Room(0, 1), *rooms]
     arguments, text = max(r.arguments for r in known), max(r.text for r in known)
+    data = Data("room")
     request = abi.REQUEST_BYTES + abi.CHECKED_TENSOR_BYTES * arguments
-    size = layout.ROOM.constant(arguments=arguments, text=text)
+    data.room("ops_room", I8, request).align = abi.ALIGNMENT
+    data.room("ops_room_slots", I64, arguments).align = abi.SLOT_BYTES
+    data.room("ops_room_text", I8, text)
+    size = struct_constant(layout.ROOM, arguments=arguments, text=text)
+    data.constant("ops_room_size", size)
+    return str(data.module)
+
+
+def attribute_limits(attribute: Attribute) -> tuple[float, float]:
+    """The least and the greatest value of an attribute."""
+    if attribute.choices:
+        return 0.0, float(len(attribute.choices) - 1)
+    wide = attribute.kind == "float" or attribute.unbounded
+    low, high = (-float("inf"), float("inf")) if wide else (-(2.0**31), 2.0**31 - 1)
     return (
-        f"@ops_room = global [{request} x i8] zeroinitializer, align {abi.ALIGNMENT}\n"
-        f"@ops_room_slots = global [{arguments} x i64] zeroinitializer, align 8\n"
-        f"@ops_room_text = global [{text} x i8] zeroinitializer\n"
-        f"@ops_room_size = constant {layout.ROOM.llvm} {size}\n"
+        low if attribute.minimum is None else attribute.minimum,
+        high if attribute.maximum is None else attribute.maximum,
     )
 
 

@@ -100,7 +100,7 @@ def compile_program(
     """
     name = program.graph.name
     texts = [
-        model_descriptor(program),  # first: it says what is too much for a module
+        *model_descriptor(program),  # first: it says what is too much for a module
         model_function(program),
         table([name]),
     ]

@@ -149,7 +149,7 @@ class _Function:
         return self._new(f"getelementptr i8, ptr {where}, i32 {offset}")
 
 
-def model_descriptor(program: Program) -> str:
+def model_descriptor(program: Program) -> list[str]:
     """IR of the operator that stands for the model in the table, and of its room."""
     graph = program.graph
     inputs = [(v.name, v.dtype, v.shape) for v in graph.inputs]
@@ -160,4 +160,4 @@ def model_descriptor(program: Program) -> str:
         inputs.append(("steps", "int32", (2,)))
     outputs = [(v.name, v.dtype, v.shape) for v in graph.outputs]
     needed = fixed_room(graph.name, [*inputs, *outputs])
-    return fixed_descriptor(graph.name, inputs, outputs) + room([needed])
+    return [fixed_descriptor(graph.name, inputs, outputs), room([needed])]
