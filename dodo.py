@@ -8,7 +8,7 @@ from typing import Any
 from doit import get_var
 
 from bench.whole import rows
-from toolchain import steps
+from toolchain import steps, tuning
 from toolchain.link import package
 from toolchain.process import command_line
 from toolchain.process.progress import ProgressReporter
@@ -22,6 +22,7 @@ PROFILE = steps.profile_or_exit(get_var("profile"))
 TARGET_FOLDERS = {t: PROFILE.folder / t for t in PROFILE.targets}
 RUNTIME = sorted((ROOT / "runtime_stub").glob("*.c"))
 NAMES = sorted(PROFILE.operators)
+NUMBERS = {t: tuning.roots(t, numbers) for t, numbers in PROFILE.tuning.items()}
 MODELS = {h: steps.model_sources(ROOT / "models", heavy=h) for h in (False, True)}
 DIST = ROOT / "dist"
 # Tasks that only read what is built: while they run, others may build.
@@ -63,8 +64,10 @@ def task_compile() -> Any:
                 ("toolchain.codegen.objects:compile_object", *code),
                 (path.with_suffix(".c"),),
                 [steps.settings(target, "CLANG"), dtypes],
+                NUMBERS[target],
             )
-            step = (path, target, dtypes, out, PROFILE.compile_timeout)
+            timeout, numbers = PROFILE.compile_timeout, PROFILE.tuning[target]
+            step = (path, target, dtypes, out, timeout, numbers)
             yield _task(f"{target}:{name}", made, steps.compile_operator, *step)
 
 
@@ -207,9 +210,10 @@ def _model(task: str, name: str, folder: Path, **options: Any) -> dict[str, Any]
         steps.model_code(),
         (file, *_runtime(target)),
         [steps.settings(target, "CLANG", "LLVM_AR", "WASM_LD", models=True), options],
+        NUMBERS[target],
     )
     step = (steps.compile_model, file, target, folder, _runtime(target), options)
-    return _task(task, made, *step, after=after)
+    return _task(task, made, *step, PROFILE.tuning[target], after=after)
 
 
 def task_bench_models() -> Any:

@@ -53,24 +53,16 @@ from toolchain.spec.panels import (
 )
 from toolchain.spec.product import Product, by_row
 
-# Output channels of a group below which a tile of 4 rows is mostly padding.
-FEW = 3
-# Units of a block, beside 512 KiB of windows: 576 is 64 channels by 3 x 3 taps. Up to
-# so many output channels are packed once; more of them, or deeper ones, tile by tile
-# beside each block of windows, as writing them all out and back costs more (28 x 28,
-# 128 channels: 2 %; 7 x 7, 512 to 2048, 1 x 1: 5 %).
-DEPTH, HEIGHT = 640, 128
-
 
 def compute(k: Any) -> Any:
     """Direct for groups of few channels and images of pads, else a matrix product."""
     y, x = axes(k, k.R, k.S)
     rows, columns = y.out(), x.out()
     per = tir.truncdiv(k.M, k.group)
-    sparse = Planes(None, k.D, y, x).sparse()
+    sparse = Planes(k, None, k.D, y, x).sparse()
 
     def emit(ins: Any, out: Any) -> None:
-        with script.If(tir.any(per < FEW, sparse)):
+        with script.If(tir.any(per < k.target.tuning("conv.small_m"), sparse)):
             with script.Then():
                 few(k, (y, x), ins, out)
             with script.Else():
@@ -82,18 +74,18 @@ def compute(k: Any) -> Any:
 def grouped(k: Any, spatial: Any, per: Any, ins: Any, out: Any) -> None:
     """A matrix product for each group and image: channels by pixels."""
     image, w, b = ins
-    tile = unpacked(panels(k, "f32"))
+    tile = unpacked(panels(k.target, "f32"))
     pixels, depth = spatial[0].out() * spatial[1].out(), k.D * k.R * k.S
-    passes = tir.max(ceil_div(depth, DEPTH), 1)
+    passes = tir.max(ceil_div(depth, k.target.tuning("conv.kc")), 1)
     units = ceil_div(depth, passes)
-    wide = packed_at_once(pixels, units, tile.columns)
-    resident = tir.all(passes == 1, per <= HEIGHT)
+    wide = packed_at_once(k.target, pixels, units, tile.columns)
+    resident = tir.all(passes == 1, per <= k.target.tuning("conv.mc"))
     height = tir.Select(resident, per, tir.min(per, tile.rows))
     packed = tile.form != "rows"
     if packed:
         weights = workspace(height, units, tile.rows, tile.broadcast)
     windows = workspace(wide, units, tile.columns)
-    planes = Planes(image, k.D, *spatial)
+    planes = Planes(k, image, k.D, *spatial)
     planes.allocate(depth)
     bias = by_row(lambda i: b[i], k.M, tile)
     pixels, depth, passes, units, wide, height = map(
@@ -152,7 +144,10 @@ def few(k: Any, spatial: Any, ins: Any, out: Any) -> None:
     )
     alone, columns = k.D == 1, out.shape[3]
     paths = [
-        (tir.all(alone, suits(spatial, columns)), lambda made=made: made.emit(ins))
+        (
+            tir.all(alone, suits(k.target, spatial, columns)),
+            lambda made=made: made.emit(ins),
+        )
         for suits, made in forms
     ]
     choose(paths, lambda: direct(k, spatial, ins, out))
@@ -183,8 +178,8 @@ def direct(k: Any, spatial: Any, ins: Any, out: Any) -> None:
 def requires(k: Any) -> Any:
     """What sizes must fulfil."""
     spatial = axes(k, k.R, k.S)
-    fits, too_large = Planes(None, k.D, *spatial).fits()
-    few = tir.truncdiv(k.M, k.group) < FEW
+    fits, too_large = Planes(k, None, k.D, *spatial).fits()
+    few = tir.truncdiv(k.M, k.group) < k.target.tuning("conv.small_m")
     return [
         (k.D * k.group == k.C, "the channels of x must be those of w times group"),
         (

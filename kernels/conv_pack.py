@@ -17,12 +17,12 @@ from toolchain.spec import Bound, Case, Input, Operator, tir
 from toolchain.spec import script as T  # noqa: N812  # TVM's own name for it
 from toolchain.spec.cases import shape_name, values
 from toolchain.spec.nest import as_written, ceil_div, nest
-from toolchain.spec.panels import WIDTH
+from toolchain.spec.panels import PANEL_WIDTH
 
 
 def compute(k: Any) -> Any:
     """Unit by unit."""
-    shape = (ceil_div(k.M, WIDTH), k.R * k.S * k.D, WIDTH)
+    shape = (ceil_div(k.M, PANEL_WIDTH), k.R * k.S * k.D, PANEL_WIDTH)
 
     def emit(ins: Any, out: Any) -> None:
         (w,) = ins
@@ -31,9 +31,9 @@ def compute(k: Any) -> Any:
             T.serial(0, k.R) as r,
             T.serial(0, k.S) as s,
             T.serial(0, k.D) as c,
-            T.serial(0, WIDTH) as i,
+            T.serial(0, PANEL_WIDTH) as i,
         ):
-            m = q * WIDTH + i
+            m = q * PANEL_WIDTH + i
             zero = tir.const(0, k.dtype)
             value = tir.if_then_else(m < k.M, w[m, c, r, s], zero)
             T.buffer_store(out, value, [q, (r * k.S + s) * k.D + c, i])
@@ -43,12 +43,12 @@ def compute(k: Any) -> Any:
 
 def reference(w: Any) -> Any:
     """numpy."""
-    panels = -(-w.shape[0] // WIDTH)
-    full = np.zeros((panels * WIDTH, *w.shape[1:]), w.dtype)
+    panels = -(-w.shape[0] // PANEL_WIDTH)
+    full = np.zeros((panels * PANEL_WIDTH, *w.shape[1:]), w.dtype)
     full[: w.shape[0]] = w
     units = w.shape[1] * w.shape[2] * w.shape[3]
-    split = full.reshape(panels, WIDTH, *w.shape[1:])
-    return split.transpose(0, 3, 4, 2, 1).reshape(panels, units, WIDTH)
+    split = full.reshape(panels, PANEL_WIDTH, *w.shape[1:])
+    return split.transpose(0, 3, 4, 2, 1).reshape(panels, units, PANEL_WIDTH)
 
 
 def cases(dtypes: Any, rng: Any) -> Iterator[Case]:

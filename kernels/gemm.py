@@ -78,7 +78,7 @@ def compute(k: Any) -> Any:
             MatrixRows(b, k.B1, k.target),
             pack_elements(lambda j, u: b[u, j]),
         )
-        tile = panels(k, "f32")
+        tile = panels(k.target, "f32")
         Product(
             tile,
             rows,

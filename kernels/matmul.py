@@ -32,7 +32,7 @@ def words(k: Any) -> Any:
     def emit(ins: Any, out: Any) -> None:
         a, b = ins
         left, right = MatrixRows(a, k.K, k.target), MatrixColumns(b, k.N, k.target)
-        tile = panels(k, "f32" if k.dtype == "float32" else "i32")
+        tile = panels(k.target, "f32" if k.dtype == "float32" else "i32")
         Product(tile, k.M, k.K, k.N, left, right, out, lambda i, j: [i, j], k.N).emit()
 
     return nest((k.M, k.N), [k.a, k.b], emit, k.dtype)

@@ -13,7 +13,7 @@ import numpy as np
 from toolchain.spec import Case, Input, Operator
 from toolchain.spec.cases import values
 from toolchain.spec.nest import as_written, ceil_div, nest
-from toolchain.spec.panels import WIDTH, Block, pack_elements
+from toolchain.spec.panels import PANEL_WIDTH, Block, pack_elements
 
 
 def compute(k: Any) -> Any:
@@ -21,19 +21,21 @@ def compute(k: Any) -> Any:
 
     def emit(ins: Any, out: Any) -> None:
         (b,) = ins
-        pack_elements(lambda j, u: b[u, j])(Block(out, WIDTH, 0, k.N, k.N, 0, k.K))
+        pack_elements(lambda j, u: b[u, j])(
+            Block(out, PANEL_WIDTH, 0, k.N, k.N, 0, k.K)
+        )
 
-    return nest((ceil_div(k.N, WIDTH), k.K, WIDTH), [k.b], emit, k.dtype)
+    return nest((ceil_div(k.N, PANEL_WIDTH), k.K, PANEL_WIDTH), [k.b], emit, k.dtype)
 
 
 def pack(b: Any) -> Any:
     """numpy."""
     rows, columns = b.shape
-    panels = -(-columns // WIDTH)
+    panels = -(-columns // PANEL_WIDTH)
     if not columns:
-        return np.zeros((0, rows, WIDTH), b.dtype)
-    filled = np.minimum(np.arange(panels * WIDTH), columns - 1)
-    return b[:, filled].reshape(rows, panels, WIDTH).transpose(1, 0, 2)
+        return np.zeros((0, rows, PANEL_WIDTH), b.dtype)
+    filled = np.minimum(np.arange(panels * PANEL_WIDTH), columns - 1)
+    return b[:, filled].reshape(rows, panels, PANEL_WIDTH).transpose(1, 0, 2)
 
 
 def cases(dtypes: Any, rng: Any) -> Iterator[Case]:

@@ -25,7 +25,7 @@ from toolchain.spec import (
 )
 from toolchain.spec.cases import values
 from toolchain.spec.nest import as_written, nest
-from toolchain.spec.panels import WIDTH, MatrixRows, panels
+from toolchain.spec.panels import PANEL_WIDTH, MatrixRows, panels
 from toolchain.spec.product import Packed, Product, by_column
 
 
@@ -34,7 +34,7 @@ def compute(k: Any) -> Any:
 
     def emit(ins: Any, out: Any) -> None:
         a, packed, bias = ins
-        tile = panels(k, "f32")
+        tile = panels(k.target, "f32")
         Product(
             *(tile, k.M, k.K, k.N, MatrixRows(a, k.K, k.target), Packed(packed), out),
             lambda i, j: [i, j],
@@ -49,7 +49,7 @@ def compute(k: Any) -> Any:
 def product(a: Any, packed: Any, bias: Any, columns: int) -> Any:
     """numpy, before the limits."""
     panels, rows, _ = packed.shape
-    b = packed.transpose(1, 0, 2).reshape(rows, panels * WIDTH)[:, :columns]
+    b = packed.transpose(1, 0, 2).reshape(rows, panels * PANEL_WIDTH)[:, :columns]
     return a @ b + (0 if bias is None else bias)
 
 
@@ -83,7 +83,7 @@ def cases(dtypes: Any, rng: Any) -> Iterator[Case]:
     )
     for i, (shape, n) in enumerate(shapes):
         a = values(rng, shape, "float32")
-        packed = values(rng, (-(-n // WIDTH), shape[-1], WIDTH), "float32")
+        packed = values(rng, (-(-n // PANEL_WIDTH), shape[-1], PANEL_WIDTH), "float32")
         bias = values(rng, (n,), "float32")
         name = "x".join(map(str, (*shape, n)))
         yield Case(name, (a, packed, bias if i % 2 else None), {"columns": n})

@@ -185,6 +185,20 @@ def test_a_source_that_does_not_parse_is_one_definition() -> None:
     assert index("def f(:") != index("def g(:")
 
 
+def test_an_operator_that_was_deleted_is_no_error() -> None:
+    """Records of what was made of it name it still: they are then of the past."""
+    found = Sources()
+    assert found.slice("kernels/no_more.py:KERNEL") == set()
+    assert found.digest("kernels/no_more.py:KERNEL") != found.digest(
+        "kernels/relu.py:KERNEL"
+    )
+
+
+def test_what_is_exported_acts_on_nobody() -> None:
+    text = 'from a import f, g\n__all__ = ["f"]\n'
+    assert index(text)["effects"] == ["g"]
+
+
 def test_a_damaged_index_is_made_again(tmp_path: Path) -> None:
     kept = tmp_path / "index.json"
     digest = Sources(kept).digest("toolchain.link.link:link")

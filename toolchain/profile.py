@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import re
 import tomllib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from toolchain import tuning
 from toolchain.targets import TARGETS
 
 ROOT = Path(__file__).parent.parent
@@ -15,7 +16,9 @@ KERNELS = ROOT / "kernels"
 MAX_MEMORY = 1 << 32  # bytes: all that wasm32 can address
 COMPILE_TIMEOUT = 300  # seconds; the slowest operator takes under 20
 _LEAST_MEMORY = 1 << 20
-_KEYS = ("operators", "targets", "max_memory", "folders", "compile_timeout")
+_KEYS = (
+    *("operators", "targets", "max_memory", "folders", "compile_timeout", "tuning"),
+)
 _UNITS = {"": 1, "KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30}
 
 
@@ -28,7 +31,8 @@ class Profile:
     """One build. operators: file by name; dtypes: those wanted, None for all.
 
     folder: where the artifacts go. max_memory: bytes. compile_timeout: seconds
-    for one object.
+    for one object. tuning: for each target the numbers that are not as
+    toolchain/tuning has them.
     """
 
     folder: Path
@@ -37,6 +41,7 @@ class Profile:
     targets: tuple[str, ...]
     max_memory: int = MAX_MEMORY
     compile_timeout: float = COMPILE_TIMEOUT
+    tuning: dict[str, dict[str, int]] = field(default_factory=dict)
 
 
 def operator_files(*folders: Path) -> dict[str, Path]:
@@ -56,7 +61,11 @@ def operator_files(*folders: Path) -> dict[str, Path]:
 def full_profile() -> Profile:
     """Every operator for every target, into build/."""
     files = operator_files(KERNELS)
-    return Profile(ROOT / "build", files, dict.fromkeys(files), tuple(TARGETS))
+    numbers: dict[str, dict[str, int]] = {target: {} for target in TARGETS}
+    dtypes: dict[str, tuple[str, ...] | None] = dict.fromkeys(files)
+    return Profile(
+        ROOT / "build", files, dtypes, targets=tuple(TARGETS), tuning=numbers
+    )
 
 
 def load_profile(path: Path | None) -> Profile:
@@ -75,14 +84,15 @@ def load_profile(path: Path | None) -> Profile:
         )
     folders = [_folder(path, f) for f in _strings(path, data, "folders", [])]
     files = operator_files(KERNELS, *folders)
-    dtypes = _operators(path, data, files)
+    dtypes, targets = _operators(path, data, files), _targets(path, data)
     return Profile(
         ROOT / "build" / "profiles" / path.stem,
         {name: files[name] for name in sorted(dtypes)},
         dtypes,
-        _targets(path, data),
+        targets,
         _memory(path, data.get("max_memory", MAX_MEMORY)),
         _timeout(path, data.get("compile_timeout", COMPILE_TIMEOUT)),
+        _tuning(path, data.get("tuning", {}), targets),
     )
 
 
@@ -155,3 +165,36 @@ def _timeout(path: Path, value: Any) -> float:
             f"{path}: compile_timeout is {value!r}; give seconds, more than 0"
         )
     return float(value)
+
+
+def _tuning(
+    path: Path, given: Any, targets: tuple[str, ...]
+) -> dict[str, dict[str, int]]:
+    """Numbers by target; those of [tuning.<target>] before those of [tuning]."""
+    if not isinstance(given, dict):
+        raise ProfileError(
+            f"{path}: tuning is {given!r}; give a table, as in\n[tuning]\ngemm.kc = 256"
+        )
+    for name in given:
+        if name in TARGETS and name not in targets:
+            raise ProfileError(
+                f"{path}: tuning.{name} is of a target that is not built; use one of "
+                f"{', '.join(targets)}"
+            )
+    everywhere = {n: v for n, v in given.items() if n not in TARGETS}
+    shared = _numbers(path, "tuning", everywhere)
+    return {
+        t: shared | _numbers(path, f"tuning.{t}", given.get(t, {})) for t in targets
+    }
+
+
+def _numbers(path: Path, table: str, given: Any) -> dict[str, int]:
+    """The numbers of a table, `gemm.kc = 256` or in tables of their own."""
+    flat: dict[str, Any] = {}
+    for group, values in given.items() if isinstance(given, dict) else ():
+        entries = values.items() if isinstance(values, dict) else [("", values)]
+        flat |= {f"{group}.{name}".rstrip("."): value for name, value in entries}
+    try:
+        return {name: tuning.check(name, value) for name, value in flat.items()}
+    except tuning.TuningError as error:
+        raise ProfileError(f"{path}: [{table}]: {error}") from None

@@ -17,7 +17,7 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from importlib.metadata import files as files_of
 from pathlib import Path
 from typing import Any, ParamSpec
@@ -71,7 +71,12 @@ def make(made: Made, step: Callable[..., Iterable[str] | None], *args: Any) -> N
 
 
 def compile_operator(
-    path: Path, target: str, dtypes: tuple[str, ...] | None, out: Path, timeout: float
+    path: Path,
+    target: str,
+    dtypes: tuple[str, ...] | None,
+    out: Path,
+    timeout: float,
+    numbers: Mapping[str, int],
 ) -> Iterable[str]:
     """Compile one operator; roots of what it names at run time.
 
@@ -79,7 +84,7 @@ def compile_operator(
     """
     from toolchain.codegen.child import compile_in_child
 
-    reason = compile_in_child(path, target, dtypes, out, timeout)
+    reason = compile_in_child(path, target, dtypes, out, timeout, numbers)
     if reason is not None:
         print(f"FAILED {target}: {reason}")
         return []
@@ -213,7 +218,12 @@ def run_recipe(source: Path, out: Path) -> None:
 
 
 def compile_model(
-    file: Path, target: str, folder: Path, runtime: list[Path], options: dict[str, Any]
+    file: Path,
+    target: str,
+    folder: Path,
+    runtime: list[Path],
+    options: dict[str, Any],
+    numbers: Mapping[str, int] | None = None,
 ) -> Iterable[str]:
     """Compile a model file for a target; roots of what its kernels were made from."""
     from toolchain.model.build import Options, build_model
@@ -221,7 +231,8 @@ def compile_model(
 
     place = Place(folder, ROOT / "build" / "cache" / target)
     show = functools.partial(print, f"  {file.stem} {target}:")
-    build_model(file, Options(target, **options), place, runtime, show)
+    wanted = Options(target, **options, numbers=numbers or {})
+    build_model(file, wanted, place, runtime, show)
     return place.code
 
 

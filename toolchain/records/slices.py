@@ -33,8 +33,8 @@ from toolchain.records.definitions import hash_of, index_of
 from toolchain.records.replace import write
 
 ROOT = Path(__file__).parents[2]
-# Of this table an output follows from one entry, which stands in its settings.
-_BY_SETTINGS = {("toolchain.targets", "TARGETS")}
+# Of these tables an output follows from single entries, which its settings hold.
+_BY_SETTINGS = {("toolchain.targets", "TARGETS"), ("toolchain.tuning.table", "TABLE")}
 _MOST = 1000  # sources that are kept, those of before edits too
 _Definition = tuple[str, str]  # module or file, name
 
@@ -174,9 +174,9 @@ def state(path: Path) -> tuple[int, ...]:
 
 @cache
 def _file(module: str) -> Path | None:
-    """The file of a module of the project, or of an operator."""
+    """The file of a module of the project, or of an operator, if there is one."""
     if module.endswith(".py"):
-        return ROOT / module
+        return path if (path := ROOT / module).is_file() else None
     base = ROOT.joinpath(*module.split("."))
     found = (p for p in (base.with_suffix(".py"), base / "__init__.py") if p.is_file())
     return next(found, None)

@@ -12,8 +12,10 @@ from dataclasses import dataclass, field
 from math import inf
 from typing import Any
 
+from toolchain.spec.kernel import Kernel
 from toolchain.spec.math import Let
 from toolchain.spec.tvm import Buffer, Expr, Schedule, Tensor, script, te, tir
+from toolchain.targets import Target
 
 __all__ = [
     "PARTIAL_SUMS",
@@ -24,11 +26,13 @@ __all__ = [
     "Case",
     "Expr",
     "Input",
+    "Kernel",
     "Operator",
     "Output",
     "Pointwise",
     "Schedule",
     "SpecError",
+    "Target",
     "Tensor",
     "pointwise",
     "script",
