@@ -8,23 +8,24 @@ Edges: size 0 gives size 0.
 Source: this library's own layout.
 """
 
+from __future__ import annotations
+
 from collections.abc import Iterator
-from typing import Any
 
 import numpy as np
 
-from toolchain.spec import Bound, Case, Input, Operator, tir
+from toolchain.spec import Bound, Buffer, Case, Input, Kernel, Operator, Tensor, tir
 from toolchain.spec import script as T  # noqa: N812  # TVM's own name for it
-from toolchain.spec.cases import shape_name, values
+from toolchain.spec.cases import Array, Rng, shape_name, values
 from toolchain.spec.nest import as_written, ceil_div, nest
 from toolchain.spec.panels import PANEL_WIDTH
 
 
-def compute(k: Any) -> Any:
+def compute(k: Kernel) -> Tensor:
     """Unit by unit."""
     shape = (ceil_div(k.M, PANEL_WIDTH), k.R * k.S * k.D, PANEL_WIDTH)
 
-    def emit(ins: Any, out: Any) -> None:
+    def emit(ins: list[Buffer], out: Buffer) -> None:
         (w,) = ins
         with (
             T.serial(0, shape[0]) as q,
@@ -41,7 +42,7 @@ def compute(k: Any) -> Any:
     return nest(shape, k.inputs, emit, k.dtype)
 
 
-def reference(w: Any) -> Any:
+def reference(w: Array) -> Array:
     """numpy."""
     panels = -(-w.shape[0] // PANEL_WIDTH)
     full = np.zeros((panels * PANEL_WIDTH, *w.shape[1:]), w.dtype)
@@ -51,7 +52,7 @@ def reference(w: Any) -> Any:
     return split.transpose(0, 3, 4, 2, 1).reshape(panels, units, PANEL_WIDTH)
 
 
-def cases(dtypes: Any, rng: Any) -> Iterator[Case]:
+def cases(dtypes: tuple[str, ...], rng: Rng) -> Iterator[Case]:
     """Whole and partial panels."""
     shapes = ((8, 4, 3, 3), (1, 1, 1, 1), (7, 3, 2, 5), (17, 5, 1, 1))
     for shape in (*shapes, (0, 3, 3, 3), (9, 0, 3, 3)):

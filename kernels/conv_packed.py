@@ -36,7 +36,7 @@ from toolchain.spec import (
     script,
     tir,
 )
-from toolchain.spec.cases import shape_name, values
+from toolchain.spec.cases import Array, Rng, shape_name, values
 from toolchain.spec.cases_windows import convolved
 from toolchain.spec.convolution import (
     DILATIONS,
@@ -248,14 +248,14 @@ def requires(k: Kernel) -> list[tuple[Expr, str]]:
 
 
 def reference(
-    x: Any,
-    packed: Any,
-    b: Any,
+    x: Array,
+    packed: Array,
+    b: Array | None,
     features: int,
     minimum: float,
     maximum: float,
     **given: Any,
-) -> Any:
+) -> Array:
     """numpy, in float64."""
     rows = packed.transpose(0, 2, 1).reshape(packed.shape[0] * PANEL_WIDTH, -1)
     weights = rows[:features]
@@ -268,7 +268,7 @@ def reference(
     return np.minimum(np.maximum(out, minimum), maximum)
 
 
-def scale(x: Any, packed: Any, b: Any, **attributes: Any) -> Any:
+def scale(x: Array, packed: Array, b: Array | None, **attributes: Any) -> Array:
     """Magnitude of what is added up."""
     b = None if b is None else np.abs(b)
     free = {**attributes, "minimum": -inf, "maximum": inf}
@@ -307,7 +307,7 @@ CASES: tuple[tuple[tuple[int, ...], tuple[int, int], int, dict[str, Any]], ...] 
 )
 
 
-def cases(dtypes: Any, rng: Any) -> Iterator[Case]:
+def cases(dtypes: tuple[str, ...], rng: Rng) -> Iterator[Case]:
     """Sizes, attributes and special values."""
     for i, (image, taps, features, given) in enumerate(CASES):
         shape = (-(-features // PANEL_WIDTH), taps[0] * taps[1] * image[3], PANEL_WIDTH)

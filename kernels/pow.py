@@ -7,17 +7,31 @@ wrap; a negative exponent gives the true value cut to an integer: 1^y = 1,
 Source: ONNX Pow-15, with one dtype for both; MindSpore Pow.
 """
 
+from __future__ import annotations
+
 from collections.abc import Iterator
-from typing import Any
 
 import numpy as np
 
-from toolchain.spec import Bound, Case, Input, Operator, math, pointwise, script, tir
-from toolchain.spec.cases import binary, bits, values
+from toolchain.spec import (
+    Bound,
+    Buffer,
+    Case,
+    Expr,
+    Input,
+    Kernel,
+    Operator,
+    Tensor,
+    math,
+    pointwise,
+    script,
+    tir,
+)
+from toolchain.spec.cases import Array, binary, bits, values
 from toolchain.spec.nest import as_written, nest
 
 
-def _squarings(k: Any) -> Any:
+def _squarings(k: Kernel) -> Tensor:
     """The product of the squares x, x^2, x^4, ... that the bits of y choose.
 
     A loop nest: as bound expressions TVM would write squares of squares in full.
@@ -25,7 +39,7 @@ def _squarings(k: Any) -> Any:
     bits = int(k.dtype.removeprefix("int")) - 1
     zero, one, minus_one = (tir.const(v, k.dtype) for v in (0, 1, -1))
 
-    def emit(ins: Any, out: Any) -> None:
+    def emit(ins: list[Buffer], out: Buffer) -> None:
         state = script.alloc_buffer((2,), k.dtype)
         total, square = state[0], state[1]
         with script.serial(0, k.n) as i:
@@ -44,7 +58,7 @@ def _squarings(k: Any) -> Any:
     return nest((k.n,), k.inputs, emit, k.dtype)
 
 
-def _power(k: Any) -> Any:
+def _power(k: Kernel) -> Expr:
     if k.dtype == "float32":
         return pointwise(lambda k, a, b: math.pow(a, b))(k)
     return _squarings(k)
@@ -56,10 +70,10 @@ def _whole(a: int, b: int) -> int:
     return int(a) ** (b & 1) if a in (1, -1) else 0
 
 
-def _reference(a: Any, b: Any) -> Any:
-    if a.dtype.kind == "f":
-        return np.power(a, b)
-    return np.vectorize(_whole, otypes=[np.int64])(a, b).astype(a.dtype)
+def _reference(a: Array, b: Array) -> Array:
+    whole = np.vectorize(_whole, otypes=[np.int64])
+    result: Array = np.power(a, b) if a.dtype.kind == "f" else whole(a, b)
+    return result.astype(a.dtype)
 
 
 def _cases(dtypes: tuple[str, ...], rng: np.random.Generator) -> Iterator[Case]:

@@ -171,27 +171,29 @@ def _tuning(
     path: Path, given: Any, targets: tuple[str, ...]
 ) -> dict[str, dict[str, int]]:
     """Numbers by target; those of [tuning.<target>] before those of [tuning]."""
-    if not isinstance(given, dict):
-        raise ProfileError(
-            f"{path}: tuning is {given!r}; give a table, as in\n[tuning]\ngemm.kc = 256"
-        )
-    for name in given:
+    tables = given if isinstance(given, dict) else {}
+    for name in tables:
         if name in TARGETS and name not in targets:
             raise ProfileError(
                 f"{path}: tuning.{name} is of a target that is not built; use one of "
                 f"{', '.join(targets)}"
             )
-    everywhere = {n: v for n, v in given.items() if n not in TARGETS}
-    shared = _numbers(path, "tuning", everywhere)
+    everywhere = {n: v for n, v in tables.items() if n not in TARGETS}
+    shared = _numbers(path, "tuning", everywhere if tables else given)
     return {
-        t: shared | _numbers(path, f"tuning.{t}", given.get(t, {})) for t in targets
+        t: shared | _numbers(path, f"tuning.{t}", tables.get(t, {})) for t in targets
     }
 
 
 def _numbers(path: Path, table: str, given: Any) -> dict[str, int]:
     """The numbers of a table, `gemm.kc = 256` or in tables of their own."""
+    if not isinstance(given, dict):
+        raise ProfileError(
+            f"{path}: {table} is {given!r}; give a table, as in\n"
+            f"[{table}]\ngemm.kc = 256"
+        )
     flat: dict[str, Any] = {}
-    for group, values in given.items() if isinstance(given, dict) else ():
+    for group, values in given.items():
         entries = values.items() if isinstance(values, dict) else [("", values)]
         flat |= {f"{group}.{name}".rstrip("."): value for name, value in entries}
     try:

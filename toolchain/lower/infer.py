@@ -10,6 +10,8 @@ from typing import Any
 
 from llvmlite import ir
 
+from toolchain.lower.bounds import limits
+from toolchain.lower.proofs import DIVISIONS
 from toolchain.lower.te import Kernel
 from toolchain.spec import Operator, SpecError
 from toolchain.targets import Target
@@ -21,7 +23,7 @@ _COMPARE = {"EQ": "==", "NE": "!=", "LT": "<", "LE": "<=", "GT": ">", "GE": ">="
 
 def needs_infer(operator: Operator) -> bool:
     """Whether the runtime asks the TE definition for output sizes."""
-    return operator.collapse.partition(".")[0] in ("exact", "pad")
+    return operator.asked
 
 
 def _requirements(operator: Operator, kernel: Kernel) -> list[tuple[Any, str]]:
@@ -79,7 +81,13 @@ def infer_function(
     builder = ir.IRBuilder(function.append_basic_block())
     slots = function.args[0]
     place = {n: offset + i for i, n in enumerate(names)}
-    emitter = _Emitter(builder, slots, place)
+    positive = {
+        name
+        for attribute in operator.attributes
+        if attribute.kind == "int" and limits(attribute)[0] >= 1
+        for name in attribute.names()
+    }
+    emitter = _Emitter(builder, slots, place, positive)
     address = builder.gep(
         slots, [ir.Constant(_I32, 8 * first)], True, source_etype=ir.IntType(8)
     )
@@ -100,8 +108,11 @@ def infer_function(
 class _Emitter:
     """Translates integer expressions of TIR to int64 IR."""
 
-    def __init__(self, builder: Any, slots: Any, place: dict[str, int]) -> None:
+    def __init__(
+        self, builder: Any, slots: Any, place: dict[str, int], positive: set[str]
+    ) -> None:
         self.builder, self.slots, self.place = builder, slots, place
+        self.positive = positive  # names of what is never below 1
 
     def value(self, e: Any) -> Any:
         """IR value of an expression: int64, or i1 for a condition."""
@@ -124,7 +135,23 @@ class _Emitter:
             return self.builder.not_(self.value(e.a))
         if not hasattr(e, "b"):
             raise SpecError(f"a size may not depend on {e} ({kind})")
-        return self._binary(kind, self.value(e.a), self.value(e.b))
+        right = self._divisor if kind in DIVISIONS else self.value
+        return self._binary(kind, self.value(e.a), right(e.b))
+
+    def _divisor(self, e: Any) -> Any:
+        """What is divided by: 1 where it is 0 or -1, by which a division may trap.
+
+        Sizes are computed whether or not requirements hold; where they hold, `bounds`
+        has proved the divisor.
+        """
+        b = self.value(e)
+        if isinstance(e, int) or type(e).__name__ == "IntImm":
+            return b
+        if getattr(e, "name", "") in self.positive:
+            return b
+        build, one = self.builder, ir.Constant(_I64, 1)
+        near = build.icmp_unsigned("<=", build.add(b, one), one)
+        return build.select(near, one, b)
 
     def _slot(self, name: str) -> Any:
         offset = ir.Constant(_I32, 8 * self.place[name])
