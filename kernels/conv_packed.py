@@ -131,15 +131,15 @@ def windows(k: Kernel, spatial: Spatial, image: Buffer, product: Product) -> Non
     """A product of each image, whose windows are packed some at a time."""
     tile, pixels, depth = product.panels, product.rows, product.depth
     assert isinstance(product.right, Packed)
-    broadcast, packed = tile.form == "spread", product.right.panels
+    splat, packed = tile.form == "splat", product.right.panels
     tall = tile.rows
-    if not broadcast:
+    if not splat:
         tall = packed_at_once(k.target, pixels, depth, tile.rows)
     buffer = workspace(tall, depth, tile.rows, tile.broadcast)
     source = Pixels(k, image, *spatial)
     source.allocate()
     pack = source.packer()
-    parts = Parts.of(k, spatial) if broadcast else Parts.whole(k)
+    parts = Parts.of(k, spatial) if splat else Parts.whole(k)
     with script.serial(0, k.N) as n:
         source.copy(n * k.H * k.W * k.C)
         part_of = replace(product, place=lambda i, j: [n, 0, i, j])
@@ -156,7 +156,7 @@ def windows(k: Kernel, spatial: Spatial, image: Buffer, product: Product) -> Non
             columns = (0, k.features, k.features)
             across = Block(packed, PANEL_WIDTH, *columns, start, deep, True)
             pack(down)
-            if broadcast:
+            if splat:
                 part_of.by_depth(down, across)
             else:
                 part_of.by_panels(down, across)

@@ -31,7 +31,7 @@ from toolchain.spec.product import Product
 
 
 def words(k: Kernel) -> Tensor:
-    """Elements of 4 bytes: one is one unit of a panel."""
+    """Elements of 4 bytes, which a panel holds as they are."""
 
     def emit(ins: list[Buffer], out: Buffer) -> None:
         a, b = ins

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from toolchain.spec import Buffer, Case, Input, Kernel, Operator, Tensor
+from toolchain.spec import Bound, Buffer, Case, Input, Kernel, Operator, Tensor
 from toolchain.spec.cases import Array, Rng, values
 from toolchain.spec.nest import as_written, ceil_div, nest
 from toolchain.spec.panels import PANEL_WIDTH, Block, pack_elements
@@ -54,4 +54,5 @@ KERNEL = Operator(
     schedule=as_written,
     reference=pack,
     cases=cases,
+    bound=Bound(why="moves elements"),
 )

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from toolchain.spec import Input, Kernel, Operator, Tensor
+from toolchain.spec import Bound, Input, Kernel, Operator, Tensor
 from toolchain.spec import windows as w
 from toolchain.spec.cases import Array
 from toolchain.spec.cases_windows import pooled, pooling
@@ -46,4 +46,5 @@ KERNEL = Operator(
     requires=w.requires,
     reference=reference,
     cases=pooling(),
+    bound=Bound(why="one of the elements"),
 )

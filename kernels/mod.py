@@ -38,7 +38,7 @@ def _integers(let: Let, k: Kernel, a: Expr, b: Expr) -> Expr:
 
 
 def _floats(let: Let, k: Kernel, a: Expr, b: Expr) -> Expr:
-    """The rest nearest to 0, then the one of the wanted sign.
+    """The rest nearest to 0, then the rest of the wanted sign.
 
     |a / b| < 2^277, so ten quotients of at most 29 bits; times b's 24 bits each
     product is exact, and so is each difference.

@@ -148,7 +148,7 @@ def cases(dtypes: tuple[str, ...], rng: Rng) -> Iterator[Case]:
             name = f"linear-{transformation}-{'x'.join(map(str, sizes))}"
             yield Case(name, (values(rng, x, "float32"),), given)
     for transformation in ("half_pixel", "pytorch_half_pixel"):
-        # Doubled: rows of a register of pairs and more, and those too narrow for it.
+        # Doubled: rows of a register of pairs and more, and rows too narrow for it.
         for shape in ((1, 2, 3, 5), (2, 1, 4, 8), (1, 1, 1, 9), (1, 3, 5, 18), (2, 4)):
             *_, h, w = x = (1,) * (4 - len(shape)) + shape
             given = {

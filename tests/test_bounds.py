@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -145,7 +146,7 @@ def divided(a, b, dtype):
     return let.around(quotient(let, let(a), let(b), dtype))
 """
 # All that the errors advise, and what loops and conditions make right.
-TAKEN = {
+TAKEN: dict[str, tuple[str, Callable[[Any, Any, int], Any]]] = {
     "at_least": (
         operator(ELEMENTS, formula="x // tir.max(k.a, 1)", attributes=A),
         lambda x, y, a: x // max(a, 1),

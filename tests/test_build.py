@@ -58,10 +58,10 @@ BROKEN = {
         "line 3: Operator lacks 'reference'; give it",
     ),
     "no_docstring": (
-        "from toolchain.spec import Input, Operator\n"
+        "from toolchain.spec import Bound, Input, Operator\n"
         'KERNEL = Operator(collapse="elementwise.broadcast", cases=None,\n'
         '    inputs=(Input("x", "n"),), dtypes=("float32",), compute=abs,\n'
-        "    reference=None)\n",
+        "    reference=None, bound=Bound(why='f'))\n",
         "has no docstring; begin the file with one whose first line is the formula",
     ),
     "unknown_name": ("compute=lambda k: y", "line 5: NameError: name 'y' is not"),
@@ -78,7 +78,7 @@ FORM = """\
 from toolchain import spec
 from toolchain.spec import Input, Operator, pointwise, te, tir
 KERNEL = Operator(collapse="elementwise.broadcast", inputs=(Input("x", "n"),),
-    dtypes=("float32",), reference=None, cases=None, {})
+    dtypes=("float32",), reference=None, cases=None, bound=spec.Bound(why="f"), {})
 """
 
 
@@ -141,7 +141,7 @@ def test_headers_compile_without_a_warning(built: Project, language: str) -> Non
 
 
 def test_interface_that_is_not_the_written_one_fails(built: Project) -> None:
-    file = "runtime_stub/expected/mvp.txt"
+    file = "runtime_stub/interface.txt"
     built.edit(file, "export ops_call func", "export ops_coll func")
     done = built.doit("build", "profile=small.toml")
     assert done.code != 0

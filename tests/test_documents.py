@@ -15,6 +15,8 @@ import pytest
 
 from toolchain.matrix import with_matrix
 from toolchain.profile import ROOT
+from toolchain.targets import TARGETS
+from toolchain.tasks import models
 
 DOCUMENTS = [
     ROOT / "README.md",
@@ -30,6 +32,8 @@ SAID = {  # what the README's commands print
     "run -o ReduceSum -d INT8 -I '[[1, 2], [100, 100]]' axes=[0] keepdims=0": "[101",
     "run -o Softmax -d FP32 -I '[1, 2]' axis=3": "axis 3 is outside rank 1 of x; use",
 }
+# Where users read which targets there are.
+OF_TARGETS = ("README.md", "embed/c/README.md.in")
 # Runs doit up to the tasks themselves, for each command line of the argument.
 DRY = """
 import json, sys
@@ -139,9 +143,14 @@ def test_texts_name_tasks_that_there_are() -> None:
 @pytest.mark.parametrize("folder", ["toolchain/frontends", "toolchain/model"])
 def test_texts_name_options_that_there_are(folder: str) -> None:
     """Of doit model, in messages about models."""
-    source = (ROOT / "dodo.py").read_text()
-    options = set(re.findall(r'^    \("(\w+)", "\w?", ', source, re.M))
+    options = {option["name"] for option in models.OPTIONS}
     assert {"file", "shape", "dim", "value", "timeout"} <= options
     for path, text in texts((folder,)):
         for name in re.findall(r"--([a-z]+)", text):
             assert name in options, path
+
+
+@pytest.mark.parametrize("name", OF_TARGETS)
+def test_documents_name_every_target(name: str) -> None:
+    named = set(re.findall(r"`([\w-]+)`", (ROOT / name).read_text()))
+    assert set(TARGETS) - named == set()

@@ -10,11 +10,12 @@ import pytest
 from project import Project, copy_project
 
 from toolchain import tuning
-from toolchain.codegen.objects import load_operator
+from toolchain.codegen.operators import load_operator
 from toolchain.lower.infer import requirement_texts
 from toolchain.profile import KERNELS, ProfileError, load_profile
 from toolchain.targets import TARGETS
-from toolchain.tuning import TABLE, TuningError
+from toolchain.tuning import TuningError
+from toolchain.tuning.table import TABLE
 
 PROFILE = 'operators = ["relu", "softmax", "gemm"]\ntargets = ["simd128", "mvp"]\n'
 CHANGED = PROFILE + '[tuning]\ngemm.kc = 64\n[tuning.mvp]\n"gemm.rows" = 4\n'

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from toolchain.codegen.objects import formula, load_operator
+from toolchain.codegen.operators import formula, load_operator
 from toolchain.profile import full_profile
 from toolchain.spec import DTYPES, Operator
 

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import re
+import sys
 import tomllib
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from toolchain import tuning
+from toolchain.abi import MAX_MEMORY
 from toolchain.targets import TARGETS
 
 ROOT = Path(__file__).parent.parent
 KERNELS = ROOT / "kernels"
-MAX_MEMORY = 1 << 32  # bytes: all that wasm32 can address
 COMPILE_TIMEOUT = 300  # seconds; the slowest operator takes under 20
 _LEAST_MEMORY = 1 << 20
 _KEYS = (
@@ -31,8 +33,8 @@ class Profile:
     """One build. operators: file by name; dtypes: those wanted, None for all.
 
     folder: where the artifacts go. max_memory: bytes. compile_timeout: seconds
-    for one object. tuning: for each target the numbers that are not as
-    toolchain/tuning has them.
+    for one object. file: that it was read from; None: the full library. tuning: for
+    each target the numbers that are not as toolchain/tuning has them.
     """
 
     folder: Path
@@ -41,7 +43,18 @@ class Profile:
     targets: tuple[str, ...]
     max_memory: int = MAX_MEMORY
     compile_timeout: float = COMPILE_TIMEOUT
+    file: Path | None = None
     tuning: dict[str, dict[str, int]] = field(default_factory=dict)
+
+    @property
+    def folders(self) -> dict[str, Path]:
+        """The folder of each target's artifacts."""
+        return {target: self.folder / target for target in self.targets}
+
+    @cached_property
+    def numbers(self) -> dict[str, dict[str, int]]:
+        """For each target every number of its tuning, by what records have for it."""
+        return {t: tuning.roots(t, changed) for t, changed in self.tuning.items()}
 
 
 def operator_files(*folders: Path) -> dict[str, Path]:
@@ -92,8 +105,17 @@ def load_profile(path: Path | None) -> Profile:
         targets,
         _memory(path, data.get("max_memory", MAX_MEMORY)),
         _timeout(path, data.get("compile_timeout", COMPILE_TIMEOUT)),
+        path,
         _tuning(path, data.get("tuning", {}), targets),
     )
+
+
+def profile_or_exit(name: str | None) -> Profile:
+    """The profile of a file, or the full one; ends the program on a mistake."""
+    try:
+        return load_profile(Path(name) if name else None)
+    except ProfileError as error:
+        sys.exit(f"error: {error}")
 
 
 def _strings(

@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from toolchain.frontends import Places, plain, standard
 from toolchain.frontends.load import array, dense, name_of, subgraphs
 from toolchain.frontends.standard import excess, schema_of, size_of, type_of
+from toolchain.frontends.suggestions import numbers
 from toolchain.process import confined
 from toolchain.spec import SpecError
 
@@ -152,11 +153,17 @@ def _tvm_converters() -> Any:
     return onnx_frontend._get_convert_map()
 
 
+_OPTIMISER = (
+    "an operator that ONNX Runtime's optimiser writes; take the file that it was given"
+)
 # Domains whose operators others write, and what to do about them.
 _WRITERS = {
-    "com.microsoft": "of ONNX Runtime's optimiser; take the file that it was given",
-    "ai.onnx.ml": "of classical machine learning",
+    "com.microsoft": _OPTIMISER,
+    "ai.onnx.ml": "an operator of classical machine learning",
+    "ai.onnx.preview.training": "an operator of training",
 }
+# Operators that ONNX Runtime writes into the standard's own domain.
+_FOREIGN = ("SimplifiedLayerNormalization",)
 
 
 def unsupported(
@@ -183,7 +190,7 @@ def unsupported(
         if (constant and not domain) or _converted(domain, name):
             continue
         if not _is_function(domain, name):
-            reason = _WRITERS.get(domain, "")
+            reason = _OPTIMISER if name in _FOREIGN else _WRITERS.get(domain, "")
             if name in DATA_DEPENDENT:
                 reason = "the shape of its result depends on its input's elements"
             operator = name + (f" (domain {domain})" if domain else "")
@@ -234,6 +241,10 @@ class Call:
         """Sizes of an input."""
         return self.importer.shape(self.inputs[index])
 
+    def is_weight(self, index: int) -> bool:
+        """Whether an input depends on constants alone."""
+        return not self.importer.origins_of(self.inputs[index : index + 1])
+
     def emit(self, expression: Any) -> Any:
         """The expression's value under a name, with its type."""
         return self.importer.builder.emit(expression)
@@ -263,8 +274,11 @@ class Importer:
         self.room = CONSTANTS
         # Inputs of the model whose elements a value depends on.
         self.origins: dict[Any, frozenset[str]] = {}
-        self.settings: set[str] = set()  # inputs that a user may hold constant
+        # Inputs that a user may hold constant.
+        self.settings: dict[str, Any] = {}
+        self.node: Any = None  # the one that is converted
         self.makers: dict[str, str] = {}  # nodes by the values that they make
+        self.notes: list[str] = []  # what the user should know of the file
 
     def module(self) -> Any:
         """The Relax module."""
@@ -279,7 +293,7 @@ class Importer:
                 self.values[value.name] = parameters[-1]
                 self.origins[parameters[-1]] = frozenset([value.name])
                 if _is_setting(value):
-                    self.settings.add(value.name)
+                    self.settings[value.name] = parameters[-1]
         failed = None
         with build.function("main", parameters):
             with build.dataflow():
@@ -306,7 +320,26 @@ class Importer:
                 f"{self.where}: output {output.name!r} is declared {wanted} and "
                 f"computed {value.ty.dtype}; export the model again"
             )
+        self._note_shape(output, value)
         return value
+
+    def _note_shape(self, output: Any, value: Any) -> None:
+        """Note a declared shape that is not the result's, as ONNX Runtime warns."""
+        kind, found = output.type.tensor_type, list(self.shape(value))
+        declared = [
+            d.dim_value if d.HasField("dim_value") else d.dim_param or "?"
+            for d in kind.shape.dim
+        ]
+        same = len(declared) == len(found) and all(
+            not isinstance(n, int) or n == m
+            for n, m in zip(declared, found, strict=True)
+        )
+        if kind.HasField("shape") and not same:
+            texts = [", ".join(map(str, sizes)) for sizes in (declared, found)]
+            self.notes.append(
+                f"warning: {self.makers.get(output.name, 'the graph')}: output "
+                f"{output.name!r} is declared as [{texts[0]}], and is [{texts[1]}]"
+            )
 
     def _initialize(self, graph: Any) -> None:
         try:
@@ -340,9 +373,13 @@ class Importer:
             place = f"{node.op_type}, node {path}{name_of(node, i)}"
             confined.at(place)
             at = f"{self.where}: {place}"
+            self.node = node
             try:
                 inputs = [self.values[n] if n else None for n in node.input]
                 made = self._check(node, inputs)
+                if not all(v is None or _known(v) for v in inputs):
+                    for _, dtype in made:
+                        _check_dtype(dtype)
                 inside = f"{path}{name_of(node, i)}/"
                 results = self._convert(node, inputs, made, inside)
                 self._keep(node, results, made, inputs, place)
@@ -363,7 +400,7 @@ class Importer:
         texts = [f"{_dtype(v)}{list(self.shape(v))}" for v in values if v is not None]
         return ", ".join(texts) or "no inputs"
 
-    def _origins(self, values: Sequence[Any]) -> frozenset[str]:
+    def origins_of(self, values: Sequence[Any]) -> frozenset[str]:
         """Inputs of the model whose elements values depend on."""
         found = {
             self.origins.get(v, frozenset())
@@ -374,20 +411,27 @@ class Importer:
 
     def cause(self, values: Sequence[Any]) -> str:
         """Why values are not constant, and what to do."""
-        names = sorted(self._origins(values))
+        names = sorted(self.origins_of(values))
         if not names:
             return "is computed of weights alone; compute it before the export"
         given = f"{'inputs' if names[1:] else 'input'} {', '.join(names[:3])}"
         given += f" and {len(names) - 3} more" if names[3:] else ""
-        if set(names) <= self.settings:
-            return (
-                f"depends on {given}; make that a constant, as in "
-                f"--value {shlex.quote(names[0])}=1"
-            )
+        if self.settings.keys() >= set(names):
+            what = "them constants" if names[1:] else "that a constant"
+            words = [w for n in names for w in ("--value", f"{n}={self._numbers(n)}")]
+            return f"depends on {given}; make {what}, as in {shlex.join(words)}"
         return (
             f"depends on the elements of {given}, which differ from call to call; "
             "this is not supported"
         )
+
+    def _numbers(self, name: str) -> str:
+        """Elements that an input may have, as a constant."""
+        value, node = self.settings[name], self.node
+        given = [self.values[n] if n else None for n in node.input]
+        place = next((i for i, v in enumerate(given) if v is value), -1)
+        data = () if given[0] is None else self.shape(given[0])
+        return numbers(self.shape(value), _dtype(value), node, place, data)
 
     def _check(self, node: Any, inputs: list[Any]) -> standard.Kinds:
         """What the standard says that a node makes. Errors: where it says no."""
@@ -420,7 +464,7 @@ class Importer:
             raise SpecError(
                 f"only {len(results)} of its {len(node.output)} outputs are supported"
             )
-        origins = self._origins(inputs)
+        origins = self.origins_of(inputs)
         for i, (name, value) in enumerate(zip(node.output, results, strict=False)):
             if not name:
                 continue
@@ -455,13 +499,7 @@ class Importer:
         sizes = getattr(kind.shape, "values", None)
         if sizes is None or any(not hasattr(n, "value") for n in sizes):
             raise SpecError("the shape of its result " + self.cause(inputs[1:]))
-        from toolchain.frontends.onnx import DTYPES
-
-        if str(kind.dtype) not in (*DTYPES, *INNER):
-            raise SpecError(
-                f"its result has dtype {kind.dtype}, which is not supported; export "
-                "the model in float32"
-            )
+        _check_dtype(str(kind.dtype))
         wrong = excess(self.shape(value), str(kind.dtype))
         if wrong:
             raise SpecError(f"its result {wrong}")
@@ -471,6 +509,8 @@ class Importer:
         self, node: Any, inputs: list[Any], made: standard.Kinds, path: str
     ) -> Sequence[Any]:
         name = node.op_type
+        if (nothing := _without_elements(node, made)) is not None:
+            return nothing
         if not _domain(node):
             if name in ("Shape", "Size") and inputs[0] is not None:
                 shape = self.shape(inputs[0])
@@ -616,6 +656,13 @@ class Importer:
         kept, step = len(state), 0
         scans: list[list[Any]] = [[] for _ in body.output[1 + kept :]]
         running = np.array(True) if running is None else running
+        steps = MAX_STEPS if limit is None else limit.item()
+        starts = _known(running) and bool(running.item())
+        if steps > MAX_STEPS and starts and _never_ends(body):
+            raise SpecError(
+                f"it runs {steps} times; at most {MAX_STEPS} are unrolled: make it "
+                "shorter"
+            )
         while limit is None or step < limit.item():
             if not isinstance(running, np.ndarray):
                 raise SpecError(
@@ -689,6 +736,31 @@ class Importer:
 _CONTROL = {"If": Importer._if, "Loop": Importer._loop, "Scan": Importer._scan}
 
 
+def _without_elements(node: Any, made: standard.Kinds) -> list[Array | None] | None:
+    """A node's results where none has an element; None where one has, or may have."""
+    if node.op_type == "Range":  # which may be wrong: see onnx_indices.py
+        return None
+    results: list[Array | None] = []
+    for i, name in enumerate(node.output):
+        shape, dtype = made[i] if i < len(made) else (None, "")
+        sizes = [n for n in shape or () if n is not None]
+        known = shape is not None and len(sizes) == len(shape) and dtype
+        if name and (not known or 0 not in sizes):
+            return None
+        results.append(np.empty(sizes, dtype) if name else None)
+    return results if any(node.output) else None
+
+
+def _never_ends(body: Any) -> bool:
+    """Whether a loop's body hands its condition on, or has a constant one."""
+    makers = {name: n for n in body.node for name in n.output}
+    name = body.output[0].name
+    while name in makers and makers[name].op_type == "Identity":
+        name = makers[name].input[0]
+    constant = name in makers and makers[name].op_type == "Constant"
+    return constant or name in (body.input[1].name, *(w.name for w in body.initializer))
+
+
 def _definition(call: Call, kinds: list[bytes]) -> tuple[Any, dict[str, int]]:
     """The function that defines a node's operator, its attributes filled in."""
     from onnx import FunctionProto
@@ -748,6 +820,17 @@ def _parsed(call: Call) -> dict[str, Any]:
         found[name] = value.encode() if isinstance(value, str) else value
     custom = {"name": call.node.name, "num_outputs": len(call.node.output)}
     return found | {"tvm_custom": custom}
+
+
+def _check_dtype(dtype: str) -> None:
+    """Refuse a dtype that no model may have inside; "" is one that nobody knows."""
+    from toolchain.dtypes import DTYPES
+
+    if dtype not in ("", *DTYPES, *INNER):
+        raise SpecError(
+            f"its result has dtype {dtype}, which is not supported; export the model "
+            "in float32"
+        )
 
 
 def _is_setting(value: Any) -> bool:

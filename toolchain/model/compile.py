@@ -14,18 +14,22 @@ from typing import Any
 import numpy as np
 
 from toolchain import tuning
+from toolchain.abi import ALIGNMENT, MAX_MEMORY
 from toolchain.codegen.child import Job, in_children
 from toolchain.codegen.descriptor import table
-from toolchain.codegen.objects import by_name, emit, loaded_operators
+from toolchain.codegen.llvm import emit
+from toolchain.codegen.objects import by_name
+from toolchain.codegen.operators import loaded_operators
 from toolchain.link.archive import archive
 from toolchain.link.link import link
-from toolchain.micro.builder import micro_kernel, used
+from toolchain.micro.registry import micro_kernel, used
 from toolchain.model.emit import WEIGHTS, Program, model_descriptor, model_function
 from toolchain.model.graph import KERNEL, VIEW, Graph, Node, Value
 from toolchain.model.kernels import FOLDERS, Copy
 from toolchain.model.plan import aligned, plan, root
 from toolchain.process import confined
 from toolchain.process.command import run, tool, tool_versions
+from toolchain.records.cache import in_use, use
 from toolchain.records.definitions import hash_of
 from toolchain.records.made import Made
 from toolchain.records.replace import scratch, write
@@ -33,6 +37,7 @@ from toolchain.records.slices import root_in, root_of, sources
 from toolchain.spec import SpecError
 from toolchain.targets import Target
 
+SHOWN = 4  # nodes that an error names
 KERNEL_TIMEOUT = 300.0  # seconds for one kernel; most take under one
 
 
@@ -100,8 +105,8 @@ def compile_program(
         table([name]),
     ]
     place.code.update(program.code)
-    objects = _objects(program, target, place, show)
-    with scratch(place.cache) as own:
+    with in_use(place.cache), scratch(place.cache) as own:
+        objects = _objects(program, target, place, show)
         model, library = own / f"model_{name}.o", own / f"lib{name}.a"
         model.write_bytes(emit(texts, target))
         members = [*objects.values(), model]
@@ -109,26 +114,30 @@ def compile_program(
             members.append(_data_object(program, own / "model_weights.o"))
         archive([*members, *runtime], library)
         show(f"link {name}.wasm")
-        link(library, out, 1 << 32)
-    calls = Counter(program.kernels)
-    return [
-        {"name": k, "calls": calls[k], "bytes": objects[k].stat().st_size}
-        for k in sorted(objects)
-    ]
+        link(library, out, MAX_MEMORY)
+        calls = Counter(program.kernels)
+        return [
+            {"name": k, "calls": calls[k], "bytes": objects[k].stat().st_size}
+            for k in sorted(objects)
+        ]
 
 
 def _objects(
     program: Program, target: Target, place: Place, show: Callable[[str], None]
 ) -> dict[str, Path]:
     """The object of each kernel, from the cache where it is there and whole."""
-    users = {n.attributes["kernel"].name: n for n in program.graph.nodes}
-    kernels = {name: n.attributes["kernel"] for name, n in users.items()}
+    users: dict[str, list[Node]] = {}
+    for node in program.graph.nodes:
+        users.setdefault(node.attributes["kernel"].name, []).append(node)
+    kernels = {name: n[0].attributes["kernel"] for name, n in users.items()}
     made = {name: _made(k, target, place.cache) for name, k in kernels.items()}
     missing = [name for name in kernels if not made[name].current()]
     jobs = [
         Job(
             Path(n),
-            partial(made[n].make, partial(_compile, kernels[n], target, made[n])),
+            partial(
+                made[n].make, partial(_compile, kernels[n], target, made[n].outputs[0])
+            ),
             KERNEL_TIMEOUT,
         )
         for n in missing
@@ -143,15 +152,23 @@ def _objects(
         raise SpecError("\n".join(sorted(failed)))
     for one in made.values():
         place.code.update(one.code, one.found() or ())
+        use(one)
     return {name: one.outputs[0] for name, one in made.items()}
 
 
-def _failure(node: Node, reason: str) -> str:
-    """Why a kernel cannot be compiled, what it is, and what to do."""
-    shapes = ", ".join(f"{v.dtype}{list(v.shape)}" for v in node.inputs)
+def _failure(nodes: list[Node], reason: str) -> str:
+    """Why a kernel cannot be compiled, what it is, and what to do.
+
+    nodes: those that call it.
+    """
+    (first, *_) = nodes
+    shapes = ", ".join(f"{v.dtype}{list(v.shape)}" for v in first.inputs)
+    places = list(dict.fromkeys(p for n in nodes for p in n.places)) or ["the graph"]
+    more = f" and {len(places) - SHOWN} more" if len(places) > SHOWN else ""
     return (
-        f"kernel {node.attributes['kernel'].name} of {shapes or 'no inputs'} cannot be "
-        f"compiled; change or leave out what it is made of{confined.words(reason)}"
+        f"{'; '.join(places[:SHOWN])}{more}: kernel {first.attributes['kernel'].name} "
+        f"of {shapes or 'no inputs'} cannot be compiled; change or leave out what is "
+        f"named here{confined.words(reason)}"
     )
 
 
@@ -166,13 +183,13 @@ def _made(kernel: Any, target: Target, cache: Path) -> Made:
     return Made((out,), code, settings=settings, named=numbers)
 
 
-def _compile(kernel: Any, target: Target, made: Made) -> list[str]:
+def _compile(kernel: Any, target: Target, out: Path) -> list[str]:
     """Write a kernel's object; roots of what it names at run time."""
     with tuning.noted() as asked:
         texts = kernel.texts(target)
         chosen = by_name("".join(texts))
         texts += [micro_kernel(s, target) for s in used("".join(texts))]
-        write(made.outputs[0], emit(texts, target))
+        write(out, emit(texts, target))
     chosen += map(tuning.root, sorted(asked))
     return [*chosen, *(root_in(f, "KERNEL") for f in loaded_operators(FOLDERS))]
 
@@ -192,7 +209,7 @@ def _data_object(program: Program, out: Path) -> Path:
     data.write_bytes(weights_blob(program) or bytes(1))
     text.write_text(
         f'.section .rodata.{WEIGHTS},"",@\n.globl {WEIGHTS}\n.hidden {WEIGHTS}\n'
-        f'.p2align 6\n{WEIGHTS}:\n.incbin "{data}"\n'
+        f'.balign {ALIGNMENT}\n{WEIGHTS}:\n.incbin "{data}"\n'
         f".size {WEIGHTS}, {data.stat().st_size}\n"
     )
     run([*tool("CLANG"), "-target", "wasm32-freestanding", "-c", text, "-o", out])

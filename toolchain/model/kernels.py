@@ -18,12 +18,14 @@ from typing import Any
 
 import numpy as np
 
-from toolchain.codegen.objects import flagged, kernel_flags, load_operator
+from toolchain.codegen.kernel_ir import flagged, kernel_flags
+from toolchain.codegen.operators import load_operator
 from toolchain.lower.functions import used
 from toolchain.lower.rewrite import check, exactly, only, rewrite
 from toolchain.lower.te import OFFSET, Kernel, entry, lower, without_loader
 from toolchain.model.graph import Value
 from toolchain.spec import Operator, SpecError, math, tensor_dtype
+from toolchain.spec import microkernels as micro
 from toolchain.targets import Target
 
 # Operators of the library, and those that models alone call.
@@ -282,7 +284,7 @@ class Joined:
 
     def texts(self, target: Target) -> list[str]:
         """IR with `i32 kernel_<name>(ptr slots)`; slots: sources, then result."""
-        copy, text = "micro_copy_rows", _COPY_ROWS
+        copy, text = micro.COPY(), _COPY_ROWS
         if not target.has("simd128"):
             copy, text = f"rows_{self.name}", _ROWS
         lines, at, total = [], 0, sum(self.sizes)
@@ -309,7 +311,7 @@ define i32 @kernel_{self.name}(ptr %slots) {{
         ]
 
 
-REGISTER = 16  # bytes of a row that micro_copy_rows takes at least
+REGISTER = 16  # bytes of a row that micro.COPY takes at least
 _COPY_ROWS = "declare i32 @rows(ptr, ptr, i32, i32, i32, i32)"
 # The same without SIMD.
 _ROWS = """
@@ -452,7 +454,10 @@ def _scheduled(module: Any, name: str, target: Target) -> Any:
     for block in schedule.get_child_blocks(schedule.get_sblock("root")):
         if _is_large(schedule.get(block).script()):
             continue
-        for inline in (schedule.compute_inline, schedule.reverse_compute_inline):
+        ways = [schedule.compute_inline]
+        if _is_one_to_one(schedule, block):
+            ways.append(schedule.reverse_compute_inline)
+        for inline in ways:
             try:
                 inline(block)
                 break
@@ -469,6 +474,19 @@ def _scheduled(module: Any, name: str, target: Target) -> Any:
     return schedule.mod
 
 
+def _is_one_to_one(schedule: Any, block: Any) -> bool:
+    """Whether a block has as many elements as the only one that it reads.
+
+    TVM may fail where it is asked to put another one, a broadcast, into its producer.
+    """
+    makers = schedule.get_producers(block)
+    return len(makers) == 1 and _steps(schedule, block) == _steps(schedule, makers[0])
+
+
+def _steps(schedule: Any, block: Any) -> int:
+    return prod(int(axis.dom.extent) for axis in schedule.get(block).iter_vars)
+
+
 def _compute_beside(schedule: Any, block: Any) -> None:
     """Compute a large block where it is read: an element of it stays in a register.
 
@@ -480,11 +498,7 @@ def _compute_beside(schedule: Any, block: Any) -> None:
     if len(readers) != 1 or not _is_large(found.script()):
         return
     loops = schedule.get_loops(readers[0])
-    counts = [
-        prod(int(axis.dom.extent) for axis in schedule.get(b).iter_vars)
-        for b in (block, readers[0])
-    ]
-    if loops and counts[0] == counts[1]:
+    if loops and _steps(schedule, block) == _steps(schedule, readers[0]):
         with contextlib.suppress(s_tir.ScheduleError):
             schedule.compute_at(block, loops[-1])
 

@@ -12,6 +12,7 @@ import numpy as np
 
 from toolchain.model.formulas import is_elementwise
 from toolchain.model.graph import Graph, Node, Value
+from toolchain.model.pools import overlaps
 from toolchain.model.products import CONV
 from toolchain.model.quantized import QUANTIZED_CONV
 
@@ -58,7 +59,8 @@ class _Rewriter:
             return False
         if node.op in POINTWISE or is_elementwise(node):
             return self._pointwise(node)
-        if node.op in POOLS and node.attributes["layout"] == "NCHW":
+        planes = node.op in POOLS and node.attributes["layout"] == "NCHW"
+        if planes and not overlaps(node):
             return self._layout_attributes(node)
         if node.op == "concat" and node.attributes["axis"] in (1, -3):
             return self._with_axes(node, "concat", 3)

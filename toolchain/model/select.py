@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,7 @@ from toolchain.model.axes import along
 from toolchain.model.formulas import alone
 from toolchain.model.graph import DONE, KERNEL, VIEW, Graph, Node, Value
 from toolchain.model.kernels import REGISTER, Batched, Instance, Joined
-from toolchain.model.pools import by_library
+from toolchain.model.pools import by_library, volumes
 from toolchain.model.products import CONV, DENSE
 from toolchain.model.quantized import QUANTIZED_CONV, QUANTIZED_DENSE
 from toolchain.spec.panels import PANEL_WIDTH
@@ -191,6 +192,18 @@ def _depthwise(node: Node) -> list[Node]:
     return [_kernel(inputs, node.output, Instance.of("depthwise_packed", constants))]
 
 
+def _library_convolution(node: Node) -> list[Node]:
+    """Weights of any kind, and a bias that the sums begin with."""
+    a, (x, w, _) = node.attributes, node.inputs
+    shapes = [(*v.shape[:2], *[1] * (4 - len(v.shape)), *v.shape[2:]) for v in (x, w)]
+    names = "NCHWMDRS"
+    constants = dict(zip(names, (n for s in shapes for n in s), strict=True))
+    constants["group"] = a["group"]
+    for name in ("strides", "pads", "dilations"):
+        constants |= {f"{name}_{i}": v for i, v in enumerate(a[name])}
+    return [_kernel(node.inputs, node.output, Instance.of("conv", constants))]
+
+
 def _plain_convolution(node: Node) -> list[Node] | None:
     """NCHW, with weights of any kind and groups of any size."""
     x, w = node.inputs
@@ -215,7 +228,7 @@ def _dense(node: Node) -> list[Node] | None:
     packed = Value.constant(f"{w.name}_packed", _panels(w.data))
     bias = np.zeros(columns, "float32") if a["bias"] is None else a["bias"]
     constants = {
-        "M": x.count // depth,
+        "M": prod(x.shape[:-1]),
         "K": depth,
         "P": packed.shape[0],
         "L": PANEL_WIDTH,
@@ -225,6 +238,16 @@ def _dense(node: Node) -> list[Node] | None:
     }
     inputs = [x, packed, Value.constant(f"{w.name}_bias", bias)]
     return [_kernel(inputs, node.output, Instance.of("matmul_packed", constants))]
+
+
+def _gemm(node: Node) -> list[Node]:
+    """The library's product, with a bias of up to two axes."""
+    shapes = [(1, 1, *v.shape)[-2:] for v in node.inputs]
+    names = ("A0", "A1", "B0", "B1", "P", "Q")
+    constants = dict(zip(names, (n for s in shapes for n in s), strict=True))
+    defaults = {"alpha": 1.0, "beta": 1.0, "transA": 0, "transB": 0}
+    constants |= defaults | node.attributes
+    return [_kernel(node.inputs, node.output, Instance.of("gemm", constants))]
 
 
 def _matmul(node: Node) -> list[Node] | None:
@@ -264,7 +287,7 @@ def _quantized_dense(node: Node) -> list[Node]:
     x, w = node.inputs
     assert w.data is not None
     depth = w.shape[0]
-    rows = x.count // depth
+    rows = prod(x.shape[:-1])
     names = ("strides_0", "strides_1", "dilations_0", "dilations_1")
     sizes: dict[str, float] = dict.fromkeys(("N", "H", "R", "S", "OY", *names), 1)
     sizes |= {"W": rows, "OX": rows, "C": depth} | {f"pads_{i}": 0 for i in range(4)}
@@ -344,7 +367,8 @@ def _broadcast(source: Value, result: Value) -> Node:
 def _integer_power(node: Node) -> list[Node] | None:
     """By squaring; Relax's power is libm's."""
     out = node.output
-    if out.dtype.startswith("float") or not has("pow", out.dtype):
+    short = has("pow", out.dtype)
+    if out.dtype.startswith("float") or not (short or out.dtype == "int64"):
         return None
     nodes, inputs = [], []
     for value in node.inputs:
@@ -353,7 +377,8 @@ def _integer_power(node: Node) -> list[Node] | None:
             nodes.append(_broadcast(value, wide))
             value = wide
         inputs.append(value)
-    instance = Instance.of("pow", {"n": out.count}, (out.dtype,))
+    name = "pow" if short else "long_pow"
+    instance = Instance.of(name, {"n": out.count}, (out.dtype,))
     return [*nodes, _kernel(inputs, out, instance)]
 
 
@@ -430,6 +455,8 @@ _RULES: dict[str, Rule] = {
     "nn.conv2d": _plain_convolution,
     "matmul": _matmul,
     "power": _integer_power,
+    "library.conv": _library_convolution,
+    "library.gemm": _gemm,
     "nn.layer_norm": _layer_norm,
     "library.rms_normalization": _rms_norm,
     "reshape": _view,
@@ -448,6 +475,8 @@ _RULES: dict[str, Rule] = {
         for kind in ("max", "avg")
         for rank in (1, 2)
     },
+    "nn.max_pool3d": volumes,
+    "nn.avg_pool3d": volumes,
     "max": _reduced("reduce_max"),
     "mean": _reduced("reduce_mean"),
     "min": _reduced("reduce_min"),

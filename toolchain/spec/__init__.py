@@ -12,12 +12,18 @@ from dataclasses import dataclass, field
 from math import inf
 from typing import Any
 
+from toolchain.abi import MAX_RANK, MAX_TENSORS, Attr
+from toolchain.dtypes import NAMES as DTYPES
+from toolchain.dtypes import SAME_WIDTH
 from toolchain.spec.kernel import Kernel
 from toolchain.spec.math import Let
 from toolchain.spec.tvm import Buffer, Expr, Schedule, Tensor, script, te, tir
 from toolchain.targets import Target
 
 __all__ = [
+    "DTYPES",
+    "MAX_RANK",
+    "MAX_TENSORS",
     "PARTIAL_SUMS",
     "SAME_WIDTH",
     "Attribute",
@@ -40,8 +46,6 @@ __all__ = [
     "tir",
 ]
 
-DTYPES = ("float32", "int32", "int8", "uint8", "int64", "bool")
-
 # How the runtime brings tensors of any rank to a kernel's canonical sizes:
 # collapse (a C file, runtime_stub/collapse_<name>.c) and its rules, by number.
 COLLAPSES: dict[str, tuple[str, ...]] = {
@@ -55,7 +59,7 @@ COLLAPSES: dict[str, tuple[str, ...]] = {
     "concat": ("axis",),
     "pad": ("axes",),
 }
-# The canonical axes of an operator's first inputs, and of those after them.
+# The canonical axes of an operator's first inputs, and of the inputs after them.
 CANONICAL = {
     "elementwise": ("n",),
     "rows": ("o n",),
@@ -67,13 +71,8 @@ CANONICAL = {
 }
 # Collapses whose output sizes follow from `compute`, and which look at `requires`.
 ASKED = ("exact", "pad")
-ATTRIBUTE_KINDS = ("int", "float")
-# As in runtime_stub/ops_wasm32.h.
-MAX_RANK = 8
-MAX_TENSORS = 64
+ATTRIBUTE_KINDS = tuple(kind.name.lower() for kind in Attr)
 MAX_UNITS = MAX_RANK  # of a list: one for each axis
-# Operators that only move elements need one kernel for each width.
-SAME_WIDTH = {"float32": "int32", "int8": "uint8", "bool": "uint8"}
 
 # Why extremes are smaller (see Operator.narrow).
 PARTIAL_SUMS = "sums in float32, of products with or without a rounding of their own"
@@ -191,6 +190,34 @@ class Case:
     attributes: Mapping[str, Any] = field(default_factory=dict)
 
 
+_BOUNDS = ('bound=Bound(ulp=2, why="two roundings")', 'bound=Bound(why="exact")')
+# What the elements of an operator's tuples are, and what to write.
+_ELEMENTS: dict[str, Any] = {
+    "inputs": Input,
+    "outputs": Output,
+    "attributes": Attribute,
+    "dtypes": (str, tuple),
+    "sizes": str,
+    "in_place": str,
+    "aliases": str,
+}
+_KINDS = {
+    "inputs": 'write Input("x", "n")',
+    "outputs": 'write Output("out")',
+    "attributes": 'write Attribute("axis")',
+    "dtypes": 'write a name, such as "float32", or a tuple of names',
+} | dict.fromkeys(("sizes", "in_place", "aliases"), "write names in quotes")
+
+
+def _shown(value: Any) -> str:
+    """A value as its author wrote it, or nearly."""
+    if isinstance(value, Input):
+        return f'Input("{value.name}", "{value.dims}")'
+    if isinstance(value, Output | Attribute):
+        return f'{type(value).__name__}("{value.name}")'
+    return f'"{value}"' if isinstance(value, str) else repr(value)
+
+
 @dataclass(frozen=True)
 class Operator:
     """One operator, for every dtype and target.
@@ -236,6 +263,7 @@ class Operator:
     source: str | None = None
 
     def __post_init__(self) -> None:
+        self._check_tuples()
         name, _, rule = self.collapse.partition(".")
         if rule not in COLLAPSES.get(name, ()):
             known = ", ".join(f"{c}.{r}" for c, rs in COLLAPSES.items() for r in rs)
@@ -252,6 +280,38 @@ class Operator:
             raise SpecError(
                 f"requires is for the collapses {' and '.join(ASKED)}, whose sizes the "
                 f"runtime asks for; {self.collapse} would not look at it"
+            )
+        self._check_bound()
+
+    def _check_tuples(self) -> None:
+        """Python takes ("float32") for a text, and (Input("x", "n")) for an input."""
+        for name, kind in _ELEMENTS.items():
+            value = getattr(self, name)
+            if not isinstance(value, tuple | list):
+                raise SpecError(
+                    f"{name} is {_shown(value)}, not a tuple; a tuple of one needs a "
+                    f"comma: {name}=({_shown(value)},)"
+                )
+            for element in value:
+                if not isinstance(element, kind):
+                    raise SpecError(f"{name} holds {_shown(element)}; {_KINDS[name]}")
+
+    def _check_bound(self) -> None:
+        """What computes floats says how exact it is, and why."""
+        if not isinstance(self.bound, Bound):
+            raise SpecError(f"bound is {self.bound!r}; write {_BOUNDS[0]}")
+        floats = any(
+            tensor_dtype(tensor, self.stored(variant)) == "float32"
+            for variant in self.variants()
+            for tensor in self.outputs
+        )
+        if floats and not self.bound.why:
+            what = (
+                f"ulp={self.bound.ulp:g} without why" if self.bound.ulp else "no bound"
+            )
+            raise SpecError(
+                f"float32 results have {what}; write how far they may be from the "
+                f"reference, {_BOUNDS[0]}, or {_BOUNDS[1]} where they are exact"
             )
 
     def _check_dims(self, collapse: str) -> None:
@@ -344,7 +404,7 @@ class Pointwise:
         )
 
     def element(self, k: Kernel, elements: Iterable[Expr]) -> Expr:
-        """An element of the output, from those of the inputs."""
+        """An element of the output, from elements of the inputs."""
         # Operands are bound: TVM makes a select that holds a load a branch.
         let = Let()
         operands = [let(e) for e in elements]

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from toolchain.spec import Attribute, Kernel
+from toolchain.spec.nest import materialized
 from toolchain.spec.tvm import Expr, tir
 from toolchain.spec.tvm import script as T  # noqa: N812  # TVM's own name for it
 from toolchain.targets import Target
@@ -155,7 +156,7 @@ def each_tap(
     """
     y, x = spatial
     with T.serial(0, y.taps) as r:
-        row = y.first(line) + r * y.dilation
+        row = materialized(y.first(line) + r * y.dilation)
         with (
             T.If(tir.all(row >= 0, row < y.size)),
             T.Then(),

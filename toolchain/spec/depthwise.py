@@ -1,9 +1,10 @@
 """Depthwise convolution: every channel has windows of its own.
 
-Planes with 3 x 3 taps are in toolchain/spec/regions.py. Of others a block is copied
-with its pads, its columns split by phase: where windows lie `stride` columns apart,
-columns i, i + stride, i + 2 stride, ... come to lie side by side. Then tap (r, s) of
-neighbouring windows is contiguous for every stride and dilation, and one micro-kernel
+Planes with 3 x 3 taps are in toolchain/spec/regions.py. Of other planes a block is
+copied with its pads, and its columns are split by phase: if windows lie `stride`
+columns apart, columns i, i + stride, i + 2 stride, ... come to lie side by side. Then
+tap (r, s) of neighbouring windows is contiguous for every stride and dilation, and one
+micro-kernel
 (toolchain/micro/fold.py) folds tiles of 4 rows by 8 columns over a table of
 taps, without a case for edges.
 """
@@ -15,6 +16,7 @@ from dataclasses import dataclass, fields, replace
 from functools import partial
 
 from toolchain.spec import Buffer, Expr, Kernel, tir
+from toolchain.spec import microkernels as micro
 from toolchain.spec.convolution import Axis, Spatial
 from toolchain.spec.nest import call, ceil_div, choose, materialized, pointer
 from toolchain.spec.tvm import script as T  # noqa: N812  # TVM's own name for it
@@ -71,7 +73,7 @@ def _width(target: Target) -> int:
 
 def _micro_kernel(target: Target) -> str:
     """Name of the micro-kernel that folds a tile."""
-    return f"micro_fold_{target.tuning('depthwise.rows')}x{_width(target)}"
+    return micro.FOLD(target.tuning("depthwise.rows"), _width(target))
 
 
 class Block:
@@ -144,7 +146,7 @@ class Block:
         def whole() -> None:
             source = pointer(image, [*line, 0], "r")
             target = pointer(self.buffer, [i, 0, x.begin], "w")
-            call("micro_copy_rows", source, target, 0, 0, 1, x.size * WORD)
+            call(micro.COPY(), source, target, 0, 0, 1, x.size * WORD)
 
         paths: list[tuple[Expr, Callable[[], None]]] = []
         if self.vectors:
@@ -314,7 +316,7 @@ class PixelRows:
         with T.serial(0, ceil_div(count, size)) as part:
             first = low + part * size
             call(
-                f"micro_slide_{stride}",
+                micro.SLIDE(stride),
                 pointer(self.image, [n, y.first(line), x.first(first), 0], "r"),
                 self.w.access_ptr("r"),
                 self.b.access_ptr("r"),

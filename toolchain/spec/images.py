@@ -76,7 +76,7 @@ class Planes:
             T.serial(0, y.length) as i,
             T.serial(0, x.phases) as b,
         ):
-            row = i * y.stride + a - y.begin
+            row = materialized(i * y.stride + a - y.begin)
             within = tir.all(row >= 0, row < y.size)
             length = materialized(x.length)
             low, high = (

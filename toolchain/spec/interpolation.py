@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from toolchain.spec import Buffer, Expr, Kernel, script, tir
+from toolchain.spec import microkernels as micro
 from toolchain.spec.nest import call, ceil_div, materialized, pointer
 from toolchain.spec.panels import repeated
 
@@ -11,7 +12,6 @@ ROUNDINGS = ("round_prefer_floor", "round_prefer_ceil", "floor", "ceil")
 HALF_PIXEL, ASYMMETRIC, ALIGN_CORNERS, PYTORCH = range(4)
 ROWS = 4  # that are resized together, a register of each column
 NARROWEST = 5  # columns of x that micro_double_rows takes at least
-TRANSPOSE = f"micro_transpose_32_{ROWS}x{ROWS}"
 NOTHING = -0.0  # what adds nothing, whatever it is added to
 
 
@@ -122,7 +122,7 @@ class Rows:
         return tir.Select(row == self.k.H, 2 * ROWS, row & (2 * ROWS - 1))
 
     def need(self, n: Expr, c: Expr, first: Expr) -> None:
-        """Make a row, where it is not yet, and the one after it."""
+        """Make a row and the row after it, unless they are kept."""
         last = tir.min(first + 1, self.k.H - 1)
         start = script.Bind(tir.max(self.next[0], first >> 2))
         count = script.Bind(tir.max((last >> 2) + 1 - start, 0))
@@ -147,7 +147,7 @@ class Rows:
             source = pointer(self.x, start, "r")
             target = self.across.access_ptr("w")
             places = repeated(ROWS, valid, k.W * 4)
-            call(f"micro_pack_{ROWS}_{ROWS}", source, target, k.W, 1, 0, *places)
+            call(micro.PACK(ROWS, ROWS), source, target, k.W, 1, 0, *places)
             return
         n, c, row, _ = start
         with script.serial(0, valid) as v, script.serial(0, k.W) as i:
@@ -158,7 +158,14 @@ class Rows:
             source = self.mixed.access_ptr("r")
             target = pointer(self.kept, [first, 0], "w")
             pitches = (ROWS * 4, self.pitch * 4)
-            call(TRANSPOSE, source, target, *pitches, self.pitch, ROWS)
+            call(
+                micro.TRANSPOSE(32, ROWS, ROWS),
+                source,
+                target,
+                *pitches,
+                self.pitch,
+                ROWS,
+            )
             return
         with script.serial(0, ROWS) as v, script.serial(0, self.wide) as j:
             script.buffer_store(self.kept, self.mixed[j, v], [first + v, j])
@@ -176,7 +183,7 @@ def doubles(k: Kernel, sizes: tuple[Expr, Expr]) -> Expr:
 
 
 def double(k: Kernel, x: Buffer, out: Buffer) -> None:
-    """Two rows of the result between two rows of x; at the edges both are one."""
+    """Two rows of the result between two rows of x; past the edges, the edge row."""
     with (
         script.serial(0, k.N) as n,
         script.serial(0, k.C) as c,
@@ -191,7 +198,7 @@ def double(k: Kernel, x: Buffer, out: Buffer) -> None:
                 *((out, over, "w"), (out, under, "w")),
             )
         ]
-        call("micro_double_rows", *ends, k.W)
+        call(micro.DOUBLE(), *ends, k.W)
 
 
 def interpolate(k: Kernel, x: Buffer, out: Buffer, sizes: tuple[Expr, Expr]) -> None:

@@ -10,6 +10,7 @@ from functools import partial
 from typing import Any
 
 from toolchain.spec import (
+    DTYPES,
     SAME_WIDTH,
     Attribute,
     Buffer,
@@ -21,10 +22,10 @@ from toolchain.spec import (
     Tensor,
     tir,
 )
+from toolchain.spec import microkernels as micro
 from toolchain.spec.nest import Paths, as_written, call, ceil_div, choose, nest
 from toolchain.spec.tvm import script as T  # noqa: N812  # TVM's own name for it
 
-ALL = ("float32", "int32", "int8", "uint8", "int64", "bool")
 # A colour image has fewer channels than a register has lanes: blocks of its own, for
 # elements of float32 (narrower ones would cost 1.8 KB).
 CHANNELS, IMAGE_BYTES = 3, 4
@@ -33,7 +34,7 @@ CHANNELS, IMAGE_BYTES = 3, 4
 def view(k: Kernel) -> Tensor:
     """out[m * om + n] = x[m * sm + n * sn], as collapse_view.c calls it.
 
-    Rows of the output that are contiguous in x are copied, those of one element
+    Rows of the output that are contiguous in x are copied, rows of a single element
     are filled, planes that are transposed go in blocks by micro-kernels, and the
     rest element by element, in tiles without SIMD.
     """
@@ -77,7 +78,7 @@ class Transposes:
         self.bits = int("".join(filter(str.isdigit, k.dtype)))
         self.size, self.lanes = self.bits // 8, 128 // self.bits
         self.line = k.target.tuning("view.line") // self.size
-        # Blocks of 8-bit elements are large; of others as many as write a line are one.
+        # A block writes a line of the output; of 8-bit elements that would be large.
         self.block = (self.lanes if self.size == 1 else self.line, self.lanes)
 
     def paths(self) -> Paths:
@@ -114,7 +115,7 @@ class Transposes:
         *extents: Expr,
     ) -> None:
         target = self.out.access_ptr("w", offset=at)
-        name = f"micro_transpose_{self.bits}_{block[0]}x{block[1]}"
+        name = micro.TRANSPOSE(self.bits, *block)
         pitches = pitch * self.size, self.k.om * self.size
         call(name, source, target, *pitches, *extents)
 
@@ -139,7 +140,7 @@ class Transposes:
             n = tir.min(i * side, k.n - height)
             source = self.x.access_ptr("r", offset=m + n * k.sn)
             rows = (k.sn * self.size, width, height, width)
-            call("micro_copy_rows", source, buffer.access_ptr("w"), *rows)
+            call(micro.COPY(), source, buffer.access_ptr("w"), *rows)
             tile = buffer.access_ptr("r")
             self._transpose(self.block, tile, side, m * k.om + n, height, side)
 
@@ -162,7 +163,7 @@ def view_operator(
         outputs=outputs,
         sizes=("m", "n", "sm", "sn", "om"),
         attributes=attributes,
-        dtypes=ALL,
+        dtypes=DTYPES,
         stored_as=SAME_WIDTH,
         kernels="view",
         compute=view,

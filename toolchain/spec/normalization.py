@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from toolchain.spec import math as m
+from toolchain.spec import microkernels as micro
 from toolchain.spec.kernel import Kernel
 from toolchain.spec.nest import call, materialized, nest
 from toolchain.spec.tvm import Buffer, Tensor, tir
@@ -14,10 +15,10 @@ MOST = 0x58800000  # the bits of 2^50: inverse roots up to which squares keep di
 
 
 def each_four(k: Kernel, emit: Callable[..., None], *inputs: Tensor) -> Tensor:
-    """Tensor of a nest over four short rows or one: emit(first, count, inputs, out).
+    """Tensor of a nest over rows, by four short rows or by a long one.
 
-    So many have their roots in one vector, which take longer than a short row's sum;
-    of long ones, four would not stay in L1.
+    emit(first, count, inputs, out). The roots of four rows are a vector, and roots take
+    longer than a short row's sum; four long rows would not stay in L1.
     """
 
     def body(buffers: list[Buffer], out: Buffer) -> None:
@@ -29,7 +30,7 @@ def each_four(k: Kernel, emit: Callable[..., None], *inputs: Tensor) -> Tensor:
 def normalized(k: Kernel, emit: Callable[..., None], *inputs: Tensor) -> Tensor:
     """The same of a normalization: emit(first, count, inputs, out, lost).
 
-    inputs: x, scale and, of one that is centred, the bias. lost: for inverse_roots;
+    inputs: x, scale and, if rows are centred, the bias. lost: for inverse_roots;
     rows that it makes NaN are done again, in float64.
     """
 
@@ -41,7 +42,7 @@ def normalized(k: Kernel, emit: Callable[..., None], *inputs: Tensor) -> Tensor:
         pointers += [pointers[1]] * (3 - len(buffers))
         with T.If(tir.And(lost[0] != 0, k.n > 0)), T.Then():
             call(
-                "micro_wide_normalization",
+                micro.WIDE_NORMALIZATION(),
                 *(*pointers, out.access_ptr("rw"), k.o, k.n),
                 *(tir.reinterpret("int32", k.epsilon), int(len(buffers) > 2)),
             )

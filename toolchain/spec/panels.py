@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
+from toolchain.spec import microkernels as micro
 from toolchain.spec.nest import call, ceil_div, pointer
 from toolchain.spec.tvm import Buffer, Expr, tir
 from toolchain.spec.tvm import script as T  # noqa: N812  # TVM's own name for it
@@ -25,7 +26,7 @@ class Panels:
     """The tile for a target, which says how both factors are packed.
 
     kind: of the micro-kernel, f32 or i32. form: of the left panel, as
-    toolchain/micro/builder.py's Tile has it. rows, columns: of a tile. dense: whether
+    toolchain/micro/tile.py has it. rows, columns: of a tile. dense: whether
     packed right factors have a micro-kernel of their own.
     """
 
@@ -49,12 +50,12 @@ class Panels:
     @property
     def broadcast(self) -> int:
         """How often an element of the left panel stands in it."""
-        return self.lanes if self.form == "spread" else 1
+        return self.lanes if self.form == "splat" else 1
 
     def micro_kernel(self, packed: bool) -> str:
         """Name of the micro-kernel of one tile; packed: whether the right factor is."""
-        name = f"micro_gemm_{self.kind}_{self.form}_{self.rows}x{self.columns}"
-        return name + "_dense" * (packed and self.dense)
+        dense = packed and self.dense
+        return micro.GEMM(self.kind, self.form, self.rows, self.columns, dense)
 
 
 def lanes_of(target: Target) -> int:
@@ -70,11 +71,11 @@ def panels(target: Target, kind: str) -> Panels:
     rows = target.tuning("gemm.rows")
     if target.accumulating or not target.has("simd128"):
         return Panels(target, kind, "load", rows)
-    return Panels(target, kind, "spread", rows, dense=target.contract)
+    return Panels(target, kind, "splat", rows, dense=target.contract)
 
 
 def shuffled_panels(target: Target) -> Panels:
-    """The tile for left panels that come from L2: broadcast, they are larger.
+    """The tile for left panels that come from L2: splat, they are larger.
 
     FMA leaves room for shuffles; mul+add does not.
     """
@@ -86,11 +87,11 @@ def shuffled_panels(target: Target) -> Panels:
 def small_n_panels(target: Target, columns: Expr) -> tuple[Panels, Expr]:
     """The tile for a right factor of few columns, and whether it has so few.
 
-    A left panel that is used a few times is not worth broadcasting. With mul+add a
+    A left panel that is used a few times is not worth a splat. With mul+add a
     second nest is not worth its code, except in models, which know their sizes.
     """
     tile = panels(target, "f32")
-    if tile.form != "spread":
+    if tile.form != "splat":
         return tile, False
     narrow = replace(tile, form="shuffle", dense=False)
     most = target.tuning("gemm.small_n")
@@ -209,7 +210,7 @@ def pack_elements(load: Callable[[Expr, Expr], Expr], contiguous: bool = True) -
     """
 
     def pack(block: Block) -> None:
-        # A broadcast element is a vector by itself.
+        # A splat element is a vector by itself.
         lanes = T.vectorized if contiguous and block.broadcast == 1 else T.serial
         with T.serial(0, block.panel_count()) as p, T.serial(0, block.depth) as k:
             row, at = block.first + p * block.width, block.start + k
@@ -292,10 +293,13 @@ def put_rows(
     source: pointer to the first row; places: of the other rows, in elements from it.
     runs: elements side by side, how many such runs, and elements from one to the next.
     """
-    form = "spread" if block.broadcast > 1 else f"pack_{len(places) + 1}"
+    if block.broadcast > 1:
+        name = micro.SPLAT(block.width)
+    else:
+        name = micro.PACK(len(places) + 1, block.width)
     length, count, jump = runs
     call(
-        f"micro_{form}_{block.width}",
+        name,
         source,
         block.pointer(p, k, first),
         *(length, count, jump * WORD),

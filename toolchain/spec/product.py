@@ -60,7 +60,7 @@ def by_column(bias: Buffer, tile: Panels) -> Start:
 
 
 def by_row(bias: Callable[[Expr], Expr], rows: Expr, tile: Panels) -> Start:
-    """A bias of each row, broadcast to vectors beforehand."""
+    """A bias of each row, splat over vectors beforehand."""
     vectors = T.alloc_buffer((rows, tile.lanes), tile.dtype)
     with T.serial(0, rows) as i, T.vectorized(0, tile.lanes) as v:
         T.buffer_store(vectors, bias(i), [i, v])

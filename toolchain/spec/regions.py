@@ -9,13 +9,14 @@ wide, whose part of the image is copied beside zeros.
 from __future__ import annotations
 
 from toolchain.spec import Buffer, Expr, Kernel, tir
+from toolchain.spec import microkernels as micro
 from toolchain.spec.convolution import Spatial
 from toolchain.spec.depthwise import LANES, TAPS, WORD
 from toolchain.spec.nest import call, materialized, pointer
 from toolchain.spec.tvm import script as T  # noqa: N812  # TVM's own name for it
 from toolchain.targets import Target
 
-TOUCHED = 256  # bytes of what micro_touch touches at least
+TOUCHED = 256  # bytes of what micro.TOUCH touches at least
 REGIONS = 5  # above, below, left, right, and the middle
 MIDDLE = 4
 # What the table holds of a region, in elements: its size; where it begins in the output
@@ -89,7 +90,7 @@ class Regions:
         ):
             source = pointer(image, [n, channel, 0, 0], "r")
             # Of the weights, which come next.
-            call("micro_touch", source, self.weights.access_ptr("w"), plane)
+            call(micro.TOUCH(), source, self.weights.access_ptr("w"), plane)
 
     def _broadcast(self, m: Expr, w: Buffer, b: Buffer) -> None:
         """The bias, then the weights of a feature, each a row of equal elements."""
@@ -170,10 +171,10 @@ class Regions:
         def slide(source: Expr) -> None:
             with T.If(self.x.stride == 1):
                 with T.Then():
-                    call("micro_slide_1", source, *rest)
+                    call(micro.SLIDE(1), source, *rest)
                 with T.Else():
                     pads = region["top"], region["left"]
-                    call("micro_slide_even", source, *rest, *pads)
+                    call(micro.SLIDE("even"), source, *rest, *pads)
 
         with T.If(region["height"] > 0):
             with T.Then():
@@ -186,7 +187,7 @@ class Regions:
         width, pitch = region["width"], region["pitch"]
         if self.k.target.has("simd128"):
             call(
-                "micro_copy_rows",
+                micro.COPY(),
                 pointer(image, [*plane, 0, region["from"]], "r"),
                 self.buffer.access_ptr("w", offset=region["to"]),
                 *(self.x.size * WORD, pitch * WORD, region["height"], width * WORD),

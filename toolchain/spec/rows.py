@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 from toolchain.spec import Attribute
 from toolchain.spec import math as m
+from toolchain.spec import microkernels as micro
 from toolchain.spec.kernel import Kernel
 from toolchain.spec.nest import call, materialized, nest
 from toolchain.spec.tvm import Buffer, Expr, Tensor, tir
@@ -43,7 +44,7 @@ def lowest(dtype: str) -> Expr:
     return tir.const(-INF, dtype) if dtype == "float32" else tir.min_value(dtype)
 
 
-# Names of dtypes in those of micro-kernels, which compare integers as signed.
+# What names of micro-kernels call dtypes; integers are compared as signed.
 ELEMENTS = {
     "float32": "f32",
     "int32": "i32",
@@ -60,11 +61,11 @@ class Fold:
 
     kind: str
 
-    def kernel(self, form: str, dtype: str) -> str:
+    def kernel(self, form: micro.Form, dtype: str) -> str:
         """Name of the micro-kernel; of integers, the smallest is the largest of ~x."""
         floats = dtype == "float32"
         kind = self.kind if floats or self.kind != "min" else "max"
-        return f"micro_{form}_{kind}_{ELEMENTS[dtype]}"
+        return form(kind, ELEMENTS[dtype])
 
     def extra(self, dtype: str) -> int:
         """The last argument: a sum's divisor, or what turns the order of integers."""
@@ -96,7 +97,7 @@ class Fold:
         extra = self.extra(x.dtype) if extra is None else extra
         source = x.access_ptr("r", offset=first)
         target = out.access_ptr("w", offset=at)
-        call(self.kernel("rows", x.dtype), source, target, o, n, extra)
+        call(self.kernel(micro.ROWS, x.dtype), source, target, o, n, extra)
 
     def columns(
         self, x: Buffer, out: Buffer, sizes: Sequence[Expr], k: Expr, **given: Expr
@@ -108,7 +109,7 @@ class Fold:
         """
         first, extra = given.get("first", 0), given.get("extra", self.extra(x.dtype))
         source, target = x.access_ptr("r", offset=first), out.access_ptr("w")
-        call(self.kernel("columns", x.dtype), source, target, *sizes, k, extra)
+        call(self.kernel(micro.COLUMNS, x.dtype), source, target, *sizes, k, extra)
 
 
 SUM, PRODUCT, SQUARES = Fold("sum"), Fold("product"), Fold("squares")
@@ -215,7 +216,7 @@ def reduction(
 
 
 def take_roots(k: Kernel, x: Buffer, out: Buffer) -> None:
-    """Emit out = the roots of its sums of squares; of such as left float32, anew."""
+    """Emit out = its roots; sums of squares that left float32 are made anew."""
     lost = T.alloc_buffer((1,), "int32")
     T.buffer_store(lost, tir.const(0, "int32"), [0])
     with ExitStack() as loops:
@@ -227,4 +228,4 @@ def take_roots(k: Kernel, x: Buffer, out: Buffer) -> None:
     width = out.shape[1] if len(out.shape) > 1 else k.index(1)
     ends = (x.access_ptr("r"), out.access_ptr("rw"))
     with T.If(lost[0] != 0), T.Then():
-        call("micro_wide_norm", *ends, k.o * width, width, k.n, width, 0)
+        call(micro.WIDE("norm"), *ends, k.o * width, width, k.n, width, 0)

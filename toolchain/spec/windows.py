@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from toolchain.spec import Attribute, Buffer, Expr, Kernel, Tensor, tir
+from toolchain.spec import microkernels as micro
 from toolchain.spec.convolution import Axis, Spatial
 from toolchain.spec.nest import call, materialized, nest, pointer
 from toolchain.spec.tvm import script as T  # noqa: N812  # TVM's own name for it
@@ -24,7 +25,7 @@ TABLE = (
     *("down", "across", "stride", "begin", "blank", "blank"),
 )
 LINES = len(TABLE) // 2
-HALVED = 3  # taps along each axis of what micro_halve_max takes
+HALVED = 3  # taps along each axis of what micro.HALVE takes
 # Kinds of runtime_stub/windows.h.
 FOLDS = {("max", "f32"): 0, ("sum", "f32"): 1, ("max", "i8"): 2, ("max", "u8"): 3}
 # Bounds the arithmetic of sizes; a plane has fewer than 2^31 bytes anyway.
@@ -187,7 +188,7 @@ class _Planes:
 
         def whole() -> None:
             rest = (self.line.access_ptr("rw"), self.table.access_ptr("r"))
-            call(f"micro_pool_{kind}_{self.element}", *ends, *rest)
+            call(micro.POOL(kind, self.element), *ends, *rest)
 
         with T.If(plain != 0):
             with T.Then():
@@ -225,7 +226,7 @@ def halve(
     T.buffer_store(left, 1, [0])
     with T.If(suits), T.Then():
         sizes = (y.size, x.size, y.begin, x.begin, *extents)
-        done = tir.call_extern("int32", "micro_halve_max", *ends, *sizes)
+        done = tir.call_extern("int32", micro.HALVE(), *ends, *sizes)
         T.buffer_store(left, done, [0])
     with T.If(left[0] != 0), T.Then():
         otherwise()
