@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 from project import Project, copy_project
 
+from toolchain.codegen.operators import load_operator
 from toolchain.process.command import run, tool
 
 SMALL = 'operators = ["add", "sub"]\ntargets = ["mvp", "simd128"]\n'
@@ -385,3 +386,25 @@ def test_unknown_operator_to_verify_is_named(built: Project) -> None:
     done = built.doit("test", "-o", "adds", "profile=small.toml")
     assert done.code != 0
     assert "operator 'adds' is unknown; use add, sub" in done.text
+
+
+def test_an_operator_file_may_define_dataclasses(tmp_path: Path) -> None:
+    path = tmp_path / "mine.py"
+    path.write_text(
+        '"""out[i] = x[i]."""\n'
+        "from __future__ import annotations\n"
+        "from dataclasses import dataclass\n"
+        "from toolchain.spec import Input, Operator, pointwise\n"
+        "@dataclass\n"
+        "class Given:\n"
+        "    n: int\n"
+        'KERNEL = Operator(collapse="elementwise.broadcast", reference=None,\n'
+        '    inputs=(Input("x", "n"),), dtypes=("int32",), cases=None,\n'
+        "    compute=pointwise(lambda k, x: x))\n"
+    )
+    assert load_operator(path).dtypes == ("int32",)
+    broken = tmp_path / "broken.py"
+    broken.write_text("1 / 0\n")
+    for _ in range(2):  # nothing of it stays
+        with pytest.raises(ZeroDivisionError):
+            load_operator(broken)

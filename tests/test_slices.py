@@ -188,6 +188,11 @@ def test_a_source_that_does_not_parse_is_one_definition() -> None:
     assert index("def f(:") != index("def g(:")
 
 
+def test_what_is_exported_acts_on_nobody() -> None:
+    text = 'from a import f, g\n__all__ = ["f"]\n'
+    assert index(text)["effects"] == ["g"]
+
+
 def kept(folder: Path) -> Sources:
     """Sources of which a folder knows, with one digest."""
     found = Sources(folder)

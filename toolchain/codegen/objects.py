@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from pathlib import Path
 
+from toolchain import tuning
 from toolchain.abi import CALLS
 from toolchain.codegen.descriptor import descriptor
 from toolchain.codegen.kernel_ir import kernel_texts
@@ -23,14 +25,28 @@ RUNTIME_FUNCTIONS = {*CALLS, "memcpy", "memmove", "memset"}
 
 
 def compile_object(
-    path: Path, target_name: str, dtypes: tuple[str, ...] | None = None
+    path: Path,
+    target_name: str,
+    dtypes: tuple[str, ...] | None = None,
+    numbers: Mapping[str, int] | None = None,
 ) -> tuple[bytes, Description]:
     """Object and description of one operator file for one target.
 
     The description's "code" is what the object follows from beside its static slice.
-    dtypes: keep only variants whose first dtype is listed. Errors: SpecError.
+    dtypes: keep only variants whose first dtype is listed. numbers: of the target's
+    tuning that are not as toolchain/tuning has them. Errors: SpecError.
     """
-    name, target = path.stem, TARGETS[target_name]
+    target = TARGETS[target_name].with_tuning(numbers or {})
+    with tuning.noted() as asked:
+        data, description = _compile(path, target, dtypes)
+    description["code"] += map(tuning.root, sorted(asked))
+    return data, description
+
+
+def _compile(
+    path: Path, target: Target, dtypes: tuple[str, ...] | None
+) -> tuple[bytes, Description]:
+    name = path.stem
     if not re.fullmatch(r"[a-z][a-z0-9_]*", name):
         raise SpecError(
             f"{path}: {name!r} cannot be a C name; use a-z, 0-9 and _, a letter first"

@@ -54,8 +54,12 @@ def _import(path: Path) -> ModuleType:
     if spec is None or spec.loader is None:
         raise SpecError(f"{path}: is no Python file")
     module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    sys.modules[name] = module
+    sys.modules[name] = module  # where dataclasses look for it
+    try:
+        spec.loader.exec_module(module)
+    except BaseException:
+        del sys.modules[name]
+        raise
     return module
 
 

@@ -7,8 +7,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from toolchain import spec
 from toolchain.abi import SLOT_BYTES, declaration
 from toolchain.dtypes import STORAGE
+from toolchain.lower.bounds import check_bounds
 from toolchain.lower.rewrite import SOME, Times, exactly, only, rewrite
 from toolchain.spec import Operator, SpecError, tensor_dtype
 from toolchain.spec.tvm import Expr, Schedule, Tensor, Var
@@ -19,8 +21,8 @@ if TYPE_CHECKING:
     from tvm.s_tir.schedule import SBlockRV
 
 
-class Kernel:
-    """What a compute function sees: inputs, sizes and attributes by name.
+class Kernel(spec.Kernel):
+    """What a compute function gets, as it is compiled.
 
     constants: sizes and attributes (as flattened) that are known; the others are
     arguments of the kernel.
@@ -123,6 +125,7 @@ def lower(
     from tvm import te
 
     outputs = _outputs(kernel, form)
+    inside = check_bounds(operator, kernel, form, outputs)
     inner = _in_place(operator, outputs)
     names = [t.op.name for t in (*kernel.inputs, *inner, *outputs)]
     if len(set(names)) < len(names):
@@ -137,7 +140,8 @@ def lower(
     order = [n for n in names if n not in inner_names]
     order += [*kernel.size_variables, *kernel.variables]
     slots = {n: i for i, n in enumerate(order)}
-    text = llvm_ir(module, target, rows=operator.collapse.startswith("rows."))
+    rows = operator.collapse.startswith("rows.")
+    text = llvm_ir(module, target, apart=rows or inside)
     for inner_name in inner_names:
         slots[inner_name] = slots[outputs[0].op.name]
         text = _joined(text, name, inner_name, outputs[0].op.name)
@@ -210,8 +214,8 @@ def _separate_init(schedule: Schedule, block: SBlockRV) -> None:
         schedule.decompose_reduction(block, reduced[0])
 
 
-def llvm_ir(module: IRModule, target: Target, rows: bool = False) -> str:
-    """IR text, not optimised yet; rows: of a kernel along rows."""
+def llvm_ir(module: IRModule, target: Target, apart: bool = False) -> str:
+    """IR text, not optimised yet; apart: common subexpressions stay where they are."""
     import tvm
     from tvm.target import Target as TVMTarget
 
@@ -224,8 +228,9 @@ def llvm_ir(module: IRModule, target: Target, rows: bool = False) -> str:
         "opt-level": 0,  # llvmlite optimises; inspect_source shows optimised IR
     }
     # The runtime checks arguments; TVM's own assertions are 73 % of the code. Its
-    # common subexpressions lose bindings in folds; LLVM finds them anyway.
-    passes = {"tirx.disable_assert": True, "tirx.disable_cse_tir": rows}
+    # common subexpressions lose bindings in folds, and leave the loops and conditions
+    # that make a quotient right; LLVM finds them anyway.
+    passes = {"tirx.disable_assert": True, "tirx.disable_cse_tir": apart}
     with tvm.transform.PassContext(config=passes):
         library = tvm.compile(module, target=TVMTarget(options))
     return str(library.mod.inspect_source("ll"))

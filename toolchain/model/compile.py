@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from toolchain import tuning
 from toolchain.abi import ALIGNMENT, MAX_MEMORY
 from toolchain.codegen.child import Job, in_children
 from toolchain.codegen.descriptor import table
@@ -178,15 +179,19 @@ def _made(kernel: Any, target: Target, cache: Path) -> Made:
     settings = [kernel.name, asdict(target), tool_versions()]
     digests = [sources().digest(root) for root in code]
     key = hash_of(json.dumps([digests, settings], sort_keys=True))[:16]
-    return Made((cache / f"{kernel.name}-{key}.o",), code, settings=settings)
+    out = cache / f"{kernel.name}-{key}.o"
+    numbers = tuning.roots(target.name, dict(target.tuned))
+    return Made((out,), code, settings=settings, named=numbers)
 
 
 def _compile(kernel: Any, target: Target, out: Path) -> list[str]:
     """Write a kernel's object; roots of what it names at run time."""
-    texts = kernel.texts(target)
-    chosen = by_name("".join(texts))
-    texts += [micro_kernel(s, target) for s in used("".join(texts))]
-    write(out, emit(texts, target))
+    with tuning.noted() as asked:
+        texts = kernel.texts(target)
+        chosen = by_name("".join(texts))
+        texts += [micro_kernel(s, target) for s in used("".join(texts))]
+        write(out, emit(texts, target))
+    chosen += map(tuning.root, sorted(asked))
     return [*chosen, *(root_in(f, "KERNEL") for f in loaded_operators(FOLDERS))]
 
 

@@ -28,8 +28,8 @@ from pathlib import Path
 from toolchain.records.definitions import Index, hash_of, index_of
 from toolchain.records.states import ROOT, State, load, save, settled, state
 
-# Of this table an output follows from one entry, which stands in its settings.
-_BY_SETTINGS = {("toolchain.targets", "TARGETS")}
+# Of these tables an output follows from single entries, which its settings hold.
+_BY_SETTINGS = {("toolchain.targets", "TARGETS"), ("toolchain.tuning.table", "TABLE")}
 _INSIDE = f"{ROOT}{os.sep}"
 _MOST = 1000  # sources that are kept, those of before edits too
 _Definition = tuple[str, str]  # module or file, name

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import shutil
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -93,17 +93,24 @@ def compile_tasks(profile: Profile) -> Iterator[Task]:
             formula = root_in(path, "KERNEL"), root_in(path, "__doc__")
             yield made(
                 *(compile_operator, path, target, dtypes, out, profile.compile_timeout),
+                profile.tuning[target],
                 outputs=(out.with_suffix(".o"), out.with_suffix(".json")),
                 files=(path.with_suffix(".c"),),
                 settings=[settings(target, "CLANG"), dtypes],
                 code=("toolchain.codegen.objects:compile_object", *formula),
+                named=profile.numbers[target],
                 name=f"{target}:{name}",
                 after=["tables:check"],
             )
 
 
 def compile_operator(
-    path: Path, target: str, dtypes: tuple[str, ...] | None, out: Path, timeout: float
+    path: Path,
+    target: str,
+    dtypes: tuple[str, ...] | None,
+    out: Path,
+    timeout: float,
+    numbers: Mapping[str, int],
 ) -> Iterable[str]:
     """Compile one operator; roots of what it names at run time.
 
@@ -111,7 +118,7 @@ def compile_operator(
     """
     from toolchain.codegen.child import compile_in_child
 
-    reason = compile_in_child(path, target, dtypes, out, timeout)
+    reason = compile_in_child(path, target, dtypes, out, timeout, numbers)
     if reason is not None:
         print(f"FAILED {target}: {reason}")
         return []

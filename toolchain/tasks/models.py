@@ -108,11 +108,20 @@ def _module_task(
         after.append(f"{'heavy_models' if heavy else 'models'}:{name}:file")
     tools = settings(target, "CLANG", "LLVM_AR", "WASM_LD", models=True)
     return made(
-        *(compile_model, file, target, folder, runtime, options),
+        *(
+            compile_model,
+            file,
+            target,
+            folder,
+            runtime,
+            options,
+            profile.tuning[target],
+        ),
         outputs=_outputs(file, folder, options),
         files=(file, *runtime),
         settings=[tools, options],
         code=code(),
+        named=profile.numbers[target],
         name=task,
         after=after,
     )
@@ -146,6 +155,7 @@ def compile_model(
     folder: Path,
     runtime: Sequence[Path],
     options: Mapping[str, Any],
+    numbers: Mapping[str, int] | None = None,
 ) -> Iterable[str]:
     """Compile a model file for a target; roots of what its kernels were made from."""
     from toolchain.model.build import Options, build_model
@@ -153,7 +163,8 @@ def compile_model(
 
     place = Place(folder, CACHE / target)
     show = partial(print, f"  {file.stem} {target}:")
-    build_model(file, Options(target, **options), place, list(runtime), show)
+    wanted = Options(target, **options, numbers=numbers or {})
+    build_model(file, wanted, place, list(runtime), show)
     return place.code
 
 
