@@ -129,9 +129,10 @@ def task_module() -> Any:
 def task_model() -> Any:
     """Compile a model file: doit model --file net.onnx (see doit help model)."""
     weights = ("weights", "w", str, "embedded", "embedded, or external: a file beside")
+    archive = ("archive", "", bool, False, "write lib<name>.a too, for C programs")
     return {
         "actions": [(steps.compile_model_file,)],
-        "params": [_param(*option) for option in (*MODEL_OPTIONS, weights)],
+        "params": [_param(*option) for option in (*MODEL_OPTIONS, weights, archive)],
         "task_dep": ["runtime"],
         **READS,
     }
@@ -240,7 +241,7 @@ def task_fuzz() -> Any:
 
 
 def task_coverage() -> Any:
-    """Run ONNX's node test cases as models; write docs/models.md."""
+    """Run ONNX's node test cases as models; write docs/onnx.md."""
     target, library = next(iter(TARGET_FOLDERS.items()))
     return {
         "actions": [(steps.run_node_cases, (target, library / "runtime"))],
@@ -334,7 +335,7 @@ def task_old_cpu() -> Any:
 
 
 def task_matrix() -> Any:
-    """Write the table of operators and dtypes into the README."""
+    """Write docs/operators.md and the lists of what models may hold."""
     return {"actions": [(steps.update_matrix,)], "uptodate": [False]}
 
 
@@ -349,5 +350,10 @@ def task_bench() -> Any:
 
 
 def task_bench_table() -> Any:
-    """Write the last measurement of all rows into the README."""
+    """Write the last measurement of all rows into docs/speed.md, and its picture."""
     return {"actions": [(steps.update_speed,)], "uptodate": [False]}
+
+
+def task_bench_sizes() -> Any:
+    """Write how many bytes the peers load into docs/speed.md (npm and a network)."""
+    return {"actions": [(steps.update_sizes,)], "uptodate": [False]}

@@ -14,6 +14,7 @@ import pytest
 from project import Project, copy_project
 
 from toolchain.process.command import run, tool
+from toolchain.profile import load_profile
 
 SMALL = 'operators = ["add", "sub"]\ntargets = ["mvp", "simd128"]\n'
 BROKEN = {
@@ -290,6 +291,19 @@ def test_wrong_profile_is_named(built: Project, text: str, message: str) -> None
     assert done.code != 0
     assert message in done.text
     assert "Traceback" not in done.text
+
+
+def test_own_operators_are_kept_beside_those_that_are_listed(tmp_path: Path) -> None:
+    (tmp_path / "mine").mkdir()
+    for name in ("cube", "half"):
+        (tmp_path / "mine" / f"{name}.py").write_text("")
+    file = tmp_path / "my.toml"
+    file.write_text(
+        'folders = ["mine"]\n[operators]\nadd = true\nhalf = ["int32"]\n'
+    )
+    wanted = {"add": None, "cube": None, "half": ("int32",)}
+    assert wanted == load_profile(file).dtypes
+    assert ["add", "cube", "half"] == list(load_profile(file).operators)
 
 
 def test_missing_profile_is_named(built: Project) -> None:

@@ -219,7 +219,8 @@ def compile_model(
     from toolchain.model.build import Options, build_model
     from toolchain.model.compile import Place
 
-    place = Place(folder, ROOT / "build" / "cache" / target)
+    kept = options.pop("archive", False)
+    place = Place(folder, ROOT / "build" / "cache" / target, archive=kept)
     show = functools.partial(print, f"  {file.stem} {target}:")
     build_model(file, Options(target, **options), place, runtime, show)
     return place.code
@@ -252,6 +253,7 @@ def compile_model_file(
     dim: Sequence[str] = (),
     value: Sequence[str] = (),
     timeout: float = 600.0,
+    archive: bool = False,
 ) -> Any:
     """Compile the model file that the command line names."""
     from toolchain.frontends import plain
@@ -262,6 +264,7 @@ def compile_model_file(
         raise SpecError(f"--weights {weights!r} is unknown; use embedded or external")
     options = _given(shape, dim, value, timeout)
     options |= {"external": weights == "external", "winograd": winograd}
+    options["archive"] = archive
     compile_model(path, target, folder, runtime, options)
     wasm = folder / f"{plain(path.stem)}.wasm"
     print(f"{wasm}: {wasm.stat().st_size} bytes")
@@ -522,8 +525,14 @@ def run_bench(words: list[str], build: Path) -> Any:
 
 @_step
 def update_speed() -> Any:
-    """Write the last measurements into the README."""
-    return _bench(["--readme", str(ROOT / "README.md")])
+    """Write the last measurements into docs/speed.md, and draw the picture of them."""
+    return _bench(["--page", str(ROOT / "docs" / "speed.md")])
+
+
+@_step
+def update_sizes() -> Any:
+    """Write the sizes of the peers into docs/speed.md."""
+    return _bench(["--page", str(ROOT / "docs" / "speed.md"), "--sizes"])
 
 
 def _bench(words: list[str]) -> Any:
@@ -544,11 +553,11 @@ def _bench_module(module: str, words: list[str]) -> Any:
 
 @_step
 def update_matrix() -> Any:
-    """Write the matrix into the README."""
-    from toolchain.matrix import MatrixError, update_readme
+    """Write docs/operators.md, and the list of primitives in docs/mindir.md."""
+    from toolchain.matrix import MatrixError, write_lists
 
     try:
-        update_readme(ROOT / "README.md")
+        write_lists(ROOT / "docs")
     except MatrixError as error:
         return TaskFailed(str(error))
     return None
