@@ -52,6 +52,14 @@ BROKEN = {
         "compute=abs, atributes=()",
         "line 4: Operator has no 'atributes'; did you mean 'attributes'?",
     ),
+    "two_outputs": (
+        "compute=abs, outputs=(spec.Output('a'), spec.Output('b'))",
+        "2 outputs, and elementwise.broadcast writes one; use a collapse of rows, ",
+    ),
+    "unasked": (
+        "compute=abs, requires=lambda k: []",
+        "elementwise.broadcast does not check `requires`; leave it out, or use",
+    ),
     "no_reference": (
         '"""f"""\nfrom toolchain.spec import Input, Operator\n'
         'KERNEL = Operator(collapse="elementwise.broadcast", cases=None,\n'
@@ -298,9 +306,7 @@ def test_own_operators_are_kept_beside_those_that_are_listed(tmp_path: Path) -> 
     for name in ("cube", "half"):
         (tmp_path / "mine" / f"{name}.py").write_text("")
     file = tmp_path / "my.toml"
-    file.write_text(
-        'folders = ["mine"]\n[operators]\nadd = true\nhalf = ["int32"]\n'
-    )
+    file.write_text('folders = ["mine"]\n[operators]\nadd = true\nhalf = ["int32"]\n')
     wanted = {"add": None, "cube": None, "half": ("int32",)}
     assert wanted == load_profile(file).dtypes
     assert ["add", "cube", "half"] == list(load_profile(file).operators)

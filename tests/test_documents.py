@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ast
+import dataclasses
 import json
 import re
 import shlex
@@ -18,6 +20,15 @@ from bench.errors import TableError
 from bench.picture import MODELS, OPERATORS, picture
 from toolchain.matrix import operators_page, with_primitives
 from toolchain.profile import ROOT
+from toolchain.spec import (
+    COLLAPSES,
+    Attribute,
+    Bound,
+    Case,
+    Input,
+    Operator,
+    Output,
+)
 
 # What stands for a word of the user's.
 PLACEHOLDERS = {"NAME": "add", "profile=my.toml": "profile=bench/matmul_alone.toml"}
@@ -76,6 +87,39 @@ def test_a_block_that_does_not_work_fails(tmp_path: Path) -> None:
     reader.follow(page)
     page.write_text("```sh\nseq 9\n```\n\n```text\n1\n...\n8\n9\n```\n")
     reader.follow(page)
+
+
+VOCABULARY = ROOT / "docs" / "operator_files.md"
+
+
+def test_every_word_of_an_operator_file_has_an_example() -> None:
+    """Fields of the vocabulary's classes, as examples give them; all collapses."""
+    missing = {f"{c.__name__}.{f}" for c in WORDS for f in fields_of(c)}
+    for block in blocks(VOCABULARY):
+        if block.language == "python":
+            for node in ast.walk(ast.parse(block.text)):
+                if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
+                    missing -= said(node, node.func.id)
+    assert set() == missing
+    rules = {f"{name}.{rule}" for name, all_ in COLLAPSES.items() for rule in all_}
+    text = VOCABULARY.read_text()
+    assert set() == {rule for rule in rules if f"`{rule}`" not in text}
+    words = {f for c in WORDS for f in fields_of(c)}
+    assert set() == {word for word in words if f"`{word}`" not in text}
+
+
+WORDS = (Operator, Input, Output, Attribute, Bound, Case)
+
+
+def fields_of(kind: type) -> list[str]:
+    return [f.name for f in dataclasses.fields(kind)]
+
+
+def said(node: ast.Call, name: str) -> set[str]:
+    """The fields that a call of one of the vocabulary's classes gives."""
+    kind = {c.__name__: c for c in WORDS}.get(name)
+    given = fields_of(kind)[: len(node.args)] if kind else []
+    return {f"{name}.{f}" for f in (*given, *(k.arg for k in node.keywords))}
 
 
 def test_the_readme_is_short() -> None:

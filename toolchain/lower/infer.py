@@ -11,7 +11,7 @@ from typing import Any
 from llvmlite import ir
 
 from toolchain.lower.te import Kernel
-from toolchain.spec import Operator, SpecError
+from toolchain.spec import ASKING, Operator, SpecError
 from toolchain.targets import Target
 
 _I64, _I32 = ir.IntType(64), ir.IntType(32)
@@ -21,7 +21,7 @@ _COMPARE = {"EQ": "==", "NE": "!=", "LT": "<", "LE": "<=", "GT": ">", "GE": ">="
 
 def needs_infer(operator: Operator) -> bool:
     """Whether the runtime asks the TE definition for output sizes."""
-    return operator.collapse.partition(".")[0] in ("exact", "pad")
+    return operator.collapse.partition(".")[0] in ASKING
 
 
 def _requirements(operator: Operator, kernel: Kernel) -> list[tuple[Any, str]]:

@@ -57,6 +57,10 @@ CANONICAL = {
     "concat": ("n",),
     "pad": ("o n k",),
 }
+# Collapses whose operators may have several outputs.
+SEVERAL_OUTPUTS = ("rows", "exact", "view")
+# Collapses that ask the operator for output sizes and check its requirements.
+ASKING = ("exact", "pad")
 ATTRIBUTE_KINDS = ("int", "float")
 # As in runtime_stub/ops_wasm32.h.
 MAX_RANK = 8
@@ -249,6 +253,16 @@ class Operator:
                 f"collapse {self.collapse!r} is unknown; use one of {known}"
             )
         self._check_dims(name)
+        if len(self.outputs) > 1 and name not in SEVERAL_OUTPUTS:
+            raise SpecError(
+                f"{len(self.outputs)} outputs, and {self.collapse} writes one; use a "
+                f"collapse of {', '.join(SEVERAL_OUTPUTS)}"
+            )
+        if self.requires is not None and name not in ASKING:
+            raise SpecError(
+                f"{self.collapse} does not check `requires`; leave it out, or use a "
+                f"collapse of {', '.join(ASKING)}"
+            )
         if (self.compute is None) == (self.source is None):
             raise SpecError("give either compute (TE) or source (a C file)")
         for dtype in {d for t in self.variants() for d in t} | set(self.absent):
