@@ -24,7 +24,8 @@ def main() -> int:
     parser.add_argument("--page", type=Path, help="write the tables into it")
     parser.add_argument("--sizes", action="store_true", help="measure the peers' sizes")
     parser.add_argument("--folder", type=Path, required=True, help="for results")
-    parser.add_argument("names", nargs="*", help="operators, or models and their names")
+    about = "operators; models and their names; compare, a folder and operators"
+    parser.add_argument("names", nargs="*", help=about)
     given = parser.parse_args()
     if given.page:
         write = _write_sizes if given.sizes else _write_tables
@@ -32,6 +33,8 @@ def main() -> int:
     if given.names[:1] == ["models"]:
         models = given.names[1:]
         return _reported(lambda: _measure_models(given.build, given.folder, models))
+    if given.names[:1] == ["compare"]:
+        return _reported(lambda: _compare(given.build, given.names[1:]))
     return _reported(lambda: _measure(given.build, given.folder, given.names))
 
 
@@ -49,6 +52,21 @@ def _measure_models(build: Path, folder: Path, models: list[str]) -> None:
     from bench.whole.run import run  # imports them
 
     run(build, rows, folder)
+
+
+def _compare(build: Path, words: list[str]) -> None:
+    if not words:
+        raise MissingError(
+            "compare needs the folder of another build, as in: "
+            "doit bench compare ../other/build"
+        )
+    rows = select(words[1:])
+    _check_packages()
+    from bench.compare import compare  # imports them
+    from bench.run import pin
+
+    pin()
+    compare(build, Path(words[0]), rows)
 
 
 def _check_packages() -> None:

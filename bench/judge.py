@@ -10,7 +10,7 @@ from statistics import median
 from typing import Any
 
 from bench.ceilings import FLOAT
-from bench.rows import ENGINES, ORT_WEB, TARGETS, TFJS, Goal, Row
+from bench.row import ENGINES, ORT_WEB, TARGETS, TFJS, Goal, Row
 
 PEERS = (f"node/{ORT_WEB}", f"node/{TFJS}")
 CALL_GOAL = 100e-9  # seconds from ops_call to a kernel and back

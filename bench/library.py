@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from ops_wasm32.binding import Resident
 
 from bench import loops
-from bench.rows import Ours
+from bench.row import Ours
 
 SCRIPTS = Path(__file__).with_name("node")
 _KINDS = {"f": 2, "i": 0, "u": 1, "b": 6}

@@ -16,7 +16,7 @@ from bench.errors import BuildError, MismatchError
 from bench.library import Call, Node, NodeProcess, Wasmtime, make_call
 from bench.models import Numpy, OnnxRuntimeNative
 from bench.peers import OnnxRuntimeWeb, TensorFlowJs
-from bench.rows import TARGETS, Array, Case, Row
+from bench.row import TARGETS, Array, Case, Row
 
 ROUNDS = 11
 _TURN = 0.015  # seconds that one participant is timed for in a round

@@ -19,7 +19,7 @@ import numpy as np
 from bench.errors import PeerError
 from bench.library import SCRIPTS, NodeProcess
 from bench.models import FIRST_NODES, enough_nodes, model
-from bench.rows import ORT_WEB, TFJS, Array, Case, Onnx, Tfjs
+from bench.row import ORT_WEB, TFJS, Array, Case, Onnx, Tfjs
 
 PACKAGES = SCRIPTS / "package.json"
 

@@ -10,7 +10,7 @@ from bench.ceilings import FLOAT, LEVELS
 from bench.judge import PEERS, best_peer, misses
 from bench.loops import STREAMS
 from bench.page import Bar, bar_chart, bullets, key, page
-from bench.rows import ENGINES, TARGETS
+from bench.row import ENGINES, TARGETS
 from bench.table import UNITS, goals, heading, notes, verdict
 
 # Participants of a bar chart: name, label, class.

@@ -24,7 +24,8 @@ from bench.judge import CALL_GOAL, SIZE_GOALS, judged, limit
 from bench.library import Node, Wasmtime, make_call
 from bench.measure import ROUNDS, Bench, Participant, timed
 from bench.report import report
-from bench.rows import ROWS, Case, Onnx, Ours, Row, Tfjs
+from bench.row import Case, Onnx, Ours, Row, Tfjs
+from bench.rows import ROWS
 from bench.table import text
 from toolchain.profile import ROOT, load_profile
 

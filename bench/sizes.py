@@ -7,7 +7,7 @@ import json
 from pathlib import Path
 
 from bench.peers import npm_install, versions
-from bench.rows import ORT_WEB
+from bench.row import ORT_WEB
 from bench.table import between
 
 BEGIN = "<!-- sizes: written by `doit bench_sizes` -->"

@@ -7,7 +7,7 @@ from typing import Any
 
 from bench.errors import TableError
 from bench.judge import PEERS, amount, best_peer, misses
-from bench.rows import ORT_WEB, TARGETS, TFJS
+from bench.row import ORT_WEB, TARGETS, TFJS
 
 UNITS = {"flop": "GFLOP/s", "int8": "Gop/s", "byte": "GB/s"}
 BEGIN = "<!-- bench: written by `doit bench_table` -->"

@@ -10,11 +10,12 @@ Source: ONNX ArgMax-13; MindSpore Argmax.
 import numpy as np
 
 from toolchain.spec import Attribute, Input, Operator, Output
+from toolchain.spec.arg_reductions import arg_reduction
 from toolchain.spec.cases import arg_rows, first_or_last
-from toolchain.spec.panels import as_written
-from toolchain.spec.rows import MAXIMUM, REDUCE_AXIS, position
+from toolchain.spec.nest import as_written
+from toolchain.spec.rows import MAXIMUM, REDUCE_AXIS
 
-rows, columns = position(MAXIMUM)
+rows, columns = arg_reduction(MAXIMUM)
 
 KERNEL = Operator(
     collapse="rows.reduce_axis",

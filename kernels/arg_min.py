@@ -10,11 +10,12 @@ Source: ONNX ArgMin-13; MindSpore Argmin.
 import numpy as np
 
 from toolchain.spec import Attribute, Input, Operator, Output
+from toolchain.spec.arg_reductions import arg_reduction
 from toolchain.spec.cases import arg_rows, first_or_last
-from toolchain.spec.panels import as_written
-from toolchain.spec.rows import MINIMUM, REDUCE_AXIS, position
+from toolchain.spec.nest import as_written
+from toolchain.spec.rows import MINIMUM, REDUCE_AXIS
 
-rows, columns = position(MINIMUM)
+rows, columns = arg_reduction(MINIMUM)
 
 KERNEL = Operator(
     collapse="rows.reduce_axis",

@@ -24,7 +24,7 @@ from toolchain.spec import (
 )
 from toolchain.spec import windows as w
 from toolchain.spec.cases_windows import pooled, pooling
-from toolchain.spec.panels import as_written
+from toolchain.spec.nest import as_written
 
 
 def compute(k: Any) -> Any:

@@ -28,19 +28,19 @@ def compute(k):
     return te.compute((k.o, k.c, k.k), normalized, "out")
 
 
-def spread(x, *parameters):
+def broadcast(x, *parameters):
     return [p.reshape(-1, *[1] * (x.ndim - 2)) for p in parameters]
 
 
 def reference(x, scale, shift, mean, var, epsilon):
-    scale, shift, mean, var = spread(x, scale, shift, mean, var)
+    scale, shift, mean, var = broadcast(x, scale, shift, mean, var)
     return (x - mean) * scale / np.sqrt(var + epsilon) + shift
 
 
 def magnitude(x, scale, shift, mean, var, epsilon):
     positive = [np.abs(p) for p in (scale, shift, -mean, var)]
     # |x| + |mean| where the reference has x - mean
-    scale, shift, mean, var = spread(x, *positive)
+    scale, shift, mean, var = broadcast(x, *positive)
     return (np.abs(x) + mean) * scale / np.sqrt(var + epsilon) + shift
 
 

@@ -36,28 +36,22 @@ from toolchain.spec.convolution import (
     DILATIONS,
     PADS,
     STRIDES,
-    Planes,
     axes,
     each_tap,
     one_tap,
     requirements,
-    workspace,
 )
-from toolchain.spec.movement import choose
+from toolchain.spec.images import Planes, workspace
+from toolchain.spec.nest import as_written, ceil_div, choose, materialized, nest
 from toolchain.spec.panels import (
     Block,
-    Lines,
-    Product,
-    as_written,
-    by_row,
-    ceil_div,
-    held,
-    lines_at_once,
-    nest,
-    pack_units,
+    MatrixRows,
+    pack_elements,
+    packed_at_once,
     panels,
     unpacked,
 )
+from toolchain.spec.product import Product, by_row
 
 # Output channels of a group below which a tile of 4 rows is mostly padding.
 FEW = 3
@@ -92,18 +86,18 @@ def grouped(k: Any, spatial: Any, per: Any, ins: Any, out: Any) -> None:
     pixels, depth = spatial[0].out() * spatial[1].out(), k.D * k.R * k.S
     passes = tir.max(ceil_div(depth, DEPTH), 1)
     units = ceil_div(depth, passes)
-    wide = lines_at_once(pixels, units, tile.columns)
+    wide = packed_at_once(pixels, units, tile.columns)
     resident = tir.all(passes == 1, per <= HEIGHT)
     height = tir.Select(resident, per, tir.min(per, tile.rows))
     packed = tile.form != "rows"
     if packed:
-        weights = workspace(height, units, tile.rows, tile.spread)
+        weights = workspace(height, units, tile.rows, tile.broadcast)
     windows = workspace(wide, units, tile.columns)
     planes = Planes(image, k.D, *spatial)
     planes.allocate(depth)
     bias = by_row(lambda i: b[i], k.M, tile)
     pixels, depth, passes, units, wide, height = map(
-        held, (pixels, depth, passes, units, wide, height)
+        materialized, (pixels, depth, passes, units, wide, height)
     )
     with (
         script.serial(0, k.group) as g,
@@ -113,16 +107,21 @@ def grouped(k: Any, spatial: Any, per: Any, ins: Any, out: Any) -> None:
         script.serial(0, ceil_div(per, height)) as some,
     ):
         first, j, u, i = g * per, part * wide, step * units, some * height
-        columns, rows = held(tir.min(wide, pixels - j)), held(tir.min(height, per - i))
-        deep = held(tir.min(units, depth - u))
+        columns, rows = (
+            materialized(tir.min(wide, pixels - j)),
+            materialized(tir.min(height, per - i)),
+        )
+        deep = materialized(tir.min(units, depth - u))
         start = (n * k.C + g * k.D) * k.H * k.W
         across = Block(windows, tile.columns, j, columns, pixels, u, deep)
-        lines = Lines(w, depth, k.target, first)
+        lines = MatrixRows(w, depth, k.target, first)
         left = weights if packed else lines
         down = Block(left, tile.rows, i, rows, per, u, deep)
         with script.If(some == 0), script.Then(), script.If(one_tap(spatial)):
             with script.Then():
-                pack_units(lambda j, u: image[0, 0, 0, start + u * pixels + j])(across)
+                pack_elements(lambda j, u: image[0, 0, 0, start + u * pixels + j])(
+                    across
+                )
             with script.Else():
                 with script.If(tir.all(part == 0, step == 0)), script.Then():
                     planes.copy(start)
@@ -147,16 +146,16 @@ def grouped(k: Any, spatial: Any, per: Any, ins: Any, out: Any) -> None:
 
 def few(k: Any, spatial: Any, ins: Any, out: Any) -> None:
     """Groups of few channels: by planes where they have one each (depthwise)."""
-    made = (
+    forms = (
         (regions.suits, regions.Regions(k, spatial, out)),
         (depthwise.suits, depthwise.Planes(k, spatial, out)),
     )
     alone, columns = k.D == 1, out.shape[3]
-    ways = [
-        (tir.all(alone, suits(spatial, columns)), lambda way=way: way.emit(ins))
-        for suits, way in made
+    paths = [
+        (tir.all(alone, suits(spatial, columns)), lambda made=made: made.emit(ins))
+        for suits, made in forms
     ]
-    choose(ways, lambda: direct(k, spatial, ins, out))
+    choose(paths, lambda: direct(k, spatial, ins, out))
 
 
 def direct(k: Any, spatial: Any, ins: Any, out: Any) -> None:

@@ -16,7 +16,8 @@ import numpy as np
 from toolchain.spec import Bound, Case, Input, Operator, tir
 from toolchain.spec import script as T  # noqa: N812  # TVM's own name for it
 from toolchain.spec.cases import shape_name, values
-from toolchain.spec.panels import WIDTH, as_written, ceil_div, nest
+from toolchain.spec.nest import as_written, ceil_div, nest
+from toolchain.spec.panels import WIDTH
 
 
 def compute(k: Any) -> Any:

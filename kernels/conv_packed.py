@@ -36,30 +36,24 @@ from toolchain.spec.convolution import (
     DILATIONS,
     PADS,
     STRIDES,
-    Pixels,
     axes,
     one_tap,
     requirements,
-    workspace,
 )
+from toolchain.spec.images import Pixels, workspace
+from toolchain.spec.nest import as_written, ceil_div, materialized, nest
 from toolchain.spec.panels import (
     BLOCK,
     WIDTH,
     Block,
-    Lines,
-    Packed,
+    MatrixRows,
     Panels,
-    Product,
-    as_written,
-    by_column,
-    ceil_div,
-    held,
-    lines_at_once,
-    narrow_panels,
-    nest,
+    packed_at_once,
     panels,
+    small_n_panels,
     unpacked,
 )
+from toolchain.spec.product import Packed, Product, by_column
 
 # Units of a part of a row of taps: 20 KB of a spread panel and 10 KB of weights. 200
 # and 400 are 1 to 3 % slower.
@@ -79,7 +73,7 @@ def compute(k: Any) -> Any:
                 general(ins, out)
 
     def general(ins: Any, out: Any) -> None:
-        tile, (narrow, few) = panels(k, "f32"), narrow_panels(k, k.features)
+        tile, (narrow, few) = panels(k, "f32"), small_n_panels(k, k.features)
         bias = script.alloc_buffer((k.Q * WIDTH,), "float32")
         with script.serial(0, k.features) as m:
             script.buffer_store(bias, ins[2][tir.min(m, k.M - 1)], [m])
@@ -99,7 +93,7 @@ def compute(k: Any) -> Any:
             pixels,
             depth,
             k.features,
-            Lines(image, depth, k.target),
+            MatrixRows(image, depth, k.target),
             Packed(packed),
             out,
             lambda i, j: [0, 0, i, j],
@@ -121,8 +115,8 @@ def compute(k: Any) -> Any:
     def windows(image: Any, packed: Any, product: Product) -> None:
         tile = product.panels
         spread = tile.form == "spread"
-        tall = tile.rows if spread else lines_at_once(pixels, depth, tile.rows)
-        buffer = workspace(tall, depth, tile.rows, tile.spread)
+        tall = tile.rows if spread else packed_at_once(pixels, depth, tile.rows)
+        buffer = workspace(tall, depth, tile.rows, tile.broadcast)
         source = Pixels(k, image, y, x)
         source.allocate()
         pack = source.packer(k.target)
@@ -130,11 +124,11 @@ def compute(k: Any) -> Any:
         if spread:
             # Weights beyond L2 by parts, each for all windows.
             large = tir.all(depth * k.features > 2 * BLOCK, x.dilation == 1)
-            row = held(tir.Select(large, x.taps * k.C, depth))
-            rows = held(tir.Select(large, y.taps, rows))
+            row = materialized(tir.Select(large, x.taps * k.C, depth))
+            rows = materialized(tir.Select(large, y.taps, rows))
             equal = ceil_div(row, tir.max(ceil_div(row, PART), 1))
-            units = held(tir.Select(large, equal, depth))
-            pieces = held(tir.max(ceil_div(row, tir.max(units, 1)), 1))
+            units = materialized(tir.Select(large, equal, depth))
+            pieces = materialized(tir.max(ceil_div(row, tir.max(units, 1)), 1))
         with script.serial(0, k.N) as n:
             source.copy(n * k.H * k.W * k.C)
             part_of = replace(product, place=lambda i, j: [n, 0, i, j])

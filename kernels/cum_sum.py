@@ -21,7 +21,7 @@ from toolchain.spec import (
 )
 from toolchain.spec import script as T  # noqa: N812  # TVM's own name for it
 from toolchain.spec.cases import along_axis
-from toolchain.spec.panels import as_written, nest
+from toolchain.spec.nest import as_written, nest
 from toolchain.spec.rows import AXIS
 
 

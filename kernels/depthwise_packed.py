@@ -27,8 +27,8 @@ from toolchain.spec import (
 )
 from toolchain.spec.cases import shape_name, values
 from toolchain.spec.convolution import DILATIONS, PADS, STRIDES, axes, requirements
-from toolchain.spec.depthwise import Lines
-from toolchain.spec.panels import as_written, nest
+from toolchain.spec.depthwise import PixelRows
+from toolchain.spec.nest import as_written, nest
 
 
 def compute(k: Any) -> Any:
@@ -36,7 +36,7 @@ def compute(k: Any) -> Any:
     y, x = axes(k, k.R, k.S)
 
     def emit(ins: Any, out: Any) -> None:
-        Lines(k, (y, x), ins, out).emit()
+        PixelRows(k, (y, x), ins, out).emit()
 
     return nest((k.N, y.out(), x.out(), k.C), k.inputs, emit, k.dtype)
 

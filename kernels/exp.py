@@ -7,8 +7,9 @@ Source: ONNX Exp-13; MindSpore Exp.
 import numpy as np
 
 from toolchain.spec import Bound, Input, Operator
+from toolchain.spec.arrays import function
 from toolchain.spec.cases import unary_all
-from toolchain.spec.panels import as_written, function
+from toolchain.spec.nest import as_written
 
 KERNEL = Operator(
     collapse="elementwise.broadcast",

@@ -13,7 +13,7 @@ from toolchain.spec import SAME_WIDTH, Attribute, Case, Input, Operator, tir
 from toolchain.spec import script as T  # noqa: N812  # TVM's own name for it
 from toolchain.spec.cases import shape_name, values
 from toolchain.spec.movement import ALL
-from toolchain.spec.panels import as_written, nest
+from toolchain.spec.nest import as_written, nest
 
 TAKEN = (  # shape, axis, shape of the indices
     *(((n,), 0, (5,)) for n in (1, 3, 17)),
@@ -66,7 +66,7 @@ KERNEL = Operator(
     inputs=(Input("data", "o n k"), Input("indices", "m", dtype=1)),
     attributes=(Attribute("axis", default=0, kernel=0),),
     dtypes=tuple((d, i) for d in ALL for i in ("int32", "int64")),
-    carriers=SAME_WIDTH,
+    stored_as=SAME_WIDTH,
     compute=compute,
     schedule=as_written,
     reference=lambda data, indices, axis: np.take(data, indices, axis),

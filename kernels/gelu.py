@@ -22,8 +22,9 @@ from toolchain.spec import (
     tir,
 )
 from toolchain.spec import math as m
+from toolchain.spec.arrays import each
 from toolchain.spec.cases import unary_all
-from toolchain.spec.panels import as_written, each, nest
+from toolchain.spec.nest import as_written, nest
 
 FORMS = ("none", "tanh")
 erfc = np.vectorize(math.erfc, otypes=["f8"])

@@ -24,15 +24,9 @@ from toolchain.spec import (
     tir,
 )
 from toolchain.spec.cases import values
-from toolchain.spec.panels import (
-    Lines,
-    Product,
-    as_written,
-    either,
-    nest,
-    pack_units,
-    panels,
-)
+from toolchain.spec.nest import as_written, nest
+from toolchain.spec.panels import MatrixRows, either, pack_elements, panels
+from toolchain.spec.product import Product
 
 
 def sizes(k: Any) -> Any:
@@ -76,13 +70,13 @@ def compute(k: Any) -> Any:
 
         left = either(
             k.transA != 0,
-            pack_units(lambda i, u: a[u, i]),
-            Lines(a, k.A1, k.target),
+            pack_elements(lambda i, u: a[u, i]),
+            MatrixRows(a, k.A1, k.target),
         )
         right = either(
             k.transB != 0,
-            Lines(b, k.B1, k.target),
-            pack_units(lambda j, u: b[u, j]),
+            MatrixRows(b, k.B1, k.target),
+            pack_elements(lambda j, u: b[u, j]),
         )
         tile = panels(k, "f32")
         Product(

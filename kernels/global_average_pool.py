@@ -11,7 +11,7 @@ import numpy as np
 
 from toolchain.spec import Bound, Case, Input, Operator
 from toolchain.spec.cases import SPECIAL_ROWS, shape_name, values
-from toolchain.spec.panels import as_written
+from toolchain.spec.nest import as_written
 from toolchain.spec.rows import SUM, reduction
 
 SHAPES = (

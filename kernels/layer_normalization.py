@@ -13,15 +13,9 @@ import numpy as np
 from toolchain.spec import Bound, Input, Operator, tir
 from toolchain.spec import script as T  # noqa: N812  # TVM's own name for it
 from toolchain.spec.cases import trailing
-from toolchain.spec.panels import as_written, held
-from toolchain.spec.rows import (
-    DEVIATIONS,
-    SUM,
-    TRAILING,
-    each_element,
-    inverse_roots,
-    normalized,
-)
+from toolchain.spec.nest import as_written, materialized
+from toolchain.spec.normalization import inverse_roots, normalized
+from toolchain.spec.rows import DEVIATIONS, SUM, TRAILING, each_element
 
 
 def compute(k):
@@ -35,7 +29,7 @@ def compute(k):
             DEVIATIONS.rows(x, squares, 1, k.n, row, extra=shift, at=i)
         inverses = inverse_roots(k, squares, lost)
         with T.serial(0, count) as i:
-            mean, inverse = held(means[i]), held(inverses[i])
+            mean, inverse = materialized(means[i]), materialized(inverses[i])
 
             def scaled(r):
                 value = (x[first + i, r] - mean) * inverse * scale[r] + bias[r]

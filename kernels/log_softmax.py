@@ -11,8 +11,9 @@ import numpy as np
 from toolchain.spec import Bound, Input, Operator
 from toolchain.spec import math as m
 from toolchain.spec.cases import along_axis
-from toolchain.spec.panels import as_written
-from toolchain.spec.rows import AXIS, softmax
+from toolchain.spec.nest import as_written
+from toolchain.spec.rows import AXIS
+from toolchain.spec.softmax import softmax
 
 
 def centred(x, axis):

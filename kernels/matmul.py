@@ -20,15 +20,10 @@ from toolchain.spec import (
     Operator,
 )
 from toolchain.spec.cases_matrix import matrices
-from toolchain.spec.octets import emit_narrow
-from toolchain.spec.panels import (
-    Columns,
-    Lines,
-    Product,
-    as_written,
-    nest,
-    panels,
-)
+from toolchain.spec.eight_bit import emit_int8
+from toolchain.spec.nest import as_written, nest
+from toolchain.spec.panels import MatrixColumns, MatrixRows, panels
+from toolchain.spec.product import Product
 
 
 def words(k: Any) -> Any:
@@ -36,19 +31,19 @@ def words(k: Any) -> Any:
 
     def emit(ins: Any, out: Any) -> None:
         a, b = ins
-        left, right = Lines(a, k.K, k.target), Columns(b, k.N, k.target)
+        left, right = MatrixRows(a, k.K, k.target), MatrixColumns(b, k.N, k.target)
         tile = panels(k, "f32" if k.dtype == "float32" else "i32")
         Product(tile, k.M, k.K, k.N, left, right, out, lambda i, j: [i, j], k.N).emit()
 
     return nest((k.M, k.N), [k.a, k.b], emit, k.dtype)
 
 
-def octets(k: Any) -> Any:
+def eight_bit(k: Any) -> Any:
     """int8: sums in int32, cut to their width."""
     return nest(
         (k.M, k.N),
         [k.a, k.b],
-        lambda ins, out: emit_narrow(ins[0], ins[1], out, k.target),
+        lambda ins, out: emit_int8(ins[0], ins[1], out, k.target),
         k.dtype,
     )
 
@@ -69,7 +64,7 @@ KERNEL = Operator(
         "int64": "no SIMD multiplication worth a tile of its own",
         "bool": "no multiplication",
     },
-    compute=lambda k: octets(k) if k.dtype == "int8" else words(k),
+    compute=lambda k: eight_bit(k) if k.dtype == "int8" else words(k),
     schedule=as_written,
     reference=reference,
     reference_scale=lambda a, b: np.abs(a) @ np.abs(b),

@@ -15,8 +15,8 @@ import numpy as np
 from toolchain.spec import Case, Input, Operator, Output
 from toolchain.spec.cases import values
 from toolchain.spec.cases_matrix import matrices
-from toolchain.spec.octets import Factor, Octets
-from toolchain.spec.panels import as_written, nest
+from toolchain.spec.eight_bit import EightBitProduct, Factor
+from toolchain.spec.nest import as_written, nest
 
 
 def compute(k: Any) -> Any:
@@ -25,7 +25,7 @@ def compute(k: Any) -> Any:
     def emit(ins: Any, out: Any) -> None:
         a, b, a_zero, b_zero = ins
         left, right = Factor(a, a_zero, k.a_sign), Factor(b, b_zero, k.b_sign)
-        Octets(left, right, out, k.M, k.K, k.N, k.N, k.target).emit()
+        EightBitProduct(left, right, out, k.M, k.K, k.N, k.N, k.target).emit()
 
     return nest((k.M, k.N), k.inputs, emit, "int32")
 
@@ -84,7 +84,7 @@ KERNEL = Operator(
     },
     # int8 is uint8 ^ 128 less 128: the runtime says 128 or 0 for each factor.
     sizes=("a_sign", "b_sign"),
-    carriers={"int8": "uint8"},
+    stored_as={"int8": "uint8"},
     compute=compute,
     schedule=as_written,
     reference=reference,

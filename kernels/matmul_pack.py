@@ -10,9 +10,10 @@ from typing import Any
 
 import numpy as np
 
-from toolchain.spec import Case, Input, Operator
+from toolchain.spec import Bound, Case, Input, Operator
 from toolchain.spec.cases import values
-from toolchain.spec.panels import WIDTH, Block, as_written, ceil_div, nest, pack_units
+from toolchain.spec.nest import as_written, ceil_div, nest
+from toolchain.spec.panels import WIDTH, Block, pack_elements
 
 
 def compute(k: Any) -> Any:
@@ -20,7 +21,7 @@ def compute(k: Any) -> Any:
 
     def emit(ins: Any, out: Any) -> None:
         (b,) = ins
-        pack_units(lambda j, u: b[u, j])(Block(out, WIDTH, 0, k.N, k.N, 0, k.K))
+        pack_elements(lambda j, u: b[u, j])(Block(out, WIDTH, 0, k.N, k.N, 0, k.K))
 
     return nest((ceil_div(k.N, WIDTH), k.K, WIDTH), [k.b], emit, k.dtype)
 
@@ -50,4 +51,5 @@ KERNEL = Operator(
     schedule=as_written,
     reference=pack,
     cases=cases,
+    bound=Bound(why="moves elements"),
 )

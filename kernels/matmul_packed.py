@@ -24,16 +24,9 @@ from toolchain.spec import (
     Operator,
 )
 from toolchain.spec.cases import values
-from toolchain.spec.panels import (
-    WIDTH,
-    Lines,
-    Packed,
-    Product,
-    as_written,
-    by_column,
-    nest,
-    panels,
-)
+from toolchain.spec.nest import as_written, nest
+from toolchain.spec.panels import WIDTH, MatrixRows, panels
+from toolchain.spec.product import Packed, Product, by_column
 
 
 def compute(k: Any) -> Any:
@@ -43,7 +36,7 @@ def compute(k: Any) -> Any:
         a, packed, bias = ins
         tile = panels(k, "f32")
         Product(
-            *(tile, k.M, k.K, k.N, Lines(a, k.K, k.target), Packed(packed), out),
+            *(tile, k.M, k.K, k.N, MatrixRows(a, k.K, k.target), Packed(packed), out),
             lambda i, j: [i, j],
             k.N,
             by_column(bias, tile),

@@ -12,10 +12,10 @@ from typing import Any
 
 import numpy as np
 
-from toolchain.spec import Input, Operator
+from toolchain.spec import Bound, Input, Operator
 from toolchain.spec import windows as w
 from toolchain.spec.cases_windows import pooled, pooling
-from toolchain.spec.panels import as_written
+from toolchain.spec.nest import as_written
 from toolchain.spec.rows import lowest
 
 
@@ -43,4 +43,5 @@ KERNEL = Operator(
     requires=w.requires,
     reference=reference,
     cases=pooling(),
+    bound=Bound(why="one of the elements"),
 )

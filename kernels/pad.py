@@ -11,11 +11,11 @@ Source: ONNX Pad-19, whose pads are a tensor; MindSpore Pad.
 
 import numpy as np
 
-from toolchain.spec import Attribute, Case, Input, Operator, tir
+from toolchain.spec import Attribute, Bound, Case, Input, Operator, tir
 from toolchain.spec import script as T  # noqa: N812  # TVM's own name for it
 from toolchain.spec.cases import shape_name, values
 from toolchain.spec.movement import ALL
-from toolchain.spec.panels import as_written, nest
+from toolchain.spec.nest import as_written, nest
 
 MODES = ("constant", "reflect", "edge", "wrap")
 PADDED = (  # shape, before, after
@@ -119,9 +119,10 @@ KERNEL = Operator(
         Attribute("pads", per_unit=2, kernel=2),
     ),
     dtypes=ALL,
-    carriers={"int8": "uint8"},
+    stored_as={"int8": "uint8"},
     compute=compute,
     schedule=as_written,
     reference=reference,
     cases=cases,
+    bound=Bound(why="moves elements"),
 )

@@ -11,7 +11,7 @@ import numpy as np
 
 from toolchain.spec import Bound, Input, Operator
 from toolchain.spec.cases import along_axes, reductions
-from toolchain.spec.panels import as_written
+from toolchain.spec.nest import as_written
 from toolchain.spec.rows import REDUCE_AXES, SQUARES, reduction
 
 rows, columns = reduction(SQUARES, root=True)

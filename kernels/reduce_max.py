@@ -9,9 +9,9 @@ Source: ONNX ReduceMax-20; MindSpore ReduceMax.
 
 import numpy as np
 
-from toolchain.spec import Input, Operator
+from toolchain.spec import Bound, Input, Operator
 from toolchain.spec.cases import along_axes, reductions
-from toolchain.spec.panels import as_written
+from toolchain.spec.nest import as_written
 from toolchain.spec.rows import MAXIMUM, REDUCE_AXES, reduction
 
 rows, columns = reduction(MAXIMUM)
@@ -33,4 +33,5 @@ KERNEL = Operator(
     schedule=as_written,
     reference=along_axes(extreme),
     cases=reductions(),
+    bound=Bound(why="one of the elements"),
 )

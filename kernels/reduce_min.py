@@ -9,9 +9,9 @@ Source: ONNX ReduceMin-20; MindSpore ReduceMin.
 
 import numpy as np
 
-from toolchain.spec import Input, Operator
+from toolchain.spec import Bound, Input, Operator
 from toolchain.spec.cases import along_axes, reductions
-from toolchain.spec.panels import as_written
+from toolchain.spec.nest import as_written
 from toolchain.spec.rows import MINIMUM, REDUCE_AXES, reduction
 
 rows, columns = reduction(MINIMUM)
@@ -33,4 +33,5 @@ KERNEL = Operator(
     schedule=as_written,
     reference=along_axes(extreme),
     cases=reductions(),
+    bound=Bound(why="one of the elements"),
 )

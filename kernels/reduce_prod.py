@@ -13,7 +13,7 @@ import numpy as np
 
 from toolchain.spec import Bound, Case, Input, Operator
 from toolchain.spec.cases import along_axes, reductions
-from toolchain.spec.panels import as_written
+from toolchain.spec.nest import as_written
 from toolchain.spec.rows import PRODUCT, REDUCE_AXES, reduction
 
 rows, columns = reduction(PRODUCT)

@@ -13,7 +13,7 @@ import numpy as np
 
 from toolchain.spec import Bound, Input, Operator
 from toolchain.spec.cases import along_axes, reductions
-from toolchain.spec.panels import as_written
+from toolchain.spec.nest import as_written
 from toolchain.spec.rows import REDUCE_AXES, SUM, reduction
 
 rows, columns = reduction(SUM)

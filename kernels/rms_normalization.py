@@ -12,14 +12,9 @@ import numpy as np
 from toolchain.spec import Bound, Input, Operator
 from toolchain.spec import script as T  # noqa: N812  # TVM's own name for it
 from toolchain.spec.cases import trailing
-from toolchain.spec.panels import as_written, held
-from toolchain.spec.rows import (
-    SQUARES,
-    TRAILING,
-    each_element,
-    inverse_roots,
-    normalized,
-)
+from toolchain.spec.nest import as_written, materialized
+from toolchain.spec.normalization import inverse_roots, normalized
+from toolchain.spec.rows import SQUARES, TRAILING, each_element
 
 
 def compute(k):
@@ -29,7 +24,7 @@ def compute(k):
         SQUARES.rows(x, squares, count, k.n, first * k.n)
         inverses = inverse_roots(k, squares, lost)
         with T.serial(0, count) as i:
-            inverse = held(inverses[i])
+            inverse = materialized(inverses[i])
 
             def scaled(r):
                 value = x[first + i, r] * inverse * scale[r]

@@ -7,8 +7,9 @@ Source: ONNX Sin-22; MindSpore Sin.
 import numpy as np
 
 from toolchain.spec import Bound, Input, Operator
+from toolchain.spec.arrays import function
 from toolchain.spec.cases import turns
-from toolchain.spec.panels import as_written, function
+from toolchain.spec.nest import as_written
 
 KERNEL = Operator(
     collapse="elementwise.broadcast",

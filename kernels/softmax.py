@@ -11,8 +11,9 @@ import numpy as np
 
 from toolchain.spec import Bound, Case, Input, Operator
 from toolchain.spec.cases import FAR, along_axis, values
-from toolchain.spec.panels import as_written
-from toolchain.spec.rows import AXIS, softmax
+from toolchain.spec.nest import as_written
+from toolchain.spec.rows import AXIS
+from toolchain.spec.softmax import softmax
 
 
 def reference(x, axis):

@@ -188,13 +188,7 @@ static int64_t part_size(const ops_request *call, int32_t part, int64_t size) {
 static int32_t check_parts(const ops_request *call, const ops_tensor *x,
                            int32_t axis) {
   int32_t preset = 0, parts = call->outputs;
-  for (int32_t i = 0; i < parts; ++i) {
-    preset += ops_int(call, 1, i) == -1;
-    if (ops_int(call, 1, i) >= -1) continue;
-    return ops_fail_got(call, OPS_ERROR_ATTRIBUTE,
-                        "split[%d] is %l; use a size of 0 or more", i,
-                        ops_int(call, 1, i));
-  }
+  for (int32_t i = 0; i < parts; ++i) preset += ops_int(call, 1, i) == -1;
   if (preset && preset != parts) {
     return ops_fail_got(call, OPS_ERROR_ATTRIBUTE,
                         "split has %d of %d entries at -1; give all sizes or "
@@ -235,12 +229,6 @@ static int32_t split(const ops_request *call, const ops_tensor *x,
 static int64_t reshape_entry(const ops_request *call, const ops_tensor *x,
                              int32_t i) {
   int64_t size = ops_int(call, 1, i);
-  if (size < -1) {
-    ops_fail_got(call, OPS_ERROR_ATTRIBUTE,
-                 "shape[%d] is %l; use a size, or -1 for what is left", i,
-                 size);
-    return -2;
-  }
   if (size != 0 || ops_int(call, 0, 0)) return size;
   if (i < x->rank) return x->shape[i];
   ops_fail_got(call, OPS_ERROR_ATTRIBUTE,

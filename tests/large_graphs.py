@@ -17,6 +17,7 @@ from toolchain.model.emit import model_function
 from toolchain.model.graph import Graph, from_relax
 from toolchain.model.passes import to_kernels
 from toolchain.model.verify import verify
+from toolchain.targets import TARGETS
 
 RNG = np.random.default_rng(0)
 
@@ -209,7 +210,7 @@ def times(module: Any) -> dict[str, float]:
         lap("verify")
 
     graph = from_relax(module, "g", ["y"])
-    graph = to_kernels(graph, module, after=after)
+    graph = to_kernels(graph, module, TARGETS["simd128"], after=after)
     program = program_of(graph, external=False)
     lap("plan")
     model_function(program)

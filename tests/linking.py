@@ -14,11 +14,32 @@ from abi import BUILD
 from toolchain.codegen.descriptor import Room, room, table
 from toolchain.codegen.objects import compile_object, emit
 from toolchain.link.archive import archive
+from toolchain.link.clang import flags
 from toolchain.link.link import link
+from toolchain.process.command import run, tool
 from toolchain.profile import ROOT
 from toolchain.targets import TARGETS
 
 MAX_MEMORY = 1 << 28
+# Where an array is left, a shift is too long, a divisor 0 or a pointer null: a trap.
+CHECKS = (
+    "-fsanitize=bounds,shift,integer-divide-by-zero,null",
+    "-fsanitize-trap=all",
+)
+
+
+def compile_checked(source: Path, target: str, out: Path, like: Path) -> None:
+    """Compile C of the runtime as the file `like`, with checks that trap."""
+    words = [*flags(like, TARGETS[target]), *CHECKS]
+    run([*tool("CLANG"), *words, "-c", source, "-o", out])
+
+
+def compile_runtime_checked(folder: Path, target: str) -> None:
+    """The whole runtime likewise, where `runtime_objects` of that build has it."""
+    (folder / target / "runtime").mkdir(parents=True)
+    for source in sorted((ROOT / "runtime_stub").glob("*.c")):
+        out = folder / target / "runtime" / f"{source.stem}.o"
+        compile_checked(source, target, out, source)
 
 
 def runtime_objects(target: str) -> list[Path]:

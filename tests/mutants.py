@@ -3,9 +3,10 @@
 doit mutants [--count=100] [--seed=1] [--only=memory.c], or this file with such words.
 
 Each mutant is one C file compiled anew and linked with the objects of the build, for
-the target `mvp`. A child process runs the tests of the runtime on it, the kernels'
-cases among them. Mutants that change no result are listed in tests/mutants.txt, each
-with the reason; they are left out.
+the target `mvp`. The runtime is compiled with checks that trap where an array is left
+(tests/linking.py, CHECKS). A child process runs the tests of the runtime on it, the
+kernels' cases among them, the quick ones first. Mutants that change no result are
+listed in tests/mutants.txt, each with the reason; they are left out.
 """
 
 from __future__ import annotations
@@ -16,112 +17,49 @@ import importlib
 import os
 import random
 import re
-import resource
 import shutil
+import signal
+import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from mutant_places import EQUIVALENT, Mutant, mutants_of, read_equivalent
 
-from toolchain.link.clang import RUNTIME, flags
-from toolchain.process.command import ToolError, run, tool
-from toolchain.profile import ROOT, full_profile
-from toolchain.targets import TARGETS
+from toolchain.link.clang import RUNTIME
+from toolchain.process.command import ToolError
+from toolchain.profile import full_profile
 
 TARGET = "mvp"
-EQUIVALENT = Path(__file__).with_name("mutants.txt")
 # Of the runtime, without the operators' cases; the quick ones first.
 TESTS = (
     *("test_errors", "test_error_texts", "test_calls", "test_texts", "test_ranks"),
-    *("test_shared_memory", "test_fixed_shapes", "test_memory", "test_limits"),
-    *("test_allocator", "test_windows", "test_fuzz"),
+    *("test_memory", "test_room", "test_shared_memory", "test_fixed_shapes"),
+    *("test_limits", "test_windows", "test_allocator", "test_time", "test_fuzz"),
 )
 QUICK = 5  # of them are enough for a sample
 CELLS = 500  # of the kernels' cases that a mutant meets
+FIRST = 50  # of its own that it meets before the tests
 ROUNDS = 300  # of random calls of an operator
-# Kinds of fuzzing that are not about the runtime.
-LEFT_OUT = ("values", "files", "kills")
-SWAPS = {
-    **{"<": "<=", "<=": "<", ">": ">=", ">=": ">", "==": "!=", "!=": "=="},
-    **{"&&": "||", "||": "&&"},
-}
-# Comments, strings, characters, lines of the preprocessor: nothing in them is changed.
-_QUIET = re.compile(
-    r"/\*.*?\*/|//[^\n]*|^[ \t]*#(?:\\\n|[^\n])*"
-    r"|\"(?:\\.|[^\"\\\n])*\"|'(?:\\.|[^'\\])*'",
-    re.S | re.M,
+LONGEST = 30  # seconds of CPU that no test takes: fuzzing takes 12
+LEAST = 10  # mutants for which another process is worth its start
+CLOSING = re.compile(
+    r"(\d+) mutants tried: (\d+) killed, (\d+) survive, (\d+) equivalent left out, "
+    r"(\d+) do not compile; .*"
 )
-# An operator, or a number that is no part of a name.
-_TOKEN = re.compile(
-    r"->|<<|>>|[<>=!]=|&&|\|\||[<>]|(?<![\w.])(0[xX][0-9a-fA-F]+|\d+)(?=[uUlL]*\b)(?!\.)"
+# Not about the runtime: kinds of fuzzing, and what attributes mean to kernels.
+LEFT_OUT = (
+    *(
+        f"test_fuzz.py::test_a_few_cases_hold[{k}]"
+        for k in ("values", "files", "kills")
+    ),
+    "test_time.py::test_attributes_take_no_time",
 )
-
-
-@dataclass(frozen=True)
-class Mutant:
-    """A place in a file of the runtime and what comes there."""
-
-    file: str
-    line: int
-    at: int = field(repr=False)  # offset in the file
-    before: str
-    after: str
-    text: str  # the line
-    turn: int  # how often `before` stands in it up to here
-
-    def __str__(self) -> str:
-        return f"{self.file}:{self.line}: {self.key[1]}"
-
-    @property
-    def key(self) -> tuple[str, str]:
-        """What names it in mutants.txt, without the number of its line."""
-        which = f"{self.before} (#{self.turn})" if self.turn > 1 else self.before
-        return self.file, f"{which} -> {self.after} in `{self.text}`"
-
-
-def mutants_of(path: Path) -> Iterator[Mutant]:
-    """Every mutant of a C file, in order."""
-    source = path.read_text()
-    plain = _QUIET.sub(lambda m: re.sub(r"[^\n]", " ", m[0]), source)
-    for match in _TOKEN.finditer(plain):
-        token = match[0]
-        if match[1]:
-            number = int(token, 0)
-            after = [str(number + 1), *([str(number - 1)] if number else [])]
-        else:
-            after = [SWAPS[token]] if token in SWAPS else []
-        start = source.rfind("\n", 0, match.start()) + 1
-        line = source[start:].partition("\n")[0].strip()
-        at, row = match.start(), source.count("\n", 0, start) + 1
-        turn = [m[0] for m in _TOKEN.finditer(plain, start, match.end())].count(token)
-        for new in after:
-            yield Mutant(path.name, row, at, token, new, line, turn)
-
-
-def read_equivalent(path: Path) -> dict[tuple[str, str], str]:
-    """The mutants that change no result, with the reason for each.
-
-    A reason is a paragraph of text; the mutants that it is for follow, a line each:
-    "  file.c: < -> <= in `the line`".
-    """
-    found: dict[tuple[str, str], str] = {}
-    reason: list[str] = []
-    listing = False
-    for line in path.read_text().splitlines():
-        if line.startswith("  "):
-            file, _, rest = line.strip().partition(": ")
-            found[file, rest] = " ".join(reason)
-            listing = True
-            continue
-        if listing:
-            reason, listing = [], False
-        reason += [line.strip()] if line.strip() else []
-    return found
 
 
 class Bench:
@@ -130,13 +68,13 @@ class Bench:
     def __init__(self, folder: Path, quick: bool) -> None:
         self.folder, self.quick = folder, quick
         self.tests = TESTS[:QUICK] if quick else TESTS
-        built = ROOT / "build" / TARGET / "runtime"
-        (folder / TARGET).mkdir()
         self.objects = folder / TARGET / "runtime"
-        shutil.copytree(built, self.objects)
+        self.unchanged = folder / "unchanged"
         os.environ["OPS_WASM32_BUILD"] = str(folder)
         sys.path.insert(0, str(Path(__file__).parent))
         self.linking = importlib.import_module("linking")
+        self.linking.compile_runtime_checked(folder, TARGET)
+        shutil.copytree(self.objects, self.unchanged)
         for name in TESTS:  # once, before the forks
             importlib.import_module(name)
         counts: dict[str, int] = sys.modules["test_fuzz"].COUNTS
@@ -197,16 +135,7 @@ class Bench:
             changed = self.folder / mutant.file
             changed.write_text(text[: mutant.at] + mutant.after + text[end:])
             out = self.objects / f"{source.stem}.o"
-            run(
-                [
-                    *tool("CLANG"),
-                    *flags(source, TARGETS[TARGET]),
-                    "-c",
-                    changed,
-                    "-o",
-                    out,
-                ]
-            )
+            self.linking.compile_checked(changed, TARGET, out, source)
         operators = sorted(full_profile().operators)
         module = self.linking.link_built(self.folder, operators, self.kernels)
         module.replace(self.folder / TARGET / "ops_wasm32.wasm")
@@ -214,24 +143,24 @@ class Bench:
     def restore(self, mutant: Mutant) -> None:
         """Put the file's own object back."""
         name = Path(mutant.file).stem + ".o"
-        shutil.copy(ROOT / "build" / TARGET / "runtime" / name, self.objects / name)
+        shutil.copy(self.unchanged / name, self.objects / name)
 
     def check(self, file: str) -> None:
         """Run the tests, those of the file's own cases first. Errors: the first one."""
         if self.quick:
-            return self._check_tests()
-        own = Path(file).stem.removeprefix("collapse_")
-        if own in self.cells:
-            self._check_cells(self.cells[own][:CELLS])
-        self._check_tests()
-        if own not in self.cells:
-            few = CELLS // len(self.cells)
-            self._check_cells([c for cs in self.cells.values() for c in cs[:few]])
+            return self._check_tests("")
+        name = Path(file).stem.removeprefix("collapse_")
+        own, few = self.cells.get(name, []), CELLS // len(self.cells)
+        cells = own[:CELLS] or [c for cs in self.cells.values() for c in cs[:few]]
+        self._check_cells(cells[:FIRST])
+        self._check_tests(name)
+        self._check_cells(cells[FIRST:])
 
     def _check_cells(self, cells: list[Any]) -> None:
         import ops_wasm32
         from verification import check
 
+        Alarm().pytest_runtest_logstart()
         library = ops_wasm32.load(self.folder / TARGET / "ops_wasm32.wasm")
         for operator, cell in cells:
             inputs, attributes = cell.case.inputs, cell.case.attributes
@@ -239,35 +168,42 @@ class Bench:
             results = list(result) if isinstance(result, tuple) else [result]
             check(cell, operator, [np.asarray(r) for r in results])
 
-    def _check_tests(self) -> None:
+    def _check_tests(self, own: str) -> None:
         import pytest
 
-        files = [str(Path(__file__).with_name(f"{name}.py")) for name in self.tests]
+        tests = sorted(self.tests, key=lambda name: own not in name)
+        files = [str(Path(__file__).with_name(f"{name}.py")) for name in tests]
         plugins = ["-p", "no:cacheprovider", "-p", "no:xdist"]
-        test = f"{Path(__file__).parent / 'test_fuzz.py'}::test_a_few_cases_hold"
-        plugins += [f"--deselect={test}[{kind}]" for kind in LEFT_OUT]
+        plugins += [f"--deselect={Path(__file__).parent / test}" for test in LEFT_OUT]
         code = pytest.main(
-            ["-x", "-q", "--durations=20", *plugins, "-k", "not simd", *files]
+            ["-x", "-q", *plugins, "-k", "not simd", *files], plugins=[Alarm()]
         )
         assert code == 0, f"pytest ended with {code}"
 
-    def passes(self, file: str, limit: int) -> tuple[bool, float, str]:
+    def passes(self, file: str) -> tuple[bool, float, str]:
         """Whether a child's tests pass; its CPU time in seconds and what it said."""
         with tempfile.TemporaryFile() as log:
             child = os.fork()
             if not child:
-                _in_child(lambda: self.check(file), log.fileno(), limit)
+                _in_child(lambda: self.check(file), log.fileno())
             _, status, usage = os.wait4(child, 0)
             log.seek(0)
             said = log.read().decode(errors="replace")
         return status == 0, usage.ru_utime + usage.ru_stime, said
 
 
-def _in_child(action: Callable[[], None], log: int, limit: int) -> None:
+class Alarm:
+    """Ends the process where a test takes more CPU time than LONGEST."""
+
+    def pytest_runtest_logstart(self) -> None:
+        """Start the time of a test, as pytest does for each."""
+        signal.setitimer(signal.ITIMER_VIRTUAL, LONGEST)
+
+
+def _in_child(action: Callable[[], None], log: int) -> None:
     """Never returns: exit code 0 where the action does."""
     os.dup2(log, 1)
     os.dup2(log, 2)
-    resource.setrlimit(resource.RLIMIT_CPU, (limit, limit))
     code = 1
     with contextlib.suppress(BaseException):
         try:
@@ -285,59 +221,103 @@ def main(words: list[str]) -> int:
     parser.add_argument("--count", type=int, default=100, help="how many (0: all)")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--only", default="*.c", help="files, such as memory.c")
-    parser.add_argument("--part", default="0/1", help="of several runs: 0/2 and 1/2")
+    parser.add_argument("--part", default="", help="of several runs: 0/2 and 1/2")
+    parser.add_argument(
+        "--jobs", type=int, default=os.cpu_count() or 1, help="parts at once"
+    )
     parser.add_argument("--text", default="", help="lines with this text")
     parser.add_argument("--quick", action="store_true", help="with the first tests")
     parser.add_argument("--verbose", action="store_true", help="how each was killed")
     options = parser.parse_args(words)
-    chosen = sample(options)
+    chosen, left_out = sample(options)
+    jobs = min(options.jobs, len(chosen) // LEAST)
+    if jobs > 1 and not options.part:
+        return report(*at_once(words, jobs))
     with tempfile.TemporaryDirectory(prefix="mutants") as folder:
         bench = Bench(Path(folder), options.quick)
         bench.build(None)
-        passes, seconds, said = bench.passes("all", 600)
+        passes, seconds, said = bench.passes("all")
         if not passes:
             print(f"the tests fail without any change:\n{said[-4000:]}")
             return 2
         print(f"unchanged: {seconds:.1f} s of CPU; {len(chosen)} mutants", flush=True)
-        return report(bench, chosen, 3 * int(seconds) + 10, options.verbose)
+        survive, tried = survivors(bench, chosen, options.verbose)
+        return report(tried, survive, left_out, len(chosen) - tried)
 
 
-def sample(options: argparse.Namespace) -> list[Mutant]:
-    """The mutants that the options ask for, without the equivalent ones."""
+def at_once(words: list[str], jobs: int) -> tuple[int, ...]:
+    """Run parts of it side by side, and give what `report` prints, for all."""
+    parts = [
+        subprocess.Popen(
+            [sys.executable, __file__, *words, f"--part={i}/{jobs}"],
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        for i in range(jobs)
+    ]
+    with ThreadPoolExecutor(jobs) as pool:
+        tried, survive, left_out, failed = zip(*pool.map(_follow, parts), strict=True)
+    return sum(tried), sum(survive), left_out[0], sum(failed)
+
+
+def _follow(part: subprocess.Popen[str]) -> tuple[int, ...]:
+    """Pass on what a part prints but its closing line, whose numbers are returned.
+
+    Errors: SystemExit, the part ends without that line.
+    """
+    assert part.stdout
+    for line in part.stdout:
+        if found := CLOSING.fullmatch(line.strip()):
+            tried, _, *rest = map(int, found.groups())
+            return tried, *rest
+        print(line, end="", flush=True)
+    raise SystemExit(part.wait() or 2)
+
+
+def sample(options: argparse.Namespace) -> tuple[list[Mutant], int]:
+    """The mutants that the options ask for, and how many equivalent ones lack."""
     every = [m for p in sorted(RUNTIME.glob(options.only)) for m in mutants_of(p)]
     equivalent = read_equivalent(EQUIVALENT)
     if unknown := set(equivalent) - {m.key for m in every} and options.only == "*.c":
         raise SystemExit(f"{EQUIVALENT.name}: no such mutants: {unknown}")
+    every = [m for m in every if options.text in m.text]
     wanted = [m for m in every if m.key not in equivalent]
-    wanted = [m for m in wanted if options.text in m.text]
+    left_out = len(every) - len(wanted)
     if options.count and options.count < len(wanted):
         picked = random.Random(options.seed).sample(wanted, options.count)
         wanted = sorted(picked, key=lambda m: (m.file, m.at, m.after))
-    part, parts = map(int, options.part.split("/"))
-    return wanted[part::parts]
+    part, parts = map(int, (options.part or "0/1").split("/"))
+    return wanted[part::parts], left_out
 
 
-def report(bench: Bench, chosen: list[Mutant], limit: int, verbose: bool) -> int:
-    """Try each mutant and print those that survive, then the share that did not."""
-    killed = compiled = 0
+def survivors(bench: Bench, chosen: list[Mutant], verbose: bool) -> tuple[int, int]:
+    """Try each mutant and print those that survive; how many do, and were tried."""
+    survive = tried = 0
     for mutant in chosen:
         try:
             bench.build(mutant)
         except ToolError:
             bench.restore(mutant)
             continue
-        compiled += 1
-        passes, _, said = bench.passes(mutant.file, limit)
-        killed += not passes
+        tried += 1
+        passes, seconds, said = bench.passes(mutant.file)
+        survive += passes
         if passes:
             print(f"survives {mutant}", flush=True)
         elif verbose:
-            print(f"killed {mutant}\n    {said.strip()[-200:]}", flush=True)
+            end = said.strip()[-200:]
+            print(f"killed {mutant} in {seconds:.1f} s\n    {end}", flush=True)
         bench.restore(mutant)
-    share = 100 * killed / max(compiled, 1)
+    return survive, tried
+
+
+def report(tried: int, survive: int, left_out: int, failed: int) -> int:
+    """Print the closing line; 0 where at least 95 % are killed."""
+    killed = tried - survive
+    share = 100 * killed / max(tried, 1)
     print(
-        f"{killed} of {compiled} mutants killed: {share:.1f} % "
-        f"({len(chosen) - compiled} more do not compile)"
+        f"{tried} mutants tried: {killed} killed, {survive} survive, {left_out} "
+        f"equivalent left out, {failed} do not compile; {share:.1f} % killed"
     )
     return 0 if share >= 95 else 1
 

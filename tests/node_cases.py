@@ -226,7 +226,8 @@ Of {len(outcomes)} cases {count[DTYPE]} have inputs or outputs of types that mod
 not take (float16, float64, strings, sequences, small and unsigned integers).
 **{count[PASSED]} of the other {len(outcomes) - count[DTYPE]} pass.** Inputs that say
 shapes, axes or sizes must be constants, as they are in the files of most models;
-`doit model --file net.onnx --value axes=1` makes an input one.
+`doit model --file net.onnx --value axes=1,2` makes an input one, with a number for each
+element or one for all.
 
 ## Supported: every case passes
 {", ".join(full) or "None."}
@@ -249,6 +250,12 @@ def _reasons(outcomes: Iterable[Outcome]) -> str:
     return "; ".join(list(texts)[:3]) + ("; ..." if len(texts) > 3 else "")
 
 
+# What errors call a node: its operator, then its name or its number and results.
+_NODE = re.compile(
+    r"^\s*\S+( \(domain \S+\))?, node (\d+ \(of [^)]*\)|[^\s:]+)(/\S*?)?(: |$)"
+)
+
+
 def _short(outcome: Outcome) -> str:
     if outcome.kind == WRONG:
         return "results differ"
@@ -256,8 +263,7 @@ def _short(outcome: Outcome) -> str:
         return "fails to build"
     lines = outcome.reason.splitlines()
     text = lines[1] if "these operators are not supported" in lines[0] else lines[0]
-    text = re.sub(r"^\s*\S+, node .*?\)+(/[^:]*)?(: |$)", "", text)
-    text = re.sub(r"^\s*\S+( \(domain \S+\))?, node \S+: ", "", text)
+    text = _NODE.sub("", text)
     text = re.sub(r"cannot be converted.*", "cannot be converted", text)
     return text.partition(";")[0].replace("|", "/")[:120] or "no converter"
 

@@ -1,6 +1,7 @@
 """Cases of the library's operators as models of one node, and what differs.
 
-python tests/one_node.py [--build FOLDER] [--workers N] [--few] [OPERATOR...]
+python tests/one_node.py [--build FOLDER] [--target NAME] [--workers N] [--few]
+    [OPERATOR...]
 
 Each case of an operator that ONNX names becomes a node of a model, many cases one
 model, as long as nodes do not meet. The model must give the bits that the library
@@ -30,10 +31,11 @@ from verification import Cell, cells
 
 from toolchain.profile import ROOT, load_profile
 from toolchain.spec import SpecError
+from toolchain.targets import TARGETS
 
 OPSET, IR_VERSION = 24, 11
 TENSORS = 60  # inputs and outputs of one model
-TARGET = "simd128"  # multiply-adds are not contracted there, so bits may be compared
+TARGET = "simd128"  # what is compared unless another is asked for
 
 
 @dataclass(frozen=True)
@@ -99,11 +101,6 @@ NO_NODE = {
     "matmul_pack": "packs weights",
     "matmul_packed": "a product with packed weights, as models call it",
 }
-
-
-# Operators whose NaN may have other bits: of an absent limit LLVM makes no operation,
-# and the one that is left gives NaN bits of its own limit.
-ANY_NAN = ("clip",)
 
 
 @dataclass(frozen=True)
@@ -226,17 +223,19 @@ def batches(wanted: Iterable[tuple[Cell, list[Any]]]) -> Iterator[Batch]:
 
 
 @cache
-def library(build: Path) -> Any:
+def library(build: Path, target: str) -> Any:
     """The library of a build."""
     import ops_wasm32
 
-    return ops_wasm32.load(build / TARGET / "ops_wasm32.wasm")
+    return ops_wasm32.load(build / target / "ops_wasm32.wasm")
 
 
 def results_of(cell: Cell, build: Path) -> list[Any]:
     """What the library gives."""
     case = cell.case
-    found = library(build).call(cell.kernel, *case.inputs, **case.attributes)
+    found = library(build, cell.target).call(
+        cell.kernel, *case.inputs, **case.attributes
+    )
     results = found if isinstance(found, tuple) else (found,)
     return [np.asarray(r) for r in results]
 
@@ -248,14 +247,15 @@ def run(batch: Batch, build: Path) -> list[Any]:
     from toolchain.model.build import Options, build_model
     from toolchain.model.compile import Place
 
+    target = batch.cells[0].target
     sources = sorted((ROOT / "runtime_stub").glob("*.c"))
-    runtime = [build / TARGET / "runtime" / f"{s.stem}.o" for s in sources]
-    cache_folder = ROOT / "build" / "cache" / TARGET
+    runtime = [build / target / "runtime" / f"{s.stem}.o" for s in sources]
+    cache_folder = ROOT / "build" / "cache" / target
     with tempfile.TemporaryDirectory(prefix="ops_one_node_") as name:
         path = Path(name) / "batch.onnx"
         path.write_bytes(batch.model().SerializeToString())
         place = Place(path.parent, cache_folder)
-        build_model(path, Options(TARGET), place, runtime, lambda _: None)
+        build_model(path, Options(target), place, runtime, lambda _: None)
         module = ops_wasm32.load(path.with_suffix(".wasm"))
         found = module.call("batch", *batch.inputs.values())
     return list(found) if isinstance(found, tuple) else [found]
@@ -277,14 +277,6 @@ def difference(got: Any, want: Any) -> str:
     return f"{other.size} of {a.size} elements differ, first [{at}]: {pair}"
 
 
-def _one_nan(results: list[Any]) -> list[Any]:
-    """Results whose NaN are all the same."""
-    return [
-        np.where(np.isnan(r), np.float32(np.nan), r) if r.dtype == np.float32 else r
-        for r in results
-    ]
-
-
 def misses(batch: Batch, build: Path) -> list[Miss]:
     """Cases of a batch that differ; refused ones are found one by one."""
     results = [results_of(cell, build) for cell in batch.cells]
@@ -304,8 +296,6 @@ def misses(batch: Batch, build: Path) -> list[Miss]:
     lost = []
     for cell, wanted in zip(batch.cells, results, strict=True):
         got, found = found[: len(wanted)], found[len(wanted) :]
-        if cell.operator in ANY_NAN:
-            got, wanted = _one_nan(got), _one_nan(wanted)
         pairs = zip(got, wanted, strict=True)
         reasons = [d for g, w in pairs if (d := difference(g, w))]
         if reasons:
@@ -313,22 +303,26 @@ def misses(batch: Batch, build: Path) -> list[Miss]:
     return lost
 
 
-def wanted_cells(operator: str, few: bool = False) -> Iterator[Cell]:
+def wanted_cells(
+    operator: str, few: bool = False, target: str = TARGET
+) -> Iterator[Cell]:
     """Cases of an operator that ONNX has nodes for.
 
-    few: of each kernel the cases with special values, and one more.
+    few: of each kernel the cases with special values, and one more of each set of
+    attributes and of inputs, with elements and without.
     """
-    profile = replace(load_profile(None), targets=(TARGET,))
-    kernels: set[str] = set()
+    profile = replace(load_profile(None), targets=(target,))
+    seen: set[Any] = set()
     for cell in cells(profile, operator):
         if foreign(cell):
             continue
         plain = not cell.case.name.startswith(("special", "extreme"))
-        empty = any(np.size(v) == 0 for v in cell.case.inputs if v is not None)
-        if few and plain and (empty or cell.kernel in kernels):
+        sizes = tuple(-1 if v is None else np.size(v) > 0 for v in cell.case.inputs)
+        kind = (cell.kernel, *sorted(cell.case.attributes), *sizes[:3])
+        if few and plain and kind in seen:
             continue
         if plain:
-            kernels.add(cell.kernel)
+            seen.add(kind)
         yield cell
 
 
@@ -339,9 +333,11 @@ def reasons(operators: Iterable[str]) -> dict[str, int]:
     return {reason: count for reason, count in found.items() if reason}
 
 
-def _work(operator: str, build: Path, few: bool) -> tuple[str, int, list[Miss]]:
+def _work(
+    operator: str, build: Path, few: bool, target: str
+) -> tuple[str, int, list[Miss]]:
     lost: list[Miss] = []
-    found = list(wanted_cells(operator, few))
+    found = list(wanted_cells(operator, few, target))
     pairs = ((c, results_of(c, build)) for c in found)
     for batch in batches(pairs):
         with contextlib.redirect_stdout(io.StringIO()):
@@ -356,11 +352,15 @@ def main() -> int:
     parser.add_argument("--build", type=Path, default=ROOT / "build")
     parser.add_argument("--workers", type=int, default=os.cpu_count() or 1)
     parser.add_argument("--few", action="store_true")
+    parser.add_argument("--target", default=TARGET, choices=list(TARGETS))
     options = parser.parse_args()
     names = options.operators or sorted(load_profile(None).operators)
     failed = count = 0
     with ProcessPoolExecutor(options.workers, get_context("spawn")) as pool:
-        jobs = [pool.submit(_work, n, options.build, options.few) for n in names]
+        jobs = [
+            pool.submit(_work, n, options.build, options.few, options.target)
+            for n in names
+        ]
         for job in jobs:
             operator, cases, lost = job.result()
             count, failed = count + cases, failed + len(lost)

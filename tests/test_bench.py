@@ -15,11 +15,12 @@ import numpy as np
 import pytest
 import wasmtime
 
-from bench import ceilings, judge, loops, measure, models, peers, rows, table
-from bench.errors import PeerError, TableError, UnknownOperatorError
+from bench import ceilings, compare, judge, loops, measure, models, peers, rows, table
+from bench.errors import BuildError, PeerError, TableError, UnknownOperatorError
 from bench.report import report
-from bench.rows import ENGINES, ORT_WEB, ROWS, TARGETS, Goal, Onnx, Row
-from toolchain.profile import KERNELS, ROOT
+from bench.row import ENGINES, ORT_WEB, TARGETS, TFJS, Goal, Onnx, Row
+from bench.rows import ROWS
+from toolchain.profile import KERNELS, ROOT, load_profile
 
 
 @functools.cache
@@ -27,8 +28,8 @@ def outsiders(row: Row) -> tuple[str, ...]:
     """Participants that have a row, beside ours."""
     case = row.make()
     has = {
-        f"node/{rows.ORT_WEB}": case.onnx,
-        f"node/{rows.TFJS}": case.tfjs,
+        f"node/{ORT_WEB}": case.onnx,
+        f"node/{TFJS}": case.tfjs,
         "native/onnxruntime": case.onnx,
         "native/numpy": case.numpy,
     }
@@ -342,3 +343,35 @@ def test_calls_report_errors() -> None:
         module = wasmtime.Module(store.engine, loops.CALLS)
         run: Any = wasmtime.Instance(store, module, [call]).exports(store)["run"]
         assert run(store, 0, 0, 0, 3) == code
+
+
+class Clock:
+    """A library whose calls take a given time."""
+
+    def __init__(self, seconds: float) -> None:
+        self.seconds = seconds
+
+    def run(self, n: int) -> float:
+        return n * self.seconds
+
+
+def test_compare_says_how_much_longer_ours_takes() -> None:
+    assert pytest.approx(1.25) == compare.ratio([Clock(0.005), Clock(0.004)])
+
+
+def test_compare_runs_both_builds(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(compare, "SLOWER", 1000.0)  # nothing is timed here
+    build = load_profile(None).folder
+    assert [] == compare.compare(build, build, rows.select(["relu"])[:1])
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split()[1:] for line in lines[:2]] == [
+        [target, "relu", "1K"] for target in TARGETS
+    ]
+
+
+def test_compare_needs_a_whole_build(tmp_path: Path) -> None:
+    build = load_profile(None).folder
+    with pytest.raises(BuildError, match="give the folder of a whole build"):
+        compare.compare(build, tmp_path, rows.select(["relu"])[:1])

@@ -17,19 +17,19 @@ import pytest
 from bench.errors import BuildError, MismatchError, TableError, UnknownModelError
 from bench.library import Node, NodeProcess, Wasmtime
 from bench.measure import NODE_LIBRARIES
-from bench.rows import ENGINES, TARGETS
+from bench.row import ENGINES, TARGETS
 from bench.whole import judge, measure, rows, table
 from bench.whole.measure import NATIVE, WEB
 from bench.whole.report import BARS, report
 from bench.whole.rows import BUILT, ROWS, Row
-from toolchain import steps
 from toolchain.model.build import Options, build_model
 from toolchain.model.compile import Place
 from toolchain.profile import ROOT
 from toolchain.recipe import Net
+from toolchain.tasks import documents, models
 
-HERE = steps.model_sources(ROOT / "models", heavy=False)
-HERE |= steps.model_sources(ROOT / "models", heavy=True)
+HERE = models.sources(heavy=False)
+HERE |= models.sources(heavy=True)
 
 
 def measured(seconds: float = 1.0, web: bool = True) -> dict[str, Any]:
@@ -92,7 +92,7 @@ def test_every_target_that_runs_is_built() -> None:
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: row.name)
 def test_the_file_of_a_row_is_one_of_onnx(row: Row, tmp_path: Path) -> None:
     bench = measure.Bench([], tmp_path, tmp_path / "built", ROOT / "models")
-    source = steps.model_file(HERE[row.model], bench.models)
+    source = models.file_of(HERE[row.model], bench.models)
     assert bench.onnx(row) == (ROOT / row.onnx if row.onnx else source)
     assert bench.onnx(row).suffix == ".onnx"
 
@@ -219,7 +219,7 @@ def test_the_command_line_says_what_is_built() -> None:
         (["bench"], []),
         (["build"], []),
     ):
-        assert tasks == steps.bench_tasks(words, ["a", "b"])
+        assert tasks == documents.bench_models(words, ["a", "b"])
 
 
 def test_a_model_that_is_not_built_is_named(tmp_path: Path) -> None:

@@ -67,10 +67,10 @@ BROKEN = {
         "line 3: Operator lacks 'reference'; give it",
     ),
     "no_docstring": (
-        "from toolchain.spec import Input, Operator\n"
+        "from toolchain.spec import Bound, Input, Operator\n"
         'KERNEL = Operator(collapse="elementwise.broadcast", cases=None,\n'
         '    inputs=(Input("x", "n"),), dtypes=("float32",), compute=abs,\n'
-        "    reference=None)\n",
+        "    reference=None, bound=Bound(why='f'))\n",
         "has no docstring; begin the file with one whose first line is the formula",
     ),
     "unknown_name": ("compute=lambda k: y", "line 5: NameError: name 'y' is not"),
@@ -87,7 +87,7 @@ FORM = """\
 from toolchain import spec
 from toolchain.spec import Input, Operator, pointwise, te, tir
 KERNEL = Operator(collapse="elementwise.broadcast", inputs=(Input("x", "n"),),
-    dtypes=("float32",), reference=None, cases=None, {})
+    dtypes=("float32",), reference=None, cases=None, bound=spec.Bound(why="f"), {})
 """
 
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 import struct
 
 import pytest
-from abi import Arg, Module, library_path
+from abi import BOOL, FLOAT, INT, NONE, TENSOR, Arg, Module, library_path
 
 from toolchain.targets import TARGETS
 
-POINTER = 5
+ARGUMENT, POINTER = 2, 5
 SHAPES: tuple[list[int], ...] = (
     *([], [1], [7], [16], [1000], [3, 5]),
     *([1, 2, 3, 1, 2, 1, 1, 2], [0], [4, 0]),
@@ -144,3 +144,37 @@ def test_blocks_that_are_freed_are_gone(module: Module, order: int) -> None:
         for call in calls:
             assert module.run("ops_call", *call) == POINTER
             assert "in no live block" in module.error()
+
+
+@pytest.mark.parametrize("kind", [NONE, INT, BOOL, FLOAT, TENSOR + 1])
+def test_a_tensor_by_another_kind(module: Module, kind: int) -> None:
+    """Its bits alone make no tensor, though they did in the call before."""
+    tensors = [module.tensor([2]) for _ in range(3)]
+    for turn in range(3):
+        assert module.call("add_float32", *tensors) == 0, module.error()
+        args = list(tensors)
+        args[turn] = Arg(kind, tensors[turn].value)
+        assert module.call("add_float32", *args) == ARGUMENT
+        name = ("a", "b", "out")[turn]
+        assert f"add_float32: {name} must be a tensor, got " in module.error()
+
+
+@pytest.mark.parametrize("turn", range(3))
+def test_an_offset_that_leads_into_a_block(module: Module, turn: int) -> None:
+    """From null, or around 4 GiB: the sum is good, and yet no place in a block."""
+    tensors = [module.tensor([2]) for _ in range(3)]
+    data = module.data(tensors[turn])
+    for pointer, offset, code in (
+        (data, 0, 0),
+        (0, data, POINTER),
+        (data, 1 << 32, POINTER),
+        (data + 64, (1 << 32) - 64, POINTER),
+        (data - 64, 64, 0),
+        (data, 0, 0),
+    ):
+        args = list(tensors)
+        args[turn] = module.tensor([2], data=pointer, byte_offset=offset)
+        call = again(module, "add_float32", *args)
+        for _ in range(2):
+            assert module.run("ops_call", *call) == code, module.error()
+            assert not code or "add_float32: data of " in module.error()

@@ -1,4 +1,4 @@
-"""Values of options that hold "=", which doit takes for variables."""
+"""Words of doit's command line: values that hold "=", and wrong ones."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from typing import Any
 
 import onnx
 import pytest
+from compiling import compiled
 
-from toolchain import steps
-from toolchain.process.command_line import _values, with_values
+from toolchain.process.command_line import _values, variables, with_values
 from toolchain.profile import ROOT
 from toolchain.recipe import Net
 
@@ -37,6 +37,79 @@ def test_values_are_put_back(line: str, selection: str | None) -> None:
     left = [w for w in words if "=" not in w or w.startswith("-")]
     left = left[next(i for i, w in enumerate(left) if w in ("model", "build")) :]
     assert wanted == with_values(left, words, values)
+
+
+WRONG = [
+    (["build", "profil=x"], "variable 'profil' is unknown; did you mean profile?"),
+    (["model", "--file", "a=b"], "or --file=a=b where it is the value of --file"),
+    (["build", "profile="], "profile= names nothing; give profile=FILE.toml"),
+    (["profile=a", "build", "profile=b"], "profile is given twice: a and b"),
+    (["build", ""], "an argument is empty; give it a text, or leave it out"),
+    (["buil"], "'buil' is no task; did you mean build? `doit list` shows the tasks"),
+    (["build", "nope*"], "'nope*' is no task"),
+    (["help", "modell"], "'modell' is no task; did you mean model?"),
+    (["list", "nope"], "'nope' is no task"),
+    (["model", "net.onnx"], "'net.onnx' is no task; for a file write --file net.onnx"),
+    (["model", "--file", "a", "model"], "task model is named twice; call doit twice"),
+    (
+        ["model", "--fiel", "x"],
+        "model: option --fiel is unknown; did you mean --file? `doit help model` lists",
+    ),
+    (["archive", "--file", "x"], "archive: option --file is unknown; it takes none"),
+    (["fuzz", "-w", "x"], "fuzz: option -w is unknown; `doit help fuzz` lists the op"),
+    (["model", "--t", "x"], "option --t may be --target, --timeout; write it out"),
+    (["model", "--file"], "model: option --file lacks its value"),
+    (["model", "--winograd=1"], "model: option --winograd takes no value; leave it"),
+    (["model", "-f", "a", "--file", "b"], "model: --file is given twice: a and b"),
+    (["model", "--timeout", "x"], "model: --timeout 'x' is no number; `doit help mod"),
+    (["fuzz", "--count", "-1"], "--count '-1' is no whole number of 0 or more"),
+    (["build", "-n", "x"], "build: -n 'x' is no whole number of 0 or more"),
+    (["-n", "x", "build"], "doit: -n 'x' is no whole number of 0 or more"),
+    (["--nope", "build"], "doit: option --nope is unknown; `doit help run` lists"),
+    (["--reporter", "x", "build"], "doit: --reporter 'x' is none of console, "),
+    (["dumpdb"], "doit dumpdb: doit keeps no records here; `doit list --all --status`"),
+    (["help", "a", "b"], "doit help: takes one name, not 2"),
+]
+
+
+@pytest.mark.parametrize(("words", "text"), WRONG, ids=lambda x: " ".join(x[:9]))
+def test_wrong_words(words: list[str], text: str) -> None:
+    code, printed = doit(*words)
+    assert (True, True) == (code != 0, text in printed), printed
+    assert printed.startswith("ERROR: ")
+    assert len(printed.splitlines()) == 1
+
+
+def test_doit_started_elsewhere(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "doit", "-f", str(ROOT / "dodo.py"), "list"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode
+    assert done.stderr.startswith("ERROR: start doit in the folder of dodo.py and pyp")
+
+
+def test_variables() -> None:
+    words = ["profile=a.toml", "model", "--shape", "profile=2,3", "--dim=n=1"]
+    assert variables(words) == {"profile": "a.toml"}
+
+
+def test_a_folder_for_a_file(tmp_path: Path) -> None:
+    for name in ("a.onnx", "b.txt", "c.mindir"):
+        (tmp_path / name).touch()
+    failed = compiled(file=str(tmp_path))
+    assert failed is not None
+    text = "is a folder; give a file, .onnx or .mindir: it holds a.onnx, c.mindir"
+    assert failed.message == f"--file {tmp_path}: {text}"
+
+
+def test_an_input_that_is_defined_twice(file: Path) -> None:
+    proto = onnx.load(file)
+    proto.graph.input.append(proto.graph.input[0])
+    proto.graph.input.append(proto.graph.input[0])
+    onnx.save(proto, file)
+    failed = compiled(file=str(file))
+    assert failed is not None
+    text = "'profile' is defined twice: by an input and by an input; give them names of"
+    assert failed.message == f"{file}: {text} their own"
 
 
 def doit(*words: str) -> tuple[int, str]:
@@ -117,10 +190,6 @@ def test_both_forms(words: list[str], file: Path, tmp_path: Path) -> None:
 def test_mistakes_are_named(
     options: dict[str, Any], text: str, file: Path, tmp_path: Path
 ) -> None:
-    settings: dict[str, Any] = {
-        "shape": [],
-        "winograd": False,
-        "weights": "embedded",
-    } | options
-    failed = steps.compile_model_file(str(file), "simd128", str(tmp_path), **settings)
+    failed = compiled(file=str(file), out=str(tmp_path), **options)
+    assert failed is not None
     assert text in failed.message

@@ -29,6 +29,7 @@ from toolchain.spec import (
     Operator,
     Output,
 )
+from toolchain.tasks import models
 
 # What stands for a word of the user's.
 PLACEHOLDERS = {"NAME": "add", "profile=my.toml": "profile=bench/matmul_alone.toml"}
@@ -214,8 +215,7 @@ def test_texts_name_tasks_that_there_are() -> None:
 @pytest.mark.parametrize("folder", ["toolchain/frontends", "toolchain/model"])
 def test_texts_name_options_that_there_are(folder: str) -> None:
     """Of doit model, in messages about models."""
-    source = (ROOT / "dodo.py").read_text()
-    options = set(re.findall(r'^    \("(\w+)", "\w?", ', source, re.M))
+    options = {option["name"] for option in models.OPTIONS}
     assert {"file", "shape", "dim", "value", "timeout"} <= options
     for path, text in texts((folder,)):
         for name in re.findall(r"--([a-z]+)", text):

@@ -13,7 +13,7 @@ import ops_wasm32
 import pytest
 
 from bench.library import Node, NodeProcess, make_call
-from bench.rows import Ours
+from bench.row import Ours
 from toolchain.codegen.objects import load_operator
 from toolchain.profile import load_profile
 from toolchain.spec import Case, kernel_name

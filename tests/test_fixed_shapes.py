@@ -87,3 +87,18 @@ def test_its_signature(module: Module) -> None:
     outputs = "scalar: float32, copy: float32"
     text = module.text(module.run("ops_signature", 0))
     assert text == f"net({inputs}) -> ({outputs})"
+
+
+def test_small_programs_after_large_ones(tmp_path: Path) -> None:
+    """What the call before had more of is not looked at."""
+    large = [(f"x{i}", "float32", (5, 3, 2, 7)[: i % 5]) for i in range(9)]
+    models = {f"net{n}": large[:n] for n in range(1, 10)}
+    texts = [table(list(models)), room([fixed_room(n, t) for n, t in models.items()])]
+    for name, tensors_of in models.items():
+        texts.append(fixed_descriptor(name, tensors_of[1:], tensors_of[:1]))
+        texts.append(f"define i32 @kernel_{name}(ptr %slots) {{\n  ret i32 0\n}}\n")
+    module = Module(link_texts(tmp_path, texts, []))
+    made = [module.tensor(list(shape)) for _, _, shape in large]
+    for n in (9, *range(1, 10), *range(9, 0, -1)):
+        args = (*made[1:n], made[0])
+        assert module.call(f"net{n}", *args) == 0, module.error()

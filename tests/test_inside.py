@@ -88,7 +88,9 @@ class Net:
 
     def model(self) -> Any:
         infos = [
-            helper.make_tensor_value_info(n, TensorProto.FLOAT, v.shape)
+            helper.make_tensor_value_info(
+                n, helper.np_dtype_to_tensor_dtype(v.dtype), v.shape
+            )
             for n, v in self.inputs.items()
         ]
         graph = helper.make_graph(
@@ -100,8 +102,8 @@ class Net:
         )
 
 
-def run(net: Net, folder: Path, file: Any) -> list[Any]:
-    """What the model gives."""
+def build(net: Net, folder: Path, file: Any) -> Path:
+    """The model's module."""
     profile = load_profile(Path(file) if file else None)
     target = TARGET if TARGET in profile.targets else profile.targets[0]
     sources = sorted((ROOT / "runtime_stub").glob("*.c"))
@@ -110,7 +112,12 @@ def run(net: Net, folder: Path, file: Any) -> list[Any]:
     onnx.save(net.model(), path)
     place = Place(folder, ROOT / "build" / "cache" / target)
     build_model(path, Options(target), place, runtime, lambda _: None)
-    module = ops_wasm32.load(folder / "inside.wasm")
+    return folder / "inside.wasm"
+
+
+def run(net: Net, folder: Path, file: Any) -> list[Any]:
+    """What the model gives."""
+    module = ops_wasm32.load(build(net, folder, file))
     found = module.call("inside", *net.inputs.values())
     return list(found) if isinstance(found, tuple) else [found]
 

@@ -17,12 +17,12 @@ from toolchain.codegen import descriptor
 from toolchain.codegen.descriptor import Room, fixed_descriptor, room, table
 from toolchain.codegen.objects import load_operator
 from toolchain.profile import ROOT
-from toolchain.spec import Attribute, Input, Operator, Output, SpecError
+from toolchain.spec import Attribute, Bound, Input, Operator, Output, SpecError
 
 RUNTIME = ROOT / "runtime_stub"
 # 6 inputs, 32 sizes, 16 attributes with 64 values, 64 slots less those of matmul.
 MANY = """'''out[i] = sum_j a_j[0, ...] * (j + 1) + sum_k v_k * (k + 1) + l[6].'''
-from toolchain.spec import Attribute, Input, Operator, Output, te
+from toolchain.spec import Attribute, Bound, Input, Operator, Output, te
 DIMS = [" ".join(f"s{i}_{j}" for j in range(6 if i < 5 else 2)) for i in range(6)]
 
 
@@ -39,6 +39,7 @@ KERNEL = Operator(
     collapse="exact.plain",
     inputs=tuple(Input(f"a{i}", d) for i, d in enumerate(DIMS)),
     dtypes=("float32",),
+    bound=Bound(why="not asked"),
     attributes=(
         *(Attribute(f"v{i}", "float", 0.0) for i in range(15)),
         Attribute("l", "float", 0.0, per_unit=7, kernel=7),
@@ -51,7 +52,7 @@ KERNEL = Operator(
 """
 # 64 sizes of outputs: ten of rank 6 and one of rank 4.
 OUTPUTS = """'''out_k[...] = x[...] * (k + 1).'''
-from toolchain.spec import Attribute, Input, Operator, Output, te
+from toolchain.spec import Attribute, Bound, Input, Operator, Output, te
 
 
 def compute(k):
@@ -68,6 +69,7 @@ KERNEL = Operator(
     inputs=(Input("x", "a b c d e f"),),
     outputs=tuple(Output(f"o{i}") for i in range(11)),
     dtypes=("float32",),
+    bound=Bound(why="not asked"),
     compute=compute,
     reference=None,
     cases=None,
@@ -75,7 +77,7 @@ KERNEL = Operator(
 """
 # 8 outputs of rows, along any axis.
 ROWS = """'''out_k[o, i] = x[o, i] * (k + 1).'''
-from toolchain.spec import Attribute, Input, Operator, Output, te
+from toolchain.spec import Attribute, Bound, Input, Operator, Output, te
 
 
 def compute(k):
@@ -93,6 +95,7 @@ KERNEL = Operator(
     outputs=tuple(Output(f"o{i}") for i in range(8)),
     attributes=(Attribute("axis", default=-1),),
     dtypes=("float32",),
+    bound=Bound(why="not asked"),
     compute=compute,
     reference=None,
     cases=None,
@@ -100,13 +103,14 @@ KERNEL = Operator(
 """
 # 4 inputs that are broadcast.
 FOUR = """'''out[i] = a[i] + 10 * b[i] + 100 * c[i] + 1000 * d[i].'''
-from toolchain.spec import Attribute, Input, Operator, Output, te
+from toolchain.spec import Attribute, Bound, Input, Operator, Output, te
 
 
 KERNEL = Operator(
     collapse="elementwise.broadcast",
     inputs=tuple(Input(n, "n", optional=n == "d", fill=3.0) for n in "abcd"),
     dtypes=("float32",),
+    bound=Bound(why="not asked"),
     compute=lambda k: te.compute(
         (k.n,),
         lambda i: k.a[i] + k.b[i] * 10.0 + k.c[i] * 100.0 + k.d[i] * 1000.0,
@@ -120,7 +124,7 @@ KERNEL = Operator(
 
 # An attribute after the sizes of a product.
 SCALED = """'''out[m, n] = alpha * sum_k a[m, k] * b[k, n].'''
-from toolchain.spec import Attribute, Input, Operator, Output, te
+from toolchain.spec import Attribute, Bound, Input, Operator, Output, te
 
 
 def compute(k):
@@ -137,6 +141,7 @@ KERNEL = Operator(
     inputs=(Input("a", "M K"), Input("b", "K N")),
     attributes=(Attribute("alpha", "float", 1.0),),
     dtypes=("float32",),
+    bound=Bound(why="not asked"),
     compute=compute,
     reference=None,
     cases=None,
@@ -144,13 +149,14 @@ KERNEL = Operator(
 """
 # A size that only an absent first input has.
 FIRST = """'''out[i] = y[i] + x[0].'''
-from toolchain.spec import Attribute, Input, Operator, Output, te
+from toolchain.spec import Attribute, Bound, Input, Operator, Output, te
 
 
 KERNEL = Operator(
     collapse="exact.plain",
     inputs=(Input("x", "n", optional=True, fill=2.0), Input("y", "m")),
     dtypes=("float32",),
+    bound=Bound(why="not asked"),
     compute=lambda k: te.compute((k.m,), lambda i: k.y[i] + k.x[0], name="out"),
     reference=None,
     cases=None,
@@ -253,6 +259,7 @@ ONE = Operator(
     collapse="exact.plain",
     inputs=(Input("x", "n"),),
     dtypes=("float32",),
+    bound=Bound(why="not asked"),
     compute=lambda k: k.x,
     reference=None,  # type: ignore[arg-type]  # it is not run
     cases=None,  # type: ignore[arg-type]  # nor are these

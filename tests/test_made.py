@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -19,9 +20,11 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 from project import Project, copy_project
 
+from toolchain.model import compile
 from toolchain.model.build import Options, build_model
 from toolchain.model.compile import Place
 from toolchain.profile import ROOT
+from toolchain.records.cache import LIMIT, in_use
 from toolchain.records.made import ChangedError, Made
 
 PROFILE = 'operators = ["relu", "softmax", "tanh"]\ntargets = ["simd128"]\n'
@@ -108,7 +111,11 @@ EDITS = {
         *("toolchain/micro/dot.py", "def emit(", "X = 1\n\n\ndef emit(", []),
     ),
     "a function of spec/math": (
-        *("toolchain/spec/math.py", "let.from_base(k, TANH_BASE, TANH_BITS)", "pass"),
+        *(
+            "toolchain/spec/math/hyperbolic.py",
+            "let.from_base(k, TANH_BASE, TANH_BITS)",
+            "pass",
+        ),
         [*objects("tanh"), MODEL],  # Relax may ask for any function
     ),
     "a C file": (
@@ -123,7 +130,7 @@ EDITS = {
         *("toolchain/frontends/onnx_elements.py", "from", "X = 1\nfrom", [MODEL]),
     ),
     "a pass": ("toolchain/model/plan.py", "ALIGNMENT = 64", "ALIGNMENT = 128", [MODEL]),
-    "doit's tasks": ("dodo.py", "NAMES = ", "# a comment\nNAMES = ", []),
+    "doit's tasks": ("dodo.py", "PROFILE = ", "# a comment\nPROFILE = ", []),
 }
 
 
@@ -301,9 +308,12 @@ def runtime() -> list[Path]:
     return sorted((ROOT / "build" / "simd128" / "runtime").glob("*.o"))
 
 
+@pytest.mark.parametrize("limit", [LIMIT, 0])
 def test_models_built_at_once_into_a_folder(
-    tmp_path: Path, runtime: list[Path]
+    limit: int, tmp_path: Path, runtime: list[Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """Also where a build empties the cache as soon as nobody uses it."""
+    monkeypatch.setattr(compile, "in_use", partial(in_use, limit=limit))
     names = {"a": 1.0, "b": 2.0}
     files = [write_model(tmp_path / f"{n}.onnx", f) for n, f in names.items()]
     place = Place(tmp_path / "out", tmp_path / "cache")
@@ -324,6 +334,7 @@ def test_models_built_at_once_into_a_folder(
             assert (model(np.ones((2, 4), np.float32)) == 4 * factor).all()
     wanted = [f"{n}{s}" for n in names for s in (".manifest.json", ".wasm")]
     assert sorted(p.name for p in place.folder.iterdir()) == wanted
+    assert bool(list(place.cache.glob("*.o"))) == bool(limit)
 
 
 def test_a_damaged_kernel_in_the_cache_is_made_again(

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from microkernels import Array, In, Kernel, Out, Suite, around, in_turn, integers
 
-from toolchain.spec.octets import CHUNK
+from toolchain.spec.eight_bit import CHUNK
 
 SUITE = Suite(
     simd=("micro_dot_rows_4x8", "micro_dot_columns_4x8", "micro_dot_tile_4x8"),

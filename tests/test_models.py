@@ -19,15 +19,15 @@ from ops_wasm32.command_verify import compare
 from ops_wasm32.exact import exact_session
 
 from bench.whole.rows import ARENA, ROWS
-from toolchain import steps
 from toolchain.link.module import interface
 from toolchain.model.build import Options, build_model
 from toolchain.model.compile import Place
 from toolchain.profile import ROOT, Profile, load_profile
 from toolchain.recipe import Net
+from toolchain.tasks import models
 
-SMALL = steps.model_sources(ROOT / "models", heavy=False)
-HEAVY = steps.model_sources(ROOT / "models", heavy=True)
+SMALL = models.sources(heavy=False)
+HEAVY = models.sources(heavy=True)
 # Bytes of a module without its weights.
 CODE = {row.model: row.code for row in ROWS if row.code}
 # Not reached yet: of LeNet's code the two convolutions and softmax take more than half.
@@ -53,7 +53,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     cells = [
         (profile, name, target)
         for name in names
-        for target in steps.model_targets(name, profile.targets)
+        for target in models.targets_of(name, profile.targets)
     ]
     ids = [f"{name}-{target}" for _, name, target in cells]
     metafunc.parametrize("built", cells, ids=ids, indirect=True)
@@ -457,7 +457,7 @@ def test_quantized_layers_are_exact(
     assert all(np.unique(levels).size > 9 for levels in wanted)
     got, used = _built_parts(parts, target, tmp_path, pytestconfig)
     # ReLU changes no limit where the zero point is the least: one kernel for both.
-    kernels = sum(name.startswith("octet_conv") for name in used)
+    kernels = sum(name.startswith("quantized_conv") for name in used)
     assert kernels == len(QUANTIZED) - 2
     for levels, want in zip(got, wanted, strict=True):
         np.testing.assert_array_equal(levels, want)

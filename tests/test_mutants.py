@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from mutants import EQUIVALENT, Mutant, mutants_of, read_equivalent
+from mutant_places import EQUIVALENT, Mutant, mutants_of, read_equivalent
 
 from toolchain.link.clang import RUNTIME
 
@@ -52,5 +52,6 @@ def test_some_are_noticed() -> None:
         [sys.executable, MUTANTS, *words], capture_output=True, text=True, check=False
     )
     assert done.stdout.endswith(
-        "3 of 3 mutants killed: 100.0 % (0 more do not compile)\n"
+        "3 mutants tried: 3 killed, 0 survive, 0 equivalent left out, "
+        "0 do not compile; 100.0 % killed\n"
     ), done.stdout + done.stderr

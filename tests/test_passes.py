@@ -19,6 +19,7 @@ from toolchain.model.relaxed import Writer as RelaxWriter
 from toolchain.model.rounding import LEVELS, MARGIN, WINOGRAD, tolerance
 from toolchain.model.verify import verify
 from toolchain.spec import SpecError
+from toolchain.targets import TARGETS
 
 # Three times the nodes: linear is 3, quadratic 9; a busy machine needs some room.
 FEW, MANY, GROWTH, TRIES = 300, 900, 5.0, 5
@@ -387,7 +388,7 @@ def test_shapes_are_those_that_relax_computes() -> None:
 
     graph.nodes[0].build = build
     with pytest.raises(SpecError, match=r"relu: v3 is float32\[2, 9\], but .*\[2, 8\]"):
-        RelaxWriter(graph, None, {}).write()
+        RelaxWriter(graph, None, {}, TARGETS["simd128"]).write()
 
 
 # Rounding

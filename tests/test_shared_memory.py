@@ -108,19 +108,6 @@ def test_another_device_is_refused(module: Module, device: int) -> None:
         assert module.error() == text
 
 
-@pytest.mark.parametrize("count", [1, 3, 4, 8, 9, 16, 31])
-def test_nothing_is_read_past_the_end_of_memory(module: Module, count: int) -> None:
-    module.memory.grow(module.store, 1)
-    end = module.memory.data_len(module.store)
-    last = module.tensor([count], data=end - 4 * count)
-    module.write(end - 4 * count, struct.pack(f"<{count}f", *range(count)))
-    for rows in (1, 2, 50):
-        x, out = module.tensor([rows, count]), module.tensor([rows, count])
-        module.write(module.data(x), bytes(4 * rows * count))
-        assert module.call("add_float32", x, last, out) == 0, module.error()
-        assert module.floats(out, rows * count) == [*range(count)] * rows
-
-
 def library(target: str) -> ops_wasm32.Library:
     return ops_wasm32.load(library_path(target))
 

@@ -12,7 +12,6 @@ from typing import Any
 
 import pytest
 
-from toolchain import steps
 from toolchain.codegen.objects import compile_object, load_operator
 from toolchain.frontends import mindir, onnx  # noqa: F401  # before they are watched
 from toolchain.frontends.converters import converters
@@ -20,6 +19,7 @@ from toolchain.model import build
 from toolchain.profile import ROOT, full_profile
 from toolchain.records.definitions import index_of
 from toolchain.records.slices import Sources, root_in, sources
+from toolchain.tasks import models
 
 # Of functions of tables, micro-kernels, C, windows and 8-bit products.
 OPERATORS = ("tanh", "softmax", "matmul_integer", "max_pool", "identity", "slice")
@@ -99,7 +99,7 @@ def test_what_reading_a_model_runs_is_covered(name: str) -> None:
     path = ROOT / "models" / name
     program, ran = executed(lambda: build._program(path, build.Options("simd128")))
     assert len(ran) > 100
-    assert ran - covered([*steps.model_code(), *program.code]) == set()
+    assert ran - covered([*models.code(), *program.code]) == set()
 
 
 def index(text: str) -> dict[str, Any]:
@@ -185,14 +185,22 @@ def test_a_source_that_does_not_parse_is_one_definition() -> None:
     assert index("def f(:") != index("def g(:")
 
 
+def kept(folder: Path) -> Sources:
+    """Sources of which a folder knows, with one digest."""
+    found = Sources(folder)
+    found.digest("toolchain.link.link:link")
+    found.keep()
+    return found
+
+
 def test_a_damaged_index_is_made_again(tmp_path: Path) -> None:
-    kept = tmp_path / "index.json"
-    digest = Sources(kept).digest("toolchain.link.link:link")
-    data = kept.read_bytes()
-    assert Sources(kept).known
-    kept.write_bytes(
+    before, file = kept(tmp_path), tmp_path / ".definitions.json"
+    data = file.read_bytes()
+    assert Sources(tmp_path).known
+    (tmp_path / ".digests.json").unlink(missing_ok=True)
+    file.write_bytes(
         data.replace(b"toolchain.process.command:run", b"toolchain.process.command:ran")
     )
-    assert not Sources(kept).known
-    assert Sources(kept).digest("toolchain.link.link:link") == digest
-    assert kept.read_bytes() == data
+    assert not Sources(tmp_path).known
+    assert kept(tmp_path).digests == before.digests
+    assert file.read_bytes() == data

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 import tomllib
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,7 +29,7 @@ class Profile:
     """One build. operators: file by name; dtypes: those wanted, None for all.
 
     folder: where the artifacts go. max_memory: bytes. compile_timeout: seconds
-    for one object.
+    for one object. file: that it was read from; None: the full library.
     """
 
     folder: Path
@@ -37,6 +38,12 @@ class Profile:
     targets: tuple[str, ...]
     max_memory: int = MAX_MEMORY
     compile_timeout: float = COMPILE_TIMEOUT
+    file: Path | None = None
+
+    @property
+    def folders(self) -> dict[str, Path]:
+        """The folder of each target's artifacts."""
+        return {target: self.folder / target for target in self.targets}
 
 
 def operator_files(*folders: Path) -> dict[str, Path]:
@@ -84,7 +91,16 @@ def load_profile(path: Path | None) -> Profile:
         _targets(path, data),
         _memory(path, data.get("max_memory", MAX_MEMORY)),
         _timeout(path, data.get("compile_timeout", COMPILE_TIMEOUT)),
+        path,
     )
+
+
+def profile_or_exit(name: str | None) -> Profile:
+    """The profile of a file, or the full one; ends the program on a mistake."""
+    try:
+        return load_profile(Path(name) if name else None)
+    except ProfileError as error:
+        sys.exit(f"error: {error}")
 
 
 def _strings(

@@ -6,7 +6,7 @@ from statistics import median
 from typing import Any
 
 from bench.judge import ratio
-from bench.rows import ENGINES, ORT_WEB, TARGETS
+from bench.row import ENGINES, ORT_WEB, TARGETS
 from bench.whole.measure import NATIVE, WEB
 from bench.whole.rows import ARENA, Row
 

@@ -27,7 +27,7 @@ from bench.measure import (
 )
 from bench.models import inference_session
 from bench.peers import files, web_results
-from bench.rows import ORT_WEB, TARGETS, Array
+from bench.row import ORT_WEB, TARGETS, Array
 from bench.whole.rows import BUILT, Row
 
 _WARM = 2.0  # seconds at most until V8 has compiled a model

@@ -10,7 +10,7 @@ from typing import Any
 
 from bench import peers
 from bench.measure import ROUNDS
-from bench.rows import ORT_WEB
+from bench.row import ORT_WEB
 from bench.run import machine, overhead, pin, versions
 from bench.whole.judge import judged
 from bench.whole.measure import Bench, measured

@@ -6,7 +6,7 @@ from typing import Any
 
 from bench.errors import TableError
 from bench.judge import amount
-from bench.rows import ORT_WEB, TARGETS
+from bench.row import ORT_WEB, TARGETS
 from bench.table import between, columns, notes, origin, verdict
 from bench.whole.judge import goals, misses
 from bench.whole.measure import NATIVE, WEB

@@ -35,7 +35,12 @@ async function read(source) {
   const text = String(source);
   if (globalThis.process?.versions?.node && !/^https?:/.test(text)) {
     const { readFile } = await import("node:fs/promises");
-    return readFile(text.startsWith("file:") ? new URL(text) : text);
+    try {
+      return await readFile(text.startsWith("file:") ? new URL(text) : text);
+    } catch (error) {
+      const why = error.code === "ENOENT" ? "there is no such file" : error.message;
+      throw new Error(`${text}: cannot be read: ${why}`);
+    }
   }
   const response = await fetch(source);
   if (!response.ok) throw new Error(`${text}: ${response.status} ${response.statusText}`);
@@ -47,6 +52,17 @@ function bytesOf(data) {
   return ArrayBuffer.isView(data)
     ? new Uint8Array(data.buffer, data.byteOffset, data.byteLength)
     : new Uint8Array(data);
+}
+
+async function weightsOf(source, what) {
+  try {
+    return await read(source);
+  } catch (error) {
+    throw new Error(
+      `${what}: its weights are missing: ${error.message}; put the file that was built ` +
+        "with the module beside it, or give its path, URL or bytes to load()",
+    );
+  }
 }
 
 /** Load a model. weights: their path, URL or bytes, where not beside the module. */
@@ -69,7 +85,7 @@ export async function load(source, weights) {
     if (weights === undefined && !named)
       throw new Error(`give the weights too: ${manifest.weights.file}`);
     const beside = String(source).replace(/[^/\\]*$/, manifest.weights.file);
-    data = await checked(await read(weights ?? beside), manifest.weights);
+    data = await checked(await weightsOf(weights ?? beside, what), manifest.weights);
   }
   let instance;
   try {
@@ -333,9 +349,9 @@ class Model {
   }
 
   /** Outputs by name, as typed arrays of their own, for inputs by name. */
-  run(inputs) {
+  run(inputs = {}) {
     if (typeof inputs !== "object" || inputs === null)
-      throw new TypeError(`give an object with an array for each of ${this.#names()}`);
+      throw new TypeError(`give an object with an array for each input: ${this.#names()}`);
     const known = new Set(this.#inputs.map((t) => t.name));
     for (const name of Object.keys(inputs))
       if (!known.has(name))
@@ -360,7 +376,7 @@ class Model {
   }
 
   #names() {
-    return this.#inputs.map((t) => t.name).join(", ");
+    return this.#inputs.map((t) => t.name).join(", ") || "none (it takes none)";
   }
 
   /** Put arguments, weights and room for tensors into the module's memory. */

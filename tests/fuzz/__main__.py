@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import argparse
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
+
+from ops_wasm32.arguments import Parser, natural
 
 from fuzz import allocator, arguments, calls, files, kills, values
 from toolchain.profile import ROOT
@@ -36,19 +37,12 @@ def fuzz(kind: str, seed: int, count: int, build: Path) -> int:
     return failed
 
 
-def _natural(text: str) -> int:
-    number = int(text)
-    if number < 0:
-        raise argparse.ArgumentTypeError(f"{number} is below 0; give 0 or more")
-    return number
-
-
 def main() -> int:
     """Run the kinds that the command line names; 1 where a case failed."""
-    parser = argparse.ArgumentParser(prog="fuzz")
-    parser.add_argument("--kind", default="", choices=["", *KINDS])
-    parser.add_argument("--seed", type=_natural, default=1)
-    parser.add_argument("--count", type=_natural, default=0)
+    parser = Parser(prog="fuzz")
+    parser.add_argument("--kind", choices=KINDS)
+    parser.add_argument("--seed", type=natural, default=1)
+    parser.add_argument("--count", type=natural, default=0)
     parser.add_argument("--build", type=Path, default=ROOT / "build")
     given = parser.parse_args()
     kinds = [given.kind] if given.kind else list(KINDS)

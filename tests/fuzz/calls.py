@@ -80,7 +80,7 @@ def _try(module: Limited, seed: int) -> None:
         return  # the build of a profile has fewer
     signature = parse_signature(module.text(module.run("ops_signature", index)), index)
     inputs, attributes = cell.case.inputs, dict(cell.case.attributes)
-    call = _write(module, signature, inputs, attributes)
+    call = write_call(module, signature, inputs, attributes)
     if call is None:
         return
     code = module.run("ops_call", call.index, call.at, call.count)
@@ -95,7 +95,7 @@ def _try(module: Limited, seed: int) -> None:
     module.free_all(blocks)
 
 
-def _write(
+def write_call(
     module: Module, signature: Signature, inputs: Any, attributes: dict[str, Any]
 ) -> Call | None:
     """Put a call into memory, with outputs as ops_infer has them."""
@@ -113,13 +113,13 @@ def _write(
     assert not code, f"ops_infer refuses a valid call: {module.error()}"
     for i, param in enumerate(bound.outputs):
         head = _head(args[first + i])
-        shape = _shape(module, head)
+        shape = shape_of(module, head)
         size = int(np.prod(shape, dtype=np.int64)) * np.dtype(param.dtype).itemsize
         if size > 1 << 20:
             return None
         module.write(head, struct.pack("<I", module.alloc(max(size, 1))))
     heads = [_head(a) for a in args if a.kind == TENSOR]
-    shapes = [_word(module, head + 20) for head in heads]
+    shapes = [word(module, head + 20) for head in heads]
     outputs = range(first, first + len(bound.outputs))
     return Call(signature.index, at, count, at, count, heads, shapes, outputs)
 
@@ -133,12 +133,12 @@ def _head(arg: Arg) -> int:
     return int.from_bytes(arg.value[:4], "little")
 
 
-def _word(module: Module, at: int) -> int:
+def word(module: Module, at: int) -> int:
     return int.from_bytes(module.read(at, 4), "little")
 
 
-def _shape(module: Module, head: int) -> tuple[int, ...]:
-    rank, at = _word(module, head + 12), _word(module, head + 20)
+def shape_of(module: Module, head: int) -> tuple[int, ...]:
+    rank, at = word(module, head + 12), word(module, head + 20)
     return struct.unpack(f"<{rank}q", module.read(at, 8 * rank))
 
 
@@ -184,7 +184,7 @@ def _size(module: Module, rng: random.Random, call: Call) -> None:
 def _overlap(module: Module, rng: random.Random, call: Call) -> None:
     if len(call.heads) > 1:
         one, other = rng.sample(call.heads, 2)
-        start = _word(module, other) + rng.choice((0, 0, 4, 8, 64, -4, -8, -64, 1))
+        start = word(module, other) + rng.choice((0, 0, 4, 8, 64, -4, -8, -64, 1))
         module.write(one, struct.pack("<I", start & 0xFFFFFFFF))
 
 
@@ -244,17 +244,17 @@ def _ranges(module: Module, call: Call) -> list[tuple[int, int]]:
     positions = call.outputs or range(min(max(call.count, 0), 200))
     for i in positions:
         at = (call.at & 0xFFFFFFFF) + ANY_BYTES * i
-        if at + ANY_BYTES > limit or _word(module, at) != TENSOR:
+        if at + ANY_BYTES > limit or word(module, at) != TENSOR:
             continue
-        head = _word(module, at + 8)
+        head = word(module, at + 8)
         if head + TENSOR_BYTES > limit:
             continue
-        data, rank, bits = (_word(module, head + k) for k in (0, 12, 16))
+        data, rank, bits = (word(module, head + k) for k in (0, 12, 16))
         offset = int.from_bytes(module.read(head + 32, 8), "little")
-        shape_at = _word(module, head + 20)
+        shape_at = word(module, head + 20)
         if rank > MAX_RANK or shape_at + 8 * rank > limit:
             continue
-        size = int(np.prod([max(n, 0) for n in _shape(module, head)], dtype=object))
+        size = int(np.prod([max(n, 0) for n in shape_of(module, head)], dtype=object))
         start = data + offset
         found.append((start, start + size * (bits >> 8 & 255) // 8))
     return found

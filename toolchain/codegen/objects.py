@@ -251,7 +251,7 @@ def compile_object(
             )
         variants = [v for v in variants if v[0] in dtypes]
     texts = [_source_text(path, operator, target)] if operator.source else []
-    for variant in dict.fromkeys(operator.carrier(v) for v in variants):
+    for variant in dict.fromkeys(operator.stored(v) for v in variants):
         texts += _kernel_texts(name, operator, variant, target)
     infer = infer_function(name, operator, variants[0], target)
     texts += [infer] if infer else []

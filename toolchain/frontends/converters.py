@@ -112,6 +112,44 @@ def softplus_of(emit: Emit, x: Any) -> Any:
     return emit(op.add(emit(op.maximum(x, const(0, dtype))), rest))
 
 
+def power_of(emit: Emit, x: Any, exponent: Any) -> Any:
+    """X to an exponent of any dtype, as x's dtype.
+
+    Integers multiply and wrap, in int64 where the exponent's dtype has larger numbers;
+    floats are powers as float32 has them. An integer's power by a float that is whole
+    is one by an integer, others are cut.
+    """
+    op, dtype, by = relax_ops(), dtype_of(x), dtype_of(exponent)
+    if dtype.startswith("float"):
+        return emit(op.power(x, emit(op.astype(exponent, dtype))))
+    if by.startswith("float"):
+        whole = emit(op.floor(exponent))
+        exact = power_of(emit, x, emit(cast_to(emit, whole, "int64")))
+        real = emit(op.power(emit(op.astype(x, "float32")), _narrow(emit, exponent)))
+        cut = emit(cast_to(emit, real, dtype))
+        return emit(op.where(emit(op.equal(whole, exponent)), exact, cut))
+    short = has("pow", dtype) and np.can_cast(by, dtype)
+    kind = dtype if short else "int64"
+    count = _cycled(emit, exponent) if by == "uint64" else exponent
+    wide, count = (emit(op.astype(v, kind)) for v in (x, count))
+    return emit(op.astype(emit(op.power(wide, count)), dtype))
+
+
+def _narrow(emit: Emit, x: Any) -> Any:
+    return emit(relax_ops().astype(x, "float32"))
+
+
+def _cycled(emit: Emit, count: Any) -> Any:
+    """An exponent of 2^63 or more, which int64 does not have, as a smaller one.
+
+    Powers of odd numbers repeat every 2^62, of even ones all from the 64th on are 0.
+    """
+    op, half = relax_ops(), const(2**62, "uint64")
+    rest = emit(op.bitwise_and(count, const(2**62 - 1, "uint64")))
+    small = emit(op.bitwise_or(rest, half))
+    return emit(op.where(emit(op.less(count, half)), count, small))
+
+
 def cast_to(emit: Emit, x: Any, to: str) -> Any:
     """A tensor as another dtype; floats to integers saturate, and NaN gives 0."""
     op, dtype = relax_ops(), dtype_of(x)

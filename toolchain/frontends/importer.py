@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from toolchain.frontends import Places, plain, standard
 from toolchain.frontends.load import array, dense, name_of, subgraphs
 from toolchain.frontends.standard import excess, schema_of, size_of, type_of
+from toolchain.frontends.suggestions import numbers
 from toolchain.process import confined
 from toolchain.spec import SpecError
 
@@ -152,11 +153,17 @@ def _tvm_converters() -> Any:
     return onnx_frontend._get_convert_map()
 
 
+_OPTIMISER = (
+    "an operator that ONNX Runtime's optimiser writes; take the file that it was given"
+)
 # Domains whose operators others write, and what to do about them.
 _WRITERS = {
-    "com.microsoft": "of ONNX Runtime's optimiser; take the file that it was given",
-    "ai.onnx.ml": "of classical machine learning",
+    "com.microsoft": _OPTIMISER,
+    "ai.onnx.ml": "an operator of classical machine learning",
+    "ai.onnx.preview.training": "an operator of training",
 }
+# Operators that ONNX Runtime writes into the standard's own domain.
+_FOREIGN = ("SimplifiedLayerNormalization",)
 
 
 def unsupported(
@@ -183,7 +190,7 @@ def unsupported(
         if (constant and not domain) or _converted(domain, name):
             continue
         if not _is_function(domain, name):
-            reason = _WRITERS.get(domain, "")
+            reason = _OPTIMISER if name in _FOREIGN else _WRITERS.get(domain, "")
             if name in DATA_DEPENDENT:
                 reason = "the shape of its result depends on its input's elements"
             operator = name + (f" (domain {domain})" if domain else "")
@@ -234,6 +241,10 @@ class Call:
         """Sizes of an input."""
         return self.importer.shape(self.inputs[index])
 
+    def is_weight(self, index: int) -> bool:
+        """Whether an input depends on constants alone."""
+        return not self.importer.origins_of(self.inputs[index : index + 1])
+
     def emit(self, expression: Any) -> Any:
         """The expression's value under a name, with its type."""
         return self.importer.builder.emit(expression)
@@ -263,7 +274,9 @@ class Importer:
         self.room = CONSTANTS
         # Inputs of the model whose elements a value depends on.
         self.origins: dict[Any, frozenset[str]] = {}
-        self.settings: set[str] = set()  # inputs that a user may hold constant
+        # Inputs that a user may hold constant.
+        self.settings: dict[str, Any] = {}
+        self.node: Any = None  # the one that is converted
         self.makers: dict[str, str] = {}  # nodes by the values that they make
 
     def module(self) -> Any:
@@ -279,7 +292,7 @@ class Importer:
                 self.values[value.name] = parameters[-1]
                 self.origins[parameters[-1]] = frozenset([value.name])
                 if _is_setting(value):
-                    self.settings.add(value.name)
+                    self.settings[value.name] = parameters[-1]
         failed = None
         with build.function("main", parameters):
             with build.dataflow():
@@ -340,9 +353,13 @@ class Importer:
             place = f"{node.op_type}, node {path}{name_of(node, i)}"
             confined.at(place)
             at = f"{self.where}: {place}"
+            self.node = node
             try:
                 inputs = [self.values[n] if n else None for n in node.input]
                 made = self._check(node, inputs)
+                if not all(v is None or _known(v) for v in inputs):
+                    for _, dtype in made:
+                        _check_dtype(dtype)
                 inside = f"{path}{name_of(node, i)}/"
                 results = self._convert(node, inputs, made, inside)
                 self._keep(node, results, made, inputs, place)
@@ -363,7 +380,7 @@ class Importer:
         texts = [f"{_dtype(v)}{list(self.shape(v))}" for v in values if v is not None]
         return ", ".join(texts) or "no inputs"
 
-    def _origins(self, values: Sequence[Any]) -> frozenset[str]:
+    def origins_of(self, values: Sequence[Any]) -> frozenset[str]:
         """Inputs of the model whose elements values depend on."""
         found = {
             self.origins.get(v, frozenset())
@@ -374,20 +391,27 @@ class Importer:
 
     def cause(self, values: Sequence[Any]) -> str:
         """Why values are not constant, and what to do."""
-        names = sorted(self._origins(values))
+        names = sorted(self.origins_of(values))
         if not names:
             return "is computed of weights alone; compute it before the export"
         given = f"{'inputs' if names[1:] else 'input'} {', '.join(names[:3])}"
         given += f" and {len(names) - 3} more" if names[3:] else ""
-        if set(names) <= self.settings:
-            return (
-                f"depends on {given}; make that a constant, as in "
-                f"--value {shlex.quote(names[0])}=1"
-            )
+        if self.settings.keys() >= set(names):
+            what = "them constants" if names[1:] else "that a constant"
+            words = [w for n in names for w in ("--value", f"{n}={self._numbers(n)}")]
+            return f"depends on {given}; make {what}, as in {shlex.join(words)}"
         return (
             f"depends on the elements of {given}, which differ from call to call; "
             "this is not supported"
         )
+
+    def _numbers(self, name: str) -> str:
+        """Elements that an input may have, as a constant."""
+        value, node = self.settings[name], self.node
+        given = [self.values[n] if n else None for n in node.input]
+        place = next((i for i, v in enumerate(given) if v is value), -1)
+        data = () if given[0] is None else self.shape(given[0])
+        return numbers(self.shape(value), _dtype(value), node, place, data)
 
     def _check(self, node: Any, inputs: list[Any]) -> standard.Kinds:
         """What the standard says that a node makes. Errors: where it says no."""
@@ -420,7 +444,7 @@ class Importer:
             raise SpecError(
                 f"only {len(results)} of its {len(node.output)} outputs are supported"
             )
-        origins = self._origins(inputs)
+        origins = self.origins_of(inputs)
         for i, (name, value) in enumerate(zip(node.output, results, strict=False)):
             if not name:
                 continue
@@ -455,13 +479,7 @@ class Importer:
         sizes = getattr(kind.shape, "values", None)
         if sizes is None or any(not hasattr(n, "value") for n in sizes):
             raise SpecError("the shape of its result " + self.cause(inputs[1:]))
-        from toolchain.frontends.onnx import DTYPES
-
-        if str(kind.dtype) not in (*DTYPES, *INNER):
-            raise SpecError(
-                f"its result has dtype {kind.dtype}, which is not supported; export "
-                "the model in float32"
-            )
+        _check_dtype(str(kind.dtype))
         wrong = excess(self.shape(value), str(kind.dtype))
         if wrong:
             raise SpecError(f"its result {wrong}")
@@ -748,6 +766,17 @@ def _parsed(call: Call) -> dict[str, Any]:
         found[name] = value.encode() if isinstance(value, str) else value
     custom = {"name": call.node.name, "num_outputs": len(call.node.output)}
     return found | {"tvm_custom": custom}
+
+
+def _check_dtype(dtype: str) -> None:
+    """Refuse a dtype that no model may have inside; "" is one that nobody knows."""
+    from toolchain.frontends.onnx import DTYPES
+
+    if dtype not in ("", *DTYPES, *INNER):
+        raise SpecError(
+            f"its result has dtype {dtype}, which is not supported; export the model "
+            "in float32"
+        )
 
 
 def _is_setting(value: Any) -> bool:

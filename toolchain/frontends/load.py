@@ -277,9 +277,9 @@ def _check_outputs(path: Path, graph: Any) -> None:
     weights += [w.values.name for w in graph.sparse_initializer]
     defined = [(n, "a weight") for n in weights]
     # Inputs may have weights as their defaults.
-    defined += [(i.name, "an input") for i in graph.input if i.name not in weights]
-    repeated = Counter(i.name for i in graph.input)
-    defined += [(n, "an input") for n, count in repeated.items() if count > 1]
+    for name, count in Counter(i.name for i in graph.input).items():
+        times = min(count, 2) - (name in weights)
+        defined += [(name, "an input")] * times
     for i, node in enumerate(graph.node):
         text = f"{node.op_type}, node {name_of(node, i)}"
         defined += [(o, text) for o in node.output if o]
@@ -290,7 +290,7 @@ def _check_outputs(path: Path, graph: Any) -> None:
                 "give them names of their own"
             )
         seen[name] = what
-    raise_some(errors)
+    raise_some([*dict.fromkeys(errors)])
 
 
 def _put_in_order(where: str, graph: Any, outer: set[str]) -> None:

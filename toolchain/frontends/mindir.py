@@ -167,8 +167,8 @@ class _Importer:
                 )
         for name in self.given.dims:
             self.problems.append(
-                f"--dim {name}: MindIR names no sizes; give the shapes of inputs, as "
-                f"in --shape {min(known, default='x')}=1,3"
+                f"--dim {name}: MindIR names no sizes; give whole shapes by --shape, "
+                f"of {inputs}"
             )
 
     def _constant(

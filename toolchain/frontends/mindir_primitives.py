@@ -21,6 +21,7 @@ from toolchain.frontends.converters import (
     celu_of,
     converters,
     elu_of,
+    power_of,
     softplus_of,
 )
 from toolchain.frontends.library import has, library_call
@@ -143,6 +144,12 @@ def _binary(name: str) -> Rule:
         return _op(name)(c.tensor(0, dtype), c.tensor(1, dtype))
 
     return rule
+
+
+def _power(c: Call) -> Any:
+    given = [v for v in c.inputs[:2] if hasattr(v, "ty")]
+    dtype = _dtype(given[0]) if given else None
+    return power_of(c.emit, c.tensor(0, dtype), c.tensor(1, dtype))
 
 
 def _formula(build: Callable[..., Any]) -> Rule:
@@ -867,7 +874,6 @@ _BINARY = {
     "RealDiv": "divide",
     "FloorDiv": "floor_divide",
     "FloorMod": "floor_mod",
-    "Pow": "power",
     "Maximum": "maximum",
     "Minimum": "minimum",
     "Equal": "equal",
@@ -897,6 +903,7 @@ RULES: dict[str, Rule] = {
     **{kind: _by_onnx(name) for kind, name in _AS_ONNX.items()},
     **{kind: _binary(name) for kind, name in _BINARY.items()},
     **{kind: _reduce(name) for kind, name in _REDUCTIONS.items()},
+    "Pow": _power,
     "ReduceAll": _reduce_bool("min"),
     "ReduceAny": _reduce_bool("max"),
     "ReduceStd": _reduce_std,

@@ -15,6 +15,7 @@ from toolchain.frontends.converters import (
     converter,
     dtype_of,
     elu_of,
+    power_of,
     relax_ops,
     softplus_of,
 )
@@ -25,7 +26,7 @@ from toolchain.spec import SpecError
 
 @converter("Clip")
 def clip(c: Call) -> Any:
-    """Constant limits as relax.clip, which fusion understands."""
+    """Constant limits as relax.clip, which fusion understands; else the library's."""
     x, op = c[0], relax_ops()
     if c.opset < 11:
         limits: list[Any] = [c.get("min"), c.get("max")]
@@ -39,12 +40,20 @@ def clip(c: Call) -> Any:
             for v, d in zip(limits, (-np.inf, np.inf), strict=True)
         )
         return op.clip(x, float(min(low, high)), float(high))
-    low, high = limits
-    if low is not None:
-        x = c.emit(op.maximum(x, c[1] if c.opset >= 11 else const(low, dtype)))
-    if high is not None:
-        x = c.emit(op.minimum(x, c[2] if c.opset >= 11 else const(high, dtype)))
-    return x
+    given = [
+        None if v is None else c[i] if c.opset >= 11 else const(v, dtype)
+        for i, v in enumerate(limits, 1)
+    ]
+    if dtype == "float32":  # NaN has the library's bits
+        ends = [
+            const(d, dtype) if v is None else v
+            for v, d in zip(given, (-np.inf, np.inf), strict=True)
+        ]
+        return library_call("clip", [x, *ends], c.shape(0), dtype)
+    least, most = given
+    if least is not None:
+        x = c.emit(op.maximum(x, least))
+    return x if most is None else op.minimum(x, most)
 
 
 @converter("Sum", "Max", "Min", "Mean")
@@ -76,17 +85,7 @@ def power(c: Call) -> Any:
         }
         if value in simple:
             return simple[value]()
-    if not dtype_of(c[1]).startswith("float") and not dtype_of(x).startswith("float"):
-        return _integer_power(c, x, c[1])
-    real, by = (c.emit(op.astype(v, "float32")) for v in (x, c[1]))
-    return op.astype(c.emit(op.power(real, by)), dtype_of(x))
-
-
-def _integer_power(c: Call, x: Any, exponent: Any) -> Any:
-    op, dtype = relax_ops(), dtype_of(x)
-    signed = "int32" if dtype.startswith("u") else dtype
-    x, exponent = (c.emit(op.astype(v, signed)) for v in (x, exponent))
-    return op.astype(c.emit(op.power(x, exponent)), dtype)
+    return power_of(c.emit, x, c[1])
 
 
 @converter("Mod")

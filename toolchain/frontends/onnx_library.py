@@ -137,3 +137,19 @@ def layer_normalization(c: Call) -> Any:
     if c[2] is not None:
         result = c.emit(op.add(result, c[2]))
     return [result, mean, inverse]
+
+
+@converter("Gemm")
+def gemm(c: Call) -> Any:
+    """The library's; a product with weights by TVM, for those are packed."""
+    dtype = dtype_of(c[0])
+    if not has("gemm", dtype) or c.is_weight(1):
+        return c.importer.by_tvm(c)
+    rows = c.shape(0)[1 if c.get("transA", 0) else 0]
+    columns = c.shape(1)[0 if c.get("transB", 0) else 1]
+    given = {n: c.get(n) for n in _GEMM if c.get(n) is not None}
+    inputs = [c[0], c[1], const(0, dtype) if c[2] is None else c[2]]
+    return library_call("gemm", inputs, (rows, columns), dtype, **given)
+
+
+_GEMM = ("alpha", "beta", "transA", "transB")

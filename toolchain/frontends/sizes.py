@@ -15,12 +15,10 @@ import numpy as np
 
 from toolchain.frontends import Given, OpenSizesError, plain
 from toolchain.frontends.standard import excess
+from toolchain.frontends.suggestions import likely_size, sizes_by_name, sizes_by_weights
 from toolchain.spec import SpecError
 
 _SHOWN = 3  # inputs that a text lists
-
-# What a size is likely to be, for the example in an error, by a part of its name.
-_USUAL = {"height": 224, "width": 224, "seq": 128, "len": 128, "time": 128}
 
 
 def inputs_of(proto: Any) -> list[Any]:
@@ -152,7 +150,7 @@ def with_shapes(proto: Any, given: Given, where: str) -> Any:
         if shape is None or None in shape:
             open_.append(value)
     if open_:
-        raise _open(open_, sizes, where)
+        raise _open(open_, sizes, sizes_by_weights(proto.graph), where)
     return _set_shapes(proto, full)
 
 
@@ -267,29 +265,48 @@ def _pattern(value: Any) -> str:
     return f"[{', '.join(words)}]"
 
 
-def _example(name: str, axis: int, rank: int) -> int:
-    """What an open size is likely to be."""
-    for part, number in _USUAL.items():
-        if part in name.lower():
-            return number
-    return 1 if not axis else _USUAL["height"] if rank > 3 else _USUAL["seq"]
-
-
-def _open(values: list[Any], sizes: Mapping[str, int], where: str) -> OpenSizesError:
-    """The error for sizes that are not given: of shapes without names, then by name."""
-    lines, options, named = [], [], []
+def _likely(
+    values: list[Any], sizes: Mapping[str, int], weights: Mapping[tuple[str, int], int]
+) -> list[list[int]]:
+    """A shape for each input. weights: sizes that weights say, by input and axis."""
+    wanted: dict[str, int] = {}
+    shapes = []
     for value in values:
         dims = value.type.tensor_type.shape.dim
+        shape = []
+        for i, dim in enumerate(dims):
+            ends = (weights.get((value.name, k)) for k in (i, i - len(dims)))
+            said = next((n for n in ends if n is not None), None)
+            likely = said or likely_size(name_of(dim), i, len(dims))
+            if (name := name_of(dim)) and name not in sizes:
+                wanted[name] = said or wanted.get(name, likely)
+            shape.append(likely)
+        shapes.append(shape)
+    chosen = sizes_by_name(wanted, sizes) | dict(sizes)
+    for value, shape in zip(values, shapes, strict=True):
+        for i, dim in enumerate(value.type.tensor_type.shape.dim):
+            known = number_of(dim)
+            shape[i] = chosen.get(name_of(dim), shape[i]) if known is None else known
+    return shapes
+
+
+def _open(
+    values: list[Any],
+    sizes: Mapping[str, int],
+    weights: Mapping[tuple[str, int], int],
+    where: str,
+) -> OpenSizesError:
+    """The error for sizes that are not given: of shapes without names, then by name."""
+    lines, options, named = [], [], []
+    shapes = _likely(values, sizes, weights)
+    by_name: dict[str, int] = {}
+    for value, shape in zip(values, shapes, strict=True):
+        dims = value.type.tensor_type.shape.dim
+        by_name |= {name_of(d): n for d, n in zip(dims, shape, strict=True)}
         if not value.type.tensor_type.HasField("shape"):
             what, text = "no shape", "1,3,224,224"
         elif any(number_of(d) is None and not name_of(d) for d in dims):
-            what = f"shape {_pattern(value)}"
-            text = ",".join(
-                str(sizes.get(name_of(d)) or _example(name_of(d), i, len(dims)))
-                if (n := number_of(d)) is None
-                else str(n)
-                for i, d in enumerate(dims)
-            )
+            what, text = f"shape {_pattern(value)}", ",".join(map(str, shape))
         else:
             named.append(value)
             continue
@@ -298,9 +315,7 @@ def _open(values: list[Any], sizes: Mapping[str, int], where: str) -> OpenSizesE
     for name, users in _users(named).items():
         if name in sizes:
             continue
-        dims = next(v for v in named if v.name == users[0]).type.tensor_type.shape.dim
-        axis = next(i for i, d in enumerate(dims) if name_of(d) == name)
-        options.append(["--dim", f"{name}={_example(name, axis, len(dims))}"])
+        options.append(["--dim", f"{name}={by_name[name]}"])
         more = f" and {len(users) - _SHOWN} more" if len(users) > _SHOWN else ""
         lines.append(
             f"size {name!r} of {', '.join(users[:_SHOWN])}{more}: "

@@ -1,18 +1,20 @@
-"""Package: the SDK archive and the Python wheel, equal bytes from equal inputs."""
+"""Package: the SDK archive and the Python wheel, equal bytes from equal inputs.
+
+Every command of doit loads this file for the names of the packages, so what writes them
+is imported where it is used.
+"""
 
 from __future__ import annotations
 
-import gzip
 import io
 import os
 import shutil
-import tarfile
-import tempfile
 import tomllib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from toolchain.link.artifacts import ARCHIVE, MANIFEST, MODULE
 from toolchain.profile import ROOT
 from toolchain.records.replace import fresh, write
 
@@ -26,14 +28,6 @@ SOURCES = (
     ROOT / "embed" / "python" / "README.md",
     *sorted((ROOT / "embed" / "python" / "ops_wasm32").glob("*.py")),
     ROOT / "embed" / "python" / "ops_wasm32" / "py.typed",
-)
-# What a target's folder of the build must hold.
-ARTIFACTS = (
-    "libops_wasm32.a",
-    "ops_wasm32.wasm",
-    "manifest.json",
-    "include/ops_wasm32.h",
-    "include/ops_kernels.h",
 )
 _EPOCH = 315532800  # 1980-01-01, the first day that a zip file can name
 _WHEEL_PROJECT = """\
@@ -83,9 +77,8 @@ def write_sdk(targets: dict[str, Path], out: Path) -> None:
     """
     files = {**_headers(targets), **_templates(list(targets))}
     for name, folder in targets.items():
-        archive, module = "libops_wasm32.a", "ops_wasm32.wasm"
-        files[f"lib/{name}/{archive}"] = (folder / archive).read_bytes()
-        for file in (module, "manifest.json"):
+        files[f"lib/{name}/{ARCHIVE}"] = (folder / ARCHIVE).read_bytes()
+        for file in (MODULE, MANIFEST):
             files[f"wasm/{name}/{file}"] = (folder / file).read_bytes()
     for path in (ROOT / "examples" / "c").iterdir():
         files[f"examples/c/{path.name}"] = path.read_bytes()
@@ -143,6 +136,9 @@ def _epoch() -> int:
 
 
 def _write_tar(files: dict[str, bytes], root: str, out: Path) -> None:
+    import gzip
+    import tarfile
+
     epoch = _epoch()
     with (
         fresh(out) as new,
@@ -158,6 +154,8 @@ def _write_tar(files: dict[str, bytes], root: str, out: Path) -> None:
 
 def write_wheel(targets: dict[str, Path], out: Path) -> None:
     """Write the wheel: the host package with a module for each target."""
+    import tempfile
+
     from flit_core.wheel import make_wheel_in
 
     with tempfile.TemporaryDirectory() as name:
@@ -169,8 +167,7 @@ def write_wheel(targets: dict[str, Path], out: Path) -> None:
                 shutil.copyfile(path, package / path.name)
         for target, artifacts in targets.items():
             (package / "wasm" / target).mkdir(parents=True)
-            wasm = "ops_wasm32.wasm"
-            shutil.copyfile(artifacts / wasm, package / "wasm" / target / wasm)
+            shutil.copyfile(artifacts / MODULE, package / "wasm" / target / MODULE)
         shutil.copyfile(ROOT / "LICENSE", folder / "LICENSE")
         shutil.copyfile(ROOT / "embed" / "python" / "README.md", folder / "README.md")
         (folder / "pyproject.toml").write_text(_wheel_project())

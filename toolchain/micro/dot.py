@@ -6,7 +6,7 @@ each word: a shuffle in the tile would compete with multiplications for their pi
 
 Both packings take the sum of two sources, x + other * y with other in -1, 0, 1, and a
 tile adds its sums to two places alike: that is what Strassen's products need (see
-toolchain/spec/octets.py). A source is read as uint8 ^ sign, sign being 128 for int8:
+toolchain/spec/eight_bit.py). A source is read as uint8 ^ sign, sign being 128 for int8:
 differences from a zero point, read so too, are the same for both dtypes.
 
 Names: `micro_dot_<rows|columns|tile>_<rows>x<columns>`, what packs for a tile and the
@@ -32,7 +32,7 @@ from toolchain.micro.builder import (
     check_name,
 )
 from toolchain.spec import SpecError
-from toolchain.spec.octets import CHUNK
+from toolchain.spec.eight_bit import CHUNK
 from toolchain.targets import Target
 
 _I8, _I16, _I32, _PTR = ir.IntType(8), ir.IntType(16), ir.IntType(32), ir.PointerType()

@@ -116,7 +116,8 @@ def _program(path: Path, options: Options) -> Program:
         value.name = name
     allowed = tolerance(graph, options.winograd)
     try:
-        graph = to_kernels(graph, model.module, options.winograd, model.places)
+        target = TARGETS[options.target]
+        graph = to_kernels(graph, model.module, target, options.winograd, model.places)
     except SpecError as error:
         raise SpecError(f"{path}: {error}") from None
     program = replace(

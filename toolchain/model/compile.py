@@ -25,6 +25,7 @@ from toolchain.model.kernels import FOLDERS, Copy
 from toolchain.model.plan import aligned, plan, root
 from toolchain.process import confined
 from toolchain.process.command import run, tool, tool_versions
+from toolchain.records.cache import in_use, use
 from toolchain.records.definitions import hash_of
 from toolchain.records.made import Made
 from toolchain.records.replace import scratch, write
@@ -101,8 +102,8 @@ def compile_program(
         table([name]),
     ]
     place.code.update(program.code)
-    objects = _objects(program, target, place, show)
-    with scratch(place.cache) as own:
+    with in_use(place.cache), scratch(place.cache) as own:
+        objects = _objects(program, target, place, show)
         model, library = own / f"model_{name}.o", own / f"lib{name}.a"
         model.write_bytes(emit(texts, target))
         members = [*objects.values(), model]
@@ -113,11 +114,11 @@ def compile_program(
             write(place.folder / library.name, library.read_bytes())
         show(f"link {name}.wasm")
         link(library, out, 1 << 32)
-    calls = Counter(program.kernels)
-    return [
-        {"name": k, "calls": calls[k], "bytes": objects[k].stat().st_size}
-        for k in sorted(objects)
-    ]
+        calls = Counter(program.kernels)
+        return [
+            {"name": k, "calls": calls[k], "bytes": objects[k].stat().st_size}
+            for k in sorted(objects)
+        ]
 
 
 def _objects(
@@ -131,7 +132,9 @@ def _objects(
     jobs = [
         Job(
             Path(n),
-            partial(made[n].make, partial(_compile, kernels[n], target, made[n])),
+            partial(
+                made[n].make, partial(_compile, kernels[n], target, made[n].outputs[0])
+            ),
             KERNEL_TIMEOUT,
         )
         for n in missing
@@ -146,6 +149,7 @@ def _objects(
         raise SpecError("\n".join(sorted(failed)))
     for one in made.values():
         place.code.update(one.code, one.found() or ())
+        use(one)
     return {name: one.outputs[0] for name, one in made.items()}
 
 
@@ -167,12 +171,12 @@ def _made(kernel: Any, target: Target, cache: Path) -> Made:
     return Made((cache / f"{kernel.name}-{key}.o",), code, settings=settings)
 
 
-def _compile(kernel: Any, target: Target, made: Made) -> list[str]:
+def _compile(kernel: Any, target: Target, out: Path) -> list[str]:
     """Write a kernel's object; roots of what it names at run time."""
     texts = kernel.texts(target)
     chosen = by_name("".join(texts))
     texts += [micro_kernel(s, target) for s in used("".join(texts))]
-    write(made.outputs[0], emit(texts, target))
+    write(out, emit(texts, target))
     return [*chosen, *(root_in(f, "KERNEL") for f in loaded_operators(FOLDERS))]
 
 

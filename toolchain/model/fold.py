@@ -40,6 +40,7 @@ def fold_constants(graph: Graph) -> None:
     for value in {*graph.outputs, *(v for n in left for v in n.inputs)}:
         if value in known:
             value.data = known[value]
+    graph.remove_dead()
 
 
 def _evaluate(node: Node, known: dict[Value, Array]) -> Array | None:

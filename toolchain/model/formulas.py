@@ -15,10 +15,8 @@ from toolchain.lower.te import Kernel
 from toolchain.model.graph import DONE, KERNEL, Graph, Node
 from toolchain.model.kernels import Instance
 from toolchain.spec import Operator, Pointwise, tensor_dtype
-from toolchain.targets import TARGETS
+from toolchain.targets import Target
 
-# Loops are the same for all targets; formulas that ask take the form for vectors.
-_ANY = TARGETS["simd128"]
 # Operators whose formula holds for float64 too.
 _WIDE = ("clip", "leaky_relu", "maximum", "minimum", "relu", "sign")
 
@@ -84,7 +82,7 @@ def is_elementwise(node: Node) -> bool:
     return name != node.op and operator(name).collapse.startswith("elementwise.")
 
 
-def written(builder: Any, node: Node, inputs: list[Any]) -> Any | None:
+def written(builder: Any, node: Node, inputs: list[Any], target: Target) -> Any | None:
     """The node as a call of TIR that the library's formula makes; None without one.
 
     inputs: in Relax.
@@ -98,7 +96,8 @@ def written(builder: Any, node: Node, inputs: list[Any]) -> Any | None:
         return None
     if any(abs(v) == inf for v in twin.constants) and "float" not in variant[0]:
         return None
-    kernel = Kernel(found, variant, _ANY, constants=_constants(found, twin.attributes))
+    constants = _constants(found, twin.attributes)
+    kernel = Kernel(found, variant, target, constants=constants)
     compute = _compute(found, kernel, node.output.shape, twin.constants)
     return builder.call_te(compute, *inputs, primfunc_name_hint=twin.operator)
 

@@ -126,7 +126,7 @@ class Instance:
     def texts(self, target: Target) -> list[str]:
         """IR with `i32 kernel_<name>(ptr slots)`; slots: inputs, then outputs."""
         operator = _operator(self.operator)
-        variant = operator.carrier(self.dtypes)
+        variant = operator.stored(self.dtypes)
         kernel = Kernel(
             operator,
             variant,
@@ -452,7 +452,10 @@ def _scheduled(module: Any, name: str, target: Target) -> Any:
     for block in schedule.get_child_blocks(schedule.get_sblock("root")):
         if _is_large(schedule.get(block).script()):
             continue
-        for inline in (schedule.compute_inline, schedule.reverse_compute_inline):
+        ways = [schedule.compute_inline]
+        if _is_one_to_one(schedule, block):
+            ways.append(schedule.reverse_compute_inline)
+        for inline in ways:
             try:
                 inline(block)
                 break
@@ -469,6 +472,19 @@ def _scheduled(module: Any, name: str, target: Target) -> Any:
     return schedule.mod
 
 
+def _is_one_to_one(schedule: Any, block: Any) -> bool:
+    """Whether a block has as many elements as the only one that it reads.
+
+    TVM may fail where it is asked to put another one, a broadcast, into its producer.
+    """
+    makers = schedule.get_producers(block)
+    return len(makers) == 1 and _steps(schedule, block) == _steps(schedule, makers[0])
+
+
+def _steps(schedule: Any, block: Any) -> int:
+    return prod(int(axis.dom.extent) for axis in schedule.get(block).iter_vars)
+
+
 def _compute_beside(schedule: Any, block: Any) -> None:
     """Compute a large block where it is read: an element of it stays in a register.
 
@@ -480,11 +496,7 @@ def _compute_beside(schedule: Any, block: Any) -> None:
     if len(readers) != 1 or not _is_large(found.script()):
         return
     loops = schedule.get_loops(readers[0])
-    counts = [
-        prod(int(axis.dom.extent) for axis in schedule.get(b).iter_vars)
-        for b in (block, readers[0])
-    ]
-    if loops and counts[0] == counts[1]:
+    if loops and _steps(schedule, block) == _steps(schedule, readers[0]):
         with contextlib.suppress(s_tir.ScheduleError):
             schedule.compute_at(block, loops[-1])
 

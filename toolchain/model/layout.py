@@ -1,6 +1,6 @@
 """Layout: images go through a graph as NHWC, where its operations allow it.
 
-Each value has its own form and perhaps a twin in NHWC, made when an operation wants
+Each value has its own form and perhaps an NHWC copy, made when an operation wants
 it; operations that know neither get what they were written for.
 """
 
@@ -12,8 +12,9 @@ import numpy as np
 
 from toolchain.model.formulas import is_elementwise
 from toolchain.model.graph import Graph, Node, Value
+from toolchain.model.pools import overlaps
 from toolchain.model.products import CONV
-from toolchain.model.quantized import OCTET_CONV
+from toolchain.model.quantized import QUANTIZED_CONV
 
 TO_NHWC, TO_NCHW = (0, 2, 3, 1), (0, 3, 1, 2)
 POOLS = ("nn.max_pool2d", "nn.avg_pool2d", "nn.adaptive_avg_pool2d")
@@ -34,7 +35,7 @@ class _Rewriter:
     def __init__(self, graph: Graph) -> None:
         self.graph = graph
         self.nodes: list[Node] = []
-        self.twins: dict[Value, Value] = {}
+        self.copies: dict[Value, Value] = {}
         # Values whose own form exists: inputs, constants, results of other nodes.
         self.plain: set[Value] = set(graph.inputs)
 
@@ -51,14 +52,15 @@ class _Rewriter:
         self.graph.remove_dead()
 
     def _rewrite(self, node: Node) -> bool:
-        if node.op in (CONV, OCTET_CONV):
+        if node.op in (CONV, QUANTIZED_CONV):
             return self._convolution(node)
-        moved = any(v in self.twins and v not in self.plain for v in node.inputs)
+        moved = any(v in self.copies and v not in self.plain for v in node.inputs)
         if not moved:
             return False
         if node.op in POINTWISE or is_elementwise(node):
             return self._pointwise(node)
-        if node.op in POOLS and node.attributes["layout"] == "NCHW":
+        planes = node.op in POOLS and node.attributes["layout"] == "NCHW"
+        if planes and not overlaps(node):
             return self._layout_attributes(node)
         if node.op == "concat" and node.attributes["axis"] in (1, -3):
             return self._with_axes(node, "concat", 3)
@@ -68,44 +70,44 @@ class _Rewriter:
                 return self._with_axes(node, node.op, [1, 2])
         return False
 
-    def _twin(self, value: Value) -> Value:
+    def _nhwc(self, value: Value) -> Value:
         """The NHWC form of a value."""
-        if value not in self.twins:
+        if value not in self.copies:
             if value.data is not None:
                 data = np.ascontiguousarray(value.data.transpose(TO_NHWC))
-                self.twins[value] = Value.constant(value.name, data)
+                self.copies[value] = Value.constant(value.name, data)
             else:
-                twin = self._new_twin(value)
-                self.nodes.append(permutation(value, twin, TO_NHWC))
-        return self.twins[value]
+                copy = self._new_copy(value)
+                self.nodes.append(permutation(value, copy, TO_NHWC))
+        return self.copies[value]
 
-    def _new_twin(self, value: Value) -> Value:
+    def _new_copy(self, value: Value) -> Value:
         shape = tuple(value.shape[a] for a in TO_NHWC)
-        twin = Value(f"{value.name}_nhwc", shape, value.dtype)
-        self.twins[value] = twin
-        return twin
+        copy = Value(f"{value.name}_nhwc", shape, value.dtype)
+        self.copies[value] = copy
+        return copy
 
     def _needs_plain(self, value: Value) -> None:
         if value in self.plain or value.data is not None:
             return
-        self.nodes.append(permutation(self.twins[value], value, TO_NCHW))
+        self.nodes.append(permutation(self.copies[value], value, TO_NCHW))
         self.plain.add(value)
 
     def _append(self, node: Node, inputs: list[Value], build: Any) -> bool:
-        twin = self._new_twin(node.output)
-        self.nodes.append(Node(node.op, inputs, [twin], dict(node.attributes), build))
+        copy = self._new_copy(node.output)
+        self.nodes.append(Node(node.op, inputs, [copy], dict(node.attributes), build))
         return True
 
     def _convolution(self, node: Node) -> bool:
         x, w, *residual = node.inputs
-        inputs = [self._twin(x), w, *(self._twin(v) for v in residual)]
+        inputs = [self._nhwc(x), w, *(self._nhwc(v) for v in residual)]
         return self._append(node, inputs, None)
 
     def _pointwise(self, node: Node) -> bool:
         inputs = []
         for value in node.inputs:
             if len(value.shape) == 4:
-                inputs.append(self._twin(value))
+                inputs.append(self._nhwc(value))
             elif value.count == 1:
                 inputs.append(value)
             elif value.data is not None and len(value.shape) == 3:
@@ -126,7 +128,7 @@ class _Rewriter:
         function = getattr(relax.op.nn, node.op.removeprefix("nn."))
         done = self._append(
             node,
-            [self._twin(node.inputs[0])],
+            [self._nhwc(node.inputs[0])],
             lambda inputs: function(inputs[0], **given, layout="NHWC"),
         )
         self.nodes[-1].attributes |= {"layout": "NHWC", "out_layout": "NHWC"}
@@ -140,7 +142,7 @@ class _Rewriter:
                 return relax.op.concat(inputs, axis=axes)
             return getattr(relax.op, name)(inputs[0], axis=axes, keepdims=True)
 
-        done = self._append(node, [self._twin(v) for v in node.inputs], build)
+        done = self._append(node, [self._nhwc(v) for v in node.inputs], build)
         self.nodes[-1].attributes["axis"] = axes
         return done
 

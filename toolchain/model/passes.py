@@ -9,11 +9,13 @@ from typing import Any
 from toolchain.model import fold, layout, products, quantized, relaxed, select
 from toolchain.model.graph import Graph
 from toolchain.model.verify import verify
+from toolchain.targets import Target
 
 
 def to_kernels(
     graph: Graph,
     module: Any,
+    target: Target,
     winograd: bool = False,
     places: Mapping[str, str] = MappingProxyType({}),
     after: Callable[[Graph, str], None] = verify,
@@ -21,6 +23,7 @@ def to_kernels(
     """The graph with a kernel or a view for each node.
 
     module: the one that the graph came from, for functions that its calls name.
+    target: what formulas of elements are written for.
     places: what errors call the nodes of the file, by the names of values.
     after: called with the graph after each pass. Errors: SpecError.
     """
@@ -32,7 +35,7 @@ def to_kernels(
         "products": lambda: products.fuse(graph),
         "layout": lambda: layout.to_channels_last(graph),
         "select": lambda: select.select(graph, winograd),
-        "relaxed": lambda: relaxed.lower_rest(graph, module, places),
+        "relaxed": lambda: relaxed.lower_rest(graph, module, places, target),
     }
     for name, run in passes.items():
         graph = run() or graph

@@ -10,13 +10,24 @@ from math import inf, prod
 from typing import Any
 
 from toolchain.frontends.library import has
-from toolchain.model.graph import KERNEL, Node
+from toolchain.model.graph import KERNEL, VIEW, Node, Value
 from toolchain.model.kernels import Instance
 from toolchain.spec.math import maximum, minimum
+from toolchain.targets import Target
 
 NAMES = {"max": "max_pool", "avg": "average_pool"}
 MAXIMA = tuple(f"nn.max_pool{rank}d" for rank in (1, 2, 3))
+LAYOUTS = {1: "NCW", 2: "NCHW", 3: "NCDHW"}
 LARGEST_PLANE = 1 << 28
+# How often an element may be read tap by tap, as in runtime_stub/windows.c.
+OVERLAP = 64
+
+
+def overlaps(node: Node) -> bool:
+    """Whether windows overlap so much that only the library folds them in time."""
+    a, x, out = node.attributes, node.inputs[0], node.output
+    taps = out.count * prod(a.get("pool_size", ()))
+    return bool(taps > OVERLAP * (x.count + out.count))
 
 
 def by_library(node: Node) -> list[Node] | None:
@@ -24,7 +35,7 @@ def by_library(node: Node) -> list[Node] | None:
     a, (x,), out = node.attributes, node.inputs, node.output
     name = NAMES[node.op.removeprefix("nn.")[:3]]
     rank = len(x.shape) - 2
-    if rank > 2 or a["layout"] != "NCHW"[: rank + 2] or not has(name, x.dtype):
+    if rank > 2 or a["layout"] != LAYOUTS[rank] or not has(name, x.dtype):
         return None
     sizes = (*x.shape[:2], *[1] * (2 - rank), *x.shape[2:])
     one = [1] * (2 - rank)
@@ -53,6 +64,44 @@ def by_library(node: Node) -> list[Node] | None:
     return [Node(KERNEL, [x], [out], {"kernel": instance})]
 
 
+def volumes(node: Node) -> list[Node] | None:
+    """Windows of three axes that overlap much: along the first, then along the rest.
+
+    A mean of means is the mean: as many taps lie inside for each place of the first.
+    """
+    a, (x,), out = node.attributes, node.inputs, node.output
+    if a["layout"] != LAYOUTS[3] or not overlaps(node):
+        return None
+    kind, (batch, channels, depth, *sizes) = node.op.removesuffix("3d"), x.shape
+    batch, after = batch * channels, out.shape[2]
+    shapes = (batch, 1, depth, prod(sizes)), (batch, 1, after, prod(sizes))
+    planes = (batch, after, *sizes), (batch, *out.shape[2:])
+    values = [
+        Value(f"{x.name}_{i}", s, x.dtype) for i, s in enumerate((*shapes, *planes))
+    ]
+    given = [
+        {n: [a[n][0], 1] for n in _AXES}
+        | {"padding": [a["padding"][0], 0, a["padding"][3], 0]},
+        {n: a[n][1:] for n in _AXES}
+        | {"padding": [a["padding"][i] for i in (1, 2, 4, 5)]},
+    ]
+    pools = [
+        by_library(
+            Node(f"{kind}2d", [source], [result], {**a, **own, "layout": LAYOUTS[2]})
+        )
+        for source, result, own in zip(values[::2], values[1::2], given, strict=True)
+    ]
+    if None in pools:
+        return None
+    first, last = (p for found in pools if found for p in found)
+    views = [(x, values[0]), (values[1], values[2]), (values[3], out)]
+    start, middle, end = (Node(VIEW, [v], [w]) for v, w in views)
+    return [start, first, middle, last, end]
+
+
+_AXES = ("pool_size", "strides", "dilation")
+
+
 def _extent(size: int, reach: int, step: int, before: int, after: int, up: bool) -> int:
     """Windows along an axis; the last of them begins in the plane or before it."""
     room = size + before + after - reach
@@ -60,26 +109,30 @@ def _extent(size: int, reach: int, step: int, before: int, after: int, up: bool)
     return count - 1 if up and (count - 1) * step >= size + before else count
 
 
-def written(builder: Any, node: Node, inputs: list[Any]) -> Any | None:
+def written(builder: Any, node: Node, inputs: list[Any], target: Target) -> Any | None:
     """Maxima and minima as TIR; None for other nodes."""
     if node.inputs and node.inputs[0].dtype.startswith("float"):
         if node.op in MAXIMA:
-            return builder.call_te(_windows(node), *inputs, primfunc_name_hint="pool")
+            windows = _windows(node, target)
+            return builder.call_te(windows, *inputs, primfunc_name_hint="pool")
         if node.op in ("max", "min"):
-            return builder.call_te(_extremes(node), *inputs, primfunc_name_hint=node.op)
+            extremes = _extremes(node, target)
+            return builder.call_te(extremes, *inputs, primfunc_name_hint=node.op)
     return None
 
 
-def _reducer(op: str, dtype: str) -> Any:
+def _reducer(op: str, dtype: str, target: Target) -> Any:
     from tvm import te, tirx
 
     largest = op == "max"
-    combine = maximum if largest else minimum  # TVM counts a function's parameters
+    combine, vectors = maximum if largest else minimum, target.has("simd128")
     empty = tirx.const(-inf if largest else inf, dtype)
-    return te.comm_reducer(lambda a, b: combine(a, b), lambda _: empty, name=op)
+    return te.comm_reducer(
+        lambda a, b: combine(a, b, vectors), lambda _: empty, name=op
+    )
 
 
-def _windows(node: Node) -> Any:
+def _windows(node: Node, target: Target) -> Any:
     a, (x,), shape = node.attributes, node.inputs, node.output.shape
     spatial = [i for i, letter in enumerate(a["layout"]) if letter in "DHW"]
     before = dict(zip(spatial, a["padding"], strict=False))
@@ -117,7 +170,7 @@ def _windows(node: Node) -> Any:
                 p * steps[i][0] + taps[i] * steps[i][1] if i in taps else p
                 for i, p in enumerate(at)
             ]
-            reducer = _reducer("max", x.dtype)
+            reducer = _reducer("max", x.dtype, target)
             return reducer(source(*places), axis=list(taps.values()))
 
         return te.compute(shape, window, name="pool_max")
@@ -125,7 +178,7 @@ def _windows(node: Node) -> Any:
     return compute
 
 
-def _extremes(node: Node) -> Any:
+def _extremes(node: Node, target: Target) -> Any:
     """A reduction to one element along axes."""
     (x,), given = node.inputs, node.attributes.get("axis")
     axes = {given} if isinstance(given, int) else set(given or range(len(x.shape)))
@@ -144,7 +197,7 @@ def _extremes(node: Node) -> Any:
             places = [
                 taps[i] if i in axes else left.pop(0) for i in range(len(x.shape))
             ]
-            reducer = _reducer(node.op, x.dtype)
+            reducer = _reducer(node.op, x.dtype, target)
             return reducer(data(*places), axis=list(taps.values()))
 
         return te.compute(node.output.shape, fold, name="extremes")

@@ -1,10 +1,10 @@
 """Quantized: parts of ONNX's QDQ form that work on integers alone.
 
 In that form a network dequantizes, computes in floats and quantizes again. Where a
-convolution or a product stands between, it becomes an `octet_conv` or `octet_dense`
-node: inputs x (int8 or uint8) and w (int16, its zero point taken off); attributes bias
-(int32), factor, x_zero, y_zero, limits. What only moves or selects elements works on
-the integers as they are. What fits neither stays in floats.
+convolution or a product stands between, it becomes a `quantized_conv` or
+`quantized_dense` node: inputs x (int8 or uint8) and w (int16, its zero point taken
+off); attributes bias (int32), factor, x_zero, y_zero, limits. What only moves or
+selects elements works on the integers as they are. What fits neither stays in floats.
 """
 
 from __future__ import annotations
@@ -17,21 +17,21 @@ from numpy.typing import NDArray
 
 from toolchain.model.graph import Graph, Node, Value
 
-OCTET_CONV, OCTET_DENSE = "octet_conv", "octet_dense"
+QUANTIZED_CONV, QUANTIZED_DENSE = "quantized_conv", "quantized_dense"
 _MOVES = {
     *("nn.max_pool2d", "reshape", "permute_dims", "squeeze", "expand_dims", "flatten"),
 }
 _FORMS = ("astype", "reshape", "expand_dims", "broadcast_to")  # of a constant
-_OCTETS = ("int8", "uint8")
+_EIGHT_BIT = ("int8", "uint8")
 # A product of int16 pairs is added up in int32: so many cannot overflow.
 _DEPTH = (1 << 31) // (255 * 255) - 1
 
 
 @dataclass(frozen=True)
 class Scaled:
-    """(octets - zero) * scale; zero and scale have one element or one per channel."""
+    """(integers - zero) * scale; zero and scale have one element or one per channel."""
 
-    octets: Value
+    integers: Value
     scale: NDArray[Any]
     zero: NDArray[Any]
 
@@ -47,7 +47,7 @@ class Quantized:
             node.output: found
             for node in graph.nodes
             if node.op == "multiply" and (found := self._dequantized(node.output))
-            if found.octets.data is not None
+            if found.integers.data is not None
         }
 
     def fuse(self) -> None:
@@ -81,7 +81,7 @@ class Quantized:
         return node if node is not None and node.op == op else None
 
     def _dequantized(self, value: Value) -> Scaled | None:
-        """What a float stands for: (octets - zero) * scale, after one another."""
+        """What a float stands for: (integers - zero) * scale, after one another."""
         node = self._before(value, "multiply")
         if node is None or (scale := self._constant(node.inputs[1])) is None:
             return None
@@ -98,13 +98,13 @@ class Quantized:
             if wide is None:
                 return None
             source = wide.inputs[0]
-        if source.dtype not in _OCTETS:
+        if source.dtype not in _EIGHT_BIT:
             return None
         return Scaled(source, scale.astype("float64"), zero)
 
     def _quantized(self, node: Node) -> tuple[Value, float, int] | None:
         """Float, scale and zero point of saturate(round(float / scale) + zero)."""
-        if node.op != "astype" or node.output.dtype not in _OCTETS:
+        if node.op != "astype" or node.output.dtype not in _EIGHT_BIT:
             return None
         clip = self._before(node.inputs[0], "clip")
         limits = np.iinfo(node.output.dtype)
@@ -140,12 +140,12 @@ class Quantized:
         if move is None or move.op not in _MOVES:
             return None
         source = self._dequantized(move.inputs[0])
-        if source is None or source.octets.dtype != node.output.dtype:
+        if source is None or source.integers.dtype != node.output.dtype:
             return None
         if source.scale.tolist() != [scale] or source.zero.tolist() != [zero]:
             return None
         return Node(
-            move.op, [source.octets], node.outputs, dict(move.attributes), move.build
+            move.op, [source.integers], node.outputs, dict(move.attributes), move.build
         )
 
     def _product(self, node: Node, x: Value, scale: float, zero: int) -> Node | None:
@@ -184,8 +184,8 @@ class Quantized:
             "limits": (low, high),
         }
         name = product.inputs[1].name
-        inputs = [source.octets, Value.constant(name, integers)]
-        op = OCTET_CONV if convolution else OCTET_DENSE
+        inputs = [source.integers, Value.constant(name, integers)]
+        op = QUANTIZED_CONV if convolution else QUANTIZED_DENSE
         return Node(op, inputs, node.outputs, attributes)
 
 
@@ -199,7 +199,7 @@ def _fits(node: Node) -> bool:
 
 def _centred(weights: Scaled, axis: int) -> NDArray[Any]:
     """Weights less their zero point, one or one for each output channel."""
-    data = weights.octets.data
+    data = weights.integers.data
     assert data is not None
     shape = [1] * data.ndim
     shape[axis] = -1

@@ -11,25 +11,29 @@ from toolchain.model.graph import DONE, KERNEL, Graph, Node, Value, from_relax
 from toolchain.model.kernels import Lowered
 from toolchain.process import confined
 from toolchain.spec import SpecError
+from toolchain.targets import Target
 
 _CALLS = ("relax.call_tir", "relax.call_dps_packed")
 LABEL = 60  # characters of a kernel's label, which becomes a file's name
 
 
-def lower_rest(graph: Graph, module: Any, places: Mapping[str, str]) -> Graph:
+def lower_rest(
+    graph: Graph, module: Any, places: Mapping[str, str], target: Target
+) -> Graph:
     """The graph with every remaining operation as fused TIR kernels.
 
     module: the one that the graph came from, for functions that its calls name.
-    places: what errors call the nodes of the file, by the names of values. Errors:
-    SpecError for operations that TVM has no kernels for.
+    places: what errors call the nodes of the file, by the names of values. target: what
+    formulas are written for. Errors: SpecError for operations that TVM has no kernels
+    for.
     """
     # Relax sees them as calls it knows nothing of.
     fixed = {f"done{i}": n for i, n in enumerate(graph.nodes) if n.op in DONE}
     labels = {n: k for k, n in fixed.items()}
     try:
-        text = _fused(graph, module, labels)
+        text = _fused(Writer(graph, module, labels, target))
     except Exception as error:
-        raise _culprit(graph, module, labels, places) or error from error
+        raise _culprit(graph, module, labels, places, target) or error from error
     result = from_relax(text, graph.name, [v.name for v in graph.outputs])
     for old, new in zip(graph.inputs, result.inputs, strict=True):
         new.name = old.name
@@ -48,11 +52,11 @@ def lower_rest(graph: Graph, module: Any, places: Mapping[str, str]) -> Graph:
     return result
 
 
-def _fused(graph: Graph, module: Any, labels: dict[Node, str]) -> Any:
-    """The graph as a Relax module whose calls are of kernels alone."""
+def _fused(writer: Writer) -> Any:
+    """The writer's graph as a Relax module whose calls are of kernels alone."""
     from tvm import relax
 
-    text = Writer(graph, module, labels).write()
+    text = writer.write()
     for step in (
         relax.transform.LegalizeOps(),
         relax.transform.AnnotateTIROpPattern(),
@@ -69,7 +73,11 @@ def _fused(graph: Graph, module: Any, labels: dict[Node, str]) -> Any:
 
 
 def _culprit(
-    graph: Graph, module: Any, labels: dict[Node, str], places: Mapping[str, str]
+    graph: Graph,
+    module: Any,
+    labels: dict[Node, str],
+    places: Mapping[str, str],
+    target: Target,
 ) -> SpecError | None:
     """The error for the first node that cannot be lowered by itself."""
     for node in graph.nodes:
@@ -78,7 +86,7 @@ def _culprit(
         inputs = [v for v in dict.fromkeys(node.inputs) if v.data is None]
         part = Graph("part", inputs, node.outputs, [node])
         try:
-            _fused(part, module, {})
+            _fused(Writer(part, module, {}, target))
         except Exception as error:
             shapes = ", ".join(f"{v.dtype}{list(v.shape)}" for v in node.inputs)
             said = confined.words(str(error) or type(error).__name__)
@@ -99,11 +107,14 @@ def _place(node: Node, places: Mapping[str, str]) -> str:
 class Writer:
     """Writes a graph as a Relax module."""
 
-    def __init__(self, graph: Graph, module: Any, labels: dict[Node, str]) -> None:
+    def __init__(
+        self, graph: Graph, module: Any, labels: dict[Node, str], target: Target
+    ) -> None:
         from tvm import relax
 
         self.relax = relax
         self.graph, self.module, self.labels = graph, module, labels
+        self.target = target
         self.builder = relax.BlockBuilder()
         self.names: dict[Value, Any] = {}
         self.functions: dict[str, Any] = {}
@@ -149,7 +160,8 @@ class Writer:
 
     def _call(self, node: Node, inputs: list[Any]) -> Any:
         for written in (formulas.written, pools.written):
-            if (call := written(self.builder, node, inputs)) is not None:
+            call = written(self.builder, node, inputs, self.target)
+            if call is not None:
                 return call
         if node.op == "call_tir":
             return self.relax.call_tir(self._function(node), inputs, _type(node.output))

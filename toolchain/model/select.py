@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -13,9 +14,9 @@ from toolchain.model.axes import along
 from toolchain.model.formulas import alone
 from toolchain.model.graph import DONE, KERNEL, VIEW, Graph, Node, Value
 from toolchain.model.kernels import REGISTER, Batched, Instance, Joined
-from toolchain.model.pools import by_library
+from toolchain.model.pools import by_library, volumes
 from toolchain.model.products import CONV, DENSE
-from toolchain.model.quantized import OCTET_CONV, OCTET_DENSE
+from toolchain.model.quantized import QUANTIZED_CONV, QUANTIZED_DENSE
 
 # Elements from which planes are transposed by a kernel of 1.2 KB.
 PLANE = 4096
@@ -214,7 +215,7 @@ def _dense(node: Node) -> list[Node] | None:
     packed = Value.constant(f"{w.name}_packed", _panels(w.data))
     bias = np.zeros(columns, "float32") if a["bias"] is None else a["bias"]
     constants = {
-        "M": x.count // depth,
+        "M": prod(x.shape[:-1]),
         "K": depth,
         "P": packed.shape[0],
         "L": PANEL,
@@ -224,6 +225,16 @@ def _dense(node: Node) -> list[Node] | None:
     }
     inputs = [x, packed, Value.constant(f"{w.name}_bias", bias)]
     return [_kernel(inputs, node.output, Instance.of("matmul_packed", constants))]
+
+
+def _gemm(node: Node) -> list[Node]:
+    """The library's product, with a bias of up to two axes."""
+    shapes = [(1, 1, *v.shape)[-2:] for v in node.inputs]
+    names = ("A0", "A1", "B0", "B1", "P", "Q")
+    constants = dict(zip(names, (n for s in shapes for n in s), strict=True))
+    defaults = {"alpha": 1.0, "beta": 1.0, "transA": 0, "transB": 0}
+    constants |= defaults | node.attributes
+    return [_kernel(node.inputs, node.output, Instance.of("gemm", constants))]
 
 
 def _matmul(node: Node) -> list[Node] | None:
@@ -245,7 +256,7 @@ def _matmul(node: Node) -> list[Node] | None:
     return [_kernel([a, b], node.output, Batched(one, batches[2], strides))]
 
 
-def _octet_convolution(node: Node) -> list[Node]:
+def _quantized_convolution(node: Node) -> list[Node]:
     x, w = node.inputs
     a = node.attributes
     assert w.data is not None
@@ -256,21 +267,21 @@ def _octet_convolution(node: Node) -> list[Node]:
     for name, short in known:
         sizes |= {f"{short}_{i}": v for i, v in enumerate(a[name])}
     matrix = w.data.transpose(2, 3, 1, 0).reshape(-1, w.shape[0])
-    return [_octets(node, matrix, sizes)]
+    return [_quantized_product(node, matrix, sizes)]
 
 
-def _octet_dense(node: Node) -> list[Node]:
+def _quantized_dense(node: Node) -> list[Node]:
     x, w = node.inputs
     assert w.data is not None
     depth = w.shape[0]
-    rows = x.count // depth
+    rows = prod(x.shape[:-1])
     names = ("strides_0", "strides_1", "dilations_0", "dilations_1")
     sizes: dict[str, float] = dict.fromkeys(("N", "H", "R", "S", "OY", *names), 1)
     sizes |= {"W": rows, "OX": rows, "C": depth} | {f"pads_{i}": 0 for i in range(4)}
-    return [_octets(node, w.data, sizes)]
+    return [_quantized_product(node, w.data, sizes)]
 
 
-def _octets(node: Node, matrix: np.ndarray, sizes: dict[str, float]) -> Node:
+def _quantized_product(node: Node, matrix: np.ndarray, sizes: dict[str, float]) -> Node:
     """A product of integers by weights [K, M]."""
     x, w = node.inputs
     a = node.attributes
@@ -301,7 +312,7 @@ def _octets(node: Node, matrix: np.ndarray, sizes: dict[str, float]) -> Node:
         Value.constant(f"{w.name}_factor", factor),
     ]
     dtypes = (x.dtype, node.output.dtype)
-    instance = Instance.of("octet_conv", constants, dtypes)
+    instance = Instance.of("quantized_conv", constants, dtypes)
     return _kernel(inputs, node.output, instance)
 
 
@@ -340,7 +351,8 @@ def _broadcast(source: Value, result: Value) -> Node:
 def _integer_power(node: Node) -> list[Node] | None:
     """By squaring; Relax's power is libm's."""
     out = node.output
-    if out.dtype.startswith("float") or not has("pow", out.dtype):
+    short = has("pow", out.dtype)
+    if out.dtype.startswith("float") or not (short or out.dtype == "int64"):
         return None
     nodes, inputs = [], []
     for value in node.inputs:
@@ -349,7 +361,8 @@ def _integer_power(node: Node) -> list[Node] | None:
             nodes.append(_broadcast(value, wide))
             value = wide
         inputs.append(value)
-    instance = Instance.of("pow", {"n": out.count}, (out.dtype,))
+    name = "pow" if short else "long_pow"
+    instance = Instance.of(name, {"n": out.count}, (out.dtype,))
     return [*nodes, _kernel(inputs, out, instance)]
 
 
@@ -420,12 +433,13 @@ def _resize(node: Node) -> list[Node] | None:
 
 _RULES: dict[str, Rule] = {
     CONV: _convolution,
-    OCTET_CONV: _octet_convolution,
-    OCTET_DENSE: _octet_dense,
+    QUANTIZED_CONV: _quantized_convolution,
+    QUANTIZED_DENSE: _quantized_dense,
     DENSE: _dense,
     "nn.conv2d": _plain_convolution,
     "matmul": _matmul,
     "power": _integer_power,
+    "library.gemm": _gemm,
     "nn.layer_norm": _layer_norm,
     "library.rms_normalization": _rms_norm,
     "reshape": _view,
@@ -444,6 +458,8 @@ _RULES: dict[str, Rule] = {
         for kind in ("max", "avg")
         for rank in (1, 2)
     },
+    "nn.max_pool3d": volumes,
+    "nn.avg_pool3d": volumes,
     "max": _reduced("reduce_max"),
     "mean": _reduced("reduce_mean"),
     "min": _reduced("reduce_min"),

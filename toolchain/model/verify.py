@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 from toolchain.model.graph import KERNEL, VIEW, Graph, Node, Value
 from toolchain.model.products import CONV, DENSE, GROUPED
-from toolchain.model.quantized import OCTET_CONV, OCTET_DENSE
+from toolchain.model.quantized import QUANTIZED_CONV, QUANTIZED_DENSE
 from toolchain.spec import SpecError
 
 
@@ -93,7 +93,7 @@ def _view(node: Node) -> None:
 def _product(node: Node) -> None:
     """Weights are constant; bias and limits are for their output channels."""
     weights, a = node.inputs[1], node.attributes
-    channels = weights.shape[1 if node.op in (DENSE, OCTET_DENSE) else 0]
+    channels = weights.shape[1 if node.op in (DENSE, QUANTIZED_DENSE) else 0]
     if weights.data is None:
         raise SpecError(f"its weights {weights.name} are no constant")
     bias, (low, high) = a["bias"], a["limits"]
@@ -113,7 +113,7 @@ _CHECKS: dict[str, Callable[[Node], None]] = {
     VIEW: _view,
     CONV: _product,
     DENSE: _product,
-    OCTET_CONV: _product,
-    OCTET_DENSE: _product,
+    QUANTIZED_CONV: _product,
+    QUANTIZED_DENSE: _product,
     GROUPED: _grouped,
 }

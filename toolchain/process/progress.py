@@ -8,6 +8,7 @@ from typing import Any
 from doit.reporter import ConsoleReporter
 
 from toolchain.records.lock import Lock
+from toolchain.records.made import keep
 
 
 class ProgressReporter(ConsoleReporter):  # type: ignore[misc]  # doit has no types
@@ -51,3 +52,8 @@ class ProgressReporter(ConsoleReporter):  # type: ignore[misc]  # doit has no ty
     def skip_uptodate(self, task: Any) -> None:
         """A task has nothing to do."""
         self.seen += bool(task.actions)
+
+    def complete_run(self) -> None:
+        """All is done: what was found out about files helps the next build."""
+        super().complete_run()
+        keep()

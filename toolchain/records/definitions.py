@@ -15,9 +15,9 @@ from typing import Any
 _TESTED = ("reference", "reference_scale", "cases", "bound")
 # Decorators that change nothing but their definition, or that register it for those
 # who name it.
-_PLAIN = {"cache", "contextmanager", "dataclass", "_function", "_step"}
+_PLAIN = {"cache", "contextmanager", "dataclass", "math_function"}
 # A decorator by which its definition becomes part of the one that it names.
-_PART = "_short_form"
+_PART = "short_form"
 _Scope = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
 _Function = ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda
 _Comprehension = ast.ListComp | ast.SetComp | ast.DictComp | ast.GeneratorExp
@@ -41,13 +41,24 @@ def index_of(text: bytes) -> dict[str, Any]:
     except (SyntaxError, ValueError):  # whoever runs it will say so
         return {"definitions": {"*": [hash_of(text), []]}, "effects": []}
     formula = (ast.get_docstring(tree) or "").partition("\n")[0]
-    named = {n.id for n in ast.walk(tree) if isinstance(n, ast.Name)}
+    named = {n.id for n in ast.walk(tree) if isinstance(n, ast.Name)} | _exported(tree)
     _strip(tree)
     index = _Index(tree, named)
     index.add("__doc__", hash_of(formula), set())
     return {
         "definitions": {n: [h, sorted(u)] for n, (h, u) in index.definitions.items()},
         "effects": sorted(index.effects),
+    }
+
+
+def _exported(tree: ast.Module) -> set[str]:
+    """Names in `__all__`: an import that is there for others runs nothing here."""
+    return {
+        n.value
+        for s in tree.body
+        if "__all__" in _bound(s)
+        for n in ast.walk(s)
+        if isinstance(n, ast.Constant) and isinstance(n.value, str)
     }
 
 

@@ -10,18 +10,16 @@ from __future__ import annotations
 
 import hashlib
 import json
-import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import cache
+from inspect import Signature
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from toolchain.records.replace import write
-from toolchain.records.slices import ROOT, sources, state
-
-_INCLUDE = re.compile(r'^ *# *include +"([^"]+)"', re.M)
-_contents: dict[Path, tuple[tuple[int, ...], str]] = {}
+from toolchain.records.slices import sources
+from toolchain.records.states import ROOT, Contents
 
 
 class ChangedError(Exception):
@@ -50,6 +48,11 @@ class Made:
     def current(self) -> bool:
         """Whether the outputs are there, whole, and what would be made now."""
         return self.found() is not None
+
+    # doit calls what says whether a task is up to date, and asks for its parameters,
+    # which to find takes longer than the call.
+    __call__ = current
+    __signature__: ClassVar = Signature()
 
     def found(self) -> list[str] | None:
         """Roots of code that making them showed; None where they are not current."""
@@ -84,7 +87,7 @@ class Made:
 
     def _files(self) -> list[tuple[str, str]]:
         files = [p for path in self.files for p in _with_includes(path)]
-        return [(path.name, content(path)) for path in files]
+        return [(path.name, contents().hash_of(path)) for path in files]
 
     def _record(self, found: list[str]) -> dict[str, Any]:
         code = [sources().digest(root) for root in sorted({*found, *self.code})]
@@ -92,17 +95,20 @@ class Made:
         return {
             "from": hashlib.sha256(inputs.encode()).hexdigest(),
             "found": found,
-            "outputs": {path.name: content(path) for path in self.outputs},
+            "outputs": {path.name: contents().hash_of(path) for path in self.outputs},
         }
 
 
-def content(path: Path) -> str:
-    """SHA-256 of a file; "" where there is none."""
-    at = state(path)
-    if at and _contents.get(path, ((), ""))[0] != at:
-        with path.open("rb") as file:
-            _contents[path] = at, hashlib.file_digest(file, "sha256").hexdigest()
-    return _contents[path][1] if at else ""
+@cache
+def contents() -> Contents:
+    """The hashes of files, for the life of this process."""
+    return Contents(ROOT / "build" / ".contents.json")
+
+
+def keep() -> None:
+    """Let the next process know what this one found out about files."""
+    contents().keep()
+    sources().keep()
 
 
 @cache
@@ -110,9 +116,8 @@ def _with_includes(path: Path) -> list[Path]:
     """A file, and if it is C, all that it includes by a name in quotes."""
     found = [path]
     for file in found:  # which grows
-        if file.suffix in (".c", ".h") and file.exists():
-            for name in _INCLUDE.findall(file.read_text()):
-                places = (file.parent / name, ROOT / "runtime_stub" / name)
-                here = next((p for p in places if p.exists()), None)
-                found += [here] if here and here not in found else []
+        for name in contents().included(file):
+            places = (file.parent / name, ROOT / "runtime_stub" / name)
+            here = next((p for p in places if p.exists()), None)
+            found += [here] if here and here not in found else []
     return found

@@ -20,21 +20,18 @@ its own (the families of micro-kernels, the operators of a model).
 
 from __future__ import annotations
 
-import json
 import os
-import sys
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import suppress
-from functools import cache
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
 
 from toolchain.records.definitions import hash_of, index_of
-from toolchain.records.replace import write
+from toolchain.records.states import ROOT, State, load, save, settled, state
 
-ROOT = Path(__file__).parents[2]
 # Of this table an output follows from one entry, which stands in its settings.
 _BY_SETTINGS = {("toolchain.targets", "TARGETS")}
+_INSIDE = f"{ROOT}{os.sep}"
 _MOST = 1000  # sources that are kept, those of before edits too
 _Definition = tuple[str, str]  # module or file, name
 
@@ -42,18 +39,45 @@ _Definition = tuple[str, str]  # module or file, name
 class Sources:
     """The project's sources, as they were when each was first read.
 
-    kept: a file for what was found in them; to read them all takes a second.
+    kept: a folder for what was found in them; to read them all takes a second.
     """
 
     def __init__(self, kept: Path | None = None) -> None:
         self.kept = kept
-        self.known = _load(kept) if kept else {}
         self.used: set[str] = set()
-        self.fresh = False
-        self.seen: dict[Path, tuple[int, ...]] = {}
+        # Files that were read and folders that were searched, as they were then.
+        self.seen: dict[str, State] = {}
         self.indices: dict[str, dict[str, Any]] = {}
+        self.files: dict[str, Path | None] = {}
         self.slices: dict[str, set[_Definition]] = {}
         self.digests: dict[str, str] = {}
+        self.fresh = False
+        self._recall()
+
+    @cached_property
+    def known(self) -> dict[str, Any]:
+        """What is defined in the sources, by a hash of their text."""
+        return load(self.kept / ".definitions.json") if self.kept else {}
+
+    def _recall(self) -> None:
+        """The digests of before, where all that they follow from is as it was."""
+        before = load(self.kept / ".digests.json") if self.kept else {}
+        seen = {path: tuple(at) for path, at in before.get("seen", {}).items()}
+        if all(state(path) == at for path, at in seen.items()):
+            self.seen, self.digests = seen, before.get("digests", {})
+
+    def keep(self) -> None:
+        """Keep what was found, for the next process."""
+        if not self.kept or not self.fresh:
+            return
+        known = self.known
+        if len(known) > _MOST:
+            known = {k: known[k] for k in self.used}
+        save(self.kept / ".definitions.json", known)
+        if settled(self.seen.values()):
+            found = {"seen": self.seen, "digests": self.digests}
+            save(self.kept / ".digests.json", found)
+        self.fresh = False
 
     def digest(self, root: str) -> str:
         """A hash of all that a root can reach, wherever the project stands."""
@@ -63,13 +87,13 @@ class Sources:
                 for m, n in self.slice(root)
             )
             self.digests[root] = hash_of("\n".join(found))
-            self._keep()
+            self.fresh = True
         return self.digests[root]
 
     def changed(self, roots: Iterable[str]) -> list[Path]:
         """Files of the roots' slices that were written since they were read."""
-        files = {_file(m) for root in roots for m, _ in self.slice(root)}
-        return sorted(p for p in files if p and state(p) != self.seen[p])
+        files = {self._file(m) for root in roots for m, _ in self.slice(root)}
+        return sorted(p for p in files if p and state(p) != self.seen[str(p)])
 
     def slice(self, root: str) -> set[_Definition]:
         """All definitions that a root can reach, with itself."""
@@ -90,28 +114,28 @@ class Sources:
         for use in self._index(module)["definitions"][name][1]:
             other, elsewhere, path = use.partition(":")
             yield from self._resolved(*((other, path) if elsewhere else (module, use)))
-        for package in _packages(module):
+        for package in self._packages(module):
             for effect in self._index(package)["effects"]:
                 yield package, effect
 
     def _resolved(self, module: str, path: str) -> Iterator[_Definition]:
         """What a dotted path in a module means: a definition, or all of a module."""
         name, _, rest = path.partition(".")
-        if _file(module) is None or (module, name) in _BY_SETTINGS:
+        if self._file(module) is None or (module, name) in _BY_SETTINGS:
             return
         definitions = self._index(module)["definitions"]
         if name in definitions:
             yield module, name
-        elif name and _file(f"{module}.{name}"):
+        elif name and self._file(f"{module}.{name}"):
             yield from self._resolved(f"{module}.{name}", rest)
         else:
             yield from ((module, n) for n in definitions)
 
     def _index(self, module: str) -> dict[str, Any]:
         if module not in self.indices:
-            path = _file(module)
+            path = self._file(module)
             assert path is not None
-            self.seen[path] = state(path)
+            self.seen.setdefault(str(path), state(path))
             text = path.read_bytes()
             key = hash_of(text)
             self.used.add(key)
@@ -121,14 +145,28 @@ class Sources:
             self.indices[module] = self.known[key]
         return self.indices[module]
 
-    def _keep(self) -> None:
-        if self.kept and self.fresh:
-            if len(self.known) > _MOST:
-                self.known = {k: self.known[k] for k in self.used}
-            content = json.dumps(self.known, sort_keys=True)
-            with suppress(OSError):  # it only saves time
-                write(self.kept, f"{_stamp(content)}\n{content}".encode())
-            self.fresh = False
+    def _file(self, module: str) -> Path | None:
+        """The file of a module of the project, or of an operator."""
+        if module not in self.files:
+            self.files[module] = self._find(module)
+        return self.files[module]
+
+    def _find(self, module: str) -> Path | None:
+        if module.endswith(".py"):
+            return ROOT / module
+        base = ROOT.joinpath(*module.split("."))
+        for folder in (base.parent, base):
+            self.seen.setdefault(str(folder), state(folder))
+        found = (base.with_suffix(".py"), base / "__init__.py")
+        return next((p for p in found if p.is_file()), None)
+
+    def _packages(self, module: str) -> list[str]:
+        """A module and the packages around it, where they have a file."""
+        if module.endswith(".py"):
+            return [module]
+        parts = module.split(".")
+        names = (".".join(parts[:i]) for i in range(len(parts), 0, -1))
+        return [n for n in names if self._file(n)]
 
 
 def root_of(definition: Callable[..., Any]) -> str:
@@ -138,60 +176,15 @@ def root_of(definition: Callable[..., Any]) -> str:
 
 def root_in(file: Path, name: str) -> str:
     """The root that a definition of an operator's file is."""
-    inside = file.relative_to(ROOT) if file.is_relative_to(ROOT) else file
-    return f"{inside}:{name}"
+    return f"{str(file).removeprefix(_INSIDE)}:{name}"
 
 
 @cache
 def sources() -> Sources:
     """The sources of this project, for the life of this process."""
-    return Sources(ROOT / "build" / ".definitions.json")
-
-
-def _stamp(content: str) -> str:
-    """The first line of the kept file: what reads sources decides what is found."""
-    reader = Path(index_of.__code__.co_filename).read_bytes()
-    return hash_of(f"{hash_of(reader)} {sys.version} {content}")
-
-
-def _load(path: Path) -> dict[str, Any]:
-    """What was kept; nothing where it is missing, damaged or of another reader."""
-    try:
-        stamp, _, content = path.read_text().partition("\n")
-    except (OSError, UnicodeDecodeError):
-        return {}
-    found: dict[str, Any] = json.loads(content) if stamp == _stamp(content) else {}
-    return found
-
-
-def state(path: Path) -> tuple[int, ...]:
-    """What changes when a file is written, even with what it held before."""
-    with suppress(OSError):
-        s = path.stat()
-        return s.st_mtime_ns, s.st_ctime_ns, s.st_size, s.st_ino
-    return ()
-
-
-@cache
-def _file(module: str) -> Path | None:
-    """The file of a module of the project, or of an operator."""
-    if module.endswith(".py"):
-        return ROOT / module
-    base = ROOT.joinpath(*module.split("."))
-    found = (p for p in (base.with_suffix(".py"), base / "__init__.py") if p.is_file())
-    return next(found, None)
+    return Sources(ROOT / "build")
 
 
 def _label(module: str) -> str:
     """A module's name in a digest; of a file elsewhere only its own."""
     return Path(module).name if os.path.isabs(module) else module
-
-
-@cache
-def _packages(module: str) -> list[str]:
-    """A module and the packages around it, where they have a file."""
-    if module.endswith(".py"):
-        return [module]
-    parts = module.split(".")
-    names = (".".join(parts[:i]) for i in range(len(parts), 0, -1))
-    return [n for n in names if _file(n)]

@@ -7,25 +7,29 @@ numpy by itself: ``te`` and ``tir`` load TVM when they are first used.
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from math import inf
 from typing import Any
 
 from toolchain.spec.math import Let
+from toolchain.spec.tvm import Buffer, Expr, Schedule, Tensor, script, te, tir
 
 __all__ = [
     "PARTIAL_SUMS",
     "SAME_WIDTH",
     "Attribute",
     "Bound",
+    "Buffer",
     "Case",
+    "Expr",
     "Input",
     "Operator",
     "Output",
     "Pointwise",
+    "Schedule",
     "SpecError",
+    "Tensor",
     "pointwise",
     "script",
     "te",
@@ -75,22 +79,6 @@ PARTIAL_SUMS = "sums in float32, of products with or without a rounding of their
 
 class SpecError(Exception):
     """An operator file that does not say what it must; the text is for its author."""
-
-
-class _Lazy:
-    """A module that is imported when one of its attributes is first read."""
-
-    def __init__(self, name: str) -> None:
-        self._name = name
-
-    def __getattr__(self, attribute: str) -> Any:
-        return getattr(importlib.import_module(self._name), attribute)
-
-
-te: Any = _Lazy("tvm.te")
-tir: Any = _Lazy("tvm.tirx")
-# Statements, for loop nests inside te.extern (see toolchain/spec/panels.py).
-script: Any = _Lazy("tvm.tirx.script.builder")
 
 
 @dataclass(frozen=True)
@@ -201,6 +189,34 @@ class Case:
     attributes: Mapping[str, Any] = field(default_factory=dict)
 
 
+_BOUNDS = ('bound=Bound(ulp=2, why="two roundings")', 'bound=Bound(why="exact")')
+# What the elements of an operator's tuples are, and what to write.
+_ELEMENTS: dict[str, Any] = {
+    "inputs": Input,
+    "outputs": Output,
+    "attributes": Attribute,
+    "dtypes": (str, tuple),
+    "sizes": str,
+    "in_place": str,
+    "aliases": str,
+}
+_KINDS = {
+    "inputs": 'write Input("x", "n")',
+    "outputs": 'write Output("out")',
+    "attributes": 'write Attribute("axis")',
+    "dtypes": 'write a name, such as "float32", or a tuple of names',
+} | dict.fromkeys(("sizes", "in_place", "aliases"), "write names in quotes")
+
+
+def _shown(value: Any) -> str:
+    """A value as its author wrote it, or nearly."""
+    if isinstance(value, Input):
+        return f'Input("{value.name}", "{value.dims}")'
+    if isinstance(value, Output | Attribute):
+        return f'{type(value).__name__}("{value.name}")'
+    return f'"{value}"' if isinstance(value, str) else repr(value)
+
+
 @dataclass(frozen=True)
 class Operator:
     """One operator, for every dtype and target.
@@ -211,7 +227,7 @@ class Operator:
     the inputs (floats as float64; None where absent) and attributes by name, and
     `dtypes` where it has such a parameter.
     cases: from a dtype tuple and a numpy Generator to cases. dtypes: a name, or a
-    tuple where several vary. absent: why a dtype is not there. carriers: dtypes
+    tuple where several vary. absent: why a dtype is not there. stored_as: dtypes
     whose elements another dtype's kernel moves just as well, such as SAME_WIDTH.
     kernels: a name for the kernels where other operators have the same ones under it,
     so that a program holds one copy.
@@ -238,7 +254,7 @@ class Operator:
     units: int | None = None
     reassociate: bool = False
     narrow: str = ""
-    carriers: Mapping[str, str] = field(default_factory=dict)
+    stored_as: Mapping[str, str] = field(default_factory=dict)
     kernels: str | None = None
     in_place: tuple[str, ...] = ()
     absent: Mapping[str, str] = field(default_factory=dict)
@@ -246,6 +262,7 @@ class Operator:
     source: str | None = None
 
     def __post_init__(self) -> None:
+        self._check_tuples()
         name, _, rule = self.collapse.partition(".")
         if rule not in COLLAPSES.get(name, ()):
             known = ", ".join(f"{c}.{r}" for c, rs in COLLAPSES.items() for r in rs)
@@ -268,6 +285,38 @@ class Operator:
         for dtype in {d for t in self.variants() for d in t} | set(self.absent):
             if dtype not in DTYPES:
                 raise SpecError(f"dtype {dtype!r} is unknown; use {', '.join(DTYPES)}")
+        self._check_bound()
+
+    def _check_tuples(self) -> None:
+        """Python takes ("float32") for a text, and (Input("x", "n")) for an input."""
+        for name, kind in _ELEMENTS.items():
+            value = getattr(self, name)
+            if not isinstance(value, tuple | list):
+                raise SpecError(
+                    f"{name} is {_shown(value)}, not a tuple; a tuple of one needs a "
+                    f"comma: {name}=({_shown(value)},)"
+                )
+            for element in value:
+                if not isinstance(element, kind):
+                    raise SpecError(f"{name} holds {_shown(element)}; {_KINDS[name]}")
+
+    def _check_bound(self) -> None:
+        """What computes floats says how exact it is, and why."""
+        if not isinstance(self.bound, Bound):
+            raise SpecError(f"bound is {self.bound!r}; write {_BOUNDS[0]}")
+        floats = any(
+            tensor_dtype(tensor, self.stored(variant)) == "float32"
+            for variant in self.variants()
+            for tensor in self.outputs
+        )
+        if floats and not self.bound.why:
+            what = (
+                f"ulp={self.bound.ulp:g} without why" if self.bound.ulp else "no bound"
+            )
+            raise SpecError(
+                f"float32 results have {what}; write how far they may be from the "
+                f"reference, {_BOUNDS[0]}, or {_BOUNDS[1]} where they are exact"
+            )
 
     def _check_dims(self, collapse: str) -> None:
         expected = CANONICAL.get(collapse, ())
@@ -296,13 +345,13 @@ class Operator:
         """Inputs, then outputs."""
         return [*self.inputs, *self.outputs]
 
-    def carrier(self, variant: tuple[str, ...]) -> tuple[str, ...]:
-        """The variant whose kernel serves this one: itself, or by `carriers`."""
-        return tuple(self.carriers.get(d, d) for d in variant)
+    def stored(self, variant: tuple[str, ...]) -> tuple[str, ...]:
+        """The variant whose kernel serves this one: itself, or by `stored_as`."""
+        return tuple(self.stored_as.get(d, d) for d in variant)
 
     def body(self, name: str, variant: tuple[str, ...]) -> str:
         """Name of the kernel that serves a variant of the operator of that name."""
-        return kernel_name(self.kernels or name, self.carrier(variant))
+        return kernel_name(self.kernels or name, self.stored(variant))
 
     def symbols(self) -> list[str]:
         """Names of the sizes that a kernel gets, in order."""

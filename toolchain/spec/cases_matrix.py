@@ -16,7 +16,11 @@ PRODUCTS: tuple[tuple[int, int, int], ...] = (
     *((2, 3, 4), (3, 3, 3), (4, 4, 8), (5, 5, 9), (7, 8, 7), (8, 16, 16)),
     *((9, 17, 17), (17, 1, 31), (31, 37, 1), (64, 64, 64), (65, 129, 71)),
     *((1, 513, 40), (6, 1031, 9), (67, 512, 8), (3, 5, 2049), (513, 2, 11)),
-    (267, 275, 281),  # quadrants of toolchain/spec/octets.py, and what they leave over
+    (
+        267,
+        275,
+        281,
+    ),  # quadrants of toolchain/spec/eight_bit.py, and what they leave over
 )
 BATCHES: tuple[tuple[tuple[int, ...], tuple[int, ...]], ...] = (
     ((5,), (5,)),

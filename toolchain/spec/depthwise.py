@@ -14,11 +14,10 @@ from dataclasses import fields, replace
 from functools import partial
 from typing import Any
 
-from toolchain.spec import script as T  # noqa: N812  # TVM's own name for it
 from toolchain.spec import tir
 from toolchain.spec.convolution import Axis
-from toolchain.spec.movement import choose
-from toolchain.spec.panels import call, ceil_div, held, pointer
+from toolchain.spec.nest import call, ceil_div, choose, materialized, pointer
+from toolchain.spec.tvm import script as T  # noqa: N812  # TVM's own name for it
 
 ROWS, COLUMNS = 4, 8  # of a tile
 LANES = 4  # of a register
@@ -83,11 +82,11 @@ class Block:
     def hold(self) -> None:
         """Hold its sizes, once nothing more is allocated by them."""
         self.y, self.x = (
-            Axis(*(held(getattr(a, f.name)) for f in fields(a)))
+            Axis(*(materialized(getattr(a, f.name)) for f in fields(a)))
             for a in (self.y, self.x)
         )
-        self.pitch, self.row = held(self.pitch), held(self.row)
-        self.rows, self.height = held(self.rows), held(self.height)
+        self.pitch, self.row = materialized(self.pitch), materialized(self.row)
+        self.rows, self.height = materialized(self.rows), materialized(self.height)
 
     def clear(self) -> None:
         """Zero it: copies leave the pads beside the image as they are."""
@@ -130,10 +129,10 @@ class Block:
             target = pointer(self.buffer, [i, 0, x.begin], "w")
             call("micro_copy_rows", source, target, 0, 0, 1, x.size * WORD)
 
-        ways: list[Any] = []
+        paths: list[Any] = []
         if self.vectors:
-            ways.append((tir.all(x.stride == 1, x.size >= LANES), whole))
-        choose(ways, phases)
+            paths.append((tir.all(x.stride == 1, x.size >= LANES), whole))
+        choose(paths, phases)
 
     def fill_taps(self, table: Any) -> None:
         """Taps as the micro-kernel takes them: where they and their weights lie."""
@@ -159,7 +158,7 @@ class Planes:
         self.table = T.alloc_buffer((self.taps, 2), "int32")
         self.weights = T.alloc_buffer((self.taps + 1, COLUMNS), "float32")
         self.block.hold()
-        self.taps = held(self.taps)
+        self.taps = materialized(self.taps)
 
     def emit(self, ins: Any) -> None:
         """Block by block of each channel."""
@@ -177,10 +176,10 @@ class Planes:
             block.copy(image, n, g, first)
             with T.serial(0, per) as j:
                 m = g * per + j
-                self._spread(w, b, m)
+                self._broadcast(w, b, m)
                 self._rows([n, m], first)
 
-    def _spread(self, w: Any, b: Any, m: Any) -> None:
+    def _broadcast(self, w: Any, b: Any, m: Any) -> None:
         """The bias, then the weights of a feature, each a row of equal elements."""
         with T.vectorized(0, COLUMNS) as i:
             T.buffer_store(self.weights, b[m], [0, i])
@@ -221,7 +220,7 @@ class Planes:
         )
 
 
-class Lines:
+class PixelRows:
     """out[n, y, x] over the channels of x [N, H, W, C], with w [R, S, C] and b [C].
 
     Nothing is copied: an output row takes the rows of taps that lie in the image, as
@@ -278,18 +277,18 @@ class Lines:
             height = tir.min(count, ROWS)
             self._fold((n, line, low), rows, 0, self.full, x.taps, height, count)
 
-        ways = [
+        paths = [
             (tir.all(slides, x.stride == stride), partial(self._slide, stride, n, line))
             for stride in (1, 2)
         ]
-        choose(ways, tiles)
+        choose(paths, tiles)
 
     def _slide(self, stride: int, n: Any, line: Any) -> None:
         """Blocks of pixels that stay in L1, as each register of channels takes them."""
         y, x, (low, high) = self.y, self.x, self.middle
         count, fitting = high - low, tir.truncdiv(TAKEN, self.k.C * (TAPS * stride))
         parts = ceil_div(count, tir.max(fitting, FEWEST))
-        size = held(ceil_div(count, held(parts)))
+        size = materialized(ceil_div(count, materialized(parts)))
         with T.serial(0, ceil_div(count, size)) as part:
             first = low + part * size
             call(

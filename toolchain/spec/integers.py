@@ -5,22 +5,14 @@ the truncated quotient is exact (two quotients of b-bit integers that differ do 
 2^-2b of their size, the rounding is 2^-53 or 2^-24). int64 divides as it is.
 """
 
-import importlib
-from typing import Any
-
 from toolchain.spec.math import Let
+from toolchain.spec.tvm import Expr, tir
 
-Expr = Any  # a tvm.tirx.PrimExpr; TVM carries no types
 _WIDE = {"int32": "float64", "int8": "float32", "uint8": "float32"}
-
-
-def _tir() -> Any:
-    return importlib.import_module("tvm.tirx")
 
 
 def quotient(let: Let, a: Expr, b: Expr, dtype: str) -> Expr:
     """Quotient towards 0; 0 where b = 0; -a, which wraps, where b = -1."""
-    tir = _tir()
     zero, one = tir.const(0, dtype), tir.const(1, dtype)
     minus_one = tir.const(-1, dtype) if dtype != "uint8" else zero
     odd = let(tir.Or(tir.EQ(b, zero), tir.EQ(b, minus_one)))

@@ -8,8 +8,8 @@ from __future__ import annotations
 from typing import Any
 
 from toolchain.spec import SAME_WIDTH, Attribute, Input, Operator, Output, tir
-from toolchain.spec import script as T  # noqa: N812  # TVM's own name for it
-from toolchain.spec.panels import as_written, call, ceil_div, nest
+from toolchain.spec.nest import as_written, call, ceil_div, choose, nest
+from toolchain.spec.tvm import script as T  # noqa: N812  # TVM's own name for it
 
 ALL = ("float32", "int32", "int8", "uint8", "int64", "bool")
 # Shorter rows go in tiles: a memory.copy for each takes longer (wasmtime).
@@ -57,12 +57,12 @@ def _plane(k: Any, x: Any, out: Any) -> None:
             T.buffer_store(out, x[m * k.sm + n * k.sn], [m * k.om + n])
 
     contiguous = tir.And(k.sn == 1, k.n >= SHORT_ROW)
-    ways = [(contiguous, lambda: by_rows(1)), (k.sn == 0, lambda: by_rows(0))]
+    paths = [(contiguous, lambda: by_rows(1)), (k.sn == 0, lambda: by_rows(0))]
     if k.target.has("simd128"):
-        ways += _transposes(k, x, out)
-        choose(ways, lambda: by_rows(k.sn))
+        paths += _transposes(k, x, out)
+        choose(paths, lambda: by_rows(k.sn))
     else:
-        choose(ways, by_tiles)
+        choose(paths, by_tiles)
 
 
 def _transposes(k: Any, x: Any, out: Any) -> list[Any]:
@@ -113,7 +113,7 @@ def _transposes(k: Any, x: Any, out: Any) -> list[Any]:
         source = x.access_ptr("r")
         transpose((rows, columns), source, k.sn, 0, k.n, k.m)
 
-    ways = [
+    paths = [
         (
             tir.all(k.sm == 1, k.m >= BUFFERED, k.n >= line, tir.Or(*apart)),
             buffered,
@@ -124,22 +124,9 @@ def _transposes(k: Any, x: Any, out: Any) -> list[Any]:
     if size == IMAGE_BYTES:
         few = tir.all(k.sm == 1, k.n == CHANNELS, k.m >= lanes)
         many = tir.all(k.sm == 1, k.m == CHANNELS, k.n >= lanes)
-        ways.append((few, lambda: plane(CHANNELS, lanes)))
-        ways.append((many, lambda: plane(lanes, CHANNELS)))
-    return ways
-
-
-def choose(ways: list[Any], otherwise: Any) -> None:
-    """The first way whose condition holds."""
-    if not ways:
-        otherwise()
-        return
-    (condition, way), *rest = ways
-    with T.If(condition):
-        with T.Then():
-            way()
-        with T.Else():
-            choose(rest, otherwise)
+        paths.append((few, lambda: plane(CHANNELS, lanes)))
+        paths.append((many, lambda: plane(lanes, CHANNELS)))
+    return paths
 
 
 def view_operator(
@@ -156,7 +143,7 @@ def view_operator(
         sizes=("m", "n", "sm", "sn", "om"),
         attributes=attributes,
         dtypes=ALL,
-        carriers=SAME_WIDTH,
+        stored_as=SAME_WIDTH,
         kernels="view",
         compute=view,
         schedule=as_written,

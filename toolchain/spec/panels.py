@@ -1,39 +1,20 @@
-"""Matrix products over packed panels: the loop nest around a micro-kernel.
-
-`product` is the one nest of matmul, gemm and conv: blocks of both
-factors are packed into panels, each pair of panels goes through a micro-kernel
-(toolchain/micro/builder.py), tiles at the edge through a small buffer. How a factor is
-packed is the operator's: rows of a matrix, columns of one, or an image's windows.
-"""
+"""Panels: how the factors of a matrix product are tiled and packed."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
-from toolchain.spec import Pointwise, te, tir
-from toolchain.spec import math as m
-from toolchain.spec import script as T  # noqa: N812  # TVM's own name for it
-from toolchain.spec.math import SYMBOL
+from toolchain.spec.nest import call, ceil_div, pointer
+from toolchain.spec.tvm import script as T  # noqa: N812  # TVM's own name for it
+from toolchain.spec.tvm import tir
 
-# Sizes of the blocks, in units. A panel of the left factor (at most 4 x 512 vectors, 32
-# KiB) stays in L1, the right block (1 MiB) about in L2: half of it is 1 % slower.
-DEPTH, COLUMNS = 512, 512
-CHUNK = 640  # units at most of a product by panels
 WIDTH = 8  # columns of a panel of the right factor, on every target
-# Up to these rows, packing the right factor costs more than it gives; it is read by so
-# many units at a time.
-FEW, UNITS = 8, 32
-# Units of a panel below which one row takes panels one by one.
-SHORT = 768
 # Columns up to which shuffles are as fast as spread panels, with FMA and mul+add.
 NARROW = 48, 16
 # Elements of a factor that are packed at a time: 512 KiB, of an L2 of 1 MiB or more.
 BLOCK = 1 << 17
-# What a micro-kernel's sums start from.
-FROM_ZERO, FROM_START, FROM_OUT = 0, 1, 2
 
 
 @dataclass(frozen=True)
@@ -58,7 +39,7 @@ class Panels:
         return "float32" if self.kind == "f32" else "int32"
 
     @property
-    def spread(self) -> int:
+    def broadcast(self) -> int:
         """Elements that a unit of the left panel is repeated to."""
         return self.lanes if self.form == "spread" else 1
 
@@ -90,7 +71,7 @@ def shuffled_panels(kernel: Any) -> Panels:
     return replace(tile, form="shuffle", dense=False) if shuffled else tile
 
 
-def narrow_panels(kernel: Any, columns: Any) -> tuple[Panels, Any]:
+def small_n_panels(kernel: Any, columns: Any) -> tuple[Panels, Any]:
     """The tile where the right factor has few panels, and whether it has.
 
     A left panel that is used a few times is not worth spreading. With mul+add a second
@@ -116,7 +97,7 @@ def unpacked(tile: Panels) -> Panels:
     return replace(tile, form="rows") if loads else tile
 
 
-def few_panels(kernel: Any) -> Panels:
+def small_m_panels(kernel: Any) -> Panels:
     """The tile of few rows: 4, so that 8 of them are whole tiles."""
     return replace(unpacked(shuffled_panels(kernel)), rows=4)
 
@@ -153,7 +134,7 @@ class Block:
     part: Any = 0
 
     @property
-    def spread(self) -> int:
+    def broadcast(self) -> int:
         """Elements that a unit of the buffer is repeated to."""
         return int(self.buffer.shape[3]) if len(self.buffer.shape) > 3 else 1
 
@@ -163,8 +144,8 @@ class Block:
 
     def put(self, value: Any, p: Any, k: Any, i: Any) -> None:
         """Store unit k of line i of panel p."""
-        if self.spread > 1:
-            with T.vectorized(0, self.spread) as v:
+        if self.broadcast > 1:
+            with T.vectorized(0, self.broadcast) as v:
                 T.buffer_store(self.buffer, value, [p, k, i, v])
         else:
             T.buffer_store(self.buffer, value, [p, k, i])
@@ -176,9 +157,9 @@ class Block:
 
     def data(self) -> Any:
         """Address of the block's first unit."""
-        if isinstance(self.buffer, Columns):
+        if isinstance(self.buffer, MatrixColumns):
             return self.buffer.at(self.start, self.first)
-        if isinstance(self.buffer, Lines):
+        if isinstance(self.buffer, MatrixRows):
             return self.buffer.at(self.first, self.start)
         if not self.packed:
             return self.pointer(self.panel, self.part)
@@ -186,27 +167,19 @@ class Block:
 
     def panel_bytes(self) -> Any:
         """Bytes from a panel of the left factor to the next, or from a row."""
-        if isinstance(self.buffer, Lines):
+        if isinstance(self.buffer, MatrixRows):
             return self.buffer.stride * 4
-        return self.buffer.shape[1] * (self.width * self.spread * 4)
+        return self.buffer.shape[1] * (self.width * self.broadcast * 4)
 
     def steps(self) -> tuple[Any, Any]:
         """Bytes from a panel to the next, and from a unit to the next."""
-        if isinstance(self.buffer, Columns):
+        if isinstance(self.buffer, MatrixColumns):
             return self.width * 4, self.buffer.stride * 4
         return self.panel_bytes(), self.width * 4
 
 
-def ceil_div(a: Any, b: Any) -> Any:
-    """Smallest integer >= a / b, for a >= 0.
-
-    Not by floordiv: TVM's LowerIntrin searches for a proof of signs, for seconds.
-    """
-    return tir.truncdiv(a + b - 1, b)
-
-
-def lines_at_once(lines: Any, depth: Any, width: int, spread: int = 1) -> Any:
-    """Lines of a factor that are packed at a time: whole panels, in L2 where they fit.
+def packed_at_once(lines: Any, depth: Any, width: int, spread: int = 1) -> Any:
+    """Rows or columns that are packed at a time: whole panels, in L2 if they fit.
 
     Not over max(depth, 1): inside loops over the depth TVM takes the depth for one
     or more, and the quotient out of them.
@@ -215,23 +188,10 @@ def lines_at_once(lines: Any, depth: Any, width: int, spread: int = 1) -> Any:
     return tir.min(tir.max(fits, 1), ceil_div(lines, width)) * width
 
 
-def held(value: Any) -> Any:
-    """A variable with an index's value, through memory: LLVM makes a register of it.
-
-    TVM puts a bound expression back wherever its variable is used, and simplifies it
-    there in every pass, for seconds; a load it leaves alone.
-    """
-    if isinstance(value, int):
-        return value
-    cell = T.alloc_buffer((1,), str(value.expr_ty().dtype))
-    T.buffer_store(cell, value, [0])
-    return T.Bind(cell[0])
-
-
 Pack = Callable[[Block], None]
 
 
-def pack_units(load: Callable[[Any, Any], Any], contiguous: bool = True) -> Pack:
+def pack_elements(load: Callable[[Any, Any], Any], contiguous: bool = True) -> Pack:
     """Pack load(line, unit), unit by unit; the last line stands in for those past it.
 
     contiguous: whether neighbouring lines lie side by side in memory.
@@ -239,7 +199,7 @@ def pack_units(load: Callable[[Any, Any], Any], contiguous: bool = True) -> Pack
 
     def pack(block: Block) -> None:
         # A spread unit is a vector by itself.
-        lanes = T.vectorized if contiguous and block.spread == 1 else T.serial
+        lanes = T.vectorized if contiguous and block.broadcast == 1 else T.serial
         with T.serial(0, block.panel_count()) as p, T.serial(0, block.depth) as k:
             line, unit = block.first + p * block.width, block.start + k
             with T.If(line + block.width <= block.size):
@@ -253,7 +213,7 @@ def pack_units(load: Callable[[Any, Any], Any], contiguous: bool = True) -> Pack
 
 
 @dataclass(frozen=True)
-class Lines:
+class MatrixRows:
     """The rows of a matrix with 4-byte elements. As a Pack: its lines are those rows.
 
     stride: elements from one row to the next. ahead: rows before its first.
@@ -276,25 +236,25 @@ class Lines:
             line = tir.min(block.first + p * block.width + first, block.size - 1)
             start = self.at(line, block.start)
             places = repeated(lines, block.size - line, self.stride)
-            put_lines(block, p, 0, first, start, places, (block.depth, 1, 0))
+            put_rows(block, p, 0, first, start, places, (block.depth, 1, 0))
 
         each_group(block, self.target, some)
 
 
-class Columns(Lines):
+class MatrixColumns(MatrixRows):
     """The columns of a matrix [units, lines]; as a Pack: its lines are those."""
 
     def __call__(self, block: Block) -> None:
         """Pack columns."""
-        pack_units(lambda line, unit: self.source[unit, line])(block)
+        pack_elements(lambda line, unit: self.source[unit, line])(block)
 
 
 def each_group(
     block: Block, target: Any, body: Callable[[Any, Any, int], None]
 ) -> None:
-    """body(p, first, lines): lines of panel p that `put_lines` takes together."""
+    """body(p, first, lines): lines of panel p that `put_rows` takes together."""
     together = 4 if target.has("simd128") else 1
-    if block.spread > 1:
+    if block.broadcast > 1:
         together = block.width
     groups, rest = divmod(block.width, together)
     with T.serial(0, block.panel_count()) as p:
@@ -309,7 +269,7 @@ def repeated(lines: int, valid: Any, stride: Any) -> list[Any]:
     return [tir.min(i, valid - 1) * stride for i in range(1, lines)]
 
 
-def put_lines(
+def put_rows(
     block: Block,
     p: Any,
     k: Any,
@@ -323,7 +283,7 @@ def put_lines(
     source: pointer to the first of them; places: of the others, in elements from it.
     runs: units in a row, how many such runs, and elements from one to the next.
     """
-    form = "spread" if block.spread > 1 else f"pack_{len(places) + 1}"
+    form = "spread" if block.broadcast > 1 else f"pack_{len(places) + 1}"
     units, count, jump = runs
     call(
         f"micro_{form}_{block.width}",
@@ -335,7 +295,7 @@ def put_lines(
 
 
 def either(condition: Any, yes: Pack, no: Pack) -> Pack:
-    """Pack in one of two ways, as an attribute says."""
+    """Pack by `yes` or by `no`, as an attribute says."""
 
     def pack(block: Block) -> None:
         with T.If(condition):
@@ -345,381 +305,3 @@ def either(condition: Any, yes: Pack, no: Pack) -> Pack:
                 no(block)
 
     return pack
-
-
-def call(name: str, *arguments: Any) -> None:
-    """Call a micro-kernel."""
-    T.evaluate(tir.call_extern("int32", name, *arguments))
-
-
-def each(name: str, x: Any, out: Any, n: Any, *others: Any, first: Any = 0) -> None:
-    """Emit out[i] = f(x[i], *others), f of toolchain.spec.math, from `first`, n times.
-
-    By stages (see toolchain/lower/functions.py), and without alignment or a multiple.
-    """
-    ends = (x.access_ptr("r", offset=first), out.access_ptr("w", offset=first))
-    call(f"{SYMBOL}array_{name}", *ends, n, *others)
-
-
-def add_up(name: str, x: Any, out: Any, n: Any, *others: Any, first: Any) -> None:
-    """Emit the same; the last of `others` points to where the sum of all out[i] goes.
-
-    It is infinity, and there are no results, where an element is beyond limits of f.
-    """
-    each(f"sum_{name}", x, out, n, *others, first=first)
-
-
-def function(name: str, *others: float) -> Pointwise:
-    """Compute of an elementwise operator: out[i] = f(x[i], *others).
-
-    name: of a function of toolchain.spec.math.
-    """
-
-    def constants() -> Iterator[Any]:
-        return (tir.const(v, "float32") for v in others)
-
-    def formula(k: Any, x: Any) -> Any:
-        return getattr(m, name)(x, *constants())
-
-    def loops(k: Any) -> Any:
-        def emit(ins: list[Any], out: Any) -> None:
-            each(name, ins[0], out, k.n, *constants())
-
-        return nest((k.n,), k.inputs, emit, k.dtype)
-
-    return Pointwise(formula, loops)
-
-
-def pointer(buffer: Any, indices: Sequence[Any], mode: str) -> Any:
-    """Address of an element."""
-    offset: Any = 0
-    for index, size in zip(indices, buffer.shape, strict=True):
-        offset = offset * size + index
-    return buffer.access_ptr(mode, offset=offset)
-
-
-@dataclass(frozen=True)
-class Packed:
-    """A right factor that is packed already: panels [panel, unit, column]."""
-
-    panels: Any
-
-
-@dataclass(frozen=True)
-class Start:
-    """What the sums of a product start from.
-
-    at: pointer to that of row i, column j. row, vector: bytes from it to those of
-    the next row and of the next vector of columns.
-    """
-
-    at: Callable[[Any, Any], Any]
-    row: Any
-    vector: Any
-
-
-def by_column(bias: Any, tile: Panels) -> Start:
-    """A bias [columns]."""
-    return Start(lambda i, j: bias.access_ptr("r", offset=j), 0, tile.lanes * 4)
-
-
-def by_row(bias: Callable[[Any], Any], rows: Any, tile: Panels) -> Start:
-    """A bias of each row, spread over vectors beforehand."""
-    spread = T.alloc_buffer((rows, tile.lanes), tile.dtype)
-    with T.serial(0, rows) as i, T.vectorized(0, tile.lanes) as v:
-        T.buffer_store(spread, bias(i), [i, v])
-    return Start(lambda i, j: pointer(spread, [i, 0], "r"), tile.lanes * 4, 0)
-
-
-@dataclass(frozen=True)
-class Product:
-    """out[i, j] = start[i, j] + sum_k left[i, k] * right[k, j], as a loop nest.
-
-    rows, depth, columns: sizes, depth in units. left, right: pack lines i and j of
-    the factors, where they are not yet. place: indices in `out` of
-    element i, j; step: elements from one of its rows to the next. limits: the least and
-    the greatest result, for float32 with a start; a NaN passes them. finish: makes
-    the result of i, j and the sum.
-    """
-
-    panels: Panels
-    rows: Any
-    depth: Any
-    columns: Any
-    left: Pack
-    right: Pack | Packed
-    out: Any
-    place: Callable[[Any, Any], list[Any]]
-    step: Any
-    start: Start | None = None
-    limits: tuple[Any, Any] | None = None
-    finish: Callable[[Any, Any, Any], Any] | None = None
-
-    def emit(self) -> None:
-        """Add the nest to the function under construction."""
-        tile = unpacked(self.panels)
-        if isinstance(self.left, Lines) and tile != self.panels:
-            replace(self, panels=tile).emit()
-        elif self.panels.kind != "f32" or self.panels.lanes == 1:
-            self.by_blocks()
-        elif isinstance(self.left, Lines) and isinstance(self.right, Columns):
-            with T.If(self.rows == 1):
-                with T.Then():
-                    self._direct(self.right, row_panels(self.left))
-                with T.Else(), T.If(self.rows <= FEW):
-                    with T.Then():
-                        self._direct(self.right, self.panels)
-                    with T.Else():
-                        self.by_blocks()
-        elif isinstance(self.left, Lines) and isinstance(self.right, Packed):
-            with T.If(self.rows == 1):
-                with T.Then():
-                    self._row(self.right.panels)
-                with T.Else(), T.If(self.rows <= FEW):
-                    with T.Then():
-                        replace(self, panels=few_panels(self.left)).by_lines()
-                    with T.Else():
-                        self.by_blocks()
-        else:
-            self.by_blocks()
-
-    def by_blocks(self) -> None:
-        """Blocks of the right factor, packed where it is not yet."""
-        tile = self.panels
-        depth = tir.max(tir.min(self.depth, DEPTH), 1)
-        packed = isinstance(self.right, Packed)
-        if isinstance(self.right, Packed):
-            right = self.right.panels
-        else:
-            panels = ceil_div(tir.min(self.columns, COLUMNS), WIDTH)
-            right = T.alloc_buffer((panels, depth, WIDTH), tile.dtype)
-        left = self._left_panel(depth)
-        passes = tir.max(ceil_div(self.depth, DEPTH), 1)
-        with (
-            T.serial(0, ceil_div(self.columns, COLUMNS)) as jc,
-            T.serial(0, passes) as kc,
-        ):
-            j, k = jc * COLUMNS, kc * DEPTH
-            columns = tir.min(self.columns - j, COLUMNS)
-            units = tir.min(self.depth - k, DEPTH)
-            across = Block(right, WIDTH, j, columns, self.columns, k, units, packed)
-            if not isinstance(self.right, Packed):
-                self.right(across)
-            self._rows(left, across, kc == passes - 1)
-
-    def _row(self, panels: Any) -> None:
-        """One row by the panels, which are used once: no block to keep in cache.
-
-        Short panels that come from memory one after the other, as they lie there; each
-        of those side by side is a stream that processors begin to fetch anew.
-        """
-        down = Block(self.left, 1, 0, 1, 1, 0, self.depth)
-        columns, tile = self.columns, row_panels(self.left)
-        across = Block(panels, WIDTH, 0, columns, columns, 0, self.depth, True)
-        with T.If(tir.all(self.depth < SHORT, self.depth * columns > BLOCK)):
-            with T.Then():
-                one = replace(tile, columns=WIDTH)
-                replace(self, panels=one).multiply(down, across)
-            with T.Else():
-                replace(self, panels=tile).multiply(down, across)
-        self._finish(True, down, across)
-
-    def _direct(self, right: Columns, tile: Panels) -> None:
-        """Rows of the right factor as they lie; columns past whole panels packed.
-
-        By few units, so that memory is read along the rows.
-        """
-        part = replace(self, panels=tile)
-        whole = self.columns & -WIDTH
-        depth = tir.max(tir.min(self.depth, UNITS), 1)
-        left = part._left_panel(depth)
-        last = T.alloc_buffer((1, depth, WIDTH), tile.dtype)
-        passes = tir.max(ceil_div(self.depth, UNITS), 1)
-        with T.serial(0, passes) as kc:
-            k = kc * UNITS
-            units = tir.min(self.depth - k, UNITS)
-            across = Block(right, WIDTH, 0, whole, whole, k, units)
-            rest = Block(
-                last, WIDTH, whole, self.columns - whole, self.columns, k, units
-            )
-            with T.If(whole < self.columns), T.Then():
-                right(rest)
-            part._rows(left, across, kc == passes - 1, rest)
-
-    def _left_panel(self, depth: Any, count: Any = 1) -> Any:
-        tile = self.panels
-        if tile.form == "rows":
-            return self.left
-        spread = [tile.spread] * (tile.spread > 1)
-        shape = (count, tir.max(depth, 1), tile.rows, *spread)
-        return T.alloc_buffer(shape, tile.dtype)
-
-    def _rows(self, left: Any, across: Block, last: Any, rest: Any = None) -> None:
-        """Every row by a block of the right factor, and by the rest of its columns."""
-        tile = self.panels
-        with T.serial(0, ceil_div(self.rows, tile.rows)) as ic:
-            i = ic * tile.rows
-            lines = tir.min(self.rows - i, tile.rows)
-            whole = (i, lines, self.rows, across.start, across.depth)
-            down = Block(left, tile.rows, *whole)
-
-            def tiles() -> None:
-                if tile.form != "rows":
-                    self.left(down)
-                if rest is None:
-                    self.multiply(down, across, last)
-                    return
-                for block in (across, rest):
-                    with T.If(block.lines > 0), T.Then():
-                        self.multiply(down, block, last)
-
-            alone = rest is None and isinstance(self.left, Lines)
-            if alone and tile.lanes > 1 and tile.kind == "f32":
-                # Few last rows one by one, which takes less than a tile of them.
-                with T.If(lines * 3 <= tile.rows):
-                    with T.Then():
-                        one = replace(self, panels=row_panels(self.left))
-                        one.multiply(Block(self.left, 1, *whole), across, last)
-                    with T.Else():
-                        tiles()
-            else:
-                tiles()
-            self._finish(last, down, across)
-            if rest is not None:
-                self._finish(last, down, rest)
-
-    def by_lines(self) -> None:
-        """As many rows at a time as L2 holds: each panel is read once for all."""
-        assert isinstance(self.right, Packed)
-        tile, depth, columns = self.panels, self.depth, self.columns
-        tall = lines_at_once(self.rows, depth, tile.rows, tile.spread)
-        left = self._left_panel(depth, ceil_div(tall, tile.rows))
-        tall = held(tall)
-        across = Block(self.right.panels, WIDTH, 0, columns, columns, 0, depth, True)
-        with T.serial(0, ceil_div(self.rows, tall)) as part:
-            i = part * tall
-            lines = tir.min(tall, self.rows - i)
-            down = Block(left, tile.rows, i, lines, self.rows, 0, depth)
-            if tile.form != "rows":
-                self.left(down)
-            self.by_panels(down, across)
-
-    def by_panels(self, down: Block, across: Block) -> None:
-        """Multiply two blocks; each panel of the right one is read once."""
-        with T.serial(0, across.panel_count()) as panel:
-            first = across.first + panel * WIDTH
-            lines = tir.min(across.lines - panel * WIDTH, WIDTH)
-            self.by_depth(down, replace(across, first=first, lines=lines))
-
-    def by_depth(self, down: Block, across: Block) -> None:
-        """Multiply two blocks by parts of the depth: panels of both stay in L1."""
-        depth = across.depth
-        parts = held(tir.max(ceil_div(depth, CHUNK), 1))
-        units = held(ceil_div(depth, parts))
-        with T.serial(0, parts) as part:
-            begin = part * units
-            start, some = across.start + begin, tir.min(depth - begin, units)
-            chunk = {"start": start, "depth": some}
-            self.multiply(
-                replace(down, part=begin, **chunk),
-                replace(across, **chunk),
-                start + some == self.depth,
-            )
-
-    def by_width(self, down: Block, across: Block) -> None:
-        """Multiply two blocks, up to 4 columns past whole panels by a narrow tile."""
-        if self.panels.lanes == 1:  # to which columns are nothing special
-            return self.multiply(down, across)
-        rest = tir.truncmod(across.lines, WIDTH)
-        wide = across.lines - rest
-        whole = held(tir.Select(rest <= WIDTH // 2, wide, across.lines))
-        narrow = replace(self.panels, columns=WIDTH // 2, dense=False)
-        with T.If(whole > 0), T.Then():
-            self.multiply(down, replace(across, lines=whole))
-        with T.If(whole < across.lines), T.Then():
-            first, panel = across.first + whole, tir.truncdiv(whole, WIDTH)
-            last = replace(across, first=first, lines=rest, panel=panel)
-            replace(self, panels=narrow).multiply(down, last)
-
-    def multiply(self, down: Block, across: Block, last: Any = True) -> None:
-        """Multiply two blocks that are packed; last: of those of a depth."""
-        tile = self.panels
-        out = pointer(self.out, self.place(down.first, across.first), "rw")
-        start = self.start
-        first = FROM_START if start else FROM_ZERO
-        call(
-            tile.micro_kernel(not isinstance(across.buffer, Columns)),
-            down.data(),
-            across.data(),
-            out,
-            start.at(down.first, across.first) if start else out,
-            tir.Select(down.start > 0, FROM_OUT, first),
-            down.depth,
-            down.lines,
-            across.lines,
-            down.panel_bytes(),
-            *across.steps(),
-            self.step * 4,
-            start.row if start else 0,
-            start.vector if start else 0,
-            *self._limits(last),
-        )
-
-    def _limits(self, last: Any) -> list[Any]:
-        if self.panels.kind != "f32":
-            return []
-        infinite = [tir.const(v, "float32") for v in (-math.inf, math.inf)]
-        if self.limits is None:
-            return infinite
-        return [
-            tir.Select(last, limit, none) if last is not True else limit
-            for limit, none in zip(self.limits, infinite, strict=True)
-        ]
-
-    def _finish(self, last: Any, down: Block, across: Block) -> None:
-        """Apply `finish` to the block that is done, while it is in cache."""
-        if self.finish is None:
-            return
-        with (
-            T.If(last),
-            T.Then(),
-            T.serial(0, down.lines) as r,
-            T.serial(0, across.lines) as c,
-        ):
-            i, j = down.first + r, across.first + c
-            at = self.place(i, j)
-            T.buffer_store(self.out, self.finish(i, j, self.out[tuple(at)]), at)
-
-
-def nest(
-    shape: Sequence[Any],
-    inputs: Sequence[Any],
-    emit: Callable[[list[Any], Any], None],
-    dtype: str,
-    name: str = "out",
-) -> Any:
-    """A tensor whose elements a loop nest computes: emit(input buffers, out)."""
-    from tvm.script.ir_builder import IRBuilder
-
-    def body(ins: list[Any], outs: list[Any]) -> Any:
-        # A frame that holds several statements; the attribute itself says nothing.
-        with IRBuilder() as builder, T.attr(tir.const(0, "int32"), "nest", "outer"):
-            emit(ins, outs[0])
-        return builder.get()
-
-    buffers = [
-        tir.decl_buffer(t.shape, t.dtype, t.op.name, layout=None) for t in inputs
-    ]
-    out = tir.decl_buffer(tuple(shape), dtype, name, layout=None)
-    return te.extern(
-        [tuple(shape)],
-        list(inputs),
-        body,
-        name=name,
-        in_buffers=buffers,
-        out_buffers=[out],
-    )
-
-
-def as_written(schedule: Any, target: Any) -> None:
-    """The schedule of an operator whose compute is a `nest`: there is none to add."""

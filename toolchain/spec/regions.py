@@ -10,11 +10,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from toolchain.spec import script as T  # noqa: N812  # TVM's own name for it
 from toolchain.spec import tir
 from toolchain.spec.convolution import Axis
 from toolchain.spec.depthwise import LANES, TAPS, WORD
-from toolchain.spec.panels import call, held, pointer
+from toolchain.spec.nest import call, materialized, pointer
+from toolchain.spec.tvm import script as T  # noqa: N812  # TVM's own name for it
 
 # Planes with fewer columns are one region: their edges would be most of them.
 FEW = 12
@@ -62,7 +62,7 @@ class Regions:
         # Rows above and below, columns on both sides; or all of a narrow plane.
         above, beside = TAPS * wide, (FEW + 1) * high
         self.buffer = T.alloc_buffer((2 * (above + beside),), "float32")
-        self.above, self.beside = held(above), held(beside)
+        self.above, self.beside = materialized(above), materialized(beside)
         self.weights = T.alloc_buffer((1 + TAPS * TAPS, LANES), "float32")
         self.table = T.alloc_buffer((REGIONS, len(WORDS)), "int32")
 
@@ -72,7 +72,7 @@ class Regions:
         per = tir.truncdiv(self.k.M, self.k.group)
         with T.serial(0, self.k.N) as n, T.serial(0, self.k.M) as m:
             self._touch(ins[0], n, tir.truncdiv(m, per))
-            self._spread(m, *ins[1:])
+            self._broadcast(m, *ins[1:])
             with T.serial(0, self.count) as i:
                 region = {w: T.Bind(self.table[i, j]) for j, w in enumerate(WORDS)}
                 full = tir.all(region["rows"] > 0, region["columns"] > 0)
@@ -91,7 +91,7 @@ class Regions:
             # Of the weights, which come next.
             call("micro_touch", source, self.weights.access_ptr("w"), plane)
 
-    def _spread(self, m: Any, w: Any, b: Any) -> None:
+    def _broadcast(self, m: Any, w: Any, b: Any) -> None:
         """The bias, then the weights of a feature, each a row of equal elements."""
         with T.vectorized(0, LANES) as v:
             T.buffer_store(self.weights, b[m], [0, v])
@@ -106,35 +106,35 @@ class Regions:
         """The table, and the buffer with zeros, of which the pads stay."""
         with T.serial(0, 2 * (self.above + self.beside)) as i:
             T.buffer_store(self.buffer, tir.const(0, "float32"), [i])
-        rows, columns = (held(size) for size in self.out.shape[2:])
+        rows, columns = (materialized(size) for size in self.out.shape[2:])
         none, one, some = (self.k.index(n) for n in (0, 1, LANES))
         below, beyond = (
             axis.first(count - 1) + TAPS > axis.size
             for axis, count in ((self.y, rows), (self.x, columns))
         )
-        known = held(tir.Select(self.x.stride == 2, one, none))
+        known = materialized(tir.Select(self.x.stride == 2, one, none))
         narrow = tir.all(columns < FEW, tir.any(known == 0, below, beyond))
-        self.count = held(tir.Select(narrow, one, self.k.index(REGIONS)))
-        top = held(tir.Select(narrow, rows, self.y.begin * (1 - known)))
-        bottom = held(rows - tir.Select(below, one, none))
-        left = held(self.x.begin * LANES * (1 - known))
-        right = held(columns - tir.Select(beyond, some, none))
+        self.count = materialized(tir.Select(narrow, one, self.k.index(REGIONS)))
+        top = materialized(tir.Select(narrow, rows, self.y.begin * (1 - known)))
+        bottom = materialized(rows - tir.Select(below, one, none))
+        left = materialized(self.x.begin * LANES * (1 - known))
+        right = materialized(columns - tir.Select(beyond, some, none))
         with T.serial(0, self.count) as i:
             above, across = i < 2, i == MIDDLE
             r0 = tir.Select(above, i * bottom, top)
             r1 = tir.Select(i == 0, top, tir.Select(i == 1, rows, bottom))
             c0 = tir.Select(i == 3, right, tir.Select(across, left, none))
             c1 = tir.Select(i == 2, left, tir.Select(across, right, columns))
-            self._region(i, *map(held, (r0, r1 - r0, c0, c1 - c0)))
+            self._region(i, *map(materialized, (r0, r1 - r0, c0, c1 - c0)))
 
     def _region(self, i: Any, row: Any, rows: Any, column: Any, columns: Any) -> None:
         """An entry of the table: where it reads, and what of it is in the image."""
         y, x = self.y, self.x
-        high, wide = (held((n - 1) * x.stride + TAPS) for n in (rows, columns))
-        top, left = held(y.first(row)), held(x.first(column))
-        y0, x0 = held(tir.max(top, 0)), held(tir.max(left, 0))
+        high, wide = (materialized((n - 1) * x.stride + TAPS) for n in (rows, columns))
+        top, left = materialized(y.first(row)), materialized(x.first(column))
+        y0, x0 = materialized(tir.max(top, 0)), materialized(tir.max(left, 0))
         side = 2 * self.above + (i - 2) * self.beside
-        place = held(tir.Select(i < 2, i * self.above, side))
+        place = materialized(tir.Select(i < 2, i * self.above, side))
         copied, none = i != MIDDLE, self.k.index(0)
         words = {
             "rows": rows,

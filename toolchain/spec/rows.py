@@ -1,7 +1,7 @@
 """Folds of rows and columns: what reductions and normalisations share.
 
-Micro-kernels do them (microkernel_rows, microkernel_position): of rows that lie one
-after the other, or of x[o, n, k] down its columns.
+Micro-kernels fold (toolchain/micro/rows.py, columns.py): rows that lie one after the
+other, or x[o, n, k] down its columns.
 """
 
 from __future__ import annotations
@@ -11,19 +11,16 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any
 
-from toolchain.spec import Attribute, tir
+from toolchain.spec import Attribute
 from toolchain.spec import math as m
-from toolchain.spec import script as T  # noqa: N812  # TVM's own name for it
-from toolchain.spec.panels import add_up, call, held, nest
+from toolchain.spec.nest import call, materialized, nest
+from toolchain.spec.tvm import Expr, tir
+from toolchain.spec.tvm import script as T  # noqa: N812  # TVM's own name for it
 
-Expr = Any
 Compute = Callable[[Any], Any]
 STRIP = 1024  # columns whose results stay in L1; 256: reads 15 % slower
-SHORT = 512  # elements of a row of which four are done together
-FEW = 32  # elements of a row that softmax has one way for
 # The bits of 2^-50, below which squares lose digits, and how many others are finite.
 ROOTS, ROOTS_OF_ALL = 0x26800000, 0x7F800000 - 0x26800000
-SHARES = 2.0**125  # sums of exp_scaled below it have no denormal inverse, nor shares
 INF = float("inf")
 
 AXIS = Attribute("axis", default=-1, kernel=0)
@@ -48,7 +45,7 @@ def lowest(dtype: str) -> Expr:
 
 
 # Names of dtypes in those of micro-kernels, which compare integers as signed.
-_ELEMENTS = {
+ELEMENTS = {
     "float32": "f32",
     "int32": "i32",
     "int64": "i64",
@@ -68,7 +65,7 @@ class Fold:
         """Name of the micro-kernel; of integers, the smallest is the largest of ~x."""
         floats = dtype == "float32"
         kind = self.kind if floats or self.kind != "min" else "max"
-        return f"micro_{form}_{kind}_{_ELEMENTS[dtype]}"
+        return f"micro_{form}_{kind}_{ELEMENTS[dtype]}"
 
     def extra(self, dtype: str) -> int:
         """The last argument: a sum's divisor, or what turns the order of integers."""
@@ -84,7 +81,7 @@ class Fold:
         """
         out = T.alloc_buffer((1,), x.dtype)
         self.rows(x, out, 1, n, first, extra)
-        return held(out[0])
+        return materialized(out[0])
 
     def rows(
         self,
@@ -158,70 +155,6 @@ def each_row(k: Any, emit: Callable[..., None], *inputs: Any) -> Any:
     return nest((k.o, k.n), inputs, body, k.output_dtypes[0])
 
 
-def each_four(k: Any, emit: Callable[..., None], *inputs: Any) -> Any:
-    """Tensor of a nest over four short rows or one: emit(first, count, inputs, out).
-
-    So many have their roots in one vector, which take longer than a short row's sum;
-    of long ones, four would not stay in L1.
-    """
-
-    def body(buffers: list[Any], out: Any) -> None:
-        _each_four(k, emit, buffers, out)
-
-    return nest((k.o, k.n), inputs, body, k.output_dtypes[0])
-
-
-def normalized(k: Any, emit: Callable[..., None], *inputs: Any) -> Any:
-    """The same of a normalization: emit(first, count, inputs, out, lost).
-
-    inputs: x, scale and, of one that is centred, the bias. lost: for inverse_roots;
-    rows that it makes NaN are done again, in float64.
-    """
-
-    def body(buffers: list[Any], out: Any) -> None:
-        lost = T.alloc_buffer((1,), "int32")
-        T.buffer_store(lost, tir.const(0, "int32"), [0])
-        _each_four(k, emit, buffers, out, lost)
-        pointers = [b.access_ptr("r") for b in buffers]
-        pointers += [pointers[1]] * (3 - len(buffers))
-        with T.If(tir.And(lost[0] != 0, k.n > 0)), T.Then():
-            call(
-                "micro_wide_normalization",
-                *(*pointers, out.access_ptr("rw"), k.o, k.n),
-                *(tir.reinterpret("int32", k.epsilon), int(len(buffers) > 2)),
-            )
-
-    return nest((k.o, k.n), inputs, body, k.output_dtypes[0])
-
-
-def _each_four(k: Any, emit: Callable[..., None], *given: Any) -> None:
-    step = held(tir.Select(k.n <= SHORT, k.index(4), k.index(1)))
-    with T.serial(0, tir.truncdiv(k.o + (step - 1), step)) as b:
-        emit(b * step, tir.min(k.o - b * step, step), *given)
-
-
-MOST = 0x58800000  # the bits of 2^50: inverse roots up to which squares keep digits
-
-
-def inverse_roots(k: Any, squares: Any, lost: Any) -> Any:
-    """Emit and give a buffer of 1 / sqrt(squares / n + epsilon), of four rows.
-
-    NaN where squares left float32, which `lost` says then; of fewer rows, perhaps too
-    where only the others did.
-    """
-    inverses = T.alloc_buffer((4,), k.dtype)
-    with T.vectorized(0, 4) as i:
-        mean = squares[i] / k.n.astype("float32")
-        T.buffer_store(inverses, 1 / m.sqrt(mean + k.epsilon), [i])
-    with T.serial(0, 4) as i:
-        bits = tir.reinterpret("uint32", inverses[i]) - tir.const(1, "uint32")
-        beyond = bits >= tir.const(MOST, "uint32")
-        nan = tir.const(float("nan"), "float32")
-        T.buffer_store(inverses, tir.Select(beyond, nan, inverses[i]), [i])
-        T.buffer_store(lost, lost[0] | beyond.astype("int32"), [0])
-    return inverses
-
-
 def each_element(k: Any, emit: Callable[[Expr], None]) -> None:
     """Emit emit(r) for r < n, by four vectors and a rest."""
     count = 4 * vector_lanes(k)
@@ -291,141 +224,3 @@ def take_roots(k: Any, x: Any, out: Any) -> None:
     ends = (x.access_ptr("r"), out.access_ptr("rw"))
     with T.If(lost[0] != 0), T.Then():
         call("micro_wide_norm", *ends, k.o * width, width, k.n, width, 0)
-
-
-def softmax(
-    prepare: Callable[[Expr, Expr], Expr],
-    finish: Callable[[Expr, Expr, Expr, Expr], Expr],
-    shares: bool = False,
-) -> tuple[Compute, Compute]:
-    """(compute, columns) of out = finish(x, peak, e, prepare(sum of e, rest)).
-
-    e = exp(x - peak + rest) lives in the output. shares: peak is not used and e may
-    have any factor, so that no peak is looked for where all of a row is within limits.
-    """
-
-    def rows(k: Any) -> Any:
-        # A model's row of a few elements is not worth the code.
-        few = getattr(k.n, "value", SHORT) < FEW
-        scaled = shares and k.target.has("simd128") and not few
-
-        def emit(first: Expr, count: Expr, buffers: list[Any], out: Any) -> None:
-            (x,) = buffers
-            peaks, totals = (T.alloc_buffer((4,), k.dtype) for _ in range(2))
-
-            def exponentials(i: Expr, name: str, *others: Expr) -> None:
-                at, total = (first + i) * k.n, totals.access_ptr("w", offset=i)
-                add_up(name, x, out, k.n, *others, total, first=at)
-
-            def shifted(i: Expr) -> None:
-                MAXIMUM.rows(x, peaks, 1, k.n, (first + i) * k.n, at=i)
-                exponentials(i, "exp_relative", held(peaks[i]))
-
-            with T.serial(0, count) as i:
-                if scaled:
-                    # Of a row with a mask, an end is mostly beyond the limits too.
-                    ends = (x[first + i, r] for r in (0, k.n - 1))
-                    bits = (tir.reinterpret("int32", e) & 0x7FFFFFFF for e in ends)
-                    T.buffer_store(totals, tir.const(INF, "float32"), [i])
-                    with T.If(tir.max(*bits) < m.EXP_SCALED_BITS), T.Then():
-                        exponentials(i, "exp_scaled")
-                    with T.If(totals[i] >= tir.const(SHARES, "float32")), T.Then():
-                        shifted(i)
-                else:
-                    shifted(i)
-            with T.serial(0, count) as i:
-                peak = held(peaks[i])
-                total = held(prepare(totals[i], m.relative_rest(peak)))
-
-                def last(r: Expr) -> None:
-                    value = finish(x[first + i, r], peak, out[first + i, r], total)
-                    T.buffer_store(out, value, [first + i, r])
-
-                each_element(k, last)
-
-        return each_four(k, emit, k.x)
-
-    def columns(k: Any) -> Any:
-        def emit(
-            i: Expr, strip: Strip, results: list[Any], buffers: list[Any], out: Any
-        ) -> None:
-            (x,), (peak, total), first = buffers, results, strip.first
-            sizes, start = (1, k.n, strip.width), i * k.n * k.k + first
-            MAXIMUM.columns(x, peak, sizes, k.k, first=start)
-            with T.serial(0, k.n) as r:
-                strip.each(
-                    lambda c, c0: T.buffer_store(
-                        out,
-                        m.exp_difference(x[i, r, first + c], peak[c]),
-                        [i, r, first + c],
-                    )
-                )
-            SUM.columns(out, total, sizes, k.k, first=start)
-            with T.serial(0, strip.width) as c:
-                T.buffer_store(total, prepare(total[c], tir.const(0.0, "float32")), [c])
-            with T.serial(0, k.n) as r:
-
-                def last(c: Expr, c0: Expr) -> None:
-                    at = [i, r, first + c]
-                    e = out[tuple(at)]
-                    value = finish(x[tuple(at)], peak[c], e, total[c])
-                    # Not twice in the output's own place.
-                    T.buffer_store(out, tir.Select(c < c0, e, value), at)
-
-                strip.each(last)
-
-        return each_strip(k, emit, k.x)
-
-    return rows, columns
-
-
-def position(kind: Fold) -> tuple[Compute, Compute]:
-    """(compute, columns): where in a row its fold (a maximum or minimum) stands.
-
-    The first position or, by the attribute select_last_index, the last one. NaN is
-    equal to NaN.
-    """
-
-    def rows(k: Any) -> Any:
-        def body(buffers: list[Any], out: Any) -> None:
-            (x,) = buffers
-            best = T.alloc_buffer((1,), k.dtype)
-
-            def row(i: Expr) -> None:
-                kind.rows(x, best, 1, k.n, i * k.n)
-                call(
-                    f"micro_find_{_ELEMENTS[k.dtype]}",
-                    x.access_ptr("r", offset=i * k.n),
-                    best.access_ptr("r"),
-                    out.access_ptr("w", offset=i),
-                    *(k.n, k.select_last_index),
-                )
-
-            one_pass = k.dtype == "float32" and vector_lanes(k) > 1
-            if one_pass:
-                call(
-                    kind.kernel("first", k.dtype),
-                    *(x.access_ptr("r"), out.access_ptr("w")),
-                    *(k.o, k.n, k.select_last_index, 0),
-                )
-            with T.serial(0, k.o) as i:
-                if one_pass:
-                    with T.If(out[i] < 0), T.Then():
-                        row(i)
-                else:
-                    row(i)
-
-        return nest((k.o,), (k.x,), body, "int64")
-
-    def columns(k: Any) -> Any:
-        def body(buffers: list[Any], out: Any) -> None:
-            (x,) = buffers
-            call(
-                kind.kernel("position", k.dtype),
-                *(x.access_ptr("r"), out.access_ptr("w")),
-                *(k.o, k.n, k.k, k.select_last_index, kind.extra(k.dtype)),
-            )
-
-        return nest((k.o, k.k), (k.x,), body, "int64")
-
-    return rows, columns

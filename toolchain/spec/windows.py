@@ -11,9 +11,9 @@ from collections.abc import Callable
 from typing import Any
 
 from toolchain.spec import Attribute, tir
-from toolchain.spec import script as T  # noqa: N812  # TVM's own name for it
 from toolchain.spec.convolution import Axis
-from toolchain.spec.panels import call, held, nest, pointer
+from toolchain.spec.nest import call, materialized, nest, pointer
+from toolchain.spec.tvm import script as T  # noqa: N812  # TVM's own name for it
 
 Expr = Any
 Finish = Callable[[], Callable[[Any, list[Any]], None]]
@@ -127,7 +127,7 @@ def fold(k: Any, kind: str, fill: Any, finish: Finish | None = None) -> Any:
         for i, word in enumerate(words):
             T.buffer_store(axes, word, [i])
         asked = tir.call_extern("int32", "ops_windows_plain", axes.access_ptr("r"))
-        plain = held(tir.if_then_else(small, tir.const(1, "int32"), asked))
+        plain = materialized(tir.if_then_else(small, tir.const(1, "int32"), asked))
         given = {
             "rows": rows,
             "columns": columns,

@@ -5,9 +5,8 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
-from pathlib import Path
-from typing import NoReturn
 
+from ops_wasm32.arguments import Parser, bound, natural, path
 from ops_wasm32.command_info import show_info, show_list
 from ops_wasm32.command_run import UserError, run
 from ops_wasm32.command_verify import verify
@@ -26,19 +25,13 @@ A model takes the arrays of a .npz by their names, or as arr_0, arr_1 in order.
 """
 
 
-class _Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> NoReturn:
-        """Print one line instead of the usage."""
-        self.exit(2, f"error: {message}; see {self.prog} --help\n")
-
-
 def _parser() -> argparse.ArgumentParser:
     about = "Machine-learning operators in WebAssembly."
-    parser = _Parser(prog="ops-wasm32", description=about)
+    parser = Parser(prog="ops-wasm32", description=about)
     commands = parser.add_subparsers(dest="command", required=True)
     listing = commands.add_parser("list", help="table of the operators of a module")
     info = commands.add_parser("info", help="what is in a .wasm file")
-    info.add_argument("file", type=Path, metavar="FILE.wasm")
+    info.add_argument("file", type=path, metavar="FILE.wasm")
     runs = commands.add_parser(
         "run",
         help="run one operator, or a model",
@@ -51,7 +44,7 @@ def _parser() -> argparse.ArgumentParser:
             "-c",
             "--ms-backend-config",
             dest="module",
-            type=Path,
+            type=path,
             metavar="FILE",
             help="the .wasm (default: the bundled one, best target the engine takes)",
         )
@@ -60,35 +53,30 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _natural(text: str) -> int:
-    number = int(text)
-    if number < 0:
-        raise argparse.ArgumentTypeError(f"{number} is below 0; give 0 or more")
-    return number
-
-
-def _bound(text: str) -> float:
-    number = float(text)
-    if not number >= 0:
-        raise argparse.ArgumentTypeError(f"{text} is no bound; give 0 or more")
-    return number
-
-
 def _add_verify_options(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
-    add("file", type=Path, metavar="NET.wasm")
-    add("--against", type=Path, required=True, metavar="NET.onnx", help="the original")
+    add("file", type=path, metavar="NET.wasm")
+    add("--against", type=path, required=True, metavar="NET.onnx", help="the original")
     add(
         *("-i", "--input-data-file"),
         dest="inputs",
-        type=Path,
+        type=path,
         metavar="FILE.npz",
         help="inputs (default: random ones)",
     )
-    add("--seed", type=_natural, default=0, metavar="N", help="of random inputs (0)")
+    add(
+        "--value",
+        dest="values",
+        action="append",
+        default=[],
+        metavar="NAME=NUMBERS",
+        help="an input that `doit model --value` made a constant: one number, or one "
+        "for each element, as in axes=1,2; may be repeated",
+    )
+    add("--seed", type=natural, default=0, metavar="N", help="of random inputs (0)")
     add(
         "--max-int",
-        type=int,
+        type=natural,
         default=1,
         metavar="N",
         help="random integers of 32 and 64 bits are 0 to N (1: right for masks and "
@@ -96,7 +84,7 @@ def _add_verify_options(parser: argparse.ArgumentParser) -> None:
     )
     add(
         "--bound",
-        type=_bound,
+        type=bound,
         metavar="X",
         help="relative error that passes (default: what the model's depth gives)",
     )
@@ -128,7 +116,7 @@ def _add_run_options(parser: argparse.ArgumentParser) -> None:
         metavar="FILE",
         help="inputs from a file; may be repeated",
     )
-    add("--out", type=Path, metavar="FILE.npy", help="write here (.npz for several)")
+    add("--out", type=path, metavar="FILE.npy", help="write here (.npz for several)")
 
 
 class _Source(argparse.Action):

@@ -5,16 +5,24 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from ops_wasm32.command_run import UserError
 from ops_wasm32.library import Library
 from ops_wasm32.locate import load
 from ops_wasm32.model import Model, Tensor, model_of
 from ops_wasm32.module import count_entries, read_manifest, read_module
 from ops_wasm32.signature import DTYPES, Attribute, split_kernel
 
+_MOST = 1 << 32  # bytes of memory, for modules that say no less
+
 
 def show_list(path: Path | None) -> None:
     """Print a table of operators, their dtypes and attributes."""
     library = load(path)
+    if library.model:
+        raise UserError(
+            f"{path}: holds the model {library.model.name}, which is no library of "
+            f"operators; `ops-wasm32 info {path}` shows its inputs and outputs"
+        )
     rows = [("operator", "dtypes", "attributes")]
     rows += [_row(library, name) for name in library.operators()]
     widths = [max(len(row[i]) for row in rows) for i in range(2)]
@@ -62,7 +70,7 @@ def show_info(path: Path) -> None:
         "ABI version": manifest.get("abi_version"),
         "size": f"{entries['file']} bytes: {entries['code']} of code, "
         f"{entries['data']} of data",
-        "max memory": _max_memory(manifest),
+        "max memory": f"{manifest.get('max_memory', _MOST)} bytes",
         "imports": entries["imports"],
         "exports": entries["exports"],
         "tools": ", ".join(f"{name} {v}" for name, v in tools.items()),
@@ -79,11 +87,6 @@ def show_info(path: Path) -> None:
     width = max(map(len, operators), default=0)
     for name, names in sorted(operators.items()):
         print(f"  {name:{width}}  {_dtypes(names)}".rstrip())
-
-
-def _max_memory(manifest: dict[str, Any]) -> str:
-    most = manifest.get("max_memory")
-    return "4 GiB" if most is None else f"{most} bytes"
 
 
 def _model_lines(model: Model, manifest: dict[str, Any]) -> dict[str, object]:

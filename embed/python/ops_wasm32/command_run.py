@@ -53,7 +53,14 @@ def _run_model(
     library: Library, model: Model, options: argparse.Namespace, words: list[str]
 ) -> None:
     if words:
-        raise UserError(f"argument {words[0]!r}: a model takes no attributes")
+        raise UserError(
+            f"argument {words[0]!r}: a model takes no attributes; leave it out"
+        )
+    if options.data_type:
+        raise UserError(
+            f"-d {options.data_type}: a model takes the data types that it is compiled "
+            "for; leave it out"
+        )
     out = options.out
     if options.op_type and _fold(options.op_type) != _fold(model.name):
         out = Path(options.op_type)  # -o of a model names its results
@@ -93,7 +100,11 @@ def _run_operator(
 ) -> None:
     if options.op_type is None:
         raise UserError("give the operator: -o NAME (`ops-wasm32 list` has the names)")
-    attributes = dict(_attribute(word) for word in words)
+    attributes: dict[str, object] = {}
+    for name, value in map(_attribute, words):
+        if name in attributes:
+            raise UserError(f"attribute {name} is given twice; give it once")
+        attributes[name] = value
     dtype = _dtype(options.data_type)
     for name in ("to", "dtype"):
         if isinstance(text := attributes.get(name), str):
@@ -155,7 +166,7 @@ def _check_dtype(
     typed = any(isinstance(x, np.ndarray) and x.dtype != object for x in inputs)
     kernels = [s.name for s in library.signatures(operator)]
     firsts = dict.fromkeys(d for k in kernels for d in split_kernel(k)[1][:1])
-    if len(firsts) > 1 and not typed and dtype is None:
+    if len(firsts) > 1 and inputs and not typed and dtype is None:
         raise UserError(
             f"{operator}: JSON inputs have no data type; give -d, one of "
             f"{', '.join(firsts)}"
@@ -211,7 +222,9 @@ def _unreadable(path: Path, error: Exception) -> UserError:
     if isinstance(error, OSError):
         return UserError(f"{path}: cannot be read: {error.strerror or error}")
     kind = {".npy": "a .npy", ".npz": "a .npz"}.get(path.suffix, "a JSON")
-    return UserError(f"{path}: is not {kind} file: {error}")
+    # numpy takes any other file for one of Python objects, and says how to read it.
+    why = "it holds no arrays of numbers" if "pickle" in str(error) else error
+    return UserError(f"{path}: is not {kind} file: {why}")
 
 
 def _read_npz(path: Path) -> dict[str, NDArray[Any]]:

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ops_wasm32.command_run import UserError, read_inputs
+from ops_wasm32.constants import constants_of
 from ops_wasm32.exact import exact_session
 from ops_wasm32.locate import load
 from ops_wasm32.model import Model, Tensor
@@ -32,7 +33,7 @@ def verify(options: argparse.Namespace) -> bool:
         arrays = random_inputs(model, options.seed, options.max_int)
     bound = model.tolerance if options.bound is None else options.bound
     bound = BOUND if bound is None else bound
-    wanted, setting = _reference(options.against, model, arrays)
+    wanted, setting = _reference(options.against, model, arrays, options.values)
     print(f"against ONNX Runtime, {setting}; bound {bound:.3g}")
     result = library(*arrays)
     found = result if isinstance(result, tuple) else (result,)
@@ -94,34 +95,30 @@ def compare(found: NDArray[Any], wanted: NDArray[Any]) -> tuple[float, float]:
 
 
 def _reference(
-    path: Path, model: Model, arrays: list[NDArray[Any]]
+    path: Path, model: Model, arrays: list[NDArray[Any]], words: list[str]
 ) -> tuple[list[NDArray[Any]], str]:
     """What ONNX Runtime gives, and by which setting.
 
-    Its names match the model's by their order.
+    words: inputs of the file that are constants in the module, as name=numbers. Names
+    of the others match the model's by their order.
     """
-    if not path.is_file():
-        raise UserError(f"--against {path}: there is no such file")
-    try:
-        session, setting = exact_session(path)
-    except ImportError:
-        raise UserError(
-            "verify needs ONNX Runtime, which is not installed; run: "
-            "pip install onnxruntime"
-        ) from None
-    except Exception as error:  # its classes are private, and differ by version
-        raise UserError(f"--against {path}: {_line(error)}") from None
-    names = [i.name for i in session.get_inputs()]
+    session, setting = _session(path)
+    given = session.get_inputs()
+    shapes = [t.shape for t in model.inputs]
+    constants = constants_of(words, given, shapes, f"--against {path}")
+    names = [i.name for i in given if i.name not in constants]
     counts = (len(names), len(session.get_outputs()))
     if counts != (len(model.inputs), len(model.outputs)):
-        raise UserError(
-            f"--against {path}: has {counts[0]} inputs and {counts[1]} outputs, the "
-            f"module {len(model.inputs)} and {len(model.outputs)}; is it another model?"
-        )
+        raise UserError(_other_model(path, model, names, counts[1]))
+    feeds = dict(zip(names, arrays, strict=True)) | constants
     try:
-        outputs = session.run(None, dict(zip(names, arrays, strict=True)))
-    except Exception as error:  # the same
-        raise UserError(f"--against {path}: {_line(error)}") from None
+        outputs = session.run(None, feeds)
+    except Exception as error:  # its classes are private, and differ by version
+        raise UserError(
+            f"--against {path}: ONNX Runtime cannot run it on these inputs; give "
+            "others by -i, or --max-int where they are indices. It said: "
+            f"{_line(error)}"
+        ) from None
     for tensor, array in zip(model.outputs, outputs, strict=True):
         if array.shape != tensor.shape:
             raise UserError(
@@ -129,6 +126,50 @@ def _reference(
                 f"module's has {tensor.shape}; is it another model?"
             )
     return list(outputs), setting
+
+
+# What ONNX Runtime does not read, and what to give instead.
+_INSTEAD = {
+    ".mindir": "is MindIR, which ONNX Runtime does not read; give the same network as "
+    "an .onnx file",
+    ".py": "is a recipe; give the file that it writes, build/models/{0}/{0}.onnx",
+}
+
+
+def _session(path: Path) -> tuple[Any, str]:
+    """A session of ONNX Runtime on a file, and its setting."""
+    if not path.is_file():
+        what = "is no file" if path.exists() else "there is no such file"
+        raise UserError(f"--against {path}: {what}; give the .onnx file")
+    if path.suffix in _INSTEAD:
+        instead = _INSTEAD[path.suffix].format(path.stem)
+        raise UserError(f"--against {path}: {instead}")
+    try:
+        return exact_session(path)
+    except ImportError:
+        raise UserError(
+            "verify needs ONNX Runtime, which is not installed; run: "
+            "pip install onnxruntime"
+        ) from None
+    except Exception as error:  # its classes are private, and differ by version
+        raise UserError(
+            f"--against {path}: ONNX Runtime does not take it; give the .onnx file "
+            f"that the module was made of. It said: {_line(error)}"
+        ) from None
+
+
+def _other_model(path: Path, model: Model, names: list[str], outputs: int) -> str:
+    """What to do where a file has other inputs or outputs than the module."""
+    text = (
+        f"--against {path}: has {len(names)} inputs and {outputs} outputs, the module "
+        f"{len(model.inputs)} and {len(model.outputs)}; "
+    )
+    if len(names) > len(model.inputs) and outputs == len(model.outputs):
+        return text + (
+            f"give those that `doit model` made constants as it got them, --value "
+            f"NAME=NUMBERS; inputs: {', '.join(names)}"
+        )
+    return text + "is it another model?"
 
 
 def _line(error: Exception) -> str:

@@ -14,19 +14,11 @@ from typing import Any
 
 from toolchain.spec import Attribute, Input, Operator, tir
 from toolchain.spec import script as T  # noqa: N812  # TVM's own name for it
-from toolchain.spec.convolution import PATCH, TILE, workspace
-from toolchain.spec.panels import (
-    WIDTH,
-    Block,
-    Lines,
-    Product,
-    as_written,
-    call,
-    ceil_div,
-    nest,
-    pointer,
-    shuffled_panels,
-)
+from toolchain.spec.convolution import PATCH, TILE
+from toolchain.spec.images import workspace
+from toolchain.spec.nest import as_written, call, ceil_div, nest, pointer
+from toolchain.spec.panels import WIDTH, Block, MatrixRows, shuffled_panels
+from toolchain.spec.product import Product
 
 NUMBERS = PATCH**2
 # Numbers and sums of as many tiles as these elements hold (2 MiB) stay in cache, and
@@ -59,7 +51,7 @@ class _Convolution:
         self.sums = self._buffer(NUMBERS * self.group, self.features)
         self.cut = self._buffer(TILE**2, self.features)
         self.tile = shuffled_panels(k)
-        sizes = self.group, self.depth, self.tile.rows, self.tile.spread
+        sizes = self.group, self.depth, self.tile.rows, self.tile.broadcast
         self.left = workspace(*sizes)
 
     @staticmethod
@@ -117,7 +109,7 @@ class _Convolution:
 
     def _multiply(self, number: Any, valid: Any) -> None:
         first, column = number * self.group, number * self.features
-        pack = Lines(self.numbers, self.depth, self.k.target)
+        pack = MatrixRows(self.numbers, self.depth, self.k.target)
         lines = (first, valid, first + valid, 0, self.depth)
         down = Block(self.left, self.tile.rows, *lines)
         pack(down)

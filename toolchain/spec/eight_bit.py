@@ -11,13 +11,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from toolchain.spec import script as T  # noqa: N812  # TVM's own name for it
 from toolchain.spec import tir
-from toolchain.spec.panels import call, ceil_div, held, pointer
+from toolchain.spec.nest import call, ceil_div, materialized, pointer
+from toolchain.spec.tvm import script as T  # noqa: N812  # TVM's own name for it
 
 # A panel of rows, packed at 16 bytes a word (4 x 256 words, 16 KiB), stays in L1 beside
 # one of columns (8 KiB); the block of columns (512 of them, 512 KiB) stays in L2.
-DEPTH, COLUMNS = 512, 512  # octets, columns
+DEPTH, COLUMNS = 512, 512  # elements of K, columns
 # Rows of which columns are packed at a time: lines a power of two of bytes apart share
 # few sets of L1, and the next columns are in the same cache lines.
 CHUNK = 32
@@ -56,7 +56,7 @@ _KEPT = _table(0, 2, 2, 3, 3, 3, 3, 3)
 
 @dataclass(frozen=True)
 class Factor:
-    """A matrix of octets, its zero point for each line, and 128 for int8, else 0."""
+    """An 8-bit matrix, its zero points by row or column, and 128 for int8, else 0."""
 
     values: Any
     zeros: Any
@@ -64,7 +64,7 @@ class Factor:
 
 
 @dataclass(frozen=True)
-class Octets:
+class EightBitProduct:
     """out[i, j] = sum_k a[i, k] * b[k, j], zero points taken off, as a loop nest.
 
     rows, depth, columns: sizes. row, column: where the part of a and b starts.
@@ -100,7 +100,9 @@ class Octets:
             T.buffer_store(self.out, 0, [i, j])
         large = tir.min(tir.min(self.rows, self.columns), self.depth) >= 2 * QUADRANT
         with T.serial(0, tir.Select(large, _JOBS, _JOBS - _REST)) as n:
-            job = _Job.numbered(self, held(tir.Select(large, n, n + _REST)), large)
+            job = _Job.numbered(
+                self, materialized(tir.Select(large, n, n + _REST)), large
+            )
             # Without rows there is nothing to pack columns for.
             across = tir.Select(job.rows > 0, job.columns, tir.const(0, "int32"))
             with (
@@ -129,7 +131,7 @@ class _Job:
     columns: Any
 
     @classmethod
-    def numbered(cls, whole: Octets, number: Any, large: Any) -> _Job:
+    def numbered(cls, whole: EightBitProduct, number: Any, large: Any) -> _Job:
         """A job by its number."""
         height, width = whole.tile
 
@@ -138,9 +140,9 @@ class _Job:
             return tir.Select(large, part, tir.const(0, "int32"))
 
         m, k, n = (
-            held(half(whole.rows, height)),
-            held(half(whole.depth, 8)),
-            held(half(whole.columns, width)),
+            materialized(half(whole.rows, height)),
+            materialized(half(whole.depth, 8)),
+            materialized(half(whole.columns, width)),
         )
 
         def entry(table: int) -> Any:
@@ -149,7 +151,7 @@ class _Job:
         def choose(product: Any, depth: Any, rows: Any, columns: Any) -> Any:
             rest = tir.Select(number == _REST + 1, rows, columns)
             rest = tir.Select(number == _REST, depth, rest)
-            return held(tir.Select(number < _REST, product, rest))
+            return materialized(tir.Select(number < _REST, product, rest))
 
         row = choose(0, 0, 2 * m, 0)
         start = choose(0, 2 * k, 0, 0)
@@ -160,8 +162,8 @@ class _Job:
         ) -> Any:
             first, second = (
                 (
-                    held(down[0] + (q >> 1) * down[1]),
-                    held(across[0] + (q & 1) * across[1]),
+                    materialized(down[0] + (q >> 1) * down[1]),
+                    materialized(across[0] + (q & 1) * across[1]),
                 )
                 for q in (entry(t) for t in tables)
             )
@@ -183,7 +185,7 @@ class _Job:
 class _Block:
     """A part of a job: all its rows, and what is packed of b at a time."""
 
-    whole: Octets
+    whole: EightBitProduct
     job: _Job
     first: Any
     start: Any
@@ -257,7 +259,7 @@ class _Block:
         )
 
 
-def emit_narrow(a: Any, b: Any, out: Any, target: Any) -> None:
+def emit_int8(a: Any, b: Any, out: Any, target: Any) -> None:
     """The product of two int8 matrices in int8, block by block of its int32 sums."""
     (rows, depth), columns = a.shape, b.shape[1]
     height, width = tir.min(rows, NARROW), tir.min(columns, NARROW)
@@ -272,7 +274,7 @@ def emit_narrow(a: Any, b: Any, out: Any, target: Any) -> None:
     ):
         i, j = ib * NARROW, jb * NARROW
         lines, across = tir.min(rows - i, NARROW), tir.min(columns - j, NARROW)
-        Octets(
+        EightBitProduct(
             factors[0], factors[1], sums, lines, depth, across, width, target, i, j
         ).emit()
         with T.serial(0, lines) as r, T.serial(0, across) as c:

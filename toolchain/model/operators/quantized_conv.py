@@ -17,7 +17,7 @@ from typing import Any
 from toolchain.spec import SAME_WIDTH, Input, Operator, Output, tir
 from toolchain.spec import script as T  # noqa: N812  # TVM's own name for it
 from toolchain.spec.math import maximum, minimum, rint
-from toolchain.spec.panels import as_written, call, ceil_div, nest, pointer
+from toolchain.spec.nest import as_written, call, ceil_div, nest, pointer
 
 WIDTH = 8  # columns of a tile
 
@@ -47,7 +47,7 @@ class _Convolution:
         self.image = T.alloc_buffer(size, "uint8")
         self.windows = T.alloc_buffer((self.height, self.depth), "uint8")
         self.zeros = T.alloc_buffer((self.height,), "uint8")
-        # In octets too: TVM lets workspaces share memory, whatever their dtypes, and
+        # In bytes too: TVM lets workspaces share memory, whatever their dtypes, and
         # then refuses pointers of the second one's. The sums live beside all others.
         self.left = T.alloc_buffer((self.words, self.height, 4 * lanes), "uint8")
         self.sums = T.alloc_buffer((self.height, self.across), "int32")
@@ -124,8 +124,8 @@ class _Convolution:
         with T.serial(0, k.M) as m:
             real = self.sums[i, m].astype("float32") * self.factor[m]
             whole = rint(minimum(maximum(real, low), high)).astype("int32")
-            octet = (whole + k.y_zero).astype("uint8")
-            T.buffer_store(self.out, octet, [n, y, x, m])
+            byte = (whole + k.y_zero).astype("uint8")
+            T.buffer_store(self.out, byte, [n, y, x, m])
 
 
 def reference(x: Any, w: Any, bias: Any, factor: Any, **_: Any) -> Any:
@@ -143,7 +143,7 @@ KERNEL = Operator(
     ),
     outputs=(Output(dtype=1),),
     dtypes=tuple(product(("uint8", "int8"), repeat=2)),
-    carriers=SAME_WIDTH,
+    stored_as=SAME_WIDTH,
     sizes=(
         *("R", "S", "M", "OY", "OX", "strides_0", "strides_1", "dilations_0"),
         *("dilations_1", "pads_0", "pads_1", "pads_2", "pads_3", "x_sign", "x_zero"),

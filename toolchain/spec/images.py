@@ -1,0 +1,279 @@
+"""Images of a convolution, as what their windows are packed from.
+
+Buffers of rank 4 are read at [0, 0, 0, i], the i-th of all their elements, where the
+place is computed.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+from toolchain.spec.convolution import MOST, Axis, is_sparse, one_tap
+from toolchain.spec.nest import ceil_div, materialized
+from toolchain.spec.panels import Block, Pack, each_group, put_rows
+from toolchain.spec.tvm import script as T  # noqa: N812  # TVM's own name for it
+from toolchain.spec.tvm import tir
+
+# Elements after a row, of which a vector may read or write up to 7.
+SLACK = 8
+
+
+def workspace(lines: Any, depth: Any, width: int, spread: int = 1) -> Any:
+    """Panels of a factor, and one more: what a vector writes past the last."""
+    panels, lanes = ceil_div(lines, width) + 1, [spread] * (spread > 1)
+    return T.alloc_buffer((panels, tir.max(depth, 1), width, *lanes), "float32")
+
+
+class Planes:
+    """A copy of an image's channels [D, H, W] in which windows lie in a row.
+
+    Padded with zeros, and split by phase: places a stride apart lie side by side, so
+    that a tap's value for the next output pixel is the next element.
+    """
+
+    def __init__(self, image: Any, channels: Any, y: Axis, x: Axis) -> None:
+        self.image, self.channels, self.y, self.x = image, channels, y, x
+        self.lines = y.phases * y.length
+        self.pitch = x.phases * x.length + SLACK
+
+    def sparse(self) -> Any:
+        """Whether the copy of a channel is mostly pads; a condition."""
+        y, x = self.y, self.x
+        elements = y.size * x.size + y.out() * x.out()
+        return is_sparse(self.lines * self.pitch, elements)
+
+    def fits(self) -> tuple[Any, str]:
+        """Whether the copy can be had, and reached by int32."""
+        plane = self.lines * self.pitch
+        return (
+            tir.all(plane <= MOST // 2, plane * self.channels <= MOST // 2),
+            "the padded image is larger than 2^29 elements; use smaller pads",
+        )
+
+    def allocate(self, depth: Any) -> None:
+        """Memory for the copy, and where each tap lies in it."""
+        y, x = self.y, self.x
+        shape = (tir.max(self.channels, 1), self.lines, self.pitch)
+        self.buffer = T.alloc_buffer(shape, "float32")
+        self.offsets = T.alloc_buffer((tir.max(depth, 1),), "int32")
+        self.lines, self.pitch = materialized(self.lines), materialized(self.pitch)
+        with T.serial(0, depth) as unit:
+            row, s = tir.truncdiv(unit, x.taps), tir.truncmod(unit, x.taps)
+            channel, r = tir.truncdiv(row, y.taps), tir.truncmod(row, y.taps)
+            line = channel * self.lines + y.place(r)
+            T.buffer_store(self.offsets, line * self.pitch + x.place(s), [unit])
+
+    def copy(self, start: Any) -> None:
+        """Fill the copy from an image at start."""
+        y, x = self.y, self.x
+        with (
+            T.serial(0, self.channels) as c,
+            T.serial(0, y.phases) as a,
+            T.serial(0, y.length) as i,
+            T.serial(0, x.phases) as b,
+        ):
+            row = i * y.stride + a - y.begin
+            within = tir.all(row >= 0, row < y.size)
+            length = materialized(x.length)
+            low, high = (
+                materialized(tir.Select(within, limit, length))
+                for limit in x.inside(b, length)
+            )
+            line, first = materialized(a * y.length + i), materialized(b * length)
+            base = start + (c * y.size + row) * x.size + b - x.begin
+            self._clear(c, line, first, low)
+
+            def loop(step: Any) -> None:
+                with T.serial(0, high - low) as j:
+                    value = self.image[0, 0, 0, base + (low + j) * step]
+                    T.buffer_store(self.buffer, value, [c, line, first + low + j])
+
+            with T.If(x.stride == 1):
+                with T.Then():
+                    loop(1)
+                with T.Else():
+                    loop(x.stride)
+            self._clear(c, line, first + high, length - high)
+
+    def _clear(self, channel: Any, line: Any, first: Any, count: Any) -> None:
+        with T.serial(0, count) as j:
+            zero = tir.const(0, "float32")
+            T.buffer_store(self.buffer, zero, [channel, line, first + j])
+
+    def pack(self, block: Block) -> None:
+        """Fill a block's panels: line j is output pixel j, unit k (channel, r, s).
+
+        A panel whose pixels lie in several rows takes a vector from each; what one
+        writes past its pixels the next one overwrites, or the next unit.
+        """
+        rows, columns = self.y.out(), self.x.out()
+        width = block.width
+
+        def copy(p: Any, k: Any, lane: Any, place: Any) -> None:
+            with T.vectorized(0, width) as i:
+                value = self.buffer[0, 0, place + self.offsets[block.start + k] + i]
+                block.put(value, p, k, lane + i)
+
+        with T.serial(0, block.panel_count()) as p:
+            pixel = block.first + p * width
+            line, column = tir.truncdiv(pixel, columns), tir.truncmod(pixel, columns)
+            parts = tir.min(ceil_div(column + width, columns), rows - line)
+            with T.If(parts == 1):
+                with T.Then(), T.serial(0, block.depth) as k:
+                    copy(p, k, 0, line * self.pitch + column)
+                with (
+                    T.Else(),
+                    T.serial(0, block.depth) as k,
+                    T.serial(0, parts) as part,
+                ):
+                    ahead = part * columns - column
+                    lane = tir.max(ahead, 0)
+                    copy(p, k, lane, (line + part) * self.pitch + lane - ahead)
+
+
+class Pixels:
+    """An image [H, W, C] whose windows are runs of elements, padded where it must be.
+
+    The taps of a window's row lie side by side, or each on its own where dilated.
+    """
+
+    def __init__(self, k: Any, image: Any, y: Axis, x: Axis) -> None:
+        self.image, self.channels, self.y, self.x = image, k.C, y, x
+        self.none, self.one, channels = k.index(0), k.index(1), k.C
+        self.bare = tir.all(y.padded == y.size, x.padded == x.size)
+        flat = [c * channels for c in (x.size, x.begin, x.end)]
+        along = Axis(flat[0], self.one, self.one, flat[1], flat[2], self.one)
+        self.planes = Planes(image, self.one, replace(y, stride=self.one), along)
+        self.pitch = tir.Select(self.bare, flat[0], self.planes.pitch)
+        # Windows of one pixel lie side by side over the ends of rows.
+        plain = one_tap((y, x))
+        self.columns = tir.Select(plain, y.out() * x.out(), x.out())
+        # Where this is known ahead, the value of a tap for the next pixel is the next
+        # element, and runs are too short to be worth a call each.
+        self.single = _is(k.C, 1) and _is(x.stride, 1)
+        self.row = x.taps * channels
+        self.run = tir.Select(x.dilation == 1, self.row, channels)
+
+    def sparse(self) -> Any:
+        """Whether the copy, where there is one, is mostly pads; a condition."""
+        pixels = self.y.size * self.x.size + self.y.out() * self.x.out()
+        copied = self.planes.lines * self.planes.pitch
+        much = is_sparse(copied, pixels * self.channels)
+        return tir.all(tir.Not(self.bare), much)
+
+    def fits(self) -> tuple[Any, str]:
+        """Whether the copy, where there is one, can be had."""
+        fits, text = self.planes.fits()
+        return tir.any(self.bare, fits), text
+
+    def allocate(self) -> None:
+        """Memory for the padded copy."""
+        shape = (tir.Select(self.bare, self.one, self.planes.lines), self.planes.pitch)
+        self.planes.buffer = T.alloc_buffer((1, *shape), "float32")
+
+    def copy(self, start: Any) -> None:
+        """Read the image at start, from a copy where it has pads."""
+        self.start = start
+        with T.If(tir.Not(self.bare)), T.Then():
+            self.planes.copy(start)
+
+    def _places(self, block: Block, pixel: Any, lines: int) -> tuple[Any, list[Any]]:
+        """Where a window begins, and from there the next ones; the last once more."""
+        line, column = (
+            materialized(of(pixel, self.columns)) for of in (tir.truncdiv, tir.truncmod)
+        )
+        down = self.y.stride * self.pitch
+        along = self.x.stride * self.channels
+        places = [self.none]
+        start = line * down + column * along
+        turn = materialized(down - (self.columns - 1) * along)
+        for i in range(1, lines):
+            ends = column + 1 == self.columns
+            step = tir.Select(ends, turn, along)
+            step = tir.Select(pixel + i < block.size, step, self.none)
+            places.append(materialized(places[-1] + step))
+            column = materialized(tir.Select(ends, self.none, column + 1))
+        return materialized(start), places[1:]
+
+    def packer(self, target: Any) -> Pack:
+        """Pack output pixels as lines, of units (tap row, tap column, channel).
+
+        All of them, or a part of a row of taps that is not dilated.
+        """
+
+        def pack(block: Block) -> None:
+            def some(p: Any, first: Any, lines: int) -> None:
+                pixel = tir.min(block.first + p * block.width + first, block.size - 1)
+                pixel = materialized(pixel)
+                if not self.single:
+                    self._pack_runs(block, p, first, lines, pixel)
+                    return
+                # The last pixel, so that there are no others of that row or image.
+                last = tir.truncmod(pixel, self.columns) + lines <= self.columns
+                whole = tir.all(last, pixel + lines <= block.size)
+                with T.If(whole):
+                    with T.Then():
+                        self._pack_taps(block, p, first, lines, pixel)
+                    with T.Else():
+                        self._pack_runs(block, p, first, lines, pixel)
+
+            each_group(block, target, some)
+
+        return pack
+
+    def _pack_runs(
+        self, block: Block, p: Any, first: Any, lines: int, pixel: Any
+    ) -> None:
+        """Windows that may lie anywhere, run by run."""
+        start, places = self._places(block, pixel, lines)
+        flat = self.x.dilation == 1
+        down, along = self.y.dilation * self.pitch, self.x.dilation * self.channels
+        # Rows of a window are runs; where it is dilated, its taps.
+        row = tir.max(self.row, self.one)
+        start += tir.truncdiv(block.start, row) * down + tir.truncmod(block.start, row)
+        run = tir.min(self.run, block.depth)
+        whole = tir.truncdiv(block.depth, row)
+        rows = tir.Select(flat, self.one, whole)
+        count = tir.Select(flat, tir.max(whole, self.one), self.x.taps)
+        jump = tir.Select(flat, down, along)
+        with T.serial(0, rows) as r:
+
+            def put(buffer: Any, offset: Any) -> None:
+                source = buffer.access_ptr("r", offset=offset + start + r * down)
+                unit = r * self.x.taps * self.run
+                put_rows(block, p, unit, first, source, places, (run, count, jump))
+
+            # TVM has no conditional pointers.
+            with T.If(self.bare):
+                with T.Then():
+                    put(self.image, self.start)
+                with T.Else():
+                    put(self.planes.buffer, 0)
+
+    def _pack_taps(
+        self, block: Block, p: Any, first: Any, lines: int, pixel: Any
+    ) -> None:
+        """One channel: tap by tap the elements of neighbouring pixels."""
+        lanes = T.vectorized if block.broadcast == 1 else T.serial
+        at, _ = self._places(block, pixel, 1)
+        with (
+            T.serial(0, self.y.taps) as r,
+            T.serial(0, self.x.taps) as s,
+            lanes(0, lines) as i,
+        ):
+            place = r * self.y.dilation * self.pitch + s * self.x.dilation
+            value = self._element(at + place + i)
+            block.put(value, p, r * self.x.taps + s, first + i)
+
+    def _element(self, place: Any) -> Any:
+        return tir.if_then_else(
+            self.bare,
+            self.image[0, 0, 0, self.start + place],
+            self.planes.buffer[0, 0, place],
+        )
+
+
+def _is(size: Any, value: int) -> bool:
+    """Whether a size is known, and this."""
+    return isinstance(size, int | tir.IntImm) and int(size) == value

@@ -1,0 +1,77 @@
+"""Normalizations: rows times the inverse roots of their squares, four rows at once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from toolchain.spec import math as m
+from toolchain.spec.nest import call, materialized, nest
+from toolchain.spec.tvm import script as T  # noqa: N812  # TVM's own name for it
+from toolchain.spec.tvm import tir
+
+SHORT = 512  # elements of a row of which four are done together
+
+
+MOST = 0x58800000  # the bits of 2^50: inverse roots up to which squares keep digits
+
+
+def each_four(k: Any, emit: Callable[..., None], *inputs: Any) -> Any:
+    """Tensor of a nest over four short rows or one: emit(first, count, inputs, out).
+
+    So many have their roots in one vector, which take longer than a short row's sum;
+    of long ones, four would not stay in L1.
+    """
+
+    def body(buffers: list[Any], out: Any) -> None:
+        _each_four(k, emit, buffers, out)
+
+    return nest((k.o, k.n), inputs, body, k.output_dtypes[0])
+
+
+def normalized(k: Any, emit: Callable[..., None], *inputs: Any) -> Any:
+    """The same of a normalization: emit(first, count, inputs, out, lost).
+
+    inputs: x, scale and, of one that is centred, the bias. lost: for inverse_roots;
+    rows that it makes NaN are done again, in float64.
+    """
+
+    def body(buffers: list[Any], out: Any) -> None:
+        lost = T.alloc_buffer((1,), "int32")
+        T.buffer_store(lost, tir.const(0, "int32"), [0])
+        _each_four(k, emit, buffers, out, lost)
+        pointers = [b.access_ptr("r") for b in buffers]
+        pointers += [pointers[1]] * (3 - len(buffers))
+        with T.If(tir.And(lost[0] != 0, k.n > 0)), T.Then():
+            call(
+                "micro_wide_normalization",
+                *(*pointers, out.access_ptr("rw"), k.o, k.n),
+                *(tir.reinterpret("int32", k.epsilon), int(len(buffers) > 2)),
+            )
+
+    return nest((k.o, k.n), inputs, body, k.output_dtypes[0])
+
+
+def _each_four(k: Any, emit: Callable[..., None], *given: Any) -> None:
+    step = materialized(tir.Select(k.n <= SHORT, k.index(4), k.index(1)))
+    with T.serial(0, tir.truncdiv(k.o + (step - 1), step)) as b:
+        emit(b * step, tir.min(k.o - b * step, step), *given)
+
+
+def inverse_roots(k: Any, squares: Any, lost: Any) -> Any:
+    """Emit and give a buffer of 1 / sqrt(squares / n + epsilon), of four rows.
+
+    NaN where squares left float32, which `lost` says then; of fewer rows, perhaps too
+    where only the others did.
+    """
+    inverses = T.alloc_buffer((4,), k.dtype)
+    with T.vectorized(0, 4) as i:
+        mean = squares[i] / k.n.astype("float32")
+        T.buffer_store(inverses, 1 / m.sqrt(mean + k.epsilon), [i])
+    with T.serial(0, 4) as i:
+        bits = tir.reinterpret("uint32", inverses[i]) - tir.const(1, "uint32")
+        beyond = bits >= tir.const(MOST, "uint32")
+        nan = tir.const(float("nan"), "float32")
+        T.buffer_store(inverses, tir.Select(beyond, nan, inverses[i]), [i])
+        T.buffer_store(lost, lost[0] | beyond.astype("int32"), [0])
+    return inverses

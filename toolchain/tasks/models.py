@@ -1,0 +1,252 @@
+"""Models: those of models/, and the files that a command line names."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import cache, partial
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from toolchain.profile import ROOT, Profile
+from toolchain.targets import TARGETS
+from toolchain.tasks.library import runtime_names, runtime_objects, settings
+from toolchain.tasks.making import Task, command, made, option
+
+CACHE = ROOT / "build" / "cache"  # a folder for each target
+_READ = (".onnx", ".mindir")  # what `doit model` takes
+_SUFFIXES = (*_READ, ".py")
+# A recipe says so where its model takes long to build or to verify.
+_HEAVY = "\nHEAVY = True\n"
+# LeNet shows, in float and in int8, that every target runs models. What a target adds
+# to another model are seconds of building, and for the networks of the onnx package
+# hundreds of megabytes.
+_EVERY_TARGET = ("lenet", "lenet_int8")
+
+
+@cache
+def sources(heavy: bool) -> dict[str, Path]:
+    """Model files and recipes by name; names that start with _ are neither.
+
+    heavy: those that `build` leaves out, the networks in the onnx package with them.
+    """
+    found = {
+        p.stem: p
+        for p in sorted((ROOT / "models").glob("[!_]*"))
+        if p.suffix in _SUFFIXES
+        and heavy == (p.suffix == ".py" and _HEAVY in p.read_text())
+    }
+    return found | _light_models() if heavy else found
+
+
+def _light_models() -> dict[str, Path]:
+    """The onnx package's own networks: real graphs whose weights are one number."""
+    package = find_spec("onnx")
+    folders = (package.submodule_search_locations if package else None) or ()
+    light = "backend/test/data/light"
+    files = sorted(f for p in folders for f in Path(p, light).glob("light_*.onnx"))
+    return {path.stem: path for path in files}
+
+
+def file_of(source: Path, models: Path) -> Path:
+    """The file that a model is compiled from: its own, or what its recipe writes."""
+    if source.suffix != ".py":
+        return source
+    return models / source.stem / f"{source.stem}.onnx"
+
+
+def targets_of(name: str, targets: Iterable[str]) -> list[str]:
+    """Those of the targets that a model of models/ is built for."""
+    if name in _EVERY_TARGET:
+        return list(targets)
+    wanted = ("simd128",) if name.startswith("light_") else ("simd128", "relaxed-simd")
+    return [t for t in targets if t in wanted]
+
+
+def model_tasks(profile: Profile, heavy: bool) -> Iterator[Task]:
+    """What recipes write, and the modules of models."""
+    models = profile.folder / "models"
+    for name, source in sources(heavy).items():
+        file = file_of(source, models)
+        if file != source:
+            yield made(
+                *(run_recipe, source, file),
+                outputs=(file,),
+                files=(source,),
+                settings=settings(None, models=True),
+                name=f"{name}:file",
+            )
+        for target in targets_of(name, profile.targets):
+            folder = models / name / target
+            yield _module_task(f"{name}:{target}", profile, name, folder)
+
+
+def bench_tasks(
+    profile: Profile, rows: Iterable[Any], targets: Sequence[str]
+) -> Iterator[Task]:
+    """The modules that the rows of the bench measure, weights beside them."""
+    known = sources(heavy=False) | sources(heavy=True)
+    for row in (r for r in rows if r.model in known):
+        folder = row.folder(profile.folder / "models")
+        for target in (t for t in targets if t in profile.targets):
+            name = f"{row.model}:{folder.name}:{target}"
+            options = {"external": True, **row.options}
+            yield _module_task(name, profile, row.model, folder / target, **options)
+
+
+def _module_task(
+    task: str, profile: Profile, name: str, folder: Path, **options: Any
+) -> Task:
+    """The module of a model of models/, in a folder named after a target."""
+    target, runtime = folder.name, runtime_objects(profile.folders[folder.name])
+    heavy = name in sources(heavy=True)
+    source = sources(heavy)[name]
+    file = file_of(source, profile.folder / "models")
+    after = runtime_names(target)
+    if file != source:
+        after.append(f"{'heavy_models' if heavy else 'models'}:{name}:file")
+    tools = settings(target, "CLANG", "LLVM_AR", "WASM_LD", models=True)
+    return made(
+        *(compile_model, file, target, folder, runtime, options),
+        outputs=_outputs(file, folder, options),
+        files=(file, *runtime),
+        settings=[tools, options],
+        code=code(),
+        name=task,
+        after=after,
+    )
+
+
+def _outputs(file: Path, folder: Path, options: Mapping[str, Any]) -> list[Path]:
+    """What compiling a model file writes."""
+    suffixes = [".wasm", ".manifest.json"]
+    suffixes += [".safetensors"] if options.get("external") else []
+    return [folder / f"{file.stem}{suffix}" for suffix in suffixes]
+
+
+@cache
+def code() -> tuple[str, ...]:
+    """Roots of what compiles models; converters are found by their files' names."""
+    files = sorted((ROOT / "toolchain" / "frontends").glob("onnx_*.py"))
+    converters = (f"toolchain.frontends.{file.stem}:" for file in files)
+    return "toolchain.model.build:build_model", *converters
+
+
+def run_recipe(source: Path, out: Path) -> None:
+    """Write the ONNX file of a recipe."""
+    from toolchain.recipe import write_model
+
+    write_model(source, out)
+
+
+def compile_model(
+    file: Path,
+    target: str,
+    folder: Path,
+    runtime: Sequence[Path],
+    options: Mapping[str, Any],
+) -> Iterable[str]:
+    """Compile a model file for a target; roots of what its kernels were made from."""
+    from toolchain.model.build import Options, build_model
+    from toolchain.model.compile import Place
+
+    options = dict(options)
+    kept = options.pop("archive", False)
+    place = Place(folder, CACHE / target, archive=kept)
+    show = partial(print, f"  {file.stem} {target}:")
+    build_model(file, Options(target, **options), place, list(runtime), show)
+    return place.code
+
+
+OPTIONS = (
+    option("file", "", "the model: .onnx or .mindir", "f"),
+    option("target", "simd128", f"one of {', '.join(TARGETS)}", "t"),
+    option("out", "", "folder for the files (build/models/<name>/<target>)", "o"),
+    option("shape", [], "an input's shape, as in image=1,3,224,224", "s"),
+    option("dim", [], "the size that the file calls by a name, as in batch=1"),
+    option("value", [], "an input made a constant, as in rate=16000 or axes=1,2"),
+    option("timeout", 600.0, "seconds for reading the model"),
+    option("winograd", False, "3x3 convolutions with fewer multiplications"),
+)
+WEIGHTS = option("weights", "embedded", "embedded, or external: a file beside", "w")
+
+ARCHIVE = option("archive", False, "write lib<name>.a too, for C programs")
+
+
+def file_task(after: Iterable[str]) -> Task:
+    """Compiles the model file that the command line names."""
+    options = (*OPTIONS, WEIGHTS, ARCHIVE)
+    return command(compile_file, after=after, options=options, reads=True)
+
+
+def compile_file(
+    file: str, target: str, out: str, weights: str, archive: bool, **options: Any
+) -> None:
+    """Compile a model file. options: those of `OPTIONS`, by name."""
+    from toolchain.frontends import plain
+    from toolchain.spec import SpecError
+
+    path, folder, runtime = _place(file, target, out)
+    if weights not in ("embedded", "external"):
+        raise SpecError(f"--weights {weights!r} is unknown; use embedded or external")
+    given = _given(**options) | {"external": weights == "external"}
+    given["archive"] = archive
+    compile_model(path, target, folder, runtime, given)
+    wasm = folder / f"{plain(path.stem)}.wasm"
+    print(f"{wasm}: {wasm.stat().st_size} bytes")
+
+
+def _place(file: str, target: str, out: str) -> tuple[Path, Path, tuple[Path, ...]]:
+    """What the command line says of a model: its file, folder and runtime's objects."""
+    from toolchain.frontends import plain
+    from toolchain.spec import SpecError
+
+    if not file:
+        raise SpecError("give the model: --file net.onnx")
+    if target not in TARGETS:
+        raise SpecError(f"--target {target!r} is unknown; use {', '.join(TARGETS)}")
+    path = Path(file)
+    if path.is_dir():
+        inside = sorted(p.name for p in path.iterdir() if p.suffix in _READ)
+        raise SpecError(
+            f"--file {file}: is a folder; give a file, .onnx or .mindir: it holds "
+            f"{', '.join(inside[:5]) or 'none'}{', ...' if inside[5:] else ''}"
+        )
+    default = ROOT / "build" / "models" / plain(path.stem) / target
+    return path, Path(out or default), runtime_objects(ROOT / "build" / target)
+
+
+def _given(
+    shape: Sequence[str],
+    dim: Sequence[str],
+    value: Sequence[str],
+    timeout: float,
+    winograd: bool,
+) -> dict[str, Any]:
+    """What the command line says of how to build, as `Options` have it."""
+    from toolchain.frontends import dims_of, shapes_of, values_of
+    from toolchain.spec import SpecError
+
+    if not timeout > 0:
+        raise SpecError(f"--timeout {timeout:g} is no time; give seconds, as in 600")
+    found = {"shapes": shapes_of(shape), "dims": dims_of(dim)}
+    found |= {"values": values_of(value), "timeout": timeout}
+    return found | {"winograd": winograd}
+
+
+def trace_task(after: Iterable[str]) -> Task:
+    """Times the model file that the command line names."""
+    return command(trace_file, after=after, options=OPTIONS, reads=True)
+
+
+def trace_file(file: str, target: str, out: str, **options: Any) -> None:
+    """Build the traced module of a model, time its steps and draw the page."""
+    from toolchain.model.build import Options
+    from toolchain.model.compile import Place
+    from toolchain.model.trace import build_trace
+    from toolchain.tasks.documents import draw_trace
+
+    path, folder, runtime = _place(file, target, out)
+    place = Place(folder if out else folder / "trace", CACHE / target)
+    build_trace(path, Options(target, **_given(**options)), place, list(runtime))
+    draw_trace(place.folder)

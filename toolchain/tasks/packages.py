@@ -1,0 +1,46 @@
+"""Packages: what goes into dist/."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from pathlib import Path
+
+from toolchain.link.artifacts import ARTIFACTS
+from toolchain.link.package import SOURCES, package_paths
+from toolchain.profile import ROOT, Profile
+from toolchain.tasks.making import FailedError, Task, command, made
+
+
+def package_task(profile: Profile, after: Iterable[str]) -> Task:
+    """The SDK archive and the Python wheel of the full library."""
+    if profile.file:
+        return command(refuse_packages, profile)
+    packages = package_paths(ROOT / "dist")
+    artifacts = (f / name for f in profile.folders.values() for name in ARTIFACTS)
+    task = made(
+        *(make_packages, profile.folders, *packages),
+        outputs=packages,
+        files=(*artifacts, *SOURCES),
+        settings=os.environ.get("SOURCE_DATE_EPOCH", ""),
+        after=after,
+    )
+    return task | {"clean": True}
+
+
+def make_packages(targets: dict[str, Path], sdk: Path, wheel: Path) -> None:
+    """Write the SDK archive and the Python wheel."""
+    from toolchain.link.package import write_sdk, write_wheel
+
+    write_sdk(targets, sdk)
+    write_wheel(targets, wheel)
+    for path in (sdk, wheel):
+        print(f"{path}: {path.stat().st_size} bytes")
+
+
+def refuse_packages(profile: Profile) -> None:
+    """Fail: packages hold every operator for every target."""
+    raise FailedError(
+        f"packages are made of the full library, not of profile {profile.file}; run "
+        f"`doit package`, or take the profile's artifacts from {profile.folder}"
+    )
