@@ -123,6 +123,13 @@ def said(node: ast.Call, name: str) -> set[str]:
     return {f"{name}.{f}" for f in (*given, *(k.arg for k in node.keywords))}
 
 
+def test_the_abi_lists_every_function() -> None:
+    listed = re.findall(r"^\| `(\w+)` \|", (ROOT / "docs" / "abi.md").read_text(), re.M)
+    for path in (ROOT / "runtime_stub" / "expected").glob("*.txt"):
+        exports = re.findall(r"^export (\w+) func$", path.read_text(), re.M)
+        assert sorted(exports) == sorted(listed), path
+
+
 def test_the_readme_is_short() -> None:
     assert len((ROOT / "README.md").read_text().splitlines()) <= 200
 
