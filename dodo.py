@@ -30,6 +30,11 @@ DOIT_CONFIG = {
 }
 
 
+def task_tables() -> Iterator[Task]:
+    """Write what C, JavaScript and the host package have of tables; check C's."""
+    return library.tables_tasks(PROFILE)
+
+
 def task_compile() -> Iterator[Task]:
     """Compile each operator for each target into one wasm32 object."""
     return library.compile_tasks(PROFILE)

@@ -6,6 +6,7 @@ from typing import Protocol
 
 from bench import loops
 from bench.library import NodeLoop, NodeProcess, WasmtimeLoop
+from bench.row import fuses
 
 # Bytes of one array, so that a stream of two lies inside a level of common caches.
 LEVELS = {"L1": 8 << 10, "L2": 256 << 10, "L3": 4 << 20, "memory": 96 << 20}
@@ -50,11 +51,11 @@ class Ceilings:
         return loop, (size,), arrays * size
 
 
-def most(target: str, rates: dict[str, float]) -> float:
-    """The ceiling of a target among float rates of one engine.
+def of_target(target: str) -> tuple[str, ...]:
+    """The float rates that a target can reach: that of fused multiply-adds, if any."""
+    return FLOAT if fuses(target) else ("mul+add",)
 
-    simd128 has no fused multiply-add; relaxed-simd has both.
-    """
-    if target == "simd128":
-        return rates["mul+add"]
-    return max(rates[name] for name in FLOAT)
+
+def most(target: str, rates: dict[str, float]) -> float:
+    """The ceiling of a target among float rates of one engine."""
+    return max(rates[name] for name in of_target(target))

@@ -9,12 +9,12 @@ from __future__ import annotations
 from statistics import median
 from typing import Any
 
-from bench.ceilings import FLOAT
+from bench.ceilings import of_target
 from bench.row import ENGINES, ORT_WEB, TARGETS, TFJS, Goal, Row
 
 PEERS = (f"node/{ORT_WEB}", f"node/{TFJS}")
 CALL_GOAL = 100e-9  # seconds from ops_call to a kernel and back
-# Bytes of the simd128 library, of its gzip, and of float32 matmul alone.
+# Bytes of the default target's library, of its gzip, and of float32 matmul alone.
 SIZE_GOALS = {"library": 250_000, "library, gzip": 90_000, "matmul alone": 24_000}
 
 
@@ -80,8 +80,8 @@ def ratio(a: dict[str, Any], b: dict[str, Any]) -> float:
 def _base(goal: Goal, engine: str, target: str, rates: dict[str, float]) -> str | None:
     """Whose rate a goal divides by; None where nobody's was measured."""
     if goal.against == "ceiling":
-        names = FLOAT if target != "simd128" else ("mul+add",)
-        return max((f"{engine}/{n}" for n in names), key=lambda n: rates.get(n, 0.0))
+        names = (f"{engine}/{n}" for n in of_target(target))
+        return max(names, key=lambda n: rates.get(n, 0.0))
     if goal.against == "stream":
         return f"{engine}/stream"
     if goal.against == ORT_WEB:

@@ -16,15 +16,18 @@ from bench.errors import BuildError, MismatchError
 from bench.library import Call, Node, NodeProcess, Wasmtime, make_call
 from bench.models import Numpy, OnnxRuntimeNative
 from bench.peers import OnnxRuntimeWeb, TensorFlowJs
-from bench.row import TARGETS, Array, Case, Row
+from bench.row import ENGINES, TARGETS, Array, Case, Row, fuses
+from toolchain.targets import simd_families
 
 ROUNDS = 11
 _TURN = 0.015  # seconds that one participant is timed for in a round
 _WARM = 0.25  # seconds at most until V8 has compiled an operator
 # Libraries that are tried in turn for a target in Node; wasmtime takes the target's.
 NODE_LIBRARIES = {
-    "relaxed-simd": ("relaxed-simd-v8", "relaxed-simd"),
-    "simd128": ("simd128",),
+    family[0].name: tuple(
+        target.name for target in sorted(family, key=lambda t: not t.accumulating)
+    )
+    for family in simd_families()
 }
 
 
@@ -153,7 +156,10 @@ class Bench:
             reason = difference(results[key], self.reference, case.tolerance)
             if reason:
                 raise MismatchError(f"{row.name}: {' '.join(key)}: {reason}")
-        same_bits(row.name, *(results[e, "simd128"] for e in ("wasmtime", "node")))
+        for target in TARGETS:
+            if not fuses(target):
+                both = (results[engine, target] for engine in ENGINES)
+                same_bits(row.name, target, *both)
 
     def levels(self) -> dict[str, Any]:
         """Rounds of all ceilings: rates, and streams at each level."""
@@ -190,12 +196,12 @@ def difference(got: Array, want: Array, tolerance: float) -> str:
     return f"differs by {error:.3g} of {scale:.3g}; allowed are {tolerance:g} of it"
 
 
-def same_bits(name: str, wasmtime: Array, node: Array) -> None:
-    """Raise MismatchError where results of simd128 differ in a bit."""
+def same_bits(name: str, target: str, wasmtime: Array, node: Array) -> None:
+    """Raise MismatchError where results of a target differ in a bit."""
     first, second = (x.reshape(-1).view(np.uint8) for x in (wasmtime, node))
     if first.tobytes() != second.tobytes():
         raise MismatchError(
-            f"{name}: simd128 has other bits in Node than in wasmtime; "
+            f"{name}: {target} has other bits in Node than in wasmtime; "
             f"first difference at byte {int(np.argmax(first != second))}"
         )
 

@@ -10,23 +10,30 @@ from bench.ceilings import FLOAT, LEVELS
 from bench.judge import PEERS, best_peer, misses
 from bench.loops import STREAMS
 from bench.page import Bar, bar_chart, bullets, key, page
-from bench.row import ENGINES, TARGETS
+from bench.row import ENGINES, TARGETS, fuses
 from bench.table import UNITS, goals, heading, notes, verdict
+
+_ENGINES = {"wasmtime": "wasmtime", "node": "Node"}
+
+
+def _class(target: str) -> str:
+    return "ours" if fuses(target) else "ours pale"
+
 
 # Participants of a bar chart: name, label, class.
 BARS = (
-    ("wasmtime/relaxed-simd", "ours, wasmtime relaxed", "ours"),
-    ("wasmtime/simd128", "ours, wasmtime simd128", "ours pale"),
-    ("node/relaxed-simd", "ours, Node relaxed", "ours"),
-    ("node/simd128", "ours, Node simd128", "ours pale"),
+    *(
+        (f"{engine}/{t}", f"ours, {_ENGINES[engine]} {t}", _class(t))
+        for engine in ENGINES
+        for t in TARGETS
+    ),
     (PEERS[0], "ONNX Runtime Web", "peer"),
     (PEERS[1], "TensorFlow.js", "peer"),
     ("native/onnxruntime", "ONNX Runtime, native", "native"),
     ("native/numpy", "numpy, native", "native"),
 )
 COLOURS = (
-    ("var(--ours)", "ours, relaxed-simd"),
-    ("var(--pale)", "ours, simd128"),
+    *((f"var(--{'ours' if fuses(t) else 'pale'})", f"ours, {t}") for t in TARGETS),
     ("var(--peer)", "peer in the same Node"),
     ("var(--native)", "native code, for orientation"),
 )
@@ -54,8 +61,8 @@ def report(results: dict[str, Any]) -> str:
         "<h2>Under the ceilings</h2>",
         "<p>Each dot is a row: operations per byte of its tensors, each counted once, "
         "against operations per second. Lines: measured bandwidth of each level of "
-        "memory, measured arithmetic. Integer rows stand in the cards alone. Filled "
-        "dots: relaxed-simd; rings: simd128. Point at one for its name.</p>",
+        "memory, measured arithmetic. Integer rows stand in the cards alone. "
+        f"{_marks()}. Point at one for its name.</p>",
         *(f'<div class="wide">{roofline(results, e)}</div>' for e in ENGINES),
         key((colour, name) for name, _, colour in _FAMILIES),
         "<h2>Beside the peers</h2>",
@@ -67,6 +74,15 @@ def report(results: dict[str, Any]) -> str:
     parts += bullets("Goals missed", misses(results))
     parts += bullets("Notes", notes(results))
     return page("ops-wasm32: speed", parts)
+
+
+def _marks() -> str:
+    """Which dots stand for which targets."""
+    marks = (("filled dots", True), ("rings", False))
+    return "; ".join(
+        f"{mark}: {', '.join(t for t in TARGETS if fuses(t) == fused)}"
+        for mark, fused in marks
+    ).capitalize()
 
 
 def card(record: dict[str, Any]) -> str:
@@ -178,7 +194,7 @@ def roofline(results: dict[str, Any], engine: str) -> str:
         if rate := max(found):
             parts += _slope(plane, level, rate, peak)
     for x, y, name, target, colour in dots:
-        fill = colour if target == TARGETS[0] else "none"
+        fill = colour if fuses(target) else "none"
         stroke = "" if fill != "none" else f'style="stroke: {colour}"'
         parts.append(
             f'<circle cx="{plane.x(x):.1f}" cy="{plane.y(y):.1f}" r="4.2" '

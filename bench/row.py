@@ -10,8 +10,12 @@ from typing import Any, Final, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from toolchain.targets import TARGETS as KNOWN
+from toolchain.targets import simd_families
+
 Array = NDArray[Any]
-TARGETS = ("relaxed-simd", "simd128")
+# What is measured, of each set of features with SIMD.
+TARGETS = tuple(family[0].name for family in simd_families())
 ENGINES = ("wasmtime", "node")
 ORT_WEB: Final = "onnxruntime-web"
 TFJS: Final = "tensorflow.js"
@@ -22,13 +26,19 @@ NHWC, NCHW = (0, 2, 3, 1), (0, 3, 1, 2)
 LAYOUTS = "NCHW; TensorFlow.js: NHWC"
 
 
+def fuses(target: str) -> bool:
+    """Whether a target fuses multiply-adds; the bits of others are every engine's."""
+    return KNOWN[target].contract
+
+
 @dataclass(frozen=True)
 class Goal:
     """What a rate must be, divided by another: 0.85 of the ceiling, 1.7 x a peer's.
 
     ceiling: the engine's arithmetic. stream: its bandwidth at the row's size. Peers
-    are compared in Node alone. node_relaxed: another goal for relaxed-simd in Node.
-    or_rate: operations per second that are enough by themselves.
+    are compared in Node alone. relaxed, simd128: with and without fused multiply-adds.
+    node_relaxed: another goal for the first in Node. or_rate: operations per second
+    that are enough by themselves.
     """
 
     against: Against
@@ -39,7 +49,7 @@ class Goal:
 
     def wanted(self, engine: str, target: str) -> float:
         """What the goal is for a target in an engine."""
-        if target == "simd128":
+        if not fuses(target):
             return self.simd128
         if engine == "node" and self.node_relaxed is not None:
             return self.node_relaxed

@@ -27,7 +27,9 @@ from bench.report import report
 from bench.row import Case, Onnx, Ours, Row, Tfjs
 from bench.rows import ROWS
 from bench.table import text
+from toolchain.link.artifacts import MODULE
 from toolchain.profile import ROOT, load_profile
+from toolchain.targets import DEFAULT
 
 MATMUL = Path(__file__).with_name("matmul_alone.toml")
 
@@ -78,7 +80,8 @@ def _alone() -> Path:
     done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, check=False)
     if done.returncode:
         raise BuildError(f"{' '.join(words)} failed:\n{done.stdout}{done.stderr}")
-    return load_profile(MATMUL).folder / "simd128" / "ops_wasm32.wasm"
+    (folder,) = load_profile(MATMUL).folders.values()
+    return folder / MODULE
 
 
 def write(results: dict[str, Any], folder: Path) -> None:
@@ -148,13 +151,13 @@ def overhead(peer: peers.OnnxRuntimeWeb | peers.TensorFlowJs) -> float:
 
 def _sizes(build: Path, alone: Path) -> list[dict[str, Any]]:
     """Sizes in bytes, against their limits."""
-    data = (build / "simd128" / "ops_wasm32.wasm").read_bytes()
+    data = (build / DEFAULT / MODULE).read_bytes()
     sizes = {
         "library": len(data),
         "library, gzip": len(gzip.compress(data, 9)),
         "matmul alone": alone.stat().st_size,
     }
     return [
-        limit(f"simd128 {name}", size, SIZE_GOALS[name], "byte")
+        limit(f"{DEFAULT} {name}", size, SIZE_GOALS[name], "byte")
         for name, size in sizes.items()
     ]

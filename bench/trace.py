@@ -16,8 +16,9 @@ from ops_wasm32.model import model_of
 
 from bench import graph
 from bench import page as pages
-from bench.ceilings import FLOAT, Ceilings, most
+from bench.ceilings import Ceilings, most, of_target
 from bench.library import Call, Wasmtime
+from toolchain.targets import TARGETS
 
 ROUNDS = 7
 SPAN = 1e-3  # seconds that a step is timed for in a round, unless once takes longer
@@ -88,10 +89,10 @@ def _calls(run: Callable[[int], float]) -> int:
 
 def _ceiling(target: str) -> float | None:
     """Float operations per second that wasmtime reaches at most; None without SIMD."""
-    if target == "mvp":
+    if not TARGETS[target].vector_bits:
         return None
     rates = {}
-    for name in FLOAT if target != "simd128" else ("mul+add",):
+    for name in of_target(target):
         loop, arguments, work = Ceilings().rate(name)
         turns = 1 << 16
         seconds = min(loop.run(*arguments, turns) for _ in range(9))

@@ -7,9 +7,8 @@ Source: ONNX Concat-13; MindSpore Concat.
 
 import numpy as np
 
-from toolchain.spec import SAME_WIDTH, Attribute, Case, Input, Operator, te
+from toolchain.spec import DTYPES, SAME_WIDTH, Attribute, Case, Input, Operator, te
 from toolchain.spec.cases import values
-from toolchain.spec.movement import ALL
 
 JOINED = (  # shape, axis, sizes along it
     *((((n,), 0, [n])) for n in (0, 1, 17)),
@@ -39,7 +38,7 @@ KERNEL = Operator(
     collapse="concat.axis",
     inputs=(Input("x", "n", variadic=True),),
     attributes=(Attribute("axis", kernel=0),),
-    dtypes=ALL,
+    dtypes=DTYPES,
     stored_as=SAME_WIDTH,
     compute=lambda k: te.compute((k.n,), lambda i: k.x[i], "out"),
     reference=lambda *parts, axis: np.concatenate(parts, axis),

@@ -55,7 +55,7 @@ from toolchain.spec.panels import (
 )
 from toolchain.spec.product import Packed, Product, by_column
 
-# Units of a part of a row of taps: 20 KB of a spread panel and 10 KB of weights. 200
+# Units of a part of a row of taps: 20 KB of a splat panel and 10 KB of weights. 200
 # and 400 are 1 to 3 % slower.
 PART = 320
 
@@ -114,14 +114,14 @@ def compute(k: Any) -> Any:
 
     def windows(image: Any, packed: Any, product: Product) -> None:
         tile = product.panels
-        spread = tile.form == "spread"
-        tall = tile.rows if spread else packed_at_once(pixels, depth, tile.rows)
+        splat = tile.form == "splat"
+        tall = tile.rows if splat else packed_at_once(pixels, depth, tile.rows)
         buffer = workspace(tall, depth, tile.rows, tile.broadcast)
         source = Pixels(k, image, y, x)
         source.allocate()
         pack = source.packer(k.target)
         row, units, rows, pieces = depth, depth, k.index(1), k.index(1)
-        if spread:
+        if splat:
             # Weights beyond L2 by parts, each for all windows.
             large = tir.all(depth * k.features > 2 * BLOCK, x.dilation == 1)
             row = materialized(tir.Select(large, x.taps * k.C, depth))
@@ -146,7 +146,7 @@ def compute(k: Any) -> Any:
                     packed, WIDTH, 0, k.features, k.features, start, deep, True
                 )
                 pack(down)
-                if spread:
+                if splat:
                     part_of.by_depth(down, across)
                 else:
                     part_of.by_panels(down, across)

@@ -9,10 +9,9 @@ Source: ONNX Gather-13; MindSpore Gather.
 
 import numpy as np
 
-from toolchain.spec import SAME_WIDTH, Attribute, Case, Input, Operator, tir
+from toolchain.spec import DTYPES, SAME_WIDTH, Attribute, Case, Input, Operator, tir
 from toolchain.spec import script as T  # noqa: N812  # TVM's own name for it
 from toolchain.spec.cases import shape_name, values
-from toolchain.spec.movement import ALL
 from toolchain.spec.nest import as_written, nest
 
 TAKEN = (  # shape, axis, shape of the indices
@@ -65,7 +64,7 @@ KERNEL = Operator(
     collapse="gather.axis",
     inputs=(Input("data", "o n k"), Input("indices", "m", dtype=1)),
     attributes=(Attribute("axis", default=0, kernel=0),),
-    dtypes=tuple((d, i) for d in ALL for i in ("int32", "int64")),
+    dtypes=tuple((d, i) for d in DTYPES for i in ("int32", "int64")),
     stored_as=SAME_WIDTH,
     compute=compute,
     schedule=as_written,

@@ -10,16 +10,10 @@
 
 enum { X, OUT, N };
 
-#define DEFINE_KERNEL(dtype, type)                             \
+#define DEFINE_KERNEL(dtype, DTYPE, code, bits, type)          \
   int32_t kernel_identity_##dtype(const ops_slot *slots) {     \
     __builtin_memcpy(slots[OUT].p, slots[X].p,                 \
                      (uint32_t)slots[N].i * sizeof(type));     \
     return 0;                                                  \
   }
-
-DEFINE_KERNEL(float32, float)
-DEFINE_KERNEL(int32, int32_t)
-DEFINE_KERNEL(int8, int8_t)
-DEFINE_KERNEL(uint8, uint8_t)
-DEFINE_KERNEL(int64, int64_t)
-DEFINE_KERNEL(bool, uint8_t)
+OPS_EACH_DTYPE(DEFINE_KERNEL)

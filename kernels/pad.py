@@ -11,10 +11,9 @@ Source: ONNX Pad-19, whose pads are a tensor; MindSpore Pad.
 
 import numpy as np
 
-from toolchain.spec import Attribute, Bound, Case, Input, Operator, tir
+from toolchain.spec import DTYPES, Attribute, Bound, Case, Input, Operator, tir
 from toolchain.spec import script as T  # noqa: N812  # TVM's own name for it
 from toolchain.spec.cases import shape_name, values
-from toolchain.spec.movement import ALL
 from toolchain.spec.nest import as_written, nest
 
 MODES = ("constant", "reflect", "edge", "wrap")
@@ -118,7 +117,7 @@ KERNEL = Operator(
         Attribute("value", "float", default=0, dtype="float64"),
         Attribute("pads", per_unit=2, kernel=2),
     ),
-    dtypes=ALL,
+    dtypes=DTYPES,
     stored_as={"int8": "uint8"},
     compute=compute,
     schedule=as_written,

@@ -2,9 +2,6 @@
  * file links every kernel. */
 #include "call.h"
 
-/* Longer names are not looked up: toolchain/codegen/descriptor.py makes none (table). */
-#define MAX_NAME 1024
-
 uint32_t ops_count(void) { return ops_table_count; }
 
 static const ops_operator *at(uint32_t index) {
@@ -41,9 +38,11 @@ static int32_t same(const char *a, const char *b) {
   return *a == *b;
 }
 
-/* Whether a text ends inside memory, within MAX_NAME bytes; null has none. */
+/* Whether a text ends inside memory, within OPS_MAX_NAME bytes; null has none.
+ * Longer names are not looked up: toolchain/codegen/descriptor.py makes none.
+ */
 static int32_t is_name(const char *name) {
-  const char *end = name + MAX_NAME;
+  const char *end = name + OPS_MAX_NAME;
   for (; name && name != end; ++name) {
     if ((uintptr_t)name >> 16 >= __builtin_wasm_memory_size(0)) break;
     if (!*name) return 1;

@@ -5,16 +5,20 @@
 #include "operator.h"
 
 /* What the arrays of the runtime hold. An operator that needs more is refused
- * when it is compiled (toolchain/codegen/descriptor.py, _check_limits), where tests hold
- * the numbers against these. Other arrays have an entry for each of the at most
- * OPS_MAX_RANK axes of a tensor that was checked (ops_read_shape), or say beside
- * them why they are large enough. */
+ * when it is compiled (toolchain/codegen/descriptor.py, _check_limits), which
+ * takes the numbers from toolchain/abi.py; every build compares them. Other
+ * arrays have an entry for each of the at most OPS_MAX_RANK axes of a tensor
+ * that was checked (ops_read_shape), or say beside them why they are large
+ * enough. */
 #define OPS_MAX_VALUES 64     /* attribute values of a call, lists included */
 #define OPS_MAX_ATTRIBUTES 16 /* attributes of an operator */
 #define OPS_MAX_AXES 6        /* of a tensor in its canonical rank */
 #define OPS_MAX_SYMBOLS 32    /* sizes that a kernel gets */
 #define OPS_MAX_SIZES 64      /* canonical sizes of all outputs */
 #define OPS_MAX_SLOTS 64      /* of a kernel: pointers, sizes, values */
+#define OPS_MAX_INPUTS 4      /* of an elementwise operator */
+#define OPS_MAX_OUTPUTS 8     /* of an operator along rows */
+#define OPS_MAX_NAME 1024     /* bytes of a kernel's name, its zero included */
 
 _Static_assert(sizeof ((ops_param *)0)->dims == OPS_MAX_AXES, "one for each");
 
@@ -54,10 +58,9 @@ struct ops_request {
   ops_tensor tensors[];
 };
 
-/* The room of a module, as large as its operators need: toolchain/codegen/descriptor.py
- * makes it (room). The module has one thread, and so one request. */
-_Static_assert(sizeof(ops_request) == 576 && sizeof(ops_tensor) == 64,
-               "so toolchain/codegen/descriptor.py has it");
+/* The room of a module, as large as its operators need:
+ * toolchain/codegen/descriptor.py makes it (room). The module has one thread,
+ * and so one request. */
 extern ops_request ops_room;
 extern ops_slot ops_room_slots[]; /* one for each argument */
 extern char ops_room_text[];      /* of a signature */

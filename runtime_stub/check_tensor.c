@@ -2,9 +2,8 @@
 #include "check.h"
 #include "text.h"
 
-const DLDataType ops_dtypes[OPS_DTYPES] = {
-    {2, 32, 1}, {0, 32, 1}, {0, 8, 1}, {1, 8, 1}, {0, 64, 1}, {6, 8, 1},
-};
+#define ROW(name, NAME, code, bits, type) {code, bits, 1},
+const DLDataType ops_dtypes[OPS_DTYPES] = {OPS_EACH_DTYPE(ROW)};
 
 static int32_t same_dtype(const DLDataType *a, const DLDataType *b) {
   uint32_t left, right;

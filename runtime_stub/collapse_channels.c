@@ -1,13 +1,12 @@
 /* collapse_channels.c: elementwise operators with parameters for each channel.
  *
  * Kernel slots: x [o,c,k], further inputs [c], out [o,c,k], o, c, k,
- * attributes. Rule 0: the channels are axis 1 (batch_normalization). Rule 1:
- * attribute 0 names their axis; parameters of one element each are for all of x
- * (quantize_linear).
+ * attributes.
+ * Rules: OPS_CHANNELS_SECOND: the channels are axis 1 (batch_normalization).
+ * OPS_CHANNELS_AXIS: attribute 0 names their axis; parameters of one element
+ * each are for all of x (quantize_linear).
  */
 #include "call.h"
-
-enum { RULE_AXIS_1 = 0, RULE_AXIS = 1 };
 
 /* Whether each parameter has a single element. */
 static int32_t per_tensor(const ops_request *call) {
@@ -22,7 +21,7 @@ static int32_t per_tensor(const ops_request *call) {
 /* The axis of the channels, or -1 after ops_fail. */
 static int32_t channel_axis(const ops_request *call) {
   const ops_tensor *x = &call->tensors[0];
-  if (call->family->rule == RULE_AXIS) {
+  if (call->family->rule == OPS_CHANNELS_AXIS) {
     return ops_axis(call, "axis", ops_int(call, 0, 0), x->rank);
   }
   if (x->rank >= 2) return 1;
@@ -35,7 +34,9 @@ static int32_t channel_axis(const ops_request *call) {
 static int32_t check(const ops_request *call, const ops_tensor *x,
                      int32_t axis) {
   const char *scalar =
-      call->family->rule == RULE_AXIS ? ", or be a scalar like the others" : "";
+      call->family->rule == OPS_CHANNELS_AXIS
+          ? ", or be a scalar like the others"
+          : "";
   for (int32_t i = 1; i < call->inputs; ++i) {
     const ops_tensor *parameter = &call->tensors[i];
     if (parameter->absent) continue;
@@ -50,10 +51,10 @@ static int32_t check(const ops_request *call, const ops_tensor *x,
 
 static int32_t shape(ops_request *call) {
   const ops_tensor *x = &call->tensors[0];
-  if (call->family->rule != RULE_AXIS || !per_tensor(call)) {
+  if (call->family->rule != OPS_CHANNELS_AXIS || !per_tensor(call)) {
     int32_t axis = channel_axis(call);
     if (axis < 0) {
-      return call->family->rule == RULE_AXIS ? OPS_ERROR_ATTRIBUTE
+      return call->family->rule == OPS_CHANNELS_AXIS ? OPS_ERROR_ATTRIBUTE
                                              : OPS_ERROR_SHAPE;
     }
     int32_t code = check(call, x, axis);
@@ -68,7 +69,7 @@ static void sizes(const ops_request *call, ops_slot *slots) {
   const ops_tensor *x = &call->tensors[0];
   slots[0].i = slots[1].i = 1;
   slots[2].i = x->count;
-  if (call->family->rule == RULE_AXIS && per_tensor(call)) return;
+  if (call->family->rule == OPS_CHANNELS_AXIS && per_tensor(call)) return;
   int32_t axis = channel_axis(call);
   slots[0].i = ops_product(x->shape, 0, axis);
   slots[1].i = x->shape[axis];

@@ -9,9 +9,8 @@
  * place for each. Axis 0 is the innermost one.
  */
 #include "call.h"
+#include "memory.h"
 
-/* What descriptor.py allows. */
-#define MAX_INPUTS 4
 /* Elements of a strip with gathered inputs: 6 KB of float32, of which three are
  * in L1. 8 KB take 10 % longer where all comes from memory, 4 KB where from L2.
  */
@@ -40,11 +39,12 @@ static struct {
   uint32_t spread[OPS_MAX_RANK]; /* bit t: input t is broadcast there */
   const operand *gathering;
   ops_slot slots[OPS_MAX_SLOTS];
-  operand operands[MAX_INPUTS + 1]; /* inputs, then the output */
+  operand operands[OPS_MAX_INPUTS + 1]; /* inputs, then the output */
 } state;
 
 /* Aligned: a vector that lies in two lines takes twice as long. */
-static _Alignas(64) uint8_t buffers[MAX_INPUTS][STRIP * 8 + SPILL];
+static _Alignas(OPS_ALIGNMENT) uint8_t
+    buffers[OPS_MAX_INPUTS][STRIP * 8 + SPILL];
 
 static void push(int32_t size, uint32_t spread) {
   int32_t last = state.rank - 1;

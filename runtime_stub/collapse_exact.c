@@ -2,20 +2,19 @@
  *
  * The sizes (symbols) of a kernel come from its inputs' axes, as params[].dims
  * names them, and the outputs' from the TE definition (family->infer). `rule`
- * is a set of bits that say how tensors of other ranks are taken.
+ * is a set of bits that say how tensors of other ranks are taken:
+ *   OPS_EXACT_LIFT      input 0 may lack one axis: then axis 2, of size 1, is
+ *                       put into every tensor of the full rank, and into lists
+ *                       of attributes (see ops_attribute_slots)
+ *   OPS_EXACT_PAD_LEFT  tensors of a smaller rank get axes of size 1 in front
+ *   OPS_EXACT_FLAT      all inputs have the same shape, and become one axis
  */
 #include "call.h"
 
-enum {
-  /* Input 0 may lack one axis: then axis 2, of size 1, is put into every tensor
-   * of the full rank, and into lists of attributes (see
-   * ops_attribute_slots). */
-  RULE_LIFT = 1,
-  /* Tensors of a smaller rank get axes of size 1 in front. */
-  RULE_PADLEFT = 2,
-  /* All inputs have the same shape, and become one axis. */
-  RULE_FLAT = 4
-};
+_Static_assert((OPS_EXACT_LIFT | OPS_EXACT_PAD_LEFT) ==
+                       OPS_EXACT_LIFT_PAD_LEFT &&
+                   OPS_EXACT_FLAT == OPS_EXACT_LIFT_PAD_LEFT + 1,
+               "the numbers of its rules are sets of bits");
 #define LIFTED_AXIS 2
 #define UNBOUND (-1)
 
@@ -43,9 +42,9 @@ static int32_t fail_rank(const ops_request *call, int32_t t, int32_t wanted) {
   const ops_tensor *tensor = &call->tensors[t];
   int32_t rule = call->family->rule;
   const char *format = "%s has rank %d but must have rank %d";
-  if (rule & RULE_PADLEFT)
+  if (rule & OPS_EXACT_PAD_LEFT)
     format = "%s has rank %d but must have at most rank %d";
-  else if (rule & RULE_LIFT && !t)
+  else if (rule & OPS_EXACT_LIFT && !t)
     format = "%s has rank %d but must have rank %d, or one less";
   return ops_fail_got(call, OPS_ERROR_SHAPE, format, tensor->name,
                       (int32_t)tensor->rank, wanted);
@@ -55,12 +54,12 @@ static int32_t fail_rank(const ops_request *call, int32_t t, int32_t wanted) {
 static int32_t canonical(const ops_request *call, int32_t t, int64_t *sizes) {
   const ops_tensor *tensor = &call->tensors[t];
   int32_t rank = param_of(call, t)->rank, lifted = is_lifted(call, t);
-  if (call->family->rule & RULE_FLAT) {
+  if (call->family->rule & OPS_EXACT_FLAT) {
     sizes[0] = tensor->count;
     return OPS_OK;
   }
   int32_t lead = rank - lifted - tensor->rank;
-  if (lead < 0 || (lead && !(call->family->rule & RULE_PADLEFT)))
+  if (lead < 0 || (lead && !(call->family->rule & OPS_EXACT_PAD_LEFT)))
     return fail_rank(call, t, rank - lifted);
   for (int32_t i = 0; i < lead; ++i) sizes[i] = 1;
   for (int32_t i = 0, at = lead; i < tensor->rank; ++i) {
@@ -117,7 +116,7 @@ static int32_t check_flat(const ops_request *call) {
 /* Lists of attributes have an entry for each spatial axis, or none. */
 static int32_t check_units(const ops_request *call) {
   int32_t spatial = call->tensors[0].rank - LIFTED_AXIS;
-  if (!(call->family->rule & RULE_LIFT) || !call->units ||
+  if (!(call->family->rule & OPS_EXACT_LIFT) || !call->units ||
       call->units == spatial)
     return OPS_OK;
   return ops_fail_got(call, OPS_ERROR_ARGUMENT,
@@ -128,10 +127,10 @@ static int32_t check_units(const ops_request *call) {
 
 static int32_t bind_inputs(const ops_request *call) {
   int32_t rule = call->family->rule;
-  state.lifted = rule & RULE_LIFT &&
+  state.lifted = rule & OPS_EXACT_LIFT &&
                  call->tensors[0].rank == param_of(call, 0)->rank - 1;
   for (int32_t i = 0; i < OPS_MAX_SYMBOLS; ++i) state.symbols[i] = UNBOUND;
-  int32_t code = rule & RULE_FLAT ? check_flat(call) : OPS_OK;
+  int32_t code = rule & OPS_EXACT_FLAT ? check_flat(call) : OPS_OK;
   for (int32_t t = 0; !code && t < call->inputs; ++t)
     if (!call->tensors[t].absent) code = bind_input(call, t);
   return code ? code : check_units(call);

@@ -3,15 +3,15 @@
  * out[..., m, n] = sum_k a[..., m, k] * b[..., k, n]
  *
  * Kernel slots: a [M,K], b [K,N], further inputs, out [M,N], M, K, N,
- * attributes. Rule 1 has zero points as inputs 2 and 3: [M] and [N]; its kernel
- * reads uint8 and gets, after N, what makes that of a's and of b's elements by
- * exclusive or: 128 for int8, 0 for uint8. Rule 2 has b as panels [P,K,8], P =
- * ceil(N / 8), a bias [N] as input 2, N as attribute 0 and sizes M, K, P, 8, N.
+ * attributes. OPS_MATMUL_ZERO_POINTS has zero points as inputs 2 and 3: [M] and
+ * [N]; its kernel reads uint8 and gets, after N, what makes that of a's and of
+ * b's elements by exclusive or: 128 for int8, 0 for uint8. OPS_MATMUL_PACKED
+ * has b as panels [P,K,8], P = ceil(N / 8), a bias [N] as input 2, N as
+ * attribute 0 and sizes M, K, P, 8, N.
  */
 #include "call.h"
 
 enum { ROWS_AND_COLUMNS = 2, MAX_BATCH = OPS_MAX_RANK - ROWS_AND_COLUMNS };
-enum { RULE_PLAIN = 0, RULE_ZERO_POINTS = 1, RULE_PACKED = 2 };
 enum { PANEL = 8 };
 
 /* Sizes of one product, and the batch axes to loop over. */
@@ -36,7 +36,7 @@ static void sizes(const ops_request *call, product *p) {
 }
 
 static int32_t is_packed(const ops_request *call) {
-  return call->family->rule == RULE_PACKED;
+  return call->family->rule == OPS_MATMUL_PACKED;
 }
 
 /* For panels: rows of a are all one batch. */
@@ -115,7 +115,7 @@ static int32_t check(const ops_request *call, const product *p) {
         a->name, p->k, b->name, size_at(b, inner), a->name, b->name,
         -1 - inner);
   }
-  if (call->family->rule != RULE_ZERO_POINTS) return OPS_OK;
+  if (call->family->rule != OPS_MATMUL_ZERO_POINTS) return OPS_OK;
   int32_t code = check_zero_point(call, 2, p->m, "row");
   return code ? code : check_zero_point(call, 3, p->n, "column");
 }
@@ -163,7 +163,8 @@ static void batch_axes(const ops_request *call, product *p) {
 /* Makes the last batch axes more rows of a, as far as b is the same in them:
  * a is compact there. Not where each row has its own zero point. */
 static void fold(const ops_request *call, product *p) {
-  if (call->family->rule == RULE_ZERO_POINTS && call->tensors[2].count > 1) {
+  if (call->family->rule == OPS_MATMUL_ZERO_POINTS &&
+      call->tensors[2].count > 1) {
     return;
   }
   while (p->rank && p->b_stride[p->rank - 1] == 0) {
@@ -190,7 +191,7 @@ static int32_t loop(const ops_request *call, const product *p,
   slots[at++].i = p->m;
   slots[at++].i = p->k;
   slots[at++].i = p->n;
-  if (call->family->rule == RULE_ZERO_POINTS) {
+  if (call->family->rule == OPS_MATMUL_ZERO_POINTS) {
     slots[at++].i = a->dtype == OPS_INT8 ? 128 : 0;
     slots[at++].i = b->dtype == OPS_INT8 ? 128 : 0;
   }
@@ -245,7 +246,7 @@ static int32_t run(ops_request *call) {
   for (int32_t i = 2; i < call->inputs; ++i) {
     slots[i].p = call->tensors[i].data;
   }
-  return call->family->rule == RULE_ZERO_POINTS
+  return call->family->rule == OPS_MATMUL_ZERO_POINTS
              ? run_zero_points(call, &p, slots)
              : loop(call, &p, slots);
 }

@@ -5,20 +5,17 @@
  * k fills a vector of 16 bytes or more.
  * Axes that lie last, or in one group with the second form, are used where they
  * are; any others are first moved to the end.
+ *
+ * Rules: OPS_ROWS_...
+ *   AXIS         attribute 0 is `axis`: rows to rows
+ *   REDUCE_AXIS  attributes `axis`, `keepdims`: a row to an element
+ *   REDUCE_AXES  `keepdims`, `noop_with_empty_axes`, list `axes`
+ *   TRAILING     `axis`: rows are the axes from there on
+ *   SPATIAL      rows are the axes from 2 on; they stay, with size 1
  */
 #include "call.h"
 
-enum {
-  RULE_AXIS = 0,    /* attribute 0 is `axis`: rows to rows */
-  RULE_REDUCE_AXIS, /* attributes `axis`, `keepdims`: a row to an element */
-  RULE_REDUCE_AXES, /* `keepdims`, `noop_with_empty_axes`, list `axes` */
-  RULE_TRAILING,    /* `axis`: rows are the axes from there on */
-  RULE_SPATIAL      /* rows are the axes from 2 on; they stay, with size 1 */
-};
-
 #define VECTOR 16
-/* What descriptor.py allows. */
-#define MAX_OUTPUTS 8
 
 /* Merged axes: neighbours of the same kind are one, those of size 1 left out.
  */
@@ -34,7 +31,7 @@ static struct {
   int32_t each; /* REDUCE_AXES over no axes at all: each element is a row */
   int64_t o, n, k;
   ops_slot slots[OPS_MAX_SLOTS];
-  int64_t sizes[2 * MAX_OUTPUTS]; /* canonical: o and n of each */
+  int64_t sizes[2 * OPS_MAX_OUTPUTS]; /* canonical: o and n of each */
 } state;
 
 /* -- which axes -- */
@@ -84,12 +81,12 @@ static int32_t find_axes(ops_request *call) {
   const ops_tensor *x = &call->tensors[0];
   int32_t rule = call->family->rule, code;
   state.each = 0;
-  if (rule == RULE_REDUCE_AXES)
+  if (rule == OPS_ROWS_REDUCE_AXES)
     code = many_axes(call);
-  else if (rule == RULE_SPATIAL)
+  else if (rule == OPS_ROWS_SPATIAL)
     code = spatial_axes(call);
   else
-    code = one_axis(call, rule == RULE_TRAILING);
+    code = one_axis(call, rule == OPS_ROWS_TRAILING);
   if (code) return code;
   int32_t kept[OPS_MAX_RANK], rows[OPS_MAX_RANK], keeps = 0, in_rows = 0;
   for (int32_t i = 0; i < x->rank; ++i) {
@@ -100,7 +97,7 @@ static int32_t find_axes(ops_request *call) {
   }
   state.o = ops_product(kept, 0, keeps);
   state.n = ops_product(rows, 0, in_rows);
-  if (rule == RULE_REDUCE_AXIS && !state.n)
+  if (rule == OPS_ROWS_REDUCE_AXIS && !state.n)
     return ops_fail(call, OPS_ERROR_SHAPE,
                     "%s %x has size 0 along axis %l; it has no first element",
                     x->name, x, ops_int(call, 0, 0));
@@ -140,15 +137,16 @@ static int32_t find_sizes(ops_request *call) {
     state.sizes[2 * i] = state.o;
     state.sizes[2 * i + 1] = state.n;
   }
-  if (call->family->rule != RULE_AXIS || !call->family->infer) return OPS_OK;
+  if (call->family->rule != OPS_ROWS_AXIS || !call->family->infer)
+    return OPS_OK;
   put_sizes(call, 0);
   return ops_infer_sizes(call, state.slots, state.sizes);
 }
 
 static int32_t keeps_axes(const ops_request *call) {
   switch (call->family->rule) {
-    case RULE_REDUCE_AXIS: return ops_int(call, 1, 0) != 0;
-    case RULE_REDUCE_AXES: return ops_int(call, 0, 0) != 0;
+    case OPS_ROWS_REDUCE_AXIS: return ops_int(call, 1, 0) != 0;
+    case OPS_ROWS_REDUCE_AXES: return ops_int(call, 0, 0) != 0;
     default: return 1;
   }
 }
@@ -156,15 +154,15 @@ static int32_t keeps_axes(const ops_request *call) {
 static int32_t shape(ops_request *call) {
   const ops_tensor *x = &call->tensors[0];
   int32_t rule = call->family->rule, code = find_axes(call);
-  if (!code && rule == RULE_TRAILING) code = check_row_inputs(call);
+  if (!code && rule == OPS_ROWS_TRAILING) code = check_row_inputs(call);
   if (!code) code = find_sizes(call);
   for (int32_t t = 0; !code && t < call->outputs; ++t) {
     int64_t sizes[OPS_MAX_RANK];
     int32_t rank = 0;
     for (int32_t i = 0; i < x->rank; ++i) {
-      if (!(state.axes >> i & 1) || rule == RULE_TRAILING)
+      if (!(state.axes >> i & 1) || rule == OPS_ROWS_TRAILING)
         sizes[rank++] = x->shape[i];
-      else if (rule == RULE_AXIS)
+      else if (rule == OPS_ROWS_AXIS)
         sizes[rank++] = state.sizes[2 * t + 1];
       else if (keeps_axes(call))
         sizes[rank++] = 1;
@@ -225,9 +223,9 @@ static void move_rows_back(const ops_tensor *output, const groups *g,
 }
 
 static int32_t run_moved(const ops_request *call, const groups *g) {
-  int32_t code = OPS_OK, back = call->family->rule == RULE_AXIS;
+  int32_t code = OPS_OK, back = call->family->rule == OPS_ROWS_AXIS;
   int32_t made = 0;
-  void *workspaces[1 + MAX_OUTPUTS] = {0};
+  void *workspaces[1 + OPS_MAX_OUTPUTS] = {0};
   ops_slot *slots = state.slots;
   for (; made <= (back ? call->outputs : 0); ++made) {
     const ops_tensor *tensor = made ? &call->tensors[call->inputs + made - 1]

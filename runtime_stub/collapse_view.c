@@ -288,13 +288,15 @@ static int32_t reshape(const ops_request *call, const ops_tensor *x,
   return OPS_OK;
 }
 
-enum { RULE_TILE = 3 };
-static const view_rule rules[] = {transpose, slice, expand, tile,
-                                  split,     reshape};
+static const view_rule rules[] = {
+    [OPS_VIEW_TRANSPOSE] = transpose, [OPS_VIEW_SLICE] = slice,
+    [OPS_VIEW_EXPAND] = expand,       [OPS_VIEW_TILE] = tile,
+    [OPS_VIEW_SPLIT] = split,         [OPS_VIEW_RESHAPE] = reshape,
+};
 
 /* How many times an axis of the view follows itself. */
 static int64_t copies(const ops_request *call, int32_t axis) {
-  return call->family->rule == RULE_TILE ? ops_int(call, 0, axis) : 1;
+  return call->family->rule == OPS_VIEW_TILE ? ops_int(call, 0, axis) : 1;
 }
 
 static int32_t shape(ops_request *call) {

@@ -15,6 +15,8 @@ void ops_release(void *workspace) {
 
 uint64_t ops_repeat(const void *element, int32_t itemsize) {
   if (itemsize == 1) return *(const uint8_t *)element * 0x0101010101010101u;
+  if (OPS_HAS_16_BITS && itemsize == 2)
+    return *(const uint16_t *)element * 0x0001000100010001u;
   if (itemsize == 4) return *(const uint32_t *)element * 0x0000000100000001u;
   return *(const uint64_t *)element;
 }

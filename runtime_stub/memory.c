@@ -12,7 +12,7 @@
 #include "check.h"
 
 #define ALIGNMENT OPS_ALIGNMENT
-#define PAGE 65536u
+#define PAGE OPS_PAGE
 /* Growth by at least 1 MiB: every growth detaches the views of JavaScript
  * hosts. */
 #define GROWTH 16u

@@ -8,6 +8,7 @@
  * low bits; it ends where the next one starts. A caller's block is LIVE. */
 extern uint32_t *ops_pieces;
 #define OPS_ALIGNMENT 64u
+#define OPS_PAGE 65536u /* bytes of linear memory */
 #define OPS_LIVE 2u
 
 /* In which piece, in bytes from the first, an address of that hash was found

@@ -1,12 +1,13 @@
 /* operator.h: what the compiler emits for an operator and the runtime reads.
  *
- * toolchain/codegen/descriptor.py writes these structs as constant data, field by field;
- * change both together.
+ * toolchain/codegen/descriptor.py writes these structs as constant data, as
+ * toolchain/layout.py has them; every build compares the two field by field.
  */
 #ifndef OPS_OPERATOR_H_
 #define OPS_OPERATOR_H_
 
 #include "ops_wasm32.h"
+#include "tables.h"
 
 /* One argument of a kernel. A kernel gets: the data pointers of its inputs,
  * those of its outputs, its sizes (symbols), its attributes. */
@@ -20,15 +21,15 @@ _Static_assert(sizeof(ops_slot) == 8, "kernels read slots of 8 bytes");
 /* 0, or nonzero when a workspace could not be had. */
 typedef int32_t (*ops_kernel)(const ops_slot *slots);
 
-typedef enum {
-  OPS_FLOAT32 = 0,
-  OPS_INT32,
-  OPS_INT8,
-  OPS_UINT8,
-  OPS_INT64,
-  OPS_BOOL,
-  OPS_DTYPES
-} ops_dtype;
+/* OPS_FLOAT32 and so on, by their places in the table; OPS_DTYPES counts them.
+ */
+#define OPS_DTYPE(name, NAME, code, bits, type) OPS_##NAME,
+typedef enum { OPS_EACH_DTYPE(OPS_DTYPE) OPS_DTYPES } ops_dtype;
+#undef OPS_DTYPE
+/* Whether a dtype has 16 bits; where none has, its code is left out. */
+#define OPS_IS_16(name, NAME, code, bits, type) || bits == 16
+enum { OPS_HAS_16_BITS = 0 OPS_EACH_DTYPE(OPS_IS_16) };
+#undef OPS_IS_16
 
 enum {
   OPS_PARAM_OPTIONAL = 1, /* may be absent: then `fill` in every element */

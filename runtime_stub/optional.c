@@ -5,6 +5,11 @@
  */
 #include "call.h"
 
+#define IS_NARROW(name, NAME, code, bits, type) \
+  _Static_assert(code != 1 || bits == 8,        \
+                 "ops_fill saturates " #name " to 8 bits");
+OPS_EACH_DTYPE(IS_NARROW)
+
 uint64_t ops_fill(const ops_request *call, const ops_tensor *tensor) {
   const ops_param *param = call->family->params;
   while (param->name != tensor->name) ++param;

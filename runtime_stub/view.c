@@ -38,6 +38,7 @@ typedef struct {
     }                                                                       \
   }
 DEFINE_TILE(uint8_t)
+DEFINE_TILE(uint16_t)
 DEFINE_TILE(uint32_t)
 DEFINE_TILE(uint64_t)
 
@@ -47,6 +48,8 @@ static void copy_tile(uint8_t *dst, const uint8_t *src, const plane *p,
     tile_uint32_t(dst, src, p, rows, columns);
   else if (itemsize == 1)
     tile_uint8_t(dst, src, p, rows, columns);
+  else if (OPS_HAS_16_BITS && itemsize == 2)
+    tile_uint16_t(dst, src, p, rows, columns);
   else
     tile_uint64_t(dst, src, p, rows, columns);
 }

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from microkernels import Array, integers, whole
+from microkernels import Array, Kernel, integers, whole
 
 _DTYPES = {"f32": "float32", "i8": "int8", "i32": "int32", "i64": "int64"}
 # Sums of integers are wider than their elements, for means.
@@ -106,3 +106,13 @@ def _floats(fold: Fold, x: Array, extra: Any, axis: int) -> Array:
         if fold.kind == "min":
             return np.asarray(np.min(x, axis, initial=np.inf))
         return np.asarray(np.sum((x - (extra if fold.shifts else 0)) ** 2, axis))
+
+
+def elements(kernel: Kernel, shape: tuple[int, ...], few: int = 3) -> Array:
+    """Of few values, so that many are equal; or of any."""
+    fold, rng = Fold.of(kernel.name), kernel.rng
+    x = whole(rng, shape, few) if fold.floats else integers(rng, shape, fold.dtype)
+    if not fold.floats and few < 99:
+        ends = np.iinfo(fold.dtype)
+        x = rng.choice(np.array([ends.min, -1, 0, 1, ends.max], fold.dtype), shape)
+    return x

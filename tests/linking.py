@@ -12,7 +12,8 @@ from typing import Any
 from abi import BUILD
 
 from toolchain.codegen.descriptor import Room, room, table
-from toolchain.codegen.objects import compile_object, emit
+from toolchain.codegen.llvm import emit
+from toolchain.codegen.objects import compile_object
 from toolchain.link.archive import archive
 from toolchain.link.clang import flags
 from toolchain.link.link import link

@@ -22,10 +22,10 @@ import pytest
 import wasmtime
 
 from toolchain.codegen.child import Job, in_children
-from toolchain.codegen.objects import emit
+from toolchain.codegen.llvm import emit
 from toolchain.link.clang import RUNTIME, compile_c
 from toolchain.link.module import interface
-from toolchain.micro.builder import micro_kernel
+from toolchain.micro.registry import micro_kernel
 from toolchain.process.command import run, tool
 from toolchain.records.replace import write
 from toolchain.targets import TARGETS

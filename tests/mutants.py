@@ -40,7 +40,8 @@ TARGET = "mvp"
 TESTS = (
     *("test_errors", "test_error_texts", "test_calls", "test_texts", "test_ranks"),
     *("test_memory", "test_room", "test_shared_memory", "test_fixed_shapes"),
-    *("test_limits", "test_windows", "test_allocator", "test_time", "test_fuzz"),
+    *("test_bytes", "test_limits", "test_windows", "test_allocator", "test_time"),
+    "test_fuzz",
 )
 QUICK = 5  # of them are enough for a sample
 CELLS = 500  # of the kernels' cases that a mutant meets
@@ -87,7 +88,7 @@ class Bench:
         """Cases of kernels by the collapse that they go through."""
         from verification import cells
 
-        from toolchain.codegen.objects import load_operator
+        from toolchain.codegen.operators import load_operator
 
         profile = full_profile()
         found: dict[str, list[Any]] = {}
@@ -103,7 +104,7 @@ class Bench:
     @cached_property
     def kernels(self) -> set[str]:
         """Kernels that tests name, and some for each way to the canonical sizes."""
-        from toolchain.codegen.objects import load_operator
+        from toolchain.codegen.operators import load_operator
         from toolchain.spec import kernel_name
 
         texts = [Path(__file__).with_name(f"{n}.py").read_text() for n in TESTS]

@@ -152,13 +152,15 @@ def _compare(
 ) -> str:
     """What is wrong with the results; nothing where they are right."""
     import ops_wasm32
+    from ops_wasm32.command_verify import compare
 
     from toolchain.model.build import Options, build_model
     from toolchain.model.compile import Place
 
     path = folder / "model.onnx"
     path.write_bytes(model.SerializeToString())
-    build_model(path, Options(target), Place(folder, cache), runtime, lambda _: None)
+    place = Place(folder, cache)
+    manifest = build_model(path, Options(target), place, runtime, lambda _: None)
     library = ops_wasm32.load(folder / "model.wasm")
     results = library.call("model", *inputs)
     found = list(results) if isinstance(results, tuple | list) else [results]
@@ -168,6 +170,8 @@ def _compare(
             np.testing.assert_allclose(
                 got, np.asarray(want), rtol=case.rtol, atol=case.atol
             )
+            error, bound = compare(got, np.asarray(want))[1], manifest["tolerance"]
+            assert error <= bound, f"error {error:.3g}, allowed {bound:.3g}"
             assert np.shape(want) == np.shape(got), f"shape {np.shape(got)}"
         except AssertionError as error:
             return f"output {i}: " + " ".join(str(error).split())[:200]

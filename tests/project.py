@@ -15,6 +15,7 @@ from toolchain.profile import ROOT
 SOURCES = (
     "dodo.py",
     "bench",
+    "embed",
     "kernels",
     "toolchain",
     "runtime_stub",

@@ -150,7 +150,7 @@ def test_headers_compile_without_a_warning(built: Project, language: str) -> Non
 
 
 def test_interface_that_is_not_the_written_one_fails(built: Project) -> None:
-    file = "runtime_stub/expected/mvp.txt"
+    file = "runtime_stub/interface.txt"
     built.edit(file, "export ops_call func", "export ops_coll func")
     done = built.doit("build", "profile=small.toml")
     assert done.code != 0

@@ -50,7 +50,7 @@ WRONG = [
     (["help", "modell"], "'modell' is no task; did you mean model?"),
     (["list", "nope"], "'nope' is no task"),
     (["model", "net.onnx"], "'net.onnx' is no task; for a file write --file net.onnx"),
-    (["model", "--file", "a", "model"], "task model is named twice; call doit twice"),
+    (["model", "--file", "a", "model"], "task model is named twice; name it once"),
     (
         ["model", "--fiel", "x"],
         "model: option --fiel is unknown; did you mean --file? `doit help model` lists",

@@ -14,7 +14,7 @@ import pytest
 
 from bench.library import Node, NodeProcess, make_call
 from bench.row import Ours
-from toolchain.codegen.objects import load_operator
+from toolchain.codegen.operators import load_operator
 from toolchain.profile import load_profile
 from toolchain.spec import Case, kernel_name
 from toolchain.spec.cases_extremes import every_case

@@ -10,7 +10,7 @@ import numpy as np
 import ops_wasm32
 import pytest
 
-from toolchain.codegen.objects import load_operator
+from toolchain.codegen.operators import load_operator
 from toolchain.profile import load_profile
 from toolchain.spec import PARTIAL_SUMS
 from toolchain.spec.cases_extremes import NARROW, every_case

@@ -298,7 +298,7 @@ def test_unsupported_operators_are_grouped(save: Any) -> None:
     ]
     lines = refused(save(model(nodes, outputs=[info("y0", None)]))).splitlines()
     assert "  Det (domain own), node n0 and 39 more" == lines[1]
-    assert lines[2].startswith("  Det (domain com.microsoft), node n40 and 2 more: of ")
+    assert lines[2].startswith("  Det (domain com.microsoft), node n40 and 2 more: an ")
     assert 3 == len(lines)
 
 
@@ -414,7 +414,7 @@ def test_sequences_at_the_boundary(save: Any) -> None:
             [node("Reshape", "x", "s")],
             {},
             "its shape must be known when the model is compiled, and depends on "
-            "input s; make that a constant, as in --value s=1",
+            "input s; make that a constant, as in --value s=-1",
         ),
         ([node("If", "c")], {}, "its condition must be known"),
         (

@@ -16,6 +16,7 @@ from ops_wasm32.binding import bind
 from ops_wasm32.signature import Attribute, Param, Signature, parse_signature
 
 from toolchain.profile import ROOT
+from toolchain.targets import TARGETS
 
 CONV = parse_signature(
     "conv_float32(x: float32, w: float32, b?: float32) -> (out: float32); "
@@ -305,7 +306,14 @@ def test_load_by_path() -> None:
 
 def test_load_names_the_targets() -> None:
     text = text_of(ops_wasm32.load, target="sse2")
-    assert "target 'sse2' is unknown; use relaxed-simd, simd128, mvp" == text
+    names = "relaxed-simd, relaxed-simd-v8, simd128, mvp"
+    assert f"target 'sse2' is unknown; use {names}" == text
+
+
+def test_each_target_of_the_build_loads_by_its_name() -> None:
+    for name in TARGETS:
+        assert name == ops_wasm32.load(target=name).target
+    assert set(TARGETS) == set(ops_wasm32.TARGETS)
 
 
 def test_load_without_a_build_says_what_to_run(tmp_path: Path) -> None:

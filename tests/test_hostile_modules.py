@@ -17,7 +17,7 @@ import numpy as np
 import ops_wasm32
 import pytest
 import wasmtime
-from ops_wasm32.module import MANIFEST
+from ops_wasm32.tables import MANIFEST
 
 from toolchain.link.module import add_custom_section
 from toolchain.profile import ROOT

@@ -102,7 +102,7 @@ class Net:
         )
 
 
-def build(net: Net, folder: Path, file: Any) -> Path:
+def build(net: Net, folder: Path, file: Any, show: Any = lambda _: None) -> Path:
     """The model's module."""
     profile = load_profile(Path(file) if file else None)
     target = TARGET if TARGET in profile.targets else profile.targets[0]
@@ -111,13 +111,13 @@ def build(net: Net, folder: Path, file: Any) -> Path:
     path = folder / "inside.onnx"
     onnx.save(net.model(), path)
     place = Place(folder, ROOT / "build" / "cache" / target)
-    build_model(path, Options(target), place, runtime, lambda _: None)
+    build_model(path, Options(target), place, runtime, show)
     return folder / "inside.wasm"
 
 
-def run(net: Net, folder: Path, file: Any) -> list[Any]:
+def run(net: Net, folder: Path, file: Any, show: Any = lambda _: None) -> list[Any]:
     """What the model gives."""
-    module = ops_wasm32.load(build(net, folder, file))
+    module = ops_wasm32.load(build(net, folder, file, show))
     found = module.call("inside", *net.inputs.values())
     return list(found) if isinstance(found, tuple) else [found]
 

@@ -143,15 +143,19 @@ def test_only_codegen_imports_tvm(path: Path) -> None:
     assert not uses or name in MAY_IMPORT_TVM or name.startswith(FOLDERS_OF_TVM)
 
 
+# Tables that all of the pipeline reads.
+TABLES = {"toolchain.abi", "toolchain.dtypes"}
+
+
 def test_the_vocabulary_imports_nothing_of_the_pipeline() -> None:
     for path in (ROOT / "toolchain" / "spec").glob("*.py"):
         ours = {n for n in imports(path) if n.startswith("toolchain")}
-        assert {n for n in ours if not n.startswith("toolchain.spec")} == set()
+        assert {n for n in ours if not n.startswith("toolchain.spec")} <= TABLES
 
 
 def test_listing_operators_loads_no_tvm() -> None:
     code = (
-        "import sys; from toolchain.codegen.objects import load_operator; "
+        "import sys; from toolchain.codegen.operators import load_operator; "
         "from toolchain.profile import full_profile; "
         "[load_operator(p) for p in full_profile().operators.values()]; "
         "assert 'tvm' not in sys.modules"

@@ -26,6 +26,7 @@ from toolchain.model.compile import Place
 from toolchain.profile import ROOT
 from toolchain.records.cache import LIMIT, in_use
 from toolchain.records.made import ChangedError, Made
+from toolchain.records.slices import root_in, sources
 
 PROFILE = 'operators = ["relu", "softmax", "tanh"]\ntargets = ["simd128"]\n'
 ZERO = "zero = tir.const(0, k.dtype)"  # in kernels/relu.py
@@ -92,7 +93,7 @@ def objects(*names: str) -> list[str]:
 EDITS = {
     "test cases": ("toolchain/spec/cases.py", "FAR = ", "NEAR = FAR = ", []),
     "a comment": (
-        "toolchain/codegen/objects.py",
+        "toolchain/codegen/llvm.py",
         "TRIPLE =",
         "# a comment\nTRIPLE =",
         [],
@@ -104,11 +105,11 @@ EDITS = {
     "its bound": ("kernels/softmax.py", "Bound(ulp=8", "Bound(ulp=9", []),
     "its formula": ("kernels/relu.py", ZERO, ZERO.replace("0", "5"), objects("relu")),
     "a micro-kernel": (
-        *("toolchain/micro/rows.py", "STRIP = ", "STRIP = 2 * "),
+        *("toolchain/micro/reductions.py", "STRIP = ", "STRIP = 2 * "),
         objects("softmax"),
     ),
     "a micro-kernel that nothing uses": (
-        *("toolchain/micro/dot.py", "def emit(", "X = 1\n\n\ndef emit(", []),
+        *("toolchain/micro/dot.py", "UNROLL = 4", "UNROLL = 8", []),
     ),
     "a function of spec/math": (
         *(
@@ -129,7 +130,7 @@ EDITS = {
     "a converter": (
         *("toolchain/frontends/onnx_elements.py", "from", "X = 1\nfrom", [MODEL]),
     ),
-    "a pass": ("toolchain/model/plan.py", "ALIGNMENT = 64", "ALIGNMENT = 128", [MODEL]),
+    "a pass": ("toolchain/model/plan.py", "-size // ", "1 - size // ", [MODEL]),
     "doit's tasks": ("dodo.py", "PROFILE = ", "# a comment\nPROFILE = ", []),
 }
 
@@ -350,3 +351,21 @@ def test_a_damaged_kernel_in_the_cache_is_made_again(
         path.write_bytes(data)
     build_model(file, options, place, runtime, _quiet)
     assert (place.folder / "net.wasm").read_bytes() == wasm
+
+
+def test_what_names_an_operator_that_is_gone_is_made_again(tmp_path: Path) -> None:
+    operator, out = tmp_path / "gone.py", tmp_path / "out.o"
+    operator.write_text('"""out = 1"""\n\nKERNEL = 1\n')
+    roots = (root_in(operator, "KERNEL"),)
+
+    def made() -> Made:
+        sources.cache_clear()  # as another process would see the files
+        return Made((out,), roots)
+
+    def write() -> None:
+        out.write_bytes(b"1")
+
+    made().make(write)
+    assert made().current()
+    operator.unlink()
+    assert not made().current()

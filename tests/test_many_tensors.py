@@ -16,13 +16,8 @@ from abi import Arg, Module
 from linking import runtime_objects
 from onnx import TensorProto, helper
 
-from toolchain.codegen.descriptor import (
-    MAX_MODEL_TENSORS,
-    MAX_NAME,
-    Fixed,
-    fixed_descriptor,
-    table,
-)
+from toolchain.abi import MAX_MODEL_TENSORS, MAX_NAME
+from toolchain.codegen.descriptor import Fixed, fixed_descriptor, table
 from toolchain.model.build import Options, build_model
 from toolchain.model.compile import Place
 from toolchain.profile import ROOT

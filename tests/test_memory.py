@@ -122,3 +122,19 @@ def test_the_second_of_two_workspaces_is_missing(path: Path) -> None:
         assert module.run("ops_call", *call) == MEMORY
         assert "no memory for a workspace of 9 bytes" in module.error()
     assert module.alloc(64) == places[0]
+
+
+def test_a_table_that_cannot_grow(path: Path) -> None:
+    """Its 2048 entries are full, and all memory is taken: no block more."""
+    module = Module(path)
+    blocks = fill(module)
+    assert module.run("ops_free", blocks.pop(0)) == 0  # half of the memory
+    while block := module.run("ops_alloc", 1):
+        blocks.append(block)
+    assert 2000 < len(blocks) < 2048
+    assert "no memory for 1 bytes" in module.error()
+    assert len(blocks) == len(set(blocks))
+    for block in blocks:
+        assert module.run("ops_free", block) == 0
+    args = matrices(module)
+    assert module.call("matmul_float32", *args) == 0, module.error()

@@ -22,7 +22,7 @@ from microkernels import (
 )
 
 from toolchain.micro.columns import BLOCK
-from toolchain.micro.rows import STRIP
+from toolchain.micro.reductions import STRIP
 
 _NAMES = tuple(f"micro_columns_{fold}" for fold in FOLDS)
 SUITE = Suite(_NAMES, _NAMES, unroll=False)

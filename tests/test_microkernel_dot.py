@@ -51,18 +51,18 @@ def pitched(matrix: Array, gap: int) -> Array:
 @SUITE.each("micro_dot_rows")
 @pytest.mark.parametrize("sign", SIGNS)
 def test_packing_rows(kernel: Kernel, sign: int) -> None:
-    lines, rng = tile_of(kernel)[0], kernel.rng
+    count, rng = tile_of(kernel)[0], kernel.rng
     depths = (0, 1, 2, 3, *around(8, 16), 33)
-    cases = [(d, v) for d in depths for v in range(1, lines + 2)]
+    cases = [(d, v) for d in depths for v in range(1, count + 2)]
     for (depth, valid), other in in_turn(cases, OTHERS):
-        rows = min(valid, lines)
+        rows = min(valid, count)
         x, y = (integers(rng, (rows, depth), "uint8") for _ in range(2))
         zeros = [integers(rng, rows, "uint8") for _ in range(2)]
         total = differences(x, zeros[0][:, None], sign)
         total = total + other * differences(y, zeros[1][:, None], sign)
-        packed = words(total)[np.minimum(np.arange(lines), rows - 1)]
-        spread = np.repeat(packed.T[:, :, None], kernel.lanes, axis=2)
-        out = Out(integers(rng, spread.shape, "int32"), spread)
+        packed = words(total)[np.minimum(np.arange(count), rows - 1)]
+        splat = np.repeat(packed.T[:, :, None], kernel.lanes, axis=2)
+        out = Out(integers(rng, splat.shape, "int32"), splat)
         sources = (In(pitched(x, GAP)), In(pitched(y, GAP)), *map(In, zeros))
         kernel.check(*sources, out, depth + GAP, depth, valid, sign, other)
 
@@ -70,17 +70,17 @@ def test_packing_rows(kernel: Kernel, sign: int) -> None:
 @SUITE.each("micro_dot_columns")
 @pytest.mark.parametrize("sign", SIGNS)
 def test_packing_columns(kernel: Kernel, sign: int) -> None:
-    lines, rng = tile_of(kernel)[1], kernel.rng
+    count, rng = tile_of(kernel)[1], kernel.rng
     depths = (0, 1, 2, 3, 4, 7, CHUNK - 1, CHUNK)
-    cases = [(d, v, 0) for d in depths for v in range(1, lines)]
-    cases += [(d, v, o) for d in depths for v in (lines, lines + 1) for o in OTHERS]
+    cases = [(d, v, 0) for d in depths for v in range(1, count)]
+    cases += [(d, v, o) for d in depths for v in (count, count + 1) for o in OTHERS]
     for depth, valid, other in cases:
-        columns = min(valid, lines)
+        columns = min(valid, count)
         x, y = (integers(rng, (depth, columns), "uint8") for _ in range(2))
         zeros = [integers(rng, columns, "uint8") for _ in range(2)]
         total = differences(x, zeros[0], sign)
         total = total + other * differences(y, zeros[1], sign)
-        packed = words(total.T)[np.minimum(np.arange(lines), columns - 1)].T
+        packed = words(total.T)[np.minimum(np.arange(count), columns - 1)].T
         out = Out(integers(rng, packed.shape, "int32"), packed)
         sources = (In(pitched(x, GAP)), In(pitched(y, GAP)), *map(In, zeros))
         kernel.check(*sources, out, columns + GAP, depth, valid, sign, other)

@@ -12,17 +12,20 @@ from pathlib import Path
 import pytest
 from microkernels import Suite
 
-from toolchain.micro.builder import micro_kernel
+from toolchain.micro.registry import emitters, micro_kernel, source
 from toolchain.profile import ROOT, load_profile
 from toolchain.spec import SpecError
+from toolchain.spec.microkernels import GEMM, PACK, POOL, SLIDE, TOUCH, Form, Value
 from toolchain.targets import TARGETS
 
-FAMILIES = sorted(p.stem for p in (ROOT / "toolchain" / "micro").glob("[!_]*.py"))
+FAMILIES = sorted({e.__module__.rpartition(".")[2] for e in emitters().values()})
+FORMS = {form.shown: form for form in emitters()}
 CALLERS = sorted(
     path
     for folder in ("kernels", "toolchain/spec", "toolchain/model")
     for path in (ROOT / folder).rglob("*.py")
 )
+GRAMMAR = ROOT / "toolchain" / "spec" / "microkernels.py"
 _DEFINED = re.compile(r"^define .*@\"?(micro_\w+)\"?\(", re.M)
 
 
@@ -31,19 +34,72 @@ def covered(target: str) -> frozenset[str]:
     """Functions of all the names that suites enumerate."""
     found: set[str] = set()
     for family in FAMILIES:
-        suite: Suite = importlib.import_module(f"test_microkernel_{family}").SUITE
-        for name in suite.names(target):
+        for name in suite_of(family).names(target):
             found |= set(_DEFINED.findall(micro_kernel(name, TARGETS[target])))
     return frozenset(found)
 
 
-@pytest.mark.parametrize("family", FAMILIES)
-def test_every_family_has_a_suite_and_says_its_names(family: str) -> None:
-    suite = importlib.import_module(f"test_microkernel_{family}").SUITE
-    assert suite.simd
-    assert "Names:" in (
-        importlib.import_module(f"toolchain.micro.{family}").__doc__ or ""
-    )
+def suite_of(family: str) -> Suite:
+    suite: Suite = importlib.import_module(f"test_microkernel_{family}").SUITE
+    return suite
+
+
+@pytest.mark.parametrize("shown", FORMS)
+def test_the_suite_of_a_form_is_that_of_its_family(shown: str) -> None:
+    form = FORMS[shown]
+    suite = suite_of(emitters()[form].__module__.rpartition(".")[2])
+    assert any(form.parse(name) is not None for name in suite.simd)
+
+
+def test_each_name_of_a_suite_is_built_and_parsed_by_one_form() -> None:
+    names = {n for f in FAMILIES for n in (*suite_of(f).simd, *suite_of(f).scalar)}
+    assert len(names) > 80
+    for name in names:
+        found = [(f, v) for f in emitters() if (v := f.parse(name)) is not None]
+        ((form, values),) = found
+        assert form(*values) == name
+        emitter = emitters()[form]
+        assert source(name) == f"{emitter.__module__}:{emitter.__name__}"
+
+
+@pytest.mark.parametrize(
+    ("form", "values", "name"),
+    [
+        (GEMM, ("f32", "load", 2, 8, False), "micro_gemm_f32_load_2x8"),
+        (GEMM, ("f32", "rows", 1, 24, True), "micro_gemm_f32_rows_1x24_dense"),
+        (POOL, ("sum", "f32"), "micro_pool_sum_f32"),
+        (SLIDE, (2,), "micro_slide_2"),
+        (TOUCH, (), "micro_touch"),
+    ],
+)
+def test_a_form_builds_and_parses(
+    form: Form, values: tuple[Value, ...], name: str
+) -> None:
+    assert form(*values) == name
+    assert form.parse(name) == values
+
+
+@pytest.mark.parametrize(
+    ("form", "values"),
+    [
+        (GEMM, ("f64", "load", 2, 8, False)),
+        (GEMM, ("f32", "load", -2, 8, False)),
+        (GEMM, ("f32", "load", 2, 8)),
+        (POOL, ("sum", "i8")),
+        (SLIDE, ("1|2",)),
+        (PACK, (3, 8)),
+    ],
+)
+def test_a_form_refuses_other_values(form: Form, values: tuple[Value, ...]) -> None:
+    with pytest.raises(SpecError) as error:
+        form(*values)
+    assert form.shown in str(error.value)
+    assert repr(values[0]) in str(error.value)
+
+
+@pytest.mark.parametrize("name", ["micro_gemm_f32_load_02x8", "micro_touch_", "touch"])
+def test_a_name_has_one_spelling(name: str) -> None:
+    assert [form.shown for form in emitters() if form.parse(name) is not None] == []
 
 
 def linked(folder: Path) -> set[str]:
@@ -68,29 +124,24 @@ def test_every_micro_kernel_of_models_has_a_suite(target: str) -> None:
 
 
 def names_in(path: Path) -> Iterator[str]:
-    """Regular expressions of the names of micro-kernels that a file has as text."""
+    """Names of micro-kernels that a file spells."""
     for node in ast.walk(ast.parse(path.read_text())):
-        parts = node.values if isinstance(node, ast.JoinedStr) else [node]
-        values = [p.value if isinstance(p, ast.Constant) else r"\w+" for p in parts]
-        text = "".join(v for v in values if isinstance(v, str))
-        if re.fullmatch(r"micro(_[\\\w+]+)+", text):
-            yield text
+        if isinstance(node, ast.Constant) and isinstance(node.value, str):
+            yield from re.findall(r"\bmicro_\w+", node.value)
 
 
-def test_every_call_asks_for_names_that_have_a_suite() -> None:
-    known = set().union(*(covered(target) for target in TARGETS))
-    asked = {(path.name, text) for path in CALLERS for text in names_in(path)}
-    assert len(asked) > 20
-    # A name's first constant part is a text by itself, so names only begin so.
-    lacking = {a for a in asked if not any(re.match(a[1], name) for name in known)}
-    assert lacking == set()
+def test_names_are_spelled_in_one_place() -> None:
+    assert len(CALLERS) > 50
+    assert GRAMMAR in CALLERS
+    spelled = {path for path in CALLERS if list(names_in(path))}
+    assert spelled == {GRAMMAR}
 
 
 @pytest.mark.parametrize(
     ("name", "advice"),
     [
-        ("micro_unknown_4x8", "use micro_<gemm|pack|"),
-        ("micro_gemm_f64_load_2x8", "use micro_gemm_<f32|i32>_<spread|"),
+        ("micro_unknown_4x8", "use micro_<columns|copy|"),
+        ("micro_gemm_f64_load_2x8", "use micro_gemm_<f32|i32>_<splat|"),
         ("micro_gemm_f32_load_0x8", "it has no rows; use 1 or more"),
         ("micro_gemm_f32_load_2x0", "columns must be 4, 8 or a multiple of 8"),
         ("micro_gemm_f32_load_2x6", "columns must be 4, 8 or a multiple of 8"),
@@ -98,9 +149,9 @@ def test_every_call_asks_for_names_that_have_a_suite() -> None:
         ("micro_gemm_f32_shuffle_6x8", "use a multiple of 4"),
         ("micro_gemm_f32_rows_1x8", "use micro_gemm_f32_rows_1x8_dense"),
         ("micro_gemm_i32_rows_1x8_dense", "use micro_gemm_f32_rows_1x8_dense"),
-        ("micro_pack_4_3", "a panel of 3 has no 4 lines; use fewer"),
+        ("micro_pack_4_3", "a panel of 3 has no 4 rows; use fewer"),
         ("micro_pack_3_8", "micro_pack_<1|2|4>_<width>"),
-        ("micro_spread_0", "micro_spread_<lines>"),
+        ("micro_splat_0", "use micro_splat_<rows> with 1 or more"),
         ("micro_fold_4x6", "use a multiple of 4"),
         ("micro_fold_4x0", "use a multiple of 4"),
         ("micro_fold_0x8", "it has no rows; use 1 or more"),
@@ -108,21 +159,21 @@ def test_every_call_asks_for_names_that_have_a_suite() -> None:
         ("micro_dot_tile_4x6", "columns must be a power of two; use 4 or more"),
         ("micro_dot_tile_0x8", "it has no rows; use 1 or more"),
         ("micro_dot_panel_4x8", "use micro_dot_<rows|columns|tile>_<rows>x<columns>"),
-        ("micro_slide_3", "use micro_slide_<1|2|even> or micro_touch"),
+        ("micro_slide_3", "use micro_slide_<1|2|even>"),
         ("micro_pool_sum_i8", "use micro_pool_max_<f32|i8|u8> or micro_pool_sum_f32"),
         ("micro_halve_sum", "use micro_halve_max"),
         ("micro_double_columns", "use micro_double_rows"),
-        ("micro_rows_min_i32", "micro_<rows|columns>_<squares|deviations|min>_f32"),
+        ("micro_rows_min_i32", "micro_rows_<squares|deviations|min>_f32"),
         ("micro_columns_squares_i8", "<squares|deviations|min>_f32"),
-        ("micro_position_min_i8", "micro_position_min_f32"),
-        ("micro_first_max_i32", "use micro_first_<max|min>_f32"),
+        ("micro_arg_min_i8", "micro_arg_min_f32"),
+        ("micro_arg_first_max_i32", "micro_arg_first_<max|min>_f32"),
         ("micro_transpose_32_4x5", "use 1 to 4 columns"),
         ("micro_transpose_32_4x0", "use 1 to 4 columns"),
         ("micro_transpose_32_0x4", "use 1 to 4 rows, or a multiple of 4"),
         ("micro_transpose_32_6x4", "use 1 to 4 rows, or a multiple of 4"),
         ("micro_transpose_24_4x4", "use micro_transpose_<8|16|32|64>"),
         ("micro_wide_max", "use micro_wide_<sum|product|norm>"),
-        ("micro_winograd_weights", "use micro_winograd_input or micro_winograd_output"),
+        ("micro_winograd_weights", "use micro_winograd_<input|output>"),
     ],
 )
 def test_other_names_are_refused(name: str, advice: str) -> None:

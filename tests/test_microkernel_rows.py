@@ -9,7 +9,7 @@ import pytest
 from folds import FOLDS, Fold, expected
 from microkernels import Array, In, Kernel, Out, Suite, around, integers, mixed, whole
 
-from toolchain.micro.rows import STEP
+from toolchain.micro.reductions import STEP
 
 _NAMES = tuple(f"micro_rows_{fold}" for fold in FOLDS)
 SUITE = Suite(_NAMES, _NAMES, unroll=False)

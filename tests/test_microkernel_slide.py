@@ -19,9 +19,9 @@ from microkernels import (
     whole,
 )
 
-from toolchain.micro.slide import LINE, STEP, TAPS
+from toolchain.micro.slide import TAPS
 
-_NAMES = ("micro_slide_1", "micro_slide_2", "micro_slide_even", "micro_touch")
+_NAMES = ("micro_slide_1", "micro_slide_2", "micro_slide_even")
 SUITE = Suite(_NAMES, _NAMES)
 GAP = 3
 ROWS = (1, 2, 3, 4, 7)
@@ -133,17 +133,6 @@ def test_nan_and_infinity(kernel: Kernel, special: float) -> None:
         w, b = w.repeat(lanes, -1), b.repeat(lanes)
         steps = (1, lanes, 0, *((0, 0) if even else ()))
         check(kernel, [x, w, b], sums, steps, True)
-
-
-@SUITE.each("micro_touch")
-def test_touch(kernel: Kernel) -> None:
-    for size in (STEP, STEP + 1, STEP + 4, 2 * STEP - 1, 2 * STEP, 5 * STEP + 60):
-        x = kernel.rng.integers(0, 256, size, "uint8")
-        blocks = [min(k, size - STEP) for k in range(0, size, STEP)]
-        places = [k + line for k in blocks for line in range(0, STEP, LINE)]
-        words = [x[p : p + 4].copy().view("int32") for p in places]
-        want = np.bitwise_xor.reduce(words)
-        kernel.check(In(x), Out(np.full(1, 7, "int32"), want), size)
 
 
 def test_the_names_say_strides() -> None:

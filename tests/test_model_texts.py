@@ -146,7 +146,7 @@ def test_options_that_are_no_models(
         (["verify", "a", "--against", "b", "--seed", "x"], "'x' is no whole number"),
         (
             ["verify", "a", "--against", "b", "--bound", "x"],
-            "'x' is no bound; give 0 or",
+            "x is no bound; give 0 or",
         ),
         (["verify", "a", "--against", "b", "--max-int", "-1"], "-1 is below 0; give 0"),
     ],

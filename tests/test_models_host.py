@@ -288,7 +288,7 @@ def test_verify_of_other_files(
     bad = tmp_path / "bad.onnx"
     bad.write_bytes(b"no model")
     assert f"--against {bad}" in fails(capsys, *words, bad)
-    few = "--max-int", "-1"
+    few = "--max-int", str(1 << 63)
     assert "input kind is int64" in fails(capsys, *words, built.file, *few)
 
 

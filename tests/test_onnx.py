@@ -18,7 +18,7 @@ from onnx import TensorProto, helper
 from test_operators import library
 from verification import Cell, cells, check
 
-from toolchain.codegen.objects import load_operator
+from toolchain.codegen.operators import load_operator
 from toolchain.profile import load_profile
 from toolchain.spec import Bound, tensor_dtype
 

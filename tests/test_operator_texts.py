@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from toolchain.codegen.child import _author_text
-from toolchain.codegen.objects import load_operator
+from toolchain.codegen.operators import load_operator
 from toolchain.spec import SpecError
 
 FIELDS = {"inputs": '(Input("x", "n"),)', "dtypes": '("float32",)', "bound": "EXACT"}

@@ -11,7 +11,7 @@ import ops_wasm32
 import pytest
 from verification import Cell, cells, check
 
-from toolchain.codegen.objects import load_operator
+from toolchain.codegen.operators import load_operator
 from toolchain.profile import load_profile
 
 

@@ -414,3 +414,13 @@ def test_the_bound_follows_from_the_depth() -> None:
 def test_the_bound_of_a_quantized_model_is_of_levels() -> None:
     module = KINDS["quantized"](32)
     assert LEVELS == tolerance(from_relax(module, "g", ["y"]))
+
+
+def test_products_of_the_library_round_as_often_as_they_add() -> None:
+    a, b = Value("a", (64, 5), "float32"), Value("b", (64, 7), "float32")
+    x, w = Value("x", (1, 4, 9, 9), "float32"), Value("w", (8, 4, 4, 4), "float32")
+    out = Value("y", (5, 7), "float32")
+    for op, inputs in (("library.gemm", [a, b]), ("library.conv", [x, w])):
+        node = Node(op, inputs, [out], {"transA": 1})
+        graph = Graph("g", inputs, [out], [node])
+        assert np.isclose(MARGIN * 2.0**-24 * 8, tolerance(graph))

@@ -11,7 +11,7 @@ import pytest
 from random_cases import CASES, random_cell
 from verification import check
 
-from toolchain.codegen.objects import load_operator
+from toolchain.codegen.operators import load_operator
 from toolchain.profile import load_profile
 from toolchain.targets import TARGETS
 

@@ -10,7 +10,7 @@ import pytest
 from abi import library_path
 from verification import Cell, check
 
-from toolchain.codegen.objects import load_operator
+from toolchain.codegen.operators import load_operator
 from toolchain.profile import ROOT
 from toolchain.spec import Case
 from toolchain.targets import TARGETS

@@ -8,7 +8,8 @@ from functools import cache
 import pytest
 
 from toolchain.codegen.constants import hide_constants
-from toolchain.codegen.objects import flagged, kernel_flags, load_operator
+from toolchain.codegen.kernel_ir import flagged, kernel_flags
+from toolchain.codegen.operators import load_operator
 from toolchain.lower.rewrite import SOME, Times, exactly, only, rewrite
 from toolchain.lower.te import Kernel, Lowered, entry, lower, without_loader
 from toolchain.profile import full_profile
@@ -22,6 +23,7 @@ NAME = "kernel_te"
 def written(operator: str, target: str = "simd128") -> Lowered:
     """TVM's text of an operator."""
     found = load_operator(full_profile().operators[operator])
+    assert found.compute
     kernel = Kernel(found, found.variants()[0], TARGETS[target])
     return lower(found, NAME, found.compute, kernel, TARGETS[target])
 
@@ -77,6 +79,7 @@ def test_a_tensor_that_is_only_pointed_at_is_not_aligned() -> None:
     known = dict(zip(names, (1, 8, 8, 1, 2, 4, 4), strict=True))
     known |= {"coordinate_transformation_mode": 0, "nearest_mode": 0}
     found = load_operator(full_profile().operators["resize"])
+    assert found.compute
     kernel = Kernel(found, found.variants()[0], TARGETS["simd128"], constants=known)
     text = lower(found, NAME, found.compute, kernel, TARGETS["simd128"]).text
     assert "ptr noalias align 64 %x, ptr noalias %out" in text

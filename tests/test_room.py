@@ -6,6 +6,7 @@ Where a workspace is missing the call says so, keeps nothing and works later.
 
 from __future__ import annotations
 
+import re
 import struct
 from collections.abc import Iterator
 from pathlib import Path
@@ -32,6 +33,24 @@ ROWS = (
     ("reduce_sum", F, (floats(3, 2, 1, 5),), {"axes": [0, 2]}),
     *(("cum_sum", F, (floats(3, 4, 5),), {"axis": a}) for a in range(3)),
 )
+# Windows that overlap much are folded in a workspace.
+WINDOWS = tuple(
+    ("max_pool", F, (floats(1, 1, *sizes),), {"kernel_shape": taps, "pads": pads * 2})
+    for sizes, taps, pads in (
+        ((16,), [300], [299]),
+        ((8, 4), [100, 100], [99, 99]),
+        ((3, 40), [3, 200], [2, 199]),
+    )
+)
+# What stands in for absent inputs fills blocks to the last byte, or a byte of them.
+STAND_INS = (
+    ("layer_normalization", F, (floats(3, 16), floats(16), None), {"axis": 1}),
+    *(
+        ("matmul_integer", ("int8", "int8"), (bytes_of(m, 2), bytes_of(2, n), *z), {})
+        for m, n in ((1, 64), (9, 17), (64, 1))
+        for z in ((None, None), (np.int8(3), None), (None, np.int8(3)))
+    ),
+)
 # Rows and columns about the words and vectors in which bytes are copied.
 CALLS = (
     *EIGHT_AXES,
@@ -43,9 +62,11 @@ CALLS = (
     *(("clip", ("int8",), (bytes_of(n), bytes_of(1), None), {}) for n in (1, 2, 18)),
     *(("concat", F, (floats(2, n), floats(2, 1)), {"axis": 1}) for n in (1, 5, 40)),
     *(("transpose", F, (floats(n, 35),), {}) for n in (1, 3, 33)),
-    *(("pad", F, (floats(3, n),), {"pads": [0, 0, 0, 0]}) for n in (1, 5)),
+    *(("pad", F, (floats(n, n),), {"pads": [0, 0, 0, 0]}) for n in (1, 5)),
     ("pad", F, (floats(3, 0),), {"pads": [1, 1, 1, 1]}),
     ("pad", F, (floats(2, 3, 4),), {"pads": [1, -1, 2, 0, 2, -1]}),
+    *WINDOWS,
+    *STAND_INS,
 )
 # Operators that copy nothing: they need no memory of their own.
 PLAIN = {
@@ -144,14 +165,21 @@ def test_nothing_else_is_written(path: Path, call: Any) -> None:
     module.free_all(0)  # each block is still the caller's
 
 
-def holes(module: Module) -> Iterator[int]:
-    """Take all memory; then give it back, ever larger blocks, one after the other."""
+def taken(module: Module) -> list[int]:
+    """Take all memory, in ever smaller blocks; what they hold is no zero."""
     blocks, size = [], 4 * MEGABYTE
     while size >= 64:
         if block := module.run("ops_alloc", size):
+            module.write(block, b"\x7f" * size)
             blocks.append(block)
         else:
             size //= 2
+    return blocks
+
+
+def holes(module: Module) -> Iterator[int]:
+    """Take all memory; then give it back, ever larger blocks, one after the other."""
+    blocks = taken(module)
     yield 0
     for block in reversed(blocks):
         assert module.run("ops_free", block) == 0
@@ -174,6 +202,27 @@ def test_memory_that_is_missing(path: Path, call: Any) -> None:
     assert codes == sorted(codes, reverse=True)
     assert codes[0] == 0 or call[0] not in PLAIN
     assert module.run("ops_alloc", 2 * MEGABYTE) == whole  # nothing is kept
+
+
+@pytest.mark.parametrize("call", CALLS, ids=IDS)
+def test_workspaces_at_the_end_of_memory(path: Path, call: Any) -> None:
+    """They are as large as asked for, rounded up to 64 bytes, and no byte more."""
+    module, made = written(path, call)
+    want = expected(module, made)
+    blocks = sorted(taken(module))
+    end, needed = module.memory.data_len(module.store), 0
+    while code := run(module, made):
+        assert code == MEMORY
+        asked = re.search(r"workspace of (\d+) bytes", module.error())
+        assert asked
+        needed += -(-int(asked[1]) // 64) * 64
+        start = end
+        while end - start < needed:
+            start = blocks.pop()
+            assert module.run("ops_free", start) == 0
+        if end - start > needed:  # the first that fits, at the start
+            blocks.append(module.run("ops_alloc", end - start - needed))
+    assert results(module, made) == want
 
 
 def test_no_workspace_for_rows_in_place(path: Path) -> None:

@@ -8,7 +8,7 @@ import pytest
 from project import Project, copy_project
 
 from toolchain.codegen.descriptor import PARTS, room, table
-from toolchain.codegen.objects import emit
+from toolchain.codegen.llvm import emit
 from toolchain.link.archive import archive
 from toolchain.link.clang import RUNTIME, compile_c
 from toolchain.link.link import link

@@ -12,9 +12,11 @@ from typing import Any
 
 import pytest
 
-from toolchain.codegen.objects import compile_object, load_operator
+from toolchain.codegen.objects import compile_object
+from toolchain.codegen.operators import load_operator
 from toolchain.frontends import mindir, onnx  # noqa: F401  # before they are watched
 from toolchain.frontends.converters import converters
+from toolchain.micro.registry import emitters
 from toolchain.model import build
 from toolchain.profile import ROOT, full_profile
 from toolchain.records.definitions import index_of
@@ -84,6 +86,7 @@ def covered(roots: list[str]) -> set[tuple[str, str]]:
 def test_what_a_compilation_runs_is_covered(operator: str) -> None:
     path = ROOT / "kernels" / f"{operator}.py"
     load_operator(path)  # what runs on import is not told apart from the rest
+    emitters()
     (_, description), ran = executed(lambda: compile_object(path, "simd128"))
     roots = ["toolchain.codegen.objects:compile_object", root_in(path, "KERNEL")]
     roots += description["code"]

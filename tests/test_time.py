@@ -22,7 +22,7 @@ from abi import library_path
 from ops_wasm32.instance import Instance
 from ops_wasm32.signature import split_kernel
 
-from toolchain.codegen.objects import load_operator
+from toolchain.codegen.operators import load_operator
 from toolchain.profile import load_profile
 from toolchain.spec import Case, kernel_name
 

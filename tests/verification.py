@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from toolchain.codegen.objects import load_operator
+from toolchain.codegen.operators import load_operator
 from toolchain.profile import Profile
 from toolchain.spec import Case, Operator, kernel_name, tensor_dtype
 from toolchain.spec.cases_extremes import every_case

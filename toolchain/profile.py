@@ -9,11 +9,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from toolchain.abi import MAX_MEMORY
 from toolchain.targets import TARGETS
 
 ROOT = Path(__file__).parent.parent
 KERNELS = ROOT / "kernels"
-MAX_MEMORY = 1 << 32  # bytes: all that wasm32 can address
 COMPILE_TIMEOUT = 300  # seconds; the slowest operator takes under 20
 _LEAST_MEMORY = 1 << 20
 _KEYS = ("operators", "targets", "max_memory", "folders", "compile_timeout")

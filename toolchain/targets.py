@@ -1,4 +1,4 @@
-"""The instruction-set targets: one line each."""
+"""The instruction-set targets: one line each, plainer ones first."""
 
 from __future__ import annotations
 
@@ -36,6 +36,10 @@ class Target:
         """Width of a vector register; 0 without SIMD."""
         return 128 if self.has("simd128") else 0
 
+    def lanes(self, bits: int = 32) -> int:
+        """Elements of so many bits that are computed at a time."""
+        return max(1, self.vector_bits // bits)
+
 
 TARGETS = {
     target.name: target
@@ -46,3 +50,22 @@ TARGETS = {
         Target("relaxed-simd-v8", _RELAXED, contract=True, accumulating=True),
     )
 }
+
+DEFAULT = "simd128"  # of commands: engines of today take it, and give the same bits
+
+
+def by_preference() -> list[Target]:
+    """The targets, best first, for an engine that takes the features of several."""
+    return sorted(TARGETS.values(), key=lambda target: -len(target.features))
+
+
+def simd_families() -> list[list[Target]]:
+    """The targets with SIMD by their features, best first.
+
+    The first of a family is the one for engines that another is not tuned for.
+    """
+    found: dict[tuple[str, ...], list[Target]] = {}
+    for target in by_preference():
+        if target.vector_bits:
+            found.setdefault(target.features, []).append(target)
+    return list(found.values())

@@ -1,6 +1,6 @@
 // Runs a library's kernels, and ceilings, in Node: one JSON line in, one out.
 import { readFileSync, writeFileSync } from "node:fs";
-import { load } from "../../embed/js/ops_wasm32.mjs";
+import { ARGUMENT, KINDS, TENSOR, load, writeTensor } from "../../embed/js/ops_wasm32.mjs";
 import { array } from "./arrays.mjs";
 import { serve, since } from "./lines.mjs";
 
@@ -42,36 +42,29 @@ class Library {
     this.op = this.exports.ops_find(this.store(Buffer.from(kernel + "\0")));
     if (this.op < 0) throw new Error(`${kernel}: the library has no such kernel`);
     this.count = tensors.length + attributes.length;
-    this.args = this.alloc(16 * this.count);
-    new Uint8Array(this.exports.memory.buffer).fill(0, this.args, this.args + 16 * this.count);
+    const bytes = ARGUMENT.size * this.count;
+    this.args = this.alloc(bytes);
+    new Uint8Array(this.exports.memory.buffer).fill(0, this.args, this.args + bytes);
     this.outputs = [];
     tensors.forEach((tensor, i) => {
       if (tensor === null) return;
       const data = tensor.file ? this.store(readFileSync(tensor.file)) : this.alloc(tensor.size);
       if (i >= inputs) this.outputs.push([data, tensor.size]);
-      const sizes = this.alloc(8 * tensor.shape.length);
-      const at = this.alloc(40);
+      const shape = this.alloc(8 * tensor.shape.length);
+      const head = this.alloc(TENSOR.size);
       const view = this.view();
-      tensor.shape.forEach((n, k) => view.setBigInt64(sizes + 8 * k, BigInt(n), true));
-      const words = [data, 1, 0, tensor.shape.length];
-      words.forEach((w, k) => view.setUint32(at + 4 * k, w, true));
-      view.setUint8(at + 16, tensor.code);
-      view.setUint8(at + 17, tensor.bits);
-      view.setUint16(at + 18, 1, true);
-      view.setUint32(at + 20, sizes, true);
-      view.setUint32(at + 24, 0, true);
-      view.setBigUint64(at + 32, 0n, true);
-      view.setInt32(this.args + 16 * i, 7, true);
-      view.setUint32(this.args + 16 * i + 8, at, true);
+      tensor.shape.forEach((n, k) => view.setBigInt64(shape + 8 * k, BigInt(n), true));
+      const form = { ...tensor, data, rank: tensor.shape.length, shape };
+      writeTensor(view, head, this.args + ARGUMENT.size * i, form);
     });
     const view = this.view();
     attributes.forEach((attribute, k) => {
       if (attribute === null) return;
-      const at = this.args + 16 * (tensors.length + k);
+      const at = this.args + ARGUMENT.size * (tensors.length + k);
       const [value, real] = attribute;
-      view.setInt32(at, real ? 3 : 1, true);
-      if (real) view.setFloat64(at + 8, value, true);
-      else view.setBigInt64(at + 8, BigInt(value), true);
+      view.setInt32(at + ARGUMENT.type_index, real ? KINDS.float : KINDS.int, true);
+      if (real) view.setFloat64(at + ARGUMENT.v_int64, value, true);
+      else view.setBigInt64(at + ARGUMENT.v_int64, BigInt(value), true);
     });
     this.run(1);
   }

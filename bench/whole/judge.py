@@ -6,7 +6,7 @@ from statistics import median
 from typing import Any
 
 from bench.judge import ratio
-from bench.row import ENGINES, ORT_WEB, TARGETS
+from bench.row import ENGINES, ORT_WEB, TARGETS, fuses
 from bench.whole.measure import NATIVE, WEB
 from bench.whole.rows import ARENA, Row
 
@@ -40,10 +40,11 @@ def _figures(
     """Everything that has a goal in some row; wanted: None where this row has none."""
     found = []
     for engine in ENGINES:
-        for target, web in zip(TARGETS, row.web or (None, None), strict=True):
+        for target in TARGETS:
             ours = f"{engine}/{target}"
-            # Against native code relaxed-simd alone is to hold its own.
-            native = row.native if target == TARGETS[0] else None
+            web = row.web[0 if fuses(target) else 1] if row.web else None
+            # Against native code they alone are to hold their own.
+            native = row.native if fuses(target) else None
             for what, peer, wanted in (("web", WEB, web), ("native", NATIVE, native)):
                 times = ratio(rounds[ours], rounds[peer]) if peer in rounds else None
                 found.append(_figure(what, times, wanted, target, engine))

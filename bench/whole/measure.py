@@ -27,7 +27,7 @@ from bench.measure import (
 )
 from bench.models import inference_session
 from bench.peers import files, web_results
-from bench.row import ORT_WEB, TARGETS, Array
+from bench.row import ENGINES, ORT_WEB, TARGETS, Array, fuses
 from bench.whole.rows import BUILT, Row
 
 _WARM = 2.0  # seconds at most until V8 has compiled a model
@@ -138,9 +138,10 @@ def compare(row: Row, hosts: Hosts, inputs: list[Array], wanted: list[Array]) ->
         for got, want in zip(results[key], wanted, strict=True):
             if reason := difference(got, want, row.tolerance):
                 raise MismatchError(f"{row.name}: {' '.join(key)}: {reason}")
-    both = (results[engine, "simd128"] for engine in ("wasmtime", "node"))
-    for first, second in zip(*both, strict=True):
-        same_bits(row.name, first, second)
+    for target in (t for t in TARGETS if not fuses(t)):
+        both = (results[engine, target] for engine in ENGINES)
+        for first, second in zip(*both, strict=True):
+            same_bits(row.name, target, first, second)
 
 
 def _peer_notes(row: Row, got: list[Array], wanted: list[Array]) -> list[str]:

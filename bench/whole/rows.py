@@ -11,9 +11,14 @@ from pathlib import Path
 from typing import Any
 
 from bench.errors import UnknownModelError
+from toolchain.targets import simd_families
 
-# What a row is built for. The last is what Node runs as relaxed-simd.
-BUILT = ("relaxed-simd", "simd128", "relaxed-simd-v8")
+# What a row is built for: what bench/row.py measures, and what Node runs instead.
+_FAMILIES = simd_families()
+BUILT = (
+    *(family[0].name for family in _FAMILIES),
+    *(target.name for family in _FAMILIES for target in family[1:]),
+)
 ARENA = 1.1  # of the largest set of values that live at the same time
 _KIB = 1 << 10
 
@@ -27,8 +32,8 @@ class Row:
     it is not the one that the model is made of. tolerance: the largest difference
     from ONNX Runtime's result, in its largest magnitude.
 
-    Goals are upper limits. web: time for relaxed-simd and simd128, divided by that of
-    ONNX Runtime Web. native: time for relaxed-simd, divided by that of native ONNX
+    Goals are upper limits. web: time with and without fused multiply-adds, divided by
+    that of ONNX Runtime Web. native: time with them, divided by that of native ONNX
     Runtime. code: bytes of the module without weights. start: seconds to compile and
     instantiate it in Node.
     """

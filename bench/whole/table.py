@@ -6,6 +6,7 @@ from typing import Any
 
 from bench.errors import TableError
 from bench.judge import amount
+from bench.measure import NODE_LIBRARIES
 from bench.row import ORT_WEB, TARGETS
 from bench.table import between, columns, notes, origin, verdict
 from bench.whole.judge import goals, misses
@@ -35,12 +36,18 @@ _TITLES = (
 )
 
 
+def _in_node() -> str:
+    """Which module Node runs where it is not the one of that name."""
+    pairs = ((t, others[0]) for t, others in NODE_LIBRARIES.items())
+    return ", ".join(f"{a} is the module for {b}" for a, b in pairs if a != b)
+
+
 def heading(results: dict[str, Any]) -> list[str]:
     """When, where, with what, and how to read the table."""
     return [
         *origin(results),
         f"Figures are {' / '.join(TARGETS)}, of code {' / '.join(BUILT)}; in Node, "
-        f"{TARGETS[0]} is the module for {BUILT[-1]}. Goals are the most that a figure "
+        f"{_in_node()}. Goals are the most that a figure "
         f"may be; ! is one missed. Medians of {results['rounds']} interleaved rounds "
         "on the same inputs. Ours is ops_call, looped inside wasm, on tensors in its "
         "memory; run() is the JavaScript loader's. ONNX Runtime, Web and native, is "

@@ -9,22 +9,58 @@
 // run() does, for as long as that takes: nothing in JavaScript can stop it but ending
 // a Worker from outside, which is where a module belongs that is not trusted to end.
 
+// Tables, written by `doit tables` from toolchain/:
 const SECTION = "ops_wasm32.manifest";
-const DTYPES = new Map([
-  ["float32", [2, 32, Float32Array]],
-  ["int32", [0, 32, Int32Array]],
-  ["int8", [0, 8, Int8Array]],
-  ["uint8", [1, 8, Uint8Array]],
-  ["int64", [0, 64, BigInt64Array]],
-  ["bool", [6, 8, Uint8Array]],
+// By their names: DLPack's code, bits, and the typed array.
+export const DTYPES = new Map([
+  ["float32", { code: 2, bits: 32, array: Float32Array }],
+  ["int32", { code: 0, bits: 32, array: Int32Array }],
+  ["int8", { code: 0, bits: 8, array: Int8Array }],
+  ["uint8", { code: 1, bits: 8, array: Uint8Array }],
+  ["int64", { code: 0, bits: 64, array: BigInt64Array }],
+  ["bool", { code: 6, bits: 8, array: Uint8Array }],
 ]);
 const ABI_VERSION = 1;
 const MAX_RANK = 8;
-const MEMORY = 2 ** 32; // bytes; what a module can have at most
-const ARGUMENT = 16; // sizeof(TVMFFIAny)
-const TENSOR = 40; // sizeof(DLTensor)
-// The functions that a model needs, and how many i32 each takes; all give one.
-const FUNCTIONS = { ops_alloc: 1, ops_call: 3, ops_find: 1, ops_infer: 3, ops_last_error: 0 };
+const MEMORY = 4294967296; // bytes; what a module can have at most
+// Bytes of a TVMFFIAny and of a DLTensor, and where their fields lie.
+export const ARGUMENT = {
+  size: 16,
+  type_index: 0,
+  zero_padding: 4,
+  v_int64: 8,
+};
+export const TENSOR = {
+  size: 40,
+  data: 0,
+  device_type: 4,
+  device_id: 8,
+  ndim: 12,
+  code: 16,
+  bits: 17,
+  lanes: 18,
+  shape: 20,
+  strides: 24,
+  byte_offset: 32,
+};
+export const KINDS = { none: 0, int: 1, bool: 2, float: 3, tensor: 7 };
+// The functions of a module and how many i32 each takes; all give one.
+const FUNCTIONS = {
+  ops_abi_version: 0,
+  ops_alloc: 1,
+  ops_call: 3,
+  ops_count: 0,
+  ops_find: 1,
+  ops_free: 1,
+  ops_infer: 3,
+  ops_last_error: 0,
+  ops_name: 1,
+  ops_signature: 1,
+};
+// End of tables.
+
+// The functions that a model needs.
+const NEEDED = ["ops_alloc", "ops_call", "ops_find", "ops_infer", "ops_last_error"];
 const I32 = 0x7f;
 
 /** Read bytes: of a URL or, in Node, of a path. */
@@ -209,7 +245,8 @@ const SECTIONS = {
 
 /** Refuse a module without the functions of ops_wasm32.h, as it declares them. */
 function checkExports({ types, functions, exports }, what) {
-  const wrong = Object.entries(FUNCTIONS).flatMap(([name, count]) => {
+  const wrong = NEEDED.flatMap((name) => {
+    const count = FUNCTIONS[name];
     const { kind, index } = exports.get(name) ?? {};
     const type = kind === 0 ? types[functions[index]] : undefined;
     const fits =
@@ -283,7 +320,7 @@ function tensorProblem(what, tensors) {
     if (!DTYPES.has(dtype)) return `${show(dtype)} of ${show(name)} is no dtype`;
     if (!Array.isArray(shape) || shape.length > MAX_RANK || !shape.every(isSize))
       return `the shape of ${show(name)} is no list of up to ${MAX_RANK} sizes`;
-    bytes += (shape.reduce((a, b) => a * b, 1) * DTYPES.get(dtype)[1]) / 8;
+    bytes += (shape.reduce((a, b) => a * b, 1) * DTYPES.get(dtype).bits) / 8;
   }
   if (bytes >= MEMORY) return `${what} take ${bytes} bytes, more than a module can have`;
   const names = new Set(tensors.map((t) => t.name));
@@ -321,6 +358,21 @@ function given(data) {
   return `${data.constructor?.name ?? "an object"} of ${data.length ?? 0} elements`;
 }
 
+/** Write a compact DLTensor at `head`, and the argument that names it. */
+export function writeTensor(view, head, argument, { data, rank, code, bits, shape }) {
+  for (let at = 0; at < TENSOR.size; ++at) view.setUint8(head + at, 0);
+  for (let at = 0; at < ARGUMENT.size; ++at) view.setUint8(argument + at, 0);
+  view.setUint32(head + TENSOR.data, data, true);
+  view.setUint32(head + TENSOR.device_type, 1, true); // the CPU
+  view.setUint32(head + TENSOR.ndim, rank, true);
+  view.setUint8(head + TENSOR.code, code);
+  view.setUint8(head + TENSOR.bits, bits);
+  view.setUint16(head + TENSOR.lanes, 1, true);
+  view.setUint32(head + TENSOR.shape, shape, true);
+  view.setInt32(argument + ARGUMENT.type_index, KINDS.tensor, true);
+  view.setUint32(argument + ARGUMENT.v_int64, head, true);
+}
+
 class Model {
   #exports;
   #what;
@@ -338,7 +390,7 @@ class Model {
     this.#what = what;
     this.#weights = weights;
     const described = (tensor) => {
-      const [code, bits, kind] = DTYPES.get(tensor.dtype);
+      const { code, bits, array: kind } = DTYPES.get(tensor.dtype);
       const size = tensor.shape.reduce((a, b) => a * b, 1);
       return { ...tensor, code, bits, kind, size };
     };
@@ -386,13 +438,13 @@ class Model {
     if (this.#index < 0)
       throw new Error(`${this.#what}: has no operator ${this.manifest.model}`);
     const tensors = this.#tensors();
-    this.#arguments = this.#alloc(ARGUMENT * tensors.length);
+    this.#arguments = this.#alloc(ARGUMENT.size * tensors.length);
     tensors.forEach((tensor, i) => this.#head(tensor, i));
     this.#checked(this.#exports.ops_infer);
     this.#outputs.forEach((tensor) => this.#checkShape(tensor));
     for (const tensor of tensors) {
       tensor.at = this.#alloc((tensor.size * tensor.bits) / 8);
-      new DataView(this.#exports.memory.buffer).setUint32(tensor.head, tensor.at, true);
+      new DataView(this.#exports.memory.buffer).setUint32(tensor.head + TENSOR.data, tensor.at, true);
     }
     for (const { at, size } of this.#kept) this.#bytes(at, size).set(this.#weights);
     this.#weights = null;
@@ -407,26 +459,18 @@ class Model {
   #head(tensor, index) {
     const { shape, code, bits } = tensor;
     tensor.sizes = this.#alloc(8 * MAX_RANK);
-    tensor.head = this.#alloc(TENSOR);
-    this.#bytes(tensor.head, TENSOR).fill(0);
-    const argument = this.#arguments + ARGUMENT * index;
-    this.#bytes(argument, ARGUMENT).fill(0);
+    tensor.head = this.#alloc(TENSOR.size);
+    const argument = this.#arguments + ARGUMENT.size * index;
     const view = new DataView(this.#exports.memory.buffer);
     shape.forEach((n, k) => view.setBigInt64(tensor.sizes + 8 * k, BigInt(n), true));
-    view.setUint32(tensor.head + 4, 1, true); // the CPU
-    view.setUint32(tensor.head + 12, shape.length, true);
-    view.setUint8(tensor.head + 16, code);
-    view.setUint8(tensor.head + 17, bits);
-    view.setUint16(tensor.head + 18, 1, true);
-    view.setUint32(tensor.head + 20, tensor.sizes, true);
-    view.setInt32(argument, 7, true); // a tensor
-    view.setUint32(argument + 8, tensor.head, true);
+    const form = { data: 0, rank: shape.length, code, bits, shape: tensor.sizes };
+    writeTensor(view, tensor.head, argument, form);
   }
 
   /** Refuse an output whose shape, as the module infers it, is not the manifest's. */
   #checkShape({ name, shape, head, sizes }) {
     const view = new DataView(this.#exports.memory.buffer);
-    const rank = view.getInt32(head + 12, true);
+    const rank = view.getInt32(head + TENSOR.ndim, true);
     const same = (n, k) => view.getBigInt64(sizes + 8 * k, true) === BigInt(n);
     if (rank !== shape.length || !shape.every(same))
       throw new Error(

@@ -42,7 +42,9 @@ class Host:
             data = self.memory.read(self.store, at, at + size)
             for start in range(0, size, 8):
                 part = data[start : start + 8].hex(" ")
-                print(f"  {at + start:06x}  {part:<23}  {'' if start else name}".rstrip())
+                print(
+                    f"  {at + start:06x}  {part:<23}  {'' if start else name}".rstrip()
+                )
             at += size
 
     def text(self, at: int) -> str:

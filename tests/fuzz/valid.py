@@ -12,7 +12,7 @@ import numpy as np
 from random_cases import CASES, random_cell
 from verification import Array, Cell
 
-from toolchain.codegen.objects import load_operator
+from toolchain.codegen.operators import load_operator
 from toolchain.profile import load_profile
 from toolchain.spec import Case, kernel_name
 

@@ -24,7 +24,7 @@ from verification import Array, Cell
 
 from fuzz import library, targets
 from fuzz.valid import valid_cell
-from toolchain.codegen.objects import load_operator
+from toolchain.codegen.operators import load_operator
 from toolchain.profile import load_profile
 
 EXACT = ("simd128", "mvp")  # targets whose bits are the same on every engine

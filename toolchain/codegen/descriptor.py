@@ -1,6 +1,7 @@
 """Descriptor: the constant data by which the runtime knows an operator.
 
-Emits, as LLVM IR text, the structs of runtime_stub/operator.h, field by field.
+Emits, as LLVM IR text, the structs of runtime_stub/operator.h as toolchain/layout.py
+has them.
 """
 
 from __future__ import annotations
@@ -11,11 +12,27 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from toolchain import abi, layout
+from toolchain.abi import (
+    MAX_ATTRIBUTES,
+    MAX_AXES,
+    MAX_INPUTS,
+    MAX_MODEL_TENSORS,
+    MAX_NAME,
+    MAX_OUTPUTS,
+    MAX_RANK,
+    MAX_SIZES,
+    MAX_SLOTS,
+    MAX_SYMBOLS,
+    MAX_TENSORS,
+    MAX_VALUES,
+    Attr,
+    AttrFlag,
+    Param,
+)
 from toolchain.spec import (
     COLLAPSES,
     DTYPES,
-    MAX_RANK,
-    MAX_TENSORS,
     Attribute,
     Input,
     Operator,
@@ -25,27 +42,10 @@ from toolchain.spec import (
     tensor_dtype,
 )
 
-# As in runtime_stub/call.h and ops_wasm32.h.
-MAX_MODEL_TENSORS = 4096
-MAX_VALUES = 64
-MAX_ATTRIBUTES = 16
-MAX_AXES = 6
-MAX_SYMBOLS = 32
-MAX_SIZES = 64
-MAX_SLOTS = 64
-# As in abi.c, collapse_elementwise.c and collapse_rows.c.
-MAX_NAME = 1024
-MAX_INPUTS = 4
-MAX_OUTPUTS = 8
 # Collapses that take tensors of which there is one for each unit.
 _VARIADIC = ("concat.axis", "view.split")
 # Slots beside tensors, sizes and attributes: of matmul's two dtypes.
 _MORE_SLOTS = 2
-_REQUEST_BYTES, _TENSOR_BYTES = 576, 64
-_PARAM = "{ ptr, i8, i8, [6 x i8], double }"
-_ATTRIBUTE = "{ ptr, ptr, double, double, double, i8, i8, i8, i8 }"
-_FAMILY = "{{ ptr, ptr, ptr, ptr, ptr, ptr, [3 x i16], [5 x i8], [{} x ptr] }}"
-_OPERATOR = "{ ptr, ptr, ptr, ptr, ptr }"
 _PREFIX = "ops_"
 # Parts of the runtime that only some operators need: runtime_stub/attribute.c and
 # optional.c. A pointer after the family's fields, which nothing reads, links them.
@@ -73,35 +73,37 @@ class _Data:
                 f"{name} = private unnamed_addr constant [{len(raw)} x i8] "
                 f'c"{escaped}", align 1'
             )
-        return f"ptr {self.strings[value]}"
+        return self.strings[value]
 
     def array(self, name: str, kind: str, items: Iterable[str]) -> str:
         """A pointer to a private array; null for an empty one."""
         entries = list(items)
         if not entries:
-            return "ptr null"
-        body = ", ".join(f"{kind} {e}" if kind != "ptr" else e for e in entries)
+            return "null"
+        body = ", ".join(f"{kind} {e}" for e in entries)
         self.lines.append(
             f"@.{name} = private unnamed_addr constant "
             f"[{len(entries)} x {kind}] [{body}]"
         )
-        return f"ptr @.{name}"
+        return f"@.{name}"
 
 
 def _double(value: float) -> str:
     import struct
 
-    return f"double 0x{struct.unpack('<Q', struct.pack('<d', value))[0]:016X}"
+    return f"0x{struct.unpack('<Q', struct.pack('<d', value))[0]:016X}"
 
 
 def _param(data: _Data, tensor: Input | Output, dims: list[int]) -> str:
     optional = isinstance(tensor, Input) and tensor.optional
     fill = tensor.fill if isinstance(tensor, Input) else 0.0
-    flags = int(optional) + 2 * int(tensor.variadic)
-    octets = ", ".join(f"i8 {d}" for d in dims + [0] * (6 - len(dims)))
-    return (
-        f"{{ {data.text(tensor.name)}, i8 {flags}, i8 {len(dims)}, "
-        f"[6 x i8] [{octets}], {_double(fill)} }}"
+    flags = Param.OPTIONAL * optional + Param.VARIADIC * tensor.variadic
+    return layout.PARAM.constant(
+        name=data.text(tensor.name),
+        flags=flags,
+        rank=len(dims),
+        dims=f"[{', '.join(f'i8 {d}' for d in dims + [0] * (MAX_AXES - len(dims)))}]",
+        fill=_double(fill),
     )
 
 
@@ -118,22 +120,30 @@ def _limits(attribute: Attribute) -> tuple[float, float]:
 
 def _attribute(data: _Data, attribute: Attribute) -> str:
     choices = [data.text(c) for c in attribute.choices]
-    listed = data.array(f"choices_{attribute.name}", "ptr", [*choices, "ptr null"])
+    listed = data.array(f"choices_{attribute.name}", "ptr", [*choices, "null"])
     low, high = _limits(attribute)
-    flags = int(attribute.default is None) + 2 * int(attribute.unbounded)
-    kind = ("int", "float").index(attribute.kind)
-    return (
-        f"{{ {data.text(attribute.name)}, {listed if choices else 'ptr null'}, "
-        f"{_double(attribute.default or 0.0)}, {_double(low)}, {_double(high)}, "
-        f"i8 {kind}, i8 {flags}, i8 {attribute.per_unit}, i8 {attribute.slots} }}"
+    required = attribute.default is None
+    return layout.ATTRIBUTE.constant(
+        name=data.text(attribute.name),
+        choices=listed if choices else "null",
+        preset=_double(attribute.default or 0.0),
+        minimum=_double(low),
+        maximum=_double(high),
+        kind=Attr[attribute.kind.upper()].value,
+        flags=AttrFlag.REQUIRED * required + AttrFlag.RAW * attribute.unbounded,
+        per_unit=attribute.per_unit,
+        slots=attribute.slots,
     )
 
 
-def _counts(wide: Iterable[int], narrow: Iterable[int]) -> str:
-    """The numbers at the end of a family: uint16_t, then uint8_t."""
-    return (
-        f"[3 x i16] [{', '.join(f'i16 {c}' for c in wide)}], "
-        f"[5 x i8] [{', '.join(f'i8 {c}' for c in narrow)}]"
+def _add_family(data: _Data, family: str, parts: list[str]) -> None:
+    """Add the family, with pointers to parts of the runtime behind it."""
+    kind = f"{{ {layout.FAMILY.llvm}, [{len(parts)} x ptr] }}"
+    pointers = ", ".join(f"ptr @{part}" for part in parts)
+    data.lines += [f"declare {PARTS[part]}" for part in parts]
+    data.lines.append(
+        f"@.family = private unnamed_addr constant {kind} {{ {layout.FAMILY.llvm} "
+        f"{family}, [{len(parts)} x ptr] {f'[{pointers}]' if parts else '[]'} }}"
     )
 
 
@@ -188,6 +198,20 @@ def _check_limits(name: str, operator: Operator, output_dims: list[list[int]]) -
             )
 
 
+def _add_operator(
+    data: _Data, name: str, dtypes: str, kernel: str, columns: str = "null"
+) -> None:
+    """Add `ops_<name>`, of the family that is there."""
+    value = layout.OPERATOR.constant(
+        name=data.text(name),
+        family="@.family",
+        dtypes=dtypes,
+        kernel=kernel,
+        columns=columns,
+    )
+    data.lines.append(f"@{_PREFIX}{name} = constant {layout.OPERATOR.llvm} {value}")
+
+
 def descriptor(
     name: str,
     operator: Operator,
@@ -208,50 +232,44 @@ def descriptor(
     function = f"ops_collapse_{'unary' if operator.unary else collapse}"
     dims = [[symbols.index(w) for w in i.dims.split()] for i in operator.inputs]
     pairs = zip(tensors, dims + output_dims, strict=True)
-    params = data.array("params", _PARAM, (_param(data, t, d) for t, d in pairs))
-    attributes = data.array(
-        "attributes", _ATTRIBUTE, (_attribute(data, a) for a in operator.attributes)
-    )
+    params = [_param(data, t, d) for t, d in pairs]
+    params_at = data.array("params", layout.PARAM.llvm, params)
+    attributes = [_attribute(data, a) for a in operator.attributes]
+    attributes_at = data.array("attributes", layout.ATTRIBUTE.llvm, attributes)
     texts = [data.text(r) for r in requirements]
-    required = data.array("requirements", "ptr", [*texts, "ptr null"] if texts else [])
+    texts_at = data.array("requirements", "ptr", [*texts, "null"] if texts else [])
     fixed, each = _argument_counts(operator)
-    counts = _counts(
-        (len(operator.inputs), len(operator.outputs), fixed),
-        (
-            each,
-            operator.max_units(),
-            len(operator.attributes),
-            len(symbols),
-            COLLAPSES[collapse].index(rule),
-        ),
+    family = layout.FAMILY.constant(
+        name=data.text(name),
+        collapse=f"@{function}",
+        params=params_at,
+        attributes=attributes_at,
+        requirements=texts_at,
+        infer=f"@infer_{name}" if has_infer else "null",
+        inputs=len(operator.inputs),
+        outputs=len(operator.outputs),
+        fixed=fixed,
+        each=each,
+        units=operator.max_units(),
+        attribute_count=len(operator.attributes),
+        symbols=len(symbols),
+        rule=COLLAPSES[collapse].index(rule),
     )
-    parts = _parts(operator)
-    pointers = ", ".join(f"ptr @{part}" for part in parts)
-    kind = _FAMILY.format(len(parts))
-    data.lines += [f"declare {PARTS[part]}" for part in parts]
-    data.lines.append(
-        f"@.family = private unnamed_addr constant {kind} {{ {data.text(name)}, "
-        f"ptr @{function}, {params}, {attributes}, {required}, "
-        f"ptr {f'@infer_{name}' if has_infer else 'null'}, {counts}, "
-        f"[{len(parts)} x ptr] {f'[{pointers}]' if parts else 'zeroinitializer'} }}"
-    )
+    _add_family(data, family, _parts(operator))
     for variant in variants:
         kernel = kernel_name(name, variant)
         codes = [str(DTYPES.index(tensor_dtype(t, variant))) for t in tensors]
         dtypes = data.array(f"dtypes_{kernel}", "i8", codes)
         body = operator.body(name, variant)
         columns = f"@columns_{body}" if operator.columns else "null"
-        data.lines.append(
-            f"@{_PREFIX}{kernel} = constant {_OPERATOR} {{ {data.text(kernel)}, "
-            f"ptr @.family, {dtypes}, ptr @kernel_{body}, ptr {columns} }}"
-        )
+        _add_operator(data, kernel, dtypes, f"@kernel_{body}", columns)
     for body in dict.fromkeys(operator.body(name, v) for v in variants):
         data.lines.append(f"declare i32 @kernel_{body}(ptr)")
         if operator.columns:
             data.lines.append(f"declare i32 @columns_{body}(ptr)")
     if has_infer:
         data.lines.append(f"declare i32 @infer_{name}(ptr)")
-    data.lines.append(f"@{function} = external constant {{ ptr, ptr, i32 }}")
+    data.lines.append(f"@{function} = external constant {layout.COLLAPSE.llvm}")
     return "\n".join(data.lines) + "\n"
 
 
@@ -264,7 +282,7 @@ def table(kernels: list[str]) -> str:
                 f"{name[:60]}...: its name has {len(name)} characters, but ops_find "
                 f"takes {MAX_NAME - 1}; rename it"
             )
-    lines = [f"@{_PREFIX}{n} = external constant {_OPERATOR}" for n in names]
+    lines = [f"@{_PREFIX}{n} = external constant {layout.OPERATOR.llvm}" for n in names]
     entries = ", ".join(f"ptr @{_PREFIX}{n}" for n in names)
     lines += [
         f"@ops_table = constant [{len(names)} x ptr] [{entries}]",
@@ -331,12 +349,13 @@ def room(rooms: Iterable[Room]) -> str:
     """IR of the room of a module (runtime_stub/call.h): enough for each operator."""
     known = [Room(0, 1), *rooms]
     arguments, text = max(r.arguments for r in known), max(r.text for r in known)
-    request = _REQUEST_BYTES + _TENSOR_BYTES * arguments
+    request = abi.REQUEST_BYTES + abi.CHECKED_TENSOR_BYTES * arguments
+    size = layout.ROOM.constant(arguments=arguments, text=text)
     return (
-        f"@ops_room = global [{request} x i8] zeroinitializer, align 64\n"
+        f"@ops_room = global [{request} x i8] zeroinitializer, align {abi.ALIGNMENT}\n"
         f"@ops_room_slots = global [{arguments} x i64] zeroinitializer, align 8\n"
         f"@ops_room_text = global [{text} x i8] zeroinitializer\n"
-        f"@ops_room_size = constant {{ i32, i32 }} {{ i32 {arguments}, i32 {text} }}\n"
+        f"@ops_room_size = constant {layout.ROOM.llvm} {size}\n"
     )
 
 
@@ -381,26 +400,34 @@ def fixed_descriptor(name: str, inputs: list[Fixed], outputs: list[Fixed]) -> st
     data = _Data()
     tensors = [*inputs, *outputs]
     _check_fixed(name, tensors)
-    params = data.array(
-        "params",
-        _PARAM,
-        (
-            f"{{ {data.text(n)}, i8 0, i8 {len(shape)}, [6 x i8] zeroinitializer, "
-            f"{_double(0.0)} }}"
-            for n, _, shape in tensors
-        ),
-    )
+    params = [
+        layout.PARAM.constant(
+            name=data.text(n),
+            flags=0,
+            rank=len(shape),
+            dims="zeroinitializer",
+            fill=_double(0.0),
+        )
+        for n, _, shape in tensors
+    ]
+    params_at = data.array("params", layout.PARAM.llvm, params)
     codes = data.array("dtypes", "i8", [str(DTYPES.index(d)) for _, d, _ in tensors])
     sizes = data.array("sizes", "i64", [str(n) for _, _, s in tensors for n in s])
-    counts = _counts((len(inputs), len(outputs), len(tensors)), (0, 0, 0, 0, 0))
-    kind = _FAMILY.format(0)
+    family = layout.FAMILY.constant(
+        name=data.text(name),
+        collapse="@ops_collapse_fixed",
+        params=params_at,
+        infer=sizes,
+        inputs=len(inputs),
+        outputs=len(outputs),
+        fixed=len(tensors),
+        **dict.fromkeys(("attributes", "requirements"), "null"),
+        **dict.fromkeys(("each", "units", "attribute_count", "symbols", "rule"), 0),
+    )
+    _add_family(data, family, [])
+    _add_operator(data, name, codes, f"@kernel_{name}")
     data.lines += [
-        f"@.family = private unnamed_addr constant {kind} {{ {data.text(name)}, "
-        f"ptr @ops_collapse_fixed, {params}, ptr null, ptr null, {sizes}, "
-        f"{counts}, [0 x ptr] zeroinitializer }}",
-        f"@{_PREFIX}{name} = constant {_OPERATOR} {{ {data.text(name)}, "
-        f"ptr @.family, {codes}, ptr @kernel_{name}, ptr null }}",
         f"declare i32 @kernel_{name}(ptr)",
-        "@ops_collapse_fixed = external constant { ptr, ptr, i32 }",
+        f"@ops_collapse_fixed = external constant {layout.COLLAPSE.llvm}",
     ]
     return "\n".join(data.lines) + "\n"

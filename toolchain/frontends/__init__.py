@@ -17,6 +17,7 @@ class Model:
 
     inputs, outputs: names that C and Python take, in the order of `main`. places: the
     node of the file that each variable of `main` comes from, as errors call it.
+    notes: what the user should know of the file.
     """
 
     name: str
@@ -24,6 +25,7 @@ class Model:
     inputs: list[str]
     outputs: list[str]
     places: Mapping[str, str]
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -52,7 +54,7 @@ class Places:
         Relax numbers the variables of a function in the order in which it gets them:
         lv, lv1, lv2.
         """
-        hints = [getattr(r, "name_hint", "") for r in results]
+        hints = [getattr(r, "name", "") for r in results]
         numbers = [int(h[2:] or 0) for h in hints if re.fullmatch(r"lv\d*", h)]
         for i in range(self._count, max(numbers, default=-1) + 1):
             self.names[f"lv{i or ''}"] = place

@@ -278,6 +278,7 @@ class Importer:
         self.settings: dict[str, Any] = {}
         self.node: Any = None  # the one that is converted
         self.makers: dict[str, str] = {}  # nodes by the values that they make
+        self.notes: list[str] = []  # what the user should know of the file
 
     def module(self) -> Any:
         """The Relax module."""
@@ -319,7 +320,26 @@ class Importer:
                 f"{self.where}: output {output.name!r} is declared {wanted} and "
                 f"computed {value.ty.dtype}; export the model again"
             )
+        self._note_shape(output, value)
         return value
+
+    def _note_shape(self, output: Any, value: Any) -> None:
+        """Note a declared shape that is not the result's, as ONNX Runtime warns."""
+        kind, found = output.type.tensor_type, list(self.shape(value))
+        declared = [
+            d.dim_value if d.HasField("dim_value") else d.dim_param or "?"
+            for d in kind.shape.dim
+        ]
+        same = len(declared) == len(found) and all(
+            not isinstance(n, int) or n == m
+            for n, m in zip(declared, found, strict=True)
+        )
+        if kind.HasField("shape") and not same:
+            texts = [", ".join(map(str, sizes)) for sizes in (declared, found)]
+            self.notes.append(
+                f"warning: {self.makers.get(output.name, 'the graph')}: output "
+                f"{output.name!r} is declared as [{texts[0]}], and is [{texts[1]}]"
+            )
 
     def _initialize(self, graph: Any) -> None:
         try:
@@ -489,6 +509,8 @@ class Importer:
         self, node: Any, inputs: list[Any], made: standard.Kinds, path: str
     ) -> Sequence[Any]:
         name = node.op_type
+        if (nothing := _without_elements(node, made)) is not None:
+            return nothing
         if not _domain(node):
             if name in ("Shape", "Size") and inputs[0] is not None:
                 shape = self.shape(inputs[0])
@@ -634,6 +656,13 @@ class Importer:
         kept, step = len(state), 0
         scans: list[list[Any]] = [[] for _ in body.output[1 + kept :]]
         running = np.array(True) if running is None else running
+        steps = MAX_STEPS if limit is None else limit.item()
+        starts = _known(running) and bool(running.item())
+        if steps > MAX_STEPS and starts and _never_ends(body):
+            raise SpecError(
+                f"it runs {steps} times; at most {MAX_STEPS} are unrolled: make it "
+                "shorter"
+            )
         while limit is None or step < limit.item():
             if not isinstance(running, np.ndarray):
                 raise SpecError(
@@ -707,6 +736,31 @@ class Importer:
 _CONTROL = {"If": Importer._if, "Loop": Importer._loop, "Scan": Importer._scan}
 
 
+def _without_elements(node: Any, made: standard.Kinds) -> list[Array | None] | None:
+    """A node's results where none has an element; None where one has, or may have."""
+    if node.op_type == "Range":  # which may be wrong: see onnx_indices.py
+        return None
+    results: list[Array | None] = []
+    for i, name in enumerate(node.output):
+        shape, dtype = made[i] if i < len(made) else (None, "")
+        sizes = [n for n in shape or () if n is not None]
+        known = shape is not None and len(sizes) == len(shape) and dtype
+        if name and (not known or 0 not in sizes):
+            return None
+        results.append(np.empty(sizes, dtype) if name else None)
+    return results if any(node.output) else None
+
+
+def _never_ends(body: Any) -> bool:
+    """Whether a loop's body hands its condition on, or has a constant one."""
+    makers = {name: n for n in body.node for name in n.output}
+    name = body.output[0].name
+    while name in makers and makers[name].op_type == "Identity":
+        name = makers[name].input[0]
+    constant = name in makers and makers[name].op_type == "Constant"
+    return constant or name in (body.input[1].name, *(w.name for w in body.initializer))
+
+
 def _definition(call: Call, kinds: list[bytes]) -> tuple[Any, dict[str, int]]:
     """The function that defines a node's operator, its attributes filled in."""
     from onnx import FunctionProto
@@ -770,7 +824,7 @@ def _parsed(call: Call) -> dict[str, Any]:
 
 def _check_dtype(dtype: str) -> None:
     """Refuse a dtype that no model may have inside; "" is one that nobody knows."""
-    from toolchain.frontends.onnx import DTYPES
+    from toolchain.dtypes import DTYPES
 
     if dtype not in ("", *DTYPES, *INNER):
         raise SpecError(

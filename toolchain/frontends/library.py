@@ -8,7 +8,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from toolchain.codegen.objects import load_operator
+from toolchain.codegen.operators import load_operator
 from toolchain.spec import Operator
 
 KERNELS = Path(__file__).parents[2] / "kernels"

@@ -15,9 +15,9 @@ from math import prod
 from pathlib import Path
 from typing import Any
 
+from toolchain.abi import MAX_MEMORY
 from toolchain.spec import SpecError
 
-LIMIT = 1 << 32  # bytes that a module of wasm32 can address
 NODES = 50_000  # of a model, functions inlined; most have some hundreds
 _SHOWN = 5  # errors of one kind that are shown
 
@@ -64,10 +64,10 @@ def _parse(path: Path) -> Any:
 
 def check_size(path: Path, size: int) -> None:
     """Refuse weights that no module can hold. size: their bytes."""
-    if size >= LIMIT:
+    if size >= MAX_MEMORY:
         raise SpecError(
             f"{path}: the model has {size} bytes of weights, more than the "
-            f"{LIMIT} that wasm32 addresses; quantize it or cut it in parts"
+            f"{MAX_MEMORY} that wasm32 addresses; quantize it or cut it in parts"
         )
 
 

@@ -10,6 +10,8 @@ from __future__ import annotations
 from functools import cache
 from typing import Any
 
+from toolchain import dtypes
+
 PACKAGE = "mind_ir"
 # Of ModelProto.mind_ir_version, up to MindSpore 2.10.
 NEWEST = 3
@@ -47,16 +49,12 @@ MESSAGES = {
     "ExternalDataProto": "location=1 string, offset=2 int64, length=3 int64",
 }
 
-# TensorProto.data_type as numpy's types.
+# TensorProto.data_type as numpy's types: ONNX's numbers, and those that tensors of
+# modules cannot have.
 DTYPES = {
-    1: "float32",
-    2: "uint8",
-    3: "int8",
+    **{dtype.onnx: dtype.name for dtype in dtypes.DTYPES.values()},
     4: "uint16",
     5: "int16",
-    6: "int32",
-    7: "int64",
-    9: "bool",
     10: "float16",
     11: "float64",
     12: "uint32",

@@ -17,11 +17,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from toolchain.dtypes import DTYPES
 from toolchain.frontends import Given, Model, OpenSizesError, Places, plain
 from toolchain.frontends import mind_ir_schema as schema
 from toolchain.frontends.load import beside
 from toolchain.frontends.mindir_primitives import RULES, Call, UnsupportedError
-from toolchain.frontends.onnx import DTYPES
 from toolchain.frontends.standard import excess
 from toolchain.process import confined
 from toolchain.spec import SpecError
@@ -120,7 +120,7 @@ class _Importer:
         inputs = [plain(n) for n in names]
         places = self.places.names
         places |= {
-            n: places.get(getattr(v, "name_hint", ""), n)
+            n: places.get(getattr(v, "name", ""), n)
             for n, v in zip(outputs, found, strict=True)
         }
         return Model(name, builder.get(), inputs, outputs, places)

@@ -9,8 +9,6 @@ from toolchain.frontends import Given, Model, plain
 from toolchain.frontends.load import load
 from toolchain.frontends.sizes import with_shapes, with_values
 
-DTYPES = ("float32", "int32", "int8", "uint8", "int64", "bool")  # of the runtime
-
 
 def read(path: Path, given: Given) -> Model:
     """Read an ONNX file; see toolchain.frontends.read_model."""
@@ -33,7 +31,8 @@ def convert(proto: Any, name: str, given: Given, where: str) -> Model:
     places |= {
         n: importer.makers.get(o, o) for n, o in zip(names, outputs, strict=True)
     }
-    return Model(plain(name), module, _names(inputs), names, places)
+    notes = tuple(importer.notes)
+    return Model(plain(name), module, _names(inputs), names, places, notes)
 
 
 def _names(names: list[str]) -> list[str]:

@@ -115,3 +115,13 @@ def one_hot(c: Call) -> Any:
     hit = c.emit(op.equal(wide, const(places, "int64")))
     parts = [c.emit(op.take(c[2], const(i, "int64"), 0)) for i in (1, 0)]
     return op.where(hit, *parts)
+
+
+@converter("Range")
+def numbers(c: Call) -> Any:
+    """TVM's, of constants."""
+    names = ("start", "limit", "delta")
+    given = [c.constant(i, name) for i, name in enumerate(names)]
+    if given[2] is not None and not given[2].any():
+        raise SpecError("its delta is 0, so that it never ends; give another one")
+    return c.importer.by_tvm(c)

@@ -7,8 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from toolchain.frontends.converters import converter, dtype_of
+from toolchain.frontends.converters import const, converter, dtype_of
 from toolchain.frontends.importer import Call
+from toolchain.frontends.library import has, library_call
 from toolchain.frontends.onnx_quantized import padding
 from toolchain.spec import SpecError
 from toolchain.spec.math import maximum
@@ -24,7 +25,61 @@ def pool(c: Call) -> Any:
         sizes = c.shape(0)[2:]
         c.attributes["pads"] = padding(c, sizes, kernel, strides, dilations)
         c.attributes["auto_pad"] = "NOTSET"
+    # The standard's sizes are 0 or more then.
+    up = c.get("ceil_mode", 0)
+    beyond = [n if up or n == 1 else 0 for n in strides]
+    rooms(c, kernel, dilations, c.get("pads", [0] * 2 * rank), beyond)
     return c.importer.by_tvm(c)
+
+
+@converter("Conv")
+def convolution(c: Call) -> Any:
+    """The library's; with weights by TVM, for those are packed."""
+    shape, kernel = c.shape(0), c.shape(1)[2:]
+    rank, dtype = len(shape) - 2, dtype_of(c[0])
+    strides, dilations = c.get("strides", [1] * rank), c.get("dilations", [1] * rank)
+    pads = padding(c, shape[2:], kernel, strides, dilations)
+    room = rooms(c, kernel, dilations, pads, [0] * rank)
+    if rank > 2 or not has("conv", dtype) or c.is_weight(1):
+        return c.importer.by_tvm(c)
+    none, one = [0] * (2 - rank), [1] * (2 - rank)
+    given = {
+        "strides": [*one, *strides],
+        "dilations": [*one, *dilations],
+        "pads": [*none, *pads[:rank], *none, *pads[rank:]],
+        "group": c.get("group", 1),
+    }
+    features = c.shape(1)[0]
+    bias = const(np.zeros(features), dtype) if c[2] is None else c[2]
+    extents = [n // step + 1 for n, step in zip(room, strides, strict=True)]
+    result = (shape[0], features, *extents)
+    return library_call("conv", [c[0], c[1], bias], result, dtype, **given)
+
+
+def rooms(
+    c: Call,
+    kernel: Sequence[int],
+    dilations: Sequence[int],
+    pads: Sequence[int],
+    beyond: Sequence[int],
+) -> list[int]:
+    """Elements of each axis, with its pads, past a window at its beginning.
+
+    beyond: how many may be missing. Errors: SpecError where more are.
+    """
+    sizes, rank = c.shape(0)[2:], len(kernel)
+    found = []
+    for i, size in enumerate(sizes):
+        reach = (kernel[i] - 1) * dilations[i] + 1
+        padded = size + pads[i] + pads[rank + i]
+        if reach > padded + beyond[i]:
+            raise SpecError(
+                f"its window takes {reach} of axis {i + 2} of {list(c.shape(0))}, "
+                f"which has {padded} with its pads; give a larger input, more pads or "
+                "a smaller kernel"
+            )
+        found.append(padded - reach)
+    return found
 
 
 @converter("RoiAlign")

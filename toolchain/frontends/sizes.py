@@ -199,7 +199,7 @@ def _dtype(value: Any) -> str:
 
 
 def _check_types(values: Any, kind: str) -> list[str]:
-    from toolchain.frontends.onnx import DTYPES
+    from toolchain.dtypes import DTYPES
 
     errors = []
     for value in values:

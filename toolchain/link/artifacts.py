@@ -1,7 +1,14 @@
-"""Artifacts: what a build leaves in a target's folder."""
+"""Artifacts: what a build leaves in a target's folder, and in the sources."""
 
 ARCHIVE = "libops_wasm32.a"
 MODULE = "ops_wasm32.wasm"
 MANIFEST = "manifest.json"
 HEADERS = ("include/ops_wasm32.h", "include/ops_kernels.h")
+# Sources that a build writes anew where tables changed (toolchain/tables.py), and the
+# headers of C that it holds against them.
+C_TABLES = "runtime_stub/tables.h"
+PYTHON_TABLES = "embed/python/ops_wasm32/tables.py"
+JS_TABLES = "embed/js/ops_wasm32.mjs"
+TABLES = (C_TABLES, PYTHON_TABLES, JS_TABLES)
+CHECKED_HEADERS = ("call.h", "memory.h", "windows.h")
 ARTIFACTS = (ARCHIVE, MODULE, MANIFEST, *HEADERS)

@@ -4,23 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from toolchain.abi import FUNCTIONS, PAGE
 from toolchain.process.command import run, tool
 
-EXPORTS = (
-    "ops_abi_version",
-    "ops_alloc",
-    "ops_call",
-    "ops_count",
-    "ops_find",
-    "ops_free",
-    "ops_infer",
-    "ops_last_error",
-    "ops_name",
-    "ops_signature",
-)
 STACK_BYTES = 65536  # the deepest call of the runtime uses under 8 KiB
-PAGE_BYTES = 65536
-
 
 # Of runtime_stub/fast.c: a kilobyte, with which calls take half the time.
 FAST = ("ops_take_plain", "ops_is_flat")
@@ -40,8 +27,8 @@ def link(archive: Path, out: Path, max_memory: int, fast: bool = False) -> None:
             *("-u", "ops_standalone"),
             *(word for name in FAST if fast for word in ("-u", name)),
             *("-z", f"stack-size={STACK_BYTES}"),
-            f"--max-memory={max_memory // PAGE_BYTES * PAGE_BYTES}",
-            *(f"--export={name}" for name in EXPORTS),
+            f"--max-memory={max_memory // PAGE * PAGE}",
+            *(f"--export={name}" for name in FUNCTIONS),
             archive,
             "-o",
             out,

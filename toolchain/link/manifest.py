@@ -8,23 +8,21 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from toolchain.abi import ABI_VERSION, MANIFEST
 from toolchain.link.clang import RUNTIME
 from toolchain.link.module import ModuleError, add_custom_section, interface
 from toolchain.process.command import tool_versions
 from toolchain.records.replace import write
 from toolchain.targets import TARGETS
 
-SECTION = "ops_wasm32.manifest"
-ABI_VERSION = 1
-
 
 def check_interface(data: bytes, target: str) -> None:
-    """Compare imports and exports with runtime_stub/expected/<target>.txt."""
+    """Compare imports and exports with runtime_stub/interface.txt."""
     found = interface(data)
     lines = [f"import {i}" for i in found.imports]
     lines += [f"export {e}" for e in found.exports]
-    path = RUNTIME / "expected" / f"{target}.txt"
-    expected = path.read_text().splitlines() if path.exists() else []
+    path = RUNTIME / "interface.txt"
+    expected = path.read_text().splitlines()
     if lines != expected:
         added = sorted(set(lines) - set(expected))
         gone = sorted(set(expected) - set(lines))
@@ -71,7 +69,7 @@ def write_manifest(
     }
     inside = {key: value for key, value in short.items() if value != {}}
     text = json.dumps(inside, sort_keys=True, separators=(",", ":"))
-    add_custom_section(module, SECTION, text.encode())
+    add_custom_section(module, MANIFEST, text.encode())
     archive = folder / "libops_wasm32.a"
     full = short | {
         "kernels": {

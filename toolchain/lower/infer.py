@@ -6,15 +6,14 @@ requirements are translated to LLVM IR. They are not written a second time.
 
 from __future__ import annotations
 
-from typing import Any
-
 from llvmlite import ir
 
 from toolchain.lower.te import Kernel
+from toolchain.micro.builder import I1, I8, I32, I64, PTR
 from toolchain.spec import ASKING, Operator, SpecError
+from toolchain.spec.tvm import Expr, Tensor
 from toolchain.targets import Target
 
-_I64, _I32 = ir.IntType(64), ir.IntType(32)
 NO_SYMBOL = 255  # a size that is computed, in ops_param.dims
 _COMPARE = {"EQ": "==", "NE": "!=", "LT": "<", "LE": "<=", "GT": ">", "GE": ">="}
 
@@ -24,7 +23,7 @@ def needs_infer(operator: Operator) -> bool:
     return operator.collapse.partition(".")[0] in ASKING
 
 
-def _requirements(operator: Operator, kernel: Kernel) -> list[tuple[Any, str]]:
+def _requirements(operator: Operator, kernel: Kernel) -> list[tuple[Expr, str]]:
     return operator.requires(kernel) if operator.requires else []
 
 
@@ -55,7 +54,7 @@ def output_dims(
     ]
 
 
-def _outputs(operator: Operator, kernel: Kernel) -> list[Any]:
+def _outputs(operator: Operator, kernel: Kernel) -> list[Tensor]:
     assert operator.compute is not None
     outputs = operator.compute(kernel)
     return list(outputs) if isinstance(outputs, (list, tuple)) else [outputs]
@@ -73,47 +72,43 @@ def infer_function(
     offset = first + len(outputs)
     names = [*kernel.size_variables, *kernel.variables]
     module = ir.Module(name)
-    function = ir.Function(
-        module, ir.FunctionType(_I32, [ir.PointerType()]), f"infer_{name}"
-    )
+    function = ir.Function(module, ir.FunctionType(I32, [PTR]), f"infer_{name}")
     builder = ir.IRBuilder(function.append_basic_block())
     slots = function.args[0]
     place = {n: offset + i for i, n in enumerate(names)}
     emitter = _Emitter(builder, slots, place)
-    address = builder.gep(
-        slots, [ir.Constant(_I32, 8 * first)], True, source_etype=ir.IntType(8)
-    )
-    target_pointer = builder.load(address, typ=ir.PointerType())
-    status = ir.Constant(_I64, 0)
+    address = builder.gep(slots, [ir.Constant(I32, 8 * first)], True, source_etype=I8)
+    target_pointer = builder.load(address, typ=PTR)
+    status = ir.Constant(I64, 0)
     requirements = _requirements(operator, kernel)
     for number, (condition, _) in reversed(list(enumerate(requirements, 1))):
         holds = emitter.value(condition)
-        status = builder.select(holds, status, ir.Constant(_I64, number))
+        status = builder.select(holds, status, ir.Constant(I64, number))
     sizes = [emitter.value(s) for t in outputs for s in t.shape]
     for i, value in enumerate([status, *sizes]):
-        place_i = builder.gep(target_pointer, [ir.Constant(_I32, i)], source_etype=_I64)
+        place_i = builder.gep(target_pointer, [ir.Constant(I32, i)], source_etype=I64)
         builder.store(value, place_i)
-    builder.ret(ir.Constant(_I32, 0))
+    builder.ret(ir.Constant(I32, 0))
     return str(module)
 
 
 class _Emitter:
     """Translates integer expressions of TIR to int64 IR."""
 
-    def __init__(self, builder: Any, slots: Any, place: dict[str, int]) -> None:
+    def __init__(
+        self, builder: ir.IRBuilder, slots: ir.Value, place: dict[str, int]
+    ) -> None:
         self.builder, self.slots, self.place = builder, slots, place
 
-    def value(self, e: Any) -> Any:
+    def value(self, e: Expr | int) -> ir.Value:
         """IR value of an expression: int64, or i1 for a condition."""
         if isinstance(e, int):
-            return ir.Constant(_I64, e)
+            return ir.Constant(I64, e)
         if hasattr(e, "asobject"):  # `a == b` is an expression only when asked
             e = e.asobject()
         kind = type(e).__name__
         if kind == "IntImm":
-            return ir.Constant(
-                ir.IntType(1) if str(e.expr_ty().dtype) == "bool" else _I64, int(e)
-            )
+            return ir.Constant(I1 if str(e.expr_ty().dtype) == "bool" else I64, int(e))
         if kind == "Var":
             return self._slot(e.name)
         if kind == "Cast":
@@ -126,14 +121,12 @@ class _Emitter:
             raise SpecError(f"a size may not depend on {e} ({kind})")
         return self._binary(kind, self.value(e.a), self.value(e.b))
 
-    def _slot(self, name: str) -> Any:
-        offset = ir.Constant(_I32, 8 * self.place[name])
-        address = self.builder.gep(
-            self.slots, [offset], True, source_etype=ir.IntType(8)
-        )
-        return self.builder.load(address, typ=_I64)
+    def _slot(self, name: str) -> ir.Value:
+        offset = ir.Constant(I32, 8 * self.place[name])
+        address = self.builder.gep(self.slots, [offset], True, source_etype=I8)
+        return self.builder.load(address, typ=I64)
 
-    def _select(self, e: Any, kind: str) -> Any:
+    def _select(self, e: Expr, kind: str) -> ir.Value:
         if kind == "Select":
             parts = (e.condition, e.true_value, e.false_value)
         elif e.op.name in ("tirx.if_then_else", "tir.if_then_else"):
@@ -142,7 +135,7 @@ class _Emitter:
             raise SpecError(f"a size may not depend on a call of {e.op.name}")
         return self.builder.select(*(self.value(p) for p in parts))
 
-    def _binary(self, kind: str, a: Any, b: Any) -> Any:
+    def _binary(self, kind: str, a: ir.Value, b: ir.Value) -> ir.Value:
         build = self.builder
         if kind in _COMPARE:
             return build.icmp_signed(_COMPARE[kind], a, b)
@@ -164,11 +157,11 @@ class _Emitter:
             raise SpecError(f"a size may not be computed with {kind}")
         return getattr(build, plain[kind])(a, b)
 
-    def _floor(self, kind: str, a: Any, b: Any) -> Any:
-        build, zero = self.builder, ir.Constant(_I64, 0)
+    def _floor(self, kind: str, a: ir.Value, b: ir.Value) -> ir.Value:
+        build, zero = self.builder, ir.Constant(I64, 0)
         quotient, rest = build.sdiv(a, b), build.srem(a, b)
         signs = build.icmp_signed("<", build.xor(rest, b), zero)
         down = build.and_(signs, build.icmp_signed("!=", rest, zero))
         if kind == "FloorDiv":
-            return build.sub(quotient, build.zext(down, _I64))
+            return build.sub(quotient, build.zext(down, I64))
         return build.select(down, build.add(rest, b), rest)

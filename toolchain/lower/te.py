@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from toolchain.dtypes import STORAGE
 from toolchain.lower.rewrite import SOME, Times, exactly, only, rewrite
 from toolchain.spec import Operator, SpecError, tensor_dtype
+from toolchain.spec.tvm import Expr, Schedule, Tensor, Var
 from toolchain.targets import Target
 
-# bool tensors hold one byte per element: kernels see uint8 that is 0 or 1.
-CARRIER = {"bool": "uint8"}
+if TYPE_CHECKING:
+    from tvm import IRModule
+    from tvm.s_tir.schedule import SBlockRV
 
 
 class Kernel:
@@ -38,9 +41,9 @@ class Kernel:
         self.target = target
         self.dtypes = dtypes
         self.index_dtype = index_dtype
-        self.dtype = CARRIER.get(dtypes[0], dtypes[0])
+        self.dtype = STORAGE.get(dtypes[0], dtypes[0])
         self.output_dtypes = [
-            CARRIER.get(d, d)
+            STORAGE.get(d, d)
             for d in (tensor_dtype(o, dtypes) for o in operator.outputs)
         ]
         # In the columns form, rows lie k elements apart.
@@ -53,7 +56,7 @@ class Kernel:
         }
         self.size_variables = {s: v for s, v in sizes.items() if s not in known}
         self.inputs = []
-        self.variables: dict[str, Any] = {}
+        self.variables: dict[str, Var] = {}
         for name, size in sizes.items():
             self._set(name, size)
         for i in operator.inputs:
@@ -62,7 +65,7 @@ class Kernel:
             if columns and dims == ["o", "n"]:
                 dims.append("k")
             shape = [sizes[s] for s in dims]
-            tensor = te.placeholder(shape, CARRIER.get(dtype, dtype), i.name)
+            tensor = te.placeholder(shape, STORAGE.get(dtype, dtype), i.name)
             self.inputs.append(tensor)
             self._set(i.name, tensor)
         for a in operator.attributes:
@@ -78,7 +81,7 @@ class Kernel:
             if a.slots:
                 self._set(a.name, values if a.per_unit else values[0])
 
-    def index(self, value: int) -> Any:
+    def index(self, value: int) -> Expr:
         """A constant of the dtype that sizes have."""
         from tvm import tirx
 
@@ -90,6 +93,10 @@ class Kernel:
         setattr(self, name, value)
 
 
+# What an operator computes: one or several tensors of a kernel.
+Form = Callable[[Kernel], Tensor | Sequence[Tensor]]
+
+
 @dataclass(frozen=True)
 class Lowered:
     """IR text of `<name>_compute_` and the slot of each of its parameters."""
@@ -98,13 +105,13 @@ class Lowered:
     slots: dict[str, int]
 
 
-def _outputs(kernel: Kernel, form: Any) -> list[Any]:
+def _outputs(kernel: Kernel, form: Form) -> list[Tensor]:
     outputs = form(kernel)
     return list(outputs) if isinstance(outputs, (list, tuple)) else [outputs]
 
 
 def lower(
-    operator: Operator, name: str, form: Any, kernel: Kernel, target: Target
+    operator: Operator, name: str, form: Form, kernel: Kernel, target: Target
 ) -> Lowered:
     """Compile one form of an operator to raw LLVM IR (no optimisation yet).
 
@@ -136,7 +143,7 @@ def lower(
     return Lowered(text, slots)
 
 
-def _in_place(operator: Operator, outputs: list[Any]) -> list[Any]:
+def _in_place(operator: Operator, outputs: list[Tensor]) -> list[Tensor]:
     """The intermediates that live in the output's memory: those named that fit it."""
     found, tensors = list(outputs), {}
     while found:
@@ -150,7 +157,7 @@ def _in_place(operator: Operator, outputs: list[Any]) -> list[Any]:
                 f"in_place names {name!r}, but compute makes no such tensor"
             )
 
-    def bits(tensor: Any) -> int:
+    def bits(tensor: Tensor) -> int:
         return int(re.sub(r"\D", "", str(tensor.dtype)))
 
     named = [tensors[n] for n in operator.in_place]
@@ -171,7 +178,9 @@ def _joined(text: str, name: str, inner: str, output: str) -> str:
     return text[: body.start(1)] + lines + text[body.end(1) :]
 
 
-def _scheduled(operator: Operator, module: Any, name: str, target: Target) -> Any:
+def _scheduled(
+    operator: Operator, module: IRModule, name: str, target: Target
+) -> IRModule:
     from tvm import s_tir
 
     schedule = s_tir.Schedule(module)
@@ -185,7 +194,7 @@ def _scheduled(operator: Operator, module: Any, name: str, target: Target) -> An
     return schedule.mod
 
 
-def _separate_init(schedule: Any, block: Any) -> None:
+def _separate_init(schedule: Schedule, block: SBlockRV) -> None:
     """Put a reduction's first value before its loops.
 
     Left alone, TVM asks in every step whether it is the first, which is slow, and
@@ -200,7 +209,7 @@ def _separate_init(schedule: Any, block: Any) -> None:
         schedule.decompose_reduction(block, reduced[0])
 
 
-def llvm_ir(module: Any, target: Target, rows: bool = False) -> str:
+def llvm_ir(module: IRModule, target: Target, rows: bool = False) -> str:
     """IR text, not optimised yet; rows: of a kernel along rows."""
     import tvm
     from tvm.target import Target as TVMTarget

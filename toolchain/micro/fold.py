@@ -4,57 +4,39 @@ One loop over a table of taps serves every window, stride and dilation: a tap is
 where it lies from the window's first element, and where its weight lies. What a tap
 costs beside its arithmetic is shared by the tile's registers.
 
-Names: `micro_fold_<rows>x<columns>`, of a tile, whose columns fill registers.
+The columns of a tile fill registers.
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
 
 from llvmlite import ir
 
 from toolchain.micro.builder import (
-    _F32,
-    _I32,
-    _at,
-    _function,
-    _fused,
-    _i32,
-    _load,
+    F32,
+    I32,
+    WORD,
     check_name,
+    define_function,
+    entry_builder,
+    gep_bytes,
+    i32,
+    lanes_of,
+    load_at,
+    multiply_add,
+    vector,
 )
-from toolchain.spec import SpecError
+from toolchain.micro.registry import emits
+from toolchain.spec.microkernels import FOLD
 from toolchain.targets import Target
 
-_FOLD_NAME = r"micro_fold_(\d+)x(\d+)"
-_BYTES = 4  # of an element
 _TAP = 8  # bytes of a tap in its table: two int32
 
 
-def emit(module: Any, name: str, target: Target) -> None:
-    """Emit the micro-kernel of that name. Errors: SpecError for an unknown one."""
-    match = re.fullmatch(_FOLD_NAME, name)
-    if not match:
-        raise SpecError(
-            f"micro-kernel {name!r} is unknown; use micro_fold_<rows>x<columns>"
-        )
-    fold = Fold(int(match[1]), int(match[2]), target)
-    check_name(
-        name,
-        (fold.rows > 0, "it has no rows; use 1 or more"),
-        (
-            fold.columns > 0 and fold.columns % fold.lanes == 0,
-            f"columns must fill registers; use a multiple of {fold.lanes}",
-        ),
-    )
-    Window(module, name, fold).emit()
-
-
 @dataclass(frozen=True)
-class Fold:
+class Tile:
     """rows, columns: of the tile."""
 
     rows: int
@@ -64,15 +46,16 @@ class Fold:
     @property
     def lanes(self) -> int:
         """Elements in a register."""
-        return 16 // _BYTES if self.target.has("simd128") else 1
+        return lanes_of(self.target)
 
     @property
-    def unit(self) -> Any:
+    def register(self) -> ir.Type:
         """Type of a register."""
-        return _F32 if self.lanes == 1 else ir.VectorType(_F32, self.lanes)
+        return vector(F32, self.lanes)
 
 
-class Window:
+@emits(FOLD)
+def fold(module: ir.Module, name: str, target: Target, rows: int, columns: int) -> None:
     """o[p, r, j] = b[j] + sum_k w[t[k, 1] + j] * x[t[k, 0] + p, r, j].
 
     i32 (ptr x, w, b, t, o, i32 taps, rows, count, size, x_row, o_row, x_step, o_step),
@@ -80,13 +63,25 @@ class Window:
     tile's. count is at least `size`, the last tile may overlap the one before. *_row:
     bytes from a row to the next; *_step: from p to p + 1; the table holds bytes.
     """
+    tile = Tile(rows, columns, target)
+    check_name(
+        name,
+        (rows > 0, "it has no rows; use 1 or more"),
+        (
+            columns > 0 and columns % tile.lanes == 0,
+            f"columns must fill registers; use a multiple of {tile.lanes}",
+        ),
+    )
+    _Window(module, name, tile).emit()
 
-    def __init__(self, module: Any, name: str, fold: Fold) -> None:
-        self.fold = fold
+
+class _Window:
+    def __init__(self, module: ir.Module, name: str, tile: Tile) -> None:
+        self.tile = tile
         sizes = "taps rows count size x_row o_row x_step o_step"
-        self.function = _function(module, name, (*"xwbto", *sizes.split()))
+        self.function = define_function(module, name, (*"xwbto", *sizes.split()))
         self.argument = {a.name: a for a in self.function.args}
-        self.builder = ir.IRBuilder(self.function.append_basic_block("entry"))
+        self.builder = entry_builder(self.function)
 
     def emit(self) -> None:
         """A loop over tiles, in it one over taps."""
@@ -100,20 +95,20 @@ class Window:
         build.branch(tile)
 
         build.position_at_end(tile)
-        place = build.phi(_I32)
-        place.add_incoming(_i32(0), entry)
-        source = _at(build, argument["x"], build.mul(place, argument["x_step"]))
+        place = build.phi(I32)
+        place.add_incoming(i32(0), entry)
+        source = gep_bytes(build, argument["x"], build.mul(place, argument["x_step"]))
         begin = [self._load(argument["b"], i) for i in self._vectors()]
-        begin *= self.fold.rows
+        begin *= self.tile.rows
         build.branch(tap)
         before = build.block
 
         build.position_at_end(tap)
-        sums = [build.phi(self.fold.unit) for _ in begin]
-        at, left = build.phi(argument["t"].type), build.phi(_I32)
+        sums = [build.phi(self.tile.register) for _ in begin]
+        at, left = build.phi(argument["t"].type), build.phi(I32)
         folded = self._tap(source, at, sums, latch)
-        rest = build.sub(left, _i32(1))
-        following = [*folded, _at(build, at, _TAP), rest]
+        rest = build.sub(left, i32(1))
+        following = [*folded, gep_bytes(build, at, _TAP), rest]
         for phi, first, after in zip(
             (*sums, at, left),
             (*begin, argument["t"], argument["taps"]),
@@ -122,10 +117,10 @@ class Window:
         ):
             phi.add_incoming(first, before)
             phi.add_incoming(after, latch)
-        build.cbranch(build.icmp_signed("==", rest, _i32(0)), done, tap)
+        build.cbranch(build.icmp_signed("==", rest, i32(0)), done, tap)
 
         build.position_at_end(done)
-        out = _at(build, argument["o"], build.mul(place, argument["o_step"]))
+        out = gep_bytes(build, argument["o"], build.mul(place, argument["o_step"]))
         after = self.function.append_basic_block("written")
         self._write(out, folded, after)
         build.cbranch(build.icmp_signed("==", place, last), end, more)
@@ -136,47 +131,49 @@ class Window:
         place.add_incoming(onward, more)
         build.branch(tile)
         build.position_at_end(end)
-        build.ret(_i32(0))
+        build.ret(i32(0))
 
     def _vectors(self) -> range:
-        return range(0, self.fold.columns, self.fold.lanes)
+        return range(0, self.tile.columns, self.tile.lanes)
 
-    def _load(self, pointer: Any, i: int) -> Any:
-        at = _at(self.builder, pointer, i * _BYTES)
-        return self.builder.load(at, typ=self.fold.unit, align=_BYTES)
+    def _load(self, pointer: ir.Value, i: int) -> ir.Value:
+        at = gep_bytes(self.builder, pointer, i * WORD)
+        return self.builder.load(at, typ=self.tile.register, align=WORD)
 
-    def _offset(self, table: Any, place: int) -> Any:
-        return _load(self.builder, table, place, _I32)
+    def _offset(self, table: ir.Value, place: int) -> ir.Value:
+        return load_at(self.builder, table, place, I32)
 
-    def _rows(self, after: Any) -> Iterator[int]:
+    def _rows(self, after: ir.Block) -> Iterator[int]:
         """Each row of the tile, in a block of its own, until `rows` of them are done.
 
         The exits also keep engines from loading all rows ahead of the arithmetic,
         which spills accumulators.
         """
         build = self.builder
-        for row in range(self.fold.rows):
+        for row in range(self.tile.rows):
             yield row
-            if row == self.fold.rows - 1:
+            if row == self.tile.rows - 1:
                 build.branch(after)
             else:
-                enough = _i32(row + 1)
+                enough = i32(row + 1)
                 following = self.function.append_basic_block("row")
                 done = build.icmp_signed("==", self.argument["rows"], enough)
                 build.cbranch(done, after, following)
                 build.position_at_end(following)
         build.position_at_end(after)
 
-    def _tap(self, x: Any, at: Any, sums: list[Any], latch: Any) -> list[Any]:
+    def _tap(
+        self, x: ir.Value, at: ir.Value, sums: list[ir.Value], latch: ir.Block
+    ) -> list[ir.Value]:
         """The sums with a tap folded in, as phis of `latch`."""
-        build, target, state = self.builder, self.fold.target, list(sums)
-        source = _at(build, x, self._offset(at, 0))
-        pointer = _at(build, self.argument["w"], self._offset(at, 4))
+        build, target, state = self.builder, self.tile.target, list(sums)
+        source = gep_bytes(build, x, self._offset(at, 0))
+        pointer = gep_bytes(build, self.argument["w"], self._offset(at, 4))
         weights = [self._load(pointer, i) for i in self._vectors()]
         exits = []
         for row in self._rows(latch):
             if row:
-                source = _at(build, source, self.argument["x_row"])
+                source = gep_bytes(build, source, self.argument["x_row"])
             for v, i in enumerate(self._vectors()):
                 place = row * len(self._vectors()) + v
                 state[place] = multiply_add(
@@ -185,28 +182,21 @@ class Window:
             exits.append((build.block, list(state)))
         return self._merged(exits)
 
-    def _merged(self, exits: list[tuple[Any, list[Any]]]) -> list[Any]:
+    def _merged(self, exits: list[tuple[ir.Block, list[ir.Value]]]) -> list[ir.Value]:
         """Phis of the values that come from several blocks."""
         phis = []
         for i in range(len(exits[0][1])):
-            phi = self.builder.phi(self.fold.unit)
+            phi = self.builder.phi(self.tile.register)
             for block, values in exits:
                 phi.add_incoming(values[i], block)
             phis.append(phi)
         return phis
 
-    def _write(self, out: Any, results: list[Any], after: Any) -> None:
+    def _write(self, out: ir.Value, results: list[ir.Value], after: ir.Block) -> None:
         build = self.builder
         for row in self._rows(after):
             if row:
-                out = _at(build, out, self.argument["o_row"])
+                out = gep_bytes(build, out, self.argument["o_row"])
             for v, i in enumerate(self._vectors()):
                 value = results[row * len(self._vectors()) + v]
-                build.store(value, _at(build, out, i * _BYTES), align=_BYTES)
-
-
-def multiply_add(build: Any, target: Target, x: Any, w: Any, total: Any) -> Any:
-    """The total and x * w, rounded once where the target may fuse."""
-    if not target.contract:
-        return build.fadd(total, build.fmul(x, w))
-    return _fused(build, x, w, total)
+                build.store(value, gep_bytes(build, out, i * WORD), align=WORD)

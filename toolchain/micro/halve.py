@@ -3,38 +3,48 @@
 The largest of three rows first, then of three columns of that, all in registers. Each
 column is a window's last one and the next window's first one.
 
-Names: `micro_halve_max`, with SIMD.
+It needs SIMD.
 """
 
 from __future__ import annotations
 
 import math
-from typing import Any
 
 from llvmlite import ir
 
-from toolchain.micro.builder import _F32, _I32, _at, _blocks, _function, _i32, _splat
-from toolchain.spec import SpecError
+from toolchain.micro.builder import (
+    F32,
+    I32,
+    WORD,
+    across_lanes,
+    add_incoming,
+    alloca,
+    define_function,
+    entry_builder,
+    for_overlapping,
+    gep_bytes,
+    i32,
+    load_at,
+    new_blocks,
+    select_signed,
+    shuffle,
+    splat_lane,
+    store_at,
+)
+from toolchain.micro.registry import emits
+from toolchain.spec.microkernels import HALVE
 from toolchain.targets import Target
 
 TAPS = 3
 LANES = 4
-_BYTES = 4  # of an element
-_VECTOR = ir.VectorType(_F32, LANES)
+_VECTOR = ir.VectorType(F32, LANES)
 UNROLL = 2
 BUFFERED = 12  # last columns, for windows that end past those in registers
 _STEP = 2 * LANES  # columns of x that a register of windows ends in
 
 
-def emit(module: Any, name: str, target: Target) -> None:
-    """Emit the micro-kernel of that name. Errors: SpecError for an unknown one."""
-    del target  # those without SIMD have no use for it
-    if name != "micro_halve_max":
-        raise SpecError(f"micro-kernel {name!r} is unknown; use micro_halve_max")
-    _Halve(module, name).emit()
-
-
-class _Halve:
+@emits(HALVE)
+def halve(module: ir.Module, name: str, target: Target) -> None:
     """i32 (ptr x, o, i32 height, width, top, left, rows, columns): maxima of windows.
 
     o[i, j] = max of x[2 * i - top + r, 2 * j - left + s] for r, s < 3, where that is in
@@ -43,158 +53,154 @@ class _Halve:
     Gives 1, and no result, where an element may be NaN: the larger of two is one
     instruction where none is.
     """
+    del target  # without SIMD there is no use for it
+    _Halve(module, name).emit()
 
-    def __init__(self, module: Any, name: str) -> None:
+
+class _Halve:
+    def __init__(self, module: ir.Module, name: str) -> None:
         sizes = ("height", "width", "top", "left", "rows", "columns")
-        self.function = _function(module, name, (*"xo", *sizes))
+        self.function = define_function(module, name, (*"xo", *sizes))
         self.given = {a.name: a for a in self.function.args}
         self.given["o"].add_attribute("noalias")
-        self.build = ir.IRBuilder(self.function.append_basic_block("entry"))
+        self.build = entry_builder(self.function)
         # Of all elements: where one is NaN it is too, as with infinities of both signs.
-        self.sum = self.build.alloca(_VECTOR)
-        self.sum.type = ir.PointerType()  # llvmlite gives it a type of its own
+        self.sum = alloca(self.build, _VECTOR)
         self.build.store(ir.Constant(_VECTOR, None), self.sum)
-        self.buffer = self.build.alloca(_VECTOR, BUFFERED // LANES + 1)
-        self.buffer.type = ir.PointerType()
+        self.buffer = alloca(self.build, _VECTOR, BUFFERED // LANES + 1)
 
     def emit(self) -> None:
         """Row by row; what is a window's last row alone is looked at in the end."""
         build, given = self.build, self.given
-        self.pitch = build.shl(given["width"], _i32(2))
-        room = build.add(build.sub(given["width"], _i32(_STEP + 1)), given["left"])
+        self.pitch = build.shl(given["width"], i32(2))
+        room = build.add(build.sub(given["width"], i32(_STEP + 1)), given["left"])
         # Registers of windows with all of their columns in x.
-        self.whole = build.add(build.lshr(room, _i32(3)), _i32(1))
-        _blocks(build, given["rows"], 1, self._row)
-        last = self._lines(build.sub(given["rows"], _i32(1)))[-1]
-        _blocks(
+        self.whole = build.add(build.lshr(room, i32(3)), i32(1))
+        for_overlapping(build, given["rows"], 1, self._row)
+        last = self._taken_rows(build.sub(given["rows"], i32(1)))[-1]
+        for_overlapping(
             build,
             given["width"],
             LANES,
             lambda j: self._note(self._load([self._place(last, j)], 0)),
         )
         total = build.load(self.sum, typ=_VECTOR)
-        lanes = [build.extract_element(total, _i32(i)) for i in range(LANES)]
-        one, *others = lanes
-        for value in others:
-            one = build.fadd(one, value)
-        build.ret(build.zext(build.fcmp_unordered("uno", one, one), _I32))
+        one = across_lanes(build, total, build.fadd)
+        build.ret(build.zext(build.fcmp_unordered("uno", one, one), I32))
 
-    def _lines(self, i: Any) -> list[Any]:
+    def _taken_rows(self, i: ir.Value) -> list[ir.Value]:
         """The rows of a row of windows; those outside are the one at the edge."""
         build, given = self.build, self.given
-        first = build.sub(build.shl(i, _i32(1)), given["top"])
+        first = build.sub(build.shl(i, i32(1)), given["top"])
         found = []
         for tap in range(TAPS):
-            row = build.add(first, _i32(tap))
-            row = self._larger(row, _i32(0))
-            row = self._smaller(row, build.sub(given["height"], _i32(1)))
-            found.append(_at(build, given["x"], build.mul(row, self.pitch)))
+            row = build.add(first, i32(tap))
+            row = select_signed(build, ">", row, i32(0))
+            last = build.sub(given["height"], i32(1))
+            row = select_signed(build, "<", row, last)
+            found.append(gep_bytes(build, given["x"], build.mul(row, self.pitch)))
         return found
 
-    def _row(self, i: Any) -> None:
+    def _row(self, i: ir.Value) -> None:
         build, given = self.build, self.given
-        lines = self._lines(i)
+        rows = self._taken_rows(i)
         out = self._place(given["o"], build.mul(i, given["columns"]))
         lowest = ir.Constant(_VECTOR, [-math.inf] * LANES)
         before = build.select(
-            build.icmp_signed("==", given["left"], _i32(0)),
-            _splat(build, self._down(lines), 0),
+            build.icmp_signed("==", given["left"], i32(0)),
+            splat_lane(build, self._down(rows), 0),
             lowest,
         )
-        start = build.shl(build.sub(_i32(1), given["left"]), _i32(2))
-        here = [_at(build, line, start) for line in lines]
+        start = build.shl(build.sub(i32(1), given["left"]), i32(2))
+        here = [gep_bytes(build, row, start) for row in rows]
         self._registers([*here, out, self.whole, before])
-        self._rest(lines, out)
+        self._rest(rows, out)
 
-    def _registers(self, first: list[Any]) -> None:
+    def _registers(self, first: list[ir.Value]) -> None:
         """Registers of windows. first: the rows, the result, how many, what they take.
 
         Two in a step, which share its cost.
         """
         build, entry = self.build, self.build.block
-        block, done = (self.function.append_basic_block(n) for n in ("windows", "done"))
+        block, done = new_blocks(build, "windows", "done")
         build.branch(block)
         build.position_at_end(block)
         phis = [build.phi(value.type) for value in first]
         *pointers, left, carried = phis
         for step in range(UNROLL):
             carried = self._windows(pointers, step, carried)
-            left = build.sub(left, _i32(1))
+            left = build.sub(left, i32(1))
             if step < UNROLL - 1:
-                following = self.function.append_basic_block("more")
-                build.cbranch(build.icmp_signed("==", left, _i32(0)), done, following)
+                (following,) = new_blocks(build, "more")
+                build.cbranch(build.icmp_signed("==", left, i32(0)), done, following)
                 build.position_at_end(following)
-        *lines, out = pointers
-        moved = [_at(build, line, UNROLL * _STEP * _BYTES) for line in lines]
-        moved.append(_at(build, out, UNROLL * LANES * _BYTES))
-        for phi, begin, after in zip(phis, first, [*moved, left, carried], strict=True):
-            phi.add_incoming(begin, entry)
-            phi.add_incoming(after, build.block)
-        build.cbranch(build.icmp_signed("==", left, _i32(0)), done, block)
+        *rows, out = pointers
+        moved = [gep_bytes(build, row, UNROLL * _STEP * WORD) for row in rows]
+        moved.append(gep_bytes(build, out, UNROLL * LANES * WORD))
+        add_incoming(phis, first, entry)
+        add_incoming(phis, [*moved, left, carried], build.block)
+        build.cbranch(build.icmp_signed("==", left, i32(0)), done, block)
         build.position_at_end(done)
 
-    def _windows(self, pointers: list[Any], step: int, carried: Any) -> Any:
+    def _windows(
+        self, pointers: list[ir.Value], step: int, carried: ir.Value
+    ) -> ir.Value:
         """A register of windows; what the next one takes of their columns."""
-        build, (*lines, out) = self.build, pointers
-        low, high = (self._load(lines, step * _STEP + i) for i in (0, LANES))
+        build, (*rows, out) = self.build, pointers
+        low, high = (self._load(rows, step * _STEP + i) for i in (0, LANES))
         # One addition to the sum: two would wait for each other, longer than the rest.
         self._note([*low[:2], *high[:2]])
         low, high = (self._largest(values) for values in (low, high))
-        even = self._shuffle(low, high, [0, 2, 4, 6])
-        odd = self._shuffle(low, high, [1, 3, 5, 7])
-        value = self._largest([even, odd, self._shuffle(carried, odd, [3, 4, 5, 6])])
-        at = _at(build, out, step * LANES * _BYTES)
-        build.store(value, at, align=_BYTES)
+        even = shuffle(build, low, high, [0, 2, 4, 6])
+        odd = shuffle(build, low, high, [1, 3, 5, 7])
+        value = self._largest([even, odd, shuffle(build, carried, odd, [3, 4, 5, 6])])
+        store_at(build, value, out, step * LANES * WORD)
         return odd
 
-    def _rest(self, lines: list[Any], out: Any) -> None:
+    def _rest(self, rows: list[ir.Value], out: ir.Value) -> None:
         """The last windows, where registers do not end with them.
 
         From a buffer with the last columns, of which the very last stands in for those
         outside.
         """
         build, given = self.build, self.given
-        first = build.sub(given["columns"], _i32(LANES))
-        more = build.icmp_signed(">", given["columns"], build.shl(self.whole, _i32(2)))
+        first = build.sub(given["columns"], i32(LANES))
+        more = build.icmp_signed(">", given["columns"], build.shl(self.whole, i32(2)))
         with build.if_then(more):
-            begin = build.sub(given["width"], _i32(BUFFERED))
-            here = [self._place(line, begin) for line in lines]
+            begin = build.sub(given["width"], i32(BUFFERED))
+            here = [self._place(row, begin) for row in rows]
             for i in range(0, BUFFERED, LANES):
                 value = self._down(here, i)
-                build.store(value, _at(build, self.buffer, i * _BYTES))
-            value = _splat(build, value, LANES - 1)
-            build.store(value, _at(build, self.buffer, BUFFERED * _BYTES))
-            column = build.sub(build.shl(first, _i32(1)), given["left"])
+                build.store(value, gep_bytes(build, self.buffer, i * WORD))
+            value = splat_lane(build, value, LANES - 1)
+            build.store(value, gep_bytes(build, self.buffer, BUFFERED * WORD))
+            column = build.sub(build.shl(first, i32(1)), given["left"])
             at = self._place(self.buffer, build.sub(column, begin))
             low, high, last = (
-                build.load(_at(build, at, i * _BYTES), typ=_VECTOR, align=_BYTES)
-                for i in (0, LANES, LANES + 1)
+                load_at(build, at, i * WORD, _VECTOR) for i in (0, LANES, LANES + 1)
             )
-            even = self._shuffle(low, high, [0, 2, 4, 6])
-            odd = self._shuffle(low, high, [1, 3, 5, 7])
-            value = self._largest([even, odd, self._shuffle(even, last, [1, 2, 5, 7])])
-            build.store(value, self._place(out, first), align=_BYTES)
+            even = shuffle(build, low, high, [0, 2, 4, 6])
+            odd = shuffle(build, low, high, [1, 3, 5, 7])
+            value = self._largest([even, odd, shuffle(build, even, last, [1, 2, 5, 7])])
+            store_at(build, value, self._place(out, first), 0)
 
-    def _down(self, lines: list[Any], offset: int = 0) -> Any:
+    def _down(self, rows: list[ir.Value], offset: int = 0) -> ir.Value:
         """The largest of three rows; the last is the next windows' first."""
-        values = self._load(lines, offset)
+        values = self._load(rows, offset)
         self._note(values[:2])
         return self._largest(values)
 
-    def _load(self, lines: list[Any], offset: int) -> list[Any]:
-        at = offset * _BYTES
-        return [
-            self.build.load(_at(self.build, line, at), typ=_VECTOR, align=_BYTES)
-            for line in lines
-        ]
+    def _load(self, rows: list[ir.Value], offset: int) -> list[ir.Value]:
+        at = offset * WORD
+        return [load_at(self.build, row, at, _VECTOR) for row in rows]
 
-    def _largest(self, values: list[Any]) -> Any:
+    def _largest(self, values: list[ir.Value]) -> ir.Value:
         first, *others = values
         for value in others:
             first = self._max(first, value)
         return first
 
-    def _note(self, values: list[Any]) -> None:
+    def _note(self, values: list[ir.Value]) -> None:
         """Add elements to the sum that is NaN where one is."""
         build = self.build
         first, *others = values
@@ -203,18 +209,8 @@ class _Halve:
         total = build.load(self.sum, typ=_VECTOR)
         build.store(build.fadd(total, first), self.sum)
 
-    def _max(self, x: Any, y: Any) -> Any:
+    def _max(self, x: ir.Value, y: ir.Value) -> ir.Value:
         return self.build.select(self.build.fcmp_ordered("<", x, y), y, x)
 
-    def _larger(self, x: Any, y: Any) -> Any:
-        return self.build.select(self.build.icmp_signed(">", x, y), x, y)
-
-    def _smaller(self, x: Any, y: Any) -> Any:
-        return self.build.select(self.build.icmp_signed("<", x, y), x, y)
-
-    def _shuffle(self, x: Any, y: Any, order: list[int]) -> Any:
-        mask = ir.Constant(ir.VectorType(_I32, LANES), order)
-        return self.build.shuffle_vector(x, y, mask)
-
-    def _place(self, pointer: Any, i: Any) -> Any:
-        return _at(self.build, pointer, self.build.shl(i, _i32(2)))
+    def _place(self, pointer: ir.Value, i: ir.Value) -> ir.Value:
+        return gep_bytes(self.build, pointer, self.build.shl(i, i32(2)))

@@ -4,44 +4,48 @@ A row of windows is folded down its rows of taps first, into a line with the pad
 columns, then along that line. Strides along the line of 1 and 2 go by registers, others
 one by one, as do rows shorter than a register.
 
-Names: `micro_pool_max_<f32|i8|u8>` and `micro_pool_sum_f32`. With SIMD, maxima of
-floats have a second function, `micro_pool_max_f32_nan`, for planes with a NaN.
+With SIMD, maxima of floats have a second function, `micro_pool_max_f32_nan`, for planes
+with a NaN.
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
-from typing import Any
 
 from llvmlite import ir
 
-from toolchain.micro.builder import _F32, _I8, _I32, _at, _blocks, _function, _i32
-from toolchain.spec import SpecError
+from toolchain.micro.builder import (
+    F32,
+    I8,
+    I32,
+    WORD,
+    across_lanes,
+    add_incoming,
+    alloca,
+    define_function,
+    entry_builder,
+    for_overlapping,
+    gep_bytes,
+    i32,
+    lanes_of,
+    load_at,
+    new_blocks,
+    phi_of,
+    shuffle,
+    vector,
+)
+from toolchain.micro.registry import emits
+from toolchain.spec.microkernels import POOL
 from toolchain.spec.windows import TABLE
 from toolchain.targets import Target
 
-_ELEMENTS = {"f32": _F32, "i8": _I8, "u8": _I8}
+_ELEMENTS = {"f32": F32, "i8": I8, "u8": I8}
+_BYTES = {"f32": 4, "i8": 1, "u8": 1}
 VECTORS = 4  # registers that share what a tap costs beside its arithmetic
 
 
-def emit(module: Any, name: str, target: Target) -> None:
-    """Emit the micro-kernel of that name. Errors: SpecError for an unknown one."""
-    match = re.fullmatch(r"micro_pool_(max|sum)_(f32|i8|u8)", name)
-    if not match or (match[1] == "sum" and match[2] != "f32"):
-        raise SpecError(
-            f"micro-kernel {name!r} is unknown; use micro_pool_max_<f32|i8|u8> or "
-            "micro_pool_sum_f32"
-        )
-    kind, element = match.groups()
-    lanes = 1 if not target.has("simd128") else 4 if element == "f32" else 16
-    exact = None
-    if kind == "max" and element == "f32" and lanes > 1:
-        exact = _Pool(module, f"{name}_nan", kind, element, lanes).emit(None)
-    _Pool(module, name, kind, element, lanes).emit(exact)
-
-
-class _Pool:
+@emits(POOL)
+def pool(module: ir.Module, name: str, target: Target, kind: str, element: str) -> None:
     """i32 (x, o, l, t): o[i, j] = fold of the taps of window i, j of a plane x.
 
     t: the table, in words; down, across, begin and blank in bytes: from a tap to the
@@ -50,22 +54,29 @@ class _Pool:
     its first tap inside x lies and how many taps are inside. l: the line, two
     registers longer than what windows reach; its pads are set.
     """
+    lanes = lanes_of(target, _BYTES[element])
+    exact = None
+    if kind == "max" and element == "f32" and lanes > 1:
+        exact = _Pool(module, f"{name}_nan", kind, element, lanes).emit(None)
+    _Pool(module, name, kind, element, lanes).emit(exact)
 
+
+class _Pool:
     def __init__(
-        self, module: Any, name: str, kind: str, element: str, lanes: int
+        self, module: ir.Module, name: str, kind: str, element: str, lanes: int
     ) -> None:
         self.kind, self.element, self.lanes = kind, element, lanes
         self.scalar = _ELEMENTS[element]
-        self.bytes = 4 if element == "f32" else 1
-        self.function = _function(module, name, tuple("xolt"))
-        self.build = ir.IRBuilder(self.function.append_basic_block("entry"))
+        self.bytes = _BYTES[element]
+        self.function = define_function(module, name, tuple("xolt"))
+        self.build = entry_builder(self.function)
         self.x, self.out, self.line, self.table = self.function.args
 
-    def emit(self, exact: Any) -> Any:
+    def emit(self, exact: ir.Value) -> ir.Value:
         """The function. exact: what to call instead where a NaN may be; see `_down`."""
         build = self.build
         self.given = {
-            word: build.load(_at(build, self.table, 4 * i), typ=_I32, align=4)
+            word: load_at(build, self.table, WORD * i, I32)
             for i, word in enumerate(TABLE)
         }
         self.sums = None
@@ -76,56 +87,51 @@ class _Pool:
                 self.vectors = 1
             else:
                 kind = self._unit(self.lanes)
-                self.sums = [build.alloca(kind) for _ in range(VECTORS)]
+                self.sums = [alloca(build, kind) for _ in range(VECTORS)]
                 for place in self.sums:
-                    self._set(place, ir.Constant(kind, None))
+                    build.store(ir.Constant(kind, None), place)
         if exact is not None:
             # Sums tell of NaN in whole registers alone.
-            narrow = build.icmp_signed("<", self.given["width"], _i32(self.lanes))
+            narrow = build.icmp_signed("<", self.given["width"], i32(self.lanes))
             with build.if_then(narrow, likely=False):
                 build.call(exact, self.function.args)
-                build.ret(_i32(0))
-        _blocks(build, self.given["rows"], 1, self._row)
+                build.ret(i32(0))
+        for_overlapping(build, self.given["rows"], 1, self._row)
         if exact is not None:
             self._check(exact)
-        build.ret(_i32(0))
+        build.ret(i32(0))
         return self.function
 
-    def _check(self, exact: Any) -> None:
+    def _check(self, exact: ir.Value) -> None:
         """Where the sum of all elements is NaN, one of them may be."""
         build, kind = self.build, self._unit(self.lanes)
         total, *rest = (build.load(s, typ=kind) for s in self.sums or [])
         for value in rest:
             total = build.fadd(total, value)
-        lanes = [build.extract_element(total, _i32(i)) for i in range(self.lanes)]
-        one, *others = lanes
-        for value in others:
-            one = build.fadd(one, value)
+        one = across_lanes(build, total, build.fadd)
         with build.if_then(build.fcmp_unordered("uno", one, one), likely=False):
             build.call(exact, self.function.args)
 
-    def _row(self, i: Any) -> None:
+    def _row(self, i: ir.Value) -> None:
         build, given = self.build, self.given
-        entry = _at(
-            build, self.table, build.add(build.shl(i, _i32(3)), _i32(4 * len(TABLE)))
+        entry = gep_bytes(
+            build, self.table, build.add(build.shl(i, i32(3)), i32(4 * len(TABLE)))
         )
-        first, count = (
-            build.load(_at(build, entry, at), typ=_I32, align=4) for at in (0, 4)
-        )
-        outside = build.icmp_signed("==", count, _i32(0))
+        first, count = (load_at(build, entry, at, I32) for at in (0, WORD))
+        outside = build.icmp_signed("==", count, i32(0))
         source = build.select(
             outside,
-            _at(build, self.line, given["blank"]),
-            _at(build, self.x, first),
+            gep_bytes(build, self.line, given["blank"]),
+            gep_bytes(build, self.x, first),
         )
-        count = build.select(outside, _i32(1), count)
+        count = build.select(outside, i32(1), count)
         self._tiles(
             given["width"],
             lambda j, n, lanes: self._down(source, count, j, n, lanes),
             narrow=not self.sums,
         )
-        at = build.mul(build.mul(i, given["columns"]), _i32(self.bytes))
-        out = _at(build, self.out, at)
+        at = build.mul(build.mul(i, given["columns"]), i32(self.bytes))
+        out = gep_bytes(build, self.out, at)
         if self.lanes == 1:
             return self._across_scalars(out)
 
@@ -135,14 +141,14 @@ class _Pool:
                 lambda j, n, lanes: self._across(out, j, n, lanes, stride),
             )
 
-        def chosen(stride: int) -> Any:
-            return build.icmp_signed("==", given["stride"], _i32(stride))
+        def chosen(stride: int) -> ir.Value:
+            return build.icmp_signed("==", given["stride"], i32(stride))
 
         with build.if_else(chosen(1)) as (then, otherwise):
             with then:
                 along(1)
             with otherwise:
-                wide = build.icmp_signed(">=", given["columns"], _i32(self.lanes))
+                wide = build.icmp_signed(">=", given["columns"], i32(self.lanes))
                 twice = build.and_(chosen(2), wide)
                 with build.if_else(twice) as (then_two, otherwise_two):
                     with then_two:
@@ -151,9 +157,9 @@ class _Pool:
                         self._across_scalars(out)
         return None
 
-    def _across_scalars(self, out: Any) -> None:
-        step = self.build.mul(self.given["stride"], _i32(self.bytes))
-        _blocks(
+    def _across_scalars(self, out: ir.Value) -> None:
+        step = self.build.mul(self.given["stride"], i32(self.bytes))
+        for_overlapping(
             self.build,
             self.given["columns"],
             1,
@@ -161,7 +167,10 @@ class _Pool:
         )
 
     def _tiles(
-        self, count: Any, body: Callable[[Any, int, int], None], narrow: bool = True
+        self,
+        count: ir.Value,
+        body: Callable[[ir.Value, int, int], None],
+        narrow: bool = True,
     ) -> None:
         """body(place, registers, lanes): as many at a time as count has.
 
@@ -176,11 +185,11 @@ class _Pool:
             (n, lanes), *rest = ways
 
             def loop() -> None:
-                _blocks(build, count, n * lanes, lambda j: body(j, n, lanes))
+                for_overlapping(build, count, n * lanes, lambda j: body(j, n, lanes))
 
             if not rest:
                 return loop()
-            enough = build.icmp_signed(">=", count, _i32(n * lanes))
+            enough = build.icmp_signed(">=", count, i32(n * lanes))
             with build.if_else(enough) as (then, otherwise):
                 with then:
                     loop()
@@ -190,86 +199,83 @@ class _Pool:
 
         some(list(sizes))
 
-    def _down(self, source: Any, count: Any, j: Any, n: int, lanes: int) -> None:
+    def _down(
+        self, source: ir.Value, count: ir.Value, j: ir.Value, n: int, lanes: int
+    ) -> None:
         """Columns from j on, of `count` rows, into the line.
 
         The larger of two registers and a check for NaN apart, by a sum, take two
         instructions, the larger that is NaN where either is takes three.
         """
-        build, at = self.build, self.build.mul(j, _i32(self.bytes))
+        build, at = self.build, self.build.mul(j, i32(self.bytes))
         sums = self.sums if lanes > 1 else None
 
-        def load(pointer: Any) -> list[Any]:
+        def load(pointer: ir.Value) -> list[ir.Value]:
             values = self._loads(pointer, n, lanes)
             for place, value in zip(sums or [], values, strict=False):
                 total = build.load(place, typ=value.type)
-                self._set(place, build.fadd(total, value))
+                build.store(build.fadd(total, value), place)
             return values
 
-        start = _at(build, source, at)
+        start = gep_bytes(build, source, at)
         results = self._taps(start, count, self.given["down"], load)
-        line = _at(build, _at(build, self.line, self.given["begin"]), at)
+        line = gep_bytes(build, gep_bytes(build, self.line, self.given["begin"]), at)
         self._stores(results, line)
 
-    def _across(self, out: Any, j: Any, n: int, lanes: int, stride: int) -> None:
-        at = self.build.mul(j, _i32(stride * self.bytes))
+    def _across(
+        self, out: ir.Value, j: ir.Value, n: int, lanes: int, stride: int
+    ) -> None:
+        at = self.build.mul(j, i32(stride * self.bytes))
         self._fold_line(out, j, n, lanes, at, stride)
 
     def _fold_line(
-        self, out: Any, j: Any, n: int, lanes: int, at: Any, stride: int
+        self, out: ir.Value, j: ir.Value, n: int, lanes: int, at: ir.Value, stride: int
     ) -> None:
         build = self.build
 
-        def load(pointer: Any) -> list[Any]:
+        def load(pointer: ir.Value) -> list[ir.Value]:
             values = self._loads(pointer, n * stride, lanes)
             if stride == 1 or lanes == 1:
                 return values[::stride]
-            even = ir.Constant(
-                ir.VectorType(_I32, lanes), [2 * lane for lane in range(lanes)]
-            )
+            even = [2 * lane for lane in range(lanes)]
             pairs = zip(values[::2], values[1::2], strict=True)
-            return [build.shuffle_vector(*pair, even) for pair in pairs]
+            return [shuffle(build, *pair, even) for pair in pairs]
 
-        start = _at(build, self.line, at)
+        start = gep_bytes(build, self.line, at)
         results = self._taps(start, self.given["taps"], self.given["across"], load)
-        self._stores(results, _at(build, out, build.mul(j, _i32(self.bytes))))
+        self._stores(results, gep_bytes(build, out, build.mul(j, i32(self.bytes))))
 
     def _taps(
-        self, start: Any, count: Any, step: Any, load: Callable[[Any], list[Any]]
-    ) -> list[Any]:
+        self,
+        start: ir.Value,
+        count: ir.Value,
+        step: ir.Value,
+        load: Callable[[ir.Value], list[ir.Value]],
+    ) -> list[ir.Value]:
         """The fold of `count` taps, `step` bytes apart."""
         build = self.build
         first = load(start)
         before = build.block
-        tap = self.function.append_basic_block("tap")
-        done = self.function.append_basic_block("done")
-        alone = build.icmp_signed("==", count, _i32(1))
+        tap, done = new_blocks(build, "tap", "done")
+        alone = build.icmp_signed("==", count, i32(1))
         build.cbranch(alone, done, tap)
         build.position_at_end(tap)
         totals = [build.phi(value.type) for value in first]
-        left, pointer = build.phi(_I32), build.phi(start.type)
-        here = _at(build, pointer, step)
+        left, pointer = build.phi(I32), build.phi(start.type)
+        here = gep_bytes(build, pointer, step)
         folded = [self._fold(*pair) for pair in zip(totals, load(here), strict=True)]
-        rest = build.sub(left, _i32(1))
-        for phi, begin, after in zip(
-            (*totals, left, pointer),
-            (*first, count, start),
-            (*folded, rest, here),
-            strict=True,
-        ):
-            phi.add_incoming(begin, before)
-            phi.add_incoming(after, build.block)
-        build.cbranch(build.icmp_signed("==", rest, _i32(1)), done, tap)
+        rest = build.sub(left, i32(1))
+        phis = (*totals, left, pointer)
+        add_incoming(phis, (*first, count, start), before)
+        add_incoming(phis, (*folded, rest, here), build.block)
+        build.cbranch(build.icmp_signed("==", rest, i32(1)), done, tap)
         build.position_at_end(done)
-        results = []
-        for begin, after in zip(first, folded, strict=True):
-            phi = build.phi(begin.type)
-            phi.add_incoming(begin, before)
-            phi.add_incoming(after, tap)
-            results.append(phi)
-        return results
+        return [
+            phi_of(build, [(before, begin), (tap, after)])
+            for begin, after in zip(first, folded, strict=True)
+        ]
 
-    def _fold(self, x: Any, y: Any) -> Any:
+    def _fold(self, x: ir.Value, y: ir.Value) -> ir.Value:
         """The sum, or the larger one.
 
         Each select is one instruction of x86 and passes on a NaN in its last operand
@@ -285,31 +291,27 @@ class _Pool:
             return build.select(compare(">", x, y), x, y)
         if wide and self.sums:
             return build.select(build.fcmp_ordered("<", x, y), y, x)
-        bits = ir.VectorType(_I32, self.lanes) if wide else _I32
+        bits = ir.VectorType(I32, self.lanes) if wide else I32
         parts = [
             build.bitcast(build.select(build.fcmp_ordered("<", a, b), b, a), bits)
             for a, b in ((x, y), (y, x))
         ]
         return build.bitcast(build.or_(*parts), x.type)
 
-    def _unit(self, lanes: int) -> Any:
-        return self.scalar if lanes == 1 else ir.VectorType(self.scalar, lanes)
+    def _unit(self, lanes: int) -> ir.Type:
+        return vector(self.scalar, lanes)
 
-    def _set(self, place: Any, value: Any) -> None:
-        place.type = ir.PointerType()  # llvmlite gives it a type of its own
-        self.build.store(value, place)
-
-    def _loads(self, pointer: Any, n: int, lanes: int) -> list[Any]:
+    def _loads(self, pointer: ir.Value, n: int, lanes: int) -> list[ir.Value]:
         size, kind = lanes * self.bytes, self._unit(lanes)
         return [
             self.build.load(
-                _at(self.build, pointer, i * size), typ=kind, align=self.bytes
+                gep_bytes(self.build, pointer, i * size), typ=kind, align=self.bytes
             )
             for i in range(n)
         ]
 
-    def _stores(self, values: list[Any], pointer: Any) -> None:
+    def _stores(self, values: list[ir.Value], pointer: ir.Value) -> None:
         for i, value in enumerate(values):
             size = 1 if not isinstance(value.type, ir.VectorType) else self.lanes
-            at = _at(self.build, pointer, i * size * self.bytes)
+            at = gep_bytes(self.build, pointer, i * size * self.bytes)
             self.build.store(value, at, align=self.bytes)

@@ -11,10 +11,11 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from toolchain.codegen.objects import loaded_operators
+from toolchain.abi import ABI_VERSION, ALIGNMENT, MANIFEST, MAX_MEMORY
+from toolchain.codegen.operators import loaded_operators
+from toolchain.dtypes import DTYPES
 from toolchain.frontends import read_model
-from toolchain.frontends.load import LIMIT
-from toolchain.link.manifest import ABI_VERSION, SECTION, check_interface
+from toolchain.link.manifest import check_interface
 from toolchain.link.module import add_custom_section, validate
 from toolchain.model.compile import (
     Place,
@@ -26,7 +27,6 @@ from toolchain.model.emit import Program
 from toolchain.model.graph import Value, from_relax
 from toolchain.model.kernels import FOLDERS
 from toolchain.model.passes import to_kernels
-from toolchain.model.plan import ALIGNMENT
 from toolchain.model.rounding import tolerance
 from toolchain.process import confined
 from toolchain.process.command import tool_versions
@@ -99,7 +99,10 @@ def read_program(path: Path, options: Options, show: Callable[[str], None]) -> P
 
     show(f"read {path.name}")
     limits = confined.Limits(options.timeout, _MEMORY + _TIMES * _size(path))
-    return confined.run(str(path), partial(_program, path, options), limits)
+    program = confined.run(str(path), partial(_program, path, options), limits)
+    for note in program.notes:
+        show(note)
+    return program
 
 
 def _size(path: Path) -> int:
@@ -123,6 +126,7 @@ def _program(path: Path, options: Options) -> Program:
     program = replace(
         program_of(graph, options.external),
         tolerance=allowed,
+        notes=model.notes,
         code=tuple(root_in(file, "KERNEL") for file in loaded_operators(FOLDERS)),
     )
     for node in program.graph.nodes:
@@ -140,11 +144,11 @@ def _check_memory(program: Program, path: Path) -> None:
         "inputs and outputs": sum(v.bytes for v in (*graph.inputs, *graph.outputs)),
     }
     total = sum(parts.values())
-    if total + _REST >= LIMIT:
+    if total + _REST >= MAX_MEMORY:
         texts = ", ".join(f"{n} {k}" for k, n in parts.items())
         raise SpecError(
-            f"{path}: takes {total} bytes ({texts}), and wasm32 addresses {LIMIT}; "
-            "give smaller shapes, or cut the model in parts"
+            f"{path}: takes {total} bytes ({texts}), and wasm32 addresses "
+            f"{MAX_MEMORY}; give smaller shapes, or cut the model in parts"
         )
 
 
@@ -182,7 +186,7 @@ def _add_manifest(
     if program.external:
         short["weights"] = _write_weights(program, out.with_suffix(".safetensors"))
     text = json.dumps(short, sort_keys=True, separators=(",", ":"))
-    add_custom_section(wasm, SECTION, text.encode())
+    add_custom_section(wasm, MANIFEST, text.encode())
     data = wasm.read_bytes()
     code = len(data) - (0 if program.external else program.weight_bytes)
     return short | {
@@ -195,16 +199,6 @@ def _add_manifest(
             }
         },
     }
-
-
-_SAFETENSORS = {
-    "float32": "F32",
-    "int32": "I32",
-    "int8": "I8",
-    "uint8": "U8",
-    "int64": "I64",
-    "bool": "BOOL",
-}
 
 
 def _write_weights(program: Program, path: Path) -> dict[str, Any]:
@@ -232,7 +226,7 @@ def _write_weights(program: Program, path: Path) -> dict[str, Any]:
 
 def _entry(dtype: str, shape: tuple[int, ...], start: int, end: int) -> dict[str, Any]:
     return {
-        "dtype": _SAFETENSORS[dtype],
+        "dtype": DTYPES[dtype].safetensors,
         "shape": list(shape),
         "data_offsets": [start, end],
     }

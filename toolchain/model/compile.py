@@ -13,12 +13,15 @@ from typing import Any
 
 import numpy as np
 
+from toolchain.abi import ALIGNMENT, MAX_MEMORY
 from toolchain.codegen.child import Job, in_children
 from toolchain.codegen.descriptor import table
-from toolchain.codegen.objects import by_name, emit, loaded_operators
+from toolchain.codegen.llvm import emit
+from toolchain.codegen.objects import by_name
+from toolchain.codegen.operators import loaded_operators
 from toolchain.link.archive import archive
 from toolchain.link.link import link
-from toolchain.micro.builder import micro_kernel, used
+from toolchain.micro.registry import micro_kernel, used
 from toolchain.model.emit import WEIGHTS, Program, model_descriptor, model_function
 from toolchain.model.graph import KERNEL, VIEW, Graph, Node, Value
 from toolchain.model.kernels import FOLDERS, Copy
@@ -33,6 +36,7 @@ from toolchain.records.slices import root_in, root_of, sources
 from toolchain.spec import SpecError
 from toolchain.targets import Target
 
+SHOWN = 4  # nodes that an error names
 KERNEL_TIMEOUT = 300.0  # seconds for one kernel; most take under one
 
 
@@ -113,7 +117,7 @@ def compile_program(
         if place.archive:
             write(place.folder / library.name, library.read_bytes())
         show(f"link {name}.wasm")
-        link(library, out, 1 << 32)
+        link(library, out, MAX_MEMORY)
         calls = Counter(program.kernels)
         return [
             {"name": k, "calls": calls[k], "bytes": objects[k].stat().st_size}
@@ -125,8 +129,10 @@ def _objects(
     program: Program, target: Target, place: Place, show: Callable[[str], None]
 ) -> dict[str, Path]:
     """The object of each kernel, from the cache where it is there and whole."""
-    users = {n.attributes["kernel"].name: n for n in program.graph.nodes}
-    kernels = {name: n.attributes["kernel"] for name, n in users.items()}
+    users: dict[str, list[Node]] = {}
+    for node in program.graph.nodes:
+        users.setdefault(node.attributes["kernel"].name, []).append(node)
+    kernels = {name: n[0].attributes["kernel"] for name, n in users.items()}
     made = {name: _made(k, target, place.cache) for name, k in kernels.items()}
     missing = [name for name in kernels if not made[name].current()]
     jobs = [
@@ -153,12 +159,19 @@ def _objects(
     return {name: one.outputs[0] for name, one in made.items()}
 
 
-def _failure(node: Node, reason: str) -> str:
-    """Why a kernel cannot be compiled, what it is, and what to do."""
-    shapes = ", ".join(f"{v.dtype}{list(v.shape)}" for v in node.inputs)
+def _failure(nodes: list[Node], reason: str) -> str:
+    """Why a kernel cannot be compiled, what it is, and what to do.
+
+    nodes: those that call it.
+    """
+    (first, *_) = nodes
+    shapes = ", ".join(f"{v.dtype}{list(v.shape)}" for v in first.inputs)
+    places = list(dict.fromkeys(p for n in nodes for p in n.places)) or ["the graph"]
+    more = f" and {len(places) - SHOWN} more" if len(places) > SHOWN else ""
     return (
-        f"kernel {node.attributes['kernel'].name} of {shapes or 'no inputs'} cannot be "
-        f"compiled; change or leave out what it is made of{confined.words(reason)}"
+        f"{'; '.join(places[:SHOWN])}{more}: kernel {first.attributes['kernel'].name} "
+        f"of {shapes or 'no inputs'} cannot be compiled; change or leave out what is "
+        f"named here{confined.words(reason)}"
     )
 
 
@@ -195,7 +208,7 @@ def _data_object(program: Program, out: Path) -> Path:
     data.write_bytes(weights_blob(program) or bytes(1))
     text.write_text(
         f'.section .rodata.{WEIGHTS},"",@\n.globl {WEIGHTS}\n.hidden {WEIGHTS}\n'
-        f'.p2align 6\n{WEIGHTS}:\n.incbin "{data}"\n'
+        f'.balign {ALIGNMENT}\n{WEIGHTS}:\n.incbin "{data}"\n'
         f".size {WEIGHTS}, {data.stat().st_size}\n"
     )
     run([*tool("CLANG"), "-target", "wasm32-freestanding", "-c", text, "-o", out])

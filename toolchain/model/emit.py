@@ -26,6 +26,7 @@ class Program:
     the first to before the last, so that each can be timed where its data is.
     tolerance: of its results, see toolchain/model/rounding.py. code: roots (see
     toolchain/records/slices.py) of what it follows from, beside the passes: operators.
+    notes: what the user should know of the file.
     """
 
     graph: Graph
@@ -38,6 +39,7 @@ class Program:
     traced: bool = False
     tolerance: float = 0.0
     code: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
 
 
 def model_function(program: Program) -> str:

@@ -53,6 +53,7 @@ class Node:
     "operands" among them: arguments of the call that are no tensors, in their order.
 
     build: the Relax call over given tensors, for operations that Relax lowers.
+    places: what errors call the nodes of the file that it does the work of.
     """
 
     op: str
@@ -61,6 +62,7 @@ class Node:
     attributes: dict[str, Any] = field(default_factory=dict)
     build: Callable[[list[Any]], Any] | None = None
     numbers: list[Any] = field(default_factory=list)
+    places: tuple[str, ...] = ()
 
     @property
     def output(self) -> Value:

@@ -18,12 +18,14 @@ from typing import Any
 
 import numpy as np
 
-from toolchain.codegen.objects import flagged, kernel_flags, load_operator
+from toolchain.codegen.kernel_ir import flagged, kernel_flags
+from toolchain.codegen.operators import load_operator
 from toolchain.lower.functions import used
 from toolchain.lower.rewrite import check, exactly, only, rewrite
 from toolchain.lower.te import OFFSET, Kernel, entry, lower, without_loader
 from toolchain.model.graph import Value
 from toolchain.spec import Operator, SpecError, math, tensor_dtype
+from toolchain.spec import microkernels as micro
 from toolchain.targets import Target
 
 # Operators of the library, and those that models alone call.
@@ -282,7 +284,7 @@ class Joined:
 
     def texts(self, target: Target) -> list[str]:
         """IR with `i32 kernel_<name>(ptr slots)`; slots: sources, then result."""
-        copy, text = "micro_copy_rows", _COPY_ROWS
+        copy, text = micro.COPY(), _COPY_ROWS
         if not target.has("simd128"):
             copy, text = f"rows_{self.name}", _ROWS
         lines, at, total = [], 0, sum(self.sizes)
@@ -309,7 +311,7 @@ define i32 @kernel_{self.name}(ptr %slots) {{
         ]
 
 
-REGISTER = 16  # bytes of a row that micro_copy_rows takes at least
+REGISTER = 16  # bytes of a row that micro.COPY takes at least
 _COPY_ROWS = "declare i32 @rows(ptr, ptr, i32, i32, i32, i32)"
 # The same without SIMD.
 _ROWS = """

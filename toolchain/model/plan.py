@@ -10,9 +10,8 @@ from itertools import accumulate
 import numpy as np
 from numpy.typing import NDArray
 
+from toolchain.abi import ALIGNMENT
 from toolchain.model.graph import Graph, Value
-
-ALIGNMENT = 64
 
 
 @dataclass(frozen=True)

@@ -30,14 +30,19 @@ def lower_rest(
     # Relax sees them as calls it knows nothing of.
     fixed = {f"done{i}": n for i, n in enumerate(graph.nodes) if n.op in DONE}
     labels = {n: k for k, n in fixed.items()}
+    writer = Writer(graph, module, labels, target)
     try:
-        text = _fused(Writer(graph, module, labels, target))
+        text = _fused(writer)
     except Exception as error:
         raise _culprit(graph, module, labels, places, target) or error from error
     result = from_relax(text, graph.name, [v.name for v in graph.outputs])
     for old, new in zip(graph.inputs, result.inputs, strict=True):
         new.name = old.name
     kernels: dict[str, Lowered] = {}
+    parts = {
+        name: tuple(dict.fromkeys(_place(n, places) for n in nodes))
+        for name, nodes in writer.parts.items()
+    }
     for node in result.nodes:
         if node.op == "call_tir":
             gv = node.attributes["callee"]
@@ -45,10 +50,11 @@ def lower_rest(
                 label = re.sub(r"\W", "_", gv.name_hint)[:LABEL]
                 kernels[gv.name_hint] = Lowered(text[gv], label)
             node.attributes = {"kernel": kernels[gv.name_hint]}
-            node.op = KERNEL
+            node.op, node.places = KERNEL, parts.get(gv.name_hint, ())
         elif node.op not in DONE:  # from_relax gives outputs names by views
             done = fixed[str(node.attributes["callee"].global_symbol)]
             node.op, node.attributes = done.op, done.attributes
+            node.places = (_place(done, places),)
     return result
 
 
@@ -61,9 +67,10 @@ def _fused(writer: Writer) -> Any:
         relax.transform.LegalizeOps(),
         relax.transform.AnnotateTIROpPattern(),
         relax.transform.FuseOps(),
-        relax.transform.FuseTIR(),
     ):
         text = step(text)
+    writer.note(text)
+    text = relax.transform.FuseTIR()(text)
     for block in text["main"].body.blocks:
         for binding in block.bindings:
             name = getattr(getattr(binding.value, "op", None), "name", _CALLS[0])
@@ -118,6 +125,9 @@ class Writer:
         self.builder = relax.BlockBuilder()
         self.names: dict[Value, Any] = {}
         self.functions: dict[str, Any] = {}
+        # Nodes by the names that their calls have in Relax, and those of each kernel.
+        self.calls: dict[str, Node] = {}
+        self.parts: dict[str, list[Node]] = {}
 
     def write(self) -> Any:
         """The module."""
@@ -133,6 +143,36 @@ class Writer:
                 results[0] if len(results) == 1 else relax.Tuple(results)
             )
         return build.get()
+
+    def note(self, text: Any) -> None:
+        """Find the nodes of each kernel of the fused module.
+
+        The last call of several that are fused loses its name there: it is a reader of
+        the others that has no kernel otherwise.
+        """
+        functions = {gv.name_hint: f for gv, f in text.functions.items()}
+        found: dict[str, list[Node]] = {}
+        fused = set()
+        for name, var in _calls_of(functions["main"]):
+            if isinstance(functions.get(name), self.relax.Function):
+                fused.add(name)
+                names = [v for _, v in _calls_of(functions[name])]
+            else:
+                names = [var]
+            nodes = [self.calls[n] for n in names if n in self.calls]
+            found.setdefault(name, []).extend(nodes)
+        named = {node for nodes in found.values() for node in nodes}
+        users = self.graph.users()
+        for name in fused:
+            last = [
+                user
+                for node in found[name]
+                for value in node.outputs
+                for user in users.get(value, [])
+                if user not in named and user not in self.labels
+            ]
+            found[name] += dict.fromkeys(last)
+        self.parts = found
 
     def _read(self, value: Value) -> Any:
         if value not in self.names:
@@ -150,7 +190,8 @@ class Writer:
             )
         else:
             call = self._call(node, inputs)
-        result = self.builder.emit(call)
+        result = self.builder.emit(call, name_hint=f"n{len(self.calls)}_")
+        self.calls[result.name] = node
         _check(node, result.ty)
         if len(node.outputs) == 1:
             self.names[node.output] = result
@@ -173,6 +214,21 @@ class Writer:
         if name not in self.functions:
             self.functions[name] = self.builder.add_func(self.module[name], name)
         return self.functions[name]
+
+
+def _calls_of(function: Any) -> list[tuple[str, str]]:
+    """What a function's bindings call, and the names of their results."""
+    found = []
+    for block in function.body.blocks:
+        for binding in block.bindings:
+            call = binding.value
+            callee = getattr(call, "op", None)
+            if getattr(callee, "name", "") == _CALLS[0]:
+                callee = call.args[0]
+            name = getattr(callee, "name_hint", None)
+            if name is not None:
+                found.append((name, binding.var.name))
+    return found
 
 
 def _check(node: Node, kind: Any) -> None:

@@ -57,7 +57,9 @@ def _roundings(node: Node) -> float:
     x, out = node.inputs[0], node.outputs[0]
     if node.op == "matmul":
         return x.shape[-1]
-    if node.op.startswith("nn.conv"):
+    if node.op == "library.gemm":
+        return x.shape[0 if node.attributes.get("transA") else 1]
+    if node.op == "library.conv" or node.op.startswith("nn.conv"):
         return prod(node.inputs[1].shape[1:])
     if node.op.startswith(_ALONG_AXES):
         axes = node.attributes.get("axes", node.attributes.get("axis", -1))

@@ -191,6 +191,18 @@ def _depthwise(node: Node) -> list[Node]:
     return [_kernel(inputs, node.output, Instance.of("depthwise_packed", constants))]
 
 
+def _library_convolution(node: Node) -> list[Node]:
+    """Weights of any kind, and a bias that the sums begin with."""
+    a, (x, w, _) = node.attributes, node.inputs
+    shapes = [(*v.shape[:2], *[1] * (4 - len(v.shape)), *v.shape[2:]) for v in (x, w)]
+    names = "NCHWMDRS"
+    constants = dict(zip(names, (n for s in shapes for n in s), strict=True))
+    constants["group"] = a["group"]
+    for name in ("strides", "pads", "dilations"):
+        constants |= {f"{name}_{i}": v for i, v in enumerate(a[name])}
+    return [_kernel(node.inputs, node.output, Instance.of("conv", constants))]
+
+
 def _plain_convolution(node: Node) -> list[Node] | None:
     """NCHW, with weights of any kind and groups of any size."""
     x, w = node.inputs
@@ -439,6 +451,7 @@ _RULES: dict[str, Rule] = {
     "nn.conv2d": _plain_convolution,
     "matmul": _matmul,
     "power": _integer_power,
+    "library.conv": _library_convolution,
     "library.gemm": _gemm,
     "nn.layer_norm": _layer_norm,
     "library.rms_normalization": _rms_norm,

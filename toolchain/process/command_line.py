@@ -5,7 +5,6 @@ doit makes a `Loader` before it reads any word; pyproject.toml names it.
 
 from __future__ import annotations
 
-import difflib
 import fnmatch
 import getopt
 import sys
@@ -107,10 +106,17 @@ def _unknown_variable(word: str, before: str) -> str:
     return text
 
 
+def _close(word: str, names: Iterable[str]) -> list[str]:
+    """The name that is most like a word, if one is."""
+    import difflib  # every command of doit loads this file, few are wrong
+
+    return difflib.get_close_matches(word, list(names), 1)
+
+
 def _nearest(word: str, names: Iterable[str]) -> str:
     """What to write instead of a word: the name that is like it, or any."""
     names = sorted(names)
-    close = difflib.get_close_matches(word, names, 1)
+    close = _close(word, names)
     return f"did you mean {close[0]}?" if close else f"use {', '.join(names)}"
 
 
@@ -124,7 +130,7 @@ def check_tasks(tasks: Mapping[str, Any], words: Sequence[str]) -> None:
             raise InvalidCommand(f"{name!r} is no task; for a file write --file {name}")
         _check_name(name, known)
         if name in seen:
-            raise InvalidCommand(f"task {name} is named twice; call doit twice")
+            raise InvalidCommand(f"task {name} is named twice; name it once")
         seen.add(name)
         if (task := tasks.get(name)) is None:
             continue
@@ -140,7 +146,7 @@ def _check_name(name: str, known: Iterable[str]) -> None:
     if name in known or ("*" in name and fnmatch.filter(known, name)):
         return
     tops = [k for k in known if ":" not in k and "/" not in k]
-    nearest = difflib.get_close_matches(name, tops if ":" not in name else known, 1)
+    nearest = _close(name, tops if ":" not in name else known)
     advice = f"did you mean {nearest[0]}? " if nearest else ""
     raise InvalidCommand(f"{name!r} is no task; {advice}`doit list` shows the tasks")
 
@@ -195,7 +201,7 @@ def _option_text(what: str, topic: str, parser: CmdParse, error: Any) -> str:
         return f"{what}: option {word} may be {fitting}; write it out"
     if not names:
         return f"{what}: option {word} is unknown; it takes none"
-    close = difflib.get_close_matches(error.opt, names, 1)
+    close = _close(error.opt, names)
     advice = f"did you mean --{close[0]}? {more}" if close else more
     return f"{what}: option {word} is unknown; {advice}"
 

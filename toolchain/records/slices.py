@@ -153,7 +153,10 @@ class Sources:
 
     def _find(self, module: str) -> Path | None:
         if module.endswith(".py"):
-            return ROOT / module
+            path = ROOT / module
+            self.seen.setdefault(str(path), state(path))
+            # A record may name an operator whose file is gone: it is no longer true.
+            return path if path.is_file() else None
         base = ROOT.joinpath(*module.split("."))
         for folder in (base.parent, base):
             self.seen.setdefault(str(folder), state(folder))

@@ -12,10 +12,16 @@ from dataclasses import dataclass, field
 from math import inf
 from typing import Any
 
+from toolchain.abi import MAX_RANK, MAX_TENSORS, Attr
+from toolchain.dtypes import NAMES as DTYPES
+from toolchain.dtypes import SAME_WIDTH
 from toolchain.spec.math import Let
 from toolchain.spec.tvm import Buffer, Expr, Schedule, Tensor, script, te, tir
 
 __all__ = [
+    "DTYPES",
+    "MAX_RANK",
+    "MAX_TENSORS",
     "PARTIAL_SUMS",
     "SAME_WIDTH",
     "Attribute",
@@ -35,8 +41,6 @@ __all__ = [
     "te",
     "tir",
 ]
-
-DTYPES = ("float32", "int32", "int8", "uint8", "int64", "bool")
 
 # How the runtime brings tensors of any rank to a kernel's canonical sizes:
 # collapse (a C file, runtime_stub/collapse_<name>.c) and its rules, by number.
@@ -65,13 +69,8 @@ CANONICAL = {
 SEVERAL_OUTPUTS = ("rows", "exact", "view")
 # Collapses that ask the operator for output sizes and check its requirements.
 ASKING = ("exact", "pad")
-ATTRIBUTE_KINDS = ("int", "float")
-# As in runtime_stub/ops_wasm32.h.
-MAX_RANK = 8
-MAX_TENSORS = 64
+ATTRIBUTE_KINDS = tuple(kind.name.lower() for kind in Attr)
 MAX_UNITS = MAX_RANK  # of a list: one for each axis
-# Operators that only move elements need one kernel for each width.
-SAME_WIDTH = {"float32": "int32", "int8": "uint8", "bool": "uint8"}
 
 # Why extremes are smaller (see Operator.narrow).
 PARTIAL_SUMS = "sums in float32, of products with or without a rounding of their own"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from toolchain.spec import microkernels as micro
 from toolchain.spec.nest import call, nest
 from toolchain.spec.rows import ELEMENTS, Compute, Fold, vector_lanes
 from toolchain.spec.tvm import Expr
@@ -25,7 +26,7 @@ def arg_reduction(kind: Fold) -> tuple[Compute, Compute]:
             def row(i: Expr) -> None:
                 kind.rows(x, best, 1, k.n, i * k.n)
                 call(
-                    f"micro_find_{ELEMENTS[k.dtype]}",
+                    micro.ARG_FIND(ELEMENTS[k.dtype]),
                     x.access_ptr("r", offset=i * k.n),
                     best.access_ptr("r"),
                     out.access_ptr("w", offset=i),
@@ -35,7 +36,7 @@ def arg_reduction(kind: Fold) -> tuple[Compute, Compute]:
             one_pass = k.dtype == "float32" and vector_lanes(k) > 1
             if one_pass:
                 call(
-                    kind.kernel("first", k.dtype),
+                    micro.ARG_ROWS(kind.kind),
                     *(x.access_ptr("r"), out.access_ptr("w")),
                     *(k.o, k.n, k.select_last_index, 0),
                 )
@@ -52,7 +53,7 @@ def arg_reduction(kind: Fold) -> tuple[Compute, Compute]:
         def body(buffers: list[Any], out: Any) -> None:
             (x,) = buffers
             call(
-                kind.kernel("position", k.dtype),
+                kind.kernel(micro.ARG_COLUMNS, k.dtype),
                 *(x.access_ptr("r"), out.access_ptr("w")),
                 *(k.o, k.n, k.k, k.select_last_index, kind.extra(k.dtype)),
             )

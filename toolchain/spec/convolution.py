@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from toolchain.spec import Attribute
+from toolchain.spec.nest import materialized
 from toolchain.spec.tvm import script as T  # noqa: N812  # TVM's own name for it
 from toolchain.spec.tvm import tir
 
@@ -157,7 +158,7 @@ def each_tap(
     """
     y, x = spatial
     with T.serial(0, y.taps) as r:
-        row = y.first(line) + r * y.dilation
+        row = materialized(y.first(line) + r * y.dilation)
         with (
             T.If(tir.all(row >= 0, row < y.size)),
             T.Then(),

@@ -14,6 +14,7 @@ from dataclasses import fields, replace
 from functools import partial
 from typing import Any
 
+from toolchain.spec import microkernels as micro
 from toolchain.spec import tir
 from toolchain.spec.convolution import Axis
 from toolchain.spec.nest import call, ceil_div, choose, materialized, pointer
@@ -127,7 +128,7 @@ class Block:
         def whole() -> None:
             source = pointer(image, [*line, 0], "r")
             target = pointer(self.buffer, [i, 0, x.begin], "w")
-            call("micro_copy_rows", source, target, 0, 0, 1, x.size * WORD)
+            call(micro.COPY(), source, target, 0, 0, 1, x.size * WORD)
 
         paths: list[Any] = []
         if self.vectors:
@@ -203,7 +204,7 @@ class Planes:
         block, weights = self.block, self.weights.access_ptr("r")
         y, width, columns = block.y, _width(self.k.target), self.out.shape[3]
         call(
-            f"micro_fold_{ROWS}x{width}",
+            micro.FOLD(ROWS, width),
             pointer(block.buffer, [row * y.stride, 0, 0], "r"),
             weights,
             weights,
@@ -292,7 +293,7 @@ class PixelRows:
         with T.serial(0, ceil_div(count, size)) as part:
             first = low + part * size
             call(
-                f"micro_slide_{stride}",
+                micro.SLIDE(stride),
                 pointer(self.image, [n, y.first(line), x.first(first), 0], "r"),
                 self.w.access_ptr("r"),
                 self.b.access_ptr("r"),
@@ -328,7 +329,7 @@ class PixelRows:
             with T.Then(), T.serial(0, ceil_div(k.C, width)) as block:
                 c = tir.min(block * width, k.C - width)
                 call(
-                    f"micro_fold_{ROWS}x{width}",
+                    micro.FOLD(ROWS, width),
                     pointer(self.image, [n, top, left, c], "r"),
                     pointer(self.w, [rows[0], first, c], "r"),
                     pointer(self.b, [c], "r"),

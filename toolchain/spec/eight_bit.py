@@ -11,6 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from toolchain.spec import microkernels as micro
 from toolchain.spec import tir
 from toolchain.spec.nest import call, ceil_div, materialized, pointer
 from toolchain.spec.tvm import script as T  # noqa: N812  # TVM's own name for it
@@ -217,7 +218,7 @@ class _Block:
         ]
         zeros = [whole.a.zeros.access_ptr("r", offset=r) for r in rows]
         call(
-            f"micro_dot_rows_{height}x{width}",
+            micro.DOT("rows", height, width),
             *(*values, *zeros, self.left.access_ptr("w"), whole.depth, depth),
             *(job.rows - line, whole.a.sign, job.signs[0]),
         )
@@ -234,7 +235,7 @@ class _Block:
         ]
         zeros = [whole.b.zeros.access_ptr("r", offset=j) for j in at]
         call(
-            f"micro_dot_columns_{height}x{width}",
+            micro.DOT("columns", height, width),
             *(*values, *zeros, pointer(self.right, [q, chunk * (CHUNK // 2), 0], "w")),
             *(stride, tir.min(depth - k, CHUNK), columns - line),
             *(whole.b.sign, job.signs[1]),
@@ -251,7 +252,7 @@ class _Block:
             for i, j in job.out
         ]
         call(
-            f"micro_dot_tile_{height}x{width}",
+            micro.DOT("tile", height, width),
             *(self.left.access_ptr("r"), pointer(self.right, [q, 0, 0], "r"), *outs),
             *(ceil_div(depth, 2), whole.step * 4, job.signs[2]),
             tir.Select(self.start > 0, tir.const(3, "int32"), job.kept),

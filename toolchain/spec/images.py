@@ -19,9 +19,9 @@ from toolchain.spec.tvm import tir
 SLACK = 8
 
 
-def workspace(lines: Any, depth: Any, width: int, spread: int = 1) -> Any:
+def workspace(lines: Any, depth: Any, width: int, splat: int = 1) -> Any:
     """Panels of a factor, and one more: what a vector writes past the last."""
-    panels, lanes = ceil_div(lines, width) + 1, [spread] * (spread > 1)
+    panels, lanes = ceil_div(lines, width) + 1, [splat] * (splat > 1)
     return T.alloc_buffer((panels, tir.max(depth, 1), width, *lanes), "float32")
 
 
@@ -73,7 +73,7 @@ class Planes:
             T.serial(0, y.length) as i,
             T.serial(0, x.phases) as b,
         ):
-            row = i * y.stride + a - y.begin
+            row = materialized(i * y.stride + a - y.begin)
             within = tir.all(row >= 0, row < y.size)
             length = materialized(x.length)
             low, high = (

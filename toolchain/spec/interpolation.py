@@ -210,7 +210,7 @@ def interpolate(k: Any, x: Any, out: Any, sizes: Any) -> None:
 
 
 def between_rows(k: Any, x: Any, out: Any, sizes: Any) -> None:
-    """Resize the rows of x along themselves, then mix two for each output row."""
+    """Resize the rows of x along themselves, then mix two for each result row."""
     high, wide = sizes
     tables = Tables(k, sizes)
     rows = Rows(k, x, tables, wide)

@@ -7,11 +7,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from toolchain.spec import SAME_WIDTH, Attribute, Input, Operator, Output, tir
+from toolchain.spec import DTYPES, SAME_WIDTH, Attribute, Input, Operator, Output, tir
+from toolchain.spec import microkernels as micro
 from toolchain.spec.nest import as_written, call, ceil_div, choose, nest
 from toolchain.spec.tvm import script as T  # noqa: N812  # TVM's own name for it
 
-ALL = ("float32", "int32", "int8", "uint8", "int64", "bool")
 # Shorter rows go in tiles: a memory.copy for each takes longer (wasmtime).
 SHORT_ROW = 16
 # Elements on the side of a tile, without SIMD: 32 lines of 64 bytes stay in L1 while a
@@ -74,7 +74,7 @@ def _transposes(k: Any, x: Any, out: Any) -> list[Any]:
         block: tuple[int, int], source: Any, pitch: Any, at: Any, *extents: Any
     ) -> None:
         target = out.access_ptr("w", offset=at)
-        name = f"micro_transpose_{bits}_{block[0]}x{block[1]}"
+        name = micro.TRANSPOSE(bits, *block)
         call(name, source, target, pitch * size, k.om * size, *extents)
 
     line = LINE // size
@@ -100,7 +100,7 @@ def _transposes(k: Any, x: Any, out: Any) -> list[Any]:
             source = x.access_ptr("r", offset=m + n * k.sn)
             width = BUFFERED * size
             rows = (k.sn * size, width, height, width)
-            call("micro_copy_rows", source, buffer.access_ptr("w"), *rows)
+            call(micro.COPY(), source, buffer.access_ptr("w"), *rows)
             tile = buffer.access_ptr("r")
             transpose(block, tile, BUFFERED, m * k.om + n, height, BUFFERED)
 
@@ -142,7 +142,7 @@ def view_operator(
         outputs=outputs,
         sizes=("m", "n", "sm", "sn", "om"),
         attributes=attributes,
-        dtypes=ALL,
+        dtypes=DTYPES,
         stored_as=SAME_WIDTH,
         kernels="view",
         compute=view,

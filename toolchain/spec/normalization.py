@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from toolchain.spec import math as m
+from toolchain.spec import microkernels as micro
 from toolchain.spec.nest import call, materialized, nest
 from toolchain.spec.tvm import script as T  # noqa: N812  # TVM's own name for it
 from toolchain.spec.tvm import tir
@@ -44,7 +45,7 @@ def normalized(k: Any, emit: Callable[..., None], *inputs: Any) -> Any:
         pointers += [pointers[1]] * (3 - len(buffers))
         with T.If(tir.And(lost[0] != 0, k.n > 0)), T.Then():
             call(
-                "micro_wide_normalization",
+                micro.WIDE_NORMALIZATION(),
                 *(*pointers, out.access_ptr("rw"), k.o, k.n),
                 *(tir.reinterpret("int32", k.epsilon), int(len(buffers) > 2)),
             )

@@ -6,12 +6,13 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
+from toolchain.spec import microkernels as micro
 from toolchain.spec.nest import call, ceil_div, pointer
 from toolchain.spec.tvm import script as T  # noqa: N812  # TVM's own name for it
 from toolchain.spec.tvm import tir
 
 WIDTH = 8  # columns of a panel of the right factor, on every target
-# Columns up to which shuffles are as fast as spread panels, with FMA and mul+add.
+# Columns up to which shuffles are as fast as splat panels, with FMA and mul+add.
 NARROW = 48, 16
 # Elements of a factor that are packed at a time: 512 KiB, of an L2 of 1 MiB or more.
 BLOCK = 1 << 17
@@ -22,7 +23,7 @@ class Panels:
     """The tile for a target, and the block of a factor that is packed at a time.
 
     kind: of the micro-kernel, f32 or i32. form: of the left panel, as
-    toolchain/micro/builder.py's Tile has it. rows, columns: of a tile. lanes: units
+    toolchain/micro/tile.py has it. rows, columns: of a tile. lanes: units
     in a register. dense: whether packed right factors have a micro-kernel of their own.
     """
 
@@ -41,12 +42,12 @@ class Panels:
     @property
     def broadcast(self) -> int:
         """Elements that a unit of the left panel is repeated to."""
-        return self.lanes if self.form == "spread" else 1
+        return self.lanes if self.form == "splat" else 1
 
     def micro_kernel(self, packed: bool) -> str:
         """Name of the micro-kernel of one tile; packed: whether the right factor is."""
-        name = f"micro_gemm_{self.kind}_{self.form}_{self.rows}x{self.columns}"
-        return name + "_dense" * (packed and self.dense)
+        dense = packed and self.dense
+        return micro.GEMM(self.kind, self.form, self.rows, self.columns, dense)
 
 
 def panels(kernel: Any, kind: str) -> Panels:
@@ -58,11 +59,11 @@ def panels(kernel: Any, kind: str) -> Panels:
         return Panels(kind, "shuffle", 4, 8, 4)
     if target.accumulating:
         return Panels(kind, "load", 6, 8, 4)
-    return Panels(kind, "spread", 4, 8, 4, dense=target.contract)
+    return Panels(kind, "splat", 4, 8, 4, dense=target.contract)
 
 
 def shuffled_panels(kernel: Any) -> Panels:
-    """The tile where panels of the left factor come from L2: spread, they are larger.
+    """The tile where panels of the left factor come from L2: splat, they are larger.
 
     FMA leaves room for shuffles; mul+add does not.
     """
@@ -74,11 +75,11 @@ def shuffled_panels(kernel: Any) -> Panels:
 def small_n_panels(kernel: Any, columns: Any) -> tuple[Panels, Any]:
     """The tile where the right factor has few panels, and whether it has.
 
-    A left panel that is used a few times is not worth spreading. With mul+add a second
+    A left panel that is used a few times is not worth a splat. With mul+add a second
     nest is not worth its code, but in models, which know their sizes, there is one.
     """
     tile = panels(kernel, "f32")
-    if tile.form != "spread":
+    if tile.form != "splat":
         return tile, False
     narrow = replace(tile, form="shuffle", dense=False)
     fused = kernel.target.overwrites_factor
@@ -178,13 +179,13 @@ class Block:
         return self.panel_bytes(), self.width * 4
 
 
-def packed_at_once(lines: Any, depth: Any, width: int, spread: int = 1) -> Any:
+def packed_at_once(lines: Any, depth: Any, width: int, lanes: int = 1) -> Any:
     """Rows or columns that are packed at a time: whole panels, in L2 if they fit.
 
     Not over max(depth, 1): inside loops over the depth TVM takes the depth for one
     or more, and the quotient out of them.
     """
-    fits = tir.truncdiv(BLOCK // (width * spread), depth + 1)
+    fits = tir.truncdiv(BLOCK // (width * lanes), depth + 1)
     return tir.min(tir.max(fits, 1), ceil_div(lines, width)) * width
 
 
@@ -198,7 +199,7 @@ def pack_elements(load: Callable[[Any, Any], Any], contiguous: bool = True) -> P
     """
 
     def pack(block: Block) -> None:
-        # A spread unit is a vector by itself.
+        # A splat unit is a vector by itself.
         lanes = T.vectorized if contiguous and block.broadcast == 1 else T.serial
         with T.serial(0, block.panel_count()) as p, T.serial(0, block.depth) as k:
             line, unit = block.first + p * block.width, block.start + k
@@ -283,10 +284,13 @@ def put_rows(
     source: pointer to the first of them; places: of the others, in elements from it.
     runs: units in a row, how many such runs, and elements from one to the next.
     """
-    form = "spread" if block.broadcast > 1 else f"pack_{len(places) + 1}"
+    if block.broadcast > 1:
+        name = micro.SPLAT(block.width)
+    else:
+        name = micro.PACK(len(places) + 1, block.width)
     units, count, jump = runs
     call(
-        f"micro_{form}_{block.width}",
+        name,
         source,
         block.pointer(p, k, first),
         *(units, count, jump * 4),

@@ -69,11 +69,11 @@ def by_column(bias: Any, tile: Panels) -> Start:
 
 
 def by_row(bias: Callable[[Any], Any], rows: Any, tile: Panels) -> Start:
-    """A bias of each row, spread over vectors beforehand."""
-    spread = T.alloc_buffer((rows, tile.lanes), tile.dtype)
+    """A bias of each row, splat over vectors beforehand."""
+    splat = T.alloc_buffer((rows, tile.lanes), tile.dtype)
     with T.serial(0, rows) as i, T.vectorized(0, tile.lanes) as v:
-        T.buffer_store(spread, bias(i), [i, v])
-    return Start(lambda i, j: pointer(spread, [i, 0], "r"), tile.lanes * 4, 0)
+        T.buffer_store(splat, bias(i), [i, v])
+    return Start(lambda i, j: pointer(splat, [i, 0], "r"), tile.lanes * 4, 0)
 
 
 @dataclass(frozen=True)
@@ -197,8 +197,8 @@ class Product:
         tile = self.panels
         if tile.form == "rows":
             return self.left
-        spread = [tile.broadcast] * (tile.broadcast > 1)
-        shape = (count, tir.max(depth, 1), tile.rows, *spread)
+        lanes = [tile.broadcast] * (tile.broadcast > 1)
+        shape = (count, tir.max(depth, 1), tile.rows, *lanes)
         return T.alloc_buffer(shape, tile.dtype)
 
     def _rows(self, left: Any, across: Block, last: Any, rest: Any = None) -> None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from toolchain.spec import microkernels as micro
 from toolchain.spec import tir
 from toolchain.spec.convolution import Axis
 from toolchain.spec.depthwise import LANES, TAPS, WORD
@@ -20,7 +21,7 @@ from toolchain.spec.tvm import script as T  # noqa: N812  # TVM's own name for i
 FEW = 12
 # Rows and columns of a padded plane: bounds the buffer.
 LARGEST = 8192
-# Bytes of a usual L2, and of what micro_touch touches at least. 112 x 112 x 32 at
+# Bytes of a usual L2, and of what micro.TOUCH touches at least. 112 x 112 x 32 at
 # stride 2: 108 to 95 us.
 CACHED, TOUCHED = 1 << 20, 256
 REGIONS = 5  # above, below, left, right, and the middle
@@ -89,7 +90,7 @@ class Regions:
         with T.If(tir.all(images > CACHED, plane >= TOUCHED)), T.Then():
             source = pointer(image, [n, channel, 0, 0], "r")
             # Of the weights, which come next.
-            call("micro_touch", source, self.weights.access_ptr("w"), plane)
+            call(micro.TOUCH(), source, self.weights.access_ptr("w"), plane)
 
     def _broadcast(self, m: Any, w: Any, b: Any) -> None:
         """The bias, then the weights of a feature, each a row of equal elements."""
@@ -166,10 +167,10 @@ class Regions:
         def slide(source: Any) -> None:
             with T.If(self.x.stride == 1):
                 with T.Then():
-                    call("micro_slide_1", source, *rest)
+                    call(micro.SLIDE(1), source, *rest)
                 with T.Else():
                     pads = region["top"], region["left"]
-                    call("micro_slide_even", source, *rest, *pads)
+                    call(micro.SLIDE("even"), source, *rest, *pads)
 
         with T.If(region["height"] > 0):
             with T.Then():
@@ -182,7 +183,7 @@ class Regions:
         width, pitch = region["width"], region["pitch"]
         if self.k.target.has("simd128"):
             call(
-                "micro_copy_rows",
+                micro.COPY(),
                 pointer(image, [*plane, 0, region["from"]], "r"),
                 self.buffer.access_ptr("w", offset=region["to"]),
                 *(self.x.size * WORD, pitch * WORD, region["height"], width * WORD),

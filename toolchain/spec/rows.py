@@ -13,6 +13,7 @@ from typing import Any
 
 from toolchain.spec import Attribute
 from toolchain.spec import math as m
+from toolchain.spec import microkernels as micro
 from toolchain.spec.nest import call, materialized, nest
 from toolchain.spec.tvm import Expr, tir
 from toolchain.spec.tvm import script as T  # noqa: N812  # TVM's own name for it
@@ -61,11 +62,11 @@ class Fold:
 
     kind: str
 
-    def kernel(self, form: str, dtype: str) -> str:
+    def kernel(self, form: micro.Form, dtype: str) -> str:
         """Name of the micro-kernel; of integers, the smallest is the largest of ~x."""
         floats = dtype == "float32"
         kind = self.kind if floats or self.kind != "min" else "max"
-        return f"micro_{form}_{kind}_{ELEMENTS[dtype]}"
+        return form(kind, ELEMENTS[dtype])
 
     def extra(self, dtype: str) -> int:
         """The last argument: a sum's divisor, or what turns the order of integers."""
@@ -97,7 +98,7 @@ class Fold:
         extra = self.extra(x.dtype) if extra is None else extra
         source = x.access_ptr("r", offset=first)
         target = out.access_ptr("w", offset=at)
-        call(self.kernel("rows", x.dtype), source, target, o, n, extra)
+        call(self.kernel(micro.ROWS, x.dtype), source, target, o, n, extra)
 
     def columns(
         self, x: Any, out: Any, sizes: Sequence[Expr], k: Expr, **given: Expr
@@ -109,7 +110,7 @@ class Fold:
         """
         first, extra = given.get("first", 0), given.get("extra", self.extra(x.dtype))
         source, target = x.access_ptr("r", offset=first), out.access_ptr("w")
-        call(self.kernel("columns", x.dtype), source, target, *sizes, k, extra)
+        call(self.kernel(micro.COLUMNS, x.dtype), source, target, *sizes, k, extra)
 
 
 SUM, PRODUCT, SQUARES = Fold("sum"), Fold("product"), Fold("squares")
@@ -223,4 +224,4 @@ def take_roots(k: Any, x: Any, out: Any) -> None:
     width = out.shape[1] if len(out.shape) > 1 else k.index(1)
     ends = (x.access_ptr("r"), out.access_ptr("rw"))
     with T.If(lost[0] != 0), T.Then():
-        call("micro_wide_norm", *ends, k.o * width, width, k.n, width, 0)
+        call(micro.WIDE("norm"), *ends, k.o * width, width, k.n, width, 0)

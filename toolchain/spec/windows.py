@@ -11,6 +11,7 @@ from collections.abc import Callable
 from typing import Any
 
 from toolchain.spec import Attribute, tir
+from toolchain.spec import microkernels as micro
 from toolchain.spec.convolution import Axis
 from toolchain.spec.nest import call, materialized, nest, pointer
 from toolchain.spec.tvm import script as T  # noqa: N812  # TVM's own name for it
@@ -25,7 +26,7 @@ TABLE = (
     *("down", "across", "stride", "begin", "blank", "blank"),
 )
 LINES = len(TABLE) // 2
-# Taps along each axis of what micro_halve_max takes, and columns of x: of at least 12,
+# Taps along each axis of what micro.HALVE takes, and columns of x: of at least 12,
 # but with fewer than 16 it is no faster.
 HALVED, NARROWEST = 3, 16
 # Windows that reach no further never read an element more often than that many times
@@ -162,7 +163,7 @@ def fold(k: Any, kind: str, fill: Any, finish: Finish | None = None) -> Any:
 
             def whole() -> None:
                 rest = (line.access_ptr("rw"), table.access_ptr("r"))
-                call(f"micro_pool_{kind}_{element}", *ends, *rest)
+                call(micro.POOL(kind, element), *ends, *rest)
 
             with T.If(plain != 0):
                 with T.Then():
@@ -202,7 +203,7 @@ def halve(
     T.buffer_store(left, 1, [0])
     with T.If(suits), T.Then():
         sizes = (y.size, x.size, y.begin, x.begin, *extents)
-        done = tir.call_extern("int32", "micro_halve_max", *ends, *sizes)
+        done = tir.call_extern("int32", micro.HALVE(), *ends, *sizes)
         T.buffer_store(left, done, [0])
     with T.If(left[0] != 0), T.Then():
         otherwise()

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from toolchain.profile import ROOT, Profile
+from toolchain.targets import DEFAULT
 from toolchain.tasks.library import runtime_objects
 from toolchain.tasks.making import FailedError, Task, command, option, run_python
 
@@ -100,7 +101,7 @@ def one_node_task(profile: Profile, after: Iterable[str]) -> Task:
     """Holds models of one node against the library."""
     options = [
         option("operator", "", "only cases of this operator", "o"),
-        option("target", "simd128", "the target of library and models", "t"),
+        option("target", DEFAULT, "the target of library and models", "t"),
     ]
     return command(run_one_node, profile, after=after, options=options)
 

@@ -14,7 +14,7 @@ _FOLDER = ("--folder", str(ROOT / "build" / "bench"))
 
 def update_matrix() -> None:
     """Write docs/operators.md, and the list of primitives in docs/mindir.md."""
-    from toolchain.matrix import MatrixError, write_lists
+    from toolchain.tasks.matrix import MatrixError, write_lists
 
     try:
         write_lists(DOCS)

@@ -10,13 +10,20 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from toolchain.link.artifacts import ARCHIVE, HEADERS, MANIFEST, MODULE
+from toolchain.link.artifacts import (
+    ARCHIVE,
+    CHECKED_HEADERS,
+    HEADERS,
+    MANIFEST,
+    MODULE,
+    TABLES,
+)
 from toolchain.process.command import replacement, tool_versions
 from toolchain.profile import ROOT, Profile
 from toolchain.records.lock import Lock
 from toolchain.records.replace import fresh, scratch
 from toolchain.records.slices import root_in
-from toolchain.targets import TARGETS
+from toolchain.targets import DEFAULT, TARGETS
 from toolchain.tasks.making import FailedError, Task, command, made, option
 
 RUNTIME = sorted((ROOT / "runtime_stub").glob("*.c"))
@@ -35,6 +42,41 @@ def settings(target: str | None, *tools: str, models: bool = False) -> Any:
     ]
 
 
+def tables_tasks(profile: Profile) -> Iterator[Task]:
+    """The copies that C, JavaScript and the host package have of tables, checked."""
+    out = profile.folder / "tables"
+    yield made(
+        *(write_tables, out / "written.txt"),
+        outputs=(out / "written.txt", *(ROOT / name for name in TABLES)),
+        settings=[settings(target) for target in TARGETS],
+        code=("toolchain.tables:write_tables",),
+        name="write",
+    )
+    yield made(
+        *(check_headers, out / "assertions.o"),
+        outputs=(out / "assertions.o",),
+        files=(ROOT / "runtime_stub" / name for name in CHECKED_HEADERS),
+        settings=settings(DEFAULT, "CLANG"),
+        code=("toolchain.tables:check_headers",),
+        name="check",
+        after=["tables:write"],
+    )
+
+
+def write_tables(out: Path) -> None:
+    """Write the copies of tables where they differ."""
+    from toolchain.tables import write_tables
+
+    write_tables(out)
+
+
+def check_headers(out: Path) -> None:
+    """Hold C's headers against the toolchain's numbers and structs."""
+    from toolchain.tables import check_headers
+
+    check_headers(out)
+
+
 def compile_tasks(profile: Profile) -> Iterator[Task]:
     """An object and its description for each operator and target."""
     for target, folder in profile.folders.items():
@@ -48,6 +90,7 @@ def compile_tasks(profile: Profile) -> Iterator[Task]:
                 settings=[settings(target, "CLANG"), dtypes],
                 code=("toolchain.codegen.objects:compile_object", *formula),
                 name=f"{target}:{name}",
+                after=["tables:check"],
             )
 
 
@@ -83,6 +126,7 @@ def runtime_tasks(profile: Profile) -> Iterator[Task]:
                 files=(source,),
                 settings=settings(target, "CLANG"),
                 name=f"{target}:{source.stem}",
+                after=["tables:check"],
             )
 
 
@@ -124,7 +168,7 @@ def archive_tasks(profile: Profile) -> Iterator[Task]:
 def make_archive(folder: Path, names: list[str], runtime: tuple[Path, ...]) -> None:
     """Emit the operator table and archive it with objects and runtime."""
     from toolchain.codegen.descriptor import Room, room, table
-    from toolchain.codegen.objects import emit
+    from toolchain.codegen.llvm import emit
     from toolchain.link.archive import archive
 
     found = descriptions(folder / "obj", names)
@@ -151,7 +195,7 @@ def module_tasks(profile: Profile) -> Iterator[Task]:
                 folder / ARCHIVE,
                 *(folder / "obj" / f"{n}.json" for n in names),
                 ROOT / "runtime_stub" / "ops_wasm32.h",
-                ROOT / "runtime_stub" / "expected" / f"{target}.txt",
+                ROOT / "runtime_stub" / "interface.txt",
             ),
             settings=[settings(target, "WASM_LD"), profile.max_memory],
             name=target,

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from toolchain.profile import ROOT, Profile
-from toolchain.targets import TARGETS
+from toolchain.targets import DEFAULT, TARGETS, simd_families
 from toolchain.tasks.library import runtime_names, runtime_objects, settings
 from toolchain.tasks.making import Task, command, made, option
 
@@ -18,9 +18,9 @@ _READ = (".onnx", ".mindir")  # what `doit model` takes
 _SUFFIXES = (*_READ, ".py")
 # A recipe says so where its model takes long to build or to verify.
 _HEAVY = "\nHEAVY = True\n"
-# LeNet shows, in float and in int8, that every target runs models. What a target adds
-# to another model are seconds of building, and for the networks of the onnx package
-# hundreds of megabytes.
+# LeNet shows, in float and in int8, that every target runs models. Others are built for
+# each set of features with SIMD, and the networks of the onnx package for the default
+# alone: a target adds seconds of building, and to these hundreds of megabytes.
 _EVERY_TARGET = ("lenet", "lenet_int8")
 
 
@@ -59,7 +59,8 @@ def targets_of(name: str, targets: Iterable[str]) -> list[str]:
     """Those of the targets that a model of models/ is built for."""
     if name in _EVERY_TARGET:
         return list(targets)
-    wanted = ("simd128",) if name.startswith("light_") else ("simd128", "relaxed-simd")
+    wanted = [family[0].name for family in simd_families()]
+    wanted = [DEFAULT] if name.startswith("light_") else wanted
     return [t for t in targets if t in wanted]
 
 
@@ -160,7 +161,7 @@ def compile_model(
 
 OPTIONS = (
     option("file", "", "the model: .onnx or .mindir", "f"),
-    option("target", "simd128", f"one of {', '.join(TARGETS)}", "t"),
+    option("target", DEFAULT, f"one of {', '.join(TARGETS)}", "t"),
     option("out", "", "folder for the files (build/models/<name>/<target>)", "o"),
     option("shape", [], "an input's shape, as in image=1,3,224,224", "s"),
     option("dim", [], "the size that the file calls by a name, as in batch=1"),

@@ -8,6 +8,7 @@ Use:
 
 from ops_wasm32.errors import ArgumentError, ModuleError, OpsError
 from ops_wasm32.library import Library
-from ops_wasm32.locate import TARGETS, load
+from ops_wasm32.locate import load
+from ops_wasm32.tables import TARGETS
 
 __all__ = ["TARGETS", "ArgumentError", "Library", "ModuleError", "OpsError", "load"]

@@ -11,6 +11,7 @@ from ops_wasm32.command_info import show_info, show_list
 from ops_wasm32.command_run import UserError, run
 from ops_wasm32.command_verify import verify
 from ops_wasm32.errors import ArgumentError, ModuleError, OpsError
+from ops_wasm32.tables import SHORT_DTYPES
 
 _RUN_EXAMPLE = """\
 examples:
@@ -100,7 +101,7 @@ def _add_run_options(parser: argparse.ArgumentParser) -> None:
     add(
         *("-d", "--data-type"),
         metavar="DTYPE",
-        help="FP32, INT32, INT8, UINT8, INT64, BOOL, or as numpy has it",
+        help=f"{', '.join(SHORT_DTYPES)}, or as numpy has it",
     )
     add(
         *("-I", "--input"),

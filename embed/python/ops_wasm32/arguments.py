@@ -60,7 +60,7 @@ def bound(text: str) -> float:
     except ValueError:
         number = -1.0
     if not number >= 0:
-        raise argparse.ArgumentTypeError(f"{text!r} is no bound; give 0 or more")
+        raise argparse.ArgumentTypeError(f"{text} is no bound; give 0 or more")
     return number
 
 

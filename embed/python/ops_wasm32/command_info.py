@@ -10,7 +10,8 @@ from ops_wasm32.library import Library
 from ops_wasm32.locate import load
 from ops_wasm32.model import Model, Tensor, model_of
 from ops_wasm32.module import count_entries, read_manifest, read_module
-from ops_wasm32.signature import DTYPES, Attribute, split_kernel
+from ops_wasm32.signature import Attribute, split_kernel
+from ops_wasm32.tables import DTYPES
 
 _MOST = 1 << 32  # bytes of memory, for modules that say no less
 

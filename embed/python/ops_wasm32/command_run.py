@@ -17,17 +17,9 @@ from ops_wasm32.errors import ModuleError
 from ops_wasm32.library import Library
 from ops_wasm32.locate import load
 from ops_wasm32.model import Model
-from ops_wasm32.signature import DTYPES, split_kernel
+from ops_wasm32.signature import split_kernel
+from ops_wasm32.tables import DTYPES, SHORT_DTYPES
 
-# The spellings of the proof of concept.
-_SHORT_DTYPES = {
-    "FP32": "float32",
-    "INT32": "int32",
-    "INT8": "int8",
-    "UINT8": "uint8",
-    "INT64": "int64",
-    "BOOL": "bool",
-}
 _ENTRY_KEYS = ("input-data", "dim-size", "shape")
 
 
@@ -108,7 +100,7 @@ def _run_operator(
     dtype = _dtype(options.data_type)
     for name in ("to", "dtype"):
         if isinstance(text := attributes.get(name), str):
-            attributes[name] = _SHORT_DTYPES.get(text.upper(), text)
+            attributes[name] = SHORT_DTYPES.get(text.upper(), text)
     inputs = [
         value
         for is_file, text in options.inputs or []
@@ -150,10 +142,10 @@ def _attribute(word: str) -> tuple[str, object]:
 def _dtype(text: str | None) -> str | None:
     if text is None:
         return None
-    dtype = _SHORT_DTYPES.get(text.upper(), text.lower())
+    dtype = SHORT_DTYPES.get(text.upper(), text.lower())
     if dtype not in DTYPES:
         raise UserError(
-            f"data type {text!r} is unknown; use {', '.join(_SHORT_DTYPES)} or "
+            f"data type {text!r} is unknown; use {', '.join(SHORT_DTYPES)} or "
             f"{', '.join(DTYPES)}"
         )
     return dtype

@@ -9,19 +9,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ops_wasm32.errors import ArgumentError
+from ops_wasm32.tables import MAX_MEMORY
 
 # Halfway from the largest float32 to the next power of two: what rounds to inf.
 _FLOAT32_OVER = 2.0**128 - 2.0**103
-MAX_BYTES = 1 << 32  # of a module's memory
 _MAX_DEPTH = 32  # far more axes than a tensor may have, less than Python recurses
 
 
 def compact(array: NDArray[Any], dtype: str, what: str) -> NDArray[Any]:
     """Make a compact little-endian array. what: whose values, for the message."""
-    if array.nbytes >= MAX_BYTES:  # of a broadcast view, say: copy none of it
+    if array.nbytes >= MAX_MEMORY:  # of a broadcast view, say: copy none of it
         raise ArgumentError(
             f"{what} has {array.nbytes} bytes; a module's memory has less than "
-            f"{MAX_BYTES}"
+            f"{MAX_MEMORY}"
         )
     return np.asarray(array, dtype=np.dtype(dtype).newbyteorder("<"), order="C")
 

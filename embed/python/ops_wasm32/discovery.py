@@ -9,7 +9,8 @@ from __future__ import annotations
 import wasmtime
 
 from ops_wasm32.errors import ModuleError, OpsError
-from ops_wasm32.instance import ABI_VERSION, Instance
+from ops_wasm32.instance import Instance
+from ops_wasm32.tables import ABI_VERSION
 
 _FUEL = 100_000_000  # instructions; 370 signatures take 2 million
 _LEAST_BYTES = 16  # of a file, for each operator: its name and its descriptor are more

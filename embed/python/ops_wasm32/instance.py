@@ -19,33 +19,30 @@ from numpy.typing import NDArray
 from ops_wasm32.binding import Bound, Resident
 from ops_wasm32.errors import ModuleError, OpsError
 from ops_wasm32.module import check_declarations
+from ops_wasm32.packing import (
+    ARGUMENT_BYTES,
+    TENSOR_BYTES,
+    pack_attribute,
+    pack_pointer,
+    pack_tensor,
+    rank_at,
+)
+from ops_wasm32.signature import Param
+from ops_wasm32.tables import (
+    ALIGNMENT,
+    ERROR_MEMORY,
+    FUNCTIONS,
+    MAX_MEMORY,
+    MAX_RANK,
+    PAGE,
+)
 
-ABI_VERSION = 1
-MAX_RANK = 8
-# The functions of the ABI and how many arguments each has; all are i32, results too.
-_FUNCTIONS = {
-    **{"ops_abi_version": 0, "ops_alloc": 1, "ops_call": 3, "ops_count": 0},
-    **{"ops_free": 1, "ops_infer": 3, "ops_last_error": 0, "ops_name": 1},
-    **{"ops_signature": 1},
-}
+# Operators are known by their numbers here.
+_NEEDED = {name: n for name, n in FUNCTIONS.items() if name != "ops_find"}
 # Bytes of a text that is read; the signature of a model of 4096 tensors is shorter.
 _LONGEST_TEXT = 1 << 22
-_MEMORY_ERROR = 7
 _TRAP = -1
-_ARGUMENT_BYTES = 16  # sizeof(TVMFFIAny)
-_ARENA_STEP = 1 << 16  # one page of linear memory: the least it grows by anyway
-_ALIGNMENT = 64  # as ops_alloc; also a cache line
-_CODES = {
-    "float32": (2, 32),
-    "int32": (0, 32),
-    "int8": (0, 8),
-    "uint8": (1, 8),
-    "int64": (0, 64),
-    "bool": (6, 8),
-}
-_NONE, _INT, _FLOAT, _TENSOR = 0, 1, 3, 7
-# DLTensor of wasm32: data, device, ndim, dtype, shape, strides, byte_offset.
-_DLTENSOR = struct.Struct("<IiiiBBHII4xQ")
+_ARENA_STEP = PAGE  # the least that memory grows by anyway
 _Shape = tuple[int, ...]
 
 
@@ -65,7 +62,7 @@ def accepts(data: bytes) -> bool:
 
 
 def _aligned(size: int) -> int:
-    return -(-size // _ALIGNMENT) * _ALIGNMENT
+    return -(-size // ALIGNMENT) * ALIGNMENT
 
 
 class Instance:
@@ -95,7 +92,7 @@ class Instance:
         except (wasmtime.WasmtimeError, wasmtime.Trap) as error:
             reason = str(error).strip().splitlines()[-1].strip()
             raise ModuleError(f"{what}: cannot be loaded: {reason}") from None
-        self._functions: dict[str, Any] = {name: exports[name] for name in _FUNCTIONS}
+        self._functions: dict[str, Any] = {name: exports[name] for name in _NEEDED}
         self._memory: Any = exports["memory"]
         self._arena = 0
         self._arena_bytes = 0
@@ -192,12 +189,12 @@ class Instance:
 
     def _alloc(self, size: int) -> int:
         """A block of the module's memory, which the module leaves to the host."""
-        if size >= 1 << 32:
+        if size >= MAX_MEMORY:
             text = f"the call needs {size} bytes; wasm32 has less than 4 GiB"
-            raise OpsError(_MEMORY_ERROR, text)
+            raise OpsError(ERROR_MEMORY, text)
         block = self._run("ops_alloc", size) & 0xFFFFFFFF
         if not block:
-            raise OpsError(_MEMORY_ERROR, self._text(self._run("ops_last_error")))
+            raise OpsError(ERROR_MEMORY, self._text(self._run("ops_last_error")))
         if block + size > self._memory.data_len(self._store):
             raise ModuleError("ops_alloc gave a block outside memory")
         return block
@@ -241,7 +238,7 @@ def _check_exports(module: wasmtime.Module, what: str) -> None:
     found = {export.name: export.type for export in module.exports}
     wrong = [
         name
-        for name, count in _FUNCTIONS.items()
+        for name, count in _NEEDED.items()
         if not isinstance(kind := found.get(name), wasmtime.FuncType)
         or [list(map(str, t)) for t in (kind.params, kind.results)]
         != [["i32"] * count, ["i32"]]
@@ -259,8 +256,8 @@ def _head_bytes(bound: Bound) -> int:
     tensors = [*bound.inputs, *bound.outputs]
     ranks = [max(MAX_RANK, x.ndim if x is not None else 0) for x in bound.inputs]
     shapes = 8 * (sum(ranks) + MAX_RANK * len(bound.outputs))
-    arguments = _ARGUMENT_BYTES * (len(tensors) + len(bound.attributes))
-    return arguments + _DLTENSOR.size * len(tensors) + shapes
+    arguments = ARGUMENT_BYTES * (len(tensors) + len(bound.attributes))
+    return arguments + TENSOR_BYTES * len(tensors) + shapes
 
 
 def _head(
@@ -269,53 +266,44 @@ def _head(
     """Arguments, tensors, then shapes: what stands at the start of the arena."""
     ranks = [*(-1 if x is None else x.ndim for x in bound.inputs), *map(len, shapes)]
     sizes = [*(() if x is None else x.shape for x in bound.inputs), *shapes]
-    dtypes = [p.dtype if p else "" for p in _dtypes(bound)]
+    dtypes = [p.dtype for p in _params(bound)]
     count = len(ranks) + len(bound.attributes)
-    tensor_at = arena + _ARGUMENT_BYTES * count
-    shape_at = tensor_at + _DLTENSOR.size * len(ranks)
+    tensor_at = arena + ARGUMENT_BYTES * count
+    shape_at = tensor_at + TENSOR_BYTES * len(ranks)
     arguments, tensors, dimensions = [], [], []
     for rank, size, dtype, address in zip(ranks, sizes, dtypes, addresses, strict=True):
         room = max(MAX_RANK, rank)
         absent = rank < 0
-        kind, value = (_NONE, 0) if absent else (_TENSOR, tensor_at)
-        arguments.append(struct.pack("<IIQ", kind, 0, value))
-        code, bits = (0, 0) if absent else _CODES[dtype]
-        fields = (address, 1, 0, max(rank, 0), code, bits, 1, shape_at, 0, 0)
-        tensors.append(_DLTENSOR.pack(*fields))
+        arguments.append(pack_pointer(None if absent else tensor_at))
+        known = None if absent else dtype
+        tensors.append(pack_tensor(address, max(rank, 0), known, shape_at))
         dimensions.append(struct.pack(f"<{room}q", *size, *[0] * (room - len(size))))
-        tensor_at += _DLTENSOR.size
+        tensor_at += TENSOR_BYTES
         shape_at += 8 * room
-    arguments += map(_attribute, bound.attributes)
+    arguments += map(pack_attribute, bound.attributes)
     return b"".join((*arguments, *tensors, *dimensions))
 
 
-def _dtypes(bound: Bound) -> list[Any]:
+def _params(bound: Bound) -> list[Param]:
+    """A parameter for each tensor of a call."""
     params = bound.kernel.inputs
     extra = len(bound.inputs) - len(params)
     inputs = [*params[:-1], *[params[-1]] * (extra + 1)] if params else []
     return [*inputs, *bound.outputs]
 
 
-def _attribute(value: int | float | None) -> bytes:
-    if value is None:
-        return struct.pack("<IIQ", _NONE, 0, 0)
-    if isinstance(value, int):
-        return struct.pack("<IIq", _INT, 0, value)
-    return struct.pack("<IId", _FLOAT, 0, value)
-
-
 def _output_shapes(bound: Bound, head: bytes) -> list[_Shape]:
     """Shapes that ops_infer has put into the output tensors of the head."""
     tensors = len(bound.inputs) + len(bound.outputs)
-    tensor_at = _ARGUMENT_BYTES * (tensors + len(bound.attributes))
-    shape_at = tensor_at + _DLTENSOR.size * tensors
+    tensor_at = ARGUMENT_BYTES * (tensors + len(bound.attributes))
+    shape_at = tensor_at + TENSOR_BYTES * tensors
     shape_at += sum(
         8 * max(MAX_RANK, x.ndim if x is not None else 0) for x in bound.inputs
     )
     shapes: list[_Shape] = []
     for i in range(len(bound.outputs)):
-        at = tensor_at + _DLTENSOR.size * (len(bound.inputs) + i)
-        rank = _DLTENSOR.unpack_from(head, at)[3]
+        at = tensor_at + TENSOR_BYTES * (len(bound.inputs) + i)
+        rank = rank_at(head, at)
         if not 0 <= rank <= MAX_RANK:
             raise ModuleError(f"{bound.kernel.name}: ops_infer gave rank {rank}")
         shape = struct.unpack_from(f"<{rank}q", head, shape_at + 8 * MAX_RANK * i)

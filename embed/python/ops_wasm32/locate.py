@@ -9,9 +9,8 @@ from ops_wasm32.errors import ArgumentError, ModuleError
 from ops_wasm32.instance import accepts
 from ops_wasm32.library import Library
 from ops_wasm32.module import read_module
+from ops_wasm32.tables import TARGETS
 
-# Best first.
-TARGETS = ("relaxed-simd", "simd128", "mvp")
 _PACKAGE = Path(__file__).resolve().parent
 
 

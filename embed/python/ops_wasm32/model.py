@@ -13,10 +13,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ops_wasm32.convert import MAX_BYTES, compact, to_array
+from ops_wasm32.convert import compact, to_array
 from ops_wasm32.errors import ArgumentError, ModuleError, listed
-from ops_wasm32.instance import MAX_RANK
-from ops_wasm32.signature import DTYPES, Signature
+from ops_wasm32.signature import Signature
+from ops_wasm32.tables import DTYPES, MAX_MEMORY, MAX_RANK
 
 _LONGEST_NAME = 4096
 
@@ -158,7 +158,7 @@ def _text(value: object) -> str:
 
 
 def _size(value: object) -> int:
-    if type(value) is not int or not 0 <= value < MAX_BYTES:
+    if type(value) is not int or not 0 <= value < MAX_MEMORY:
         raise ValueError(f"{value!r} is no size")
     return value
 
@@ -168,7 +168,7 @@ def _tensors(entries: Sequence[Mapping[str, Any]]) -> tuple[Tensor, ...]:
     if len({t.name for t in tensors}) < len(tensors):
         raise ValueError("two tensors have one name")
     size = sum(math.prod(t.shape) * np.dtype(t.dtype).itemsize for t in tensors)
-    if size >= MAX_BYTES:
+    if size >= MAX_MEMORY:
         raise ValueError(f"tensors of {size} bytes are more than a module can have")
     return tensors
 

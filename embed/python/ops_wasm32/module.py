@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from ops_wasm32.errors import ModuleError
+from ops_wasm32.tables import MANIFEST
 
-MANIFEST = "ops_wasm32.manifest"
 _MAGIC = b"\0asm"
 _VERSION = b"\1\0\0\0"
 _CUSTOM, _TYPE, _IMPORT, _TABLE, _MEMORY, _EXPORT, _START = 0, 1, 2, 4, 5, 7, 8

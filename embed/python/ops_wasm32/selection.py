@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 
 from ops_wasm32.errors import ArgumentError, listed
-from ops_wasm32.signature import DTYPES, Param, Signature, expand, split_kernel
+from ops_wasm32.signature import Param, Signature, expand, split_kernel
+from ops_wasm32.tables import DTYPES
 
 # Keywords of a call that name the dtype of its output.
 SELECTORS = ("to", "dtype")
@@ -91,7 +92,7 @@ def _dtype_name(operator: str, option: str, dtype: Any) -> str:
         return str(np.dtype(dtype).name)
     except TypeError:
         raise ArgumentError(
-            f"{operator}: {option} is {dtype!r}; give one of {listed(DTYPES)}"
+            f"{operator}: {option} is {dtype!r}; give one of {listed([*DTYPES])}"
         ) from None
 
 

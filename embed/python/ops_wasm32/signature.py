@@ -9,8 +9,7 @@ import re
 from dataclasses import dataclass
 
 from ops_wasm32.errors import ModuleError
-
-DTYPES = ("float32", "int32", "int8", "uint8", "int64", "bool")
+from ops_wasm32.tables import DTYPES
 
 _NAME = r"[A-Za-z_]\w*"
 _NUMBER = r"[+-]?(?:\d+(?:\.\d+)?(?:e[+-]?\d+)?|inf|nan)"

@@ -15,6 +15,7 @@ from itertools import product
 from typing import Any
 
 from toolchain.spec import SAME_WIDTH, Input, Operator, Output, tir
+from toolchain.spec import microkernels as micro
 from toolchain.spec import script as T  # noqa: N812  # TVM's own name for it
 from toolchain.spec.math import maximum, minimum, rint
 from toolchain.spec.nest import as_written, call, ceil_div, nest, pointer
@@ -100,17 +101,17 @@ class _Convolution:
             T.buffer_store(self.windows, value, [i, (r * count + s) * run + c])
 
     def _multiply(self, valid: Any) -> None:
-        tile = f"{self.height}x{WIDTH}"
+        tile = (self.height, WIDTH)
         source, zeros = self.windows.access_ptr("r"), self.zeros.access_ptr("r")
         call(
-            f"micro_dot_rows_{tile}",
+            micro.DOT("rows", *tile),
             *(source, source, zeros, zeros, self.left.access_ptr("w")),
             *(self.depth, self.depth, valid, self.k.x_sign, 0),
         )
         with T.serial(0, self.k.P) as q:
             sums = pointer(self.sums, [0, q * WIDTH], "rw")
             call(
-                f"micro_dot_tile_{tile}",
+                micro.DOT("tile", *tile),
                 *(self.left.access_ptr("r"), pointer(self.w, [q, 0, 0], "r")),
                 *(sums, sums, self.words, self.across * 4, 0, 1, self.height, WIDTH),
             )

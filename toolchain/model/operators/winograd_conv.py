@@ -13,6 +13,7 @@ from math import inf
 from typing import Any
 
 from toolchain.spec import Attribute, Input, Operator, tir
+from toolchain.spec import microkernels as micro
 from toolchain.spec import script as T  # noqa: N812  # TVM's own name for it
 from toolchain.spec.convolution import PATCH, TILE
 from toolchain.spec.images import workspace
@@ -100,7 +101,7 @@ class _Convolution:
     def _take(self, tile: Any, t: Any) -> None:
         y, x = self._place(tile)
         call(
-            "micro_winograd_input",
+            micro.WINOGRAD("input"),
             pointer(self.image, [y, x * self.depth], "r"),
             pointer(self.numbers, [t, 0], "w"),
             *(self.columns * self.depth * 4, self.depth * 4),
@@ -141,7 +142,7 @@ class _Convolution:
     def _finish(self, t: Any, out: Any, row: Any) -> None:
         pixel = self.features * 4
         call(
-            "micro_winograd_output",
+            micro.WINOGRAD("output"),
             *(pointer(self.sums, [t, 0], "r"), out, self.bias.access_ptr("r")),
             *(row, pixel, self.group * pixel, self.features),
             *(self.k.minimum, self.k.maximum),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import textwrap
 from pathlib import Path
 
-from toolchain.codegen.objects import formula, load_operator
+from toolchain.codegen.operators import formula, load_operator
 from toolchain.profile import full_profile
 from toolchain.spec import DTYPES, Operator
 

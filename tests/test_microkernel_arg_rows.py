@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from microkernels import Array, In, Kernel, Out, Suite, around, mixed, whole
 
-from toolchain.micro.rows import STEP
+from toolchain.micro.reductions import STEP
 
-SUITE = Suite(simd=("micro_first_max_f32", "micro_first_min_f32"), unroll=False)
+SUITE = Suite(simd=("micro_arg_first_max_f32", "micro_arg_first_min_f32"), unroll=False)
 STEPS = STEP * 4  # elements
 DEPTHS = around(STEPS, 2 * STEPS, 3 * STEPS + 17, least=STEPS)
 

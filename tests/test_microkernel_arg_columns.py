@@ -1,4 +1,4 @@
-"""Micro-kernels that find where the largest or smallest element stands."""
+"""Micro-kernels that find where in a column the largest or smallest element is."""
 
 from __future__ import annotations
 
@@ -6,30 +6,19 @@ from itertools import product
 
 import numpy as np
 import pytest
-from folds import Fold
-from microkernels import Array, In, Kernel, Out, Suite, around, integers, mixed, whole
+from folds import Fold, elements
+from microkernels import Array, In, Kernel, Out, Suite, around, mixed
 
-from toolchain.micro.position import BLOCK, ROWS
-from toolchain.micro.rows import STRIP
+from toolchain.micro.arg_columns import ROWS
+from toolchain.micro.reductions import STRIP
 
 _ELEMENTS = ("f32", "i8", "i32", "i64")
 _NAMES = (
-    *(f"micro_position_max_{e}" for e in _ELEMENTS),
-    "micro_position_min_f32",
-    *(f"micro_find_{e}" for e in _ELEMENTS),
+    *(f"micro_arg_max_{e}" for e in _ELEMENTS),
+    "micro_arg_min_f32",
 )
 SUITE = Suite(_NAMES, _NAMES, unroll=False)
 DEPTHS = (1, 2, ROWS - 1, ROWS, ROWS + 1, 2 * ROWS + 1, 37)
-
-
-def elements(kernel: Kernel, shape: tuple[int, ...], few: int = 3) -> Array:
-    """Of few values, so that many are equal; or of any."""
-    fold, rng = Fold.of(kernel.name), kernel.rng
-    x = whole(rng, shape, few) if fold.floats else integers(rng, shape, fold.dtype)
-    if not fold.floats and few < 99:
-        ends = np.iinfo(fold.dtype)
-        x = rng.choice(np.array([ends.min, -1, 0, 1, ends.max], fold.dtype), shape)
-    return x
 
 
 def best(kernel: Kernel, x: Array, last: int, extra: int) -> Array:
@@ -57,7 +46,7 @@ def least(kernel: Kernel) -> int:
     return 16 // fold.bytes
 
 
-@SUITE.each("micro_position")
+@SUITE.each("micro_arg")
 @pytest.mark.parametrize("last", [0, 1])
 def test_columns(kernel: Kernel, last: int) -> None:
     lanes, extras = least(kernel), Fold.of(kernel.name).extras
@@ -68,14 +57,14 @@ def test_columns(kernel: Kernel, last: int) -> None:
     check(kernel, elements(kernel, (0, 3, lanes)), last)
 
 
-@SUITE.each("micro_position")
+@SUITE.each("micro_arg")
 @pytest.mark.parametrize("last", [0, 1])
 def test_more_than_a_strip(kernel: Kernel, last: int) -> None:
     for width in around(STRIP, STRIP + least(kernel), 2 * STRIP + 5, least=STRIP):
         check(kernel, elements(kernel, (2, 9, width)), last)
 
 
-@SUITE.each("micro_position_.*_f32")
+@SUITE.each("micro_arg_.*_f32")
 @pytest.mark.parametrize("last", [0, 1])
 def test_special_values(kernel: Kernel, last: int) -> None:
     values = (3.4e38, -3.4e38, np.inf, -np.inf, 0.0, -0.0, 1e-42)
@@ -90,28 +79,3 @@ def test_special_values(kernel: Kernel, last: int) -> None:
             one = x.copy()
             one[1, place, width - 1 - place % width] = np.copysign(np.nan, -1)
             check(kernel, one, last)
-
-
-@SUITE.each("micro_find")
-@pytest.mark.parametrize("last", [0, 1])
-def test_find(kernel: Kernel, last: int) -> None:
-    for count in around(1, BLOCK, 2 * BLOCK, 53):
-        for place in {0, count // 2, count - 1}:
-            x = elements(kernel, (count,), 99)
-            value = x[place : place + 1].copy()
-            same = np.flatnonzero(x == value)
-            out = Out(np.full(1, 77, "int64"), same[[-1 if last else 0]])
-            kernel.check(In(x), In(value), out, count, last)
-
-
-@SUITE.each("micro_find_f32")
-@pytest.mark.parametrize("last", [0, 1])
-def test_find_special_values(kernel: Kernel, last: int) -> None:
-    for count, value in product((1, 16, 35), (np.nan, np.inf, -np.inf, 0.0, -0.0)):
-        for place in {0, count // 2, count - 1}:
-            x = np.abs(whole(kernel.rng, count)) + 1
-            x[place:] = x[place:] if last else 9
-            x[place] = np.copysign(value, -1) if value == 0 else value
-            out = Out(np.full(1, 77, "int64"), np.array([place]))
-            wanted = np.full(1, value, "float32")
-            kernel.check(In(x), In(wanted), out, count, last)

@@ -1,4 +1,4 @@
-"""Micro-kernels of products: tiles of packed panels, and packing."""
+"""Micro-kernels of products: tiles of packed panels."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 from microkernels import (
     Array,
-    At,
     In,
     Kernel,
     Out,
@@ -23,13 +22,13 @@ from microkernels import (
     whole,
 )
 
-from toolchain.micro.builder import WIDTH
+from toolchain.micro.tile import WIDTH
 
 SUITE = Suite(
     simd=(
-        "micro_gemm_f32_spread_4x8",
-        "micro_gemm_f32_spread_4x8_dense",
-        "micro_gemm_f32_spread_4x4",
+        "micro_gemm_f32_splat_4x8",
+        "micro_gemm_f32_splat_4x8_dense",
+        "micro_gemm_f32_splat_4x4",
         "micro_gemm_f32_shuffle_4x8",
         "micro_gemm_f32_load_6x8",
         "micro_gemm_f32_rows_6x8",
@@ -41,23 +40,18 @@ SUITE = Suite(
         "micro_gemm_f32_rows_1x32_dense",
         "micro_gemm_f32_rows_1x8_dense",
         "micro_gemm_i32_shuffle_4x8",
-        "micro_spread_4",
-        *(f"micro_pack_4_{width}" for width in (4, 6, 8)),
-        "micro_pack_2_6",
         # No kernel asks for these today.
         "micro_gemm_f32_shuffle_8x4",
         "micro_gemm_f32_load_3x16_dense",
-        "micro_gemm_i32_spread_2x8",
+        "micro_gemm_i32_splat_2x8",
         "micro_gemm_i32_rows_5x16",
     ),
     scalar=(
         "micro_gemm_f32_load_2x8",
         "micro_gemm_i32_load_2x8",
-        "micro_pack_1_2",
-        "micro_pack_1_8",
         # Nor for these.
         "micro_gemm_f32_rows_1x8",
-        "micro_gemm_f32_spread_3x4_dense",
+        "micro_gemm_f32_splat_3x4_dense",
     ),
 )
 DEPTHS = (1, 2, 3, 4, 5, 7, 8, 9, 13, 0)
@@ -103,7 +97,7 @@ class Product:
             # The last row may end memory.
             return In(lines[: (self.rows - 1) * pitch + self.depth]), pitch * 4
         deep = self.depth + 2
-        shape = (count, deep, tile.rows, lanes if tile.form == "spread" else 1)
+        shape = (count, deep, tile.rows, lanes if tile.form == "splat" else 1)
         panels = self._garbage(int(np.prod(shape))).reshape(shape)
         for i, row in enumerate(self.a):
             panels[i // tile.rows, : self.depth, i % tile.rows] = row[:, None]
@@ -133,8 +127,8 @@ class Product:
         lanes, shape = self.kernel.lanes, (self.rows, self.columns)
         line = whole(self.rng, shape[not by_row], 99).astype(self.a.dtype)
         if by_row:
-            spread = np.repeat(line, lanes)
-            return np.broadcast_to(line[:, None], shape), In(spread), lanes * 4, 0
+            splat = np.repeat(line, lanes)
+            return np.broadcast_to(line[:, None], shape), In(splat), lanes * 4, 0
         return np.broadcast_to(line, shape), In(line), 0, lanes * 4
 
     def check(
@@ -229,34 +223,3 @@ def test_roundings(kernel: Kernel) -> None:
         a = mixed(rng, (tile.rows, depth), 0.0, -0.0, 1e-42, 1e-30, 1e10)
         b = mixed(rng, (depth, tile.columns + 1), 0.0, -0.0, 1e-42, 1e-30, 1e10)
         Product(kernel, a, b).check(START, exact=False)
-
-
-@SUITE.each("micro_(pack|spread)")
-def test_packing(kernel: Kernel) -> None:
-    lines, width = shape_of(kernel.name)
-    lanes = kernel.lanes if "spread" in kernel.name else 1
-    rng = kernel.rng
-    jumps = (0, 20, 4)
-    cases = [(d, r) for d in (0, 1, 2, 3, 4, 5, 7, 8, 9, 31) for r in (1, 2, 5)]
-    for (depth, runs), jump in in_turn(cases, jumps):
-        places = [0, *rng.integers(-9, 9, lines - 1)]
-        first, last = min(places), max(places)
-        size = last - first + (runs - 1) * jump // 4 + depth
-        source = integers(rng, size, "int32")
-        before = integers(rng, (runs * depth, width, lanes), "int32")
-        want = before.copy()
-        for r in range(runs):
-            for i, place in enumerate(places):
-                at = place - first + r * jump // 4
-                values = source[at : at + depth]
-                want[r * depth : (r + 1) * depth, i] = values[:, None]
-        end = max(before.size - (width - lines) * lanes, 0)
-        out = Out(before.reshape(-1)[:end], want.reshape(-1)[:end])
-        sizes = (depth, runs, jump, *(int(p) * 4 for p in places[1:]))
-        kernel.check(At(In(source), -first), out, *sizes)
-
-
-def shape_of(name: str) -> tuple[int, int]:
-    """Lines that are packed together, and units in a row of the panel."""
-    *_, lines, width = ["", *name.split("_")]
-    return (int(width), int(width)) if "spread" in name else (int(lines), int(width))

@@ -1,0 +1,59 @@
+"""The dtypes of tensors: one line each.
+
+The lists in C, in JavaScript and in the host package are written from this table by
+`doit tables`, which every build runs first.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+# Codes of DLPack's DLDataType.
+INT, UINT, FLOAT, BOOL = 0, 1, 2, 6
+
+
+@dataclass(frozen=True)
+class Dtype:
+    """A dtype, by numpy's name.
+
+    code: DLPack's. c: type of an element. array: JavaScript's typed array.
+    safetensors: its name in a file of weights. onnx: number of its
+    TensorProto.DataType, which MindIR shares. short: as the command line has it too.
+    """
+
+    name: str
+    code: int
+    bits: int
+    c: str
+    array: str
+    safetensors: str
+    onnx: int
+    short: str
+
+    @property
+    def storage(self) -> str:
+        """The dtype that kernels see: a bool is one byte, 0 or 1."""
+        return "uint8" if self.code == BOOL else self.name
+
+
+# A descriptor names a dtype by its place here; messages list them in this order.
+DTYPES = {
+    dtype.name: dtype
+    for dtype in (
+        Dtype("float32", FLOAT, 32, "float", "Float32Array", "F32", 1, "FP32"),
+        Dtype("int32", INT, 32, "int32_t", "Int32Array", "I32", 6, "INT32"),
+        Dtype("int8", INT, 8, "int8_t", "Int8Array", "I8", 3, "INT8"),
+        Dtype("uint8", UINT, 8, "uint8_t", "Uint8Array", "U8", 2, "UINT8"),
+        Dtype("int64", INT, 64, "int64_t", "BigInt64Array", "I64", 7, "INT64"),
+        Dtype("bool", BOOL, 8, "uint8_t", "Uint8Array", "BOOL", 9, "BOOL"),
+    )
+}
+NAMES = tuple(DTYPES)
+# The integer that stands for all dtypes of so many bits where elements only move.
+_MOVED = {d.bits: d.name for d in DTYPES.values() if d.code in (INT, UINT)}
+SAME_WIDTH = {
+    d.name: _MOVED[d.bits]
+    for d in DTYPES.values()
+    if _MOVED.get(d.bits, d.name) != d.name
+}
+STORAGE = {d.name: d.storage for d in DTYPES.values() if d.storage != d.name}
