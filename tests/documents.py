@@ -18,7 +18,7 @@ DOCUMENTS = [
     ROOT / "CONTRIBUTING.md",
     *sorted((ROOT / "docs").glob("*.md")),
 ]
-LANGUAGES = ("sh", "console", "text", "python", "js", "c", "toml")
+LANGUAGES = ("sh", "console", "text", "diff", "python", "js", "c", "toml")
 # What a document's command is replaced by where it needs minutes, a network or a fresh
 # machine, and what runs the command itself.
 STAND_INS = {
@@ -66,7 +66,7 @@ def blocks(path: Path) -> Iterator[Block]:
 
 def copy_of_all(folder: Path) -> Path:
     """The whole project with its build and its environment, to run documents in."""
-    skipped = (".git", ".venv", "build", "dist", "*cache*", "__pycache__", "*.egg-info")
+    skipped = (".git", ".venv", "build", "dist", ".*_cache", "__pycache__")
     shutil.copytree(ROOT, folder, ignore=shutil.ignore_patterns(*skipped))
     (folder / ".venv").symlink_to(sys.prefix)
     ignored = shutil.ignore_patterns("bench", "profiles", ".lock*")
@@ -107,8 +107,11 @@ class Reader:
             assert shown(expected, text), f"{block.where}: it printed\n{text}"
 
     def run(self, block: Block) -> str:
-        """Run a program, or the lines of a shell; what it prints."""
-        if block.language == "sh":
+        """Run a program or the lines of a shell, or apply a change; what is printed."""
+        if block.language == "diff":
+            (self.folder / "change.diff").write_text(block.text)
+            command = "git apply --recount --unidiff-zero change.diff"
+        elif block.language == "sh":
             command = "\n".join(stand_in(line) for line in joined(block.text))
         else:
             kind = {"python": (".venv/bin/python", "py"), "js": ("node", "mjs")}

@@ -151,6 +151,23 @@ def test_the_picture_shows_the_tables() -> None:
         picture(page.replace("| LeNet |", "| Le Net |"))
 
 
+def test_paths_are_there() -> None:
+    """Files that documents name in code, from the top of the project."""
+    tops = "bench|embed|examples|kernels|models|runtime_stub|tests|toolchain|docs"
+    made = {b.file for path in DOCUMENTS for b in blocks(path)}
+    made |= {"docs/", "models/<name>.py"}
+    for path in [*DOCUMENTS, ROOT / "ARCHITECTURE.md"]:
+        for name in re.findall(rf"`((?:{tops})/[\w./-]*)`", path.read_text()):
+            assert name in made or (ROOT / name).exists(), f"{path.name}: {name}"
+
+
+def test_the_glossary_is_short() -> None:
+    text = (ROOT / "CONTRIBUTING.md").read_text().partition("## Glossary")[2]
+    terms = re.findall(r"^\| ([\w -]+) \|", text, re.M)[1:]
+    assert terms == sorted(set(terms), key=str.lower)
+    assert len(terms) <= 25
+
+
 def test_links_lead_somewhere() -> None:
     """Files that documents link to, and headings in them."""
     for path in [*DOCUMENTS, ROOT / "ARCHITECTURE.md", ROOT / "CHANGELOG.md"]:
