@@ -17,8 +17,15 @@ DOCUMENTS = [
     ROOT / "README.md",
     ROOT / "CONTRIBUTING.md",
     *sorted((ROOT / "docs").glob("*.md")),
+    ROOT / "embed" / "python" / "README.md",
 ]
 LANGUAGES = ("sh", "console", "text", "diff", "python", "js", "c", "toml")
+# What a reader of the wheel's README has beside the wheel: a model of their own.
+PREPARED = """\
+.venv/bin/doit model --file models/lenet.onnx --out net
+cp net/lenet.wasm net.wasm
+cp models/lenet.onnx net.onnx
+"""
 # What a document's command is replaced by where it needs minutes, a network or a fresh
 # machine, and what runs the command itself.
 STAND_INS = {
@@ -126,10 +133,11 @@ class Reader:
     def shell(self, command: str) -> tuple[int, str]:
         """Exit code and output of a text for the shell."""
         paths = os.pathsep.join([str(self.folder), str(self.folder / "embed/python")])
+        tools = os.pathsep.join([str(Path(sys.prefix) / "bin"), os.environ["PATH"]])
         done = subprocess.run(
             ["bash", "-c", command],
             cwd=self.folder,
-            env={**os.environ, "PYTHONPATH": paths},
+            env={**os.environ, "PYTHONPATH": paths, "PATH": tools},
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,

@@ -14,7 +14,15 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
-from documents import DOCUMENTS, STAND_INS, Reader, blocks, copy_of_all, joined
+from documents import (
+    DOCUMENTS,
+    PREPARED,
+    STAND_INS,
+    Reader,
+    blocks,
+    copy_of_all,
+    joined,
+)
 
 from bench.errors import TableError
 from bench.picture import MODELS, OPERATORS, picture
@@ -54,10 +62,13 @@ for words in json.loads(sys.argv[1]):
 RUN = [path for path in DOCUMENTS if any(blocks(path))]
 
 
-@pytest.mark.parametrize("document", RUN, ids=lambda path: path.stem)
+@pytest.mark.parametrize("document", RUN, ids=lambda p: str(p.relative_to(ROOT)))
 def test_a_reader_can_follow(document: Path, tmp_path: Path) -> None:
     """Every file, program and command of a document, in its order."""
-    Reader(copy_of_all(tmp_path / "project")).follow(document)
+    reader = Reader(copy_of_all(tmp_path / "project"))
+    if "embed" in document.parts:
+        assert reader.shell(PREPARED)[0] == 0
+    reader.follow(document)
 
 
 def test_every_stand_in_stands_for_a_command() -> None:
