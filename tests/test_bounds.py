@@ -136,7 +136,7 @@ def test_requirements_that_nobody_would_ask_are_refused(tmp_path: Path) -> None:
     path = tmp_path / "mine.py"
     text = operator(ELEMENTS, formula="x // k.n")
     path.write_text(text.replace("reference=", "requires=lambda k: [], reference="))
-    with pytest.raises(SpecError, match=r"requires is for the collapses exact and pad"):
+    with pytest.raises(SpecError, match=r"use a collapse of exact, pad"):
         compile_object(path, "simd128")
 
 

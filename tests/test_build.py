@@ -15,6 +15,7 @@ from project import Project, copy_project
 
 from toolchain.codegen.operators import load_operator
 from toolchain.process.command import run, tool
+from toolchain.profile import load_profile
 
 SMALL = 'operators = ["add", "sub"]\ntargets = ["mvp", "simd128"]\n'
 BROKEN = {
@@ -51,6 +52,14 @@ BROKEN = {
     "wrong_field": (
         "compute=abs, atributes=()",
         "line 4: Operator has no 'atributes'; did you mean 'attributes'?",
+    ),
+    "two_outputs": (
+        "compute=abs, outputs=(spec.Output('a'), spec.Output('b'))",
+        "2 outputs, and elementwise.broadcast writes one; use a collapse of rows, ",
+    ),
+    "unasked": (
+        "compute=abs, requires=lambda k: []",
+        "elementwise.broadcast does not check `requires`; leave it out, or use",
     ),
     "no_reference": (
         '"""f"""\nfrom toolchain.spec import Input, Operator\n'
@@ -291,6 +300,17 @@ def test_wrong_profile_is_named(built: Project, text: str, message: str) -> None
     assert done.code != 0
     assert message in done.text
     assert "Traceback" not in done.text
+
+
+def test_own_operators_are_kept_beside_those_that_are_listed(tmp_path: Path) -> None:
+    (tmp_path / "mine").mkdir()
+    for name in ("cube", "half"):
+        (tmp_path / "mine" / f"{name}.py").write_text("")
+    file = tmp_path / "my.toml"
+    file.write_text('folders = ["mine"]\n[operators]\nadd = true\nhalf = ["int32"]\n')
+    wanted = {"add": None, "cube": None, "half": ("int32",)}
+    assert wanted == load_profile(file).dtypes
+    assert ["add", "cube", "half"] == list(load_profile(file).operators)
 
 
 def test_missing_profile_is_named(built: Project) -> None:

@@ -97,7 +97,8 @@ def load_profile(path: Path | None) -> Profile:
         )
     folders = [_folder(path, f) for f in _strings(path, data, "folders", [])]
     files = operator_files(KERNELS, *folders)
-    dtypes, targets = _operators(path, data, files), _targets(path, data)
+    own = [name for name, file in files.items() if file.parent != KERNELS]
+    dtypes, targets = _operators(path, data, files, own), _targets(path, data)
     return Profile(
         ROOT / "build" / "profiles" / path.stem,
         {name: files[name] for name in sorted(dtypes)},
@@ -135,8 +136,9 @@ def _folder(path: Path, name: str) -> Path:
 
 
 def _operators(
-    path: Path, data: dict[str, Any], files: dict[str, Path]
+    path: Path, data: dict[str, Any], files: dict[str, Path], own: list[str]
 ) -> dict[str, tuple[str, ...] | None]:
+    """Dtypes of the operators that are wanted; the user's own ones always are."""
     given = data.get("operators", list(files))
     if isinstance(given, list):
         given = dict.fromkeys(given, True)
@@ -155,7 +157,8 @@ def _operators(
             raise ProfileError(
                 f"{path}: operators.{name} is {dtypes!r}; give a list of dtypes or true"
             )
-    return {n: None if d is True else tuple(d) for n, d in given.items()}
+    wanted = dict.fromkeys(own, True) | given
+    return {n: tuple(d) if isinstance(d, list) else None for n, d in wanted.items()}
 
 
 def _targets(path: Path, data: dict[str, Any]) -> tuple[str, ...]:

@@ -47,11 +47,13 @@ class Place:
     """Where a model's files go. cache: for objects of kernels.
 
     code: what the kernels' objects are made from, as it is found (roots of slices).
+    archive: whether lib<name>.a is written too, to link into programs.
     """
 
     folder: Path
     cache: Path
     code: set[str] = field(default_factory=set)
+    archive: bool = False
 
 
 def program_of(graph: Graph, external: bool) -> Program:
@@ -114,6 +116,8 @@ def compile_program(
         if not program.external:
             members.append(_data_object(program, own / "model_weights.o"))
         archive([*members, *runtime], library)
+        if place.archive:
+            write(place.folder / library.name, library.read_bytes())
         show(f"link {name}.wasm")
         link(library, out, MAX_MEMORY)
         calls = Counter(program.kernels)

@@ -24,7 +24,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, TypeVar
 
-from toolchain.link.module import ModuleError
 from toolchain.process.command import ToolError
 from toolchain.spec import SpecError
 
@@ -147,7 +146,7 @@ def _result(action: Callable[[], object]) -> tuple[bool, object]:
     """Whether it ended well, and its result or what it raised."""
     try:
         return True, action()
-    except (SpecError, ToolError, ModuleError, OSError) as error:
+    except (SpecError, ToolError, OSError) as error:
         return False, error
     except MemoryError as error:
         return False, _Foreign("MemoryError", str(error), "")

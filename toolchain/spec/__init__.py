@@ -69,6 +69,8 @@ CANONICAL = {
     "concat": ("n",),
     "pad": ("o n k",),
 }
+# Collapses whose operators may have several outputs.
+SEVERAL_OUTPUTS = ("rows", "exact", "view")
 # Collapses whose output sizes follow from `compute`, and which look at `requires`.
 ASKED = ("exact", "pad")
 ATTRIBUTE_KINDS = tuple(kind.name.lower() for kind in Attr)
@@ -271,16 +273,21 @@ class Operator:
                 f"collapse {self.collapse!r} is unknown; use one of {known}"
             )
         self._check_dims(name)
+        if len(self.outputs) > 1 and name not in SEVERAL_OUTPUTS:
+            raise SpecError(
+                f"{len(self.outputs)} outputs, and {self.collapse} writes one; use a "
+                f"collapse of {', '.join(SEVERAL_OUTPUTS)}"
+            )
+        if self.requires is not None and not self.asked:
+            raise SpecError(
+                f"{self.collapse} does not check `requires`; leave it out, or use a "
+                f"collapse of {', '.join(ASKED)}"
+            )
         if (self.compute is None) == (self.source is None):
             raise SpecError("give either compute (TE) or source (a C file)")
         for dtype in {d for t in self.variants() for d in t} | set(self.absent):
             if dtype not in DTYPES:
                 raise SpecError(f"dtype {dtype!r} is unknown; use {', '.join(DTYPES)}")
-        if self.requires is not None and not self.asked:
-            raise SpecError(
-                f"requires is for the collapses {' and '.join(ASKED)}, whose sizes the "
-                f"runtime asks for; {self.collapse} would not look at it"
-            )
         self._check_bound()
 
     def _check_tuples(self) -> None:
