@@ -145,7 +145,7 @@ def _work(job: Job, log: int) -> None:
         print(f"{error.filename or job.label}: {error.strerror}")
         code = 2
     except BaseException as error:  # whatever an operator file raises is its author's
-        print(_author_text(job.label, error))
+        print(author_text(job.label, error))
     finally:
         sys.stdout.flush()
         os._exit(code)
@@ -160,7 +160,7 @@ _FIELDS = re.compile(
 )
 
 
-def _author_text(path: Path, error: BaseException) -> str:
+def author_text(path: Path, error: BaseException) -> str:
     """An exception for the author of an operator file: its line, not ours."""
     lines = [
         f for f in traceback.extract_tb(error.__traceback__) if f.filename == str(path)
