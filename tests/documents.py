@@ -40,6 +40,7 @@ STAND_INS = {
     ".venv/bin/doit bench_sizes": "true",  # npm and a network
     ".venv/bin/doit bench_table": "true",  # needs a measurement
     ".ci/run": "bash -n .ci/run",
+    ".venv/bin/doit one_node": ".venv/bin/doit one_node -o add",  # test_one_node.py
 }
 
 

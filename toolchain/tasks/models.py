@@ -192,7 +192,12 @@ def file_task(after: Iterable[str]) -> Task:
 
 
 def compile_file(
-    file: str, target: str, out: str, weights: str, archive: bool, **options: Any
+    file: str,
+    target: str,
+    out: str,
+    weights: str,
+    archive: bool = False,
+    **options: Any,
 ) -> None:
     """Compile a model file. options: those of `OPTIONS`, by name."""
     from toolchain.frontends import plain
