@@ -9,12 +9,22 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from math import inf
 from typing import Any
 
-from toolchain.abi import MAX_RANK, MAX_TENSORS, Attr
+from toolchain.abi import MAX_RANK, MAX_TENSORS
 from toolchain.dtypes import NAMES as DTYPES
 from toolchain.dtypes import SAME_WIDTH
+from toolchain.spec.arguments import (
+    NO_BOUND,
+    Attribute,
+    Bound,
+    Case,
+    Input,
+    Output,
+    SpecError,
+    kernel_name,
+    tensor_dtype,
+)
 from toolchain.spec.kernel import Kernel
 from toolchain.spec.math import Let
 from toolchain.spec.tvm import Buffer, Expr, Schedule, Tensor, script, te, tir
@@ -40,9 +50,11 @@ __all__ = [
     "SpecError",
     "Target",
     "Tensor",
+    "kernel_name",
     "pointwise",
     "script",
     "te",
+    "tensor_dtype",
     "tir",
 ]
 
@@ -73,123 +85,10 @@ CANONICAL = {
 SEVERAL_OUTPUTS = ("rows", "exact", "view")
 # Collapses whose output sizes follow from `compute`, and which look at `requires`.
 ASKED = ("exact", "pad")
-ATTRIBUTE_KINDS = tuple(kind.name.lower() for kind in Attr)
 MAX_UNITS = MAX_RANK  # of a list: one for each axis
 
 # Why extremes are smaller (see Operator.narrow).
 PARTIAL_SUMS = "sums in float32, of products with or without a rounding of their own"
-
-
-class SpecError(Exception):
-    """An operator file that does not say what it must; the text is for its author."""
-
-
-@dataclass(frozen=True)
-class Input:
-    """A tensor that an operator reads.
-
-    dims: canonical sizes, one letter or word each ("o n"); the same word is the
-    same size. dtype: None for the operator's first dtype, a number for the dtype
-    at that position of its tuple, a name for a fixed one, or a mapping from the
-    first dtype to a name. optional: may be absent, and is then `fill` everywhere.
-    variadic: any number of tensors.
-    """
-
-    name: str
-    dims: str
-    dtype: str | int | Mapping[str, str] | None = None
-    optional: bool = False
-    fill: float = 0.0
-    variadic: bool = False
-
-
-@dataclass(frozen=True)
-class Output:
-    """A tensor that an operator writes; dtype and variadic as for Input."""
-
-    name: str = "out"
-    dtype: str | int | Mapping[str, str] | None = None
-    variadic: bool = False
-
-
-@dataclass(frozen=True)
-class Attribute:
-    """A runtime argument that is not a tensor.
-
-    kind: "int" or "float". default: its value where the caller gives none
-    (None: required). per_unit: 0 for one value, k for a list with k entries per
-    unit (axis, spatial dimension, ...). choices: names of the values 0, 1, ....
-    kernel: how many values the kernel gets (0: the runtime uses it up); None
-    means 1 for a value and 0 for a list. dtype: of the kernel's variable.
-    unbounded: any int64 or float64 is taken.
-    """
-
-    name: str
-    kind: str = "int"
-    default: float | None = None
-    minimum: float | None = None
-    maximum: float | None = None
-    per_unit: int = 0
-    choices: tuple[str, ...] = ()
-    kernel: int | None = None
-    dtype: str | None = None
-    unbounded: bool = False
-
-    def __post_init__(self) -> None:
-        if self.kind not in ATTRIBUTE_KINDS:
-            raise SpecError(
-                f"attribute {self.name}: kind {self.kind!r} is unknown; use "
-                f"{' or '.join(ATTRIBUTE_KINDS)}"
-            )
-        low = -inf if self.minimum is None else self.minimum
-        high = inf if self.maximum is None else self.maximum
-        if not low <= (low if self.default is None else self.default) <= high:
-            raise SpecError(
-                f"attribute {self.name}: its default {self.default} is outside its "
-                f"range, {low} to {high}"
-            )
-
-    @property
-    def slots(self) -> int:
-        """How many values of it the kernel gets."""
-        if self.kernel is not None:
-            return self.kernel
-        return 0 if self.per_unit else 1
-
-    @property
-    def variable_dtype(self) -> str:
-        """Dtype of the kernel's variable."""
-        return self.dtype or ("int32" if self.kind == "int" else "float32")
-
-    def names(self) -> list[str]:
-        """Names of the kernel's variables."""
-        if self.per_unit:
-            return [f"{self.name}_{i}" for i in range(self.slots)]
-        return [self.name] * self.slots
-
-
-@dataclass(frozen=True)
-class Bound:
-    """How far a float result may be from the reference rounded once.
-
-    ulp: in units of the last place of the reference's magnitude, or of `scale`
-    (for results that cancel: what was added up, from the operator's
-    `reference_scale`) where that is larger. absolute: an error that is let pass
-    in any case. why: the reason for the number.
-    """
-
-    ulp: float = 0.0
-    absolute: float = 0.0
-    why: str = ""
-
-
-@dataclass(frozen=True)
-class Case:
-    """One input set: numpy arrays (None: absent) and attributes by name."""
-
-    name: str
-    inputs: tuple[Any, ...]
-    attributes: Mapping[str, Any] = field(default_factory=dict)
 
 
 _BOUNDS = ('bound=Bound(ulp=2, why="two roundings")', 'bound=Bound(why="exact")')
@@ -252,7 +151,7 @@ class Operator:
     schedule: Callable[[Schedule, Target], None] | None = None
     requires: Callable[[Kernel], list[tuple[Expr, str]]] | None = None
     reference_scale: Callable[..., Any] | None = None
-    bound: Bound = Bound()
+    bound: Bound = NO_BOUND
     sizes: tuple[str, ...] = ()
     units: int | None = None
     reassociate: bool = False
@@ -373,22 +272,6 @@ class Operator:
         if any(t.variadic for t in self.tensors()):
             return MAX_TENSORS - 2
         return MAX_UNITS if any(a.per_unit for a in self.attributes) else 0
-
-
-def tensor_dtype(tensor: Input | Output, dtypes: tuple[str, ...]) -> str:
-    """Dtype of a tensor in one variant of its operator."""
-    if tensor.dtype is None:
-        return dtypes[0]
-    if isinstance(tensor.dtype, int):
-        return dtypes[tensor.dtype]
-    if isinstance(tensor.dtype, str):
-        return tensor.dtype
-    return tensor.dtype[dtypes[0]]
-
-
-def kernel_name(operator: str, dtypes: tuple[str, ...]) -> str:
-    """Name of one variant: <operator>_<dtype>[_<dtype>]."""
-    return "_".join((operator, *dtypes))
 
 
 @dataclass(frozen=True)
