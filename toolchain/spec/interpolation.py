@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from toolchain.spec import microkernels as micro
 from toolchain.spec.nest import call, ceil_div, materialized, pointer
 from toolchain.spec.panels import repeated
 from toolchain.spec.tvm import script, tir
@@ -13,8 +14,8 @@ ROUNDINGS = ("round_prefer_floor", "round_prefer_ceil", "floor", "ceil")
 HALF_PIXEL, ASYMMETRIC, ALIGN_CORNERS, PYTORCH = range(4)
 ROWS = 4  # that are resized together
 STEP = 16  # columns of a step between two rows
-NARROWEST = 5  # columns of x that micro_double_rows takes
-TRANSPOSE = f"micro_transpose_32_{ROWS}x{ROWS}"
+NARROWEST = 5  # columns of x that micro.DOUBLE takes
+TRANSPOSE = micro.TRANSPOSE(32, ROWS, ROWS)
 NOTHING = -0.0  # what adds nothing, whatever it is added to
 
 
@@ -150,7 +151,7 @@ class Rows:
             source = pointer(self.x, start, "r")
             target = self.across.access_ptr("w")
             places = repeated(ROWS, valid, k.W * 4)
-            call(f"micro_pack_{ROWS}_{ROWS}", source, target, k.W, 1, 0, *places)
+            call(micro.PACK(ROWS, ROWS), source, target, k.W, 1, 0, *places)
             return
         n, c, row, _ = start
         with script.serial(0, valid) as v, script.serial(0, k.W) as i:
@@ -194,7 +195,7 @@ def double(k: Any, x: Any, out: Any) -> None:
                 *((out, over, "w"), (out, under, "w")),
             )
         ]
-        call("micro_double_rows", *ends, k.W)
+        call(micro.DOUBLE(), *ends, k.W)
 
 
 def interpolate(k: Any, x: Any, out: Any, sizes: Any) -> None:
