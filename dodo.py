@@ -86,7 +86,7 @@ def task_fuzz() -> Task:
 
 
 def task_coverage() -> Task:
-    """Run ONNX's node test cases as models; write docs/models.md."""
+    """Run ONNX's node test cases as models; write docs/onnx.md."""
     return checks.coverage_task(PROFILE, after=["runtime"])
 
 
@@ -102,7 +102,7 @@ def task_mutants() -> Task:
 
 def task_build() -> Task:
     """Build the library for every target (profile=FILE.toml: a part of it)."""
-    after = ["module"] if PROFILE.file else ["module", "models"]
+    after = [*library.TABLES_FIRST, "module"] + ([] if PROFILE.file else ["models"])
     return library.build_task(PROFILE, after=after)
 
 
@@ -122,7 +122,7 @@ def task_old_cpu() -> Task:
 
 
 def task_matrix() -> Task:
-    """Write the table of operators and dtypes into the README."""
+    """Write docs/operators.md and the lists of what models may hold."""
     return command(documents.update_matrix)
 
 
@@ -133,5 +133,10 @@ def task_bench() -> Task:
 
 
 def task_bench_table() -> Task:
-    """Write the last measurement of all rows into the README."""
+    """Write the last measurement of all rows into docs/speed.md, and its picture."""
     return command(documents.update_speed)
+
+
+def task_bench_sizes() -> Task:
+    """Write how many bytes the peers load into docs/speed.md (npm and a network)."""
+    return command(documents.update_sizes)

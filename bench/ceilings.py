@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Protocol
 
+from ops_wasm32.tables import PAGE
+
 from bench import loops
 from bench.library import NodeLoop, NodeProcess, WasmtimeLoop
 from bench.row import fuses
@@ -45,7 +47,7 @@ class Ceilings:
         """The same of a stream over arrays of about `size` bytes; work in bytes."""
         size = max(STEP, size - size % STEP)
         arrays = loops.STREAMS[kind]
-        pages = (arrays * size + STEP) // 65536 + 2
+        pages = (arrays * size + STEP) // PAGE + 2
         # Not kept: Node would hold the memory of every row.
         loop = self._loop("stream", loops.stream_module(kind, pages))
         return loop, (size,), arrays * size

@@ -30,4 +30,4 @@ class MismatchError(BenchError):
 
 
 class TableError(BenchError):
-    """A README without markers, or results that are not of every row."""
+    """A page without markers or rows, or results that are not of every row."""

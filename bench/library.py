@@ -17,12 +17,18 @@ import ops_wasm32
 import wasmtime
 from numpy.typing import NDArray
 from ops_wasm32.binding import Resident
+from ops_wasm32.packing import (
+    ARGUMENT_BYTES,
+    pack_attribute,
+    pack_pointer,
+    pack_tensor,
+)
+from ops_wasm32.tables import DTYPES
 
 from bench import loops
 from bench.row import Ours
 
 SCRIPTS = Path(__file__).with_name("node")
-_KINDS = {"f": 2, "i": 0, "u": 1, "b": 6}
 
 
 @dataclass(frozen=True)
@@ -96,7 +102,7 @@ class Wasmtime:
         packed, self._outputs = b"", []
         for array in call.inputs:
             if array is None:
-                packed += struct.pack("<iiq", 0, 0, 0)
+                packed += pack_pointer(None)
                 continue
             pointer = self._store(np.ascontiguousarray(array).tobytes())
             self._inputs.append(pointer)
@@ -106,26 +112,14 @@ class Wasmtime:
             pointer = self._store(bytes(size))
             self._outputs.append((pointer, size, dtype, shape))
             packed += self._tensor(pointer, np.dtype(dtype), shape)
-        for value in call.attributes:
-            if value is None:
-                packed += struct.pack("<iiq", 0, 0, 0)
-            elif isinstance(value, float):
-                packed += struct.pack("<iid", 3, 0, value)
-            else:
-                packed += struct.pack("<iiq", 1, 0, value)
-        self._args, self._count = self._store(packed), len(packed) // 16
+        packed += b"".join(map(pack_attribute, call.attributes))
+        self._args, self._count = self._store(packed), len(packed) // ARGUMENT_BYTES
         self.run(1)
 
     def _tensor(self, data: int, dtype: Any, shape: tuple[int, ...]) -> bytes:
         sizes = self._store(struct.pack(f"<{len(shape)}q", *shape))
-        kind = _KINDS[dtype.kind]
-        at = self._store(
-            struct.pack(
-                "<IiiiBBHIIxxxxQ",
-                *(data, 1, 0, len(shape), kind, dtype.itemsize * 8, 1, sizes, 0, 0),
-            )
-        )
-        return struct.pack("<iiII", 7, 0, at, 0)
+        head = pack_tensor(data, len(shape), dtype.name, sizes)
+        return pack_pointer(self._store(head))
 
     def write(self, index: int, array: NDArray[Any]) -> None:
         """Give an input, by its number among those that are there, other elements."""
@@ -283,9 +277,10 @@ class NodeLoop:
 
 def _description(dtype: Any, shape: tuple[int, ...]) -> dict[str, Any]:
     size = int(np.prod(shape)) * dtype.itemsize
+    code, bits = DTYPES[dtype.name]
     return {
-        "code": _KINDS[dtype.kind],
-        "bits": dtype.itemsize * 8,
+        "code": code,
+        "bits": bits,
         "shape": list(shape),
         "size": size,
     }

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from ops_wasm32.tables import PAGE
+
 CALLS = """(module
   (import "ops" "ops_call" (func $call (param i32 i32 i32) (result i32)))
   (func (export "run") (param $op i32) (param $args i32) (param $count i32)
@@ -126,7 +128,7 @@ def stream_module(kind: str, pages: int) -> str:
   (memory (export "memory") {pages})
   (start $write)
   (func $write
-    (memory.fill (i32.const 0) (i32.const 1) (i32.const {65536 * pages - 1})))
+    (memory.fill (i32.const 0) (i32.const 1) (i32.const {PAGE * pages - 1})))
   (func (export "run") (param $bytes i32) (param $n i32) (result i32)
     (local $p i32) (local $q i32) (local $r i32) (local $end i32)
     {" ".join(f"(local {name} v128)" for name in sums)}

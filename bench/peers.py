@@ -36,7 +36,7 @@ def install(folder: Path) -> list[str]:
     copy = folder / "package.json"
     wanted = PACKAGES.read_text()
     if not copy.exists() or copy.read_text() != wanted or not _node(folder):
-        _npm(folder, wanted)
+        npm_install(folder, wanted)
         copy.write_text(wanted)
     node = _node(folder)
     if node is None:
@@ -48,7 +48,8 @@ def install(folder: Path) -> list[str]:
     return [str(node)]
 
 
-def _npm(folder: Path, packages: str) -> None:
+def npm_install(folder: Path, packages: str) -> None:
+    """Install what a package.json asks for into a folder's node_modules."""
     npm = shutil.which("npm")
     if npm is None:
         raise PeerError(
@@ -60,7 +61,8 @@ def _npm(folder: Path, packages: str) -> None:
     work.mkdir()
     (work / "package.json").write_text(packages)
     words = [npm, "install", "--no-audit", "--no-fund", "--no-package-lock"]
-    print(f"installing the peers into {folder}: {', '.join(versions())}")
+    names = json.loads(packages)["dependencies"]
+    print(f"installing the peers into {folder}: {', '.join(names)}")
     done = subprocess.run(words, cwd=work, capture_output=True, text=True, check=False)
     if done.returncode:
         raise PeerError(

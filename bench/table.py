@@ -1,4 +1,4 @@
-"""The table: each row's figures, goals and verdict, as text and for the README."""
+"""The table: each row's figures, goals and verdict, as text and for docs/speed.md."""
 
 from __future__ import annotations
 
@@ -181,7 +181,7 @@ _SHORT = (0, 2, 3, 4, 5, 8, 9, 12)
 
 
 def markdown(results: dict[str, Any]) -> str:
-    """The README's table. Errors: TableError for a run of some operators."""
+    """The table of docs/speed.md. Errors: TableError for a run of some operators."""
     if not results["complete"]:
         raise TableError(
             "the last `doit bench` measured some operators only; run it without names"
@@ -206,15 +206,15 @@ def _named(cell: str, record: dict[str, Any]) -> str:
     return f"{cell} {names[best]}" if cell and best else cell
 
 
-def with_table(readme: str, results: dict[str, Any]) -> str:
-    """A README's text with the results between its markers."""
-    return between(readme, BEGIN, END, markdown(results))
+def with_table(page: str, results: dict[str, Any]) -> str:
+    """A page's text with the results between its markers."""
+    return between(page, BEGIN, END, markdown(results))
 
 
-def between(readme: str, begin: str, end: str, text: str) -> str:
-    """A README's text with another text between two markers."""
-    head, first, rest = readme.partition(begin)
+def between(page: str, begin: str, end: str, text: str) -> str:
+    """A page's text with another text between two markers."""
+    head, first, rest = page.partition(begin)
     _, second, tail = rest.partition(end)
     if not first or not second:
-        raise TableError(f"README.md lacks the markers {begin} and {end}")
+        raise TableError(f"the page lacks the markers {begin} and {end}")
     return f"{head}{begin}\n{text}\n{end}{tail}"

@@ -4,15 +4,15 @@ Edges: the lowest integer wraps to itself; |-0| = 0.
 Source: ONNX Abs-13; MindSpore Abs.
 """
 
-from typing import Any
+from __future__ import annotations
 
 import numpy as np
 
-from toolchain.spec import Bound, Input, Operator, math, pointwise, tir
+from toolchain.spec import Bound, Expr, Input, Kernel, Operator, math, pointwise, tir
 from toolchain.spec.cases import unary
 
 
-def _absolute(k: Any, x: Any) -> Any:
+def _absolute(k: Kernel, x: Expr) -> Expr:
     if k.dtype == "float32":
         return math.absolute(x)
     zero = tir.const(0, k.dtype)

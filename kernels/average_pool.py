@@ -9,6 +9,9 @@ x and its pads, which count as 0.
 Source: ONNX AveragePool-22; MindSpore AvgPool.
 """
 
+from __future__ import annotations
+
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -17,34 +20,39 @@ from toolchain.spec import (
     PARTIAL_SUMS,
     Attribute,
     Bound,
+    Buffer,
+    Expr,
     Input,
+    Kernel,
     Operator,
+    Tensor,
     script,
     tir,
 )
 from toolchain.spec import windows as w
+from toolchain.spec.cases import Array
 from toolchain.spec.cases_windows import pooled, pooling
 from toolchain.spec.nest import as_written
 
 
-def compute(k: Any) -> Any:
+def compute(k: Kernel) -> Tensor:
     """Add up each window of the padded planes, then divide by its taps."""
     counted = k.count_include_pad != 0
 
-    def taps(axis: int, position: Any) -> Any:
+    def taps(axis: int, position: Expr) -> Expr:
         before, after = k.pads[axis], k.pads[axis + 2]
         low = tir.Select(counted, -before, k.index(0))
         high = (k.H, k.W)[axis] + tir.Select(counted, after, k.index(0))
         return w.taps_inside(k, axis, position, low, high)
 
-    def divide() -> Any:
+    def divide() -> Callable[[Buffer, list[Expr]], None]:
         columns = w.extent(k, 1)
         across = script.alloc_buffer((columns,), "int32")
         planes = tir.all(k.N > 0, k.C > 0)
         with script.If(planes), script.Then(), script.serial(0, columns) as x:
             script.buffer_store(across, taps(1, x), [x])
 
-        def each(out: Any, row: list[Any]) -> None:
+        def each(out: Buffer, row: list[Expr]) -> None:
             down = script.Bind(taps(0, row[2]))
             with script.serial(0, columns) as x:
                 at = [*row, x]
@@ -56,16 +64,16 @@ def compute(k: Any) -> Any:
     return w.fold(k, "sum", tir.const(0, "float32"), divide)
 
 
-def reference(x: Any, count_include_pad: int, **attributes: Any) -> Any:
+def reference(x: Array, count_include_pad: int, **attributes: Any) -> Array:
     """numpy, window by window."""
 
-    def mean(taps: Any, inside: tuple[int, int]) -> Any:
+    def mean(taps: Array, inside: tuple[int, int]) -> Any:
         return np.sum(taps) / (inside[1] if count_include_pad else inside[0])
 
     return pooled(x, mean, **attributes)
 
 
-def scale(x: Any, **attributes: Any) -> Any:
+def scale(x: Array, **attributes: Any) -> Array:
     """Magnitude of what is added up."""
     return reference(np.abs(x), **attributes)
 

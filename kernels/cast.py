@@ -7,24 +7,36 @@ for NaN. From bool: 0 or 1. Integers to float32 round to the nearest, ties to ev
 Source: ONNX Cast-13; MindSpore Cast.
 """
 
+from __future__ import annotations
+
 from collections.abc import Iterator
 from itertools import permutations
-from typing import Any
 
 import numpy as np
 
-from toolchain.spec import DTYPES, Bound, Case, Input, Operator, Output, pointwise, tir
-from toolchain.spec.cases import unary, unary_all
+from toolchain.spec import (
+    DTYPES,
+    Bound,
+    Case,
+    Expr,
+    Input,
+    Kernel,
+    Operator,
+    Output,
+    pointwise,
+    tir,
+)
+from toolchain.spec.cases import Array, unary, unary_all
 from toolchain.spec.math import clamp, is_nan
 
 
-def _narrow(k: Any, x: Any, *ends: int) -> Any:
+def _narrow(k: Kernel, x: Expr, *ends: int) -> Expr:
     number = tir.Select(is_nan(x), tir.const(0, "float32"), x)
     least, most = (tir.const(v, "float32") for v in ends)
     return clamp(number, least, most, k.target.has("simd128")).astype("int32")
 
 
-def _cast(k: Any, x: Any) -> Any:
+def _cast(k: Kernel, x: Expr) -> Expr:
     to = k.dtypes[1]
     if to == "bool":
         # Not x != 0, which in TVM is false for NaN.
@@ -39,7 +51,7 @@ def _cast(k: Any, x: Any) -> Any:
     return tir.call_llvm_pure_intrin(to, "llvm.fptosi.sat", x)
 
 
-def _reference(x: Any, dtypes: tuple[str, ...]) -> Any:
+def _reference(x: Array, dtypes: tuple[str, ...]) -> Array:
     to = np.dtype(dtypes[1])
     if x.dtype.kind != "f" or to.kind not in "iu":
         return x.astype(np.float64 if to.kind == "f" and x.itemsize < 8 else to)

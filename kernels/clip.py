@@ -5,18 +5,29 @@ Edges: NaN where any is NaN; max where min > max.
 Source: ONNX Clip-13.
 """
 
+from __future__ import annotations
+
 from collections.abc import Iterator
-from typing import Any
 
 import numpy as np
 
-from toolchain.spec import Bound, Case, Input, Operator, math, pointwise, tir
-from toolchain.spec.cases import SHAPES, shape_name, special, values
+from toolchain.spec import (
+    Bound,
+    Case,
+    Expr,
+    Input,
+    Kernel,
+    Operator,
+    math,
+    pointwise,
+    tir,
+)
+from toolchain.spec.cases import SHAPES, Array, shape_name, special, values
 
 INF = float("inf")
 
 
-def _clip(k: Any, x: Any, low: Any, high: Any) -> Any:
+def _clip(k: Kernel, x: Expr, low: Expr, high: Expr) -> Expr:
     if k.dtype.startswith("float"):
         vectors = k.target.has("simd128")
         return math.minimum(math.maximum(x, low, vectors), high, vectors)
@@ -24,7 +35,7 @@ def _clip(k: Any, x: Any, low: Any, high: Any) -> Any:
     return math.bind(raised, lambda r: tir.Select(r > high, high, r))
 
 
-def _reference(x: Any, low: Any = None, high: Any = None) -> Any:
+def _reference(x: Array, low: Array | None = None, high: Array | None = None) -> Array:
     x = x if low is None else np.maximum(x, low)
     return x if high is None else np.minimum(x, high)
 

@@ -12,6 +12,8 @@ Errors: channels that do not fit w and group; a kernel larger than the padded im
 Source: ONNX Conv-22; MindSpore Conv2D.
 """
 
+from __future__ import annotations
+
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
@@ -22,20 +24,25 @@ from toolchain.spec import (
     PARTIAL_SUMS,
     Attribute,
     Bound,
+    Buffer,
     Case,
+    Expr,
     Input,
+    Kernel,
     Operator,
+    Tensor,
     depthwise,
     regions,
     script,
     tir,
 )
-from toolchain.spec.cases import shape_name, values
+from toolchain.spec.cases import Array, Rng, shape_name, values
 from toolchain.spec.cases_windows import convolved
 from toolchain.spec.convolution import (
     DILATIONS,
     PADS,
     STRIDES,
+    Spatial,
     axes,
     each_tap,
     one_tap,
@@ -53,112 +60,135 @@ from toolchain.spec.panels import (
 )
 from toolchain.spec.product import Product, by_row
 
-# Output channels of a group below which a tile of 4 rows is mostly padding.
-FEW = 3
-# Units of a block, beside 512 KiB of windows: 576 is 64 channels by 3 x 3 taps. Up to
-# so many output channels are packed once; more of them, or deeper ones, tile by tile
-# beside each block of windows, as writing them all out and back costs more (28 x 28,
-# 128 channels: 2 %; 7 x 7, 512 to 2048, 1 x 1: 5 %).
-DEPTH, HEIGHT = 640, 128
 
-
-def compute(k: Any) -> Any:
+def compute(k: Kernel) -> Tensor:
     """Direct for groups of few channels and images of pads, else a matrix product."""
     y, x = axes(k, k.R, k.S)
     rows, columns = y.out(), x.out()
     per = tir.truncdiv(k.M, k.group)
-    sparse = Planes(None, k.D, y, x).sparse()
+    sparse = Planes(k, None, k.D, y, x).sparse()
 
-    def emit(ins: Any, out: Any) -> None:
-        with script.If(tir.any(per < FEW, sparse)):
+    def emit(ins: list[Buffer], out: Buffer) -> None:
+        with script.If(tir.any(per < k.target.tuning("conv.small_m"), sparse)):
             with script.Then():
                 few(k, (y, x), ins, out)
             with script.Else():
-                grouped(k, (y, x), per, ins, out)
+                Grouped(k, (y, x), ins, out).emit()
 
     return nest((k.N, k.M, rows, columns), k.inputs, emit, k.dtype)
 
 
-def grouped(k: Any, spatial: Any, per: Any, ins: Any, out: Any) -> None:
+class Grouped:
     """A matrix product for each group and image: channels by pixels."""
-    image, w, b = ins
-    tile = unpacked(panels(k, "f32"))
-    pixels, depth = spatial[0].out() * spatial[1].out(), k.D * k.R * k.S
-    passes = tir.max(ceil_div(depth, DEPTH), 1)
-    units = ceil_div(depth, passes)
-    wide = packed_at_once(pixels, units, tile.columns)
-    resident = tir.all(passes == 1, per <= HEIGHT)
-    height = tir.Select(resident, per, tir.min(per, tile.rows))
-    packed = tile.form != "rows"
-    if packed:
-        weights = workspace(height, units, tile.rows, tile.broadcast)
-    windows = workspace(wide, units, tile.columns)
-    planes = Planes(image, k.D, *spatial)
-    planes.allocate(depth)
-    bias = by_row(lambda i: b[i], k.M, tile)
-    pixels, depth, passes, units, wide, height = map(
-        materialized, (pixels, depth, passes, units, wide, height)
-    )
-    with (
-        script.serial(0, k.group) as g,
-        script.serial(0, k.N) as n,
-        script.serial(0, ceil_div(pixels, wide)) as part,
-        script.serial(0, passes) as step,
-        script.serial(0, ceil_div(per, height)) as some,
-    ):
-        first, j, u, i = g * per, part * wide, step * units, some * height
-        columns, rows = (
-            materialized(tir.min(wide, pixels - j)),
-            materialized(tir.min(height, per - i)),
+
+    def __init__(
+        self, k: Kernel, spatial: Spatial, ins: list[Buffer], out: Buffer
+    ) -> None:
+        self.k, self.spatial, self.out = k, spatial, out
+        self.image, self.w, b = ins
+        self.tile = tile = unpacked(panels(k.target, "f32"))
+        self.per = tir.truncdiv(k.M, k.group)
+        pixels, depth = spatial[0].out() * spatial[1].out(), k.D * k.R * k.S
+        passes = tir.max(ceil_div(depth, k.target.tuning("conv.kc")), 1)
+        deep = ceil_div(depth, passes)
+        wide = packed_at_once(k.target, pixels, deep, tile.columns)
+        # Whether all weights of a group are packed, once for all of its windows.
+        few = self.per <= k.target.tuning("conv.mc")
+        self.resident = tir.all(passes == 1, few)
+        self.packed = tile.form != "rows"
+        some = tir.min(self.per, tile.rows)
+        height = tir.Select(self.resident, self.per, some)
+        if self.packed:
+            self.weights = workspace(height, deep, tile.rows, tile.broadcast)
+        self.windows = workspace(wide, deep, tile.columns)
+        self.planes = Planes(k, self.image, k.D, *spatial)
+        self.planes.allocate(depth)
+        self.bias = by_row(lambda i: b[i], k.M, tile)
+        self.pixels, self.depth, self.passes, self.deep, self.wide, self.height = map(
+            materialized, (pixels, depth, passes, deep, wide, height)
         )
-        deep = materialized(tir.min(units, depth - u))
+
+    def emit(self) -> None:
+        """Block by block of pixels, of the depth and of output channels."""
+        k = self.k
+        with (
+            script.serial(0, k.group) as g,
+            script.serial(0, k.N) as n,
+            script.serial(0, ceil_div(self.pixels, self.wide)) as part,
+            script.serial(0, self.passes) as step,
+            script.serial(0, ceil_div(self.per, self.height)) as some,
+        ):
+            first, j, i = g * self.per, part * self.wide, some * self.height
+            columns = materialized(tir.min(self.wide, self.pixels - j))
+            rows = materialized(tir.min(self.height, self.per - i))
+            start = step * self.deep
+            deep = materialized(tir.min(self.deep, self.depth - start))
+            across = Block(
+                *(self.windows, self.tile.columns, j, columns, self.pixels),
+                *(start, deep),
+            )
+            channels = MatrixRows(self.w, self.depth, k.target, first)
+            left = self.weights if self.packed else channels
+            down = Block(left, self.tile.rows, i, rows, self.per, start, deep)
+            with script.If(some == 0), script.Then():
+                self._pack_windows(across, (g, n), tir.all(part == 0, step == 0))
+            other = tir.any(tir.Not(self.resident), n + part == 0)
+            if self.packed:
+                with script.If(other), script.Then():
+                    channels(down)
+            self._multiply(n, first, down, across)
+
+    def _pack_windows(self, block: Block, at: tuple[Expr, Expr], new: Expr) -> None:
+        """Pack pixels of group and image `at`; new: whether the image is another."""
+        k, (g, n) = self.k, at
         start = (n * k.C + g * k.D) * k.H * k.W
-        across = Block(windows, tile.columns, j, columns, pixels, u, deep)
-        lines = MatrixRows(w, depth, k.target, first)
-        left = weights if packed else lines
-        down = Block(left, tile.rows, i, rows, per, u, deep)
-        with script.If(some == 0), script.Then(), script.If(one_tap(spatial)):
+
+        def pixel(j: Expr, channel: Expr) -> Expr:
+            return self.image[0, 0, 0, start + channel * self.pixels + j]
+
+        with script.If(one_tap(self.spatial)):
             with script.Then():
-                pack_elements(lambda j, u: image[0, 0, 0, start + u * pixels + j])(
-                    across
-                )
+                pack_elements(pixel)(block)
             with script.Else():
-                with script.If(tir.all(part == 0, step == 0)), script.Then():
-                    planes.copy(start)
-                planes.pack(across)
-        other = tir.any(tir.Not(resident), n + part == 0)
-        if packed:
-            with script.If(other), script.Then():
-                lines(down)
+                with script.If(new), script.Then():
+                    self.planes.copy(start)
+                self.planes.pack(block)
+
+    def _multiply(self, n: Expr, first: Expr, down: Block, across: Block) -> None:
+        """Multiply two blocks; first: the group's first output channel."""
+        bias = self.bias
         Product(
-            tile,
-            per,
-            depth,
-            pixels,
-            planes.pack,
-            planes.pack,
-            out,
+            self.tile,
+            self.per,
+            self.depth,
+            self.pixels,
+            self.planes.pack,
+            self.planes.pack,
+            self.out,
             lambda i, j: [n, first + i, 0, j],
-            pixels,
+            self.pixels,
             replace(bias, at=lambda i, j: bias.at(first + i, j)),
         ).by_width(down, across)
 
 
-def few(k: Any, spatial: Any, ins: Any, out: Any) -> None:
-    """Groups of few channels: by planes where they have one each (depthwise)."""
+def few(k: Kernel, spatial: Spatial, ins: list[Buffer], out: Buffer) -> None:
+    """Groups of few output channels, mostly depthwise: of one input channel each."""
     forms = (
         (regions.suits, regions.Regions(k, spatial, out)),
         (depthwise.suits, depthwise.Planes(k, spatial, out)),
     )
     alone, columns = k.D == 1, out.shape[3]
     paths = [
-        (tir.all(alone, suits(spatial, columns)), lambda made=made: made.emit(ins))
+        (
+            tir.all(alone, suits(k.target, spatial, columns)),
+            lambda made=made: made.emit(ins),
+        )
         for suits, made in forms
     ]
     choose(paths, lambda: direct(k, spatial, ins, out))
 
 
-def direct(k: Any, spatial: Any, ins: Any, out: Any) -> None:
+def direct(k: Kernel, spatial: Spatial, ins: list[Buffer], out: Buffer) -> None:
     """Row by row over the taps, for groups of few channels."""
     x, w, b = ins
     per = tir.truncdiv(k.M, k.group)
@@ -173,18 +203,18 @@ def direct(k: Any, spatial: Any, ins: Any, out: Any) -> None:
         with script.serial(0, k.D) as c:
             channel = tir.truncdiv(m, per) * k.D + c
 
-            def add(i: Any, row: Any, r: Any, s: Any, column: Any) -> None:
+            def add(i: Expr, row: Expr, r: Expr, s: Expr, column: Expr) -> None:
                 value = x[n, channel, row, column] * w[m, c, r, s]
                 script.buffer_store(out, out[n, m, line, i] + value, [n, m, line, i])
 
             each_tap(spatial, line, columns, add)
 
 
-def requires(k: Any) -> Any:
+def requires(k: Kernel) -> list[tuple[Expr, str]]:
     """What sizes must fulfil."""
     spatial = axes(k, k.R, k.S)
-    fits, too_large = Planes(None, k.D, *spatial).fits()
-    few = tir.truncdiv(k.M, k.group) < FEW
+    fits, too_large = Planes(k, None, k.D, *spatial).fits()
+    few = tir.truncdiv(k.M, k.group) < k.target.tuning("conv.small_m")
     return [
         (k.D * k.group == k.C, "the channels of x must be those of w times group"),
         (
@@ -196,14 +226,14 @@ def requires(k: Any) -> Any:
     ]
 
 
-def scale(x: Any, w: Any, b: Any, **attributes: Any) -> Any:
+def scale(x: Array, w: Array, b: Array | None, **attributes: Any) -> Array:
     """Magnitude of what is added up."""
     return convolved(
         np.abs(x), np.abs(w), None if b is None else np.abs(b), **attributes
     )
 
 
-# Windows that reach far beyond an image, whose taps are read one by one.
+# Windows that reach far beyond an image: their taps are read one after the other.
 SPARSE = {"dilations": (300, 400), "pads": (300, 400, 299, 398), "strides": (299, 400)}
 # x, w, then group, strides, pads, dilations where they are not the default.
 CASES: tuple[tuple[tuple[int, ...], tuple[int, ...], dict[str, Any]], ...] = (
@@ -264,7 +294,7 @@ CASES: tuple[tuple[tuple[int, ...], tuple[int, ...], dict[str, Any]], ...] = (
 )
 
 
-def cases(dtypes: Any, rng: Any) -> Iterator[Case]:
+def cases(dtypes: tuple[str, ...], rng: Rng) -> Iterator[Case]:
     """Sizes, attributes and special values."""
     for i, (image, kernel, given) in enumerate(CASES):
         bias = values(rng, kernel[:1], "float32") if i % 2 else None

@@ -13,10 +13,12 @@ than the padded image.
 Source: ONNX Conv-22, in the layout of TensorFlow's Conv2D.
 """
 
+from __future__ import annotations
+
 from collections.abc import Iterator
 from dataclasses import replace
 from math import inf
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -24,18 +26,23 @@ from toolchain.spec import (
     PARTIAL_SUMS,
     Attribute,
     Bound,
+    Buffer,
     Case,
+    Expr,
     Input,
+    Kernel,
     Operator,
+    Tensor,
     script,
     tir,
 )
-from toolchain.spec.cases import shape_name, values
+from toolchain.spec.cases import Array, Rng, shape_name, values
 from toolchain.spec.cases_windows import convolved
 from toolchain.spec.convolution import (
     DILATIONS,
     PADS,
     STRIDES,
+    Spatial,
     axes,
     one_tap,
     requirements,
@@ -43,8 +50,7 @@ from toolchain.spec.convolution import (
 from toolchain.spec.images import Pixels, workspace
 from toolchain.spec.nest import as_written, ceil_div, materialized, nest
 from toolchain.spec.panels import (
-    BLOCK,
-    WIDTH,
+    PANEL_WIDTH,
     Block,
     MatrixRows,
     Panels,
@@ -55,45 +61,37 @@ from toolchain.spec.panels import (
 )
 from toolchain.spec.product import Packed, Product, by_column
 
-# Units of a part of a row of taps: 20 KB of a splat panel and 10 KB of weights. 200
-# and 400 are 1 to 3 % slower.
-PART = 320
 
+def compute(k: Kernel) -> Tensor:
+    """Matrix products of pixels by channels, or tap by tap where pads are most of x."""
+    y, x = spatial = axes(k, *k.kernel_shape)
 
-def compute(k: Any) -> Any:
-    """A matrix product for each image: pixels by channels."""
-    y, x = axes(k, *k.kernel_shape)
-    pixels, depth = y.out() * x.out(), k.K
-
-    def emit(ins: Any, out: Any) -> None:
+    def emit(ins: list[Buffer], out: Buffer) -> None:
         with script.If(Pixels(k, None, y, x).sparse()):
             with script.Then():
-                direct(k, (y, x), ins, out)
+                direct(k, spatial, ins, out)
             with script.Else():
-                general(ins, out)
+                products(k, spatial, ins, out)
 
-    def general(ins: Any, out: Any) -> None:
-        tile, (narrow, few) = panels(k, "f32"), small_n_panels(k, k.features)
-        bias = script.alloc_buffer((k.Q * WIDTH,), "float32")
-        with script.serial(0, k.features) as m:
-            script.buffer_store(bias, ins[2][tir.min(m, k.M - 1)], [m])
-        if isinstance(few, bool):
-            by(narrow if few else tile, ins, bias, out)
-            return
-        with script.If(few):
-            with script.Then():
-                by(narrow, ins, bias, out)
-            with script.Else():
-                by(tile, ins, bias, out)
+    return nest((k.N, y.out(), x.out(), k.features), k.inputs, emit, k.dtype)
 
-    def by(tile: Panels, ins: Any, bias: Any, out: Any) -> None:
-        image, packed, _ = ins
+
+def products(k: Kernel, spatial: Spatial, ins: list[Buffer], out: Buffer) -> None:
+    """The products, with the tile that suits the number of features."""
+    image, packed, b = ins
+    tile = panels(k.target, "f32")
+    small_n_tile, small_n = small_n_panels(k.target, k.features)
+    bias = script.alloc_buffer((k.Q * PANEL_WIDTH,), "float32")
+    with script.serial(0, k.features) as m:
+        script.buffer_store(bias, b[tir.min(m, k.M - 1)], [m])
+
+    def by(tile: Panels) -> None:
         product = Product(
             tile,
-            pixels,
-            depth,
+            spatial[0].out() * spatial[1].out(),
+            k.K,
             k.features,
-            MatrixRows(image, depth, k.target),
+            MatrixRows(image, k.K, k.target),
             Packed(packed),
             out,
             lambda i, j: [0, 0, i, j],
@@ -101,60 +99,101 @@ def compute(k: Any) -> Any:
             by_column(bias, tile),
             (k.minimum, k.maximum),
         )
-        plain = one_tap((y, x))
-        rows = replace(product, rows=k.N * pixels, panels=unpacked(tile))
-        if rows.panels.form == "rows":
-            # Rows from beyond L2, for every panel, are slower than packed ones.
-            plain = tir.all(plain, k.K * k.features <= BLOCK)
-        with script.If(plain):
-            with script.Then():
-                rows.by_blocks()
-            with script.Else():
-                windows(image, packed, product)
+        pixels_or_windows(k, spatial, image, product)
 
-    def windows(image: Any, packed: Any, product: Product) -> None:
-        tile = product.panels
-        splat = tile.form == "splat"
-        tall = tile.rows if splat else packed_at_once(pixels, depth, tile.rows)
-        buffer = workspace(tall, depth, tile.rows, tile.broadcast)
-        source = Pixels(k, image, y, x)
-        source.allocate()
-        pack = source.packer(k.target)
-        row, units, rows, pieces = depth, depth, k.index(1), k.index(1)
-        if splat:
-            # Weights beyond L2 by parts, each for all windows.
-            large = tir.all(depth * k.features > 2 * BLOCK, x.dilation == 1)
-            row = materialized(tir.Select(large, x.taps * k.C, depth))
-            rows = materialized(tir.Select(large, y.taps, rows))
-            equal = ceil_div(row, tir.max(ceil_div(row, PART), 1))
-            units = materialized(tir.Select(large, equal, depth))
-            pieces = materialized(tir.max(ceil_div(row, tir.max(units, 1)), 1))
-        with script.serial(0, k.N) as n:
-            source.copy(n * k.H * k.W * k.C)
-            part_of = replace(product, place=lambda i, j: [n, 0, i, j])
-            with (
-                script.serial(0, rows) as r,
-                script.serial(0, pieces) as piece,
-                script.serial(0, ceil_div(pixels, tall)) as part,
-            ):
-                start = r * row + piece * units
-                deep = tir.min(units, row - piece * units)
-                i = part * tall
-                lines = tir.min(tall, pixels - i)
-                down = Block(buffer, tile.rows, i, lines, pixels, start, deep)
-                across = Block(
-                    packed, WIDTH, 0, k.features, k.features, start, deep, True
-                )
-                pack(down)
-                if splat:
-                    part_of.by_depth(down, across)
-                else:
-                    part_of.by_panels(down, across)
-
-    return nest((k.N, y.out(), x.out(), k.features), k.inputs, emit, k.dtype)
+    if isinstance(small_n, bool):
+        by(small_n_tile if small_n else tile)
+        return
+    with script.If(small_n):
+        with script.Then():
+            by(small_n_tile)
+        with script.Else():
+            by(tile)
 
 
-def direct(k: Any, spatial: Any, ins: Any, out: Any) -> None:
+def pixels_or_windows(
+    k: Kernel, spatial: Spatial, image: Buffer, product: Product
+) -> None:
+    """One product of all images if windows are pixels, else one of each image."""
+    plain = one_tap(spatial)
+    rows = replace(product, rows=k.N * product.rows, panels=unpacked(product.panels))
+    if rows.panels.form == "rows":
+        # Rows from beyond L2, for every panel, are slower than packed rows.
+        plain = tir.all(plain, k.K * k.features <= k.target.tuning("gemm.l2"))
+    with script.If(plain):
+        with script.Then():
+            rows.by_blocks()
+        with script.Else():
+            windows(k, spatial, image, product)
+
+
+def windows(k: Kernel, spatial: Spatial, image: Buffer, product: Product) -> None:
+    """A product of each image, whose windows are packed some at a time."""
+    tile, pixels, depth = product.panels, product.rows, product.depth
+    assert isinstance(product.right, Packed)
+    splat, packed = tile.form == "splat", product.right.panels
+    tall = tile.rows
+    if not splat:
+        tall = packed_at_once(k.target, pixels, depth, tile.rows)
+    buffer = workspace(tall, depth, tile.rows, tile.broadcast)
+    source = Pixels(k, image, *spatial)
+    source.allocate()
+    pack = source.packer()
+    parts = Parts.of(k, spatial) if splat else Parts.whole(k)
+    with script.serial(0, k.N) as n:
+        source.copy(n * k.H * k.W * k.C)
+        part_of = replace(product, place=lambda i, j: [n, 0, i, j])
+        with (
+            script.serial(0, parts.rows) as r,
+            script.serial(0, parts.pieces) as piece,
+            script.serial(0, ceil_div(pixels, tall)) as some,
+        ):
+            start = r * parts.row + piece * parts.piece
+            deep = tir.min(parts.piece, parts.row - piece * parts.piece)
+            i = some * tall
+            rows = tir.min(tall, pixels - i)
+            down = Block(buffer, tile.rows, i, rows, pixels, start, deep)
+            columns = (0, k.features, k.features)
+            across = Block(packed, PANEL_WIDTH, *columns, start, deep, True)
+            pack(down)
+            if splat:
+                part_of.by_depth(down, across)
+            else:
+                part_of.by_panels(down, across)
+
+
+class Parts(NamedTuple):
+    """How K is cut: into `rows` of length `row`, each into `pieces` of length `piece`.
+
+    Weights beyond L2 come by parts of a row of taps, each for all windows.
+    """
+
+    rows: Expr
+    row: Expr
+    pieces: Expr
+    piece: Expr
+
+    @staticmethod
+    def whole(k: Kernel) -> Parts:
+        """K in one part."""
+        return Parts(k.index(1), k.K, k.index(1), k.K)
+
+    @staticmethod
+    def of(k: Kernel, spatial: Spatial) -> Parts:
+        """Rows of taps in equal pieces, if weights are beyond L2, else one part."""
+        y, x = spatial
+        number = k.target.tuning
+        beyond = k.K * k.features > 2 * number("gemm.l2")
+        large = tir.all(beyond, x.dilation == 1)
+        row = materialized(tir.Select(large, x.taps * k.C, k.K))
+        rows = materialized(tir.Select(large, y.taps, k.index(1)))
+        equal = ceil_div(row, tir.max(ceil_div(row, number("conv_packed.kc")), 1))
+        piece = materialized(tir.Select(large, equal, k.K))
+        pieces = materialized(tir.max(ceil_div(row, tir.max(piece, 1)), 1))
+        return Parts(rows, row, pieces, piece)
+
+
+def direct(k: Kernel, spatial: Spatial, ins: list[Buffer], out: Buffer) -> None:
     """Element by element over the taps in the image."""
     (image, packed, b), (y, x) = ins, spatial
     with (
@@ -176,8 +215,8 @@ def direct(k: Any, spatial: Any, ins: Any, out: Any) -> None:
                 axis.first(position) + tap * axis.dilation
                 for axis, position, tap in ((y, line, r), (x, column, s))
             )
-            unit = (r * x.taps + s) * k.C + c
-            weight = packed[tir.truncdiv(m, WIDTH), unit, tir.truncmod(m, WIDTH)]
+            panel, lane = tir.truncdiv(m, PANEL_WIDTH), tir.truncmod(m, PANEL_WIDTH)
+            weight = packed[panel, (r * x.taps + s) * k.C + c, lane]
             more = image[n, row, place, c] * weight
             script.buffer_store(out, out[tuple(at)] + more, at)
         value = out[tuple(at)]
@@ -185,18 +224,18 @@ def direct(k: Any, spatial: Any, ins: Any, out: Any) -> None:
         script.buffer_store(out, tir.Select(k.maximum < value, k.maximum, value), at)
 
 
-def requires(k: Any) -> Any:
+def requires(k: Kernel) -> list[tuple[Expr, str]]:
     """What sizes must fulfil."""
     rows, columns = k.kernel_shape
     y, x = axes(k, rows, columns)
     return [
-        (k.E == WIDTH, "packed must have 8 output channels on its last axis"),
+        (k.E == PANEL_WIDTH, "packed must have 8 output channels on its last axis"),
         (
             rows * columns * k.C == k.K,
             "axis 1 of packed must be the taps of kernel_shape times the channels of x",
         ),
         (
-            ceil_div(k.features, k.index(WIDTH)) == k.Q,
+            ceil_div(k.features, k.index(PANEL_WIDTH)) == k.Q,
             "packed must have one panel for each 8 features",
         ),
         (
@@ -209,16 +248,17 @@ def requires(k: Any) -> Any:
 
 
 def reference(
-    x: Any,
-    packed: Any,
-    b: Any,
+    x: Array,
+    packed: Array,
+    b: Array | None,
     features: int,
     minimum: float,
     maximum: float,
     **given: Any,
-) -> Any:
+) -> Array:
     """numpy, in float64."""
-    weights = packed.transpose(0, 2, 1).reshape(packed.shape[0] * WIDTH, -1)[:features]
+    rows = packed.transpose(0, 2, 1).reshape(packed.shape[0] * PANEL_WIDTH, -1)
+    weights = rows[:features]
     taps = given.pop("kernel_shape")
     w = weights.reshape(features, *taps, x.shape[3]).transpose(0, 3, 1, 2)
     if b is not None:
@@ -228,7 +268,7 @@ def reference(
     return np.minimum(np.maximum(out, minimum), maximum)
 
 
-def scale(x: Any, packed: Any, b: Any, **attributes: Any) -> Any:
+def scale(x: Array, packed: Array, b: Array | None, **attributes: Any) -> Array:
     """Magnitude of what is added up."""
     b = None if b is None else np.abs(b)
     free = {**attributes, "minimum": -inf, "maximum": inf}
@@ -267,17 +307,17 @@ CASES: tuple[tuple[tuple[int, ...], tuple[int, int], int, dict[str, Any]], ...] 
 )
 
 
-def cases(dtypes: Any, rng: Any) -> Iterator[Case]:
+def cases(dtypes: tuple[str, ...], rng: Rng) -> Iterator[Case]:
     """Sizes, attributes and special values."""
     for i, (image, taps, features, given) in enumerate(CASES):
-        shape = (-(-features // WIDTH), taps[0] * taps[1] * image[3], WIDTH)
+        shape = (-(-features // PANEL_WIDTH), taps[0] * taps[1] * image[3], PANEL_WIDTH)
         bias = (None, (features,), (1,))[i % 3]
         b = None if bias is None else values(rng, bias, "float32")
         tensors = values(rng, image, "float32"), values(rng, shape, "float32"), b
         attributes = {"features": features, "kernel_shape": taps, **given}
         yield Case(f"{i}-{shape_name(image)}", tensors, attributes)
     x = values(rng, (1, 9, 11, 4), "float32")
-    w = values(rng, (1, 36, WIDTH), "float32")
+    w = values(rng, (1, 36, PANEL_WIDTH), "float32")
     x[0, 4, 4, 1], x[0, 0, 0, 2] = np.nan, np.inf
     attributes = {"features": 8, "kernel_shape": (3, 3)}
     yield Case("special", (x, w, None), attributes)

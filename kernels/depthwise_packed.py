@@ -11,6 +11,8 @@ Errors: a kernel larger than the padded image.
 Source: ONNX Conv-22, in the layout of TensorFlow's DepthwiseConv2D.
 """
 
+from __future__ import annotations
+
 from collections.abc import Iterator
 from math import inf
 from typing import Any
@@ -21,36 +23,39 @@ from toolchain.spec import (
     PARTIAL_SUMS,
     Attribute,
     Bound,
+    Buffer,
     Case,
     Input,
+    Kernel,
     Operator,
+    Tensor,
 )
-from toolchain.spec.cases import shape_name, values
+from toolchain.spec.cases import Array, Rng, shape_name, values
 from toolchain.spec.convolution import DILATIONS, PADS, STRIDES, axes, requirements
 from toolchain.spec.depthwise import PixelRows
 from toolchain.spec.nest import as_written, nest
 
 
-def compute(k: Any) -> Any:
+def compute(k: Kernel) -> Tensor:
     """Row by row of the image."""
     y, x = axes(k, k.R, k.S)
 
-    def emit(ins: Any, out: Any) -> None:
+    def emit(ins: list[Buffer], out: Buffer) -> None:
         PixelRows(k, (y, x), ins, out).emit()
 
     return nest((k.N, y.out(), x.out(), k.C), k.inputs, emit, k.dtype)
 
 
 def reference(
-    x: Any,
-    w: Any,
-    b: Any,
+    x: Array,
+    w: Array,
+    b: Array | None,
     minimum: float,
     maximum: float,
-    strides: Any = (1, 1),
-    pads: Any = (0, 0, 0, 0),
-    dilations: Any = (1, 1),
-) -> Any:
+    strides: tuple[int, ...] = (1, 1),
+    pads: tuple[int, ...] = (0, 0, 0, 0),
+    dilations: tuple[int, ...] = (1, 1),
+) -> Array:
     """numpy, in float64, tap by tap."""
     padded = np.pad(x, ((0, 0), (pads[0], pads[2]), (pads[1], pads[3]), (0, 0)))
     sizes = [
@@ -67,7 +72,7 @@ def reference(
     return np.minimum(np.maximum(out, minimum), maximum)
 
 
-def scale(x: Any, w: Any, b: Any, **attributes: Any) -> Any:
+def scale(x: Array, w: Array, b: Array | None, **attributes: Any) -> Array:
     """Magnitude of what is added up."""
     b = None if b is None else np.abs(b)
     return reference(
@@ -96,7 +101,7 @@ CASES: tuple[tuple[tuple[int, ...], tuple[int, int], dict[str, Any]], ...] = (
 )
 
 
-def cases(dtypes: Any, rng: Any) -> Iterator[Case]:
+def cases(dtypes: tuple[str, ...], rng: Rng) -> Iterator[Case]:
     """Sizes, attributes and special values."""
     for i, (image, taps, given) in enumerate(CASES):
         bias = values(rng, image[3:], "float32") if i % 2 else None

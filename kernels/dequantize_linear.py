@@ -5,23 +5,35 @@ Dtypes: the difference is exact; int32 multiplies in float64.
 Source: ONNX DequantizeLinear-13.
 """
 
+from __future__ import annotations
+
 from collections.abc import Iterator
-from typing import Any
 
 import numpy as np
 
-from toolchain.spec import Attribute, Bound, Case, Input, Operator, Output, te
-from toolchain.spec.cases import SHAPES, shape_name, special, values
+from toolchain.spec import (
+    Attribute,
+    Bound,
+    Case,
+    Expr,
+    Input,
+    Kernel,
+    Operator,
+    Output,
+    Tensor,
+    te,
+)
+from toolchain.spec.cases import SHAPES, Array, shape_name, special, values
 
 
-def _dequantize(k: Any, x: Any, scale: Any, zero_point: Any) -> Any:
+def _dequantize(k: Kernel, x: Expr, scale: Expr, zero_point: Expr) -> Expr:
     if k.dtype == "int32":
         wide = x.astype("float64") - zero_point.astype("float64")
         return (wide * scale.astype("float64")).astype("float32")
     return (x.astype("int32") - zero_point.astype("int32")).astype("float32") * scale
 
 
-def _compute(k: Any) -> Any:
+def _compute(k: Kernel) -> Tensor:
     return te.compute(
         (k.o, k.c, k.k),
         lambda o, c, i: _dequantize(k, k.x[o, c, i], k.x_scale[c], k.x_zero_point[c]),
@@ -29,7 +41,7 @@ def _compute(k: Any) -> Any:
     )
 
 
-def _along(parameter: Any, x: Any, axis: int) -> Any:
+def _along(parameter: Array | None, x: Array, axis: int) -> Array | int:
     if parameter is None:
         return 0
     if parameter.size == 1:
@@ -37,7 +49,9 @@ def _along(parameter: Any, x: Any, axis: int) -> Any:
     return parameter.reshape([-1 if i == axis % x.ndim else 1 for i in range(x.ndim)])
 
 
-def _reference(x: Any, scale: Any, zero_point: Any = None, *, axis: int) -> Any:
+def _reference(
+    x: Array, scale: Array, zero_point: Array | None = None, *, axis: int
+) -> Array:
     return (x.astype(np.float64) - _along(zero_point, x, axis)) * _along(scale, x, axis)
 
 

@@ -4,24 +4,24 @@ Edges: integers: x / 0 = 0, the lowest value / -1 wraps to itself. float32 as IE
 Source: ONNX Div-14; MindSpore RealDiv. ONNX leaves the integer edges open.
 """
 
-from typing import Any
+from __future__ import annotations
 
 import numpy as np
 
-from toolchain.spec import Bound, Input, Operator, pointwise
-from toolchain.spec.cases import binary
+from toolchain.spec import Bound, Expr, Input, Kernel, Operator, pointwise
+from toolchain.spec.cases import Array, binary
 from toolchain.spec.integers import quotient
 from toolchain.spec.math import Let
 
 
-def _divide(k: Any, a: Any, b: Any) -> Any:
+def _divide(k: Kernel, a: Expr, b: Expr) -> Expr:
     if k.dtype == "float32":
         return a / b
     let = Let()
     return let.around(quotient(let, a, b, k.dtype))
 
 
-def _reference(a: Any, b: Any) -> Any:
+def _reference(a: Array, b: Array) -> Array:
     if a.dtype.kind == "f":
         return a / b
     safe = np.where(b == 0, 1, b)

@@ -4,16 +4,17 @@ Edges: elu(-0) = -0, elu(-inf) = -alpha.
 Source: ONNX Elu-22; MindSpore Elu.
 """
 
+from __future__ import annotations
+
 from collections.abc import Iterator
-from typing import Any
 
 import numpy as np
 
 from toolchain.spec import Attribute, Bound, Case, Input, Operator, math, pointwise
-from toolchain.spec.cases import unary_all
+from toolchain.spec.cases import Array, unary_all
 
 
-def _reference(x: Any, alpha: float) -> Any:
+def _reference(x: Array, alpha: float) -> Array:
     return np.where(x < 0, float(np.float32(alpha)) * np.expm1(x), x)
 
 

@@ -5,37 +5,42 @@ Edges: gelu(-inf) = NaN, as ONNX Runtime and torch; gelu(-0) = -0.
 Source: ONNX Gelu-20. MindSpore's GeLU is approximate "tanh" where it runs.
 """
 
+from __future__ import annotations
+
 import math
 from collections.abc import Iterator
-from typing import Any
 
 import numpy as np
 
 from toolchain.spec import (
     Attribute,
     Bound,
+    Buffer,
     Case,
+    Expr,
     Input,
+    Kernel,
     Operator,
+    Tensor,
     pointwise,
     script,
     tir,
 )
 from toolchain.spec import math as m
 from toolchain.spec.arrays import each
-from toolchain.spec.cases import unary_all
+from toolchain.spec.cases import Array, unary_all
 from toolchain.spec.nest import as_written, nest
 
 FORMS = ("none", "tanh")
 erfc = np.vectorize(math.erfc, otypes=["f8"])
 
 
-def _element(k: Any, x: Any) -> Any:
+def _element(k: Kernel, x: Expr) -> Expr:
     return tir.Select(tir.EQ(k.approximate, 0), m.gelu(x), m.gelu_tanh(x))
 
 
-def _gelu(k: Any) -> Any:
-    def emit(ins: list[Any], out: Any) -> None:
+def _gelu(k: Kernel) -> Tensor:
+    def emit(ins: list[Buffer], out: Buffer) -> None:
         with script.If(tir.EQ(k.approximate, 0)):
             with script.Then():
                 each("gelu", ins[0], out, k.n)
@@ -45,11 +50,13 @@ def _gelu(k: Any) -> Any:
     return nest((k.n,), k.inputs, emit, k.dtype)
 
 
-def _reference(x: Any, approximate: str) -> Any:
+def _reference(x: Array, approximate: str) -> Array:
     if approximate == "none":
-        return 0.5 * x * erfc(x / -math.sqrt(2))
-    u = math.sqrt(2 / math.pi) * (x + 0.044715 * x**3)
-    return x / (1 + np.exp(-2 * u))
+        result: Array = 0.5 * x * erfc(x / -math.sqrt(2))
+    else:
+        u = math.sqrt(2 / math.pi) * (x + 0.044715 * x**3)
+        result = x / (1 + np.exp(-2 * u))
+    return result
 
 
 def _cases(dtypes: tuple[str, ...], rng: np.random.Generator) -> Iterator[Case]:

@@ -9,6 +9,8 @@ BLAS have it; otherwise NaN and infinity propagate.
 Source: ONNX Gemm-13.
 """
 
+from __future__ import annotations
+
 from collections.abc import Iterator
 from typing import Any
 
@@ -18,18 +20,22 @@ from toolchain.spec import (
     PARTIAL_SUMS,
     Attribute,
     Bound,
+    Buffer,
     Case,
+    Expr,
     Input,
+    Kernel,
     Operator,
+    Tensor,
     tir,
 )
-from toolchain.spec.cases import values
+from toolchain.spec.cases import Array, Rng, values
 from toolchain.spec.nest import as_written, nest
 from toolchain.spec.panels import MatrixRows, either, pack_elements, panels
 from toolchain.spec.product import Product
 
 
-def sizes(k: Any) -> Any:
+def sizes(k: Kernel) -> tuple[Expr, Expr, Expr, Expr]:
     """M, K of a and K, N of b, after transposition."""
     left, right = k.transA != 0, k.transB != 0
     return (
@@ -40,7 +46,7 @@ def sizes(k: Any) -> Any:
     )
 
 
-def requires(k: Any) -> Any:
+def requires(k: Kernel) -> list[tuple[Expr, str]]:
     """What sizes must fulfil."""
     rows, depth, other, columns = sizes(k)
     return [
@@ -56,14 +62,14 @@ def requires(k: Any) -> Any:
     ]
 
 
-def compute(k: Any) -> Any:
+def compute(k: Kernel) -> Tensor:
     """The loop nest of the product."""
     rows, depth, _, columns = sizes(k)
 
-    def emit(ins: Any, out: Any) -> None:
+    def emit(ins: list[Buffer], out: Buffer) -> None:
         a, b, c = ins
 
-        def finish(i: Any, j: Any, total: Any) -> Any:
+        def finish(i: Expr, j: Expr, total: Expr) -> Expr:
             bias = c[tir.min(i, k.P - 1), tir.min(j, k.Q - 1)]
             zero = tir.const(0, "float32")
             return k.alpha * total + tir.Select(k.beta == zero, zero, k.beta * bias)
@@ -78,7 +84,7 @@ def compute(k: Any) -> Any:
             MatrixRows(b, k.B1, k.target),
             pack_elements(lambda j, u: b[u, j]),
         )
-        tile = panels(k, "f32")
+        tile = panels(k.target, "f32")
         Product(
             tile,
             rows,
@@ -95,7 +101,7 @@ def compute(k: Any) -> Any:
     return nest((rows, columns), k.inputs, emit, k.dtype)
 
 
-def reference(a: Any, b: Any, c: Any, **attributes: Any) -> Any:
+def reference(a: Array, b: Array, c: Array | None, **attributes: Any) -> Array:
     """numpy, in float64."""
     a = a.T if attributes["transA"] else a
     b = b.T if attributes["transB"] else b
@@ -105,14 +111,14 @@ def reference(a: Any, b: Any, c: Any, **attributes: Any) -> Any:
     return product + np.float32(attributes["beta"]) * c
 
 
-def scale(a: Any, b: Any, c: Any, **attributes: Any) -> Any:
+def scale(a: Array, b: Array, c: Array | None, **attributes: Any) -> Array:
     """Magnitude of what is added up."""
     c = None if c is None else np.abs(c)
     positive = {name: abs(value) for name, value in attributes.items()}
     return reference(np.abs(a), np.abs(b), c, **positive)
 
 
-def cases(dtypes: Any, rng: Any) -> Iterator[Case]:
+def cases(dtypes: tuple[str, ...], rng: Rng) -> Iterator[Case]:
     """Sizes, attributes and special values."""
     shapes = (
         *((0, 3, 4), (3, 0, 4), (1, 1, 1), (2, 3, 4), (5, 5, 9), (4, 8, 8)),

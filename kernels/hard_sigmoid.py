@@ -4,26 +4,38 @@ Edges: NaN stays.
 Source: ONNX HardSigmoid-22. MindSpore's HSigmoid has alpha 1/6.
 """
 
+from __future__ import annotations
+
 from collections.abc import Iterator
-from typing import Any
 
 import numpy as np
 
-from toolchain.spec import Attribute, Bound, Case, Input, Operator, math, pointwise, tir
-from toolchain.spec.cases import unary_all
+from toolchain.spec import (
+    Attribute,
+    Bound,
+    Case,
+    Expr,
+    Input,
+    Kernel,
+    Operator,
+    math,
+    pointwise,
+    tir,
+)
+from toolchain.spec.cases import Array, unary_all
 
 
-def _hard_sigmoid(k: Any, x: Any) -> Any:
+def _hard_sigmoid(k: Kernel, x: Expr) -> Expr:
     zero, one = (tir.const(v, "float32") for v in (0, 1))
     return math.clamp(k.alpha * x + k.beta, zero, one, k.target.has("simd128"))
 
 
-def _reference(x: Any, alpha: float, beta: float) -> Any:
+def _reference(x: Array, alpha: float, beta: float) -> Array:
     alpha, beta = (float(np.float32(v)) for v in (alpha, beta))
     return np.maximum(0.0, np.minimum(1.0, alpha * x + beta))
 
 
-def _scale(x: Any, alpha: float, beta: float) -> Any:
+def _scale(x: Array, alpha: float, beta: float) -> Array:
     # Where the line is not cut off, |alpha * x| is at most 1 + |beta|.
     return np.minimum(np.abs(alpha * x), 1 + abs(beta)) + abs(beta)
 

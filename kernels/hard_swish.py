@@ -4,15 +4,15 @@ Edges: hard_swish(-inf) = NaN, as 0 * inf.
 Source: ONNX HardSwish-22; MindSpore HSwish.
 """
 
-from typing import Any
+from __future__ import annotations
 
 import numpy as np
 
-from toolchain.spec import Bound, Input, Operator, math, pointwise, tir
+from toolchain.spec import Bound, Expr, Input, Kernel, Operator, math, pointwise, tir
 from toolchain.spec.cases import unary_all
 
 
-def _hard_swish(k: Any, x: Any) -> Any:
+def _hard_swish(k: Kernel, x: Expr) -> Expr:
     zero, six, three = (tir.const(v, k.dtype) for v in (0, 6, 3))
     gate = math.clamp(x + three, zero, six, k.target.has("simd128"))
     return x * (gate * tir.const(1 / 6, k.dtype))

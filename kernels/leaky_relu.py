@@ -4,16 +4,17 @@ Edges: leaky_relu(-0) = -0.
 Source: ONNX LeakyRelu-16; MindSpore LeakyReLU.
 """
 
+from __future__ import annotations
+
 from collections.abc import Iterator
-from typing import Any
 
 import numpy as np
 
 from toolchain.spec import Attribute, Bound, Case, Input, Operator, pointwise, tir
-from toolchain.spec.cases import unary_all
+from toolchain.spec.cases import Array, unary_all
 
 
-def _reference(x: Any, alpha: float) -> Any:
+def _reference(x: Array, alpha: float) -> Array:
     return np.where(x < 0, float(np.float32(alpha)) * x, x)
 
 

@@ -9,16 +9,20 @@ wrap as two's complement.
 Source: ONNX MatMul-13; MindSpore MatMul and BatchMatMul (int8).
 """
 
-from typing import Any
+from __future__ import annotations
 
 import numpy as np
 
 from toolchain.spec import (
     PARTIAL_SUMS,
     Bound,
+    Buffer,
     Input,
+    Kernel,
     Operator,
+    Tensor,
 )
+from toolchain.spec.cases import Array
 from toolchain.spec.cases_matrix import matrices
 from toolchain.spec.eight_bit import emit_int8
 from toolchain.spec.nest import as_written, nest
@@ -26,19 +30,19 @@ from toolchain.spec.panels import MatrixColumns, MatrixRows, panels
 from toolchain.spec.product import Product
 
 
-def words(k: Any) -> Any:
-    """Elements of 4 bytes: one is one unit of a panel."""
+def words(k: Kernel) -> Tensor:
+    """Elements of 4 bytes, which a panel holds as they are."""
 
-    def emit(ins: Any, out: Any) -> None:
+    def emit(ins: list[Buffer], out: Buffer) -> None:
         a, b = ins
         left, right = MatrixRows(a, k.K, k.target), MatrixColumns(b, k.N, k.target)
-        tile = panels(k, "f32" if k.dtype == "float32" else "i32")
+        tile = panels(k.target, "f32" if k.dtype == "float32" else "i32")
         Product(tile, k.M, k.K, k.N, left, right, out, lambda i, j: [i, j], k.N).emit()
 
     return nest((k.M, k.N), [k.a, k.b], emit, k.dtype)
 
 
-def eight_bit(k: Any) -> Any:
+def eight_bit(k: Kernel) -> Tensor:
     """int8: sums in int32, cut to their width."""
     return nest(
         (k.M, k.N),
@@ -48,7 +52,7 @@ def eight_bit(k: Any) -> Any:
     )
 
 
-def reference(a: Any, b: Any) -> Any:
+def reference(a: Array, b: Array) -> Array:
     """numpy; int8 in int32, which holds the sums."""
     if a.dtype == np.int8:
         return a.astype(np.int32) @ b.astype(np.int32)

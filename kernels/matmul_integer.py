@@ -7,22 +7,23 @@ Edges: K = 0 gives 0; sums past int32 wrap as two's complement.
 Source: ONNX MatMulInteger-10.
 """
 
+from __future__ import annotations
+
 from collections.abc import Iterator
-from typing import Any
 
 import numpy as np
 
-from toolchain.spec import Case, Input, Operator, Output
-from toolchain.spec.cases import values
+from toolchain.spec import Buffer, Case, Input, Kernel, Operator, Output, Tensor
+from toolchain.spec.cases import Array, Rng, values
 from toolchain.spec.cases_matrix import matrices
 from toolchain.spec.eight_bit import EightBitProduct, Factor
 from toolchain.spec.nest import as_written, nest
 
 
-def compute(k: Any) -> Any:
+def compute(k: Kernel) -> Tensor:
     """One loop nest for every choice of dtypes."""
 
-    def emit(ins: Any, out: Any) -> None:
+    def emit(ins: list[Buffer], out: Buffer) -> None:
         a, b, a_zero, b_zero = ins
         left, right = Factor(a, a_zero, k.a_sign), Factor(b, b_zero, k.b_sign)
         EightBitProduct(left, right, out, k.M, k.K, k.N, k.N, k.target).emit()
@@ -30,7 +31,9 @@ def compute(k: Any) -> Any:
     return nest((k.M, k.N), k.inputs, emit, "int32")
 
 
-def reference(a: Any, b: Any, a_zero_point: Any, b_zero_point: Any) -> Any:
+def reference(
+    a: Array, b: Array, a_zero_point: Array | None, b_zero_point: Array | None
+) -> Array:
     """numpy in int32."""
     a, b = a.astype("int32"), b.astype("int32")
     if a_zero_point is not None:
@@ -41,7 +44,7 @@ def reference(a: Any, b: Any, a_zero_point: Any, b_zero_point: Any) -> Any:
     return a @ b
 
 
-def cases(dtypes: Any, rng: Any) -> Iterator[Case]:
+def cases(dtypes: tuple[str, ...], rng: Rng) -> Iterator[Case]:
     """Sizes, attributes and special values."""
     for case in matrices(dtypes, rng):
         a, b = case.inputs

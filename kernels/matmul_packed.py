@@ -10,6 +10,8 @@ Errors: panels that do not fit K and columns.
 Source: a matrix product with its epilogue, as inference libraries have it.
 """
 
+from __future__ import annotations
+
 from collections.abc import Iterator
 from typing import Any
 
@@ -19,22 +21,25 @@ from toolchain.spec import (
     PARTIAL_SUMS,
     Attribute,
     Bound,
+    Buffer,
     Case,
     Input,
+    Kernel,
     Operator,
+    Tensor,
 )
-from toolchain.spec.cases import values
+from toolchain.spec.cases import Array, Rng, values
 from toolchain.spec.nest import as_written, nest
-from toolchain.spec.panels import WIDTH, MatrixRows, panels
+from toolchain.spec.panels import PANEL_WIDTH, MatrixRows, panels
 from toolchain.spec.product import Packed, Product, by_column
 
 
-def compute(k: Any) -> Any:
+def compute(k: Kernel) -> Tensor:
     """The loop nest of the product."""
 
-    def emit(ins: Any, out: Any) -> None:
+    def emit(ins: list[Buffer], out: Buffer) -> None:
         a, packed, bias = ins
-        tile = panels(k, "f32")
+        tile = panels(k.target, "f32")
         Product(
             *(tile, k.M, k.K, k.N, MatrixRows(a, k.K, k.target), Packed(packed), out),
             lambda i, j: [i, j],
@@ -46,34 +51,34 @@ def compute(k: Any) -> Any:
     return nest((k.M, k.N), k.inputs, emit, k.dtype)
 
 
-def product(a: Any, packed: Any, bias: Any, columns: int) -> Any:
+def product(a: Array, packed: Array, bias: Array | None, columns: int) -> Array:
     """numpy, before the limits."""
     panels, rows, _ = packed.shape
-    b = packed.transpose(1, 0, 2).reshape(rows, panels * WIDTH)[:, :columns]
+    b = packed.transpose(1, 0, 2).reshape(rows, panels * PANEL_WIDTH)[:, :columns]
     return a @ b + (0 if bias is None else bias)
 
 
 def reference(
-    a: Any,
-    packed: Any,
-    bias: Any,
+    a: Array,
+    packed: Array,
+    bias: Array,
     columns: int,
     minimum: float = -np.inf,
     maximum: float = np.inf,
-) -> Any:
+) -> Array:
     """numpy, in float64."""
     out = product(a, packed, bias, columns)
     limits = np.float32(minimum), np.float32(maximum)
     return np.minimum(np.maximum(out, limits[0]), limits[1])
 
 
-def scale(a: Any, packed: Any, bias: Any, columns: int, **_: Any) -> Any:
+def scale(a: Array, packed: Array, bias: Array | None, columns: int, **_: Any) -> Array:
     """Magnitude of what is added up."""
     bias = None if bias is None else np.abs(bias)
     return product(np.abs(a), np.abs(packed), bias, columns)
 
 
-def cases(dtypes: Any, rng: Any) -> Iterator[Case]:
+def cases(dtypes: tuple[str, ...], rng: Rng) -> Iterator[Case]:
     """Sizes about tiles, panels and blocks; the epilogue; special values."""
     shapes = (
         *(((0, 3), 4), ((3, 0), 4), ((3, 4), 0), ((1, 1), 1), ((1, 7), 31)),
@@ -83,7 +88,7 @@ def cases(dtypes: Any, rng: Any) -> Iterator[Case]:
     )
     for i, (shape, n) in enumerate(shapes):
         a = values(rng, shape, "float32")
-        packed = values(rng, (-(-n // WIDTH), shape[-1], WIDTH), "float32")
+        packed = values(rng, (-(-n // PANEL_WIDTH), shape[-1], PANEL_WIDTH), "float32")
         bias = values(rng, (n,), "float32")
         name = "x".join(map(str, (*shape, n)))
         yield Case(name, (a, packed, bias if i % 2 else None), {"columns": n})

@@ -8,23 +8,26 @@ Edges: padding never wins; a NaN in a window gives NaN.
 Source: ONNX MaxPool-22 (first output); MindSpore MaxPool.
 """
 
+from __future__ import annotations
+
 from typing import Any
 
 import numpy as np
 
-from toolchain.spec import Bound, Input, Operator
+from toolchain.spec import Bound, Input, Kernel, Operator, Tensor
 from toolchain.spec import windows as w
+from toolchain.spec.cases import Array
 from toolchain.spec.cases_windows import pooled, pooling
 from toolchain.spec.nest import as_written
 from toolchain.spec.rows import lowest
 
 
-def compute(k: Any) -> Any:
+def compute(k: Kernel) -> Tensor:
     """The largest of each window."""
     return w.fold(k, "max", lowest(k.dtype))
 
 
-def reference(x: Any, **attributes: Any) -> Any:
+def reference(x: Array, **attributes: Any) -> Array:
     """numpy, window by window."""
     floats = x.dtype == np.float64
     lowest = -np.inf if floats else np.iinfo(x.dtype).min

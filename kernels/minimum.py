@@ -4,21 +4,21 @@ Edges: NaN where either is NaN; -0 below +0 (IEEE 754 minimum).
 Source: ONNX Min-13, for two tensors; MindSpore Minimum.
 """
 
-from typing import Any
+from __future__ import annotations
 
 import numpy as np
 
-from toolchain.spec import Bound, Input, Operator, math, pointwise, tir
-from toolchain.spec.cases import binary
+from toolchain.spec import Bound, Expr, Input, Kernel, Operator, math, pointwise, tir
+from toolchain.spec.cases import Array, binary
 
 
-def _minimum(k: Any, a: Any, b: Any) -> Any:
+def _minimum(k: Kernel, a: Expr, b: Expr) -> Expr:
     if k.dtype.startswith("float"):
         return math.minimum(a, b, k.target.has("simd128"))
     return tir.Select(a < b, a, b)
 
 
-def _reference(a: Any, b: Any) -> Any:
+def _reference(a: Array, b: Array) -> Array:
     result = np.minimum(a, b)
     if result.dtype.kind != "f":
         return result

@@ -7,18 +7,29 @@ leaves a, or gives b where fmod 0 wants its sign. A result 0 has that sign too.
 Source: ONNX Mod-13, which allows fmod 0 for integers alone; MindSpore FloorMod.
 """
 
+from __future__ import annotations
+
 from collections.abc import Iterator
-from typing import Any
 
 import numpy as np
 
-from toolchain.spec import Attribute, Bound, Case, Input, Operator, pointwise, tir
+from toolchain.spec import (
+    Attribute,
+    Bound,
+    Case,
+    Expr,
+    Input,
+    Kernel,
+    Operator,
+    pointwise,
+    tir,
+)
 from toolchain.spec.cases import binary, bits
 from toolchain.spec.integers import quotient
 from toolchain.spec.math import Let, absolute, copysign, rint
 
 
-def _integers(let: Let, k: Any, a: Any, b: Any) -> Any:
+def _integers(let: Let, k: Kernel, a: Expr, b: Expr) -> Expr:
     rest = let(a - let(quotient(let, a, b, k.dtype)) * b)
     rest = let(tir.Select(tir.EQ(b, tir.const(0, k.dtype)), b, rest))
     zero = tir.const(0, k.dtype)
@@ -26,8 +37,8 @@ def _integers(let: Let, k: Any, a: Any, b: Any) -> Any:
     return rest + tir.Select(tir.And(tir.EQ(k.fmod, 0), other), b, zero)
 
 
-def _floats(let: Let, k: Any, a: Any, b: Any) -> Any:
-    """The rest nearest to 0, then the one of the wanted sign.
+def _floats(let: Let, k: Kernel, a: Expr, b: Expr) -> Expr:
+    """The rest nearest to 0, then the rest of the wanted sign.
 
     |a / b| < 2^277, so ten quotients of at most 29 bits; times b's 24 bits each
     product is exact, and so is each difference.
@@ -51,7 +62,7 @@ def _floats(let: Let, k: Any, a: Any, b: Any) -> Any:
     return tir.Select(tir.EQ(rest, zero), copysign(zero, like), signed)
 
 
-def _modulo(k: Any, a: Any, b: Any) -> Any:
+def _modulo(k: Kernel, a: Expr, b: Expr) -> Expr:
     let = Let()
     formula = _floats if k.dtype == "float32" else _integers
     return let.around(formula(let, k, a, b))

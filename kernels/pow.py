@@ -7,18 +7,28 @@ wrap; a negative exponent gives the true value cut to an integer: 1^y = 1,
 Source: ONNX Pow-15, with one dtype for both; MindSpore Pow.
 """
 
+from __future__ import annotations
+
 from collections.abc import Iterator
-from typing import Any
 
 import numpy as np
 
-from toolchain.spec import Bound, Case, Input, Operator, math, pointwise
-from toolchain.spec.cases import binary, bits, values
+from toolchain.spec import (
+    Bound,
+    Case,
+    Expr,
+    Input,
+    Kernel,
+    Operator,
+    math,
+    pointwise,
+)
+from toolchain.spec.cases import Array, binary, bits, values
 from toolchain.spec.nest import as_written
 from toolchain.spec.powers import powers
 
 
-def _power(k: Any) -> Any:
+def _power(k: Kernel) -> Expr:
     if k.dtype == "float32":
         return pointwise(lambda k, a, b: math.pow(a, b))(k)
     return powers(k)
@@ -30,10 +40,10 @@ def _whole(a: int, b: int) -> int:
     return int(a) ** (b & 1) if a in (1, -1) else 0
 
 
-def _reference(a: Any, b: Any) -> Any:
-    if a.dtype.kind == "f":
-        return np.power(a, b)
-    return np.vectorize(_whole, otypes=[np.int64])(a, b).astype(a.dtype)
+def _reference(a: Array, b: Array) -> Array:
+    whole = np.vectorize(_whole, otypes=[np.int64])
+    result: Array = np.power(a, b) if a.dtype.kind == "f" else whole(a, b)
+    return result.astype(a.dtype)
 
 
 def _cases(dtypes: tuple[str, ...], rng: np.random.Generator) -> Iterator[Case]:

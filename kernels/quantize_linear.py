@@ -7,13 +7,25 @@ Edges: NaN gives y_zero_point; infinities saturate.
 Source: ONNX QuantizeLinear-13.
 """
 
+from __future__ import annotations
+
 from collections.abc import Iterator
-from typing import Any
 
 import numpy as np
 
-from toolchain.spec import Attribute, Case, Input, Operator, Output, te, tir
-from toolchain.spec.cases import SHAPES, shape_name, special, values
+from toolchain.spec import (
+    Attribute,
+    Case,
+    Expr,
+    Input,
+    Kernel,
+    Operator,
+    Output,
+    Tensor,
+    te,
+    tir,
+)
+from toolchain.spec.cases import SHAPES, Array, shape_name, special, values
 from toolchain.spec.math import Let, clamp, is_nan, rint
 
 LIMITS = {"uint8": (0, 255), "int8": (-128, 127)}
@@ -21,7 +33,7 @@ LIMITS = {"uint8": (0, 255), "int8": (-128, 127)}
 FAR = 1024
 
 
-def _quantize(k: Any, x: Any, scale: Any, zero_point: Any) -> Any:
+def _quantize(k: Kernel, x: Expr, scale: Expr, zero_point: Expr) -> Expr:
     let = Let()
     far, zero = tir.const(FAR, "float32"), tir.const(0, "float32")
     ratio = let(let(x) / let(scale))
@@ -33,7 +45,7 @@ def _quantize(k: Any, x: Any, scale: Any, zero_point: Any) -> Any:
     return let.around(tir.Select(raised > high, high, raised).astype(k.dtypes[1]))
 
 
-def _compute(k: Any) -> Any:
+def _compute(k: Kernel) -> Tensor:
     return te.compute(
         (k.o, k.c, k.k),
         lambda o, c, i: _quantize(k, k.x[o, c, i], k.y_scale[c], k.y_zero_point[c]),
@@ -41,7 +53,7 @@ def _compute(k: Any) -> Any:
     )
 
 
-def _along(parameter: Any, x: Any, axis: int) -> Any:
+def _along(parameter: Array | None, x: Array, axis: int) -> Array | int:
     if parameter is None:
         return 0
     if parameter.size == 1:
@@ -50,8 +62,13 @@ def _along(parameter: Any, x: Any, axis: int) -> Any:
 
 
 def _reference(
-    x: Any, scale: Any, zero_point: Any = None, *, axis: int, dtypes: tuple[str, ...]
-) -> Any:
+    x: Array,
+    scale: Array,
+    zero_point: Array | None = None,
+    *,
+    axis: int,
+    dtypes: tuple[str, ...],
+) -> Array:
     ratio = (x / _along(scale, x, axis)).astype(np.float32)
     number = np.nan_to_num(np.rint(ratio), nan=0, posinf=FAR, neginf=-FAR)
     moved = number.astype(np.float64) + _along(zero_point, x, axis)

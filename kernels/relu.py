@@ -4,15 +4,15 @@ Edges: relu(NaN) = NaN, relu(-0) = 0.
 Source: ONNX Relu-14; MindSpore ReLU.
 """
 
-from typing import Any
+from __future__ import annotations
 
 import numpy as np
 
-from toolchain.spec import Bound, Input, Operator, pointwise, tir
+from toolchain.spec import Bound, Expr, Input, Kernel, Operator, pointwise, tir
 from toolchain.spec.cases import unary
 
 
-def _relu(k: Any, x: Any) -> Any:
+def _relu(k: Kernel, x: Expr) -> Expr:
     # Two instructions, where `maximum`, with its NaN and -0, takes seven on x86.
     zero = tir.const(0, k.dtype)
     return tir.Select(x <= zero, zero, x)

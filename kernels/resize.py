@@ -14,6 +14,8 @@ Source: ONNX Resize-19, scales being sizes over the input's; MindSpore ResizeBil
 and ResizeNearestNeighbor.
 """
 
+from __future__ import annotations
+
 from collections.abc import Iterator
 from fractions import Fraction
 from math import ceil, floor
@@ -21,23 +23,34 @@ from typing import Any
 
 import numpy as np
 
-from toolchain.spec import Attribute, Bound, Case, Input, Operator, tir
-from toolchain.spec.cases import SPECIAL, values
+from toolchain.spec import (
+    Attribute,
+    Bound,
+    Buffer,
+    Case,
+    Expr,
+    Input,
+    Kernel,
+    Operator,
+    Tensor,
+    tir,
+)
+from toolchain.spec.cases import SPECIAL, Array, Rng, values
 from toolchain.spec.interpolation import MODES, ROUNDINGS, interpolate, sizes_of
 from toolchain.spec.nest import as_written, nest
 
 
-def compute(k: Any) -> Any:
+def compute(k: Kernel) -> Tensor:
     """Along the rows of x, then between two of them for each row of the result."""
     sizes = sizes_of(k)
 
-    def emit(ins: Any, out: Any) -> None:
+    def emit(ins: list[Buffer], out: Buffer) -> None:
         interpolate(k, ins[0], out, sizes)
 
     return nest((k.N, k.C, *sizes), [k.x], emit, "float32")
 
 
-def requires(k: Any) -> Any:
+def requires(k: Kernel) -> list[tuple[Expr, str]]:
     """What sizes must fulfil."""
     return [
         (k.sizes[1] >= 1, "sizes is missing; give one for each spatial axis"),
@@ -53,7 +66,7 @@ HALF = Fraction(1, 2)
 
 def weights(
     a: int, b: int, mode: str, coordinate_transformation_mode: str, nearest_mode: str
-) -> Any:
+) -> Array:
     """Matrix [b, a] that resizes one axis, from exact fractions."""
     matrix = np.zeros((b, a))
     for i in range(b):
@@ -80,7 +93,7 @@ def weights(
     return matrix
 
 
-def along(x: Any, axis: Any, matrix: Any) -> Any:
+def along(x: Array, axis: int, matrix: Array) -> Array:
     """Apply a matrix to an axis; elements of weight 0 do not count, NaN or not."""
     x = np.moveaxis(x, axis, -1)
     out = np.zeros((*x.shape[:-1], matrix.shape[0]))
@@ -91,7 +104,7 @@ def along(x: Any, axis: Any, matrix: Any) -> Any:
     return np.moveaxis(out, -1, axis)
 
 
-def reference(x: Any, sizes: Any, **attributes: Any) -> Any:
+def reference(x: Array, sizes: tuple[int, ...], **attributes: Any) -> Array:
     """numpy, in float64."""
     if x.size == 0:
         return np.zeros((*x.shape[:2], *sizes))
@@ -100,12 +113,12 @@ def reference(x: Any, sizes: Any, **attributes: Any) -> Any:
     return x
 
 
-def scale(x: Any, **attributes: Any) -> Any:
+def scale(x: Array, **attributes: Any) -> Array:
     """Magnitude of what is added up."""
     return reference(np.abs(x), **attributes)
 
 
-def cases(dtypes: Any, rng: Any) -> Iterator[Case]:
+def cases(dtypes: tuple[str, ...], rng: Rng) -> Iterator[Case]:
     """Sizes, attributes and special values."""
     shapes: list[tuple[tuple[int, ...], tuple[int, ...]]] = [
         ((2, 3, 5, 7), (10, 14)),
@@ -135,7 +148,7 @@ def cases(dtypes: Any, rng: Any) -> Iterator[Case]:
             name = f"linear-{transformation}-{'x'.join(map(str, sizes))}"
             yield Case(name, (values(rng, x, "float32"),), given)
     for transformation in ("half_pixel", "pytorch_half_pixel"):
-        # Doubled: rows of a register of pairs and more, and those too narrow for it.
+        # Doubled: rows of a register of pairs and more, and rows too narrow for it.
         for shape in ((1, 2, 3, 5), (2, 1, 4, 8), (1, 1, 1, 9), (1, 3, 5, 18), (2, 4)):
             *_, h, w = x = (1,) * (4 - len(shape)) + shape
             given = {

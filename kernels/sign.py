@@ -4,15 +4,15 @@ Edges: sign(NaN) = NaN, sign(-0) = 0.
 Source: ONNX Sign-13; MindSpore Sign.
 """
 
-from typing import Any
+from __future__ import annotations
 
 import numpy as np
 
-from toolchain.spec import Bound, Input, Operator, pointwise, tir
+from toolchain.spec import Bound, Expr, Input, Kernel, Operator, pointwise, tir
 from toolchain.spec.cases import unary
 
 
-def _sign(k: Any, x: Any) -> Any:
+def _sign(k: Kernel, x: Expr) -> Expr:
     zero, one = tir.const(0, k.dtype), tir.const(1, k.dtype)
     # NaN is neither above, below nor at 0.
     rest = tir.Select(tir.EQ(x, zero), zero, x)

@@ -45,7 +45,7 @@ def reference(x, starts, ends, axes=None, steps=None):
     steps = [1] * len(starts) if steps is None else steps
     for start, end, axis, step in zip(starts, ends, axes, steps, strict=True):
         size = x.shape[axis]
-        # numpy takes an end before the first element as one from the back.
+        # numpy counts an end before the first element from the back.
         end = None if step < 0 and end < -size else end
         index[axis] = slice(start, end, step)
     return x[tuple(index)]

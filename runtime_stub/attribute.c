@@ -2,8 +2,8 @@
  * and how texts show them.
  *
  * What others need of this file is weak, and the descriptor of each operator
- * with attributes refers to it (toolchain/codegen/descriptor.py): a module without such
- * an operator does without the 2 KB.
+ * with attributes refers to it (toolchain/codegen/descriptor.py): a module
+ * without such an operator does without the 2 KB.
  */
 #include "check.h"
 #include "text.h"
@@ -141,15 +141,16 @@ int32_t ops_check_attributes(ops_request *call, const TVMFFIAny *args) {
     int32_t per_unit = attribute->per_unit;
     int32_t length = per_unit ? per_unit * call->units : 1;
     if (a == OPS_MAX_ATTRIBUTES || values + length > OPS_MAX_VALUES)
-      return ops_fail_with(call, OPS_ERROR_ARGUMENT,
-                           "%s%shas more attributes than the runtime takes: %l, "
-                           "or %l values",
-                           0, 0, OPS_MAX_ATTRIBUTES, OPS_MAX_VALUES);
+      return ops_fail_with(
+          call, OPS_ERROR_ARGUMENT,
+          "%s%shas more attributes than the runtime takes: %l, "
+          "or %l values",
+          0, 0, OPS_MAX_ATTRIBUTES, OPS_MAX_VALUES);
     call->first[a] = (uint8_t)values;
     call->length[a] = (uint8_t)length;
     for (int32_t i = 0; !code && i < length; ++i, ++values)
-      code = check_entry(call, attribute, i, &args[values],
-                         &call->values[values]);
+      code =
+          check_entry(call, attribute, i, &args[values], &call->values[values]);
     call->attributes += !code;
   }
   return code;

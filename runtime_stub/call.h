@@ -5,7 +5,7 @@
 #include "operator.h"
 
 /* What the arrays of the runtime hold. An operator that needs more is refused
- * when it is compiled (toolchain/codegen/descriptor.py, _check_limits), which
+ * when it is compiled (toolchain/codegen/limits.py, check_limits), which
  * takes the numbers from toolchain/abi.py; every build compares them. Other
  * arrays have an entry for each of the at most OPS_MAX_RANK axes of a tensor
  * that was checked (ops_read_shape), or say beside them why they are large
@@ -20,7 +20,7 @@
 #define OPS_MAX_OUTPUTS 8     /* of an operator along rows */
 #define OPS_MAX_NAME 1024     /* bytes of a kernel's name, its zero included */
 
-_Static_assert(sizeof ((ops_param *)0)->dims == OPS_MAX_AXES, "one for each");
+_Static_assert(sizeof((ops_param *)0)->dims == OPS_MAX_AXES, "one for each");
 
 /* A tensor argument after the checker: compact, in memory, sizes below 2^31. */
 typedef struct {
@@ -42,7 +42,7 @@ typedef struct {
 struct ops_request {
   const ops_operator *op;
   const ops_family *family;
-  int32_t units; /* solved from the number of arguments */
+  int32_t units;      /* solved from the number of arguments */
   int32_t attributes; /* that are checked so far; likewise inputs and outputs */
   int32_t inputs;
   int32_t outputs;
@@ -59,7 +59,7 @@ struct ops_request {
 };
 
 /* The room of a module, as large as its operators need:
- * toolchain/codegen/descriptor.py makes it (room). The module has one thread,
+ * toolchain/codegen/room.py makes it (room). The module has one thread,
  * and so one request. */
 extern ops_request ops_room;
 extern ops_slot ops_room_slots[]; /* one for each argument */
@@ -79,12 +79,11 @@ int32_t ops_fail(const ops_request *call, int32_t code, const char *format,
                  ...);
 /* The same with a fixed list, which takes less code: two of %s, %t, %x or %v (a
  * %s of NULL is nothing), then two %l. */
-int32_t ops_fail_with(const ops_request *call, int32_t code,
-                      const char *format, const char *name, const void *item,
-                      int64_t a, int64_t b);
+int32_t ops_fail_with(const ops_request *call, int32_t code, const char *format,
+                      const char *name, const void *item, int64_t a, int64_t b);
 /* Appends " (got x float32[2,3], ..., axis=1)": what is checked so far. */
-int32_t ops_fail_got(const ops_request *call, int32_t code,
-                     const char *format, ...);
+int32_t ops_fail_got(const ops_request *call, int32_t code, const char *format,
+                     ...);
 /* Appends it to the text of the last error; returns the code. */
 int32_t ops_append_got(const ops_request *call, int32_t code);
 
@@ -157,8 +156,7 @@ int32_t ops_infer_sizes(const ops_request *call, ops_slot *slots,
 /* What is left to do where a kernel found no workspace: OPS_ERROR_MEMORY. */
 int32_t ops_fail_workspace(const ops_request *call);
 /* Runs a kernel. */
-static inline int32_t ops_run_kernel(const ops_request *call,
-                                     ops_kernel kernel,
+static inline int32_t ops_run_kernel(const ops_request *call, ops_kernel kernel,
                                      const ops_slot *slots) {
   return kernel(slots) ? ops_fail_workspace(call) : OPS_OK;
 }

@@ -76,9 +76,9 @@ static int32_t check_tensors(ops_request *call, const TVMFFIAny *args) {
   return OPS_OK;
 }
 
-/* Where an output starts in another tensor, or that in it. Without elements they
- * share nothing. Element by element the kernel reads before it writes: in place
- * is right. */
+/* Where an output starts in another tensor, or that in it. Without elements
+ * they share nothing. Element by element the kernel reads before it writes: in
+ * place is right. */
 static int32_t check_shared(const ops_request *call, const ops_tensor *output,
                             const ops_tensor *other) {
   if (!(output->bytes * other->bytes)) return OPS_OK;

@@ -53,7 +53,8 @@ int32_t ops_check_tensor(ops_request *call, ops_tensor *tensor,
   ops_checked.name = name;
   code = ops_check_block(given, sizeof *given, 8, "DLTensor");
   if (code) return code;
-  if (call->inferring && param - call->family->params >= call->family->inputs) { /* it needs only room for the answer */
+  /* An output while inferring needs only room for the answer. */
+  if (call->inferring && param - call->family->params >= call->family->inputs) {
     tensor->answer = arg->v_tensor;
     tensor->room = given->shape;
     return ops_check_block(given->shape, OPS_MAX_RANK * sizeof(int64_t), 8,

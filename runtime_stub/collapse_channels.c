@@ -33,10 +33,9 @@ static int32_t channel_axis(const ops_request *call) {
 
 static int32_t check(const ops_request *call, const ops_tensor *x,
                      int32_t axis) {
-  const char *scalar =
-      call->family->rule == OPS_CHANNELS_AXIS
-          ? ", or be a scalar like the others"
-          : "";
+  const char *scalar = call->family->rule == OPS_CHANNELS_AXIS
+                           ? ", or be a scalar like the others"
+                           : "";
   for (int32_t i = 1; i < call->inputs; ++i) {
     const ops_tensor *parameter = &call->tensors[i];
     if (parameter->absent) continue;
@@ -55,7 +54,7 @@ static int32_t shape(ops_request *call) {
     int32_t axis = channel_axis(call);
     if (axis < 0) {
       return call->family->rule == OPS_CHANNELS_AXIS ? OPS_ERROR_ATTRIBUTE
-                                             : OPS_ERROR_SHAPE;
+                                                     : OPS_ERROR_SHAPE;
     }
     int32_t code = check(call, x, axis);
     if (code) return code;

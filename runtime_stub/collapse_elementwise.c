@@ -17,8 +17,7 @@
 #define STRIP 1600
 
 /* At any address: wasm has no alignment traps. */
-typedef uint64_t
-    __attribute__((vector_size(16), aligned(1), may_alias)) vector;
+typedef uint64_t __attribute__((vector_size(16), aligned(1), may_alias)) vector;
 /* Bytes that are filled together, and past the end of a strip. */
 #define SPILL (4 * (int32_t)sizeof(vector))
 
@@ -43,8 +42,8 @@ static struct {
 } state;
 
 /* Aligned: a vector that lies in two lines takes twice as long. */
-static _Alignas(OPS_ALIGNMENT) uint8_t
-    buffers[OPS_MAX_INPUTS][STRIP * 8 + SPILL];
+static _Alignas(
+    OPS_ALIGNMENT) uint8_t buffers[OPS_MAX_INPUTS][STRIP * 8 + SPILL];
 
 static void push(int32_t size, uint32_t spread) {
   int32_t last = state.rank - 1;
@@ -168,8 +167,8 @@ static int32_t run_kernel(const ops_request *call, int32_t strips) {
   return OPS_OK;
 }
 
-/* A strip is up to `most` steps along `axis`, each of `row` elements. Strips for
- * which nothing is gathered anew are run together.
+/* A strip is up to `most` steps along `axis`, each of `row` elements. Strips
+ * for which nothing is gathered anew are run together.
  */
 static int32_t run_strips(const ops_request *call) {
   int32_t axis = 0, row = 1, most = state.size[0], rank = state.rank;
@@ -182,7 +181,7 @@ static int32_t run_strips(const ops_request *call) {
   }
   if (gathered) {
     most = STRIP / row & -4; /* kernels like multiples of 16 elements */
-  } else if (rank > 1) { /* long rows, one by one as they are */
+  } else if (rank > 1) {     /* long rows, one by one as they are */
     row = most;
     most = axis = 1;
   }

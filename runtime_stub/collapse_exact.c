@@ -94,8 +94,8 @@ static int32_t bind_input(const ops_request *call, int32_t t) {
           "axis %d of %s has size %l but axis %d of %s has size %l; make them "
           "equal",
           user_axis(call, t, i), call->tensors[t].name, sizes[i],
-          user_axis(call, owner, state.axis[symbol]),
-          call->tensors[owner].name, state.symbols[symbol]);
+          user_axis(call, owner, state.axis[symbol]), call->tensors[owner].name,
+          state.symbols[symbol]);
     }
   }
   return code;

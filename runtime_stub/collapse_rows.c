@@ -28,7 +28,7 @@ typedef struct {
 /* The call in canonical sizes; `shape` fills it and `run` uses it. */
 static struct {
   uint32_t axes; /* bit i: axis i of x belongs to the rows */
-  int32_t each; /* REDUCE_AXES over no axes at all: each element is a row */
+  int32_t each;  /* REDUCE_AXES over no axes at all: each element is a row */
   int64_t o, n, k;
   ops_slot slots[OPS_MAX_SLOTS];
   int64_t sizes[2 * OPS_MAX_OUTPUTS]; /* canonical: o and n of each */
@@ -195,8 +195,7 @@ static int32_t move_rows_last(const ops_request *call, const groups *g,
   int32_t shape[OPS_MAX_RANK], at = 0;
   int64_t strides[OPS_MAX_RANK], step[OPS_MAX_RANK + 1];
   step[g->rank] = 1;
-  for (int32_t i = g->rank - 1; i >= 0; --i)
-    step[i] = step[i + 1] * g->size[i];
+  for (int32_t i = g->rank - 1; i >= 0; --i) step[i] = step[i + 1] * g->size[i];
   for (int32_t in_row = 0; in_row < 2; ++in_row) {
     for (int32_t i = 0; i < g->rank; ++i) {
       if (g->in_row[i] != in_row) continue;
@@ -211,8 +210,8 @@ static int32_t move_rows_last(const ops_request *call, const groups *g,
 
 /* Rows of an output, [before, after, n], to its own order [before, n, after].
  */
-static void move_rows_back(const ops_tensor *output, const groups *g,
-                           int64_t n, const uint8_t *from) {
+static void move_rows_back(const ops_tensor *output, const groups *g, int64_t n,
+                           const uint8_t *from) {
   int32_t row = 0;
   while (!g->in_row[row]) ++row;
   int32_t before = (int32_t)ops_product(g->size, 0, row);

@@ -2,9 +2,10 @@
  *
  * Kernel: out[m * om + n] = x[m * sm + n * sn], strides in elements and of any
  * sign; slots: x (the plane's first element), out, a bound for all offsets, m,
- * n, sm, sn, om. Adjacent axes that walk as one become one, so that a contiguous
- * copy is a single call with m = 1. n is the last axis, m the one that makes a
- * transpose of it where there is one; the others are looped over here.
+ * n, sm, sn, om. Adjacent axes that walk as one become one, so that a
+ * contiguous copy is a single call with m = 1. n is the last axis, m the one
+ * that makes a transpose of it where there is one; the others are looped over
+ * here.
  */
 #include "call.h"
 

@@ -29,9 +29,9 @@ int32_t ops_fail(const ops_request *call, int32_t code, const char *format,
   return code;
 }
 
-int32_t ops_fail_with(const ops_request *call, int32_t code,
-                      const char *format, const char *name, const void *item,
-                      int64_t a, int64_t b) {
+int32_t ops_fail_with(const ops_request *call, int32_t code, const char *format,
+                      const char *name, const void *item, int64_t a,
+                      int64_t b) {
   return ops_fail(call, code, format, name, item, a, b);
 }
 

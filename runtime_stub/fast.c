@@ -2,8 +2,8 @@
  *
  * A kilobyte made for speed, which nothing else needs: a call of three tensors
  * takes 65 ns with it, 110 without. Modules of several operators have it
- * (toolchain/link/link.py); others find null here. What it says no to, check.c looks
- * at.
+ * (toolchain/link/link.py); others find null here. What it says no to, check.c
+ * looks at.
  */
 #include "check.h"
 

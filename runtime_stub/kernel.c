@@ -4,8 +4,7 @@
 
 void *ops_workspace(const ops_request *call, int64_t bytes) {
   void *workspace = ops_allocate((uint64_t)bytes);
-  if (!workspace)
-    ops_fail_memory(call, 0, " a workspace of", bytes);
+  if (!workspace) ops_fail_memory(call, 0, " a workspace of", bytes);
   return workspace;
 }
 

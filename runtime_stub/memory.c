@@ -152,8 +152,7 @@ static void *allocate(uint32_t bytes, uint32_t state) {
 
 void *ops_alloc(uint32_t bytes) {
   void *block = allocate(bytes, LIVE);
-  if (!block)
-    ops_fail_memory(0, "ops_alloc: ", 0, bytes);
+  if (!block) ops_fail_memory(0, "ops_alloc: ", 0, bytes);
   return block;
 }
 

@@ -12,8 +12,8 @@ extern uint32_t *ops_pieces;
 #define OPS_LIVE 2u
 
 /* In which piece, in bytes from the first, an address of that hash was found
- * last. A hint: the piece says whether it holds, so nothing is forgotten. Blocks
- * in a row and blocks 2^n bytes apart have hints of their own. */
+ * last. A hint: the piece says whether it holds, so nothing is forgotten.
+ * Blocks in a row and blocks 2^n bytes apart have hints of their own. */
 extern uint32_t ops_hints[256];
 static inline __attribute__((always_inline)) uint32_t *ops_hint(
     uint32_t address) {
@@ -22,8 +22,8 @@ static inline __attribute__((always_inline)) uint32_t *ops_hint(
 
 /* Whether bytes at an aligned address lie in a live block, by the hint; 0 says
  * nothing. A call asks this ten times. No piece past the last one is live. */
-static inline __attribute__((always_inline)) int32_t ops_is_hinted(
-    uint32_t start, uint32_t bytes, uint32_t alignment) {
+static inline __attribute__((always_inline)) int32_t
+ops_is_hinted(uint32_t start, uint32_t bytes, uint32_t alignment) {
   const uint32_t *piece =
       (uint32_t *)((uint8_t *)ops_pieces + *ops_hint(start));
   uint32_t from = piece[0] - OPS_LIVE, end = piece[1];

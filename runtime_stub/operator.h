@@ -57,7 +57,7 @@ typedef struct {
   uint8_t kind;
   uint8_t flags;
   uint8_t per_unit; /* 0: one value; k: a list of k entries per unit */
-  uint8_t slots;    /* how many values the kernel gets; 0: collapse uses it up */
+  uint8_t slots; /* how many values the kernel gets; 0: collapse uses it up */
 } ops_attribute;
 
 /* A checked call, in call.h. (Not "ops_call": that is the public function, and

@@ -1,8 +1,8 @@
 /* ops_wasm32.h: the C ABI of every ops_wasm32 module and archive, version 1.
  *
- * Tensors are DLPack's DLTensor, arguments are TVM's packed convention (an array
- * of TVMFFIAny). A call takes its inputs first, then its outputs, then its
- * attributes, in the order and with the names that ops_signature() gives.
+ * Tensors are DLPack's DLTensor, arguments are TVM's packed convention (an
+ * array of TVMFFIAny). A call takes its inputs first, then its outputs, then
+ * its attributes, in the order and with the names that ops_signature() gives.
  * The library never prints, never traps and imports nothing.
  */
 #ifndef OPS_WASM32_H_
@@ -69,11 +69,11 @@ _Static_assert(sizeof(DLTensor) == 40, "DLTensor is 40 bytes on wasm32");
 
 /* Kinds of argument (TVMFFIAny.type_index). */
 enum {
-  OPS_KIND_NONE = 0,   /* an absent optional input; an attribute's default */
-  OPS_KIND_INT = 1,    /* v_int64 */
-  OPS_KIND_BOOL = 2,   /* v_int64, 0 or 1; taken where an int is */
-  OPS_KIND_FLOAT = 3,  /* v_float64 */
-  OPS_KIND_TENSOR = 7  /* v_tensor, a DLTensor* */
+  OPS_KIND_NONE = 0,  /* an absent optional input; an attribute's default */
+  OPS_KIND_INT = 1,   /* v_int64 */
+  OPS_KIND_BOOL = 2,  /* v_int64, 0 or 1; taken where an int is */
+  OPS_KIND_FLOAT = 3, /* v_float64 */
+  OPS_KIND_TENSOR = 7 /* v_tensor, a DLTensor* */
 };
 
 /* What the functions return. ops_last_error() has the text. */
@@ -96,7 +96,8 @@ typedef struct ops_operator ops_operator;
 uint32_t ops_abi_version(void);
 /* A block of linear memory, aligned to 64 bytes; NULL when out of memory. */
 void *ops_alloc(uint32_t bytes);
-/* 0, or OPS_ERROR_POINTER for anything that is not the start of a live block. */
+/* 0, or OPS_ERROR_POINTER for anything that is not the start of a live block.
+ */
 int32_t ops_free(void *block);
 /* How many operators there are; indices run from 0, sorted by name. */
 uint32_t ops_count(void);

@@ -3,12 +3,12 @@
 #define OPS_TABLES_H_
 
 /* X(name, NAME, DLPack's code, bits, type of an element) for each dtype. */
-#define OPS_EACH_DTYPE(X) \
+#define OPS_EACH_DTYPE(X)           \
   X(float32, FLOAT32, 2, 32, float) \
-  X(int32, INT32, 0, 32, int32_t) \
-  X(int8, INT8, 0, 8, int8_t) \
-  X(uint8, UINT8, 1, 8, uint8_t) \
-  X(int64, INT64, 0, 64, int64_t) \
+  X(int32, INT32, 0, 32, int32_t)   \
+  X(int8, INT8, 0, 8, int8_t)       \
+  X(uint8, UINT8, 1, 8, uint8_t)    \
+  X(int64, INT64, 0, 64, int64_t)   \
   X(bool, BOOL, 6, 8, uint8_t)
 
 /* ops_family.rule, for each collapse. */

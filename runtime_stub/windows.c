@@ -4,8 +4,8 @@
  * 2^20 windows of 2^20 taps are 2^40 steps for 4 MiB. Those are folded here by
  * doubling: `level` holds folds of 2^b taps from each place on, for one b after
  * another, and a window takes one of them for each bit of how many of its taps
- * lie in the image. First goes the axis that leaves less for the other, which is
- * never more than the image or the result.
+ * lie in the image. First goes the axis that leaves less for the other, which
+ * is never more than the image or the result.
  */
 #include "windows.h"
 
@@ -27,8 +27,8 @@ int32_t ops_windows_plain(const ops_window_axis axes[2]) {
   int64_t taps = y->windows * (x->size * down + (int64_t)x->windows * x->taps);
   int64_t line = (int64_t)x->windows * x->stride;
   line += (int64_t)x->taps * x->dilation;
-  int64_t elements =
-      (int64_t)y->size * x->size + (int64_t)y->windows * x->windows;
+  int64_t elements = (int64_t)y->size * x->size +
+                     (int64_t)y->windows * x->windows;
   return taps + line <= OVERLAP * elements + FIXED;
 }
 

@@ -125,7 +125,7 @@ class Kernel:
     @property
     def lanes(self) -> int:
         """Elements of 4 bytes in a register."""
-        return 4 if TARGETS[self.target].has("simd128") else 1
+        return TARGETS[self.target].lanes()
 
     @property
     def rng(self) -> np.random.Generator:

@@ -1,4 +1,4 @@
-"""ONNX's own node test cases, through the whole pipeline; docs/models.md from them.
+"""ONNX's own node test cases, through the whole pipeline; docs/onnx.md from them.
 
 python tests/node_cases.py --runtime FOLDER [--target T] [--workers N] [PATTERN]
 
@@ -30,7 +30,7 @@ import onnx
 from onnx import numpy_helper
 
 ROOT = Path(__file__).parents[1]
-PAGE = ROOT / "docs" / "models.md"
+PAGE = ROOT / "docs" / "onnx.md"
 # Settings more than data: an input after the first with so few elements.
 SMALL = 64
 # Operators whose first input is a setting too.
@@ -200,7 +200,7 @@ def run_all(
 
 
 def page(outcomes: list[Outcome], target: str) -> str:
-    """docs/models.md: operators that are supported, in part, or not."""
+    """docs/onnx.md: operators that are supported, in part, or not."""
     by: dict[str, list[Outcome]] = defaultdict(list)
     for outcome in outcomes:
         by[outcome.operator].append(outcome)

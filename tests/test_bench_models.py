@@ -18,7 +18,6 @@ from bench.errors import BuildError, MismatchError, TableError, UnknownModelErro
 from bench.library import Node, NodeProcess, Wasmtime
 from bench.measure import NODE_LIBRARIES
 from bench.row import ENGINES, TARGETS
-from bench.table import BEGIN as OPERATORS
 from bench.whole import judge, measure, rows, table
 from bench.whole.measure import NATIVE, WEB
 from bench.whole.report import BARS, report
@@ -174,10 +173,9 @@ def test_readme_takes_complete_results_alone() -> None:
         table.with_table("no markers", all_rows())
 
 
-def test_the_readme_has_a_place_for_the_table() -> None:
-    text = (ROOT / "README.md").read_text()
+def test_the_page_has_a_place_for_the_table() -> None:
+    text = (ROOT / "docs" / "speed.md").read_text()
     assert 1 == text.count(table.BEGIN) == text.count(table.END)
-    assert text.index(OPERATORS) < text.index(table.BEGIN)
 
 
 def test_report_is_well_formed_and_shows_each_row() -> None:
@@ -231,9 +229,9 @@ def test_a_model_that_is_not_built_is_named(tmp_path: Path) -> None:
 
 
 def test_each_table_is_written_where_it_was_measured(tmp_path: Path) -> None:
-    readme = tmp_path / "README.md"
-    shutil.copy(ROOT / "README.md", readme)
-    words = (f"--folder={tmp_path}", f"--readme={readme}")
+    page = tmp_path / "speed.md"
+    shutil.copy(ROOT / "docs" / "speed.md", page)
+    words = (f"--folder={tmp_path}", f"--page={page}")
     done = bench_command(*words)
     assert done.returncode == 1
     assert "holds no results; run doit bench first" in done.stderr
@@ -242,7 +240,7 @@ def test_each_table_is_written_where_it_was_measured(tmp_path: Path) -> None:
     assert done.returncode == 0
     assert "results.json is missing: its table stays as it is" in done.stdout
     before, after = (
-        (f.parent / f.name).read_text() for f in (ROOT / "README.md", readme)
+        (f.parent / f.name).read_text() for f in (ROOT / "docs" / "speed.md", page)
     )
     assert "an abacus" in after.partition(table.BEGIN)[2]
     assert before.partition(table.BEGIN)[0] == after.partition(table.BEGIN)[0]

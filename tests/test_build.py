@@ -13,7 +13,9 @@ from pathlib import Path
 import pytest
 from project import Project, copy_project
 
+from toolchain.codegen.operators import load_operator
 from toolchain.process.command import run, tool
+from toolchain.profile import load_profile
 
 SMALL = 'operators = ["add", "sub"]\ntargets = ["mvp", "simd128"]\n'
 BROKEN = {
@@ -50,6 +52,14 @@ BROKEN = {
     "wrong_field": (
         "compute=abs, atributes=()",
         "line 4: Operator has no 'atributes'; did you mean 'attributes'?",
+    ),
+    "two_outputs": (
+        "compute=abs, outputs=(spec.Output('a'), spec.Output('b'))",
+        "2 outputs, and elementwise.broadcast writes one; use a collapse of rows, ",
+    ),
+    "unasked": (
+        "compute=abs, requires=lambda k: []",
+        "elementwise.broadcast does not check `requires`; leave it out, or use",
     ),
     "no_reference": (
         '"""f"""\nfrom toolchain.spec import Input, Operator\n'
@@ -292,6 +302,17 @@ def test_wrong_profile_is_named(built: Project, text: str, message: str) -> None
     assert "Traceback" not in done.text
 
 
+def test_own_operators_are_kept_beside_those_that_are_listed(tmp_path: Path) -> None:
+    (tmp_path / "mine").mkdir()
+    for name in ("cube", "half"):
+        (tmp_path / "mine" / f"{name}.py").write_text("")
+    file = tmp_path / "my.toml"
+    file.write_text('folders = ["mine"]\n[operators]\nadd = true\nhalf = ["int32"]\n')
+    wanted = {"add": None, "cube": None, "half": ("int32",)}
+    assert wanted == load_profile(file).dtypes
+    assert ["add", "cube", "half"] == list(load_profile(file).operators)
+
+
 def test_missing_profile_is_named(built: Project) -> None:
     done = built.doit("build", "profile=none.toml")
     assert done.code != 0
@@ -385,3 +406,25 @@ def test_unknown_operator_to_verify_is_named(built: Project) -> None:
     done = built.doit("test", "-o", "adds", "profile=small.toml")
     assert done.code != 0
     assert "operator 'adds' is unknown; use add, sub" in done.text
+
+
+def test_an_operator_file_may_define_dataclasses(tmp_path: Path) -> None:
+    path = tmp_path / "mine.py"
+    path.write_text(
+        '"""out[i] = x[i]."""\n'
+        "from __future__ import annotations\n"
+        "from dataclasses import dataclass\n"
+        "from toolchain.spec import Input, Operator, pointwise\n"
+        "@dataclass\n"
+        "class Given:\n"
+        "    n: int\n"
+        'KERNEL = Operator(collapse="elementwise.broadcast", reference=None,\n'
+        '    inputs=(Input("x", "n"),), dtypes=("int32",), cases=None,\n'
+        "    compute=pointwise(lambda k, x: x))\n"
+    )
+    assert load_operator(path).dtypes == ("int32",)
+    broken = tmp_path / "broken.py"
+    broken.write_text("1 / 0\n")
+    for _ in range(2):  # nothing of it stays
+        with pytest.raises(ZeroDivisionError):
+            load_operator(broken)

@@ -12,7 +12,7 @@ import onnx
 import pytest
 from compiling import compiled
 
-from toolchain.process.command_line import _values, variables, with_values
+from toolchain.process.command_line import option_values, variables, with_values
 from toolchain.profile import ROOT
 from toolchain.recipe import Net
 
@@ -31,7 +31,7 @@ from toolchain.recipe import Net
 )
 def test_values_are_put_back(line: str, selection: str | None) -> None:
     words = line.split()
-    values = _values(words)
+    values = option_values(words)
     wanted = (selection or line).split()
     # What doit leaves: no words with "=" but options, from the first task on.
     left = [w for w in words if "=" not in w or w.startswith("-")]

@@ -23,14 +23,16 @@ from toolchain.spec import Attribute, Bound, Input, Operator, Output, SpecError
 RUNTIME = ROOT / "runtime_stub"
 # 6 inputs, 32 sizes, 16 attributes with 64 values, 64 slots less those of matmul.
 MANY = """'''out[i] = sum_j a_j[0, ...] * (j + 1) + sum_k v_k * (k + 1) + l[6].'''
-from toolchain.spec import Attribute, Bound, Input, Operator, Output, te
+from toolchain.spec import Attribute, Bound, Input, Operator, Output, te, tir
 DIMS = [" ".join(f"s{i}_{j}" for j in range(6 if i < 5 else 2)) for i in range(6)]
 
 
 def compute(k):
     total = k.l[0]
     for j, x in enumerate(k.inputs):
-        total = total + x(*[0] * len(x.shape)) * (j + 1)
+        there = tir.all(*(size > 0 for size in x.shape))
+        first = tir.if_then_else(there, x(*[0] * len(x.shape)), 0.0)
+        total = total + first * (j + 1)
     for i in range(15):
         total = total + getattr(k, f"v{i}") * (i + 1)
     return te.compute((k.s0_0,), lambda i: total, name="out")
@@ -53,14 +55,19 @@ KERNEL = Operator(
 """
 # 64 sizes of outputs: ten of rank 6 and one of rank 4.
 OUTPUTS = """'''out_k[...] = x[...] * (k + 1).'''
-from toolchain.spec import Attribute, Bound, Input, Operator, Output, te
+from toolchain.spec import Attribute, Bound, Input, Operator, Output, te, tir
 
 
 def compute(k):
     def scaled(o):
         shape = tuple(k.x.shape[: 6 if o < 10 else 4])
         rest = (0,) * (6 - len(shape))
-        return te.compute(shape, lambda *i: k.x(*i, *rest) * (o + 1), name=f"o{o}")
+
+        def element(*i):
+            there = tir.all(k.e > 0, k.f > 0)
+            return tir.if_then_else(there, k.x(*i, *rest), 0.0) * (o + 1)
+
+        return te.compute(shape, element, name=f"o{o}")
 
     return [scaled(o) for o in range(11)]
 
@@ -150,7 +157,7 @@ KERNEL = Operator(
 """
 # A size that only an absent first input has.
 FIRST = """'''out[i] = y[i] + x[0].'''
-from toolchain.spec import Attribute, Bound, Input, Operator, Output, te
+from toolchain.spec import Attribute, Bound, Input, Operator, Output, te, tir
 
 
 KERNEL = Operator(
@@ -158,7 +165,11 @@ KERNEL = Operator(
     inputs=(Input("x", "n", optional=True, fill=2.0), Input("y", "m")),
     dtypes=("float32",),
     bound=Bound(why="not asked"),
-    compute=lambda k: te.compute((k.m,), lambda i: k.y[i] + k.x[0], name="out"),
+    compute=lambda k: te.compute(
+        (k.m,),
+        lambda i: k.y[i] + tir.if_then_else(k.n > 0, k.x[0], 0.0),
+        name="out",
+    ),
     reference=None,
     cases=None,
 )

@@ -94,8 +94,8 @@ EDITS = {
     "test cases": ("toolchain/spec/cases.py", "FAR = ", "NEAR = FAR = ", []),
     "a comment": (
         "toolchain/codegen/llvm.py",
-        "TRIPLE =",
-        "# a comment\nTRIPLE =",
+        "_OPTIONS =",
+        "# a comment\n_OPTIONS =",
         [],
     ),
     "a docstring": ("toolchain/lower/te.py", '    """', '    """Changed. ', []),

@@ -22,7 +22,7 @@ from microkernels import (
     whole,
 )
 
-from toolchain.micro.tile import WIDTH
+from toolchain.spec.panels import PANEL_WIDTH
 
 SUITE = Suite(
     simd=(
@@ -106,8 +106,8 @@ class Product:
 
     def right(self) -> tuple[In, int, int]:
         """Panels that may be read to their width, packed or of a wider matrix."""
-        width = min(self.tile.columns, WIDTH)
-        count, pitch = -(-self.columns // width), WIDTH
+        width = min(self.tile.columns, PANEL_WIDTH)
+        count, pitch = -(-self.columns // width), PANEL_WIDTH
         if not self.tile.dense:
             pitch += 5
         deep = self.depth + 2

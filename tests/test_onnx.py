@@ -14,11 +14,12 @@ from typing import Any
 import numpy as np
 import onnxruntime
 import pytest
-from onnx import TensorProto, helper
+from onnx import helper
 from test_operators import library
 from verification import Cell, cells, check
 
 from toolchain.codegen.operators import load_operator
+from toolchain.dtypes import DTYPES
 from toolchain.profile import load_profile
 from toolchain.spec import Bound, tensor_dtype
 
@@ -35,12 +36,6 @@ OPSET, IR_VERSION = 22, 10
 # Both sides round sums of up to 1031 products in orders of their own; ONNX Runtime
 # rounds the places that resize maps to.
 BOUND = Bound(ulp=32, absolute=1e-4, why="two float32 results")
-TYPES = {
-    "float32": TensorProto.FLOAT,
-    "int32": TensorProto.INT32,
-    "int8": TensorProto.INT8,
-    "uint8": TensorProto.UINT8,
-}
 # Cases that ONNX Runtime refuses, or does otherwise than the standard says.
 DIFFERENT = {
     r"matmul_int8": "MatMul has no int8 in ONNX",
@@ -100,7 +95,7 @@ def onnx_runtime(cell: Cell, output: str) -> Any:
         )
         for n, v in inputs.items()
     ]
-    result = helper.make_tensor_value_info("out", TYPES[output], None)
+    result = helper.make_tensor_value_info("out", DTYPES[output].onnx, None)
     model = helper.make_model(
         helper.make_graph([node], "case", given, [result]),
         opset_imports=[helper.make_opsetid("", OPSET)],

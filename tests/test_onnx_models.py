@@ -1,6 +1,6 @@
 """A sample of ONNX's node test cases, built as models and run in wasmtime.
 
-`doit coverage` runs all of them and writes docs/models.md.
+`doit coverage` runs all of them and writes docs/onnx.md.
 """
 
 from __future__ import annotations

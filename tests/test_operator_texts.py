@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from toolchain.codegen.child import _author_text
+from toolchain.codegen.child import author_text
 from toolchain.codegen.operators import load_operator
 from toolchain.spec import SpecError
 
@@ -48,7 +48,7 @@ def refusal(path: Path, words: str) -> str:
     try:
         load_operator(path)
     except SpecError as error:
-        return _author_text(path, error)
+        return author_text(path, error)
     return ""
 
 

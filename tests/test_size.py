@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 from project import Project, copy_project
 
-from toolchain.codegen.descriptor import PARTS, table
+from toolchain.abi import declaration
+from toolchain.codegen.descriptor import table
 from toolchain.codegen.llvm import emit
 from toolchain.codegen.room import room
 from toolchain.link.archive import archive
@@ -39,7 +40,7 @@ def test_bare_runtime_is_under_8_kb(tmp_path: Path, target: str) -> None:
     # that has some, nothing else refers to it.
     part = "ops_check_attributes"
     kept = f"@llvm.used = appending global [1 x ptr] [ptr @{part}]"
-    text = f"declare {PARTS[part]} @{part}(ptr, ptr)\n{kept}\n"
+    text = f"{declaration(part)}\n{kept}\n"
     members.append(tmp_path / "ops_table.o")
     members[-1].write_bytes(emit([table([]), room([]), text], TARGETS[target]))
     archive(members, tmp_path / "bare.a")

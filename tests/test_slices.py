@@ -19,7 +19,7 @@ from toolchain.frontends.converters import converters
 from toolchain.micro.registry import emitters
 from toolchain.model import build
 from toolchain.profile import ROOT, full_profile
-from toolchain.records.definitions import index_of
+from toolchain.records.definitions import Index, index_of
 from toolchain.records.slices import Sources, root_in, sources
 from toolchain.tasks import models
 
@@ -105,7 +105,7 @@ def test_what_reading_a_model_runs_is_covered(name: str) -> None:
     assert ran - covered([*models.code(), *program.code]) == set()
 
 
-def index(text: str) -> dict[str, Any]:
+def index(text: str) -> Index:
     """What a source defines: uses by name, and hashes."""
     return index_of(text.encode())
 
@@ -186,6 +186,11 @@ def test_hashes_change_with_what_counts(old: str, new: str, changes: set[str]) -
 def test_a_source_that_does_not_parse_is_one_definition() -> None:
     assert list(index("def f(:")["definitions"]) == ["*"]
     assert index("def f(:") != index("def g(:")
+
+
+def test_what_is_exported_acts_on_nobody() -> None:
+    text = 'from a import f, g\n__all__ = ["f"]\n'
+    assert index(text)["effects"] == ["g"]
 
 
 def kept(folder: Path) -> Sources:

@@ -46,6 +46,23 @@ FUNCTIONS = {
 }
 
 
+# What objects call of the runtime: the result and the arguments, in LLVM's types.
+CALLS = {
+    "TVMBackendAllocWorkspace": ("ptr", ("i32", "i32", "i64", "i32", "i32")),
+    "TVMBackendFreeWorkspace": ("i32", ("i32", "i32", "ptr")),
+    "ops_check_attributes": ("i32", ("ptr", "ptr")),
+    "ops_fill": ("i64", ("ptr", "ptr")),
+    "ops_windows_fold": ("i32", ("ptr", "ptr", "ptr", "ptr", "i32")),
+    "ops_windows_plain": ("i32", ("ptr",)),
+}
+
+
+def declaration(name: str) -> str:
+    """LLVM IR that declares one of CALLS."""
+    result, arguments = CALLS[name]
+    return f"declare {result} @{name}({', '.join(arguments)})"
+
+
 class Kind(IntEnum):
     """What an argument is: TVMFFIAny.type_index."""
 
@@ -89,6 +106,15 @@ class AttrFlag(IntEnum):
     RAW = 2
 
 
+class Windows(IntEnum):
+    """What ops_windows_fold does: runtime_stub/windows.h."""
+
+    MAX = 0
+    SUM = 1
+    MAX_INT8 = 2
+    MAX_UINT8 = 3
+
+
 # With what their names start in C.
 ENUMS: tuple[tuple[str, type[IntEnum]], ...] = (
     ("OPS_KIND_", Kind),
@@ -96,6 +122,7 @@ ENUMS: tuple[tuple[str, type[IntEnum]], ...] = (
     ("OPS_PARAM_", Param),
     ("OPS_ATTR_", Attr),
     ("OPS_ATTR_", AttrFlag),
+    ("OPS_WINDOWS_", Windows),
 )
 # The numbers as expressions of C.
 NUMBERS = {

@@ -31,6 +31,12 @@ class Dtype:
     short: str
 
     @property
+    def element(self) -> str:
+        """As names of micro-kernels have it: f32, i8, u8."""
+        letter = {FLOAT: "f", INT: "i"}.get(self.code, "u")
+        return f"{letter}{self.bits}"
+
+    @property
     def storage(self) -> str:
         """The dtype that kernels see: a bool is one byte, 0 or 1."""
         return "uint8" if self.code == BOOL else self.name

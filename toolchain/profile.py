@@ -5,10 +5,12 @@ from __future__ import annotations
 import re
 import sys
 import tomllib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from toolchain import tuning
 from toolchain.abi import MAX_MEMORY
 from toolchain.targets import TARGETS
 
@@ -16,7 +18,9 @@ ROOT = Path(__file__).parent.parent
 KERNELS = ROOT / "kernels"
 COMPILE_TIMEOUT = 300  # seconds; the slowest operator takes under 20
 _LEAST_MEMORY = 1 << 20
-_KEYS = ("operators", "targets", "max_memory", "folders", "compile_timeout")
+_KEYS = (
+    *("operators", "targets", "max_memory", "folders", "compile_timeout", "tuning"),
+)
 _UNITS = {"": 1, "KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30}
 
 
@@ -29,7 +33,8 @@ class Profile:
     """One build. operators: file by name; dtypes: those wanted, None for all.
 
     folder: where the artifacts go. max_memory: bytes. compile_timeout: seconds
-    for one object. file: that it was read from; None: the full library.
+    for one object. file: that it was read from; None: the full library. tuning: for
+    each target the numbers that are not as toolchain/tuning has them.
     """
 
     folder: Path
@@ -39,11 +44,17 @@ class Profile:
     max_memory: int = MAX_MEMORY
     compile_timeout: float = COMPILE_TIMEOUT
     file: Path | None = None
+    tuning: dict[str, dict[str, int]] = field(default_factory=dict)
 
     @property
     def folders(self) -> dict[str, Path]:
         """The folder of each target's artifacts."""
         return {target: self.folder / target for target in self.targets}
+
+    @cached_property
+    def numbers(self) -> dict[str, dict[str, int]]:
+        """For each target every number of its tuning, by what records have for it."""
+        return {t: tuning.roots(t, changed) for t, changed in self.tuning.items()}
 
 
 def operator_files(*folders: Path) -> dict[str, Path]:
@@ -63,7 +74,11 @@ def operator_files(*folders: Path) -> dict[str, Path]:
 def full_profile() -> Profile:
     """Every operator for every target, into build/."""
     files = operator_files(KERNELS)
-    return Profile(ROOT / "build", files, dict.fromkeys(files), tuple(TARGETS))
+    numbers: dict[str, dict[str, int]] = {target: {} for target in TARGETS}
+    dtypes: dict[str, tuple[str, ...] | None] = dict.fromkeys(files)
+    return Profile(
+        ROOT / "build", files, dtypes, targets=tuple(TARGETS), tuning=numbers
+    )
 
 
 def load_profile(path: Path | None) -> Profile:
@@ -82,15 +97,17 @@ def load_profile(path: Path | None) -> Profile:
         )
     folders = [_folder(path, f) for f in _strings(path, data, "folders", [])]
     files = operator_files(KERNELS, *folders)
-    dtypes = _operators(path, data, files)
+    own = [name for name, file in files.items() if file.parent != KERNELS]
+    dtypes, targets = _operators(path, data, files, own), _targets(path, data)
     return Profile(
         ROOT / "build" / "profiles" / path.stem,
         {name: files[name] for name in sorted(dtypes)},
         dtypes,
-        _targets(path, data),
+        targets,
         _memory(path, data.get("max_memory", MAX_MEMORY)),
         _timeout(path, data.get("compile_timeout", COMPILE_TIMEOUT)),
         path,
+        _tuning(path, data.get("tuning", {}), targets),
     )
 
 
@@ -119,8 +136,9 @@ def _folder(path: Path, name: str) -> Path:
 
 
 def _operators(
-    path: Path, data: dict[str, Any], files: dict[str, Path]
+    path: Path, data: dict[str, Any], files: dict[str, Path], own: list[str]
 ) -> dict[str, tuple[str, ...] | None]:
+    """Dtypes of the operators that are wanted; the user's own ones always are."""
     given = data.get("operators", list(files))
     if isinstance(given, list):
         given = dict.fromkeys(given, True)
@@ -139,7 +157,8 @@ def _operators(
             raise ProfileError(
                 f"{path}: operators.{name} is {dtypes!r}; give a list of dtypes or true"
             )
-    return {n: None if d is True else tuple(d) for n, d in given.items()}
+    wanted = dict.fromkeys(own, True) | given
+    return {n: tuple(d) if isinstance(d, list) else None for n, d in wanted.items()}
 
 
 def _targets(path: Path, data: dict[str, Any]) -> tuple[str, ...]:
@@ -171,3 +190,38 @@ def _timeout(path: Path, value: Any) -> float:
             f"{path}: compile_timeout is {value!r}; give seconds, more than 0"
         )
     return float(value)
+
+
+def _tuning(
+    path: Path, given: Any, targets: tuple[str, ...]
+) -> dict[str, dict[str, int]]:
+    """Numbers by target; those of [tuning.<target>] before those of [tuning]."""
+    tables = given if isinstance(given, dict) else {}
+    for name in tables:
+        if name in TARGETS and name not in targets:
+            raise ProfileError(
+                f"{path}: tuning.{name} is of a target that is not built; use one of "
+                f"{', '.join(targets)}"
+            )
+    everywhere = {n: v for n, v in tables.items() if n not in TARGETS}
+    shared = _numbers(path, "tuning", everywhere if tables else given)
+    return {
+        t: shared | _numbers(path, f"tuning.{t}", tables.get(t, {})) for t in targets
+    }
+
+
+def _numbers(path: Path, table: str, given: Any) -> dict[str, int]:
+    """The numbers of a table, `gemm.kc = 256` or in tables of their own."""
+    if not isinstance(given, dict):
+        raise ProfileError(
+            f"{path}: {table} is {given!r}; give a table, as in\n"
+            f"[{table}]\ngemm.kc = 256"
+        )
+    flat: dict[str, Any] = {}
+    for group, values in given.items():
+        entries = values.items() if isinstance(values, dict) else [("", values)]
+        flat |= {f"{group}.{name}".rstrip("."): value for name, value in entries}
+    try:
+        return {name: tuning.check(name, value) for name, value in flat.items()}
+    except tuning.TuningError as error:
+        raise ProfileError(f"{path}: [{table}]: {error}") from None

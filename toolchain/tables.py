@@ -63,23 +63,27 @@ def content(name: str) -> bytes:
 
 def _c() -> str:
     """The list of dtypes, and the rules of each collapse."""
-    rows = (
-        f"  X({d.name}, {d.name.upper()}, {d.code}, {d.bits}, {d.c})"
-        for d in DTYPES.values()
-    )
+    rows = [
+        "#define OPS_EACH_DTYPE(X)",
+        *(
+            f"  X({d.name}, {d.name.upper()}, {d.code}, {d.bits}, {d.c})"
+            for d in DTYPES.values()
+        ),
+    ]
+    width = max(map(len, rows[:-1]))  # clang-format puts backslashes in a column
     rules = (
         f"  OPS_{collapse.upper()}_{rule.upper()} = {number},"
         for collapse, names in COLLAPSES.items()
         for number, rule in enumerate(names)
     )
-    listed, numbered = " \\\n".join(rows), "\n".join(rules)
+    listed = " \\\n".join(f"{row:{width}}" for row in rows).rstrip()
+    numbered = "\n".join(rules)
     return f"""\
 /* tables.h: {_WRITTEN}. */
 #ifndef OPS_TABLES_H_
 #define OPS_TABLES_H_
 
 /* X(name, NAME, DLPack's code, bits, type of an element) for each dtype. */
-#define OPS_EACH_DTYPE(X) \\
 {listed}
 
 /* ops_family.rule, for each collapse. */
@@ -177,6 +181,9 @@ def assertions() -> Iterator[str]:
             yield from _field(struct.name, field)
     for name, count in abi.FUNCTIONS.items():
         yield _equal(f"sizeof({name}({', '.join('0' * count)}))", 4)
+    for name, (result, arguments) in abi.CALLS.items():
+        size = next(w.size for w in layout.WORDS.values() if w.llvm == result)
+        yield _equal(f"sizeof({name}({', '.join('0' for _ in arguments)}))", size)
 
 
 def _field(struct: str, field: layout.Field) -> Iterator[str]:

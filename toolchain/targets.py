@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 
+from toolchain import tuning
+
+# LLVM's triple, and its CPU that has none of the features.
+TRIPLE, CPU = "wasm32-unknown-unknown", "mvp"
 # Engines that have SIMD have these too; plain WebAssembly 1.0 has none of them.
 _BASE = ("mutable-globals", "sign-ext", "nontrapping-fptoint", "bulk-memory")
 _RELAXED = (*_BASE, "simd128", "relaxed-simd")
@@ -14,13 +19,23 @@ class Target:
     """features: LLVM's names. contract: multiply-adds may fuse.
 
     accumulating: tuned for engines whose relaxed multiply-add overwrites the addend
-    (V8), where others overwrite a factor (wasmtime's cranelift).
+    (V8), where others overwrite a factor (wasmtime's cranelift). tuned: numbers of
+    toolchain/tuning that a profile gives, by name.
     """
 
     name: str
     features: tuple[str, ...]
     contract: bool = False
     accumulating: bool = False
+    tuned: tuple[tuple[str, int], ...] = ()
+
+    def tuning(self, name: str) -> int:
+        """A number of toolchain/tuning. Errors: TuningError for an unknown name."""
+        return tuning.ask(self.name, dict(self.tuned), name)
+
+    def with_tuning(self, values: Mapping[str, int]) -> Target:
+        """The target with other values of some numbers."""
+        return replace(self, tuned=tuple(sorted(values.items())))
 
     def has(self, feature: str) -> bool:
         """Whether the target has a feature."""

@@ -1,4 +1,4 @@
-"""The table of models: figures, goals and verdicts, as text and for the README."""
+"""The table of models: figures, goals and verdicts, as text and for docs/speed.md."""
 
 from __future__ import annotations
 
@@ -173,7 +173,7 @@ _SHORT = (0, 1, 2, 3, 4, 6, 7, 8, 9, 10, 11, 12, 13, 16)
 
 
 def markdown(results: dict[str, Any]) -> str:
-    """The README's table. Errors: TableError for a run of some models."""
+    """The table of docs/speed.md. Errors: TableError for a run of some models."""
     if not results["complete"]:
         raise TableError(
             "the last `doit bench models` measured some models only; run it without "
@@ -185,6 +185,6 @@ def markdown(results: dict[str, Any]) -> str:
     return "\n".join([*heading(results), *summary(results), missed, "", *lines])
 
 
-def with_table(readme: str, results: dict[str, Any]) -> str:
-    """A README's text with the results between its markers."""
-    return between(readme, BEGIN, END, markdown(results))
+def with_table(page: str, results: dict[str, Any]) -> str:
+    """A page's text with the results between its markers."""
+    return between(page, BEGIN, END, markdown(results))

@@ -18,7 +18,7 @@ import sys
 import tempfile
 import time
 import traceback
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -47,6 +47,7 @@ def compile_in_child(
     dtypes: tuple[str, ...] | None,
     out: Path,
     timeout: float,
+    numbers: Mapping[str, int] | None = None,
 ) -> str | None:
     """Write <out>.o and <out>.json; the reason where the operator cannot be compiled.
 
@@ -55,7 +56,7 @@ def compile_in_child(
     import tvm  # noqa: F401  # before the fork, so that it is imported once
 
     def compile_one() -> None:
-        data, description = compile_object(path, target, dtypes)
+        data, description = compile_object(path, target, dtypes, numbers)
         description["sha256"] = hashlib.sha256(data).hexdigest()
         description["bytes"] = len(data)
         write(out.with_suffix(".o"), data)
@@ -144,7 +145,7 @@ def _work(job: Job, log: int) -> None:
         print(f"{error.filename or job.label}: {error.strerror}")
         code = 2
     except BaseException as error:  # whatever an operator file raises is its author's
-        print(_author_text(job.label, error))
+        print(author_text(job.label, error))
     finally:
         sys.stdout.flush()
         os._exit(code)
@@ -159,7 +160,7 @@ _FIELDS = re.compile(
 )
 
 
-def _author_text(path: Path, error: BaseException) -> str:
+def author_text(path: Path, error: BaseException) -> str:
     """An exception for the author of an operator file: its line, not ours."""
     lines = [
         f for f in traceback.extract_tb(error.__traceback__) if f.filename == str(path)

@@ -6,12 +6,10 @@ from functools import cache
 from typing import TYPE_CHECKING
 
 from toolchain.codegen.constants import hide_constants
-from toolchain.targets import Target
+from toolchain.targets import CPU, TRIPLE, Target
 
 if TYPE_CHECKING:
     from llvmlite.binding import ModuleRef, TargetMachine
-
-TRIPLE = "wasm32-unknown-unknown"
 
 
 def target_machine(target: Target) -> TargetMachine:
@@ -21,7 +19,7 @@ def target_machine(target: Target) -> TargetMachine:
     binding.initialize_all_targets()
     binding.initialize_all_asmprinters()
     return binding.Target.from_triple(TRIPLE).create_target_machine(
-        cpu="mvp",
+        cpu=CPU,
         features=",".join(f"+{f}" for f in target.features),
         opt=3,
         reloc="static",

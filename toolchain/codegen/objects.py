@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
-from toolchain.codegen.descriptor import PARTS, descriptor
+from toolchain import tuning
+from toolchain.abi import CALLS
+from toolchain.codegen.descriptor import descriptor
 from toolchain.codegen.kernel_ir import kernel_texts
 from toolchain.codegen.llvm import emit
 from toolchain.codegen.operators import describe, load_operator
+from toolchain.link.description import Description
 from toolchain.link.module import interface
 from toolchain.lower import functions
 from toolchain.lower.infer import infer_function, output_dims, requirement_texts
@@ -17,29 +20,33 @@ from toolchain.micro.registry import micro_kernel, source, used
 from toolchain.spec import Operator, SpecError
 from toolchain.targets import TARGETS, Target
 
-# What an object may call: the runtime's backend functions, those for windows, and what
-# LLVM makes of loops that copy or fill.
-RUNTIME_FUNCTIONS = {
-    *PARTS,
-    "ops_windows_fold",
-    "ops_windows_plain",
-    "TVMBackendAllocWorkspace",
-    "TVMBackendFreeWorkspace",
-    "memcpy",
-    "memmove",
-    "memset",
-}
+# What an object may call: the runtime, and what LLVM makes of loops that copy or fill.
+RUNTIME_FUNCTIONS = {*CALLS, "memcpy", "memmove", "memset"}
 
 
 def compile_object(
-    path: Path, target_name: str, dtypes: tuple[str, ...] | None = None
-) -> tuple[bytes, dict[str, Any]]:
+    path: Path,
+    target_name: str,
+    dtypes: tuple[str, ...] | None = None,
+    numbers: Mapping[str, int] | None = None,
+) -> tuple[bytes, Description]:
     """Object and description of one operator file for one target.
 
     The description's "code" is what the object follows from beside its static slice.
-    dtypes: keep only variants whose first dtype is listed. Errors: SpecError.
+    dtypes: keep only variants whose first dtype is listed. numbers: of the target's
+    tuning that are not as toolchain/tuning has them. Errors: SpecError.
     """
-    name, target = path.stem, TARGETS[target_name]
+    target = TARGETS[target_name].with_tuning(numbers or {})
+    with tuning.noted() as asked:
+        data, description = _compile(path, target, dtypes)
+    description["code"] += map(tuning.root, sorted(asked))
+    return data, description
+
+
+def _compile(
+    path: Path, target: Target, dtypes: tuple[str, ...] | None
+) -> tuple[bytes, Description]:
+    name = path.stem
     if not re.fullmatch(r"[a-z][a-z0-9_]*", name):
         raise SpecError(
             f"{path}: {name!r} cannot be a C name; use a-z, 0-9 and _, a letter first"

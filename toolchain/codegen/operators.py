@@ -10,9 +10,14 @@ from collections.abc import Collection
 from functools import cache
 from pathlib import Path
 from types import ModuleType
-from typing import Any
 
 from toolchain.codegen.room import operator_room
+from toolchain.link.description import (
+    DescribedAttribute,
+    DescribedKernel,
+    DescribedTensor,
+    Description,
+)
 from toolchain.spec import (
     Attribute,
     Input,
@@ -49,8 +54,12 @@ def _import(path: Path) -> ModuleType:
     if spec is None or spec.loader is None:
         raise SpecError(f"{path}: is no Python file")
     module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    sys.modules[name] = module
+    sys.modules[name] = module  # where dataclasses look for it
+    try:
+        spec.loader.exec_module(module)
+    except BaseException:
+        del sys.modules[name]
+        raise
     return module
 
 
@@ -69,13 +78,13 @@ def formula(path: Path) -> str:
 
 def describe(
     path: Path, operator: Operator, variants: list[tuple[str, ...]]
-) -> dict[str, Any]:
+) -> Description:
     """What the manifest says of an operator."""
     name = path.stem
 
     def tensors(
         group: tuple[Input | Output, ...], variant: tuple[str, ...]
-    ) -> list[dict[str, Any]]:
+    ) -> list[DescribedTensor]:
         return [
             {
                 "name": t.name,
@@ -86,7 +95,7 @@ def describe(
             for t in group
         ]
 
-    kernels = {
+    kernels: dict[str, DescribedKernel] = {
         kernel_name(name, v): {
             "inputs": tensors(operator.inputs, v),
             "outputs": tensors(operator.outputs, v),
@@ -104,7 +113,7 @@ def describe(
     }
 
 
-def _describe_attribute(attribute: Attribute) -> dict[str, Any]:
+def _describe_attribute(attribute: Attribute) -> DescribedAttribute:
     return {
         "name": attribute.name,
         "kind": attribute.kind,

@@ -111,7 +111,7 @@ def refuse(found: list[Unsupported], where: str) -> None:
     groups: dict[tuple[str, str], list[str]] = {}
     for one in found:
         groups.setdefault((one.operator, one.reason), []).append(one.node)
-    lines = [f"{where}: these operators are not supported (docs/models.md: which are):"]
+    lines = [f"{where}: these operators are not supported (docs/onnx.md: which are):"]
     for (operator, reason), nodes in groups.items():
         several = f" and {len(nodes) - 1} more" if len(nodes) > 1 else ""
         lines.append(f"{operator}, node {nodes[0]}{several}{reason}")

@@ -6,8 +6,9 @@ import tempfile
 from pathlib import Path
 
 from toolchain.process.command import run, tool
-from toolchain.targets import Target
+from toolchain.targets import CPU, Target
 
+ZIG_TRIPLE = "wasm32-freestanding"  # as zig calls LLVM's
 RUNTIME = Path(__file__).parents[2] / "runtime_stub"
 # Where loops over elements are, speed counts; elsewhere size, as every module has
 # the runtime: made for speed it is 60 % larger. zig turns a plain -Oz into -Os.
@@ -30,9 +31,9 @@ def flags(source: Path, target: Target) -> list[str]:
     # zig spells features with underscores and takes them after the CPU's name.
     # A vector constant takes 18 bytes, which is no gain where size counts.
     features = [f for f in target.features if vectors or "simd" not in f]
-    cpu = "+".join(["mvp", *(f.replace("-", "_") for f in features)])
+    cpu = "+".join([CPU, *(f.replace("-", "_") for f in features)])
     return [
-        *("-target", "wasm32-freestanding", f"-mcpu={cpu}"),
+        *("-target", ZIG_TRIPLE, f"-mcpu={cpu}"),
         *(FAST if hot else SMALL),
         *("-std=c11", "-g0", "-ffreestanding", "-fno-builtin"),
         *WARNINGS,

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from toolchain.link.clang import RUNTIME
+from toolchain.link.description import (
+    DescribedAttribute,
+    DescribedKernel,
+    Description,
+)
 from toolchain.records.replace import write
 
 _HEAD = """\
@@ -59,7 +64,7 @@ _TAIL = """
 _C_TYPES = {"int": "int64_t", "float": "double"}
 
 
-def write_headers(descriptions: dict[str, Any], folder: Path) -> None:
+def write_headers(descriptions: Mapping[str, Description], folder: Path) -> None:
     """Write ops_wasm32.h and ops_kernels.h into a folder."""
     write(folder / "ops_wasm32.h", (RUNTIME / "ops_wasm32.h").read_bytes())
     parts = [_HEAD]
@@ -70,7 +75,9 @@ def write_headers(descriptions: dict[str, Any], folder: Path) -> None:
     write(folder / "ops_kernels.h", "".join([*parts, _TAIL]).encode())
 
 
-def _declaration(kernel: str, tensors: Any, attributes: list[Any]) -> str:
+def _declaration(
+    kernel: str, tensors: DescribedKernel, attributes: list[DescribedAttribute]
+) -> str:
     declared = f"extern const ops_operator ops_{kernel};\n"
     both = [*tensors["inputs"], *tensors["outputs"]]
     if any(t["variadic"] for t in both) or any(a["per_unit"] for a in attributes):

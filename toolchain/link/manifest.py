@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
 
 from toolchain.abi import ABI_VERSION, MANIFEST
 from toolchain.link.clang import RUNTIME
+from toolchain.link.description import Description
 from toolchain.link.module import ModuleError, add_custom_section, interface
 from toolchain.process.command import tool_versions
 from toolchain.records.replace import write
@@ -36,7 +36,7 @@ def _sha256(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
-def clashing_names(descriptions: dict[str, Any]) -> Iterator[str]:
+def clashing_names(descriptions: Mapping[str, Description]) -> Iterator[str]:
     """A text for each alias that another operator goes by, in any case of letters."""
     owners = {n.replace("_", ""): n for n in descriptions}
     for name, description in sorted(descriptions.items()):
@@ -50,7 +50,7 @@ def clashing_names(descriptions: dict[str, Any]) -> Iterator[str]:
 
 
 def write_manifest(
-    folder: Path, module: Path, descriptions: dict[str, Any], max_memory: int
+    folder: Path, module: Path, descriptions: Mapping[str, Description], max_memory: int
 ) -> None:
     """Add the manifest to a module, and write manifest.json beside it.
 

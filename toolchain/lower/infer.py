@@ -8,6 +8,9 @@ from __future__ import annotations
 
 from llvmlite import ir
 
+from toolchain.abi import SLOT_BYTES
+from toolchain.lower.bounds import limits
+from toolchain.lower.proofs import DIVISIONS
 from toolchain.lower.te import Kernel
 from toolchain.micro.builder import I1, I8, I32, I64, PTR
 from toolchain.spec import Operator, SpecError
@@ -20,7 +23,7 @@ _COMPARE = {"EQ": "==", "NE": "!=", "LT": "<", "LE": "<=", "GT": ">", "GE": ">="
 
 def needs_infer(operator: Operator) -> bool:
     """Whether the runtime asks the TE definition for output sizes."""
-    return operator.collapse.partition(".")[0] in ("exact", "pad")
+    return operator.asked
 
 
 def _requirements(operator: Operator, kernel: Kernel) -> list[tuple[Expr, str]]:
@@ -76,8 +79,16 @@ def infer_function(
     builder = ir.IRBuilder(function.append_basic_block())
     slots = function.args[0]
     place = {n: offset + i for i, n in enumerate(names)}
-    emitter = _Emitter(builder, slots, place)
-    address = builder.gep(slots, [ir.Constant(I32, 8 * first)], True, source_etype=I8)
+    positive = {
+        name
+        for attribute in operator.attributes
+        if attribute.kind == "int" and limits(attribute)[0] >= 1
+        for name in attribute.names()
+    }
+    emitter = _Emitter(builder, slots, place, positive)
+    address = builder.gep(
+        slots, [ir.Constant(I32, SLOT_BYTES * first)], True, source_etype=I8
+    )
     target_pointer = builder.load(address, typ=PTR)
     status = ir.Constant(I64, 0)
     requirements = _requirements(operator, kernel)
@@ -96,9 +107,14 @@ class _Emitter:
     """Translates integer expressions of TIR to int64 IR."""
 
     def __init__(
-        self, builder: ir.IRBuilder, slots: ir.Value, place: dict[str, int]
+        self,
+        builder: ir.IRBuilder,
+        slots: ir.Value,
+        place: dict[str, int],
+        positive: set[str],
     ) -> None:
         self.builder, self.slots, self.place = builder, slots, place
+        self.positive = positive  # names of what is never below 1
 
     def value(self, e: Expr | int) -> ir.Value:
         """IR value of an expression: int64, or i1 for a condition."""
@@ -119,10 +135,26 @@ class _Emitter:
             return self.builder.not_(self.value(e.a))
         if not hasattr(e, "b"):
             raise SpecError(f"a size may not depend on {e} ({kind})")
-        return self._binary(kind, self.value(e.a), self.value(e.b))
+        right = self._divisor if kind in DIVISIONS else self.value
+        return self._binary(kind, self.value(e.a), right(e.b))
+
+    def _divisor(self, e: Expr | int) -> ir.Value:
+        """What is divided by: 1 where it is 0 or -1, by which a division may trap.
+
+        Sizes are computed whether or not requirements hold; where they hold, `bounds`
+        has proved the divisor.
+        """
+        b = self.value(e)
+        if isinstance(e, int) or type(e).__name__ == "IntImm":
+            return b
+        if getattr(e, "name", "") in self.positive:
+            return b
+        build, one = self.builder, ir.Constant(I64, 1)
+        near = build.icmp_unsigned("<=", build.add(b, one), one)
+        return build.select(near, one, b)
 
     def _slot(self, name: str) -> ir.Value:
-        offset = ir.Constant(I32, 8 * self.place[name])
+        offset = ir.Constant(I32, SLOT_BYTES * self.place[name])
         address = self.builder.gep(self.slots, [offset], True, source_etype=I8)
         return self.builder.load(address, typ=I64)
 

@@ -7,19 +7,22 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from toolchain import spec
+from toolchain.abi import SLOT_BYTES, declaration
 from toolchain.dtypes import STORAGE
+from toolchain.lower.bounds import check_bounds
 from toolchain.lower.rewrite import SOME, Times, exactly, only, rewrite
 from toolchain.spec import Operator, SpecError, tensor_dtype
 from toolchain.spec.tvm import Expr, Schedule, Tensor, Var
-from toolchain.targets import Target
+from toolchain.targets import TRIPLE, Target
 
 if TYPE_CHECKING:
     from tvm import IRModule
     from tvm.s_tir.schedule import SBlockRV
 
 
-class Kernel:
-    """What a compute function sees: inputs, sizes and attributes by name.
+class Kernel(spec.Kernel):
+    """What a compute function gets, as it is compiled.
 
     constants: sizes and attributes (as flattened) that are known; the others are
     arguments of the kernel.
@@ -122,6 +125,7 @@ def lower(
     from tvm import te
 
     outputs = _outputs(kernel, form)
+    inside = check_bounds(operator, kernel, form, outputs)
     inner = _in_place(operator, outputs)
     names = [t.op.name for t in (*kernel.inputs, *inner, *outputs)]
     if len(set(names)) < len(names):
@@ -136,7 +140,8 @@ def lower(
     order = [n for n in names if n not in inner_names]
     order += [*kernel.size_variables, *kernel.variables]
     slots = {n: i for i, n in enumerate(order)}
-    text = llvm_ir(module, target, rows=operator.collapse.startswith("rows."))
+    rows = operator.collapse.startswith("rows.")
+    text = llvm_ir(module, target, apart=rows or inside)
     for inner_name in inner_names:
         slots[inner_name] = slots[outputs[0].op.name]
         text = _joined(text, name, inner_name, outputs[0].op.name)
@@ -209,22 +214,23 @@ def _separate_init(schedule: Schedule, block: SBlockRV) -> None:
         schedule.decompose_reduction(block, reduced[0])
 
 
-def llvm_ir(module: IRModule, target: Target, rows: bool = False) -> str:
-    """IR text, not optimised yet; rows: of a kernel along rows."""
+def llvm_ir(module: IRModule, target: Target, apart: bool = False) -> str:
+    """IR text, not optimised yet; apart: common subexpressions stay where they are."""
     import tvm
     from tvm.target import Target as TVMTarget
 
     options: dict[str, Any] = {
         "kind": "llvm",
-        "mtriple": "wasm32-unknown-unknown",
+        "mtriple": TRIPLE,
         "mattr": [f"+{f}" for f in target.features],
         # Without SIMD it means nothing, but TVM warns where it is not given.
         "vector-width": target.vector_bits or 128,
         "opt-level": 0,  # llvmlite optimises; inspect_source shows optimised IR
     }
     # The runtime checks arguments; TVM's own assertions are 73 % of the code. Its
-    # common subexpressions lose bindings in folds; LLVM finds them anyway.
-    passes = {"tirx.disable_assert": True, "tirx.disable_cse_tir": rows}
+    # common subexpressions lose bindings in folds, and leave the loops and conditions
+    # that make a quotient right; LLVM finds them anyway.
+    passes = {"tirx.disable_assert": True, "tirx.disable_cse_tir": apart}
     with tvm.transform.PassContext(config=passes):
         library = tvm.compile(module, target=TVMTarget(options))
     return str(library.mod.inspect_source("ll"))
@@ -268,10 +274,6 @@ _LOADER: tuple[tuple[str, str, str, Times], ...] = (
     ("metadata", r"^!llvm\.(dbg\.cu|module\.flags) = .*$", "", exactly(2)),
     ("a variable's position", r"^ +#dbg_\w+\(.*\)$", "", SOME),
 )
-_BACKEND = {
-    "TVMBackendAllocWorkspace": "declare ptr @{}(i32, i32, i64, i32, i32)",
-    "TVMBackendFreeWorkspace": "declare i32 @{}(i32, i32, ptr)",
-}
 
 
 def without_loader(text: str, name: str) -> str:
@@ -310,7 +312,7 @@ def without_loader(text: str, name: str) -> str:
         Times(2 * (tensors - bare), None),
     )
     for backend in sorted(called):
-        text += "\n" + _BACKEND[backend].format(backend) + "\n"
+        text += "\n" + declaration(backend) + "\n"
     return text
 
 
@@ -341,7 +343,7 @@ def entry(lowered: Lowered, name: str, symbol: str, whole: str | None = None) ->
             continue
         if local not in lowered.slots:
             raise SpecError(f"parameter {local!r} of the kernel is no argument of it")
-        load = _load(kind, position, 8 * lowered.slots[local])
+        load = _load(kind, position, SLOT_BYTES * lowered.slots[local])
         body += load
         if local == whole:
             body.append(f"%whole = and i32 %v{position}, -16")
@@ -359,7 +361,7 @@ def entry(lowered: Lowered, name: str, symbol: str, whole: str | None = None) ->
 
 
 def _load(kind: str, position: int, offset: int) -> list[str]:
-    """IR that loads one slot (8 bytes: int64, double or pointer) as `kind`."""
+    """IR that loads one slot (an int64, a double or a pointer) as `kind`."""
     address = f"%p{position} = getelementptr inbounds i8, ptr %slots, i32 {offset}"
     value = f"%v{position}"
     if kind == "float":

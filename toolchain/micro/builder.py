@@ -28,7 +28,7 @@ def check_name(name: str, *rules: tuple[bool, str]) -> None:
 
 def lanes_of(target: Target, size: int = WORD) -> int:
     """Elements of `size` bytes in a register; 1 without SIMD."""
-    return REGISTER // size if target.has("simd128") else 1
+    return target.lanes(8 * size)
 
 
 def vector(scalar: ir.Type, lanes: int) -> ir.Type:

@@ -21,8 +21,9 @@ from toolchain.micro.builder import (
 from toolchain.micro.gemm_store import Store
 from toolchain.micro.gemm_sums import Sums
 from toolchain.micro.registry import emits
-from toolchain.micro.tile import WIDTH, Tile
+from toolchain.micro.tile import Tile
 from toolchain.spec.microkernels import GEMM
+from toolchain.spec.panels import PANEL_WIDTH
 from toolchain.targets import Target
 
 ARGUMENTS = (
@@ -114,7 +115,7 @@ class _Gemm:
 
     def _panels(self, across: Repeat) -> list[ir.Value]:
         """Where the tile's panels of b are; the last stands in for panels past it."""
-        return self._neighbours(across, "b", self.tile.panels, WIDTH)
+        return self._neighbours(across, "b", self.tile.panels, PANEL_WIDTH)
 
     def _left(self, down: Repeat) -> list[ir.Value]:
         """Where the left panel is, or its rows; the last stands in for rows past it."""

@@ -18,7 +18,8 @@ from toolchain.micro.builder import (
     splat,
     splat_lane,
 )
-from toolchain.micro.tile import WIDTH, Tile
+from toolchain.micro.tile import Tile
+from toolchain.spec.panels import PANEL_WIDTH
 
 
 @dataclass(frozen=True)
@@ -66,7 +67,7 @@ class Sums:
             if not tile.dense:
                 b = [gep_bytes(build, panel, step) for panel in b]
             elif last:
-                size = tile.unroll * WIDTH * WORD
+                size = tile.unroll * PANEL_WIDTH * WORD
                 b = [gep_bytes(build, panel, size) for panel in b]
             if last:
                 a = [gep_bytes(build, x, tile.unroll * tile.left_bytes) for x in a]
@@ -94,7 +95,7 @@ class Sums:
         Before each k there is a scheduling barrier.
         """
         build, tile, count = self.builder, self.tile, self.tile.phases
-        depth, size = self.argument["depth"], WIDTH * WORD
+        depth, size = self.argument["depth"], PANEL_WIDTH * WORD
         entry = build.block
         done, loop = new_blocks(build, "done", "loop")
         whole = build.and_(depth, i32(-count))
@@ -148,7 +149,7 @@ class Sums:
         build.cbranch(build.icmp_signed("<", k, depth), rest, after)
         build.position_at_end(rest)
         row = gep_bytes(build, a, build.mul(k, i32(WORD)))
-        panel = gep_bytes(build, b, build.mul(k, i32(WIDTH * WORD)))
+        panel = gep_bytes(build, b, build.mul(k, i32(PANEL_WIDTH * WORD)))
         element = load_at(build, row, 0, self.tile.scalar)
         factor = splat(build, element, self.tile.register)
         more = [build.add(k, i32(1))]
@@ -170,7 +171,7 @@ class Sums:
     ) -> list[ir.Value]:
         """The sums with the products of one k, `step` behind the pointers."""
         build, tile = self.builder, self.tile
-        skipped = step * WIDTH * WORD if tile.dense else 0
+        skipped = step * PANEL_WIDTH * WORD if tile.dense else 0
         columns: dict[int, ir.Value] = {}
         result: list[ir.Value] = []
         rows = None

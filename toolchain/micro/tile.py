@@ -7,9 +7,8 @@ from dataclasses import dataclass
 from llvmlite import ir
 
 from toolchain.micro.builder import F32, I32, WORD, lanes_of, vector
+from toolchain.spec.panels import PANEL_WIDTH
 from toolchain.targets import Target
-
-WIDTH = 8  # columns of a panel
 
 
 @dataclass(frozen=True)
@@ -30,20 +29,21 @@ class Tile:
 
     def rules(self) -> tuple[tuple[bool, str], ...]:
         """What a tile must fulfil, for `check_name`."""
-        whole = self.columns % WIDTH == 0 or self.columns == WIDTH // 2
+        whole = self.columns % PANEL_WIDTH == 0 or self.columns == PANEL_WIDTH // 2
         shuffled = self.form != "shuffle" or self.rows % self.lanes == 0
         phased = (self.kind, self.form, self.dense) == ("f32", "rows", True)
         return (
             (self.rows > 0, "it has no rows; use 1 or more"),
             (
                 whole and self.columns > 0,
-                f"columns must be {WIDTH // 2}, {WIDTH} or a multiple of {WIDTH}",
+                f"columns must be {PANEL_WIDTH // 2}, {PANEL_WIDTH} or a multiple of "
+                f"{PANEL_WIDTH}",
             ),
             (shuffled, f"rows must fill registers; use a multiple of {self.lanes}"),
             (
                 self.phases == 1 or phased,
                 "one row by one panel has several sums for each element; use "
-                f"micro_gemm_f32_rows_1x{WIDTH}_dense",
+                f"micro_gemm_f32_rows_1x{PANEL_WIDTH}_dense",
             ),
         )
 
@@ -65,7 +65,7 @@ class Tile:
     @property
     def panels(self) -> int:
         """Panels of the right factor side by side."""
-        return max(self.columns // WIDTH, 1)
+        return max(self.columns // PANEL_WIDTH, 1)
 
     @property
     def left_pointers(self) -> int:
@@ -84,7 +84,7 @@ class Tile:
     @property
     def phases(self) -> int:
         """Sums of an element, each of every so many k: where chains would wait."""
-        return 4 if self.rows * self.columns == WIDTH and self.lanes > 1 else 1
+        return 4 if self.rows * self.columns == PANEL_WIDTH and self.lanes > 1 else 1
 
     @property
     def barrier(self) -> int:

@@ -33,7 +33,7 @@ from toolchain.process.command import tool_versions
 from toolchain.records.replace import fresh, write
 from toolchain.records.slices import root_in
 from toolchain.spec import SpecError
-from toolchain.targets import TARGETS
+from toolchain.targets import TARGETS, Target
 
 # Memory for reading a file and rewriting its graph, where the machine has it: of TVM
 # and its compilers, with the constants that may be computed (importer.CONSTANTS), and
@@ -59,6 +59,11 @@ class Options:
     dims: Mapping[str, int] = field(default_factory=dict)
     values: Mapping[str, Sequence[str]] = field(default_factory=dict)
     timeout: float = 600.0
+    numbers: Mapping[str, int] = field(default_factory=dict)
+
+    def built_for(self) -> Target:
+        """The target, with its numbers."""
+        return TARGETS[self.target].with_tuning(self.numbers)
 
 
 def build_model(
@@ -73,7 +78,7 @@ def build_model(
     Errors: SpecError for a model that cannot be built, with every reason at once.
     """
     program = read_program(path, options, show)
-    target = TARGETS[options.target]
+    target = options.built_for()
     out = place.folder / f"{program.graph.name}.wasm"
     with fresh(out) as wasm:
         try:
@@ -167,7 +172,7 @@ def _add_manifest(
 
     out: where the module will be.
     """
-    target, graph = TARGETS[options.target], program.graph
+    target, graph = options.built_for(), program.graph
     short: dict[str, Any] = {
         "abi_version": ABI_VERSION,
         "target": target.name,

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from toolchain import tuning
 from toolchain.abi import ALIGNMENT, MAX_MEMORY
 from toolchain.codegen.child import Job, in_children
 from toolchain.codegen.descriptor import table
@@ -20,6 +21,7 @@ from toolchain.codegen.llvm import emit
 from toolchain.codegen.objects import by_name
 from toolchain.codegen.operators import loaded_operators
 from toolchain.link.archive import archive
+from toolchain.link.clang import ZIG_TRIPLE
 from toolchain.link.link import link
 from toolchain.micro.registry import micro_kernel, used
 from toolchain.model.emit import WEIGHTS, Program, model_descriptor, model_function
@@ -45,11 +47,13 @@ class Place:
     """Where a model's files go. cache: for objects of kernels.
 
     code: what the kernels' objects are made from, as it is found (roots of slices).
+    archive: whether lib<name>.a is written too, to link into programs.
     """
 
     folder: Path
     cache: Path
     code: set[str] = field(default_factory=set)
+    archive: bool = False
 
 
 def program_of(graph: Graph, external: bool) -> Program:
@@ -112,6 +116,8 @@ def compile_program(
         if not program.external:
             members.append(_data_object(program, own / "model_weights.o"))
         archive([*members, *runtime], library)
+        if place.archive:
+            write(place.folder / library.name, library.read_bytes())
         show(f"link {name}.wasm")
         link(library, out, MAX_MEMORY)
         calls = Counter(program.kernels)
@@ -177,15 +183,19 @@ def _made(kernel: Any, target: Target, cache: Path) -> Made:
     settings = [kernel.name, asdict(target), tool_versions()]
     digests = [sources().digest(root) for root in code]
     key = hash_of(json.dumps([digests, settings], sort_keys=True))[:16]
-    return Made((cache / f"{kernel.name}-{key}.o",), code, settings=settings)
+    out = cache / f"{kernel.name}-{key}.o"
+    numbers = tuning.roots(target.name, dict(target.tuned))
+    return Made((out,), code, settings=settings, named=numbers)
 
 
 def _compile(kernel: Any, target: Target, out: Path) -> list[str]:
     """Write a kernel's object; roots of what it names at run time."""
-    texts = kernel.texts(target)
-    chosen = by_name("".join(texts))
-    texts += [micro_kernel(s, target) for s in used("".join(texts))]
-    write(out, emit(texts, target))
+    with tuning.noted() as asked:
+        texts = kernel.texts(target)
+        chosen = by_name("".join(texts))
+        texts += [micro_kernel(s, target) for s in used("".join(texts))]
+        write(out, emit(texts, target))
+    chosen += map(tuning.root, sorted(asked))
     return [*chosen, *(root_in(f, "KERNEL") for f in loaded_operators(FOLDERS))]
 
 
@@ -207,5 +217,5 @@ def _data_object(program: Program, out: Path) -> Path:
         f'.balign {ALIGNMENT}\n{WEIGHTS}:\n.incbin "{data}"\n'
         f".size {WEIGHTS}, {data.stat().st_size}\n"
     )
-    run([*tool("CLANG"), "-target", "wasm32-freestanding", "-c", text, "-o", out])
+    run([*tool("CLANG"), "-target", ZIG_TRIPLE, "-c", text, "-o", out])
     return out

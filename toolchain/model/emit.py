@@ -5,15 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from toolchain.abi import declaration
 from toolchain.codegen.descriptor import fixed_descriptor
 from toolchain.codegen.room import fixed_room, room
 from toolchain.model.graph import Graph, Value
 from toolchain.model.plan import Plan, root
 
-_WORKSPACE = (
-    "declare ptr @TVMBackendAllocWorkspace(i32, i32, i64, i32, i32)",
-    "declare i32 @TVMBackendFreeWorkspace(i32, i32, ptr)",
-)
+_CALLED = ("TVMBackendAllocWorkspace", "TVMBackendFreeWorkspace")
 WEIGHTS = "model_weights"
 
 
@@ -111,7 +109,8 @@ class _Function:
         self._line("ret i32 1")
         declared = sorted(set(program.kernels))
         head = [f"declare i32 @kernel_{k}(ptr)" for k in declared]
-        head += [*_WORKSPACE, f"@{WEIGHTS} = external hidden constant i8"]
+        head += map(declaration, _CALLED)
+        head.append(f"@{WEIGHTS} = external hidden constant i8")
         body = "\n".join(self.lines)
         return "\n".join(head) + (
             f"\ndefine i32 @kernel_{graph.name}(ptr %slots) {{\n{body}\n}}\n"

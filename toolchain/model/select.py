@@ -17,11 +17,11 @@ from toolchain.model.kernels import REGISTER, Batched, Instance, Joined
 from toolchain.model.pools import by_library, volumes
 from toolchain.model.products import CONV, DENSE
 from toolchain.model.quantized import QUANTIZED_CONV, QUANTIZED_DENSE
+from toolchain.spec.panels import PANEL_WIDTH
 
 # Elements from which planes are transposed by a kernel of 1.2 KB.
 PLANE = 4096
 Rule = Callable[[Node], list[Node] | None]
-PANEL = 8  # output channels that are packed side by side: see kernels/conv_pack.py
 
 
 def select(graph: Graph, by_winograd: bool = False) -> None:
@@ -113,12 +113,13 @@ def _dropout(node: Node) -> list[Node]:
 
 
 def _panels(matrix: np.ndarray) -> np.ndarray:
-    """[K, N] as [ceil(N / PANEL), K, PANEL]; columns past N are 0."""
+    """[K, N] as [ceil(N / PANEL_WIDTH), K, PANEL_WIDTH]; columns past N are 0."""
     depth, columns = matrix.shape
-    count = -(-columns // PANEL)
-    padded = np.zeros((depth, count * PANEL), "float32")
+    count = -(-columns // PANEL_WIDTH)
+    padded = np.zeros((depth, count * PANEL_WIDTH), "float32")
     padded[:, :columns] = matrix
-    return np.ascontiguousarray(padded.reshape(depth, count, PANEL).transpose(1, 0, 2))
+    panels = padded.reshape(depth, count, PANEL_WIDTH).transpose(1, 0, 2)
+    return np.ascontiguousarray(panels)
 
 
 def _convolution(node: Node) -> list[Node] | None:
@@ -133,7 +134,7 @@ def _convolution(node: Node) -> list[Node] | None:
     constants: dict[str, float] = {
         **dict(zip("NHWC", x.shape, strict=True)),
         "Q": packed.shape[0],
-        "E": PANEL,
+        "E": PANEL_WIDTH,
         "K": packed.shape[1],
         "M": features,
         "features": features,
@@ -230,7 +231,7 @@ def _dense(node: Node) -> list[Node] | None:
         "M": prod(x.shape[:-1]),
         "K": depth,
         "P": packed.shape[0],
-        "L": PANEL,
+        "L": PANEL_WIDTH,
         "N": columns,
         "minimum": a["limits"][0],
         "maximum": a["limits"][1],
@@ -298,19 +299,22 @@ def _quantized_product(node: Node, matrix: np.ndarray, sizes: dict[str, float]) 
     x, w = node.inputs
     a = node.attributes
     depth, columns = matrix.shape
-    count = -(-columns // PANEL)
-    padded = np.zeros((depth + depth % 2, count * PANEL), "int16")
+    count = -(-columns // PANEL_WIDTH)
+    padded = np.zeros((depth + depth % 2, count * PANEL_WIDTH), "int16")
     padded[:depth, :columns] = matrix
-    pairs = padded.reshape(-1, 2, count, PANEL).transpose(2, 0, 3, 1)
+    pairs = padded.reshape(-1, 2, count, PANEL_WIDTH).transpose(2, 0, 3, 1)
     packed = np.ascontiguousarray(pairs).view("int32")[..., 0]
-    bias, factor = np.zeros(count * PANEL, "int32"), np.zeros(count * PANEL, "float32")
+    bias, factor = (
+        np.zeros(count * PANEL_WIDTH, "int32"),
+        np.zeros(count * PANEL_WIDTH, "float32"),
+    )
     bias[:columns], factor[:columns] = a["bias"], a["factor"]
     constants = sizes | {
         "M": columns,
         "P": count,
         "D": packed.shape[1],
-        "E": PANEL,
-        "B": count * PANEL,
+        "E": PANEL_WIDTH,
+        "B": count * PANEL_WIDTH,
         "x_sign": 128 if x.dtype == "int8" else 0,
         "x_zero": a["x_zero"],
         "y_zero": a["y_zero"],

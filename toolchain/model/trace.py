@@ -16,7 +16,6 @@ from toolchain.model.graph import Node, Value
 from toolchain.model.kernels import Batched, Instance
 from toolchain.model.plan import root
 from toolchain.records.replace import fresh, write
-from toolchain.targets import TARGETS
 
 # Operations of one element of the result, from the constants of an instance.
 _OPERATIONS: dict[str, Callable[[dict[str, float]], float]] = {
@@ -39,7 +38,7 @@ def build_trace(
 ) -> Path:
     """Write the traced module of a model and trace.json beside it; the latter."""
     program = replace(read_program(path, options, show), traced=True)
-    target, out = TARGETS[options.target], place.folder / "trace.json"
+    target, out = options.built_for(), place.folder / "trace.json"
     with fresh(place.folder / f"{program.graph.name}.wasm") as wasm:
         kernels = compile_program(program, target, place, runtime, wasm, show)
     sizes = {k["name"]: k["bytes"] for k in kernels}

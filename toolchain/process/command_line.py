@@ -45,7 +45,7 @@ class Loader(DodoTaskLoader):  # type: ignore[misc]  # doit has no types
 
     def load_tasks(self, cmd: Any, pos_args: list[str]) -> Any:
         """The tasks; words of theirs are checked, values that doit took put back."""
-        pos_args[:] = with_values(pos_args, self.words, _values(self.words))
+        pos_args[:] = with_values(pos_args, self.words, option_values(self.words))
         tasks = super().load_tasks(cmd, pos_args)
         named = {t.name: t for t in tasks}
         if cmd.name == "run":
@@ -84,7 +84,7 @@ def require() -> None:
 def variables(words: Sequence[str]) -> dict[str, str]:
     """Variables by name, from words such as profile=my.toml."""
     found: dict[str, str] = {}
-    values = _values(words)
+    values = option_values(words)
     for i, word in enumerate(words):
         name, equals, text = word.partition("=")
         if i in values or not equals or word.startswith("-"):
@@ -206,7 +206,7 @@ def _option_text(what: str, topic: str, parser: CmdParse, error: Any) -> str:
     return f"{what}: option {word} is unknown; {advice}"
 
 
-def _values(words: Sequence[str]) -> list[int]:
+def option_values(words: Sequence[str]) -> list[int]:
     """Places of words that are values of options.
 
     doit takes every word with "=" that starts with no dash for a variable, and out of

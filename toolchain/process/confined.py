@@ -22,9 +22,8 @@ import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any, TypeVar
+from typing import IO, TypeVar
 
-from toolchain.link.module import ModuleError
 from toolchain.process.command import ToolError
 from toolchain.spec import SpecError
 
@@ -111,7 +110,7 @@ def run(label: str, action: Callable[[], T], limits: Limits) -> T:
 
 
 def _fork(
-    action: Callable[[], Any],
+    action: Callable[[], object],
     limits: Limits,
     place: mmap.mmap,
     log: IO[bytes],
@@ -143,11 +142,11 @@ def _fork(
         os._exit(code)
 
 
-def _result(action: Callable[[], Any]) -> tuple[bool, Any]:
+def _result(action: Callable[[], object]) -> tuple[bool, object]:
     """Whether it ended well, and its result or what it raised."""
     try:
         return True, action()
-    except (SpecError, ToolError, ModuleError, OSError) as error:
+    except (SpecError, ToolError, OSError) as error:
         return False, error
     except MemoryError as error:
         return False, _Foreign("MemoryError", str(error), "")
@@ -226,13 +225,12 @@ def _ended(status: int, said: str, limits: Limits) -> str:
     return text + words(said, "it")
 
 
-def _error(label: str, error: Any, limits: Limits) -> Exception:
+def _error(label: str, error: Exception | _Foreign, limits: Limits) -> Exception:
     """What a child raised, as an error of ours."""
     if not isinstance(error, _Foreign):
-        found: Exception = error
-        if isinstance(found, SpecError):
-            found.args = (_printable(str(found)), *found.args[1:])
-        return found
+        if isinstance(error, SpecError):
+            error.args = (_printable(str(error)), *error.args[1:])
+        return error
     if error.kind == "RecursionError":
         return SpecError(f"{label}: is nested too deep; flatten the model")
     if error.kind == "MemoryError" or "bad_alloc" in error.text:

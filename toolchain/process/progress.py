@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import IO
 
 from doit.reporter import ConsoleReporter
+from doit.task import Task
 
 from toolchain.records.lock import Lock
 from toolchain.records.made import keep
@@ -17,7 +19,7 @@ class ProgressReporter(ConsoleReporter):  # type: ignore[misc]  # doit has no ty
     desc = "console, with how far the build is"
     folder: Path
 
-    def __init__(self, outstream: Any, options: Any) -> None:
+    def __init__(self, outstream: IO[str], options: Mapping[str, object]) -> None:
         super().__init__(outstream, options)
         self.total = self.seen = 0
 
@@ -26,7 +28,9 @@ class ProgressReporter(ConsoleReporter):  # type: ignore[misc]  # doit has no ty
         """The reporter of builds in a folder: doit makes one where tasks are run."""
         return type(cls.__name__, (cls,), {"folder": folder})
 
-    def initialize(self, tasks: Any, selected_tasks: Any) -> None:
+    def initialize(
+        self, tasks: Mapping[str, Task], selected_tasks: Iterable[str]
+    ) -> None:
         """Wait for other builds; count the tasks that the selected ones need."""
         super().initialize(tasks, selected_tasks)
         self.lock = Lock(self.folder)
@@ -40,7 +44,7 @@ class ProgressReporter(ConsoleReporter):  # type: ignore[misc]  # doit has no ty
                 todo += tasks[name].setup_tasks
         self.total = sum(1 for n in needed if tasks[n].actions)
 
-    def execute_task(self, task: Any) -> None:
+    def execute_task(self, task: Task) -> None:
         """A task starts."""
         if (task.meta or {}).get("reads"):
             self.lock.release()
@@ -49,7 +53,7 @@ class ProgressReporter(ConsoleReporter):  # type: ignore[misc]  # doit has no ty
             width = len(str(self.total))
             self.write(f"[{self.seen:{width}}/{self.total}] {task.title()}\n")
 
-    def skip_uptodate(self, task: Any) -> None:
+    def skip_uptodate(self, task: Task) -> None:
         """A task has nothing to do."""
         self.seen += bool(task.actions)
 

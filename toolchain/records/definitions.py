@@ -9,7 +9,7 @@ from __future__ import annotations
 import ast
 import hashlib
 from collections.abc import Iterator
-from typing import Any
+from typing import TypedDict
 
 # Arguments of an operator that only tests read.
 _TESTED = ("reference", "reference_scale", "cases", "bound")
@@ -30,23 +30,30 @@ def hash_of(data: str | bytes) -> str:
     return hashlib.sha256(data).hexdigest()[:32]
 
 
-def index_of(text: bytes) -> dict[str, Any]:
-    """Of a source: {"definitions": {name: [hash, uses]}, "effects": names}.
+class Index(TypedDict):
+    """What a source defines: a hash and the uses of each name.
 
     A use is a name of this file, or "module:path" of another; "module:" is all of it.
     effects: the definitions that count for whoever uses any other of the file.
     """
+
+    definitions: dict[str, tuple[str, list[str]]]
+    effects: list[str]
+
+
+def index_of(text: bytes) -> Index:
+    """The index of a source."""
     try:
         tree = ast.parse(text)
     except (SyntaxError, ValueError):  # whoever runs it will say so
-        return {"definitions": {"*": [hash_of(text), []]}, "effects": []}
+        return {"definitions": {"*": (hash_of(text), [])}, "effects": []}
     formula = (ast.get_docstring(tree) or "").partition("\n")[0]
     named = {n.id for n in ast.walk(tree) if isinstance(n, ast.Name)} | _exported(tree)
     _strip(tree)
     index = _Index(tree, named)
     index.add("__doc__", hash_of(formula), set())
     return {
-        "definitions": {n: [h, sorted(u)] for n, (h, u) in index.definitions.items()},
+        "definitions": {n: (h, sorted(u)) for n, (h, u) in index.definitions.items()},
         "effects": sorted(index.effects),
     }
 

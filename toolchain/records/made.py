@@ -10,8 +10,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
 from functools import cache
 from inspect import Signature
 from pathlib import Path
@@ -32,13 +32,15 @@ class Made:
 
     code: roots of slices (see records/slices.py). files: read for their content, C with
     what it includes; they may be missing. settings: all else that decides the
-    outputs, as JSON has it.
+    outputs, as JSON has it. named: settings by a name of their own, of which those
+    count whose names are among the roots that making the outputs shows.
     """
 
     outputs: tuple[Path, ...]
     code: tuple[str, ...]
     files: tuple[Path, ...] = ()
     settings: Any = None
+    named: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def record(self) -> Path:
@@ -75,7 +77,7 @@ class Made:
         changed = [
             name for (name, a), (_, b) in zip(before, after, strict=True) if a != b
         ]
-        changed += map(str, sources().changed({*found, *self.code}))
+        changed += map(str, sources().changed(self._roots(found)))
         if changed:
             raise ChangedError(
                 f"{', '.join(changed)}: written while {self.outputs[0]} was made of "
@@ -89,9 +91,14 @@ class Made:
         files = [p for path in self.files for p in _with_includes(path)]
         return [(path.name, contents().hash_of(path)) for path in files]
 
-    def _record(self, found: list[str]) -> dict[str, Any]:
-        code = [sources().digest(root) for root in sorted({*found, *self.code})]
-        inputs = json.dumps([code, self._files(), self.settings], sort_keys=True)
+    def _roots(self, found: list[str]) -> list[str]:
+        return sorted({*found, *self.code} - set(self.named))
+
+    def _record(self, found: list[str]) -> dict[str, object]:
+        code = [sources().digest(root) for root in self._roots(found)]
+        named = {name: self.named[name] for name in found if name in self.named}
+        settings = [self.settings, named]
+        inputs = json.dumps([code, self._files(), settings], sort_keys=True)
         return {
             "from": hashlib.sha256(inputs.encode()).hexdigest(),
             "found": found,

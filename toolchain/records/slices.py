@@ -24,13 +24,12 @@ import os
 from collections.abc import Callable, Iterable, Iterator
 from functools import cache, cached_property
 from pathlib import Path
-from typing import Any
 
-from toolchain.records.definitions import hash_of, index_of
+from toolchain.records.definitions import Index, hash_of, index_of
 from toolchain.records.states import ROOT, State, load, save, settled, state
 
-# Of this table an output follows from one entry, which stands in its settings.
-_BY_SETTINGS = {("toolchain.targets", "TARGETS")}
+# Of these tables an output follows from single entries, which its settings hold.
+_BY_SETTINGS = {("toolchain.targets", "TARGETS"), ("toolchain.tuning.table", "TABLE")}
 _INSIDE = f"{ROOT}{os.sep}"
 _MOST = 1000  # sources that are kept, those of before edits too
 _Definition = tuple[str, str]  # module or file, name
@@ -47,7 +46,7 @@ class Sources:
         self.used: set[str] = set()
         # Files that were read and folders that were searched, as they were then.
         self.seen: dict[str, State] = {}
-        self.indices: dict[str, dict[str, Any]] = {}
+        self.indices: dict[str, Index] = {}
         self.files: dict[str, Path | None] = {}
         self.slices: dict[str, set[_Definition]] = {}
         self.digests: dict[str, str] = {}
@@ -55,7 +54,7 @@ class Sources:
         self._recall()
 
     @cached_property
-    def known(self) -> dict[str, Any]:
+    def known(self) -> dict[str, Index]:
         """What is defined in the sources, by a hash of their text."""
         return load(self.kept / ".definitions.json") if self.kept else {}
 
@@ -131,7 +130,7 @@ class Sources:
         else:
             yield from ((module, n) for n in definitions)
 
-    def _index(self, module: str) -> dict[str, Any]:
+    def _index(self, module: str) -> Index:
         if module not in self.indices:
             path = self._file(module)
             assert path is not None
@@ -172,7 +171,7 @@ class Sources:
         return [n for n in names if self._file(n)]
 
 
-def root_of(definition: Callable[..., Any]) -> str:
+def root_of(definition: Callable[..., object]) -> str:
     """The root that a function or a class is."""
     return f"{definition.__module__}:{definition.__qualname__}"
 

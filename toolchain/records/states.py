@@ -14,7 +14,7 @@ import os
 import re
 import sys
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -57,7 +57,7 @@ def load(path: Path) -> dict[str, Any]:
     return found
 
 
-def save(path: Path, found: dict[str, Any]) -> None:
+def save(path: Path, found: Mapping[str, object]) -> None:
     """Keep what was found."""
     content = json.dumps(found, sort_keys=True)
     with suppress(OSError):

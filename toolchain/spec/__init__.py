@@ -15,8 +15,10 @@ from typing import Any
 from toolchain.abi import MAX_RANK, MAX_TENSORS, Attr
 from toolchain.dtypes import NAMES as DTYPES
 from toolchain.dtypes import SAME_WIDTH
+from toolchain.spec.kernel import Kernel
 from toolchain.spec.math import Let
 from toolchain.spec.tvm import Buffer, Expr, Schedule, Tensor, script, te, tir
+from toolchain.targets import Target
 
 __all__ = [
     "DTYPES",
@@ -30,11 +32,13 @@ __all__ = [
     "Case",
     "Expr",
     "Input",
+    "Kernel",
     "Operator",
     "Output",
     "Pointwise",
     "Schedule",
     "SpecError",
+    "Target",
     "Tensor",
     "pointwise",
     "script",
@@ -55,7 +59,7 @@ COLLAPSES: dict[str, tuple[str, ...]] = {
     "concat": ("axis",),
     "pad": ("axes",),
 }
-# The canonical axes of an operator's first inputs, and of those after them.
+# The canonical axes of an operator's first inputs, and of the inputs after them.
 CANONICAL = {
     "elementwise": ("n",),
     "rows": ("o n",),
@@ -65,6 +69,10 @@ CANONICAL = {
     "concat": ("n",),
     "pad": ("o n k",),
 }
+# Collapses whose operators may have several outputs.
+SEVERAL_OUTPUTS = ("rows", "exact", "view")
+# Collapses whose output sizes follow from `compute`, and which look at `requires`.
+ASKED = ("exact", "pad")
 ATTRIBUTE_KINDS = tuple(kind.name.lower() for kind in Attr)
 MAX_UNITS = MAX_RANK  # of a list: one for each axis
 
@@ -237,12 +245,12 @@ class Operator:
     dtypes: tuple[str | tuple[str, ...], ...]
     reference: Callable[..., Any]
     cases: Callable[..., Iterable[Case]]
-    compute: Callable[[Any], Any] | None = None
+    compute: Callable[[Kernel], Tensor | list[Tensor]] | None = None
     outputs: tuple[Output, ...] = (Output(),)
     attributes: tuple[Attribute, ...] = ()
-    columns: Callable[[Any], Any] | None = None
-    schedule: Callable[[Any, Any], Any] | None = None
-    requires: Callable[[Any], list[tuple[Any, str]]] | None = None
+    columns: Callable[[Kernel], Tensor | list[Tensor]] | None = None
+    schedule: Callable[[Schedule, Target], None] | None = None
+    requires: Callable[[Kernel], list[tuple[Expr, str]]] | None = None
     reference_scale: Callable[..., Any] | None = None
     bound: Bound = Bound()
     sizes: tuple[str, ...] = ()
@@ -265,6 +273,16 @@ class Operator:
                 f"collapse {self.collapse!r} is unknown; use one of {known}"
             )
         self._check_dims(name)
+        if len(self.outputs) > 1 and name not in SEVERAL_OUTPUTS:
+            raise SpecError(
+                f"{len(self.outputs)} outputs, and {self.collapse} writes one; use a "
+                f"collapse of {', '.join(SEVERAL_OUTPUTS)}"
+            )
+        if self.requires is not None and not self.asked:
+            raise SpecError(
+                f"{self.collapse} does not check `requires`; leave it out, or use a "
+                f"collapse of {', '.join(ASKED)}"
+            )
         if (self.compute is None) == (self.source is None):
             raise SpecError("give either compute (TE) or source (a C file)")
         for dtype in {d for t in self.variants() for d in t} | set(self.absent):
@@ -312,6 +330,11 @@ class Operator:
                     f"input {tensor.name} has dims {tensor.dims!r}; {self.collapse} "
                     f"gives {expected[min(i, len(expected) - 1)]!r}"
                 )
+
+    @property
+    def asked(self) -> bool:
+        """Whether the runtime asks the operator for its output sizes and `requires`."""
+        return self.collapse.partition(".")[0] in ASKED
 
     @property
     def unary(self) -> bool:
@@ -376,10 +399,10 @@ class Pointwise:
     compute of its own that gives the same elements. Models fuse formulas with others.
     """
 
-    formula: Callable[..., Any]
-    loops: Callable[[Any], Any] | None = None
+    formula: Callable[..., Expr]
+    loops: Callable[[Kernel], Tensor] | None = None
 
-    def __call__(self, k: Any) -> Any:
+    def __call__(self, k: Kernel) -> Tensor:
         """The output of a kernel."""
         if self.loops is not None:
             return self.loops(k)
@@ -387,8 +410,8 @@ class Pointwise:
             (k.n,), lambda i: self.element(k, [t[i] for t in k.inputs]), name="out"
         )
 
-    def element(self, k: Any, elements: Iterable[Any]) -> Any:
-        """An element of the output, from those of the inputs."""
+    def element(self, k: Kernel, elements: Iterable[Expr]) -> Expr:
+        """An element of the output, from elements of the inputs."""
         # Operands are bound: TVM makes a select that holds a load a branch.
         let = Let()
         operands = [let(e) for e in elements]

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from toolchain.spec import microkernels as micro
+from toolchain.spec.kernel import Kernel
 from toolchain.spec.nest import call, nest
 from toolchain.spec.rows import ELEMENTS, Compute, Fold, vector_lanes
-from toolchain.spec.tvm import Expr
+from toolchain.spec.tvm import Buffer, Expr, Tensor
 from toolchain.spec.tvm import script as T  # noqa: N812  # TVM's own name for it
 
 
@@ -18,8 +17,8 @@ def arg_reduction(kind: Fold) -> tuple[Compute, Compute]:
     equal to NaN.
     """
 
-    def rows(k: Any) -> Any:
-        def body(buffers: list[Any], out: Any) -> None:
+    def rows(k: Kernel) -> Tensor:
+        def body(buffers: list[Buffer], out: Buffer) -> None:
             (x,) = buffers
             best = T.alloc_buffer((1,), k.dtype)
 
@@ -49,8 +48,8 @@ def arg_reduction(kind: Fold) -> tuple[Compute, Compute]:
 
         return nest((k.o,), (k.x,), body, "int64")
 
-    def columns(k: Any) -> Any:
-        def body(buffers: list[Any], out: Any) -> None:
+    def columns(k: Kernel) -> Tensor:
+        def body(buffers: list[Buffer], out: Buffer) -> None:
             (x,) = buffers
             call(
                 kind.kernel(micro.ARG_COLUMNS, k.dtype),

@@ -6,15 +6,17 @@ They are written by toolchain/lower/functions.py, which says why.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
 
 from toolchain.spec import Pointwise
 from toolchain.spec import math as m
+from toolchain.spec.kernel import Kernel
 from toolchain.spec.nest import call, nest
-from toolchain.spec.tvm import tir
+from toolchain.spec.tvm import Buffer, Expr, Tensor, tir
 
 
-def each(name: str, x: Any, out: Any, n: Any, *others: Any, first: Any = 0) -> None:
+def each(
+    name: str, x: Buffer, out: Buffer, n: Expr, *others: Expr, first: Expr = 0
+) -> None:
     """Emit out[i] = f(x[i], *others), f of toolchain.spec.math, from `first`, n times.
 
     By stages (see toolchain/lower/functions.py), and without alignment or a multiple.
@@ -23,7 +25,9 @@ def each(name: str, x: Any, out: Any, n: Any, *others: Any, first: Any = 0) -> N
     call(f"{m.SYMBOL}array_{name}", *ends, n, *others)
 
 
-def add_up(name: str, x: Any, out: Any, n: Any, *others: Any, first: Any) -> None:
+def add_up(
+    name: str, x: Buffer, out: Buffer, n: Expr, *others: Expr, first: Expr
+) -> None:
     """Emit the same; the last of `others` points to where the sum of all out[i] goes.
 
     It is infinity, and there are no results, where an element is beyond limits of f.
@@ -37,14 +41,14 @@ def function(name: str, *others: float) -> Pointwise:
     name: of a function of toolchain.spec.math.
     """
 
-    def constants() -> Iterator[Any]:
+    def constants() -> Iterator[Expr]:
         return (tir.const(v, "float32") for v in others)
 
-    def formula(k: Any, x: Any) -> Any:
+    def formula(k: Kernel, x: Expr) -> Expr:
         return getattr(m, name)(x, *constants())
 
-    def loops(k: Any) -> Any:
-        def emit(ins: list[Any], out: Any) -> None:
+    def loops(k: Kernel) -> Tensor:
+        def emit(ins: list[Buffer], out: Buffer) -> None:
             each(name, ins[0], out, k.n, *constants())
 
         return nest((k.n,), k.inputs, emit, k.dtype)

@@ -13,7 +13,8 @@ import numpy as np
 
 from toolchain.spec import Case
 
-Cases = Callable[[tuple[str, ...], np.random.Generator], Iterator[Case]]
+Rng = np.random.Generator
+Cases = Callable[[tuple[str, ...], Rng], Iterator[Case]]
 Array = np.ndarray[Any, np.dtype[Any]]
 
 SIZES = (0, 1, 3, 4, 5, 15, 16, 17, 1031)
@@ -48,7 +49,7 @@ SPECIAL = np.array(
 
 
 def values(
-    rng: np.random.Generator,
+    rng: Rng,
     shape: tuple[int, ...],
     dtype: str,
     low: float = -10,
@@ -88,7 +89,7 @@ def unary(
     """Every shape with values in [low, high), and the special values."""
     given = attributes or {}
 
-    def cases(dtypes: tuple[str, ...], rng: np.random.Generator) -> Iterator[Case]:
+    def cases(dtypes: tuple[str, ...], rng: Rng) -> Iterator[Case]:
         for shape in SHAPES:
             x = values(rng, shape, dtypes[0], low, high)
             yield Case(shape_name(shape), (x,), given)
@@ -97,7 +98,7 @@ def unary(
     return cases
 
 
-def bits(rng: np.random.Generator, count: int) -> Array:
+def bits(rng: Rng, count: int) -> Array:
     """float32 values with random bits: every exponent, denormals, a few NaN."""
     return rng.integers(0, 1 << 32, count, dtype=np.uint64).astype(np.uint32).view("f4")
 
@@ -118,7 +119,7 @@ NEAR = 4.0  # within the limits of every function's short form
 def unary_all(low: float = -10, high: float = 10) -> Cases:
     """As unary, and values of every magnitude (random bit patterns), and near 0."""
 
-    def cases(dtypes: tuple[str, ...], rng: np.random.Generator) -> Iterator[Case]:
+    def cases(dtypes: tuple[str, ...], rng: Rng) -> Iterator[Case]:
         yield from unary(low, high)(dtypes, rng)
         if dtypes[0] == "float32":
             yield Case("bits", (bits(rng, 20011),))
@@ -139,7 +140,7 @@ def unary_all(low: float = -10, high: float = 10) -> Cases:
 def binary(low: float = -10, high: float = 10) -> Cases:
     """Same shapes, broadcasts, and every pair of special values."""
 
-    def cases(dtypes: tuple[str, ...], rng: np.random.Generator) -> Iterator[Case]:
+    def cases(dtypes: tuple[str, ...], rng: Rng) -> Iterator[Case]:
         dtype = dtypes[0]
         shapes = [((n,), (n,)) for n in SIZES]
         for a, b in (*shapes, *BROADCASTS):
@@ -194,7 +195,7 @@ SPECIAL_ROWS = np.array(
 
 
 def rows_of(
-    rng: np.random.Generator, dtype: str, low: float = -10, high: float = 10
+    rng: Rng, dtype: str, low: float = -10, high: float = 10
 ) -> Iterator[tuple[str, Array, int]]:
     """(name, x, axis): every shape of ROWS, and rows of special values."""
     for shape, axis in ROWS:
@@ -229,7 +230,7 @@ def _signs(x: Array) -> Array:
 def reductions(low: float = -10, high: float = 10) -> Cases:
     """Axes of every kind, with and without keepdims; special values; no axes at all."""
 
-    def cases(dtypes: tuple[str, ...], rng: np.random.Generator) -> Iterator[Case]:
+    def cases(dtypes: tuple[str, ...], rng: Rng) -> Iterator[Case]:
         for i, (shape, axes) in enumerate(AXES):
             x = values(rng, shape, dtypes[0], low, high)
             name = f"{shape_name(shape)}-axes{'_'.join(map(str, axes)) or 'all'}"
@@ -268,14 +269,14 @@ def along_axis(
 ) -> Cases:
     """Rows along any axis, and rows of special values."""
 
-    def cases(dtypes: tuple[str, ...], rng: np.random.Generator) -> Iterator[Case]:
+    def cases(dtypes: tuple[str, ...], rng: Rng) -> Iterator[Case]:
         for name, x, axis in rows_of(rng, dtypes[0], low, high):
             yield Case(name, (x,), {"axis": axis, **(attributes or {})})
 
     return cases
 
 
-def turns(dtypes: tuple[str, ...], rng: np.random.Generator) -> Iterator[Case]:
+def turns(dtypes: tuple[str, ...], rng: Rng) -> Iterator[Case]:
     """As unary_all, for circular functions: |x| < 2^17 and all, and near n pi/2."""
     yield from unary_all(-131072, 131072)(dtypes, rng)
     yield Case("small", (values(rng, (20011,), dtypes[0]),))
@@ -293,7 +294,7 @@ def trailing(parameters: int) -> Cases:
     The last of two or more parameters is also left out.
     """
 
-    def cases(dtypes: tuple[str, ...], rng: np.random.Generator) -> Iterator[Case]:
+    def cases(dtypes: tuple[str, ...], rng: Rng) -> Iterator[Case]:
         dtype = dtypes[0]
         shapes = [((3, n), -1) for n in (0, 1, 3, 4, 5, 15, 16, 17, 33, 1031)]
         more = [((17,), 0), ((4, 3, 5), 1), ((4, 3, 5), -3), ((0, 4), 1)]
@@ -312,7 +313,7 @@ def trailing(parameters: int) -> Cases:
     return cases
 
 
-def arg_rows(dtypes: tuple[str, ...], rng: np.random.Generator) -> Iterator[Case]:
+def arg_rows(dtypes: tuple[str, ...], rng: Rng) -> Iterator[Case]:
     """Rows with many equal elements, first and last of them, keepdims both ways."""
     for i, (name, x, axis) in enumerate(rows_of(rng, dtypes[0])):
         if not x.shape[axis]:

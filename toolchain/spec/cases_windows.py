@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -67,27 +67,27 @@ def pooled(
     return out
 
 
-def _taken(x: Any, axis: Any, positions: Any) -> Any:
+def _taken(x: Array, axis: int, positions: Array) -> Array:
     """Elements at positions along an axis; 0 outside."""
     inside = (positions >= 0) & (positions < x.shape[axis])
     shape = list(x.shape)
     shape[axis] = positions.size
     out = np.zeros(shape)
-    index = [slice(None)] * x.ndim
+    index: list[slice | Array] = [slice(None)] * x.ndim
     index[axis] = np.flatnonzero(inside)
     out[tuple(index)] = x.take(positions[inside], axis)
     return out
 
 
 def convolved(
-    x: Any,
-    w: Any,
-    b: Any,
-    group: Any,
-    strides: Any = None,
-    pads: Any = None,
-    dilations: Any = None,
-) -> Any:
+    x: Array,
+    w: Array,
+    b: Array | None,
+    group: int,
+    strides: Sequence[int] = (),
+    pads: Sequence[int] = (),
+    dilations: Sequence[int] = (),
+) -> Array:
     """Conv of x[N, C, ...] and w[M, D, ...], in float64."""
     spatial = x.ndim - 2
     strides, dilations = strides or [1] * spatial, dilations or [1] * spatial

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
-from toolchain.spec import Attribute
+from toolchain.spec import Attribute, Kernel
 from toolchain.spec.nest import materialized
+from toolchain.spec.tvm import Expr, tir
 from toolchain.spec.tvm import script as T  # noqa: N812  # TVM's own name for it
-from toolchain.spec.tvm import tir
+from toolchain.targets import Target
 
 STRIDES = Attribute("strides", default=1, minimum=1, per_unit=1, kernel=2)
 PADS = Attribute("pads", default=0, minimum=0, per_unit=2, kernel=4)
@@ -31,32 +31,32 @@ class Axis:
     What is int32 in the kernel stays below 2^31 by `requirements`.
     """
 
-    size: Any
-    taps: Any
-    stride: Any
-    begin: Any
-    end: Any
-    dilation: Any
+    size: Expr
+    taps: Expr
+    stride: Expr
+    begin: Expr
+    end: Expr
+    dilation: Expr
 
     @property
-    def reach(self) -> Any:
+    def reach(self) -> Expr:
         """Elements from the first tap to the last."""
         return self.dilation * (self.taps - 1)
 
     @property
-    def padded(self) -> Any:
+    def padded(self) -> Expr:
         """Size with pads."""
         return self.size + self.begin + self.end
 
-    def out(self) -> Any:
+    def out(self) -> Expr:
         """Windows along the axis."""
         return tir.truncdiv(self.padded - self.reach - 1, self.stride) + 1
 
-    def first(self, position: Any) -> Any:
+    def first(self, position: Expr) -> Expr:
         """Place in the image of the first tap of a window."""
         return position * self.stride - self.begin
 
-    def taps_inside(self, position: Any) -> tuple[Any, Any]:
+    def taps_inside(self, position: Expr) -> tuple[Expr, Expr]:
         """[first, last): taps of a window that lie in the image."""
         before = -self.first(position)
         low = _ceil_positive(before, self.dilation)
@@ -64,26 +64,26 @@ class Axis:
         return tir.min(low, self.taps), tir.min(high, self.taps)
 
     @property
-    def phases(self) -> Any:
+    def phases(self) -> Expr:
         """Residues of a place, modulo the stride, that taps have."""
         return tir.min(self.stride, self.reach + 1)
 
     @property
-    def length(self) -> Any:
+    def length(self) -> Expr:
         """Places of one residue, from the first window's first tap to the last tap."""
         return self.out() + tir.truncdiv(self.reach, self.stride)
 
-    def place(self, tap: Any) -> Any:
+    def place(self, tap: Expr) -> Expr:
         """Of a tap of the first window, in the axis split by residues."""
         at = tap * self.dilation
         phase = tir.truncmod(at, self.stride)
         return phase * self.length + tir.truncdiv(at, self.stride)
 
-    def positions(self, tap: Any, count: Any) -> tuple[Any, Any]:
+    def windows_of(self, tap: Expr, count: Expr) -> tuple[Expr, Expr]:
         """[low, high): windows of `count` whose tap lies in the image."""
         return self.inside(tap * self.dilation, count)
 
-    def inside(self, offset: Any, count: Any) -> tuple[Any, Any]:
+    def inside(self, offset: Expr, count: Expr) -> tuple[Expr, Expr]:
         """[low, high): windows of `count` whose `offset` lies in the image."""
         before = self.begin - offset
         after = self.size + before
@@ -92,12 +92,15 @@ class Axis:
         return tir.min(low, count), tir.min(high, count)
 
 
-def _ceil_positive(a: Any, b: Any) -> Any:
+def _ceil_positive(a: Expr, b: Expr) -> Expr:
     """Smallest integer >= a / b, or 0 where a is negative; a + b may pass int32."""
     return tir.truncdiv(tir.max(a, 1) - 1, b) + tir.min(tir.max(a, 0), 1)
 
 
-def axes(k: Any, rows: Any, columns: Any) -> tuple[Axis, Axis]:
+Spatial = tuple[Axis, Axis]
+
+
+def axes(k: Kernel, rows: Expr, columns: Expr) -> Spatial:
     """The two spatial axes of a kernel over H x W with windows of rows x columns."""
     y, x = (
         Axis(size, taps, k.strides[i], k.pads[i], k.pads[i + 2], k.dilations[i])
@@ -106,7 +109,7 @@ def axes(k: Any, rows: Any, columns: Any) -> tuple[Axis, Axis]:
     return y, x
 
 
-def requirements(spatial: tuple[Axis, Axis]) -> list[tuple[Any, str]]:
+def requirements(spatial: Spatial) -> list[tuple[Expr, str]]:
     """What must hold for a result to exist and be reached by int32."""
     return [
         (
@@ -125,7 +128,7 @@ def requirements(spatial: tuple[Axis, Axis]) -> list[tuple[Any, str]]:
     ]
 
 
-def one_tap(spatial: tuple[Axis, Axis]) -> Any:
+def one_tap(spatial: Spatial) -> Expr:
     """Whether windows are pixels: 1 x 1, next to each other, without pads."""
     return tir.all(
         *(a.taps == 1 for a in spatial),
@@ -134,22 +137,17 @@ def one_tap(spatial: tuple[Axis, Axis]) -> Any:
     )
 
 
-# How many elements of a padded copy an element of an image or a result may stand for.
-# With more the taps are read from the image one by one: pads and dilations that are
-# large beside the image cost no time.
-SPARSE = 64
-
-
-def is_sparse(copied: Any, elements: Any) -> Any:
+def is_sparse(target: Target, copied: Expr, elements: Expr) -> Expr:
     """Whether a padded copy of so many elements is out of proportion; a condition."""
-    return tir.truncdiv(copied, SPARSE) > elements + SPARSE
+    most = target.tuning("conv.sparse")
+    return tir.truncdiv(copied, most) > elements + most
 
 
 def each_tap(
-    spatial: tuple[Axis, Axis],
-    line: Any,
-    columns: Any,
-    body: Callable[[Any, Any, Any, Any, Any], None],
+    spatial: Spatial,
+    line: Expr,
+    columns: Expr,
+    body: Callable[[Expr, Expr, Expr, Expr, Expr], None],
 ) -> None:
     """For an output row: body(x, row, r, s, column) wherever a tap is in the image.
 
@@ -164,17 +162,17 @@ def each_tap(
             T.Then(),
             T.serial(0, x.taps) as s,
         ):
-            low, high = x.positions(s, columns)
+            low, high = x.windows_of(s, columns)
             shift = s * x.dilation - x.begin
 
-            def loop(step: Any) -> None:
+            def loop(step: Expr) -> None:
                 with T.serial(0, high - low) as i:
                     body(low + i, row, r, s, (low + i) * step + shift)
 
             _by_stride(x.stride, loop)
 
 
-def _by_stride(stride: Any, loop: Callable[[Any], None]) -> None:
+def _by_stride(stride: Expr, loop: Callable[[Expr], None]) -> None:
     with T.If(stride == 1):
         with T.Then():
             loop(1)

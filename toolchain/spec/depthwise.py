@@ -1,82 +1,100 @@
 """Depthwise convolution: every channel has windows of its own.
 
-Planes with 3 x 3 taps are in toolchain/spec/regions.py. Of others a block is copied
-with its pads, its columns split by phase: where windows lie `stride` columns apart,
-columns i, i + stride, i + 2 stride, ... come to lie side by side. Then tap (r, s) of
-neighbouring windows is contiguous for every stride and dilation, and one micro-kernel
+Planes with 3 x 3 taps are in toolchain/spec/regions.py. Of other planes a block is
+copied with its pads, and its columns are split by phase: if windows lie `stride`
+columns apart, columns i, i + stride, i + 2 stride, ... come to lie side by side. Then
+tap (r, s) of neighbouring windows is contiguous for every stride and dilation, and one
+micro-kernel
 (toolchain/micro/fold.py) folds tiles of 4 rows by 8 columns over a table of
 taps, without a case for edges.
 """
 
 from __future__ import annotations
 
-from dataclasses import fields, replace
+from collections.abc import Callable
+from dataclasses import dataclass, fields, replace
 from functools import partial
-from typing import Any
 
+from toolchain.spec import Buffer, Expr, Kernel, tir
 from toolchain.spec import microkernels as micro
-from toolchain.spec import tir
-from toolchain.spec.convolution import Axis
+from toolchain.spec.convolution import Axis, Spatial
 from toolchain.spec.nest import call, ceil_div, choose, materialized, pointer
 from toolchain.spec.tvm import script as T  # noqa: N812  # TVM's own name for it
+from toolchain.targets import Target
 
-ROWS, COLUMNS = 4, 8  # of a tile
+COLUMNS = 8  # of a tile: two registers
 LANES = 4  # of a register
 TAPS = 3  # along each axis, of windows that have a micro-kernel of their own
 INFINITY = float("inf")
-# Elements that a block of pixels takes from the image, 16 KiB of a 32 KiB L1, and the
-# least pixels of a block: with fewer, loading weights would be much of its time.
-TAKEN, FEWEST = 4096, 8
 WORD = 4  # bytes of an element
-# Elements of a block: 24 KiB of a 32 KiB L1, with room for the output's rows.
-BLOCK = 6144
-# Larger windows, strides and rows than these are not worth a copy.
-REACH, STRIDE, PADDED = 64, 4, 8192
 
 
-def suits(spatial: tuple[Axis, Axis], columns: Any) -> Any:
+def suits(target: Target, spatial: Spatial, columns: Expr) -> Expr:
     """Whether `Planes` serves these windows; a condition."""
+    most = Limits.of(target)
     return tir.all(
-        *(a.reach <= REACH for a in spatial),
-        *(a.stride <= STRIDE for a in spatial),
-        spatial[1].padded <= PADDED,
+        *(a.reach <= most.reach for a in spatial),
+        *(a.stride <= most.stride for a in spatial),
+        spatial[1].padded <= most.padded,
         columns >= COLUMNS,
     )
 
 
-def _width(target: Any) -> int:
+@dataclass(frozen=True)
+class Limits:
+    """The largest windows, strides and padded rows that are worth a copy of a plane."""
+
+    reach: int
+    stride: int
+    padded: int
+
+    @staticmethod
+    def of(target: Target) -> Limits:
+        """The limits of a target."""
+        return Limits(*(target.tuning(f"depthwise.{f.name}") for f in fields(Limits)))
+
+    def bound(self, axis: Axis) -> Axis:
+        """The axis, cut to the limits."""
+        return replace(
+            axis,
+            size=tir.min(axis.size, self.padded),
+            taps=tir.min(axis.taps, self.reach + 1),
+            stride=tir.min(axis.stride, self.stride),
+            begin=tir.min(axis.begin, self.padded),
+            end=tir.min(axis.end, self.padded),
+            dilation=tir.min(axis.dilation, self.reach),
+        )
+
+
+def _width(target: Target) -> int:
     """Columns of the micro-kernel's tile; without SIMD a column is a register."""
     return COLUMNS if target.has("simd128") else COLUMNS // LANES
 
 
-def _bounded(axis: Axis) -> Axis:
-    return replace(
-        axis,
-        size=tir.min(axis.size, PADDED),
-        taps=tir.min(axis.taps, REACH + 1),
-        stride=tir.min(axis.stride, STRIDE),
-        begin=tir.min(axis.begin, PADDED),
-        end=tir.min(axis.end, PADDED),
-        dilation=tir.min(axis.dilation, REACH),
-    )
+def _micro_kernel(target: Target) -> str:
+    """Name of the micro-kernel that folds a tile."""
+    return micro.FOLD(target.tuning("depthwise.rows"), _width(target))
 
 
 class Block:
     """Part of a padded plane: buffer[row, phase, i] is column i * stride + phase."""
 
-    def __init__(self, spatial: tuple[Axis, Axis], rows: Any, vectors: bool) -> None:
-        self.vectors = vectors
+    def __init__(self, target: Target, spatial: Spatial, rows: Expr) -> None:
+        self.vectors = target.has("simd128")
         # Where `suits` holds, nothing is cut; TVM allocates before it asks.
-        y, x = (_bounded(a) for a in spatial)
+        limits = Limits.of(target)
+        y, x = (limits.bound(a) for a in spatial)
+        height = target.tuning("depthwise.rows")  # of a tile
         self.y, self.x = y, x
         self.pitch = ceil_div(x.padded, x.stride) + COLUMNS
         self.row = x.stride * self.pitch
-        room = tir.truncdiv(BLOCK, self.row) - y.reach - 1
+        most = target.tuning("depthwise.block")
+        room = tir.truncdiv(most, self.row) - y.reach - 1
         fitting = tir.truncdiv(tir.max(room, 0), y.stride) + 1
         # Blocks of equal height, in whole tiles; the last may overlap the one before.
-        parts = ceil_div(rows, tir.max(fitting, ROWS))
-        tiles = ceil_div(ceil_div(rows, tir.max(parts, 1)), ROWS)
-        self.rows = tir.min(rows, tiles * ROWS)
+        parts = ceil_div(rows, tir.max(fitting, height))
+        tiles = ceil_div(ceil_div(rows, tir.max(parts, 1)), height)
+        self.rows = tir.min(rows, tiles * height)
         self.height = (self.rows - 1) * y.stride + y.reach + 1
         self.buffer = T.alloc_buffer((self.height, x.stride, self.pitch), "float32")
 
@@ -93,7 +111,7 @@ class Block:
         """Zero it: copies leave the pads beside the image as they are."""
         self._zero(0, self.height)
 
-    def _zero(self, start: Any, count: Any) -> None:
+    def _zero(self, start: Expr, count: Expr) -> None:
         with (
             T.serial(0, count) as i,
             T.serial(0, self.x.stride) as p,
@@ -101,7 +119,7 @@ class Block:
         ):
             T.buffer_store(self.buffer, tir.const(0, "float32"), [start + i, p, j])
 
-    def copy(self, image: Any, n: Any, channel: Any, first: Any) -> None:
+    def copy(self, image: Buffer, n: Expr, channel: Expr, first: Expr) -> None:
         """Rows of a channel for the output rows from `first`."""
         top = self.y.first(first)
         with T.serial(0, self.height) as i:
@@ -112,7 +130,7 @@ class Block:
                 with T.Else():
                     self._zero(i, 1)
 
-    def _copy_row(self, image: Any, line: list[Any], i: Any) -> None:
+    def _copy_row(self, image: Buffer, line: list[Expr], i: Expr) -> None:
         x = self.x
         skipped = tir.truncmod(x.begin, x.stride)
 
@@ -130,12 +148,12 @@ class Block:
             target = pointer(self.buffer, [i, 0, x.begin], "w")
             call(micro.COPY(), source, target, 0, 0, 1, x.size * WORD)
 
-        paths: list[Any] = []
+        paths: list[tuple[Expr, Callable[[], None]]] = []
         if self.vectors:
             paths.append((tir.all(x.stride == 1, x.size >= LANES), whole))
         choose(paths, phases)
 
-    def fill_taps(self, table: Any) -> None:
+    def fill_taps(self, table: Buffer) -> None:
         """Taps as the micro-kernel takes them: where they and their weights lie."""
         y, x = self.y, self.x
         with T.serial(0, y.taps) as r, T.serial(0, x.taps) as s:
@@ -152,16 +170,16 @@ class Planes:
     Made where its buffers may be allocated whether or not it is used.
     """
 
-    def __init__(self, k: Any, spatial: tuple[Axis, Axis], out: Any) -> None:
+    def __init__(self, k: Kernel, spatial: Spatial, out: Buffer) -> None:
         self.k, self.out = k, out
-        self.block = Block(spatial, out.shape[2], k.target.has("simd128"))
+        self.block = Block(k.target, spatial, out.shape[2])
         self.taps = self.block.y.taps * self.block.x.taps
         self.table = T.alloc_buffer((self.taps, 2), "int32")
         self.weights = T.alloc_buffer((self.taps + 1, COLUMNS), "float32")
         self.block.hold()
         self.taps = materialized(self.taps)
 
-    def emit(self, ins: Any) -> None:
+    def emit(self, ins: list[Buffer]) -> None:
         """Block by block of each channel."""
         image, w, b = ins
         block, rows = self.block, self.out.shape[2]
@@ -180,7 +198,7 @@ class Planes:
                 self._broadcast(w, b, m)
                 self._rows([n, m], first)
 
-    def _broadcast(self, w: Any, b: Any, m: Any) -> None:
+    def _broadcast(self, w: Buffer, b: Buffer, m: Expr) -> None:
         """The bias, then the weights of a feature, each a row of equal elements."""
         with T.vectorized(0, COLUMNS) as i:
             T.buffer_store(self.weights, b[m], [0, i])
@@ -192,19 +210,20 @@ class Planes:
         ):
             T.buffer_store(self.weights, w[m, 0, r, s], [r * columns + s + 1, i])
 
-    def _rows(self, plane: list[Any], first: Any) -> None:
+    def _rows(self, plane: list[Expr], first: Expr) -> None:
         """A block of the output, from row `first`."""
-        with T.serial(0, ceil_div(self.block.rows, ROWS)) as t:
-            row = t * ROWS
+        height = self.k.target.tuning("depthwise.rows")
+        with T.serial(0, ceil_div(self.block.rows, height)) as t:
+            row = t * height
             out = pointer(self.out, [*plane, first + row, 0], "w")
-            self._fold(row, tir.min(self.block.rows - row, ROWS), out)
+            self._fold(row, tir.min(self.block.rows - row, height), out)
 
-    def _fold(self, row: Any, height: Any, out: Any) -> None:
+    def _fold(self, row: Expr, height: Expr, out: Buffer) -> None:
         """Call the micro-kernel for `height` rows of a block, from `row`."""
         block, weights = self.block, self.weights.access_ptr("r")
         y, width, columns = block.y, _width(self.k.target), self.out.shape[3]
         call(
-            micro.FOLD(ROWS, width),
+            _micro_kernel(self.k.target),
             pointer(block.buffer, [row * y.stride, 0, 0], "r"),
             weights,
             weights,
@@ -229,14 +248,16 @@ class PixelRows:
     is one call for each vector of channels.
     """
 
-    def __init__(self, k: Any, spatial: tuple[Axis, Axis], ins: Any, out: Any) -> None:
+    def __init__(
+        self, k: Kernel, spatial: Spatial, ins: list[Buffer], out: Buffer
+    ) -> None:
         self.k, self.out = k, out
         self.image, self.w, self.b = ins
         self.y, self.x = y, x = spatial
         self.pixel = k.C * WORD
         self.columns = out.shape[2]
-        low = x.positions(0, self.columns)[0]
-        high = tir.max(x.positions(x.taps - 1, self.columns)[1], low)
+        low = x.windows_of(0, self.columns)[0]
+        high = tir.max(x.windows_of(x.taps - 1, self.columns)[1], low)
         self.middle = low, high
         self.full, self.part = (
             T.alloc_buffer((y.taps * x.taps, 2), "int32") for _ in range(2)
@@ -257,7 +278,7 @@ class PixelRows:
                 self._end(n, line, rows, high + i)
             self._limit(n, line)
 
-    def _taps(self, table: Any, rows: Any, columns: Any) -> None:
+    def _taps(self, table: Buffer, rows: Expr, columns: Expr) -> None:
         y, x = self.y, self.x
         with T.serial(0, rows) as r, T.serial(0, columns) as s:
             place = (r * y.dilation * x.size + s * x.dilation) * self.pixel
@@ -265,17 +286,17 @@ class PixelRows:
             T.buffer_store(table, place, [tap, 0])
             T.buffer_store(table, (r * x.taps + s) * self.pixel, [tap, 1])
 
-    def _middle(self, n: Any, line: Any, rows: Any) -> None:
+    def _middle(self, n: Expr, line: Expr, rows: Expr) -> None:
         """Pixels all of whose columns of taps lie in the image."""
         y, x, (low, high) = self.y, self.x, self.middle
-        count, lanes = high - low, LANES if self.k.target.has("simd128") else 1
+        count, lanes = high - low, self.k.target.lanes()
         slides = tir.all(
             *(y.taps == TAPS, x.taps == TAPS, x.dilation == 1, x.stride <= 2),
             *(rows[1] - rows[0] == TAPS, lanes <= self.k.C),
         )
 
         def tiles() -> None:
-            height = tir.min(count, ROWS)
+            height = tir.min(count, self.k.target.tuning("depthwise.rows"))
             self._fold((n, line, low), rows, 0, self.full, x.taps, height, count)
 
         paths = [
@@ -284,11 +305,13 @@ class PixelRows:
         ]
         choose(paths, tiles)
 
-    def _slide(self, stride: int, n: Any, line: Any) -> None:
+    def _slide(self, stride: int, n: Expr, line: Expr) -> None:
         """Blocks of pixels that stay in L1, as each register of channels takes them."""
         y, x, (low, high) = self.y, self.x, self.middle
-        count, fitting = high - low, tir.truncdiv(TAKEN, self.k.C * (TAPS * stride))
-        parts = ceil_div(count, tir.max(fitting, FEWEST))
+        count, number = high - low, self.k.target.tuning
+        taken = number("depthwise.taken")
+        fitting = tir.truncdiv(taken, self.k.C * (TAPS * stride))
+        parts = ceil_div(count, tir.max(fitting, number("depthwise.fewest")))
         size = materialized(ceil_div(count, materialized(parts)))
         with T.serial(0, ceil_div(count, size)) as part:
             first = low + part * size
@@ -302,7 +325,7 @@ class PixelRows:
                 *(y.dilation * x.size * self.pixel, self.pixel, TAPS * self.pixel, 1),
             )
 
-    def _end(self, n: Any, line: Any, rows: Any, column: Any) -> None:
+    def _end(self, n: Expr, line: Expr, rows: Expr, column: Expr) -> None:
         """A pixel some of whose columns of taps lie outside."""
         first, last = self.x.taps_inside(column)
         self._taps(self.part, rows[1] - rows[0], last - first)
@@ -310,13 +333,13 @@ class PixelRows:
 
     def _fold(
         self,
-        place: tuple[Any, Any, Any],
-        rows: tuple[Any, Any],
-        first: Any,
-        table: Any,
-        entries: Any,
-        height: Any,
-        count: Any,
+        place: tuple[Expr, Expr, Expr],
+        rows: tuple[Expr, Expr],
+        first: Expr,
+        table: Buffer,
+        entries: Expr,
+        height: Expr,
+        count: Expr,
     ) -> None:
         """Pixels from `place`; entries: of the table, for each row of taps."""
         n, line, column = place
@@ -329,7 +352,7 @@ class PixelRows:
             with T.Then(), T.serial(0, ceil_div(k.C, width)) as block:
                 c = tir.min(block * width, k.C - width)
                 call(
-                    micro.FOLD(ROWS, width),
+                    _micro_kernel(self.k.target),
                     pointer(self.image, [n, top, left, c], "r"),
                     pointer(self.w, [rows[0], first, c], "r"),
                     pointer(self.b, [c], "r"),
@@ -347,7 +370,7 @@ class PixelRows:
             with T.Else(), T.serial(0, count) as i, T.serial(0, k.C) as c:
                 self._single(n, line, column + i, c, rows)
 
-    def _single(self, n: Any, line: Any, column: Any, c: Any, rows: Any) -> None:
+    def _single(self, n: Expr, line: Expr, column: Expr, c: Expr, rows: Expr) -> None:
         """One element, where channels are few or taps none."""
         y, x, at = self.y, self.x, [n, line, column, c]
         T.buffer_store(self.out, self.b[c], at)
@@ -358,7 +381,7 @@ class PixelRows:
             value = self.image[n, row, x.first(column) + s * x.dilation, c]
             T.buffer_store(self.out, self.out[tuple(at)] + value * self.w[r, s, c], at)
 
-    def _limit(self, n: Any, line: Any) -> None:
+    def _limit(self, n: Expr, line: Expr) -> None:
         k, out = self.k, self.out
         least, most = (tir.const(sign * INFINITY, "float32") for sign in (-1, 1))
         with (

@@ -9,23 +9,18 @@ tile adds its sums to two of them, so that no quadrant is written in between.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 from toolchain.spec import microkernels as micro
 from toolchain.spec import tir
 from toolchain.spec.nest import call, ceil_div, materialized, pointer
+from toolchain.spec.tvm import Buffer, Expr
 from toolchain.spec.tvm import script as T  # noqa: N812  # TVM's own name for it
+from toolchain.targets import Target
 
-# A panel of rows, packed at 16 bytes a word (4 x 256 words, 16 KiB), stays in L1 beside
-# one of columns (8 KiB); the block of columns (512 of them, 512 KiB) stays in L2.
-DEPTH, COLUMNS = 512, 512  # elements of K, columns
-# Rows of which columns are packed at a time: lines a power of two of bytes apart share
-# few sets of L1, and the next columns are in the same cache lines.
+# Rows of which columns are packed at a time; the micro-kernel has a buffer for as many.
+# Rows a power of two of bytes apart share few sets of L1, and the next columns are in
+# the same cache lines.
 CHUNK = 32
-# Rows and columns of int32 sums (1 MiB) at a time where the result is narrower.
-NARROW = 512
-# The smallest quadrant for which seven products cost less than eight.
-QUADRANT = 128
 
 # Strassen's products, then three for what quadrants leave over: see _Job.
 _REST = 7
@@ -59,9 +54,9 @@ _KEPT = _table(0, 2, 2, 3, 3, 3, 3, 3)
 class Factor:
     """An 8-bit matrix, its zero points by row or column, and 128 for int8, else 0."""
 
-    values: Any
-    zeros: Any
-    sign: Any
+    values: Buffer
+    zeros: Buffer
+    sign: Expr
 
 
 @dataclass(frozen=True)
@@ -74,32 +69,37 @@ class EightBitProduct:
 
     a: Factor
     b: Factor
-    out: Any
-    rows: Any
-    depth: Any
-    columns: Any
-    step: Any
-    target: Any
-    row: Any = 0
-    column: Any = 0
+    out: Buffer
+    rows: Expr
+    depth: Expr
+    columns: Expr
+    step: Expr
+    target: Target
+    row: Expr = 0
+    column: Expr = 0
 
     @property
     def tile(self) -> tuple[int, int]:
         """Rows and columns of a tile."""
-        return (4, 8) if self.target.has("simd128") else (2, 4)
+        return self.tuning("rows"), self.tuning("columns")
+
+    def tuning(self, name: str) -> int:
+        """A number of the target; see toolchain/tuning."""
+        return self.target.tuning(f"eight_bit.{name}")
 
     def emit(self) -> None:
         """Add the nest to the function under construction."""
         height, width = self.tile
-        lanes = 4 if self.target.has("simd128") else 1
-        words = tir.max(ceil_div(tir.min(self.depth, DEPTH), 2), 1)
-        panels = ceil_div(tir.min(self.columns, COLUMNS), width)
+        kc, nc, lanes = self.tuning("kc"), self.tuning("nc"), self.target.lanes()
+        words = tir.max(ceil_div(tir.min(self.depth, kc), 2), 1)
+        panels = ceil_div(tir.min(self.columns, nc), width)
         left = T.alloc_buffer((words, height, lanes), "int32")
         right = T.alloc_buffer((panels, words, width), "int32")
         empty = tir.Select(self.depth > 0, tir.const(0, "int32"), self.rows)
         with T.serial(0, empty) as i, T.serial(0, self.columns) as j:
             T.buffer_store(self.out, 0, [i, j])
-        large = tir.min(tir.min(self.rows, self.columns), self.depth) >= 2 * QUADRANT
+        smallest = tir.min(tir.min(self.rows, self.columns), self.depth)
+        large = smallest >= 2 * self.tuning("quadrant")
         with T.serial(0, tir.Select(large, _JOBS, _JOBS - _REST)) as n:
             job = _Job.numbered(
                 self, materialized(tir.Select(large, n, n + _REST)), large
@@ -107,10 +107,10 @@ class EightBitProduct:
             # Without rows there is nothing to pack columns for.
             across = tir.Select(job.rows > 0, job.columns, tir.const(0, "int32"))
             with (
-                T.serial(0, ceil_div(across, COLUMNS)) as jc,
-                T.serial(0, ceil_div(job.depth, DEPTH)) as kc,
+                T.serial(0, ceil_div(across, nc)) as jc,
+                T.serial(0, ceil_div(job.depth, kc)) as step,
             ):
-                block = _Block(self, job, jc * COLUMNS, kc * DEPTH, left, right)
+                block = _Block(self, job, jc * nc, step * kc, left, right)
                 block.emit()
 
 
@@ -122,21 +122,21 @@ class _Job:
     of them where there are no quadrants; 9: the last columns of the other rows.
     """
 
-    a: tuple[Any, Any]
-    b: tuple[Any, Any]
-    out: tuple[Any, Any]
-    signs: tuple[Any, Any, Any]
-    kept: Any
-    rows: Any
-    depth: Any
-    columns: Any
+    a: tuple[Expr, Expr]
+    b: tuple[Expr, Expr]
+    out: tuple[Expr, Expr]
+    signs: tuple[Expr, Expr, Expr]
+    kept: Expr
+    rows: Expr
+    depth: Expr
+    columns: Expr
 
     @classmethod
-    def numbered(cls, whole: EightBitProduct, number: Any, large: Any) -> _Job:
+    def numbered(cls, whole: EightBitProduct, number: Expr, large: Expr) -> _Job:
         """A job by its number."""
         height, width = whole.tile
 
-        def half(size: Any, unit: int) -> Any:
+        def half(size: Expr, unit: int) -> Expr:
             part = tir.truncdiv(size, 2 * unit) * unit
             return tir.Select(large, part, tir.const(0, "int32"))
 
@@ -146,10 +146,10 @@ class _Job:
             materialized(half(whole.columns, width)),
         )
 
-        def entry(table: int) -> Any:
+        def entry(table: int) -> Expr:
             return (tir.const(table, "int32") >> (2 * number)) & 3
 
-        def choose(product: Any, depth: Any, rows: Any, columns: Any) -> Any:
+        def choose(product: Expr, depth: Expr, rows: Expr, columns: Expr) -> Expr:
             rest = tir.Select(number == _REST + 1, rows, columns)
             rest = tir.Select(number == _REST, depth, rest)
             return materialized(tir.Select(number < _REST, product, rest))
@@ -159,8 +159,8 @@ class _Job:
         column = choose(0, 0, 0, 2 * n)
 
         def place(
-            tables: tuple[int, int], down: tuple[Any, Any], across: tuple[Any, Any]
-        ) -> Any:
+            tables: tuple[int, int], down: tuple[Expr, Expr], across: tuple[Expr, Expr]
+        ) -> Expr:
             first, second = (
                 (
                     materialized(down[0] + (q >> 1) * down[1]),
@@ -188,17 +188,17 @@ class _Block:
 
     whole: EightBitProduct
     job: _Job
-    first: Any
-    start: Any
-    left: Any
-    right: Any
+    first: Expr
+    start: Expr
+    left: Buffer
+    right: Buffer
 
     def emit(self) -> None:
         """Pack the columns, then panel by panel the rows."""
         height, width = self.whole.tile
         job = self.job
-        columns = tir.min(job.columns - self.first, COLUMNS)
-        depth = tir.min(job.depth - self.start, DEPTH)
+        columns = tir.min(job.columns - self.first, self.whole.tuning("nc"))
+        depth = tir.min(job.depth - self.start, self.whole.tuning("kc"))
         panels = ceil_div(columns, width)
         with T.serial(0, ceil_div(depth, CHUNK)) as chunk, T.serial(0, panels) as q:
             self._pack_columns(q, columns, depth, chunk)
@@ -207,7 +207,7 @@ class _Block:
             with T.serial(0, panels) as q:
                 self._tile(p, q, columns, depth)
 
-    def _pack_rows(self, p: Any, depth: Any) -> None:
+    def _pack_rows(self, p: Expr, depth: Expr) -> None:
         whole, job = self.whole, self.job
         height, width = whole.tile
         line = p * height
@@ -223,7 +223,7 @@ class _Block:
             *(job.rows - line, whole.a.sign, job.signs[0]),
         )
 
-    def _pack_columns(self, q: Any, columns: Any, depth: Any, chunk: Any) -> None:
+    def _pack_columns(self, q: Expr, columns: Expr, depth: Expr, chunk: Expr) -> None:
         whole, job = self.whole, self.job
         height, width = whole.tile
         source, line, k = whole.b.values, q * width, chunk * CHUNK
@@ -241,7 +241,7 @@ class _Block:
             *(whole.b.sign, job.signs[1]),
         )
 
-    def _tile(self, p: Any, q: Any, columns: Any, depth: Any) -> None:
+    def _tile(self, p: Expr, q: Expr, columns: Expr, depth: Expr) -> None:
         whole, job = self.whole, self.job
         height, width = whole.tile
         line, column = p * height, q * width
@@ -260,23 +260,24 @@ class _Block:
         )
 
 
-def emit_int8(a: Any, b: Any, out: Any, target: Any) -> None:
+def emit_int8(a: Buffer, b: Buffer, out: Buffer, target: Target) -> None:
     """The product of two int8 matrices in int8, block by block of its int32 sums."""
     (rows, depth), columns = a.shape, b.shape[1]
-    height, width = tir.min(rows, NARROW), tir.min(columns, NARROW)
+    most = target.tuning("eight_bit.sums")
+    height, width = tir.min(rows, most), tir.min(columns, most)
     sums = T.alloc_buffer((height, width), "int32")
     zeros = T.alloc_buffer((tir.max(rows, columns),), "uint8")
     with T.serial(0, tir.max(rows, columns)) as i:
         T.buffer_store(zeros, tir.const(0, "uint8"), [i])
     factors = [Factor(x, zeros, 128) for x in (a, b)]
     with (
-        T.serial(0, ceil_div(rows, NARROW)) as ib,
-        T.serial(0, ceil_div(columns, NARROW)) as jb,
+        T.serial(0, ceil_div(rows, most)) as ib,
+        T.serial(0, ceil_div(columns, most)) as jb,
     ):
-        i, j = ib * NARROW, jb * NARROW
-        lines, across = tir.min(rows - i, NARROW), tir.min(columns - j, NARROW)
+        i, j = ib * most, jb * most
+        down, across = tir.min(rows - i, most), tir.min(columns - j, most)
         EightBitProduct(
-            factors[0], factors[1], sums, lines, depth, across, width, target, i, j
+            factors[0], factors[1], sums, down, depth, across, width, target, i, j
         ).emit()
-        with T.serial(0, lines) as r, T.serial(0, across) as c:
+        with T.serial(0, down) as r, T.serial(0, across) as c:
             T.buffer_store(out, sums[r, c].astype(out.dtype), [i + r, j + c])

@@ -7,8 +7,8 @@ place is computed.
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
 
+from toolchain.spec import Buffer, Expr, Kernel
 from toolchain.spec.convolution import MOST, Axis, is_sparse, one_tap
 from toolchain.spec.nest import ceil_div, materialized
 from toolchain.spec.panels import Block, Pack, each_group, put_rows
@@ -19,9 +19,9 @@ from toolchain.spec.tvm import tir
 SLACK = 8
 
 
-def workspace(lines: Any, depth: Any, width: int, splat: int = 1) -> Any:
+def workspace(count: Expr, depth: Expr, width: int, broadcast: int = 1) -> Buffer:
     """Panels of a factor, and one more: what a vector writes past the last."""
-    panels, lanes = ceil_div(lines, width) + 1, [splat] * (splat > 1)
+    panels, lanes = ceil_div(count, width) + 1, [broadcast] * (broadcast > 1)
     return T.alloc_buffer((panels, tir.max(depth, 1), width, *lanes), "float32")
 
 
@@ -32,18 +32,21 @@ class Planes:
     that a tap's value for the next output pixel is the next element.
     """
 
-    def __init__(self, image: Any, channels: Any, y: Axis, x: Axis) -> None:
-        self.image, self.channels, self.y, self.x = image, channels, y, x
+    def __init__(
+        self, k: Kernel, image: Buffer, channels: Expr, y: Axis, x: Axis
+    ) -> None:
+        self.target, self.image, self.channels = k.target, image, channels
+        self.y, self.x = y, x
         self.lines = y.phases * y.length
         self.pitch = x.phases * x.length + SLACK
 
-    def sparse(self) -> Any:
+    def sparse(self) -> Expr:
         """Whether the copy of a channel is mostly pads; a condition."""
         y, x = self.y, self.x
         elements = y.size * x.size + y.out() * x.out()
-        return is_sparse(self.lines * self.pitch, elements)
+        return is_sparse(self.target, self.lines * self.pitch, elements)
 
-    def fits(self) -> tuple[Any, str]:
+    def fits(self) -> tuple[Expr, str]:
         """Whether the copy can be had, and reached by int32."""
         plane = self.lines * self.pitch
         return (
@@ -51,20 +54,20 @@ class Planes:
             "the padded image is larger than 2^29 elements; use smaller pads",
         )
 
-    def allocate(self, depth: Any) -> None:
+    def allocate(self, depth: Expr) -> None:
         """Memory for the copy, and where each tap lies in it."""
         y, x = self.y, self.x
         shape = (tir.max(self.channels, 1), self.lines, self.pitch)
         self.buffer = T.alloc_buffer(shape, "float32")
         self.offsets = T.alloc_buffer((tir.max(depth, 1),), "int32")
         self.lines, self.pitch = materialized(self.lines), materialized(self.pitch)
-        with T.serial(0, depth) as unit:
-            row, s = tir.truncdiv(unit, x.taps), tir.truncmod(unit, x.taps)
+        with T.serial(0, depth) as k:
+            row, s = tir.truncdiv(k, x.taps), tir.truncmod(k, x.taps)
             channel, r = tir.truncdiv(row, y.taps), tir.truncmod(row, y.taps)
             line = channel * self.lines + y.place(r)
-            T.buffer_store(self.offsets, line * self.pitch + x.place(s), [unit])
+            T.buffer_store(self.offsets, line * self.pitch + x.place(s), [k])
 
-    def copy(self, start: Any) -> None:
+    def copy(self, start: Expr) -> None:
         """Fill the copy from an image at start."""
         y, x = self.y, self.x
         with (
@@ -84,7 +87,7 @@ class Planes:
             base = start + (c * y.size + row) * x.size + b - x.begin
             self._clear(c, line, first, low)
 
-            def loop(step: Any) -> None:
+            def loop(step: Expr) -> None:
                 with T.serial(0, high - low) as j:
                     value = self.image[0, 0, 0, base + (low + j) * step]
                     T.buffer_store(self.buffer, value, [c, line, first + low + j])
@@ -96,21 +99,22 @@ class Planes:
                     loop(x.stride)
             self._clear(c, line, first + high, length - high)
 
-    def _clear(self, channel: Any, line: Any, first: Any, count: Any) -> None:
+    def _clear(self, channel: Expr, line: Expr, first: Expr, count: Expr) -> None:
         with T.serial(0, count) as j:
             zero = tir.const(0, "float32")
             T.buffer_store(self.buffer, zero, [channel, line, first + j])
 
     def pack(self, block: Block) -> None:
-        """Fill a block's panels: line j is output pixel j, unit k (channel, r, s).
+        """Fill a block's panels: column j is output pixel j, k is (channel, r, s).
 
-        A panel whose pixels lie in several rows takes a vector from each; what one
-        writes past its pixels the next one overwrites, or the next unit.
+        A panel whose pixels lie in several rows takes a vector from each row. What a
+        vector writes past its pixels is overwritten by the next vector, or by the next
+        element of K.
         """
         rows, columns = self.y.out(), self.x.out()
         width = block.width
 
-        def copy(p: Any, k: Any, lane: Any, place: Any) -> None:
+        def copy(p: Expr, k: Kernel, lane: Expr, place: Expr) -> None:
             with T.vectorized(0, width) as i:
                 value = self.buffer[0, 0, place + self.offsets[block.start + k] + i]
                 block.put(value, p, k, lane + i)
@@ -133,37 +137,38 @@ class Planes:
 
 
 class Pixels:
-    """An image [H, W, C] whose windows are runs of elements, padded where it must be.
+    """An image [H, W, C] whose windows are runs of elements, of a copy if it has pads.
 
-    The taps of a window's row lie side by side, or each on its own where dilated.
+    The taps of a window's row lie side by side, unless dilations put them apart.
     """
 
-    def __init__(self, k: Any, image: Any, y: Axis, x: Axis) -> None:
-        self.image, self.channels, self.y, self.x = image, k.C, y, x
+    def __init__(self, k: Kernel, image: Buffer, y: Axis, x: Axis) -> None:
+        self.target, self.image, self.channels = k.target, image, k.C
+        self.y, self.x = y, x
         self.none, self.one, channels = k.index(0), k.index(1), k.C
         self.bare = tir.all(y.padded == y.size, x.padded == x.size)
         flat = [c * channels for c in (x.size, x.begin, x.end)]
         along = Axis(flat[0], self.one, self.one, flat[1], flat[2], self.one)
-        self.planes = Planes(image, self.one, replace(y, stride=self.one), along)
+        self.planes = Planes(k, image, self.one, replace(y, stride=self.one), along)
         self.pitch = tir.Select(self.bare, flat[0], self.planes.pitch)
         # Windows of one pixel lie side by side over the ends of rows.
         plain = one_tap((y, x))
         self.columns = tir.Select(plain, y.out() * x.out(), x.out())
-        # Where this is known ahead, the value of a tap for the next pixel is the next
-        # element, and runs are too short to be worth a call each.
+        # One channel and stride 1, known ahead: a tap's value for the next pixel is the
+        # next element, and runs are too short to be worth a call each.
         self.single = _is(k.C, 1) and _is(x.stride, 1)
         self.row = x.taps * channels
         self.run = tir.Select(x.dilation == 1, self.row, channels)
 
-    def sparse(self) -> Any:
-        """Whether the copy, where there is one, is mostly pads; a condition."""
+    def sparse(self) -> Expr:
+        """Whether the padded copy, if one is needed, is mostly pads; a condition."""
         pixels = self.y.size * self.x.size + self.y.out() * self.x.out()
         copied = self.planes.lines * self.planes.pitch
-        much = is_sparse(copied, pixels * self.channels)
+        much = is_sparse(self.target, copied, pixels * self.channels)
         return tir.all(tir.Not(self.bare), much)
 
-    def fits(self) -> tuple[Any, str]:
-        """Whether the copy, where there is one, can be had."""
+    def fits(self) -> tuple[Expr, str]:
+        """Whether the padded copy, if one is needed, can be had."""
         fits, text = self.planes.fits()
         return tir.any(self.bare, fits), text
 
@@ -172,14 +177,14 @@ class Pixels:
         shape = (tir.Select(self.bare, self.one, self.planes.lines), self.planes.pitch)
         self.planes.buffer = T.alloc_buffer((1, *shape), "float32")
 
-    def copy(self, start: Any) -> None:
-        """Read the image at start, from a copy where it has pads."""
+    def copy(self, start: Expr) -> None:
+        """Read the image at start, from a copy if it has pads."""
         self.start = start
         with T.If(tir.Not(self.bare)), T.Then():
             self.planes.copy(start)
 
-    def _places(self, block: Block, pixel: Any, lines: int) -> tuple[Any, list[Any]]:
-        """Where a window begins, and from there the next ones; the last once more."""
+    def _places(self, block: Block, pixel: Expr, lines: int) -> tuple[Expr, list[Expr]]:
+        """Where a window begins, and the others from there; past the last the last."""
         line, column = (
             materialized(of(pixel, self.columns)) for of in (tir.truncdiv, tir.truncmod)
         )
@@ -187,29 +192,29 @@ class Pixels:
         along = self.x.stride * self.channels
         places = [self.none]
         start = line * down + column * along
-        turn = materialized(down - (self.columns - 1) * along)
+        return_step = materialized(down - (self.columns - 1) * along)
         for i in range(1, lines):
             ends = column + 1 == self.columns
-            step = tir.Select(ends, turn, along)
+            step = tir.Select(ends, return_step, along)
             step = tir.Select(pixel + i < block.size, step, self.none)
             places.append(materialized(places[-1] + step))
             column = materialized(tir.Select(ends, self.none, column + 1))
         return materialized(start), places[1:]
 
-    def packer(self, target: Any) -> Pack:
-        """Pack output pixels as lines, of units (tap row, tap column, channel).
+    def packer(self) -> Pack:
+        """Pack output pixels as rows over K = (tap row, tap column, channel).
 
-        All of them, or a part of a row of taps that is not dilated.
+        All of K, or a part of a row of taps that is not dilated.
         """
 
         def pack(block: Block) -> None:
-            def some(p: Any, first: Any, lines: int) -> None:
+            def some(p: Expr, first: Expr, lines: int) -> None:
                 pixel = tir.min(block.first + p * block.width + first, block.size - 1)
                 pixel = materialized(pixel)
                 if not self.single:
                     self._pack_runs(block, p, first, lines, pixel)
                     return
-                # The last pixel, so that there are no others of that row or image.
+                # All pixels in a row of the result, and in the image.
                 last = tir.truncmod(pixel, self.columns) + lines <= self.columns
                 whole = tir.all(last, pixel + lines <= block.size)
                 with T.If(whole):
@@ -218,14 +223,14 @@ class Pixels:
                     with T.Else():
                         self._pack_runs(block, p, first, lines, pixel)
 
-            each_group(block, target, some)
+            each_group(block, self.target, some)
 
         return pack
 
     def _pack_runs(
-        self, block: Block, p: Any, first: Any, lines: int, pixel: Any
+        self, block: Block, p: Expr, first: Expr, lines: int, pixel: Expr
     ) -> None:
-        """Windows that may lie anywhere, run by run."""
+        """Windows that may lie anywhere, run by run of elements."""
         start, places = self._places(block, pixel, lines)
         flat = self.x.dilation == 1
         down, along = self.y.dilation * self.pitch, self.x.dilation * self.channels
@@ -239,10 +244,10 @@ class Pixels:
         jump = tir.Select(flat, down, along)
         with T.serial(0, rows) as r:
 
-            def put(buffer: Any, offset: Any) -> None:
+            def put(buffer: Expr, offset: Expr) -> None:
                 source = buffer.access_ptr("r", offset=offset + start + r * down)
-                unit = r * self.x.taps * self.run
-                put_rows(block, p, unit, first, source, places, (run, count, jump))
+                k = r * self.x.taps * self.run
+                put_rows(block, p, k, first, source, places, (run, count, jump))
 
             # TVM has no conditional pointers.
             with T.If(self.bare):
@@ -252,9 +257,9 @@ class Pixels:
                     put(self.planes.buffer, 0)
 
     def _pack_taps(
-        self, block: Block, p: Any, first: Any, lines: int, pixel: Any
+        self, block: Block, p: Expr, first: Expr, lines: int, pixel: Expr
     ) -> None:
-        """One channel: tap by tap the elements of neighbouring pixels."""
+        """A single channel: tap by tap the elements of neighbouring pixels."""
         lanes = T.vectorized if block.broadcast == 1 else T.serial
         at, _ = self._places(block, pixel, 1)
         with (
@@ -266,7 +271,7 @@ class Pixels:
             value = self._element(at + place + i)
             block.put(value, p, r * self.x.taps + s, first + i)
 
-    def _element(self, place: Any) -> Any:
+    def _element(self, place: Expr) -> Expr:
         return tir.if_then_else(
             self.bare,
             self.image[0, 0, 0, self.start + place],
@@ -274,6 +279,6 @@ class Pixels:
         )
 
 
-def _is(size: Any, value: int) -> bool:
+def _is(size: Expr, value: int) -> bool:
     """Whether a size is known, and this."""
     return isinstance(size, int | tir.IntImm) and int(size) == value

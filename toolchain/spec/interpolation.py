@@ -2,24 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Any
-
+from toolchain.spec import Buffer, Expr, Kernel, script, tir
 from toolchain.spec import microkernels as micro
 from toolchain.spec.nest import call, ceil_div, materialized, pointer
 from toolchain.spec.panels import repeated
-from toolchain.spec.tvm import script, tir
 
 MODES = ("half_pixel", "asymmetric", "align_corners", "pytorch_half_pixel")
 ROUNDINGS = ("round_prefer_floor", "round_prefer_ceil", "floor", "ceil")
 HALF_PIXEL, ASYMMETRIC, ALIGN_CORNERS, PYTORCH = range(4)
-ROWS = 4  # that are resized together
-STEP = 16  # columns of a step between two rows
-NARROWEST = 5  # columns of x that micro.DOUBLE takes
-TRANSPOSE = micro.TRANSPOSE(32, ROWS, ROWS)
+ROWS = 4  # that are resized together, a register of each column
+NARROWEST = 5  # columns of x that micro.DOUBLE takes at least
 NOTHING = -0.0  # what adds nothing, whatever it is added to
 
 
-def sizes_of(k: Any) -> Any:
+def sizes_of(k: Kernel) -> tuple[Expr, Expr]:
     """Sizes of the result's two axes; an axis that the input lacks stays 1."""
     high = tir.Select(k.sizes[0] == 0, k.H, k.sizes[0])
     return high, k.sizes[1]
@@ -33,7 +29,7 @@ class Tables:
     repeated for each lane.
     """
 
-    def __init__(self, k: Any, sizes: Any) -> None:
+    def __init__(self, k: Kernel, sizes: tuple[Expr, Expr]) -> None:
         longest = tir.max(*sizes)
         self.low, self.high = (
             script.alloc_buffer((2, longest), "int32") for _ in range(2)
@@ -46,7 +42,7 @@ class Tables:
             a = tir.Select(axis == 0, k.H, k.W)
             self._fill(k, axis, a, tir.Select(axis == 0, *sizes))
 
-    def _fill(self, k: Any, axis: Any, a: Any, b: Any) -> None:
+    def _fill(self, k: Kernel, axis: Expr, a: Expr, b: Expr) -> None:
         factor, offset, under, rounding = coefficients(k, a, b)
         nearest = k.mode == 0
         last = script.Bind((a - 1).astype("int64"))
@@ -70,7 +66,7 @@ class Tables:
                     script.buffer_store(table, value, [axis, i, v])
 
 
-def coefficients(k: Any, a: Any, b: Any) -> list[Any]:
+def coefficients(k: Kernel, a: Expr, b: Expr) -> list[Expr]:
     """Place i is (i * first + second) / third; nearest adds fourth / (2 * third).
 
     Then it rounds down. They are loaded from memory: TVM's passes take many seconds
@@ -80,7 +76,7 @@ def coefficients(k: Any, a: Any, b: Any) -> list[Any]:
     memory = script.alloc_buffer((4,), "int64")
     mode, rounding = k.coordinate_transformation_mode, k.nearest_mode
 
-    def store(*values: Any) -> None:
+    def store(*values: Expr | int) -> None:
         for i, value in enumerate(values):
             script.buffer_store(memory, tir.Cast("int64", value), [i])
 
@@ -105,7 +101,7 @@ class Rows:
     They are made four at a time, interleaved, so that a column is one register.
     """
 
-    def __init__(self, k: Any, x: Any, tables: Tables, wide: Any) -> None:
+    def __init__(self, k: Kernel, x: Buffer, tables: Tables, wide: Expr) -> None:
         self.k, self.x, self.tables, self.wide = k, x, tables, wide
         self.pitch = tir.max(wide, ROWS)
         self.across = script.alloc_buffer((k.W + 1, ROWS), "float32")
@@ -121,12 +117,12 @@ class Rows:
         """Begin a plane."""
         script.buffer_store(self.next, 0, [0])
 
-    def at(self, row: Any) -> Any:
+    def at(self, row: Expr) -> Expr:
         """Where a row is kept."""
         return tir.Select(row == self.k.H, 2 * ROWS, row & (2 * ROWS - 1))
 
-    def need(self, n: Any, c: Any, first: Any) -> None:
-        """Make a row, where it is not yet, and the one after it."""
+    def need(self, n: Expr, c: Expr, first: Expr) -> None:
+        """Make a row and the row after it, unless they are kept."""
         last = tir.min(first + 1, self.k.H - 1)
         start = script.Bind(tir.max(self.next[0], first >> 2))
         count = script.Bind(tir.max((last >> 2) + 1 - start, 0))
@@ -134,7 +130,7 @@ class Rows:
             self._four(n, c, (start + g) * ROWS)
         script.buffer_store(self.next, start + count, [0])
 
-    def _four(self, n: Any, c: Any, row: Any) -> None:
+    def _four(self, n: Expr, c: Expr, row: Expr) -> None:
         k, t = self.k, self.tables
         valid = tir.min(k.H - row, ROWS)
         self._interleave([n, c, row, 0], valid)
@@ -145,7 +141,7 @@ class Rows:
             script.buffer_store(self.mixed, value, [j, v])
         self._separate(row & ROWS)
 
-    def _interleave(self, start: list[Any], valid: Any) -> None:
+    def _interleave(self, start: list[Expr], valid: Expr) -> None:
         k = self.k
         if k.target.has("simd128"):
             source = pointer(self.x, start, "r")
@@ -157,18 +153,25 @@ class Rows:
         with script.serial(0, valid) as v, script.serial(0, k.W) as i:
             script.buffer_store(self.across, self.x[n, c, row + v, i], [i, v])
 
-    def _separate(self, first: Any) -> None:
+    def _separate(self, first: Expr) -> None:
         if self.k.target.has("simd128"):
             source = self.mixed.access_ptr("r")
             target = pointer(self.kept, [first, 0], "w")
             pitches = (ROWS * 4, self.pitch * 4)
-            call(TRANSPOSE, source, target, *pitches, self.pitch, ROWS)
+            call(
+                micro.TRANSPOSE(32, ROWS, ROWS),
+                source,
+                target,
+                *pitches,
+                self.pitch,
+                ROWS,
+            )
             return
         with script.serial(0, ROWS) as v, script.serial(0, self.wide) as j:
             script.buffer_store(self.kept, self.mixed[j, v], [first + v, j])
 
 
-def doubles(k: Any, sizes: Any) -> Any:
+def doubles(k: Kernel, sizes: tuple[Expr, Expr]) -> Expr:
     """Whether the micro-kernel that doubles rows serves this call; a condition."""
     mode = k.coordinate_transformation_mode
     return tir.all(
@@ -179,8 +182,8 @@ def doubles(k: Any, sizes: Any) -> Any:
     )
 
 
-def double(k: Any, x: Any, out: Any) -> None:
-    """Two rows of the result between two rows of x; at the edges both are one."""
+def double(k: Kernel, x: Buffer, out: Buffer) -> None:
+    """Two rows of the result between two rows of x; past the edges, the edge row."""
     with (
         script.serial(0, k.N) as n,
         script.serial(0, k.C) as c,
@@ -198,7 +201,7 @@ def double(k: Any, x: Any, out: Any) -> None:
         call(micro.DOUBLE(), *ends, k.W)
 
 
-def interpolate(k: Any, x: Any, out: Any, sizes: Any) -> None:
+def interpolate(k: Kernel, x: Buffer, out: Buffer, sizes: tuple[Expr, Expr]) -> None:
     """Emit the resized planes of x: by one micro-kernel if they are just doubled."""
     if not k.target.has("simd128"):
         between_rows(k, x, out, sizes)
@@ -210,9 +213,9 @@ def interpolate(k: Any, x: Any, out: Any, sizes: Any) -> None:
             between_rows(k, x, out, sizes)
 
 
-def between_rows(k: Any, x: Any, out: Any, sizes: Any) -> None:
-    """Resize the rows of x along themselves, then mix two for each result row."""
-    high, wide = sizes
+def between_rows(k: Kernel, x: Buffer, out: Buffer, sizes: tuple[Expr, Expr]) -> None:
+    """Resize the rows of x along themselves, then mix two for each row of `out`."""
+    (high, wide), most = sizes, k.target.tuning("resize.step")
     tables = Tables(k, sizes)
     rows = Rows(k, x, tables, wide)
     with script.serial(0, k.N) as n, script.serial(0, k.C) as c:
@@ -224,16 +227,16 @@ def between_rows(k: Any, x: Any, out: Any, sizes: Any) -> None:
             left = script.Bind(tables.left[0, y, 0])
             right = script.Bind(tables.right[0, y, 0])
 
-            def mix(j: Any) -> None:
+            def mix(j: Expr) -> None:
                 value = rows.kept[upper, j] * left + rows.kept[lower, j] * right
                 script.buffer_store(out, value, [n, c, y, j])
 
-            with script.If(wide >= STEP):
+            with script.If(wide >= most):
                 with (
                     script.Then(),
-                    script.serial(0, ceil_div(wide, STEP)) as b,
-                    script.vectorized(0, STEP) as v,
+                    script.serial(0, ceil_div(wide, most)) as b,
+                    script.vectorized(0, most) as v,
                 ):
-                    mix(tir.min(b * STEP, wide - STEP) + v)
+                    mix(tir.min(b * most, wide - most) + v)
                 with script.Else(), script.serial(0, wide) as j:
                     mix(j)

@@ -7,23 +7,23 @@ micro-kernels (toolchain/micro).
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
 
+from toolchain.spec.tvm import Buffer, Expr, Schedule, Stmt, Tensor, te, tir
 from toolchain.spec.tvm import script as T  # noqa: N812  # TVM's own name for it
-from toolchain.spec.tvm import te, tir
+from toolchain.targets import Target
 
 
 def nest(
-    shape: Sequence[Any],
-    inputs: Sequence[Any],
-    emit: Callable[[list[Any], Any], None],
+    shape: Sequence[Expr],
+    inputs: Sequence[Tensor],
+    emit: Callable[[list[Buffer], Buffer], None],
     dtype: str,
     name: str = "out",
-) -> Any:
+) -> Tensor:
     """A tensor whose elements a loop nest computes: emit(input buffers, out)."""
     from tvm.script.ir_builder import IRBuilder
 
-    def body(ins: list[Any], outs: list[Any]) -> Any:
+    def body(ins: list[Buffer], outs: list[Buffer]) -> Stmt:
         # A frame that holds several statements; the attribute itself says nothing.
         with IRBuilder() as builder, T.attr(tir.const(0, "int32"), "nest", "outer"):
             emit(ins, outs[0])
@@ -43,24 +43,24 @@ def nest(
     )
 
 
-def as_written(schedule: Any, target: Any) -> None:
+def as_written(schedule: Schedule, target: Target) -> None:
     """The schedule of an operator whose compute is a `nest`: there is none to add."""
 
 
-def call(name: str, *arguments: Any) -> None:
+def call(name: str, *arguments: Expr) -> None:
     """Call a micro-kernel."""
     T.evaluate(tir.call_extern("int32", name, *arguments))
 
 
-def pointer(buffer: Any, indices: Sequence[Any], mode: str) -> Any:
+def pointer(buffer: Buffer, indices: Sequence[Expr], mode: str) -> Expr:
     """Address of an element."""
-    offset: Any = 0
+    offset: Expr = 0
     for index, size in zip(indices, buffer.shape, strict=True):
         offset = offset * size + index
     return buffer.access_ptr(mode, offset=offset)
 
 
-def ceil_div(a: Any, b: Any) -> Any:
+def ceil_div(a: Expr, b: Expr) -> Expr:
     """Smallest integer >= a / b, for a >= 0.
 
     Not by floordiv: TVM's LowerIntrin searches for a proof of signs, for seconds.
@@ -68,7 +68,7 @@ def ceil_div(a: Any, b: Any) -> Any:
     return tir.truncdiv(a + b - 1, b)
 
 
-def materialized(value: Any) -> Any:
+def materialized(value: Expr) -> Expr:
     """A variable with an index's value, through memory: LLVM makes a register of it.
 
     TVM puts a bound expression back wherever its variable is used, and simplifies it
@@ -81,8 +81,11 @@ def materialized(value: Any) -> Any:
     return T.Bind(cell[0])
 
 
-def choose(paths: list[Any], otherwise: Any) -> None:
-    """The first path whose condition holds."""
+Paths = Sequence[tuple[Expr, Callable[[], None]]]  # what to emit, with its condition
+
+
+def choose(paths: Paths, otherwise: Callable[[], None]) -> None:
+    """Emit the first path whose condition holds."""
     if not paths:
         otherwise()
         return

@@ -3,41 +3,38 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 from toolchain.spec import math as m
 from toolchain.spec import microkernels as micro
+from toolchain.spec.kernel import Kernel
 from toolchain.spec.nest import call, materialized, nest
+from toolchain.spec.tvm import Buffer, Tensor, tir
 from toolchain.spec.tvm import script as T  # noqa: N812  # TVM's own name for it
-from toolchain.spec.tvm import tir
-
-SHORT = 512  # elements of a row of which four are done together
-
 
 MOST = 0x58800000  # the bits of 2^50: inverse roots up to which squares keep digits
 
 
-def each_four(k: Any, emit: Callable[..., None], *inputs: Any) -> Any:
-    """Tensor of a nest over four short rows or one: emit(first, count, inputs, out).
+def each_four(k: Kernel, emit: Callable[..., None], *inputs: Tensor) -> Tensor:
+    """Tensor of a nest over rows, by four short rows or by a long one.
 
-    So many have their roots in one vector, which take longer than a short row's sum;
-    of long ones, four would not stay in L1.
+    emit(first, count, inputs, out). The roots of four rows are a vector, and roots take
+    longer than a short row's sum; four long rows would not stay in L1.
     """
 
-    def body(buffers: list[Any], out: Any) -> None:
+    def body(buffers: list[Buffer], out: Buffer) -> None:
         _each_four(k, emit, buffers, out)
 
     return nest((k.o, k.n), inputs, body, k.output_dtypes[0])
 
 
-def normalized(k: Any, emit: Callable[..., None], *inputs: Any) -> Any:
+def normalized(k: Kernel, emit: Callable[..., None], *inputs: Tensor) -> Tensor:
     """The same of a normalization: emit(first, count, inputs, out, lost).
 
-    inputs: x, scale and, of one that is centred, the bias. lost: for inverse_roots;
+    inputs: x, scale and, if rows are centred, the bias. lost: for inverse_roots;
     rows that it makes NaN are done again, in float64.
     """
 
-    def body(buffers: list[Any], out: Any) -> None:
+    def body(buffers: list[Buffer], out: Buffer) -> None:
         lost = T.alloc_buffer((1,), "int32")
         T.buffer_store(lost, tir.const(0, "int32"), [0])
         _each_four(k, emit, buffers, out, lost)
@@ -53,13 +50,16 @@ def normalized(k: Any, emit: Callable[..., None], *inputs: Any) -> Any:
     return nest((k.o, k.n), inputs, body, k.output_dtypes[0])
 
 
-def _each_four(k: Any, emit: Callable[..., None], *given: Any) -> None:
-    step = materialized(tir.Select(k.n <= SHORT, k.index(4), k.index(1)))
+def _each_four(
+    k: Kernel, emit: Callable[..., None], *given: Buffer | list[Buffer]
+) -> None:
+    short = k.n <= k.target.tuning("normalize.short_row")
+    step = materialized(tir.Select(short, k.index(4), k.index(1)))
     with T.serial(0, tir.truncdiv(k.o + (step - 1), step)) as b:
         emit(b * step, tir.min(k.o - b * step, step), *given)
 
 
-def inverse_roots(k: Any, squares: Any, lost: Any) -> Any:
+def inverse_roots(k: Kernel, squares: Buffer, lost: Buffer) -> Buffer:
     """Emit and give a buffer of 1 / sqrt(squares / n + epsilon), of four rows.
 
     NaN where squares left float32, which `lost` says then; of fewer rows, perhaps too

@@ -1,47 +1,55 @@
-"""Panels: how the factors of a matrix product are tiled and packed."""
+"""Panels: how the factors of a matrix product are tiled and packed.
+
+The left factor is cut into panels of some rows, the right one into panels of some
+columns; a panel holds its elements in the order in which a micro-kernel takes them,
+element k of each row (column) beside that of the next.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any
 
 from toolchain.spec import microkernels as micro
 from toolchain.spec.nest import call, ceil_div, pointer
+from toolchain.spec.tvm import Buffer, Expr, tir
 from toolchain.spec.tvm import script as T  # noqa: N812  # TVM's own name for it
-from toolchain.spec.tvm import tir
+from toolchain.targets import Target
 
-WIDTH = 8  # columns of a panel of the right factor, on every target
-# Columns up to which shuffles are as fast as splat panels, with FMA and mul+add.
-NARROW = 48, 16
-# Elements of a factor that are packed at a time: 512 KiB, of an L2 of 1 MiB or more.
-BLOCK = 1 << 17
+# Columns of a panel of the right factor, on every target: packed weights are portable.
+PANEL_WIDTH = 8
+WORD = 4  # bytes of an element of a panel
 
 
 @dataclass(frozen=True)
 class Panels:
-    """The tile for a target, and the block of a factor that is packed at a time.
+    """The tile for a target, which says how both factors are packed.
 
     kind: of the micro-kernel, f32 or i32. form: of the left panel, as
-    toolchain/micro/tile.py has it. rows, columns: of a tile. lanes: units
-    in a register. dense: whether packed right factors have a micro-kernel of their own.
+    toolchain/micro/tile.py has it. rows, columns: of a tile. dense: whether
+    packed right factors have a micro-kernel of their own.
     """
 
+    target: Target
     kind: str
     form: str
     rows: int
-    columns: int
-    lanes: int
+    columns: int = PANEL_WIDTH
     dense: bool = False
 
     @property
+    def lanes(self) -> int:
+        """Elements in a register."""
+        return self.target.lanes()
+
+    @property
     def dtype(self) -> str:
-        """Dtype of a unit of a panel, and of the sums."""
+        """Dtype of a panel's elements, and of the sums."""
         return "float32" if self.kind == "f32" else "int32"
 
     @property
     def broadcast(self) -> int:
-        """Elements that a unit of the left panel is repeated to."""
+        """How often an element of the left panel stands in it."""
         return self.lanes if self.form == "splat" else 1
 
     def micro_kernel(self, packed: bool) -> str:
@@ -50,47 +58,45 @@ class Panels:
         return micro.GEMM(self.kind, self.form, self.rows, self.columns, dense)
 
 
-def panels(kernel: Any, kind: str) -> Panels:
-    """The tile that suits a kernel's target; see toolchain/micro/microkernels.md."""
-    target = kernel.target
-    if not target.has("simd128"):
-        return Panels(kind, "load", 2, 8, 1)
+def panels(target: Target, kind: str) -> Panels:
+    """The tile that suits a target; see toolchain/micro/microkernels.md."""
     if kind != "f32":
-        return Panels(kind, "shuffle", 4, 8, 4)
-    if target.accumulating:
-        return Panels(kind, "load", 6, 8, 4)
-    return Panels(kind, "splat", 4, 8, 4, dense=target.contract)
+        form = "shuffle" if target.has("simd128") else "load"
+        return Panels(target, kind, form, target.tuning("gemm.i32_rows"))
+    rows = target.tuning("gemm.rows")
+    if target.accumulating or not target.has("simd128"):
+        return Panels(target, kind, "load", rows)
+    return Panels(target, kind, "splat", rows, dense=target.contract)
 
 
-def shuffled_panels(kernel: Any) -> Panels:
-    """The tile where panels of the left factor come from L2: splat, they are larger.
+def shuffled_panels(target: Target) -> Panels:
+    """The tile for left panels that come from L2: splat, they are larger.
 
     FMA leaves room for shuffles; mul+add does not.
     """
-    tile = panels(kernel, "f32")
-    shuffled = kernel.target.overwrites_factor
+    tile = panels(target, "f32")
+    shuffled = target.overwrites_factor
     return replace(tile, form="shuffle", dense=False) if shuffled else tile
 
 
-def small_n_panels(kernel: Any, columns: Any) -> tuple[Panels, Any]:
-    """The tile where the right factor has few panels, and whether it has.
+def small_n_panels(target: Target, columns: Expr) -> tuple[Panels, Expr]:
+    """The tile for a right factor of few columns, and whether it has so few.
 
-    A left panel that is used a few times is not worth a splat. With mul+add a second
-    nest is not worth its code, but in models, which know their sizes, there is one.
+    A left panel that is used a few times is not worth a splat. With mul+add a
+    second nest is not worth its code, except in models, which know their sizes.
     """
-    tile = panels(kernel, "f32")
+    tile = panels(target, "f32")
     if tile.form != "splat":
         return tile, False
     narrow = replace(tile, form="shuffle", dense=False)
-    fused = kernel.target.overwrites_factor
-    most = NARROW[0 if fused else 1]
+    most = target.tuning("gemm.small_n")
     if isinstance(columns, int | tir.IntImm):
         return narrow, int(columns) <= most
-    return narrow, columns <= most if fused else False
+    return narrow, columns <= most if target.overwrites_factor else False
 
 
 def unpacked(tile: Panels) -> Panels:
-    """The tile of a left factor with rows in memory: to load units packs nothing.
+    """The tile of a left factor whose rows lie in memory: a "load" tile packs nothing.
 
     Without SIMD one tile, for rows and windows, is less code.
     """
@@ -98,66 +104,63 @@ def unpacked(tile: Panels) -> Panels:
     return replace(tile, form="rows") if loads else tile
 
 
-def small_m_panels(kernel: Any) -> Panels:
-    """The tile of few rows: 4, so that 8 of them are whole tiles."""
-    return replace(unpacked(shuffled_panels(kernel)), rows=4)
+def small_m_panels(target: Target) -> Panels:
+    """The tile of a left factor of few rows."""
+    tile = unpacked(shuffled_panels(target))
+    return replace(tile, rows=target.tuning("gemm.small_m_rows"))
 
 
-def row_panels(kernel: Any) -> Panels:
-    """The tile of one row.
-
-    Sums and loads of 24 columns fit the registers; of 32, cranelift, which loads first
-    what a step needs, spills two sums.
-    """
-    columns = 32 if kernel.target.accumulating else 24
-    return Panels("f32", "rows", 1, columns, 4, dense=True)
+def row_panels(target: Target) -> Panels:
+    """The tile of one row."""
+    columns = target.tuning("gemm.row_columns")
+    return Panels(target, "f32", "rows", 1, columns, dense=True)
 
 
 @dataclass(frozen=True)
 class Block:
-    """Part of a factor to pack: rows of the left one, columns of the right one.
+    """Part of a factor to pack: rows of the left one, or columns of the right one.
 
-    `lines` of them from `first`, of `size` in all, by `depth` units from `start`.
-    Unit k of line i of panel p goes to buffer[p, k, i]; a panel has `width` lines.
-    packed: the buffer holds the whole factor already, from line and unit 0; if not,
-    panel, part: of what it holds, the panel and unit to begin with.
+    `count` rows (columns) from `first`, of `size` in all; of each, `depth` elements
+    from `start`. Element k of row i of panel p goes to buffer[p, k, i]; a panel has
+    `width` rows. packed: whether the buffer holds the whole factor already. If not,
+    panel and part are the panel and the element of K in the buffer to begin with.
     """
 
-    buffer: Any
+    buffer: Buffer  # or MatrixRows, which are read as they lie
     width: int
-    first: Any
-    lines: Any
-    size: Any
-    start: Any
-    depth: Any
+    first: Expr
+    count: Expr
+    size: Expr
+    start: Expr
+    depth: Expr
     packed: bool = False
-    panel: Any = 0
-    part: Any = 0
+    panel: Expr = 0
+    part: Expr = 0
 
     @property
     def broadcast(self) -> int:
-        """Elements that a unit of the buffer is repeated to."""
+        """How often an element stands in the buffer."""
         return int(self.buffer.shape[3]) if len(self.buffer.shape) > 3 else 1
 
-    def panel_count(self) -> Any:
+    def panel_count(self) -> Expr:
         """Panels, the last perhaps partly filled."""
-        return ceil_div(self.lines, self.width)
+        return ceil_div(self.count, self.width)
 
-    def put(self, value: Any, p: Any, k: Any, i: Any) -> None:
-        """Store unit k of line i of panel p."""
+    def put(self, value: Expr, p: Expr, k: Expr, i: Expr) -> None:
+        """Store element k of row i of panel p."""
         if self.broadcast > 1:
             with T.vectorized(0, self.broadcast) as v:
                 T.buffer_store(self.buffer, value, [p, k, i, v])
         else:
             T.buffer_store(self.buffer, value, [p, k, i])
 
-    def pointer(self, panel: Any = 0, unit: Any = 0, line: Any = 0) -> Any:
+    def pointer(self, panel: Expr = 0, k: Expr = 0, row: Expr = 0) -> Expr:
         """Address in the buffer."""
-        indices = [panel, unit, line, 0][: len(self.buffer.shape)]
+        indices = [panel, k, row, 0][: len(self.buffer.shape)]
         return pointer(self.buffer, indices, "r" if self.packed else "rw")
 
-    def data(self) -> Any:
-        """Address of the block's first unit."""
+    def data(self) -> Expr:
+        """Address of the block's first element."""
         if isinstance(self.buffer, MatrixColumns):
             return self.buffer.at(self.start, self.first)
         if isinstance(self.buffer, MatrixRows):
@@ -166,66 +169,69 @@ class Block:
             return self.pointer(self.panel, self.part)
         return self.pointer(tir.truncdiv(self.first, self.width), self.start)
 
-    def panel_bytes(self) -> Any:
-        """Bytes from a panel of the left factor to the next, or from a row."""
+    def panel_bytes(self) -> Expr:
+        """Bytes from a panel of the left factor to the next, or from row to row."""
         if isinstance(self.buffer, MatrixRows):
-            return self.buffer.stride * 4
-        return self.buffer.shape[1] * (self.width * self.broadcast * 4)
+            return self.buffer.stride * WORD
+        return self.buffer.shape[1] * (self.width * self.broadcast * WORD)
 
-    def steps(self) -> tuple[Any, Any]:
-        """Bytes from a panel to the next, and from a unit to the next."""
+    def steps(self) -> tuple[Expr, Expr]:
+        """Bytes from a panel to the next, and from an element of K to the next."""
         if isinstance(self.buffer, MatrixColumns):
-            return self.width * 4, self.buffer.stride * 4
-        return self.panel_bytes(), self.width * 4
+            return self.width * WORD, self.buffer.stride * WORD
+        return self.panel_bytes(), self.width * WORD
 
 
-def packed_at_once(lines: Any, depth: Any, width: int, lanes: int = 1) -> Any:
+def packed_at_once(
+    target: Target, count: Expr, depth: Expr, width: int, broadcast: int = 1
+) -> Expr:
     """Rows or columns that are packed at a time: whole panels, in L2 if they fit.
 
     Not over max(depth, 1): inside loops over the depth TVM takes the depth for one
-    or more, and the quotient out of them.
+    or more, and moves the quotient out of them.
     """
-    fits = tir.truncdiv(BLOCK // (width * lanes), depth + 1)
-    return tir.min(tir.max(fits, 1), ceil_div(lines, width)) * width
+    most = target.tuning("gemm.l2") // (width * broadcast)
+    fits = tir.truncdiv(most, depth + 1)
+    return tir.min(tir.max(fits, 1), ceil_div(count, width)) * width
 
 
 Pack = Callable[[Block], None]
 
 
-def pack_elements(load: Callable[[Any, Any], Any], contiguous: bool = True) -> Pack:
-    """Pack load(line, unit), unit by unit; the last line stands in for those past it.
+def pack_elements(load: Callable[[Expr, Expr], Expr], contiguous: bool = True) -> Pack:
+    """Pack load(row, k), element by element; past the last row it is packed again.
 
-    contiguous: whether neighbouring lines lie side by side in memory.
+    contiguous: whether neighbouring rows lie side by side in memory.
     """
 
     def pack(block: Block) -> None:
-        # A splat unit is a vector by itself.
+        # A splat element is a vector by itself.
         lanes = T.vectorized if contiguous and block.broadcast == 1 else T.serial
         with T.serial(0, block.panel_count()) as p, T.serial(0, block.depth) as k:
-            line, unit = block.first + p * block.width, block.start + k
-            with T.If(line + block.width <= block.size):
+            row, at = block.first + p * block.width, block.start + k
+            with T.If(row + block.width <= block.size):
                 with T.Then(), lanes(0, block.width) as i:
-                    block.put(load(line + i, unit), p, k, i)
+                    block.put(load(row + i, at), p, k, i)
                 with T.Else(), T.serial(0, block.width) as i:
-                    inside = tir.min(line + i, block.size - 1)
-                    block.put(load(inside, unit), p, k, i)
+                    inside = tir.min(row + i, block.size - 1)
+                    block.put(load(inside, at), p, k, i)
 
     return pack
 
 
 @dataclass(frozen=True)
 class MatrixRows:
-    """The rows of a matrix with 4-byte elements. As a Pack: its lines are those rows.
+    """The rows of a matrix with 4-byte elements; as a Pack it packs rows.
 
-    stride: elements from one row to the next. ahead: rows before its first.
+    stride: elements from one row to the next. ahead: rows before the first.
     """
 
-    source: Any
-    stride: Any
-    target: Any
-    ahead: Any = 0
+    source: Buffer
+    stride: Expr
+    target: Target
+    ahead: Expr = 0
 
-    def at(self, row: Any, column: Any) -> Any:
+    def at(self, row: Expr, column: Expr) -> Expr:
         """Address of an element."""
         offset = (row + self.ahead) * self.stride + column
         return self.source.access_ptr("r", offset=offset)
@@ -233,30 +239,28 @@ class MatrixRows:
     def __call__(self, block: Block) -> None:
         """Pack rows."""
 
-        def some(p: Any, first: Any, lines: int) -> None:
-            line = tir.min(block.first + p * block.width + first, block.size - 1)
-            start = self.at(line, block.start)
-            places = repeated(lines, block.size - line, self.stride)
+        def some(p: Expr, first: Expr, count: int) -> None:
+            row = tir.min(block.first + p * block.width + first, block.size - 1)
+            start = self.at(row, block.start)
+            places = repeated(count, block.size - row, self.stride)
             put_rows(block, p, 0, first, start, places, (block.depth, 1, 0))
 
         each_group(block, self.target, some)
 
 
 class MatrixColumns(MatrixRows):
-    """The columns of a matrix [units, lines]; as a Pack: its lines are those."""
+    """The columns of a matrix [K, columns]; as a Pack it packs columns."""
 
     def __call__(self, block: Block) -> None:
         """Pack columns."""
-        pack_elements(lambda line, unit: self.source[unit, line])(block)
+        pack_elements(lambda column, k: self.source[k, column])(block)
 
 
 def each_group(
-    block: Block, target: Any, body: Callable[[Any, Any, int], None]
+    block: Block, target: Target, body: Callable[[Expr, Expr, int], None]
 ) -> None:
-    """body(p, first, lines): lines of panel p that `put_rows` takes together."""
-    together = 4 if target.has("simd128") else 1
-    if block.broadcast > 1:
-        together = block.width
+    """body(p, first, count): rows of panel p that `put_rows` takes together."""
+    together = block.width if block.broadcast > 1 else target.lanes()
     groups, rest = divmod(block.width, together)
     with T.serial(0, block.panel_count()) as p:
         with T.serial(0, groups) as part:
@@ -265,40 +269,40 @@ def each_group(
             body(p, groups * together, rest)
 
 
-def repeated(lines: int, valid: Any, stride: Any) -> list[Any]:
-    """Where lines after the first lie, `stride` apart; after `valid` the last again."""
-    return [tir.min(i, valid - 1) * stride for i in range(1, lines)]
+def repeated(count: int, valid: Expr, stride: Expr) -> list[Expr]:
+    """Where rows after the first lie, `stride` apart; after `valid` the last again."""
+    return [tir.min(i, valid - 1) * stride for i in range(1, count)]
 
 
 def put_rows(
     block: Block,
-    p: Any,
-    k: Any,
-    first: Any,
-    source: Any,
-    places: list[Any],
-    runs: tuple[Any, Any, Any],
+    p: Expr,
+    k: Expr,
+    first: Expr,
+    source: Expr,
+    places: list[Expr],
+    runs: tuple[Expr, Expr, Expr],
 ) -> None:
-    """Transpose lines into panel p from unit k and line `first` on.
+    """Transpose rows into panel p, from element k and row `first` of the panel on.
 
-    source: pointer to the first of them; places: of the others, in elements from it.
-    runs: units in a row, how many such runs, and elements from one to the next.
+    source: pointer to the first row; places: of the other rows, in elements from it.
+    runs: elements side by side, how many such runs, and elements from one to the next.
     """
     if block.broadcast > 1:
         name = micro.SPLAT(block.width)
     else:
         name = micro.PACK(len(places) + 1, block.width)
-    units, count, jump = runs
+    length, count, jump = runs
     call(
         name,
         source,
         block.pointer(p, k, first),
-        *(units, count, jump * 4),
-        *(place * 4 for place in places),
+        *(length, count, jump * WORD),
+        *(place * WORD for place in places),
     )
 
 
-def either(condition: Any, yes: Pack, no: Pack) -> Pack:
+def either(condition: Expr, yes: Pack, no: Pack) -> Pack:
     """Pack by `yes` or by `no`, as an attribute says."""
 
     def pack(block: Block) -> None:

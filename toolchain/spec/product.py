@@ -11,12 +11,12 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any
+from functools import partial
 
 from toolchain.spec.nest import call, ceil_div, materialized, pointer
 from toolchain.spec.panels import (
-    BLOCK,
-    WIDTH,
+    PANEL_WIDTH,
+    WORD,
     Block,
     MatrixColumns,
     MatrixRows,
@@ -27,145 +27,141 @@ from toolchain.spec.panels import (
     small_m_panels,
     unpacked,
 )
+from toolchain.spec.tvm import Buffer, Expr, tir
 from toolchain.spec.tvm import script as T  # noqa: N812  # TVM's own name for it
-from toolchain.spec.tvm import tir
 
-# Sizes of the blocks, in units. A panel of the left factor (at most 4 x 512 vectors, 32
-# KiB) stays in L1, the right block (1 MiB) about in L2: half of it is 1 % slower.
-DEPTH, COLUMNS = 512, 512
-CHUNK = 640  # units at most of a product by panels
-# Up to these rows, packing the right factor costs more than it gives; it is read by so
-# many units at a time.
-FEW, UNITS = 8, 32
-# Units of a panel below which one row takes panels one by one.
-SHORT = 768
 # What a micro-kernel's sums start from.
 FROM_ZERO, FROM_START, FROM_OUT = 0, 1, 2
 
 
 @dataclass(frozen=True)
 class Packed:
-    """A right factor that is packed already: panels [panel, unit, column]."""
+    """A right factor that is packed already: panels [panel, k, column]."""
 
-    panels: Any
+    panels: Buffer
 
 
 @dataclass(frozen=True)
 class Start:
     """What the sums of a product start from.
 
-    at: pointer to that of row i, column j. row, vector: bytes from it to those of
-    the next row and of the next vector of columns.
+    at: pointer to the start of row i, column j. row, vector: bytes from there to the
+    start of the next row, and of the next vector of columns.
     """
 
-    at: Callable[[Any, Any], Any]
-    row: Any
-    vector: Any
+    at: Callable[[Expr, Expr], Expr]
+    row: Expr
+    vector: Expr
 
 
-def by_column(bias: Any, tile: Panels) -> Start:
+def by_column(bias: Buffer, tile: Panels) -> Start:
     """A bias [columns]."""
-    return Start(lambda i, j: bias.access_ptr("r", offset=j), 0, tile.lanes * 4)
+    return Start(lambda i, j: bias.access_ptr("r", offset=j), 0, tile.lanes * WORD)
 
 
-def by_row(bias: Callable[[Any], Any], rows: Any, tile: Panels) -> Start:
+def by_row(bias: Callable[[Expr], Expr], rows: Expr, tile: Panels) -> Start:
     """A bias of each row, splat over vectors beforehand."""
-    splat = T.alloc_buffer((rows, tile.lanes), tile.dtype)
+    vectors = T.alloc_buffer((rows, tile.lanes), tile.dtype)
     with T.serial(0, rows) as i, T.vectorized(0, tile.lanes) as v:
-        T.buffer_store(splat, bias(i), [i, v])
-    return Start(lambda i, j: pointer(splat, [i, 0], "r"), tile.lanes * 4, 0)
+        T.buffer_store(vectors, bias(i), [i, v])
+    return Start(lambda i, j: pointer(vectors, [i, 0], "r"), tile.lanes * WORD, 0)
 
 
 @dataclass(frozen=True)
 class Product:
     """out[i, j] = start[i, j] + sum_k left[i, k] * right[k, j], as a loop nest.
 
-    rows, depth, columns: sizes, depth in units. left, right: pack lines i and j of
-    the factors, where they are not yet. place: indices in `out` of
-    element i, j; step: elements from one of its rows to the next. limits: the least and
-    the greatest result, for float32 with a start; a NaN passes them. finish: makes
-    the result of i, j and the sum.
+    rows, depth, columns: sizes of out, and of K. left, right: pack rows and columns of
+    the factors that are not packed yet. place: indices in `out` of element i, j; step:
+    elements from a row of `out` to the next. limits: the least and the greatest result,
+    for float32 with a start; a NaN passes them. finish: makes the result of i, j and
+    the sum.
     """
 
     panels: Panels
-    rows: Any
-    depth: Any
-    columns: Any
+    rows: Expr
+    depth: Expr
+    columns: Expr
     left: Pack
     right: Pack | Packed
-    out: Any
-    place: Callable[[Any, Any], list[Any]]
-    step: Any
+    out: Buffer
+    place: Callable[[Expr, Expr], list[Expr]]
+    step: Expr
     start: Start | None = None
-    limits: tuple[Any, Any] | None = None
-    finish: Callable[[Any, Any, Any], Any] | None = None
+    limits: tuple[Expr, Expr] | None = None
+    finish: Callable[[Expr, Expr, Expr], Expr] | None = None
+
+    def tuning(self, name: str) -> int:
+        """A number of the target; see toolchain/tuning."""
+        return self.panels.target.tuning(f"gemm.{name}")
 
     def emit(self) -> None:
         """Add the nest to the function under construction."""
         tile = unpacked(self.panels)
-        if isinstance(self.left, MatrixRows) and tile != self.panels:
+        rows = isinstance(self.left, MatrixRows)
+        if rows and tile != self.panels:
             replace(self, panels=tile).emit()
-        elif self.panels.kind != "f32" or self.panels.lanes == 1:
+        elif not rows or self.panels.kind != "f32" or self.panels.lanes == 1:
             self.by_blocks()
-        elif isinstance(self.left, MatrixRows) and isinstance(
-            self.right, MatrixColumns
-        ):
-            with T.If(self.rows == 1):
-                with T.Then():
-                    self._direct(self.right, row_panels(self.left))
-                with T.Else(), T.If(self.rows <= FEW):
-                    with T.Then():
-                        self._direct(self.right, self.panels)
-                    with T.Else():
-                        self.by_blocks()
-        elif isinstance(self.left, MatrixRows) and isinstance(self.right, Packed):
-            with T.If(self.rows == 1):
-                with T.Then():
-                    self._row(self.right.panels)
-                with T.Else(), T.If(self.rows <= FEW):
-                    with T.Then():
-                        replace(self, panels=small_m_panels(self.left)).by_rows()
-                    with T.Else():
-                        self.by_blocks()
+        elif isinstance(self.right, MatrixColumns):
+            row = partial(self._direct, self.right, row_panels(self.panels.target))
+            self._by_height(row, partial(self._direct, self.right, self.panels))
+        elif isinstance(self.right, Packed):
+            few = replace(self, panels=small_m_panels(self.panels.target))
+            self._by_height(partial(self._row, self.right.panels), few.by_rows)
         else:
             self.by_blocks()
 
+    def _by_height(self, row: Callable[[], None], few: Callable[[], None]) -> None:
+        """One row by `row`, few rows by `few`, all others by blocks."""
+        with T.If(self.rows == 1):
+            with T.Then():
+                row()
+            with T.Else(), T.If(self.rows <= self.tuning("small_m")):
+                with T.Then():
+                    few()
+                with T.Else():
+                    self.by_blocks()
+
     def by_blocks(self) -> None:
         """Blocks of the right factor, packed where it is not yet."""
-        tile = self.panels
-        depth = tir.max(tir.min(self.depth, DEPTH), 1)
+        tile, kc, nc = self.panels, self.tuning("kc"), self.tuning("nc")
+        depth = tir.max(tir.min(self.depth, kc), 1)
         packed = isinstance(self.right, Packed)
         if isinstance(self.right, Packed):
             right = self.right.panels
         else:
-            panels = ceil_div(tir.min(self.columns, COLUMNS), WIDTH)
-            right = T.alloc_buffer((panels, depth, WIDTH), tile.dtype)
+            panels = ceil_div(tir.min(self.columns, nc), PANEL_WIDTH)
+            right = T.alloc_buffer((panels, depth, PANEL_WIDTH), tile.dtype)
         left = self._left_panel(depth)
-        passes = tir.max(ceil_div(self.depth, DEPTH), 1)
+        passes = tir.max(ceil_div(self.depth, kc), 1)
         with (
-            T.serial(0, ceil_div(self.columns, COLUMNS)) as jc,
-            T.serial(0, passes) as kc,
+            T.serial(0, ceil_div(self.columns, nc)) as column,
+            T.serial(0, passes) as step,
         ):
-            j, k = jc * COLUMNS, kc * DEPTH
-            columns = tir.min(self.columns - j, COLUMNS)
-            units = tir.min(self.depth - k, DEPTH)
-            across = Block(right, WIDTH, j, columns, self.columns, k, units, packed)
+            j, k = column * nc, step * kc
+            columns = tir.min(self.columns - j, nc)
+            part = tir.min(self.depth - k, kc)
+            across = Block(
+                right, PANEL_WIDTH, j, columns, self.columns, k, part, packed
+            )
             if not isinstance(self.right, Packed):
                 self.right(across)
-            self._rows(left, across, kc == passes - 1)
+            self._rows(left, across, step == passes - 1)
 
-    def _row(self, panels: Any) -> None:
+    def _row(self, panels: Buffer) -> None:
         """One row by the panels, which are used once: no block to keep in cache.
 
-        Short panels that come from memory one after the other, as they lie there; each
-        of those side by side is a stream that processors begin to fetch anew.
+        Short panels from memory are taken one after the other, as they lie there:
+        panels side by side are streams, each of which processors find anew.
         """
         down = Block(self.left, 1, 0, 1, 1, 0, self.depth)
-        columns, tile = self.columns, row_panels(self.left)
-        across = Block(panels, WIDTH, 0, columns, columns, 0, self.depth, True)
-        with T.If(tir.all(self.depth < SHORT, self.depth * columns > BLOCK)):
+        columns, tile = self.columns, row_panels(self.panels.target)
+        across = Block(panels, PANEL_WIDTH, 0, columns, columns, 0, self.depth, True)
+        short = self.depth < self.tuning("row_k")
+        with T.If(tir.all(short, self.depth * columns > self.tuning("l2"))):
             with T.Then():
-                one = replace(tile, columns=WIDTH)
+                one = replace(tile, columns=PANEL_WIDTH)
                 replace(self, panels=one).multiply(down, across)
             with T.Else():
                 replace(self, panels=tile).multiply(down, across)
@@ -174,26 +170,25 @@ class Product:
     def _direct(self, right: MatrixColumns, tile: Panels) -> None:
         """Rows of the right factor as they lie; columns past whole panels packed.
 
-        By few units, so that memory is read along the rows.
+        In short steps along K, so that memory is read along the rows.
         """
-        part = replace(self, panels=tile)
-        whole = self.columns & -WIDTH
-        depth = tir.max(tir.min(self.depth, UNITS), 1)
+        part, most = replace(self, panels=tile), self.tuning("direct_k")
+        whole = self.columns & -PANEL_WIDTH
+        depth = tir.max(tir.min(self.depth, most), 1)
         left = part._left_panel(depth)
-        last = T.alloc_buffer((1, depth, WIDTH), tile.dtype)
-        passes = tir.max(ceil_div(self.depth, UNITS), 1)
-        with T.serial(0, passes) as kc:
-            k = kc * UNITS
-            units = tir.min(self.depth - k, UNITS)
-            across = Block(right, WIDTH, 0, whole, whole, k, units)
-            rest = Block(
-                last, WIDTH, whole, self.columns - whole, self.columns, k, units
-            )
+        last = T.alloc_buffer((1, depth, PANEL_WIDTH), tile.dtype)
+        passes = tir.max(ceil_div(self.depth, most), 1)
+        with T.serial(0, passes) as step:
+            k = step * most
+            some = tir.min(self.depth - k, most)
+            across = Block(right, PANEL_WIDTH, 0, whole, whole, k, some)
+            beyond = self.columns - whole
+            rest = Block(last, PANEL_WIDTH, whole, beyond, self.columns, k, some)
             with T.If(whole < self.columns), T.Then():
                 right(rest)
-            part._rows(left, across, kc == passes - 1, rest)
+            part._rows(left, across, step == passes - 1, rest)
 
-    def _left_panel(self, depth: Any, count: Any = 1) -> Any:
+    def _left_panel(self, depth: Expr, count: Expr = 1) -> Expr:
         tile = self.panels
         if tile.form == "rows":
             return self.left
@@ -201,13 +196,13 @@ class Product:
         shape = (count, tir.max(depth, 1), tile.rows, *lanes)
         return T.alloc_buffer(shape, tile.dtype)
 
-    def _rows(self, left: Any, across: Block, last: Any, rest: Any = None) -> None:
+    def _rows(self, left: Expr, across: Block, last: Expr, rest: Expr = None) -> None:
         """Every row by a block of the right factor, and by the rest of its columns."""
         tile = self.panels
         with T.serial(0, ceil_div(self.rows, tile.rows)) as ic:
             i = ic * tile.rows
-            lines = tir.min(self.rows - i, tile.rows)
-            whole = (i, lines, self.rows, across.start, across.depth)
+            rows = tir.min(self.rows - i, tile.rows)
+            whole = (i, rows, self.rows, across.start, across.depth)
             down = Block(left, tile.rows, *whole)
 
             def tiles() -> None:
@@ -217,15 +212,15 @@ class Product:
                     self.multiply(down, across, last)
                     return
                 for block in (across, rest):
-                    with T.If(block.lines > 0), T.Then():
+                    with T.If(block.count > 0), T.Then():
                         self.multiply(down, block, last)
 
             alone = rest is None and isinstance(self.left, MatrixRows)
             if alone and tile.lanes > 1 and tile.kind == "f32":
-                # Few last rows one by one, which takes less than a tile of them.
-                with T.If(lines * 3 <= tile.rows):
+                # A tile takes longer than a few last rows one by one.
+                with T.If(rows * self.tuning("last_rows") <= tile.rows):
                     with T.Then():
-                        one = replace(self, panels=row_panels(self.left))
+                        one = replace(self, panels=row_panels(tile.target))
                         one.multiply(Block(self.left, 1, *whole), across, last)
                     with T.Else():
                         tiles()
@@ -239,14 +234,16 @@ class Product:
         """As many rows at a time as L2 holds: each panel is read once for all."""
         assert isinstance(self.right, Packed)
         tile, depth, columns = self.panels, self.depth, self.columns
-        tall = packed_at_once(self.rows, depth, tile.rows, tile.broadcast)
+        tall = packed_at_once(tile.target, self.rows, depth, tile.rows, tile.broadcast)
         left = self._left_panel(depth, ceil_div(tall, tile.rows))
         tall = materialized(tall)
-        across = Block(self.right.panels, WIDTH, 0, columns, columns, 0, depth, True)
+        across = Block(
+            self.right.panels, PANEL_WIDTH, 0, columns, columns, 0, depth, True
+        )
         with T.serial(0, ceil_div(self.rows, tall)) as part:
             i = part * tall
-            lines = tir.min(tall, self.rows - i)
-            down = Block(left, tile.rows, i, lines, self.rows, 0, depth)
+            rows = tir.min(tall, self.rows - i)
+            down = Block(left, tile.rows, i, rows, self.rows, 0, depth)
             if tile.form != "rows":
                 self.left(down)
             self.by_panels(down, across)
@@ -254,18 +251,18 @@ class Product:
     def by_panels(self, down: Block, across: Block) -> None:
         """Multiply two blocks; each panel of the right one is read once."""
         with T.serial(0, across.panel_count()) as panel:
-            first = across.first + panel * WIDTH
-            lines = tir.min(across.lines - panel * WIDTH, WIDTH)
-            self.by_depth(down, replace(across, first=first, lines=lines))
+            first = across.first + panel * PANEL_WIDTH
+            count = tir.min(across.count - panel * PANEL_WIDTH, PANEL_WIDTH)
+            self.by_depth(down, replace(across, first=first, count=count))
 
     def by_depth(self, down: Block, across: Block) -> None:
         """Multiply two blocks by parts of the depth: panels of both stay in L1."""
         depth = across.depth
-        parts = materialized(tir.max(ceil_div(depth, CHUNK), 1))
-        units = materialized(ceil_div(depth, parts))
+        parts = materialized(tir.max(ceil_div(depth, self.tuning("panel_k")), 1))
+        length = materialized(ceil_div(depth, parts))
         with T.serial(0, parts) as part:
-            begin = part * units
-            start, some = across.start + begin, tir.min(depth - begin, units)
+            begin = part * length
+            start, some = across.start + begin, tir.min(depth - begin, length)
             chunk = {"start": start, "depth": some}
             self.multiply(
                 replace(down, part=begin, **chunk),
@@ -274,21 +271,21 @@ class Product:
             )
 
     def by_width(self, down: Block, across: Block) -> None:
-        """Multiply two blocks, up to 4 columns past whole panels by a narrow tile."""
-        if self.panels.lanes == 1:  # to which columns are nothing special
+        """Multiply two blocks, up to 4 columns past whole panels by half a tile."""
+        if self.panels.lanes == 1:  # scalars have no vectors to fill
             return self.multiply(down, across)
-        rest = tir.truncmod(across.lines, WIDTH)
-        wide = across.lines - rest
-        whole = materialized(tir.Select(rest <= WIDTH // 2, wide, across.lines))
-        narrow = replace(self.panels, columns=WIDTH // 2, dense=False)
+        rest = tir.truncmod(across.count, PANEL_WIDTH)
+        wide = across.count - rest
+        whole = materialized(tir.Select(rest <= PANEL_WIDTH // 2, wide, across.count))
+        half = replace(self.panels, columns=PANEL_WIDTH // 2, dense=False)
         with T.If(whole > 0), T.Then():
-            self.multiply(down, replace(across, lines=whole))
-        with T.If(whole < across.lines), T.Then():
-            first, panel = across.first + whole, tir.truncdiv(whole, WIDTH)
-            last = replace(across, first=first, lines=rest, panel=panel)
-            replace(self, panels=narrow).multiply(down, last)
+            self.multiply(down, replace(across, count=whole))
+        with T.If(whole < across.count), T.Then():
+            first, panel = across.first + whole, tir.truncdiv(whole, PANEL_WIDTH)
+            last = replace(across, first=first, count=rest, panel=panel)
+            replace(self, panels=half).multiply(down, last)
 
-    def multiply(self, down: Block, across: Block, last: Any = True) -> None:
+    def multiply(self, down: Block, across: Block, last: Expr = True) -> None:
         """Multiply two blocks that are packed; last: of those of a depth."""
         tile = self.panels
         out = pointer(self.out, self.place(down.first, across.first), "rw")
@@ -302,17 +299,17 @@ class Product:
             start.at(down.first, across.first) if start else out,
             tir.Select(down.start > 0, FROM_OUT, first),
             down.depth,
-            down.lines,
-            across.lines,
+            down.count,
+            across.count,
             down.panel_bytes(),
             *across.steps(),
-            self.step * 4,
+            self.step * WORD,
             start.row if start else 0,
             start.vector if start else 0,
             *self._limits(last),
         )
 
-    def _limits(self, last: Any) -> list[Any]:
+    def _limits(self, last: Expr) -> list[Expr]:
         if self.panels.kind != "f32":
             return []
         infinite = [tir.const(v, "float32") for v in (-math.inf, math.inf)]
@@ -323,15 +320,15 @@ class Product:
             for limit, none in zip(self.limits, infinite, strict=True)
         ]
 
-    def _finish(self, last: Any, down: Block, across: Block) -> None:
+    def _finish(self, last: Expr, down: Block, across: Block) -> None:
         """Apply `finish` to the block that is done, while it is in cache."""
         if self.finish is None:
             return
         with (
             T.If(last),
             T.Then(),
-            T.serial(0, down.lines) as r,
-            T.serial(0, across.lines) as c,
+            T.serial(0, down.count) as r,
+            T.serial(0, across.count) as c,
         ):
             i, j = down.first + r, across.first + c
             at = self.place(i, j)

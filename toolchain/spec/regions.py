@@ -2,33 +2,26 @@
 
 Windows that lie in the image are folded where they are, by a micro-kernel
 (toolchain/micro/slide.py), which at stride 2 knows of pads above and to the left.
-Those at other edges make regions of their own, a row or a register of columns wide,
-whose part of the image is copied beside zeros.
+Windows at other edges make regions of their own, a row high or a register of columns
+wide, whose part of the image is copied beside zeros.
 """
 
 from __future__ import annotations
 
-from typing import Any
-
+from toolchain.spec import Buffer, Expr, Kernel, tir
 from toolchain.spec import microkernels as micro
-from toolchain.spec import tir
-from toolchain.spec.convolution import Axis
+from toolchain.spec.convolution import Spatial
 from toolchain.spec.depthwise import LANES, TAPS, WORD
 from toolchain.spec.nest import call, materialized, pointer
 from toolchain.spec.tvm import script as T  # noqa: N812  # TVM's own name for it
+from toolchain.targets import Target
 
-# Planes with fewer columns are one region: their edges would be most of them.
-FEW = 12
-# Rows and columns of a padded plane: bounds the buffer.
-LARGEST = 8192
-# Bytes of a usual L2, and of what micro.TOUCH touches at least. 112 x 112 x 32 at
-# stride 2: 108 to 95 us.
-CACHED, TOUCHED = 1 << 20, 256
+TOUCHED = 256  # bytes of what micro.TOUCH touches at least
 REGIONS = 5  # above, below, left, right, and the middle
 MIDDLE = 4
-# What the table holds of a region: its size; where it begins, in the output and in
-# what it is folded from; the pitch of that; and what is copied, if anything: from, to,
-# rows and columns. In elements.
+# What the table holds of a region, in elements: its size; where it begins in the output
+# and in its source, and the source's pitch; what is copied into the source: from, to,
+# rows (0: nothing is) and columns.
 WORDS = (
     *("rows", "columns", "out", "source", "pitch"),
     *("from", "to", "height", "width"),
@@ -36,14 +29,14 @@ WORDS = (
 )
 
 
-def suits(spatial: tuple[Axis, Axis], columns: Any) -> Any:
+def suits(target: Target, spatial: Spatial, columns: Expr) -> Expr:
     """Whether `Regions` serves these windows; a condition."""
     y, x = spatial
     return tir.all(
         *(a.taps == TAPS for a in spatial),
         *(a.dilation == 1 for a in spatial),
         *(tir.max(a.begin, a.end) <= 1 for a in spatial),
-        *(a.size <= LARGEST for a in spatial),
+        *(a.size <= target.tuning("regions.largest") for a in spatial),
         y.stride == x.stride,
         x.stride <= 2,
         columns >= LANES,
@@ -56,18 +49,20 @@ class Regions:
     Made where its buffer may be allocated whether or not it is used.
     """
 
-    def __init__(self, k: Any, spatial: tuple[Axis, Axis], out: Any) -> None:
+    def __init__(self, k: Kernel, spatial: Spatial, out: Buffer) -> None:
         self.k, self.out = k, out
         self.y, self.x = spatial
-        high, wide = (tir.min(a.size, LARGEST) + 2 for a in spatial)
+        number = k.target.tuning
+        self.narrow, largest = number("regions.narrow"), number("regions.largest")
+        high, wide = (tir.min(a.size, largest) + 2 for a in spatial)
         # Rows above and below, columns on both sides; or all of a narrow plane.
-        above, beside = TAPS * wide, (FEW + 1) * high
+        above, beside = TAPS * wide, (self.narrow + 1) * high
         self.buffer = T.alloc_buffer((2 * (above + beside),), "float32")
         self.above, self.beside = materialized(above), materialized(beside)
         self.weights = T.alloc_buffer((1 + TAPS * TAPS, LANES), "float32")
         self.table = T.alloc_buffer((REGIONS, len(WORDS)), "int32")
 
-    def emit(self, ins: Any) -> None:
+    def emit(self, ins: list[Buffer]) -> None:
         """Region by region of each plane."""
         self._fill()
         per = tir.truncdiv(self.k.M, self.k.group)
@@ -80,19 +75,24 @@ class Regions:
                 with T.If(full), T.Then():
                     self._fold(ins[0], n, m, tir.truncdiv(m, per), region)
 
-    def _touch(self, image: Any, n: Any, channel: Any) -> None:
+    def _touch(self, image: Buffer, n: Expr, channel: Expr) -> None:
         """Read a plane ahead, line by line, where the image is larger than caches are.
 
         Registers of columns go down it, each time along a few bytes of every row.
         """
         plane = self.y.size * self.x.size * WORD
         images = self.k.N * self.k.C * plane
-        with T.If(tir.all(images > CACHED, plane >= TOUCHED)), T.Then():
+        with (
+            T.If(
+                tir.all(images > self.k.target.tuning("regions.l2"), plane >= TOUCHED)
+            ),
+            T.Then(),
+        ):
             source = pointer(image, [n, channel, 0, 0], "r")
             # Of the weights, which come next.
             call(micro.TOUCH(), source, self.weights.access_ptr("w"), plane)
 
-    def _broadcast(self, m: Any, w: Any, b: Any) -> None:
+    def _broadcast(self, m: Expr, w: Buffer, b: Buffer) -> None:
         """The bias, then the weights of a feature, each a row of equal elements."""
         with T.vectorized(0, LANES) as v:
             T.buffer_store(self.weights, b[m], [0, v])
@@ -114,7 +114,7 @@ class Regions:
             for axis, count in ((self.y, rows), (self.x, columns))
         )
         known = materialized(tir.Select(self.x.stride == 2, one, none))
-        narrow = tir.all(columns < FEW, tir.any(known == 0, below, beyond))
+        narrow = tir.all(columns < self.narrow, tir.any(known == 0, below, beyond))
         self.count = materialized(tir.Select(narrow, one, self.k.index(REGIONS)))
         top = materialized(tir.Select(narrow, rows, self.y.begin * (1 - known)))
         bottom = materialized(rows - tir.Select(below, one, none))
@@ -128,7 +128,9 @@ class Regions:
             c1 = tir.Select(i == 2, left, tir.Select(across, right, columns))
             self._region(i, *map(materialized, (r0, r1 - r0, c0, c1 - c0)))
 
-    def _region(self, i: Any, row: Any, rows: Any, column: Any, columns: Any) -> None:
+    def _region(
+        self, i: Expr, row: Expr, rows: Expr, column: Expr, columns: Expr
+    ) -> None:
         """An entry of the table: where it reads, and what of it is in the image."""
         y, x = self.y, self.x
         high, wide = (materialized((n - 1) * x.stride + TAPS) for n in (rows, columns))
@@ -153,7 +155,9 @@ class Regions:
         for j, word in enumerate(WORDS):
             T.buffer_store(self.table, words[word], [i, j])
 
-    def _fold(self, image: Any, n: Any, m: Any, channel: Any, region: Any) -> None:
+    def _fold(
+        self, image: Buffer, n: Expr, m: Expr, channel: Expr, region: Expr
+    ) -> None:
         rest = (
             pointer(self.weights, [1, 0], "r"),
             self.weights.access_ptr("r"),
@@ -164,7 +168,7 @@ class Regions:
             *(self.out.shape[3] * WORD, WORD, TAPS * LANES * WORD, LANES * WORD, 0),
         )
 
-        def slide(source: Any) -> None:
+        def slide(source: Expr) -> None:
             with T.If(self.x.stride == 1):
                 with T.Then():
                     call(micro.SLIDE(1), source, *rest)
@@ -179,7 +183,7 @@ class Regions:
             with T.Else():
                 slide(pointer(image, [n, channel, 0, region["source"]], "r"))
 
-    def _copy(self, image: Any, plane: list[Any], region: Any) -> None:
+    def _copy(self, image: Buffer, plane: list[Expr], region: Expr) -> None:
         width, pitch = region["width"], region["pitch"]
         if self.k.target.has("simd128"):
             call(

@@ -7,19 +7,19 @@ other, or x[o, n, k] down its columns.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from contextlib import ExitStack
+from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass
-from typing import Any
 
+from toolchain.dtypes import DTYPES
 from toolchain.spec import Attribute
 from toolchain.spec import math as m
 from toolchain.spec import microkernels as micro
+from toolchain.spec.kernel import Kernel
 from toolchain.spec.nest import call, materialized, nest
-from toolchain.spec.tvm import Expr, tir
+from toolchain.spec.tvm import Buffer, Expr, Tensor, tir
 from toolchain.spec.tvm import script as T  # noqa: N812  # TVM's own name for it
 
-Compute = Callable[[Any], Any]
-STRIP = 1024  # columns whose results stay in L1; 256: reads 15 % slower
+Compute = Callable[[Kernel], Tensor]
 # The bits of 2^-50, below which squares lose digits, and how many others are finite.
 ROOTS, ROOTS_OF_ALL = 0x26800000, 0x7F800000 - 0x26800000
 INF = float("inf")
@@ -45,14 +45,8 @@ def lowest(dtype: str) -> Expr:
     return tir.const(-INF, dtype) if dtype == "float32" else tir.min_value(dtype)
 
 
-# Names of dtypes in those of micro-kernels, which compare integers as signed.
-ELEMENTS = {
-    "float32": "f32",
-    "int32": "i32",
-    "int64": "i64",
-    "int8": "i8",
-    "uint8": "i8",
-}
+# What names of micro-kernels call dtypes; integers are compared as signed.
+ELEMENTS = {d.name: d.element.replace("u", "i") for d in DTYPES.values()}
 _SIGN = 0x80  # of a uint8
 
 
@@ -75,7 +69,7 @@ class Fold:
             return turn ^ (_SIGN if dtype == "uint8" else 0)
         return 1
 
-    def row(self, x: Any, n: Expr, first: Expr, extra: Expr = None) -> Expr:
+    def row(self, x: Buffer, n: Expr, first: Expr, extra: Expr = None) -> Expr:
         """Emit the fold of n elements of x from `first` on; the result.
 
         In a variable: what a call was given a pointer to, LLVM loads at every use.
@@ -86,8 +80,8 @@ class Fold:
 
     def rows(
         self,
-        x: Any,
-        out: Any,
+        x: Buffer,
+        out: Buffer,
         o: Expr,
         n: Expr,
         first: Expr = 0,
@@ -101,7 +95,7 @@ class Fold:
         call(self.kernel(micro.ROWS, x.dtype), source, target, o, n, extra)
 
     def columns(
-        self, x: Any, out: Any, sizes: Sequence[Expr], k: Expr, **given: Expr
+        self, x: Buffer, out: Buffer, sizes: Sequence[Expr], k: Expr, **given: Expr
     ) -> None:
         """Emit out[i, j] = the fold of x[i, r, j], of sizes (o, n, columns).
 
@@ -117,10 +111,9 @@ SUM, PRODUCT, SQUARES = Fold("sum"), Fold("product"), Fold("squares")
 MAXIMUM, MINIMUM, DEVIATIONS = Fold("max"), Fold("min"), Fold("deviations")
 
 
-def vector_lanes(k: Any) -> int:
+def vector_lanes(k: Kernel) -> int:
     """Elements of x in a vector register, or 1."""
-    bits = int("".join(c for c in k.dtype if c.isdigit()))
-    return max(int(k.target.vector_bits) // bits, 1)
+    return k.target.lanes(DTYPES[k.dtype].bits)
 
 
 @dataclass(frozen=True)
@@ -130,11 +123,15 @@ class Strip:
     The last vector is moved back to end with the strip: its columns may be done twice.
     """
 
-    k: Any
+    k: Kernel
     first: Expr
     width: Expr
 
-    def each(self, emit: Callable[[Expr, Expr], None], loop: Any = None) -> None:
+    def each(
+        self,
+        emit: Callable[[Expr, Expr], None],
+        loop: Callable[[int, int], AbstractContextManager[Expr]] | None = None,
+    ) -> None:
         """Emit emit(c, c0) for the columns first + c, of which c0 starts a vector.
 
         loop: over a vector, T.vectorized or T.serial.
@@ -146,17 +143,17 @@ class Strip:
             emit(tir.min(v * lanes, self.width - lanes) + lane, v * lanes)
 
 
-def each_row(k: Any, emit: Callable[..., None], *inputs: Any) -> Any:
+def each_row(k: Kernel, emit: Callable[..., None], *inputs: Tensor) -> Tensor:
     """Tensor of a nest over rows: emit(i, inputs, out)."""
 
-    def body(buffers: list[Any], out: Any) -> None:
+    def body(buffers: list[Buffer], out: Buffer) -> None:
         with T.serial(0, k.o) as i:
             emit(i, buffers, out)
 
     return nest((k.o, k.n), inputs, body, k.output_dtypes[0])
 
 
-def each_element(k: Any, emit: Callable[[Expr], None]) -> None:
+def each_element(k: Kernel, emit: Callable[[Expr], None]) -> None:
     """Emit emit(r) for r < n, by four vectors and a rest."""
     count = 4 * vector_lanes(k)
     with T.serial(0, k.n // count) as b, T.vectorized(0, count) as lane:
@@ -165,17 +162,18 @@ def each_element(k: Any, emit: Callable[[Expr], None]) -> None:
         emit(r)
 
 
-def each_strip(k: Any, emit: Callable[..., None], *inputs: Any) -> Any:
+def each_strip(k: Kernel, emit: Callable[..., None], *inputs: Tensor) -> Tensor:
     """Tensor of a nest over strips of columns: emit(i, strip, results, inputs, out).
 
     results: two buffers for the columns of a strip.
     """
 
-    def body(buffers: list[Any], out: Any) -> None:
-        results = [T.alloc_buffer((STRIP,), k.dtype) for _ in range(2)]
-        with T.serial(0, k.o) as i, T.serial(0, (k.k + (STRIP - 1)) // STRIP) as s:
-            first = tir.min(s * STRIP, k.k - vector_lanes(k))
-            strip = Strip(k, first, tir.min(k.k - first, STRIP))
+    def body(buffers: list[Buffer], out: Buffer) -> None:
+        most = k.target.tuning("reduce.strip")
+        results = [T.alloc_buffer((most,), k.dtype) for _ in range(2)]
+        with T.serial(0, k.o) as i, T.serial(0, (k.k + (most - 1)) // most) as s:
+            first = tir.min(s * most, k.k - vector_lanes(k))
+            strip = Strip(k, first, tir.min(k.k - first, most))
             emit(i, strip, results, buffers, out)
 
     return nest((k.o, k.n, k.k), inputs, body, k.output_dtypes[0])
@@ -186,21 +184,21 @@ def reduction(
 ) -> tuple[Compute, Compute]:
     """(compute, columns): the fold of x; of a sum divided by n for a mean; its root."""
 
-    def divisor(k: Any) -> Any:
+    def divisor(k: Kernel) -> Tensor:
         if not mean:
             return kind.extra(k.dtype)
         return k.n if k.dtype == "float32" else tir.Max(k.n, 1)
 
-    def rows(k: Any) -> Any:
-        def body(buffers: list[Any], out: Any) -> None:
+    def rows(k: Kernel) -> Tensor:
+        def body(buffers: list[Buffer], out: Buffer) -> None:
             kind.rows(buffers[0], out, k.o, k.n, extra=divisor(k))
             if root:
                 take_roots(k, buffers[0], out)
 
         return nest((k.o,), (k.x,), body, k.dtype)
 
-    def columns(k: Any) -> Any:
-        def body(buffers: list[Any], out: Any) -> None:
+    def columns(k: Kernel) -> Tensor:
+        def body(buffers: list[Buffer], out: Buffer) -> None:
             sizes = (k.o, k.n, k.k)
             kind.columns(buffers[0], out, sizes, k.k, extra=divisor(k))
             if root:
@@ -211,8 +209,8 @@ def reduction(
     return rows, columns
 
 
-def take_roots(k: Any, x: Any, out: Any) -> None:
-    """Emit out = the roots of its sums of squares; of such as left float32, anew."""
+def take_roots(k: Kernel, x: Buffer, out: Buffer) -> None:
+    """Emit out = its roots; sums of squares that left float32 are made anew."""
     lost = T.alloc_buffer((1,), "int32")
     T.buffer_store(lost, tir.const(0, "int32"), [0])
     with ExitStack() as loops:

@@ -8,16 +8,18 @@ window that would begin beyond the plane and its leading padding is left out.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
-from toolchain.spec import Attribute, tir
+from toolchain.abi import Windows
+from toolchain.dtypes import DTYPES
+from toolchain.layout import WINDOW_AXIS
+from toolchain.spec import Attribute, Buffer, Expr, Kernel, Tensor, tir
 from toolchain.spec import microkernels as micro
-from toolchain.spec.convolution import Axis
+from toolchain.spec.convolution import Axis, Spatial
 from toolchain.spec.nest import call, materialized, nest, pointer
 from toolchain.spec.tvm import script as T  # noqa: N812  # TVM's own name for it
+from toolchain.targets import Target
 
-Expr = Any
-Finish = Callable[[], Callable[[Any, list[Any]], None]]
+Finish = Callable[[], Callable[[Buffer, list[Expr]], None]]
 SLACK = 32  # bytes that the micro-kernel may read past the line's end
 # The table that toolchain/micro/pool.py reads: these words, in pairs, then a
 # pair for each row of windows.
@@ -26,14 +28,14 @@ TABLE = (
     *("down", "across", "stride", "begin", "blank", "blank"),
 )
 LINES = len(TABLE) // 2
-# Taps along each axis of what micro.HALVE takes, and columns of x: of at least 12,
-# but with fewer than 16 it is no faster.
-HALVED, NARROWEST = 3, 16
-# Windows that reach no further never read an element more often than that many times
-# 4, and are not asked about.
-REACH = 16
+HALVED = 3  # taps along each axis of what micro.HALVE takes
 # Kinds of runtime_stub/windows.h.
-FOLDS = {("max", "f32"): 0, ("sum", "f32"): 1, ("max", "i8"): 2, ("max", "u8"): 3}
+FOLDS = {
+    ("max", "f32"): Windows.MAX,
+    ("sum", "f32"): Windows.SUM,
+    ("max", "i8"): Windows.MAX_INT8,
+    ("max", "u8"): Windows.MAX_UINT8,
+}
 # Bounds the arithmetic of sizes; a plane has fewer than 2^31 bytes anyway.
 LARGEST = 1 << 20
 
@@ -50,12 +52,12 @@ DILATIONS = Attribute(
 CEIL_MODE = Attribute("ceil_mode", default=0, minimum=0, maximum=1)
 
 
-def window(k: Any, axis: int) -> Expr:
+def window(k: Kernel, axis: int) -> Expr:
     """Taps of a window along an axis; 1 for the rows that [N, C, W] does not have."""
     return tir.max(k.kernel_shape[axis], k.index(1))
 
 
-def extent(k: Any, axis: int) -> Expr:
+def extent(k: Kernel, axis: int) -> Expr:
     """How many windows lie along a spatial axis (0: rows, 1: columns)."""
     size = (k.H, k.W)[axis]
     before, after = k.pads[axis], k.pads[axis + 2]
@@ -68,13 +70,13 @@ def extent(k: Any, axis: int) -> Expr:
     return rounded - tir.Select(late, k.index(1), k.index(0))
 
 
-def padded_extent(k: Any, axis: int) -> Expr:
+def padded_extent(k: Kernel, axis: int) -> Expr:
     """Elements of the padded plane along an axis: up to the last window's last tap."""
     reach = k.dilations[axis] * (window(k, axis) - 1) + 1
     return (extent(k, axis) - 1) * k.strides[axis] + reach
 
 
-def requires(k: Any) -> list[tuple[Expr, str]]:
+def requires(k: Kernel) -> list[tuple[Expr, str]]:
     """What sizes and attributes must fulfil."""
     missing = "kernel_shape is missing; give one for each spatial axis"
     found = [(k.kernel_shape[1] >= 1, missing)]
@@ -93,103 +95,133 @@ def requires(k: Any) -> list[tuple[Expr, str]]:
     ]
 
 
-def fold(k: Any, kind: str, fill: Any, finish: Finish | None = None) -> Any:
+def fold(k: Kernel, kind: str, fill: Expr, finish: Finish | None = None) -> Tensor:
     """Tensor [N, C, rows, columns]: each window of x folded by `kind`, max or sum.
 
-    fill: what pads hold. finish() gives a function that is called on each row. The
-    micro-kernel goes tap by tap; windows for which that is out of proportion to the
-    plane and the result are the runtime's (runtime_stub/windows.c).
+    fill: what pads hold. finish() gives a function that is called on each row.
     """
-    y, x = (
-        Axis(size, window(k, i), k.strides[i], k.pads[i], k.pads[i + 2], k.dilations[i])
-        for i, size in enumerate((k.H, k.W))
-    )
-    size = 4 if k.dtype == "float32" else 1  # bytes
-    rows, columns = extent(k, 0), extent(k, 1)
-    longest = tir.max(padded_extent(k, 1), x.size + x.begin)
-    pitch = longest + SLACK // size
-    element = {"float32": "f32", "int8": "i8", "uint8": "u8"}[k.dtype]
-    small = tir.all(y.reach < REACH, x.reach < REACH)
+    planes = _Planes(k, kind)
 
-    def emit(ins: Any, out: Any) -> None:
+    def emit(ins: list[Buffer], out: Buffer) -> None:
+        planes.emit(ins[0], out, fill, finish)
+
+    return nest((k.N, k.C, planes.rows, planes.columns), [k.x], emit, k.dtype)
+
+
+class _Planes:
+    """The windows of x, plane by plane.
+
+    The micro-kernel goes tap by tap. Windows for which that is out of proportion to the
+    plane and the result are the runtime's (runtime_stub/windows.c): it is asked unless
+    they are `small`.
+    """
+
+    def __init__(self, k: Kernel, kind: str) -> None:
+        self.k, self.kind = k, kind
+        self.element = DTYPES[k.dtype].element
+        self.size = 4 if k.dtype == "float32" else 1  # bytes
+        self.y, self.x = y, x = self._axis(0), self._axis(1)
+        self.rows, self.columns = extent(k, 0), extent(k, 1)
+        longest = tir.max(padded_extent(k, 1), x.size + x.begin)
+        self.pitch = longest + SLACK // self.size
+        most = k.target.tuning("pool.reach")
+        self.small = tir.all(y.reach < most, x.reach < most)
+
+    def _axis(self, i: int) -> Axis:
+        k, pads = self.k, self.k.pads
+        taps = (window(k, i), k.strides[i], pads[i], pads[i + 2], k.dilations[i])
+        return Axis((k.H, k.W)[i], *taps)
+
+    def emit(self, x: Buffer, out: Buffer, fill: Expr, finish: Finish | None) -> None:
+        """Prepare what all planes share, then fold each."""
+        k = self.k
         each = finish() if finish else None
+        self._allocate()
+        asked = tir.call_extern("int32", "ops_windows_plain", self.axes.access_ptr("r"))
+        one = tir.const(1, "int32")
+        plain = materialized(tir.if_then_else(self.small, one, asked))
+        with T.If(tir.all(plain != 0, k.N > 0, k.C > 0)), T.Then():
+            self._prepare(fill)
+        with T.serial(0, k.N) as n, T.serial(0, k.C) as c:
+            at = [n, c, 0, 0]
+            self._plane((pointer(x, at, "r"), pointer(out, at, "w")), plain)
+            if each is not None:
+                with T.serial(0, self.rows) as i:
+                    each(out, [n, c, i])
+
+    def _allocate(self) -> None:
+        k, y, x = self.k, self.y, self.x
         # The line, and a row for windows of which nothing lies in the plane.
-        line = T.alloc_buffer((2, pitch), k.dtype)
+        self.line = T.alloc_buffer((2, self.pitch), k.dtype)
         # The table, or what the runtime takes for each element instead of it.
-        elements = tir.Select(
-            small, k.index(0), tir.max(y.size * x.size, rows * columns)
-        )
-        table = T.alloc_buffer((rows + LINES + elements, 2), "int32")
-        axes = T.alloc_buffer((12,), "int32")
-        words = (
-            *(y.size, rows, y.taps, y.stride, y.dilation, y.begin),
-            *(x.size, columns, x.taps, x.stride, x.dilation, x.begin),
-        )
+        most = tir.max(y.size * x.size, self.rows * self.columns)
+        elements = tir.Select(self.small, k.index(0), most)
+        self.table = T.alloc_buffer((self.rows + LINES + elements, 2), "int32")
+        self.axes = T.alloc_buffer((2 * len(WINDOW_AXIS.types),), "int32")
+        words = [
+            {**vars(axis), "windows": count}[name]
+            for axis, count in ((y, self.rows), (x, self.columns))
+            for name in WINDOW_AXIS.types
+        ]
         for i, word in enumerate(words):
-            T.buffer_store(axes, word, [i])
-        asked = tir.call_extern("int32", "ops_windows_plain", axes.access_ptr("r"))
-        plain = materialized(tir.if_then_else(small, tir.const(1, "int32"), asked))
+            T.buffer_store(self.axes, word, [i])
+
+    def _prepare(self, fill: Expr) -> None:
+        """Fill the line with pads, and the table of the micro-kernel."""
+        y, x, size = self.y, self.x, self.size
         given = {
-            "rows": rows,
-            "columns": columns,
+            "rows": self.rows,
+            "columns": self.columns,
             "width": x.size,
             "taps": x.taps,
             "down": y.dilation * x.size * size,
             "across": x.dilation * size,
             "stride": x.stride,
             "begin": x.begin * size,
-            "blank": pitch * size,
+            "blank": self.pitch * size,
         }
+        with T.serial(0, 2) as i, T.serial(0, self.pitch) as j:
+            T.buffer_store(self.line, fill, [i, j])
+        for i, word in enumerate(TABLE):
+            T.buffer_store(self.table, given[word], [i // 2, i % 2])
+        with T.serial(0, self.rows) as i:
+            first, last = y.taps_inside(i)
+            place = (y.first(i) + first * y.dilation) * x.size * size
+            T.buffer_store(self.table, place, [i + LINES, 0])
+            T.buffer_store(self.table, tir.max(last - first, 0), [i + LINES, 1])
 
-        def prepare() -> None:
-            with T.serial(0, 2) as i, T.serial(0, pitch) as j:
-                T.buffer_store(line, fill, [i, j])
-            for i, word in enumerate(TABLE):
-                T.buffer_store(table, given[word], [i // 2, i % 2])
-            with T.serial(0, rows) as i:
-                first, last = y.taps_inside(i)
-                place = (y.first(i) + first * y.dilation) * x.size * size
-                T.buffer_store(table, place, [i + LINES, 0])
-                T.buffer_store(table, tir.max(last - first, 0), [i + LINES, 1])
+    def _plane(self, ends: tuple[Expr, Expr], plain: Expr) -> None:
+        """Fold a plane; ends: pointers to it and to its result."""
+        k, kind = self.k, self.kind
+        halves = kind == "max" and self.element == "f32" and k.target.has("simd128")
 
-        with T.If(tir.all(plain != 0, k.N > 0, k.C > 0)), T.Then():
-            prepare()
-        halves = kind == "max" and element == "f32" and k.target.has("simd128")
-        with T.serial(0, k.N) as n, T.serial(0, k.C) as c:
-            ends = (
-                pointer(ins[0], [n, c, 0, 0], "r"),
-                pointer(out, [n, c, 0, 0], "w"),
-            )
+        def whole() -> None:
+            rest = (self.line.access_ptr("rw"), self.table.access_ptr("r"))
+            call(micro.POOL(kind, self.element), *ends, *rest)
 
-            def whole() -> None:
-                rest = (line.access_ptr("rw"), table.access_ptr("r"))
-                call(micro.POOL(kind, element), *ends, *rest)
-
-            with T.If(plain != 0):
-                with T.Then():
-                    if halves:
-                        halve(ends, (y, x), (rows, columns), whole)
-                    else:
-                        whole()
-                with T.Else():
-                    rest = (table.access_ptr("rw"), axes.access_ptr("r"))
-                    call("ops_windows_fold", *ends, *rest, FOLDS[kind, element])
-            if each is not None:
-                with T.serial(0, rows) as i:
-                    each(out, [n, c, i])
-
-    return nest((k.N, k.C, rows, columns), [k.x], emit, k.dtype)
+        with T.If(plain != 0):
+            with T.Then():
+                if halves:
+                    extents = self.rows, self.columns
+                    halve(k.target, ends, (self.y, self.x), extents, whole)
+                else:
+                    whole()
+            with T.Else():
+                rest = (self.table.access_ptr("rw"), self.axes.access_ptr("r"))
+                call("ops_windows_fold", *ends, *rest, FOLDS[kind, self.element].value)
 
 
 def halve(
-    ends: tuple[Any, Any],
-    spatial: tuple[Axis, Axis],
-    extents: tuple[Any, Any],
+    target: Target,
+    ends: tuple[Expr, Expr],
+    spatial: Spatial,
+    extents: tuple[Expr, Expr],
     otherwise: Callable[[], None],
 ) -> None:
-    """The maxima of a plane by the micro-kernel for 3 x 3 windows, 2 apart, if it can.
+    """The maxima of a plane by the micro-kernel for 3 x 3 windows, 2 apart.
 
-    It cannot where windows are others, or where an element may be NaN.
+    Planes with other windows go to `otherwise`; so do planes that may hold a NaN, for
+    which the micro-kernel gives up.
     """
     y, x = spatial
     suits = tir.all(
@@ -197,7 +229,7 @@ def halve(
         *(a.stride == 2 for a in spatial),
         *(a.dilation == 1 for a in spatial),
         *(a.begin <= 1 for a in spatial),
-        x.size >= NARROWEST,
+        x.size >= target.tuning("pool.halve_columns"),
     )
     left = T.alloc_buffer((1,), "int32")
     T.buffer_store(left, 1, [0])
@@ -209,7 +241,7 @@ def halve(
         otherwise()
 
 
-def taps_inside(k: Any, axis: int, position: Expr, low: Expr, high: Expr) -> Expr:
+def taps_inside(k: Kernel, axis: int, position: Expr, low: Expr, high: Expr) -> Expr:
     """How many taps of a window lie in [low, high) of an axis."""
     start = position * k.strides[axis] - k.pads[axis]
     gap, taps = k.dilations[axis], window(k, axis)

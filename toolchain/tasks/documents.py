@@ -1,4 +1,4 @@
-"""Documents: what is measured, and the tables of the README."""
+"""Documents: what is measured, and the lists and tables in docs/."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ from pathlib import Path
 from toolchain.profile import ROOT, Profile
 from toolchain.tasks.making import FailedError, Task, command, run_python
 
-README = ROOT / "README.md"
+DOCS = ROOT / "docs"
 _FOLDER = ("--folder", str(ROOT / "build" / "bench"))
 
 
 def update_matrix() -> None:
-    """Write the matrix into the README."""
-    from toolchain.matrix import MatrixError, update_readme
+    """Write docs/operators.md, and the list of primitives in docs/mindir.md."""
+    from toolchain.tasks.matrix import MatrixError, write_lists
 
     try:
-        update_readme(README)
+        write_lists(DOCS)
     except MatrixError as error:
         raise FailedError(str(error)) from None
 
@@ -46,8 +46,13 @@ def run_bench(profile: Profile, words: list[str]) -> None:
 
 
 def update_speed() -> None:
-    """Write the last measurements into the README."""
-    _run("bench", [*_FOLDER, "--readme", str(README)])
+    """Write the last measurements into docs/speed.md, and draw the picture of them."""
+    _run("bench", [*_FOLDER, "--page", str(DOCS / "speed.md")])
+
+
+def update_sizes() -> None:
+    """Write the sizes of the peers into docs/speed.md."""
+    _run("bench", [*_FOLDER, "--page", str(DOCS / "speed.md"), "--sizes"])
 
 
 def draw_trace(folder: Path) -> None:

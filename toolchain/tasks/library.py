@@ -5,10 +5,10 @@ from __future__ import annotations
 import dataclasses
 import json
 import shutil
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from toolchain.link.artifacts import (
     ARCHIVE,
@@ -26,6 +26,9 @@ from toolchain.records.slices import root_in
 from toolchain.targets import DEFAULT, TARGETS
 from toolchain.tasks.making import FailedError, Task, command, made, option
 
+if TYPE_CHECKING:
+    from toolchain.link.description import Description
+
 RUNTIME = sorted((ROOT / "runtime_stub").glob("*.c"))
 
 
@@ -40,6 +43,11 @@ def settings(target: str | None, *tools: str, models: bool = False) -> Any:
         tool_versions(models),
         {variable: replacement(variable) for variable in tools},
     ]
+
+
+# What waits for a task, doit starts in any order: objects start in theirs where these
+# are seen to be current before them.
+TABLES_FIRST = ("tables:write", "tables:check")
 
 
 def tables_tasks(profile: Profile) -> Iterator[Task]:
@@ -85,17 +93,24 @@ def compile_tasks(profile: Profile) -> Iterator[Task]:
             formula = root_in(path, "KERNEL"), root_in(path, "__doc__")
             yield made(
                 *(compile_operator, path, target, dtypes, out, profile.compile_timeout),
+                profile.tuning[target],
                 outputs=(out.with_suffix(".o"), out.with_suffix(".json")),
                 files=(path.with_suffix(".c"),),
                 settings=[settings(target, "CLANG"), dtypes],
                 code=("toolchain.codegen.objects:compile_object", *formula),
+                named=profile.numbers[target],
                 name=f"{target}:{name}",
                 after=["tables:check"],
             )
 
 
 def compile_operator(
-    path: Path, target: str, dtypes: tuple[str, ...] | None, out: Path, timeout: float
+    path: Path,
+    target: str,
+    dtypes: tuple[str, ...] | None,
+    out: Path,
+    timeout: float,
+    numbers: Mapping[str, int],
 ) -> Iterable[str]:
     """Compile one operator; roots of what it names at run time.
 
@@ -103,15 +118,14 @@ def compile_operator(
     """
     from toolchain.codegen.child import compile_in_child
 
-    reason = compile_in_child(path, target, dtypes, out, timeout)
+    reason = compile_in_child(path, target, dtypes, out, timeout, numbers)
     if reason is not None:
         print(f"FAILED {target}: {reason}")
         return []
-    code: list[str] = descriptions(out.parent, [out.name])[out.name]["code"]
-    return code
+    return descriptions(out.parent, [out.name])[out.name]["code"]
 
 
-def descriptions(folder: Path, names: Iterable[str]) -> dict[str, Any]:
+def descriptions(folder: Path, names: Iterable[str]) -> dict[str, Description]:
     """Description of each compiled operator by name ({"error": ...}: it failed)."""
     return {n: json.loads((folder / f"{n}.json").read_text()) for n in names}
 
@@ -161,7 +175,10 @@ def archive_tasks(profile: Profile) -> Iterator[Task]:
             files=(*objects, *runtime_objects(folder)),
             settings=settings(target, "LLVM_AR"),
             name=target,
-            after=(*(f"compile:{target}:{n}" for n in names), *runtime_names(target)),
+            after=(
+                *(*TABLES_FIRST, *(f"compile:{target}:{n}" for n in names)),
+                *runtime_names(target),
+            ),
         )
 
 

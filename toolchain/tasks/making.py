@@ -47,15 +47,17 @@ def made(
     files: Iterable[Path] = (),
     settings: Any = None,
     code: tuple[str, ...] = (),
+    named: Mapping[str, Any] | None = None,
     name: str = "",
     after: Iterable[str] = (),
 ) -> Task:
     """The task that makes outputs by a function, when what they follow from changes.
 
-    step: may give further roots of code. files, settings, code: see `Made`; where no
-    code is given it is the step's. after: names of tasks that come before.
+    step: may give further roots of code. files, settings, code, named: see `Made`;
+    where no code is given it is the step's. after: names of tasks that come before.
     """
-    what = Made(tuple(outputs), code or (root_of(step),), tuple(files), settings)
+    roots = code or (root_of(step),)
+    what = Made(tuple(outputs), roots, tuple(files), settings, named or {})
     task: Task = {
         "actions": [(reported, (_make, what, step, *args))],
         "targets": [str(path) for path in what.outputs],

@@ -108,11 +108,20 @@ def _module_task(
         after.append(f"{'heavy_models' if heavy else 'models'}:{name}:file")
     tools = settings(target, "CLANG", "LLVM_AR", "WASM_LD", models=True)
     return made(
-        *(compile_model, file, target, folder, runtime, options),
+        *(
+            compile_model,
+            file,
+            target,
+            folder,
+            runtime,
+            options,
+            profile.tuning[target],
+        ),
         outputs=_outputs(file, folder, options),
         files=(file, *runtime),
         settings=[tools, options],
         code=code(),
+        named=profile.numbers[target],
         name=task,
         after=after,
     )
@@ -146,14 +155,18 @@ def compile_model(
     folder: Path,
     runtime: Sequence[Path],
     options: Mapping[str, Any],
+    numbers: Mapping[str, int] | None = None,
 ) -> Iterable[str]:
     """Compile a model file for a target; roots of what its kernels were made from."""
     from toolchain.model.build import Options, build_model
     from toolchain.model.compile import Place
 
-    place = Place(folder, CACHE / target)
+    options = dict(options)
+    kept = options.pop("archive", False)
+    place = Place(folder, CACHE / target, archive=kept)
     show = partial(print, f"  {file.stem} {target}:")
-    build_model(file, Options(target, **options), place, list(runtime), show)
+    wanted = Options(target, **options, numbers=numbers or {})
+    build_model(file, wanted, place, list(runtime), show)
     return place.code
 
 
@@ -169,15 +182,17 @@ OPTIONS = (
 )
 WEIGHTS = option("weights", "embedded", "embedded, or external: a file beside", "w")
 
+ARCHIVE = option("archive", False, "write lib<name>.a too, for C programs")
+
 
 def file_task(after: Iterable[str]) -> Task:
     """Compiles the model file that the command line names."""
-    options = (*OPTIONS, WEIGHTS)
+    options = (*OPTIONS, WEIGHTS, ARCHIVE)
     return command(compile_file, after=after, options=options, reads=True)
 
 
 def compile_file(
-    file: str, target: str, out: str, weights: str, **options: Any
+    file: str, target: str, out: str, weights: str, archive: bool, **options: Any
 ) -> None:
     """Compile a model file. options: those of `OPTIONS`, by name."""
     from toolchain.frontends import plain
@@ -187,6 +202,7 @@ def compile_file(
     if weights not in ("embedded", "external"):
         raise SpecError(f"--weights {weights!r} is unknown; use embedded or external")
     given = _given(**options) | {"external": weights == "external"}
+    given["archive"] = archive
     compile_model(path, target, folder, runtime, given)
     wasm = folder / f"{plain(path.stem)}.wasm"
     print(f"{wasm}: {wasm.stat().st_size} bytes")

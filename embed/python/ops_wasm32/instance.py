@@ -10,13 +10,13 @@ import ctypes
 import math
 import struct
 from functools import cache
-from typing import Any
+from typing import cast
 
 import numpy as np
 import wasmtime
-from numpy.typing import NDArray
 
 from ops_wasm32.binding import Bound, Resident
+from ops_wasm32.convert import Array
 from ops_wasm32.errors import ModuleError, OpsError
 from ops_wasm32.module import check_declarations
 from ops_wasm32.packing import (
@@ -92,8 +92,8 @@ class Instance:
         except (wasmtime.WasmtimeError, wasmtime.Trap) as error:
             reason = str(error).strip().splitlines()[-1].strip()
             raise ModuleError(f"{what}: cannot be loaded: {reason}") from None
-        self._functions: dict[str, Any] = {name: exports[name] for name in _NEEDED}
-        self._memory: Any = exports["memory"]
+        self._functions = {n: cast(wasmtime.Func, exports[n]) for n in _NEEDED}
+        self._memory = cast(wasmtime.Memory, exports["memory"])
         self._arena = 0
         self._arena_bytes = 0
         self._shapes: dict[tuple[int, bytes], list[_Shape]] = {}
@@ -115,7 +115,7 @@ class Instance:
         self._reserve(_head_bytes(bound))
         return self._infer(bound)
 
-    def call(self, bound: Bound) -> list[NDArray[Any]]:
+    def call(self, bound: Bound) -> list[Array]:
         """Make a call; the outputs are copies."""
         self._reserve(_head_bytes(bound))
         shapes = self._infer(bound)

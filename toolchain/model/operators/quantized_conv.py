@@ -19,8 +19,7 @@ from toolchain.spec import microkernels as micro
 from toolchain.spec import script as T  # noqa: N812  # TVM's own name for it
 from toolchain.spec.math import maximum, minimum, rint
 from toolchain.spec.nest import as_written, call, ceil_div, nest, pointer
-
-WIDTH = 8  # columns of a tile
+from toolchain.spec.panels import PANEL_WIDTH
 
 
 def compute(k: Any) -> Any:
@@ -41,7 +40,7 @@ class _Convolution:
         self.height, lanes = (4, 4) if simd else (2, 1)
         self.depth = int(k.R) * int(k.S) * int(k.C)
         self.words = -(-self.depth // 2)
-        self.across = int(k.P) * WIDTH
+        self.across = int(k.P) * PANEL_WIDTH
         self.rows = int(k.H) + int(k.pads_0) + int(k.pads_2)
         self.columns = int(k.W) + int(k.pads_1) + int(k.pads_3)
         size = (self.rows, self.columns * int(k.C))
@@ -101,7 +100,7 @@ class _Convolution:
             T.buffer_store(self.windows, value, [i, (r * count + s) * run + c])
 
     def _multiply(self, valid: Any) -> None:
-        tile = (self.height, WIDTH)
+        tile = (self.height, PANEL_WIDTH)
         source, zeros = self.windows.access_ptr("r"), self.zeros.access_ptr("r")
         call(
             micro.DOT("rows", *tile),
@@ -109,11 +108,20 @@ class _Convolution:
             *(self.depth, self.depth, valid, self.k.x_sign, 0),
         )
         with T.serial(0, self.k.P) as q:
-            sums = pointer(self.sums, [0, q * WIDTH], "rw")
+            sums = pointer(self.sums, [0, q * PANEL_WIDTH], "rw")
             call(
                 micro.DOT("tile", *tile),
                 *(self.left.access_ptr("r"), pointer(self.w, [q, 0, 0], "r")),
-                *(sums, sums, self.words, self.across * 4, 0, 1, self.height, WIDTH),
+                *(
+                    sums,
+                    sums,
+                    self.words,
+                    self.across * 4,
+                    0,
+                    1,
+                    self.height,
+                    PANEL_WIDTH,
+                ),
             )
 
     def _requantize(self, n: Any, i: Any, pixel: Any) -> None:

@@ -18,7 +18,7 @@ from toolchain.spec import script as T  # noqa: N812  # TVM's own name for it
 from toolchain.spec.convolution import PATCH, TILE
 from toolchain.spec.images import workspace
 from toolchain.spec.nest import as_written, call, ceil_div, nest, pointer
-from toolchain.spec.panels import WIDTH, Block, MatrixRows, shuffled_panels
+from toolchain.spec.panels import PANEL_WIDTH, Block, MatrixRows, shuffled_panels
 from toolchain.spec.product import Product
 
 NUMBERS = PATCH**2
@@ -51,7 +51,7 @@ class _Convolution:
         self.numbers = self._buffer(NUMBERS * self.group, self.depth)
         self.sums = self._buffer(NUMBERS * self.group, self.features)
         self.cut = self._buffer(TILE**2, self.features)
-        self.tile = shuffled_panels(k)
+        self.tile = shuffled_panels(k.target)
         sizes = self.group, self.depth, self.tile.rows, self.tile.broadcast
         self.left = workspace(*sizes)
 
@@ -115,7 +115,8 @@ class _Convolution:
         down = Block(self.left, self.tile.rows, *lines)
         pack(down)
         size = self.features
-        across = Block(self.w, WIDTH, column, size, size * NUMBERS, 0, self.depth, True)
+        columns = (column, size, size * NUMBERS, 0, self.depth)
+        across = Block(self.w, PANEL_WIDTH, *columns, True)
         Product(
             *(self.tile, valid, self.depth, size, pack, pack, self.sums),
             lambda i, j: [i, j - column],

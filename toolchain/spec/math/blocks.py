@@ -42,9 +42,9 @@ def float_of(bits: Expr) -> Expr:
 def polynomial(let: Let, x: Expr, coefficients: Sequence[float]) -> Expr:
     """c[0] + c[1]*x + c[2]*x^2 + ..., in the dtype of x, which is bound.
 
-    Halves that do not wait for each other (Estrin's scheme): a loop's speed is bounded
-    by how many steps of such chains a processor can hold, and these are half as long as
-    Horner's.
+    By halves that do not wait for each other (Estrin's scheme): a loop's speed is
+    bounded by how many steps of a chain of operations a processor can hold, and this
+    chain is half as long as Horner's.
     """
     powers = {1: x}
 
@@ -65,7 +65,7 @@ def polynomial(let: Let, x: Expr, coefficients: Sequence[float]) -> Expr:
 
 
 def leading(let: Let, x: Expr, coefficients: Sequence[float]) -> Expr:
-    """The same, where rounding counts: c[0] is added last, in one rounding."""
+    """A polynomial whose rounding counts: c[0] is added last, in one rounding."""
     first, *rest = coefficients
     return tir.const(first, dtype_of(x)) + x * polynomial(let, x, rest)
 

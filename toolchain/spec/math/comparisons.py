@@ -39,7 +39,7 @@ def maximum(x: Expr, y: Expr, vectors: bool = True) -> Expr:
         return instruction("maximum", x, y)
     let = Let()
     p, q = _both_orders(let, x, y, larger=True)
-    nan = tir.Select(tir.EQ(p, q), i32(0), i32(-1))  # all bits set are one
+    nan = tir.Select(tir.EQ(p, q), i32(0), i32(-1))  # all bits set are a NaN
     return let.around(float_of((bits_of(p) & bits_of(q)) | nan))
 
 

@@ -49,7 +49,7 @@ class Let:
     def within(
         self, value: Expr, least: int | None = None, most: int | None = None
     ) -> None:
-        """Say that a short form holds only for such values of an int32."""
+        """Say that a short form holds only for values of an int32 in a range."""
         if least is not None:
             self.limits.append(Limit(value, "smin", least))
         if most is not None:

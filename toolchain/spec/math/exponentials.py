@@ -53,7 +53,8 @@ EXP = (
 def nearest(let: Let, x: Expr, offset: Expr) -> tuple[Expr, Expr]:
     """(k, n): n = x rounded to an integer; k the bits of x + offset.
 
-    offset: ROUND or such a number, so that they end with those of n and what it adds.
+    offset: ROUND or another odd multiple of 2^22 and an integer: the bits end with n
+    and that integer.
     """
     shifted = let(x + offset)
     return let(bits_of(shifted)), let(shifted - offset)

@@ -1,22 +1,35 @@
-"""Matrix: the table of operators and dtypes in the README, from the registry."""
+"""Matrix: the lists in docs/ of operators, dtypes and primitives, from the registry."""
 
 from __future__ import annotations
 
+import textwrap
 from pathlib import Path
 
 from toolchain.codegen.operators import formula, load_operator
 from toolchain.profile import full_profile
 from toolchain.spec import DTYPES, Operator
 
-BEGIN = "<!-- matrix: written by `doit matrix` -->"
-END = "<!-- end of matrix -->"
+BEGIN = "<!-- primitives: written by `doit matrix` -->"
+END = "<!-- end of primitives -->"
+_HEAD = """\
+# Operators
+
+Written by `doit matrix` from the operator files in `kernels/`.
+
+Operators have ONNX's names and semantics: numpy broadcasting, any rank up to 8, any
+axis, sizes of 0. Attributes are arguments of a call. float32 sums are accumulated in
+float32, int8 sums in int32; integers wrap. The dtypes uint8, int64 and bool stand where
+an operator needs them: for indices, masks, comparisons and quantized data. A cell names
+in parentheses the second dtype of an operator that has two, such as the indices of
+`gather`.
+"""
 # Every operator says why one of these is missing; the others stand where an
 # operator needs them (indices, masks, comparisons, quantized data).
 EXPLAINED = ("float32", "int32", "int8")
 
 
 class MatrixError(Exception):
-    """A cell that is empty and does not say why, or a README without markers."""
+    """A cell that is empty and does not say why, or a page without markers."""
 
 
 def matrix() -> str:
@@ -53,15 +66,31 @@ def _cell(name: str, operator: Operator, dtype: str, reasons: list[str]) -> str:
     return f"<sup>{reasons.index(reason) + 1}</sup>"
 
 
-def with_matrix(text: str) -> str:
-    """A README's text with the matrix of today between its markers."""
+def operators_page() -> str:
+    """The whole of docs/operators.md."""
+    return f"{_HEAD}\n{matrix()}\n"
+
+
+def primitives() -> str:
+    """Markdown: MindIR's primitives that models may hold."""
+    from toolchain.frontends.mindir import CONTROL
+    from toolchain.frontends.mindir_primitives import RULES
+
+    names = ", ".join(f"`{name}`" for name in sorted({*CONTROL, *RULES}))
+    return textwrap.fill(names, 88, break_long_words=False)
+
+
+def with_primitives(text: str) -> str:
+    """The text of docs/mindir.md with the primitives of today between its markers."""
     head, begin, rest = text.partition(BEGIN)
     _, end, tail = rest.partition(END)
     if not begin or not end:
-        raise MatrixError(f"README.md lacks the markers {BEGIN} and {END}")
-    return f"{head}{BEGIN}\n{matrix()}\n{END}{tail}"
+        raise MatrixError(f"docs/mindir.md lacks the markers {BEGIN} and {END}")
+    return f"{head}{BEGIN}\n{primitives()}\n{END}{tail}"
 
 
-def update_readme(path: Path) -> None:
-    """Write the matrix into a README."""
-    path.write_text(with_matrix(path.read_text()))
+def write_lists(folder: Path) -> None:
+    """Write the lists of operators and of primitives into the folder of documents."""
+    (folder / "operators.md").write_text(operators_page())
+    page = folder / "mindir.md"
+    page.write_text(with_primitives(page.read_text()))

@@ -1,0 +1,299 @@
+"""Proofs: that what expressions divide, shift and index by is in its range."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from toolchain.spec.tvm import Expr, Tensor, Var, tir
+
+DIVISIONS = ("Div", "Mod", "FloorDiv", "FloorMod")
+_ARITHMETIC = ("Add", "Sub", "Mul", "Min", "Max", *DIVISIONS)
+_CONDITIONS = ("And", "Or", "EQ", "NE", "LT", "LE", "GT", "GE")
+_IF, LOAD = "if_then_else", "tensor_load"
+_SHIFTS = ("LShift", "RShift")
+
+
+@dataclass(frozen=True)
+class Fault:
+    """An expression that may trap or read outside, and why."""
+
+    node: Expr
+    text: str
+
+
+class Checker:
+    """Proves expressions by what is known where they stand."""
+
+    def __init__(self, known: list[Expr]) -> None:
+        self.values: dict[Any, Expr] = {}
+        self.loads: dict[tuple[Any, ...], Expr] = {}
+        self.ranges: list[tuple[Var, Expr, Expr]] = []
+        # Conditions, and whether they hold for divisions too.
+        self.known = [(self._plain(c), True) for c in known]
+        self.always = len(self.known)
+        self.inside = False
+
+    def tensors(self, outputs: list[Tensor]) -> Iterator[Fault]:
+        """Faults of all that outputs are made of."""
+        for tensor in _computed(outputs):
+            for size in tensor.shape:
+                yield from self.faults(size)
+            with self._loops(tensor.op.axis):
+                for body in tensor.op.body:
+                    yield from self.faults(body)
+
+    def faults(self, e: Expr) -> Iterator[Fault]:
+        """Faults of an expression and of all in it, in the order of the text."""
+        kind = kind_of(e)
+        if kind == "Let":
+            yield from self.faults(e.value)
+            self.values[_key(e.var)] = self._plain(e.value)
+            yield from self.faults(e.body)
+        elif kind == "Reduce":
+            with self._loops(e.axis):
+                for source in e.source:
+                    yield from self.faults(source)
+        elif kind == "Select" or is_call(e, _IF):
+            yield from self._branches(*_parts(e), divisions=kind != "Select")
+        else:
+            for child in _children(e):
+                yield from self.faults(child)
+            yield from self._fault(e, kind)
+
+    def _branches(
+        self, condition: Expr, yes: Expr, no: Expr, divisions: bool
+    ) -> Iterator[Fault]:
+        """A select computes both of its sides; TVM makes a branch only of its loads."""
+        yield from self.faults(condition)
+        plain = self._plain(condition)
+        for holds, branch in ((plain, yes), (_negated(plain), no)):
+            self.known.append((holds, divisions))
+            yield from self.faults(branch)
+            self.known.pop()
+
+    def _fault(self, e: Expr, kind: str) -> Iterator[Fault]:
+        if kind in DIVISIONS and _is_integer(e):
+            yield from self._division(e)
+        elif kind in _SHIFTS:
+            yield from self._shift(e)
+        elif is_call(e, LOAD):
+            yield from self._read(e, e.args[0], list(e.args[1:]))
+
+    def _shift(self, e: Expr) -> Iterator[Fault]:
+        most = int("".join(filter(str.isdigit, _dtype(e)))) - 1
+        s = self._plain(e.b)
+        if not self._proved((s >= 0, s <= most), self.known):
+            by = self._shown(e.b)
+            yield Fault(
+                e,
+                f"it shifts by {by}, which may be below 0 or above {most}; shift by "
+                f"tir.max(tir.min({by}, {most}), 0), or give an attribute minimum=0 "
+                f"and maximum={most}",
+            )
+
+    def _division(self, e: Expr) -> Iterator[Fault]:
+        by, signed = self._shown(e.b), not _dtype(e).startswith("uint")
+        divisor = self._plain(e.b)
+        if self._divides(divisor, self.known):
+            if "[" not in by and kind_of(divisor) != "IntImm":
+                plain = kind_of(divisor) == "Var"
+                always = self._divides(divisor, self.known[: self.always])
+                self.inside |= not (plain and always)
+            return
+        value = "0 or -1" if signed else "0"
+        if "[" in by:
+            advice = "use quotient of toolchain.spec.integers, which is 0 there"
+        else:
+            advice = (
+                f"divide by tir.max({by}, 1), give an attribute minimum=1, or state "
+                f"{by} >= 1 in requires"
+            )
+        yield Fault(
+            e,
+            f"it divides by {by}, which may be {value}: a call would trap; {advice}",
+        )
+
+    def _divides(self, by: Expr, known: list[tuple[Expr, bool]]) -> bool:
+        """Whether there is a quotient by `by`, whatever is divided."""
+        if kind_of(by) == "Select":
+            condition, yes, no = _parts(by)
+            sides = ((condition, yes), (_negated(condition), no))
+            return all(self._divides(b, [*known, (c, True)]) for c, b in sides)
+        zero, minus_one = (constant(v, by) for v in (0, -1))
+        tests = [(by > zero,), (by < minus_one,), (_unequal(by, 0), _unequal(by, -1))]
+        if _dtype(by).startswith("uint"):
+            tests = [(by > zero,), (_unequal(by, 0),)]
+        return any(self._proved(test, known) for test in tests)
+
+    def _read(self, e: Expr, tensor: Tensor, indices: list[Expr]) -> Iterator[Fault]:
+        for index, size in zip(indices, tensor.shape, strict=True):
+            end = self._plain(constant(0, index) + size)
+            at, most = self._shown(index), self._shown(size)
+            lacking = []
+            place = self._plain(index)
+            if not self._proved((place >= 0,), self.known, loads=True):
+                lacking.append(f"{at} >= 0")
+            if not self._proved((place < end,), self.known, loads=True):
+                lacking.append(f"{at} < {most}")
+            if lacking:
+                places = ", ".join(map(self._shown, indices))
+                yield Fault(
+                    e,
+                    f"it reads {tensor.op.name}[{places}], where "
+                    f"{' and '.join(lacking)} may not hold; read it in "
+                    f"tir.if_then_else(tir.all({', '.join(lacking)}), ..., 0), or "
+                    "state in requires what makes it hold",
+                )
+                return
+
+    def _proved(
+        self,
+        conditions: tuple[Expr, ...],
+        known: list[tuple[Expr, bool]],
+        loads: bool = False,
+    ) -> bool:
+        """Whether conditions follow from what is known, for divisions or for loads."""
+        from tvm.ir import Range
+        from tvm.sym import Analyzer
+
+        analyzer = Analyzer()
+        with ExitStack() as scope:
+            for condition, divisions in known:
+                if divisions or loads:
+                    scope.enter_context(analyzer.constraint_scope(condition))
+            for variable, start, extent in self.ranges:
+                analyzer.bind(variable, Range.from_min_extent(start, extent))
+            return all(map(analyzer.can_prove, conditions))
+
+    @contextmanager
+    def _loops(self, axes: Any) -> Iterator[None]:
+        """Inside loops: the variables are in their ranges, which are not empty."""
+        before = len(self.ranges), len(self.known)
+        for axis in axes:
+            start, extent = self._plain(axis.dom.min), self._plain(axis.dom.extent)
+            self.ranges.append((axis.var, start, extent))
+            self.known.append((extent >= 1, True))
+        yield
+        del self.ranges[before[0] :], self.known[before[1] :]
+
+    def _plain(self, e: Expr) -> Expr:
+        """An expression without loads and calls, which become variables."""
+        kind = kind_of(e)
+        if kind in ("IntImm", "FloatImm"):
+            return e
+        if kind == "Var":
+            return self.values.get(_key(e), e)
+        if kind in _ARITHMETIC or kind in _CONDITIONS:
+            return type(e)(self._plain(e.a), self._plain(e.b))
+        if kind == "Not":
+            return type(e)(self._plain(e.a))
+        if kind == "Cast" and _is_integer(e) and _is_integer(e.value):
+            return type(e)(_dtype(e), self._plain(e.value))
+        if kind == "Select":
+            return type(e)(*map(self._plain, _parts(e)))
+        return self._unknown(e)
+
+    def _unknown(self, e: Expr) -> Expr:
+        """The variable that stands for a load or a call: equal ones have the same."""
+        if not is_call(e, LOAD):
+            return tir.Var("value", _dtype(e))
+        places = [self._shown(i) for i in e.args[1:]]
+        name = f"{e.args[0].op.name}[{', '.join(places)}]"
+        key = (name, _dtype(e))
+        if key not in self.loads:
+            self.loads[key] = tir.Var(f"load{len(self.loads)}_", _dtype(e))
+        return self.loads[key]
+
+    def _shown(self, e: Expr) -> str:
+        """An expression as the operator's file has it, nearly."""
+        text = str(self._plain(e)).replace("T.", "")
+        for (name, _), variable in self.loads.items():
+            text = text.replace(variable.name, name)
+        return text
+
+
+_OPPOSITE = {"LT": "GE", "GE": "LT", "GT": "LE", "LE": "GT", "EQ": "NE", "NE": "EQ"}
+
+
+def _negated(condition: Expr) -> Expr:
+    """The opposite of a condition, without Not, by which nothing is proved."""
+    kind = kind_of(condition)
+    if kind in _OPPOSITE:
+        return getattr(tir, _OPPOSITE[kind])(condition.a, condition.b)
+    if kind in ("And", "Or"):
+        other = tir.Or if kind == "And" else tir.And
+        return other(_negated(condition.a), _negated(condition.b))
+    return condition.a if kind == "Not" else tir.Not(condition)
+
+
+def _unequal(e: Expr, value: int) -> Expr:
+    return tir.NE(e, constant(value, e))
+
+
+def _computed(outputs: list[Tensor]) -> list[Tensor]:
+    """The tensors made by te.compute, of which outputs are made."""
+    found: dict[str, Tensor] = {}
+    todo = list(outputs)
+    while todo:
+        tensor = todo.pop(0)
+        if tensor.op.name not in found:
+            found[tensor.op.name] = tensor
+            todo.extend(tensor.op.input_tensors)
+    return [t for t in found.values() if kind_of(t.op) == "ComputeOp"]
+
+
+def _children(e: Expr) -> list[Expr]:
+    """What an expression is made of."""
+    kind = kind_of(e)
+    if kind == "Call":
+        return [a for a in e.args if kind_of(a) != "Tensor"]
+    if kind == "Reduce":
+        return list(e.source)
+    if kind == "Select":
+        return list(_parts(e))
+    names = ("a", "b", "value", "body")
+    found = [getattr(e, n) for n in names if hasattr(e, n)]
+    return [c for c in found if hasattr(c, "expr_ty")]
+
+
+def _parts(e: Expr) -> tuple[Expr, Expr, Expr]:
+    """Condition and sides of a select or of if_then_else."""
+    if kind_of(e) == "Select":
+        return e.condition, e.true_value, e.false_value
+    condition, yes, no = e.args
+    return condition, yes, no
+
+
+def kind_of(e: Any) -> str:
+    """The name of an expression's class."""
+    return type(e).__name__
+
+
+def _name(e: Expr) -> str:
+    """Name of the operation that a call is of, without its dialect's."""
+    return str(getattr(e.op, "name", "")).rpartition(".")[2]
+
+
+def is_call(e: Expr, name: str) -> bool:
+    """Whether an expression is a call of an operation."""
+    return kind_of(e) == "Call" and _name(e) == name
+
+
+def _dtype(e: Expr) -> str:
+    return str(e.expr_ty().dtype)
+
+
+def _is_integer(e: Expr) -> bool:
+    return "int" in _dtype(e)
+
+
+def constant(value: int, like: Expr) -> Expr:
+    """A constant of another expression's dtype."""
+    return tir.const(value, _dtype(like))
+
+
+def _key(variable: Var) -> Any:
+    return variable.__chandle__()
