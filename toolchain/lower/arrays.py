@@ -213,7 +213,7 @@ class ArrayFunction:
         build.ret(i32(0))
 
     def _sum(self, ends: Sequence[_Done]) -> list[ir.Value]:
-        """A block's sum of results, which starts from zero, and of those before it.
+        """The sum of a block's results, which starts from zero, and of earlier blocks.
 
         What is left of an array is added up without what stands behind it.
         """

@@ -1,4 +1,4 @@
-"""Functions: those of toolchain.spec.math as LLVM IR, of one element and of an array.
+"""Functions: toolchain.spec.math as LLVM IR, of one element and of an array.
 
 A function of one element is always inlined, before loops are vectorised; a function of
 an array (`arrays`, or `loops` without SIMD) is one copy for all operators that have it.

@@ -149,7 +149,7 @@ def lower(
 
 
 def _in_place(operator: Operator, outputs: list[Tensor]) -> list[Tensor]:
-    """The intermediates that live in the output's memory: those named that fit it."""
+    """The intermediates in the output's memory: in_place names them, and they fit."""
     found, tensors = list(outputs), {}
     while found:
         tensor = found.pop()

@@ -71,7 +71,7 @@ class _Columns(Writer):
         def strip(first: ir.Value) -> None:
             enough = build.icmp_signed(">=", width, i32(wide))
             tile = build.select(enough, i32(wide), i32(self.lanes))
-            # A tile, so that narrow ones meet all columns that wide ones have met.
+            # By whole tiles: narrow tiles then meet all columns that wide tiles met.
             last = build.sub(width, tile)
             first = select_signed(build, "<", first, last)
             left = select_signed(build, "<", build.sub(width, first), i32(STRIP))

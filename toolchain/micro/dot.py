@@ -149,7 +149,7 @@ class _Tile:
     def _add(
         self, row: ir.Value, stride: ir.Value, sums: list[ir.Value], kept: ir.Value
     ) -> None:
-        """Add sums to those that are kept; where there are none, store them."""
+        """Add sums to the sums that are kept; where none are, store them."""
         build = self.builder
         with build.if_else(build.icmp_signed("!=", kept, i32(0))) as (old, new):
             with new:

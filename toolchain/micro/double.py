@@ -71,7 +71,7 @@ class _Double:
         build.ret(i32(0))
 
     def _whole(self, count: ir.Value) -> None:
-        """What lies between elements 0, ..., count - 1 and those behind them.
+        """What lies between elements 0, ..., count - 1 and the elements behind them.
 
         An element's products go on to the next register, where the one before it
         takes them: a product less than loading it twice.

@@ -1,6 +1,6 @@
 """Micro-kernels of products of float32 and int32: a tile's block of the result.
 
-Tile after tile of the block, those at the edges too; the sums are computed in
+Tile after tile of the block, tiles at its edges too; the sums are computed in
 `gemm_sums` and stored in `gemm_store`.
 """
 
@@ -47,7 +47,7 @@ def gemm(
     """i32 (ptr a, b, c, s, i32 mode, depth, ..., float low, high).
 
     c[i, j] = min(max(s[i, j] + sum_k a[i, k] * b[k, j], low), high) for a block of
-    `rows` by `columns`, any numbers from 1: tile after tile, those at the edges too.
+    `rows` by `columns`, any numbers from 1: tile after tile, tiles at its edges too.
     a: packed panels, a_panel bytes apart, [depth][tile.rows]; or rows that far apart.
     b: panels b_panel bytes apart, of rows b_step bytes apart, that may be read to the
     tile's width.
@@ -114,11 +114,11 @@ class _Gemm:
         return self.builder.mul(value, i32(factor))
 
     def _panels(self, across: Repeat) -> list[ir.Value]:
-        """Where the tile's panels of b are; the last stands in for those past it."""
+        """Where the tile's panels of b are; the last stands in for panels past it."""
         return self._neighbours(across, "b", self.tile.panels, PANEL_WIDTH)
 
     def _left(self, down: Repeat) -> list[ir.Value]:
-        """Where the left panel is, or its rows; the last stands in for others."""
+        """Where the left panel is, or its rows; the last stands in for rows past it."""
         return self._neighbours(down, "a", self.tile.left_pointers, 1)
 
     def _neighbours(

@@ -73,7 +73,7 @@ class Store:
             store_at(build, value, c[row], v * tile.bytes)
 
     def _rows(self, left: ir.Value, first: ir.Value, step: str) -> list[ir.Value]:
-        """Where each row is; those past the last are in the buffer."""
+        """Where each row is; rows past the last one are in the buffer."""
         build, rows = self.builder, [first]
         for _ in range(1, self.tile.rows):
             rows.append(gep_bytes(build, rows[-1], self.argument[step]))

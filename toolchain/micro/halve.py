@@ -39,7 +39,7 @@ TAPS = 3
 LANES = 4
 _VECTOR = ir.VectorType(F32, LANES)
 UNROLL = 2
-BUFFERED = 12  # last columns, for windows that end past those in registers
+BUFFERED = 12  # last columns, for windows that end past the registers
 _STEP = 2 * LANES  # columns of x that a register of windows ends in
 
 
@@ -89,7 +89,7 @@ class _Halve:
         build.ret(build.zext(build.fcmp_unordered("uno", one, one), I32))
 
     def _taken_rows(self, i: ir.Value) -> list[ir.Value]:
-        """The rows of a row of windows; those outside are the one at the edge."""
+        """The rows of x that a row of windows takes; outside x, the row at its edge."""
         build, given = self.build, self.given
         first = build.sub(build.shl(i, i32(1)), given["top"])
         found = []
@@ -160,8 +160,8 @@ class _Halve:
     def _rest(self, rows: list[ir.Value], out: ir.Value) -> None:
         """The last windows, where registers do not end with them.
 
-        From a buffer with the last columns, of which the very last stands in for those
-        outside.
+        From a buffer with the last columns, of which the very last stands in for
+        columns outside x.
         """
         build, given = self.build, self.given
         first = build.sub(given["columns"], i32(LANES))

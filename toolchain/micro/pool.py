@@ -1,8 +1,8 @@
 """Micro-kernels of pooling: every window of a plane, folded.
 
 A row of windows is folded down its rows of taps first, into a line with the pads'
-columns, then along that line. Strides along the line of 1 and 2 go by registers, others
-one by one, as do rows shorter than a register.
+columns, then along that line. Strides 1 and 2 along the line take registers; other
+strides, and rows shorter than a register, take elements.
 
 With SIMD, maxima of floats have a second function, `micro_pool_max_f32_nan`, for planes
 with a NaN.

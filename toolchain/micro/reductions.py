@@ -2,7 +2,7 @@
 
 A fold takes the steps that memory allows in an order of its own, which is the same in
 every engine: eight vectors of a row in pairs before they meet the running result; of
-columns, blocks of rows in registers before they meet those in L1. A sum or product of
+columns, blocks of rows in registers before they meet results in L1. A sum or product of
 floats that has left float32 on the way is done again in float64 (toolchain/micro/wide).
 """
 
@@ -49,8 +49,8 @@ class Fold:
 
     squares, deviations: the sums of x^2 and (x - extra)^2.
 
-    Sums of integers are wider than their elements, for means: their low bits are those
-    of the sum in its own width.
+    Sums of integers are wider than their elements, for means: their low bits are
+    the sum's in its own width.
     """
 
     kind: str

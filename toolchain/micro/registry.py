@@ -7,7 +7,7 @@ toolchain/spec/microkernels.py, with what emits them:
     def touch(module: ir.Module, name: str, target: Target) -> None: ...
 
 An emitter gets the values of the name's fields after these three. A kernel's loop nest
-calls micro-kernels by name; codegen links those that its IR names.
+calls micro-kernels by name; codegen links the ones that its IR names.
 """
 
 from __future__ import annotations

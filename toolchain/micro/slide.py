@@ -173,7 +173,7 @@ class _Slide:
     def _leave(
         self, line: int, left: ir.Value, sums: list[ir.Value]
     ) -> tuple[ir.Block, list[ir.Value]]:
-        """An exit that is never taken, another one for each line, with the sums so far.
+        """A scheduling barrier: an exit that is never taken, with the sums so far.
 
         Engines compute what an exit takes before it, not after the loads that follow:
         more of them than there are registers would be in memory.

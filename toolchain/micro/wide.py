@@ -2,7 +2,7 @@
 
 Sums, products and squares of floats fold in float32. Where a partial result became an
 infinity or NaN, or squares lost their digits as denormals, the result may be a number
-all the same. Such are few: these loops are short, not fast.
+all the same. Few results are such: these loops are short, not fast.
 
 The micro-kernels of rows and columns call sum and product.
 """

@@ -1,6 +1,6 @@
 """Micro-kernels of Winograd's convolution: F(4 x 4, 3 x 3) between image and products.
 
-A tile of 6 x 6 pixels becomes 36 numbers for each channel, those of all tiles are
+A tile of 6 x 6 pixels becomes 36 numbers for each channel, the numbers of all tiles are
 multiplied by 36 matrices, and 36 sums become 4 x 4 pixels. Channels lie side by side,
 so a register holds a pixel of several channels and nothing is shuffled.
 Source: Lavin and Gray, Fast Algorithms for Convolutional Neural Networks, 2015.

@@ -11,7 +11,7 @@ MODES = ("half_pixel", "asymmetric", "align_corners", "pytorch_half_pixel")
 ROUNDINGS = ("round_prefer_floor", "round_prefer_ceil", "floor", "ceil")
 HALF_PIXEL, ASYMMETRIC, ALIGN_CORNERS, PYTORCH = range(4)
 ROWS = 4  # that are resized together, a register of each column
-NARROWEST = 5  # columns of x that micro_double_rows takes at least
+NARROWEST = 5  # columns of x that micro.DOUBLE takes at least
 NOTHING = -0.0  # what adds nothing, whatever it is added to
 
 
