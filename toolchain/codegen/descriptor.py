@@ -346,13 +346,13 @@ def _number_text(value: float) -> int:
 
 
 def room(rooms: Iterable[Room]) -> str:
-    """IR of the room of a module (runtime_stub/call.h): enough for each operator."""
+    """IR of a module's state (runtime_stub/state.h): room for each operator."""
     known = [Room(0, 1), *rooms]
     arguments, text = max(r.arguments for r in known), max(r.text for r in known)
-    request = abi.REQUEST_BYTES + abi.CHECKED_TENSOR_BYTES * arguments
+    state = abi.STATE_BYTES + abi.CHECKED_TENSOR_BYTES * arguments
     size = layout.ROOM.constant(arguments=arguments, text=text)
     return (
-        f"@ops_room = global [{request} x i8] zeroinitializer, align {abi.ALIGNMENT}\n"
+        f"@ops_state = global [{state} x i8] zeroinitializer, align {abi.ALIGNMENT}\n"
         f"@ops_room_slots = global [{arguments} x i64] zeroinitializer, align 8\n"
         f"@ops_room_text = global [{text} x i8] zeroinitializer\n"
         f"@ops_room_size = constant {layout.ROOM.llvm} {size}\n"
