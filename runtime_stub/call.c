@@ -7,13 +7,14 @@ uint32_t ops_abi_version(void) { return OPS_ABI_VERSION; }
 
 int32_t ops_infer_operator(const ops_operator *op, const TVMFFIAny *args,
                            int32_t n) {
-  ops_room.inferring = 1;
-  int32_t code = ops_check(&ops_room, op, args, n);
-  if (!code) code = op->family->collapse->shape(&ops_room);
+  ops_request *call = &ops_state.call;
+  call->inferring = 1;
+  int32_t code = ops_check(call, op, args, n);
+  if (!code) code = op->family->collapse->shape(call);
   /* Nothing of the caller's is read from here on: what is written may overlap
    * it. */
-  const ops_tensor *from = &ops_room.tensors[ops_room.inputs];
-  for (int32_t o = 0; !code && o < ops_room.outputs; ++o, ++from) {
+  const ops_tensor *from = &call->tensors[call->inputs];
+  for (int32_t o = 0; !code && o < call->outputs; ++o, ++from) {
     DLTensor *to = from->answer;
     to->dtype = ops_dtypes[from->dtype];
     to->ndim = from->rank;
@@ -25,8 +26,9 @@ int32_t ops_infer_operator(const ops_operator *op, const TVMFFIAny *args,
 int32_t ops_call_operator(const ops_operator *op, const TVMFFIAny *args,
                           int32_t n) {
   const ops_collapse *collapse = op->family->collapse;
-  ops_room.inferring = 0;
-  int32_t code = ops_check(&ops_room, op, args, n);
-  if (!code) code = collapse->shape(&ops_room);
-  return code ? code : collapse->run(&ops_room);
+  ops_request *call = &ops_state.call;
+  call->inferring = 0;
+  int32_t code = ops_check(call, op, args, n);
+  if (!code) code = collapse->shape(call);
+  return code ? code : collapse->run(call);
 }

@@ -1,73 +1,8 @@
-/* call.h: one checked call, and what the runtime's parts offer each other. */
+/* call.h: what the runtime's parts offer each other for a checked call. */
 #ifndef OPS_CALL_H_
 #define OPS_CALL_H_
 
-#include "operator.h"
-
-/* What the arrays of the runtime hold. An operator that needs more is refused
- * when it is compiled (toolchain/codegen/limits.py, check_limits), which
- * takes the numbers from toolchain/abi.py; every build compares them. Other
- * arrays have an entry for each of the at most OPS_MAX_RANK axes of a tensor
- * that was checked (ops_read_shape), or say beside them why they are large
- * enough. */
-#define OPS_MAX_VALUES 64     /* attribute values of a call, lists included */
-#define OPS_MAX_ATTRIBUTES 16 /* attributes of an operator */
-#define OPS_MAX_AXES 6        /* of a tensor in its canonical rank */
-#define OPS_MAX_SYMBOLS 32    /* sizes that a kernel gets */
-#define OPS_MAX_SIZES 64      /* canonical sizes of all outputs */
-#define OPS_MAX_SLOTS 64      /* of a kernel: pointers, sizes, values */
-#define OPS_MAX_INPUTS 4      /* of an elementwise operator */
-#define OPS_MAX_OUTPUTS 8     /* of an operator along rows */
-#define OPS_MAX_NAME 1024     /* bytes of a kernel's name, its zero included */
-
-_Static_assert(sizeof((ops_param *)0)->dims == OPS_MAX_AXES, "one for each");
-
-/* A tensor argument after the checker: compact, in memory, sizes below 2^31. */
-typedef struct {
-  const char *name; /* of its parameter */
-  union {
-    uint8_t *data;    /* byte_offset included; NULL if absent */
-    DLTensor *answer; /* only while inferring: where an output's shape goes */
-  };
-  int64_t bytes;
-  int64_t count; /* elements */
-  int32_t shape[OPS_MAX_RANK];
-  uint8_t rank;
-  uint8_t dtype;    /* ops_dtype */
-  uint8_t itemsize; /* bytes */
-  uint8_t absent;   /* an optional input that was not given */
-  int64_t *room;    /* of an answer: its sizes, OPS_MAX_RANK of them */
-} ops_tensor;
-
-struct ops_request {
-  const ops_operator *op;
-  const ops_family *family;
-  int32_t units;      /* solved from the number of arguments */
-  int32_t attributes; /* that are checked so far; likewise inputs and outputs */
-  int32_t inputs;
-  int32_t outputs;
-  /* Only while inferring: data pointers mean nothing, and the outputs' shapes
-   * are to be found. */
-  int32_t inferring;
-  /* Attribute a starts at values[first[a]]; a list has length[a] entries. */
-  ops_slot values[OPS_MAX_VALUES];
-  uint8_t first[OPS_MAX_ATTRIBUTES];
-  uint8_t length[OPS_MAX_ATTRIBUTES];
-  /* Inputs, then outputs. `shape` of the collapse says by ops_set_shape what
-   * rank and shape the outputs must have. */
-  ops_tensor tensors[];
-};
-
-/* The room of a module, as large as its operators need:
- * toolchain/codegen/room.py makes it (room). The module has one thread,
- * and so one request. */
-extern ops_request ops_room;
-extern ops_slot ops_room_slots[]; /* one for each argument */
-extern char ops_room_text[];      /* of a signature */
-extern const struct {
-  int32_t arguments;
-  uint32_t text; /* bytes */
-} ops_room_size;
+#include "state.h"
 
 /* The DLDataType of each ops_dtype. */
 extern const DLDataType ops_dtypes[OPS_DTYPES];
@@ -149,8 +84,9 @@ static inline int32_t ops_attribute_slots(const ops_request *call,
   return call->attributes ? ops_put_attribute_slots(call, slots, at) : at;
 }
 /* Runs family->infer over slots that hold sizes and attributes: fills `sizes`
- * (the canonical sizes of each output in turn) or fails with the requirement's
- * text. Slot `call->family->inputs` (the first output) is overwritten. */
+ * from entry 1 on (the canonical sizes of each output in turn; entry 0 is the
+ * kernel's) or fails with the requirement's text. Slot `call->family->inputs`
+ * (the first output) is overwritten. */
 int32_t ops_infer_sizes(const ops_request *call, ops_slot *slots,
                         int64_t *sizes);
 /* What is left to do where a kernel found no workspace: OPS_ERROR_MEMORY. */

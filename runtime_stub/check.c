@@ -9,25 +9,23 @@ const char *ops_kind_name(int32_t kind) {
   return kind == OPS_KIND_TENSOR ? "a tensor" : "another kind";
 }
 
-ops_named ops_checked;
-
 int32_t ops_search_block(uint32_t start, uint32_t bytes, uint32_t alignment,
                          const char *what) {
   const char *fault = ops_range_fault(start, bytes);
   if (bytes && start & (alignment - 1))
     fault = " is misaligned; align it to its elements";
   if (!fault) return OPS_OK;
-  ops_fail_start(ops_checked.call);
+  ops_fail_start(&ops_state.call);
   ops_put(what);
   ops_put(" of ");
-  ops_put(ops_checked.name);
+  ops_put(ops_state.checked);
   ops_put(fault);
   ops_put(" (");
   ops_put_int(bytes);
   ops_put(" bytes at ");
   ops_put_int(start);
   ops_put(", ");
-  ops_put_int(ops_range_room);
+  ops_put_int(ops_state.left);
   ops_put(" left there)");
   ops_text_end();
   return OPS_ERROR_POINTER;
@@ -111,8 +109,7 @@ static int32_t check_overlaps(const ops_request *call) {
 static int32_t check_all(ops_request *call, const TVMFFIAny *args, int32_t n) {
   int32_t code;
   call->inputs = call->outputs = 0;
-  ops_checked.call = call;
-  ops_checked.name = "arguments";
+  ops_state.checked = "arguments";
   code = ops_check_block(args, sizeof *args * (uint32_t)n, 8, "array");
   return code ? code : check_tensors(call, args);
 }

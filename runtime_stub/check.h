@@ -27,16 +27,8 @@ void ops_put_attribute(const ops_attribute *attribute) __attribute__((weak));
 int32_t ops_take_plain(ops_request *call, const TVMFFIAny *args, int32_t n)
     __attribute__((weak));
 
-/* Whose blocks are checked: a call, and the name of one of its arguments. Not
- * parameters: wasmtime passes those after the fourth through memory, and waits
- * for them. */
-typedef struct {
-  const ops_request *call;
-  const char *name;
-} ops_named;
-extern ops_named ops_checked;
 /* Bytes (none are good anywhere) at an address that a caller gave as "<what> of
- * <name>". */
+ * <ops_state.checked>". */
 int32_t ops_check_block(const void *start, uint32_t bytes, uint32_t alignment,
                         const char *what);
 /* The same, for a block that is not where it was found last. */

@@ -50,7 +50,7 @@ int32_t ops_check_tensor(ops_request *call, ops_tensor *tensor,
     return ops_fail_with(call, OPS_ERROR_ARGUMENT,
                          "%s must be a tensor, got %s", name,
                          ops_kind_name(kind), 0, 0);
-  ops_checked.name = name;
+  ops_state.checked = name;
   code = ops_check_block(given, sizeof *given, 8, "DLTensor");
   if (code) return code;
   /* An output while inferring needs only room for the answer. */

@@ -21,45 +21,29 @@ typedef uint64_t __attribute__((vector_size(16), aligned(1), may_alias)) vector;
 /* Bytes that are filled together, and past the end of a strip. */
 #define SPILL (4 * (int32_t)sizeof(vector))
 
-typedef struct {
-  uint8_t *start;
-  uint8_t *at;    /* of the next strips; otherwise `start` */
-  uint8_t *held;  /* what the buffer was gathered from */
-  int32_t stride; /* bytes from strip to strip */
-  int32_t itemsize;
-  int32_t step[OPS_MAX_RANK]; /* bytes along each axis */
-  uint64_t fill;              /* stands in for an absent input */
-} operand;
-
-/* `shape` finds the axes, and `run` uses them. */
-static struct {
-  int32_t rank;                  /* 0: all tensors have one shape */
-  int32_t size[OPS_MAX_RANK];    /* of the merged axes */
-  uint32_t spread[OPS_MAX_RANK]; /* bit t: input t is broadcast there */
-  const operand *gathering;
-  ops_slot slots[OPS_MAX_SLOTS];
-  operand operands[OPS_MAX_INPUTS + 1]; /* inputs, then the output */
-} state;
+/* Not through `call`: `gather` has no parameter left for it, and an address
+ * that is known takes less code. */
+static ops_elementwise_plan *const plan = &ops_state.call.plan.elementwise;
 
 /* Aligned: a vector that lies in two lines takes twice as long. */
 static _Alignas(
     OPS_ALIGNMENT) uint8_t buffers[OPS_MAX_INPUTS][STRIP * 8 + SPILL];
 
 static void push(int32_t size, uint32_t spread) {
-  int32_t last = state.rank - 1;
-  if (last >= 0 && state.spread[last] == spread) {
+  int32_t last = plan->rank - 1;
+  if (last >= 0 && plan->broadcast[last] == spread) {
     /* Where this overflows the output is too large, and refused. */
-    state.size[last] = (int32_t)((uint32_t)state.size[last] * (uint32_t)size);
+    plan->size[last] = (int32_t)((uint32_t)plan->size[last] * (uint32_t)size);
     return;
   }
-  state.size[state.rank] = size;
-  state.spread[state.rank++] = spread;
+  plan->size[plan->rank] = size;
+  plan->broadcast[plan->rank++] = spread;
 }
 
 static int32_t shape(ops_request *call) {
   int64_t shape[OPS_MAX_RANK];
   int32_t rank = 0;
-  state.rank = 0;
+  plan->rank = 0;
   if (ops_is_flat && !call->inferring && ops_is_flat(call)) return OPS_OK;
   for (int32_t t = 0; t < call->inputs; ++t)
     if (rank < call->tensors[t].rank) rank = call->tensors[t].rank;
@@ -84,7 +68,7 @@ static int32_t shape(ops_request *call) {
     if (size != 1) push(size, spread);
     shape[i] = size;
   }
-  if (!state.rank) push(1, 0); /* scalars */
+  if (!plan->rank) push(1, 0); /* scalars */
   return ops_set_shape(call, &call->tensors[call->inputs], rank, shape);
 }
 
@@ -113,21 +97,21 @@ static void fill(uint8_t *to, uint64_t element, int32_t bytes) {
  * four parameters: wasmtime passes others through memory. */
 static void gather(uint8_t *to, const uint8_t *from, int32_t axis,
                    int32_t count) {
-  const operand *in = state.gathering;
+  const ops_operand *in = plan->gathering;
   int32_t bytes = in->itemsize, inner = axis - 1;
-  for (int32_t i = 0; i < axis; ++i) bytes *= state.size[i];
+  for (int32_t i = 0; i < axis; ++i) bytes *= plan->size[i];
   int32_t all = bytes * count;
   if (!axis && in->step[0]) {
     copy(to, from, all);
   } else if (!axis) {
     fill(to, ops_repeat(from, in->itemsize), all);
   } else if (!in->step[axis]) { /* once, and then what is there already */
-    gather(to, from, inner, state.size[inner]);
+    gather(to, from, inner, plan->size[inner]);
     for (; bytes < all; bytes *= 2)
       copy(to + bytes, to, bytes < all - bytes ? bytes : all - bytes);
   } else {
     do {
-      gather(to, from, inner, state.size[inner]);
+      gather(to, from, inner, plan->size[inner]);
       to += bytes, from += in->step[axis];
     } while (--count);
   }
@@ -136,20 +120,20 @@ static void gather(uint8_t *to, const uint8_t *from, int32_t axis,
 /* Where each operand starts, and its steps. */
 static void set_operands(const ops_request *call) {
   const ops_tensor *tensor = call->tensors;
-  operand *in = state.operands;
+  ops_operand *in = plan->operands;
   for (int32_t t = 0; t <= call->inputs; ++t, ++in, ++tensor) {
     int32_t step = in->itemsize = tensor->itemsize;
-    in->held = 0;
+    in->source = 0;
     in->start = tensor->data;
     if (tensor->absent) {
       in->fill = ops_fill(call, tensor);
       in->start = (uint8_t *)&in->fill;
     }
     in->at = in->start;
-    for (int32_t i = 0; i < state.rank; ++i) {
-      int32_t spread = state.spread[i] >> t & 1;
+    for (int32_t i = 0; i < plan->rank; ++i) {
+      int32_t spread = plan->broadcast[i] >> t & 1;
       in->step[i] = spread ? 0 : step;
-      if (!spread) step *= state.size[i];
+      if (!spread) step *= plan->size[i];
     }
   }
 }
@@ -160,9 +144,9 @@ static void set_operands(const ops_request *call) {
 static int32_t run_kernel(const ops_request *call, int32_t strips) {
   ops_kernel kernel = call->op->kernel; /* looked up in the loop: 5 ns each */
   do {
-    if (kernel(state.slots)) return ops_fail_workspace(call);
+    if (kernel(plan->slots)) return ops_fail_workspace(call);
     for (int32_t t = 0; t <= call->inputs; ++t)
-      state.slots[t].p = (uint8_t *)state.slots[t].p + state.operands[t].stride;
+      plan->slots[t].p = (uint8_t *)plan->slots[t].p + plan->operands[t].stride;
   } while (--strips);
   return OPS_OK;
 }
@@ -171,13 +155,13 @@ static int32_t run_kernel(const ops_request *call, int32_t strips) {
  * for which nothing is gathered anew are run together.
  */
 static int32_t run_strips(const ops_request *call) {
-  int32_t axis = 0, row = 1, most = state.size[0], rank = state.rank;
+  int32_t axis = 0, row = 1, most = plan->size[0], rank = plan->rank;
   int32_t left = 0, code;
-  uint32_t gathered = state.spread[0], done = 0;
+  uint32_t gathered = plan->broadcast[0], done = 0;
   while (axis < rank - 1 && row * most <= STRIP / 4) {
     row *= most;
-    most = state.size[++axis];
-    gathered |= state.spread[axis];
+    most = plan->size[++axis];
+    gathered |= plan->broadcast[axis];
   }
   if (gathered) {
     most = STRIP / row & -4; /* kernels like multiples of 16 elements */
@@ -185,36 +169,37 @@ static int32_t run_strips(const ops_request *call) {
     row = most;
     most = axis = 1;
   }
-  const operand *end = state.operands + call->inputs + 1;
+  const ops_operand *end = plan->operands + call->inputs + 1;
   do {
     uint32_t rest = done;
     for (int32_t i = axis; i < rank; ++i) {
-      uint32_t size = (uint32_t)state.size[i];
+      uint32_t size = (uint32_t)plan->size[i];
       int32_t index = (int32_t)(rest % size);
       rest /= size;
       if (i == axis) left = (int32_t)size - index;
-      for (operand *in = state.operands; in != end; ++in)
+      for (ops_operand *in = plan->operands; in != end; ++in)
         in->at += index * in->step[i];
     }
     if (rest) return OPS_OK;
     int32_t rows = left < most ? left : most;
-    ops_slot *slot = state.slots;
-    for (operand *in = state.operands; in != end; ++in, ++slot) {
+    ops_slot *slot = plan->slots;
+    for (ops_operand *in = plan->operands; in != end; ++in, ++slot) {
       slot->p = in->at;
       in->stride = rows * in->step[axis];
-      if (gathered >> (slot - state.slots) & 1) {
-        uint8_t *buffer = buffers[slot - state.slots];
+      if (gathered >> (slot - plan->slots) & 1) {
+        uint8_t *buffer = buffers[slot - plan->slots];
         slot->p = buffer;
-        if (in->held != in->at) { /* of the first strip, which has most rows */
-          in->held = in->at;
-          state.gathering = in;
+        if (in->source !=
+            in->at) { /* of the first strip, which has most rows */
+          in->source = in->at;
+          plan->gathering = in;
           gather(buffer, in->at, axis, rows);
         }
       }
       in->at = in->start;
     }
     slot->i = rows * row;
-    int32_t strips = gathered & ~state.spread[axis] ? 1 : left / rows;
+    int32_t strips = gathered & ~plan->broadcast[axis] ? 1 : left / rows;
     code = run_kernel(call, strips);
     done += (uint32_t)(strips * rows);
   } while (!code);
@@ -223,12 +208,12 @@ static int32_t run_strips(const ops_request *call) {
 
 static int32_t run(ops_request *call) {
   const ops_tensor *tensor = call->tensors;
-  ops_slot *slot = state.slots;
+  ops_slot *slot = plan->slots;
   int64_t count = tensor[call->inputs].count;
   if (!count) return OPS_OK;
   ops_attribute_slots(call, slot, call->inputs + 2);
   slot[call->inputs + 1].i = count;
-  if (state.rank) {
+  if (plan->rank) {
     set_operands(call);
     return run_strips(call);
   }

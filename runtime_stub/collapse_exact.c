@@ -18,21 +18,14 @@ _Static_assert((OPS_EXACT_LIFT | OPS_EXACT_PAD_LEFT) ==
 #define LIFTED_AXIS 2
 #define UNBOUND (-1)
 
-static struct {
-  int32_t lifted;
-  int64_t symbols[OPS_MAX_SYMBOLS];
-  uint8_t owner[OPS_MAX_SYMBOLS]; /* input that bound a symbol, and its axis */
-  uint8_t axis[OPS_MAX_SYMBOLS];
-  ops_slot slots[OPS_MAX_SLOTS];
-} state;
-
 static const ops_param *param_of(const ops_request *call, int32_t tensor) {
   return &call->family->params[tensor];
 }
 
 /* Whether the axis is put into (taken out of) tensors of that parameter. */
 static int32_t is_lifted(const ops_request *call, int32_t tensor) {
-  return state.lifted &&
+  const ops_exact_plan *plan = &call->plan.exact;
+  return plan->lifted &&
          param_of(call, tensor)->rank == param_of(call, 0)->rank;
 }
 
@@ -77,25 +70,26 @@ static int32_t user_axis(const ops_request *call, int32_t t, int32_t axis) {
   return axis - (lifted && axis > LIFTED_AXIS);
 }
 
-static int32_t bind_input(const ops_request *call, int32_t t) {
+static int32_t bind_input(ops_request *call, int32_t t) {
+  ops_exact_plan *plan = &call->plan.exact;
   const ops_param *param = param_of(call, t);
   int64_t sizes[OPS_MAX_AXES];
   int32_t code = canonical(call, t, sizes);
   for (int32_t i = 0; !code && i < param->rank; ++i) {
     int32_t symbol = param->dims[i];
-    if (state.symbols[symbol] == UNBOUND) {
-      state.symbols[symbol] = sizes[i];
-      state.owner[symbol] = (uint8_t)t;
-      state.axis[symbol] = (uint8_t)i;
-    } else if (state.symbols[symbol] != sizes[i]) {
-      int32_t owner = state.owner[symbol];
+    if (plan->symbols[symbol] == UNBOUND) {
+      plan->symbols[symbol] = sizes[i];
+      plan->owner[symbol] = (uint8_t)t;
+      plan->axis[symbol] = (uint8_t)i;
+    } else if (plan->symbols[symbol] != sizes[i]) {
+      int32_t owner = plan->owner[symbol];
       return ops_fail_got(
           call, OPS_ERROR_SHAPE,
           "axis %d of %s has size %l but axis %d of %s has size %l; make them "
           "equal",
           user_axis(call, t, i), call->tensors[t].name, sizes[i],
-          user_axis(call, owner, state.axis[symbol]), call->tensors[owner].name,
-          state.symbols[symbol]);
+          user_axis(call, owner, plan->axis[symbol]), call->tensors[owner].name,
+          plan->symbols[symbol]);
     }
   }
   return code;
@@ -125,11 +119,12 @@ static int32_t check_units(const ops_request *call) {
                       call->units, call->tensors[0].name, spatial);
 }
 
-static int32_t bind_inputs(const ops_request *call) {
+static int32_t bind_inputs(ops_request *call) {
+  ops_exact_plan *plan = &call->plan.exact;
   int32_t rule = call->family->rule;
-  state.lifted = rule & OPS_EXACT_LIFT &&
+  plan->lifted = rule & OPS_EXACT_LIFT &&
                  call->tensors[0].rank == param_of(call, 0)->rank - 1;
-  for (int32_t i = 0; i < OPS_MAX_SYMBOLS; ++i) state.symbols[i] = UNBOUND;
+  for (int32_t i = 0; i < OPS_MAX_SYMBOLS; ++i) plan->symbols[i] = UNBOUND;
   int32_t code = rule & OPS_EXACT_FLAT ? check_flat(call) : OPS_OK;
   for (int32_t t = 0; !code && t < call->inputs; ++t)
     if (!call->tensors[t].absent) code = bind_input(call, t);
@@ -138,21 +133,23 @@ static int32_t bind_inputs(const ops_request *call) {
 
 /* -- outputs -- */
 
-static void put_sizes(const ops_request *call) {
+static void put_sizes(ops_request *call) {
+  ops_exact_plan *plan = &call->plan.exact;
   int32_t at = call->inputs + call->outputs;
   for (int32_t i = 0; i < call->family->symbols; ++i)
-    state.slots[at++].i = state.symbols[i];
-  ops_attribute_slots(call, state.slots, at);
+    plan->slots[at++].i = plan->symbols[i];
+  ops_attribute_slots(call, plan->slots, at);
 }
 
 /* Sizes that only absent inputs have: 1, or as an output has them. */
-static void bind_absent(const ops_request *call, const int64_t *sizes) {
+static void bind_absent(ops_request *call, const int64_t *sizes) {
+  ops_exact_plan *plan = &call->plan.exact;
   for (int32_t t = call->inputs; t < call->inputs + call->outputs; ++t) {
     const ops_param *param = param_of(call, t);
     for (int32_t i = 0; i < param->rank; ++i, ++sizes) {
       int32_t symbol = param->dims[i];
-      if (symbol < call->family->symbols && state.owner[symbol] == UINT8_MAX)
-        state.symbols[symbol] = *sizes;
+      if (symbol < call->family->symbols && plan->owner[symbol] == UINT8_MAX)
+        plan->symbols[symbol] = *sizes;
     }
   }
 }
@@ -166,19 +163,19 @@ static int32_t set_output(ops_request *call, int32_t t, const int64_t *sizes) {
 }
 
 static int32_t shape(ops_request *call) {
-  static int64_t sizes[OPS_MAX_SIZES];
+  ops_exact_plan *plan = &call->plan.exact;
   int32_t code = bind_inputs(call);
   if (code) return code;
   for (int32_t i = 0; i < call->family->symbols; ++i) {
-    if (state.symbols[i] != UNBOUND) continue;
-    state.symbols[i] = 1;
-    state.owner[i] = UINT8_MAX;
+    if (plan->symbols[i] != UNBOUND) continue;
+    plan->symbols[i] = 1;
+    plan->owner[i] = UINT8_MAX;
   }
   put_sizes(call);
-  code = ops_infer_sizes(call, state.slots, sizes);
+  code = ops_infer_sizes(call, plan->slots, plan->sizes);
   if (code) return code;
-  bind_absent(call, sizes);
-  const int64_t *next = sizes;
+  bind_absent(call, plan->sizes + 1);
+  const int64_t *next = plan->sizes + 1;
   for (int32_t o = 0; !code && o < call->outputs; ++o) {
     int32_t t = call->inputs + o;
     code = set_output(call, t, next);
@@ -190,16 +187,18 @@ static int32_t shape(ops_request *call) {
 /* -- runs -- */
 
 static void *stand_in(const ops_request *call, int32_t t) {
+  const ops_exact_plan *plan = &call->plan.exact;
   const ops_param *param = param_of(call, t);
   int64_t count = 1;
   for (int32_t i = 0; i < param->rank; ++i)
-    count *= state.symbols[param->dims[i]];
+    count *= plan->symbols[param->dims[i]];
   return ops_filled(call, &call->tensors[t], count);
 }
 
 static int32_t run(ops_request *call) {
+  ops_exact_plan *plan = &call->plan.exact;
   int32_t code = OPS_OK, elements = 0, tensors = call->inputs + call->outputs;
-  ops_slot *slots = state.slots;
+  ops_slot *slots = plan->slots;
   for (int32_t t = call->inputs; t < tensors; ++t)
     elements |= call->tensors[t].count != 0;
   if (!elements) return OPS_OK;

@@ -77,13 +77,13 @@ static int32_t shape(ops_request *call) {
     int32_t code = check(call, axis);
     if (code) return code;
     ops_slot slots[OPS_MAX_SLOTS];
-    int64_t sizes[3];
+    int64_t sizes[4];
     slots[SLOT_O].i = slots[SLOT_K].i = 1;
     slots[SLOT_N].i = x->shape[axis];
     pass_slots(call, slots, axis);
     code = ops_infer_sizes(call, slots, sizes);
     if (code) return code;
-    out[axis] = sizes[1];
+    out[axis] = sizes[2];
   }
   return ops_set_shape(call, &call->tensors[call->inputs], x->rank, out);
 }

@@ -25,62 +25,57 @@ typedef struct {
   uint8_t in_row[OPS_MAX_RANK];
 } groups;
 
-/* The call in canonical sizes; `shape` fills it and `run` uses it. */
-static struct {
-  uint32_t axes; /* bit i: axis i of x belongs to the rows */
-  int32_t each;  /* REDUCE_AXES over no axes at all: each element is a row */
-  int64_t o, n, k;
-  ops_slot slots[OPS_MAX_SLOTS];
-  int64_t sizes[2 * OPS_MAX_OUTPUTS]; /* canonical: o and n of each */
-} state;
-
 /* -- which axes -- */
 
 static int32_t one_axis(ops_request *call, int32_t trailing) {
+  ops_rows_plan *plan = &call->plan.rows;
   const ops_tensor *x = &call->tensors[0];
   const char *name = call->family->attributes[0].name;
   int32_t axis = ops_axis(call, name, ops_int(call, 0, 0), x->rank);
   if (axis < 0) return OPS_ERROR_ATTRIBUTE;
-  state.axes = trailing ? (1u << x->rank) - (1u << axis) : 1u << axis;
+  plan->axes = trailing ? (1u << x->rank) - (1u << axis) : 1u << axis;
   return OPS_OK;
 }
 
 static int32_t many_axes(ops_request *call) {
+  ops_rows_plan *plan = &call->plan.rows;
   const ops_tensor *x = &call->tensors[0];
   const char *name = call->family->attributes[2].name;
   int32_t count = call->length[2];
-  state.axes = 0;
+  plan->axes = 0;
   if (!count && ops_int(call, 1, 0))
-    state.each = 1;
+    plan->each = 1;
   else if (!count)
-    state.axes = (1u << x->rank) - 1;
+    plan->axes = (1u << x->rank) - 1;
   for (int32_t i = 0; i < count; ++i) {
     int64_t given = ops_int(call, 2, i);
     int32_t axis = ops_axis(call, name, given, x->rank);
     if (axis < 0) return OPS_ERROR_ATTRIBUTE;
-    if (state.axes >> axis & 1)
+    if (plan->axes >> axis & 1)
       return ops_fail(call, OPS_ERROR_ATTRIBUTE,
                       "%s names axis %l twice; name each once", name, given);
-    state.axes |= 1u << axis;
+    plan->axes |= 1u << axis;
   }
   return OPS_OK;
 }
 
 static int32_t spatial_axes(ops_request *call) {
+  ops_rows_plan *plan = &call->plan.rows;
   const ops_tensor *x = &call->tensors[0];
   if (x->rank < 3)
     return ops_fail(call, OPS_ERROR_SHAPE,
                     "%s %x has rank %d; use at least 3, the axes from 2 on are "
                     "reduced",
                     x->name, x, (int32_t)x->rank);
-  state.axes = (1u << x->rank) - 4;
+  plan->axes = (1u << x->rank) - 4;
   return OPS_OK;
 }
 
 static int32_t find_axes(ops_request *call) {
+  ops_rows_plan *plan = &call->plan.rows;
   const ops_tensor *x = &call->tensors[0];
   int32_t rule = call->family->rule, code;
-  state.each = 0;
+  plan->each = 0;
   if (rule == OPS_ROWS_REDUCE_AXES)
     code = many_axes(call);
   else if (rule == OPS_ROWS_SPATIAL)
@@ -90,14 +85,14 @@ static int32_t find_axes(ops_request *call) {
   if (code) return code;
   int32_t kept[OPS_MAX_RANK], rows[OPS_MAX_RANK], keeps = 0, in_rows = 0;
   for (int32_t i = 0; i < x->rank; ++i) {
-    if (state.axes >> i & 1)
+    if (plan->axes >> i & 1)
       rows[in_rows++] = x->shape[i];
     else
       kept[keeps++] = x->shape[i];
   }
-  state.o = ops_product(kept, 0, keeps);
-  state.n = ops_product(rows, 0, in_rows);
-  if (rule == OPS_ROWS_REDUCE_AXIS && !state.n)
+  plan->o = ops_product(kept, 0, keeps);
+  plan->n = ops_product(rows, 0, in_rows);
+  if (rule == OPS_ROWS_REDUCE_AXIS && !plan->n)
     return ops_fail(call, OPS_ERROR_SHAPE,
                     "%s %x has size 0 along axis %l; it has no first element",
                     x->name, x, ops_int(call, 0, 0));
@@ -108,12 +103,13 @@ static int32_t find_axes(ops_request *call) {
 
 /* Inputs 1.. of TRAILING have the shape of a row. */
 static int32_t check_row_inputs(const ops_request *call) {
+  const ops_rows_plan *plan = &call->plan.rows;
   const ops_tensor *x = &call->tensors[0];
   for (int32_t t = 1; t < call->inputs; ++t) {
     const ops_tensor *tensor = &call->tensors[t];
     ops_tensor row = {.rank = 0};
     for (int32_t i = 0; i < x->rank; ++i)
-      if (state.axes >> i & 1) row.shape[row.rank++] = x->shape[i];
+      if (plan->axes >> i & 1) row.shape[row.rank++] = x->shape[i];
     if (!tensor->absent && !ops_same_shape(tensor, &row))
       return ops_fail_got(call, OPS_ERROR_SHAPE,
                           "%s has shape %v but must be %v, as the last axes of "
@@ -124,23 +120,25 @@ static int32_t check_row_inputs(const ops_request *call) {
 }
 
 /* Slots of sizes and attributes after the pointers. */
-static void put_sizes(const ops_request *call, int32_t columns) {
+static void put_sizes(ops_request *call, int32_t columns) {
+  ops_rows_plan *plan = &call->plan.rows;
   int32_t at = call->inputs + call->outputs;
-  state.slots[at++].i = state.o;
-  state.slots[at++].i = state.n;
-  if (columns) state.slots[at++].i = state.k;
-  ops_attribute_slots(call, state.slots, at);
+  plan->slots[at++].i = plan->o;
+  plan->slots[at++].i = plan->n;
+  if (columns) plan->slots[at++].i = plan->k;
+  ops_attribute_slots(call, plan->slots, at);
 }
 
 static int32_t find_sizes(ops_request *call) {
+  ops_rows_plan *plan = &call->plan.rows;
   for (int32_t i = 0; i < call->outputs; ++i) {
-    state.sizes[2 * i] = state.o;
-    state.sizes[2 * i + 1] = state.n;
+    plan->sizes[2 * i + 1] = plan->o;
+    plan->sizes[2 * i + 2] = plan->n;
   }
   if (call->family->rule != OPS_ROWS_AXIS || !call->family->infer)
     return OPS_OK;
   put_sizes(call, 0);
-  return ops_infer_sizes(call, state.slots, state.sizes);
+  return ops_infer_sizes(call, plan->slots, plan->sizes);
 }
 
 static int32_t keeps_axes(const ops_request *call) {
@@ -152,6 +150,7 @@ static int32_t keeps_axes(const ops_request *call) {
 }
 
 static int32_t shape(ops_request *call) {
+  ops_rows_plan *plan = &call->plan.rows;
   const ops_tensor *x = &call->tensors[0];
   int32_t rule = call->family->rule, code = find_axes(call);
   if (!code && rule == OPS_ROWS_TRAILING) code = check_row_inputs(call);
@@ -160,10 +159,10 @@ static int32_t shape(ops_request *call) {
     int64_t sizes[OPS_MAX_RANK];
     int32_t rank = 0;
     for (int32_t i = 0; i < x->rank; ++i) {
-      if (!(state.axes >> i & 1) || rule == OPS_ROWS_TRAILING)
+      if (!(plan->axes >> i & 1) || rule == OPS_ROWS_TRAILING)
         sizes[rank++] = x->shape[i];
       else if (rule == OPS_ROWS_AXIS)
-        sizes[rank++] = state.sizes[2 * t + 1];
+        sizes[rank++] = plan->sizes[2 * t + 2];
       else if (keeps_axes(call))
         sizes[rank++] = 1;
     }
@@ -174,10 +173,12 @@ static int32_t shape(ops_request *call) {
 
 /* -- runs -- */
 
-static groups group_axes(const ops_tensor *x) {
+static groups group_axes(const ops_request *call) {
+  const ops_rows_plan *plan = &call->plan.rows;
+  const ops_tensor *x = &call->tensors[0];
   groups g = {.rank = 0};
   for (int32_t i = 0; i < x->rank; ++i) {
-    uint8_t in_row = state.axes >> i & 1;
+    uint8_t in_row = plan->axes >> i & 1;
     if (x->shape[i] == 1) continue;
     if (g.rank && g.in_row[g.rank - 1] == in_row) {
       g.size[g.rank - 1] *= x->shape[i];
@@ -221,11 +222,12 @@ static void move_rows_back(const ops_tensor *output, const groups *g, int64_t n,
   ops_copy_view(output->data, from, 3, shape, strides, output->itemsize);
 }
 
-static int32_t run_moved(const ops_request *call, const groups *g) {
+static int32_t run_moved(ops_request *call, const groups *g) {
+  ops_rows_plan *plan = &call->plan.rows;
   int32_t code = OPS_OK, back = call->family->rule == OPS_ROWS_AXIS;
   int32_t made = 0;
   void *workspaces[1 + OPS_MAX_OUTPUTS] = {0};
-  ops_slot *slots = state.slots;
+  ops_slot *slots = plan->slots;
   for (; made <= (back ? call->outputs : 0); ++made) {
     const ops_tensor *tensor = made ? &call->tensors[call->inputs + made - 1]
                                     : &call->tensors[0];
@@ -238,15 +240,16 @@ static int32_t run_moved(const ops_request *call, const groups *g) {
   for (int32_t t = 0; t < made; ++t) {
     if (!code && t)
       move_rows_back(&call->tensors[call->inputs + t - 1], g,
-                     state.sizes[2 * t - 1], workspaces[t]);
+                     plan->sizes[2 * t], workspaces[t]);
     ops_release(workspaces[t]);
   }
   return code;
 }
 
 /* Where the rows lie: picks one of the ways to run. */
-static int32_t run_rows(const ops_request *call) {
-  groups g = group_axes(&call->tensors[0]);
+static int32_t run_rows(ops_request *call) {
+  ops_rows_plan *plan = &call->plan.rows;
+  groups g = group_axes(call);
   int32_t row_groups = 0, row = 0;
   for (int32_t i = 0; i < g.rank; ++i) {
     row_groups += g.in_row[i];
@@ -255,39 +258,41 @@ static int32_t run_rows(const ops_request *call) {
   int32_t last = !row_groups || (row_groups == 1 && row == g.rank - 1);
   put_sizes(call, 0);
   if (last || !call->tensors[0].count)
-    return ops_run_kernel(call, call->op->kernel, state.slots);
-  state.k = ops_product(g.size, row + 1, g.rank);
+    return ops_run_kernel(call, call->op->kernel, plan->slots);
+  plan->k = ops_product(g.size, row + 1, g.rank);
   if (row_groups > 1 || !call->op->columns ||
-      state.k * call->tensors[0].itemsize < VECTOR)
+      plan->k * call->tensors[0].itemsize < VECTOR)
     return run_moved(call, &g);
-  state.o = ops_product(g.size, 0, row);
+  plan->o = ops_product(g.size, 0, row);
   put_sizes(call, 1);
-  return ops_run_kernel(call, call->op->columns, state.slots);
+  return ops_run_kernel(call, call->op->columns, plan->slots);
 }
 
 /* No axes at all: every element is a row of its own. */
 static int32_t run_each(ops_request *call) {
-  state.o = call->tensors[0].count;
-  state.n = 1;
+  ops_rows_plan *plan = &call->plan.rows;
+  plan->o = call->tensors[0].count;
+  plan->n = 1;
   put_sizes(call, 0);
-  return ops_run_kernel(call, call->op->kernel, state.slots);
+  return ops_run_kernel(call, call->op->kernel, plan->slots);
 }
 
 static int32_t run(ops_request *call) {
+  ops_rows_plan *plan = &call->plan.rows;
   const ops_tensor *tensors = call->tensors;
   int32_t code = OPS_OK, elements = 0;
   for (int32_t t = 0; t < call->outputs; ++t)
     elements |= tensors[call->inputs + t].count != 0;
   if (!elements) return OPS_OK;
   for (int32_t t = 0; t < call->inputs + call->outputs; ++t) {
-    state.slots[t].p = tensors[t].data;
+    plan->slots[t].p = tensors[t].data;
     if (!tensors[t].absent || code) continue;
-    state.slots[t].p = ops_filled(call, &tensors[t], state.n);
-    if (!state.slots[t].p) code = OPS_ERROR_MEMORY;
+    plan->slots[t].p = ops_filled(call, &tensors[t], plan->n);
+    if (!plan->slots[t].p) code = OPS_ERROR_MEMORY;
   }
-  if (!code) code = state.each ? run_each(call) : run_rows(call);
+  if (!code) code = plan->each ? run_each(call) : run_rows(call);
   for (int32_t t = 1; t < call->inputs; ++t)
-    if (tensors[t].absent) ops_release(state.slots[t].p);
+    if (tensors[t].absent) ops_release(plan->slots[t].p);
   return code;
 }
 

@@ -1,11 +1,10 @@
 /* collapse_unary.c: elementwise kernels of one input.
  *
- * They get a multiple of BLOCK elements, so that they are made without a loop
- * for the rest (toolchain/lower/te.py): the last block goes through a buffer.
+ * They get a multiple of OPS_BLOCK elements, so that they are made without a
+ * loop for the rest (toolchain/lower/te.py): the last block goes through a
+ * buffer.
  */
 #include "call.h"
-
-#define BLOCK 16
 
 static int32_t shape(ops_request *call) {
   const ops_tensor *input = call->tensors;
@@ -26,9 +25,9 @@ static void copy(void *to, const void *from, int32_t bytes) {
   while (bytes--) *out++ = *in++;
 }
 
-static int32_t run_on(const ops_request *call, const void *from, void *to,
+static int32_t run_on(ops_request *call, const void *from, void *to,
                       int32_t count) {
-  static ops_slot slots[OPS_MAX_SLOTS];
+  ops_slot *slots = call->plan.unary.slots;
   ops_attribute_slots(call, slots, 3);
   slots[0].p = (void *)from;
   slots[1].p = to;
@@ -37,20 +36,21 @@ static int32_t run_on(const ops_request *call, const void *from, void *to,
 }
 
 static int32_t run(ops_request *call) {
-  static uint64_t input[BLOCK], output[BLOCK];
+  uint64_t *input = call->plan.unary.input, *output = call->plan.unary.output;
   const ops_tensor *in = call->tensors, *out = in + 1;
   const uint8_t *from = in->data, *last = (const uint8_t *)output;
-  int32_t rest = (int32_t)in->count % BLOCK, done = (int32_t)in->count - rest;
+  int32_t rest = (int32_t)in->count % OPS_BLOCK,
+          done = (int32_t)in->count - rest;
   int32_t code = OPS_OK;
   /* The last block comes first: in place, its first elements are lost then. */
   if (rest && done) {
-    from += (done + rest - BLOCK) * in->itemsize;
-    last += (BLOCK - rest) * out->itemsize;
+    from += (done + rest - OPS_BLOCK) * in->itemsize;
+    last += (OPS_BLOCK - rest) * out->itemsize;
   } else if (rest) {
     copy(input, from, rest * in->itemsize);
     from = (const uint8_t *)input;
   }
-  if (rest) code = run_on(call, from, output, BLOCK);
+  if (rest) code = run_on(call, from, output, OPS_BLOCK);
   if (!code && done) code = run_on(call, in->data, out->data, done);
   if (!code && rest)
     copy(out->data + done * out->itemsize, last, rest * out->itemsize);

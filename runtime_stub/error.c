@@ -2,13 +2,10 @@
 #include "check.h"
 #include "text.h"
 
-/* 512 bytes hold every text but the longest lists of arguments. */
-static char last_error[512];
-
-const char *ops_last_error(void) { return last_error; }
+const char *ops_last_error(void) { return ops_state.error; }
 
 void ops_fail_start(const ops_request *call) {
-  ops_text_start(last_error, sizeof last_error);
+  ops_text_start(ops_state.error, sizeof ops_state.error);
   if (!call) return;
   ops_put(call->op->name);
   ops_put(": ");

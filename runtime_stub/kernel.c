@@ -38,23 +38,20 @@ int32_t ops_fail_workspace(const ops_request *call) {
 int32_t ops_infer_sizes(const ops_request *call, ops_slot *slots,
                         int64_t *sizes) {
   const ops_family *family = call->family;
-  static int64_t result[1 + OPS_MAX_SIZES];
-  slots[family->inputs].p = result;
+  slots[family->inputs].p = sizes;
   int32_t code = ops_run_kernel(call, family->infer, slots);
   if (code) return code;
-  if (result[0])
+  if (sizes[0])
     return ops_fail_got(call, OPS_ERROR_SHAPE, "%s",
-                        family->requirements[result[0] - 1]);
-  const int64_t *next = result + 1;
+                        family->requirements[sizes[0] - 1]);
+  const int64_t *next = sizes + 1;
   for (int32_t o = 0; o < family->outputs; ++o) {
     const ops_param *param = &family->params[family->inputs + o];
-    for (int32_t i = 0; i < param->rank; ++i, ++next) {
+    for (int32_t i = 0; i < param->rank; ++i, ++next)
       if (*next < 0 || *next > INT32_MAX)
         return ops_fail_got(call, OPS_ERROR_SHAPE,
                             "axis %d of %s would have size %l", i, param->name,
                             *next);
-      *sizes++ = *next;
-    }
   }
   return OPS_OK;
 }

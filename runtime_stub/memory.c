@@ -16,8 +16,9 @@
 /* Growth by at least 1 MiB: every growth detaches the views of JavaScript
  * hosts. */
 #define GROWTH 16u
-/* Entries before the table's first growth: 8 KB of zeroed memory. */
-#define FIRST_ENTRIES 2048u
+/* Entries for each page of a table: at most what `pages` hold, whose first
+ * OPS_FIRST_ENTRIES are counted apart. */
+#define PAGE_ENTRIES (PAGE / 4 - OPS_FIRST_ENTRIES)
 /* The most entries one call adds: a remainder, and two growths of 2 each. */
 #define SPARE 5u
 
@@ -29,25 +30,16 @@ enum { FOREIGN = 0, FREE, LIVE = OPS_LIVE, WORKSPACE, TABLE };
 extern const char ops_standalone __attribute__((weak));
 extern char __heap_base;
 
-static uint32_t first_table[FIRST_ENTRIES];
+/* Entry 0 of the table starts at address 0, and the last one, which is foreign
+ * too, where the allocator's memory ends. What lies beyond was the last one, or
+ * is 0. */
+static ops_heap *const heap = &ops_state.heap;
 
-/* Entry 0 starts at address 0, and the last one, which is foreign too, where
- * the allocator's memory ends. What lies beyond was the last one, or is 0. */
-uint32_t *ops_pieces = first_table;
-static struct {
-  uint32_t capacity;
-  uint32_t last;
-  uint32_t first_free; /* no piece before this one is free */
-} heap = {FIRST_ENTRIES, 0, 0};
-
-uint32_t ops_hints[256];
-_Static_assert(sizeof ops_hints / sizeof *ops_hints == 1 << (32 - 24),
+_Static_assert(OPS_HINTS == 1 << (32 - 24),
                "ops_hint takes the upper 8 of 32 bits");
 
-uint32_t ops_range_room;
-
-static uint32_t start_of(uint32_t i) { return ops_pieces[i] & -ALIGNMENT; }
-static uint32_t state_of(uint32_t i) { return ops_pieces[i] % ALIGNMENT; }
+static uint32_t start_of(uint32_t i) { return heap->table[i] & -ALIGNMENT; }
+static uint32_t state_of(uint32_t i) { return heap->table[i] % ALIGNMENT; }
 
 /* One byte less than 4 GiB where memory is that large. */
 static uint32_t memory_end(void) {
@@ -55,12 +47,14 @@ static uint32_t memory_end(void) {
   return pages * PAGE - pages / PAGE;
 }
 
-/* The piece of an address. */
+/* The piece of an address. The first look-up makes the table: a state that is
+ * all zero takes no bytes of the module. */
 static uint32_t find(uint32_t address) {
-  uint32_t low = 0, high = heap.last;
+  uint32_t low = 0, high = heap->last;
+  if (!heap->table) heap->table = heap->first;
   while (low < high) {
     uint32_t middle = (low + high + 1) / 2;
-    if (ops_pieces[middle] <= (address | (ALIGNMENT - 1)))
+    if (heap->table[middle] <= (address | (ALIGNMENT - 1)))
       low = middle;
     else
       high = middle - 1;
@@ -70,66 +64,72 @@ static uint32_t find(uint32_t address) {
 
 /* Puts an entry before entry i. */
 static void insert(uint32_t i, uint32_t entry) {
-  uint32_t *at = ops_pieces + ++heap.last, *to = ops_pieces + i;
+  uint32_t *to = heap->table + i, *at = heap->table + ++heap->last;
   for (; at != to; --at) *at = at[-1];
   *at = entry;
 }
 
 static void erase(uint32_t i) {
-  uint32_t *at = ops_pieces + i, *last = ops_pieces + --heap.last;
+  uint32_t *at = heap->table + i, *last = heap->table + --heap->last;
   for (; at <= last; ++at) *at = at[1];
 }
 
 /* Frees a piece and joins it with free neighbours. */
 static void release(uint32_t i) {
-  ops_pieces[i] = start_of(i) + FREE;
+  heap->table[i] = start_of(i) + FREE;
   if (state_of(i + 1) == FREE) erase(i + 1);
   if (state_of(i - 1) == FREE) erase(i--);
-  if (i < heap.first_free) heap.first_free = i;
+  if (i < heap->first_free) heap->first_free = i;
 }
 
 /* Adds new pages as a piece; returns it, or 0. */
 static uint32_t grow(uint32_t pages) {
   uint32_t before = __builtin_wasm_memory_grow(0, pages);
   if (before == UINT32_MAX) return 0;
-  uint32_t i = heap.last, start = before * PAGE, end = start + pages * PAGE;
-  if (ops_pieces[i] != start) ++i; /* others have grown memory too */
-  ops_pieces[i] = start + TABLE;
-  ops_pieces[i + 1] = end ? end : -ALIGNMENT;
-  heap.last = i + 1;
+  uint32_t i = heap->last, start = before * PAGE, end = start + pages * PAGE;
+  if (heap->table[i] != start) ++i; /* others have grown memory too */
+  heap->table[i] = start + TABLE;
+  heap->table[i + 1] = end ? end : -ALIGNMENT;
+  heap->last = i + 1;
   return i;
 }
 
-/* Makes room in the table for one call: otherwise moves it to twice the memory
- * and frees the old one. */
+/* Makes room in the table for one call: otherwise moves it to twice the memory.
+ * Hints may point to the old one, so that it keeps its memory, full of zeros.
+ */
 static int32_t reserve(void) {
-  uint32_t *old = ops_pieces;
-  if (heap.last + SPARE < heap.capacity) return 1;
-  uint32_t pages = 2 * heap.capacity * sizeof *old / PAGE + 1, i = grow(pages);
+  find(0); /* makes the table */
+  uint32_t *old = heap->table, pages = 2 * heap->pages + 1;
+  if (heap->last < OPS_FIRST_ENTRIES - SPARE + heap->pages * PAGE_ENTRIES)
+    return 1;
+  uint32_t i = grow(pages);
   if (!i) return 0;
-  ops_pieces = (uint32_t *)(uintptr_t)start_of(i);
-  heap.capacity = pages * (PAGE / sizeof *old);
-  for (uint32_t j = 0; j <= heap.last; ++j) ops_pieces[j] = old[j];
-  if (old != first_table) release(find((uint32_t)(uintptr_t)old));
+  heap->table = (uint32_t *)(uintptr_t)start_of(i);
+  heap->pages = pages;
+  for (uint32_t j = 0; j <= heap->last; ++j) {
+    heap->table[j] = old[j];
+    old[j] = 0;
+  }
   return 1;
 }
 
 /* The first free piece of that size, or 0. */
 static uint32_t fit(uint32_t size) {
-  uint32_t *at = ops_pieces + heap.first_free, *last = ops_pieces + heap.last;
+  uint32_t *table = heap->table, *at = table + heap->first_free,
+           *last = table + heap->last;
   while (at < last && *at % ALIGNMENT != FREE) ++at;
-  heap.first_free = (uint32_t)(at - ops_pieces);
+  heap->first_free = (uint32_t)(at - table);
   /* The state of the next piece adds less than ALIGNMENT. */
   for (; at < last; ++at)
     if (*at % ALIGNMENT == FREE && at[1] - *at + FREE >= size)
-      return (uint32_t)(at - ops_pieces);
+      return (uint32_t)(at - table);
   return 0;
 }
 
 /* Adds memory in which a block of that size fits; 0 when there is none. */
 static uint32_t grow_to_fit(uint32_t size) {
-  uint32_t end = start_of(heap.last), before = heap.last - 1;
-  if (heap.last && end == memory_end() && state_of(before) == FREE)
+  uint32_t end = start_of(heap->last), before = heap->last - 1;
+  if (heap->last && end == memory_end() && state_of(before) == FREE)
     size -= end - start_of(before);
   uint32_t pages = size / PAGE + (size % PAGE != 0);
   uint32_t i = grow(pages < GROWTH ? GROWTH : pages);
@@ -146,7 +146,7 @@ static void *allocate(uint32_t bytes, uint32_t state) {
   if (!i) return 0;
   uint32_t start = start_of(i);
   if (start_of(i + 1) - start != size) insert(i + 1, start + size + FREE);
-  ops_pieces[i] = start + state;
+  heap->table[i] = start + state;
   return (void *)(uintptr_t)start;
 }
 
@@ -170,12 +170,12 @@ int32_t ops_free(void *block) {
 
 const char *ops_range_fault(uint32_t start, uint32_t bytes) {
   if (!bytes) return 0;
-  uint32_t i = find(start), *piece = ops_pieces + i;
-  *ops_hint(start) = i * (uint32_t)sizeof *piece;
+  uint32_t i = find(start), *piece = heap->table + i;
+  *ops_hint(start) = (uint32_t)((uintptr_t)piece - (uintptr_t)heap->first);
   uint32_t state = *piece % ALIGNMENT, from = *piece & -ALIGNMENT;
-  uint32_t end = i < heap.last ? piece[1] & -ALIGNMENT : memory_end();
+  uint32_t end = i < heap->last ? piece[1] & -ALIGNMENT : memory_end();
   uint32_t room = start < end ? end - start : 0;
-  ops_range_room = room;
+  ops_state.left = room;
   if (!start) return " is null";
   if (!i) { /* null is never good */
     from = &ops_standalone ? (uint32_t)(uintptr_t)&__heap_base : 1;
@@ -184,7 +184,7 @@ const char *ops_range_fault(uint32_t start, uint32_t bytes) {
   if (state == FOREIGN || state == LIVE) {
     if (bytes <= room) return 0;
     if (state == LIVE) return " is larger than its block";
-    if (i == heap.last) return " ends outside memory";
+    if (i == heap->last) return " ends outside memory";
   }
   return " is in no live block; use ops_alloc";
 }
@@ -196,18 +196,18 @@ int32_t ops_check_block(const void *block, uint32_t bytes, uint32_t alignment,
   return ops_search_block(start, bytes, alignment, what);
 }
 
-void *ops_allocate(uint64_t bytes) {
-  /* From 2^31 on it is a size that overflowed int32, or is negative. */
-  return bytes > INT32_MAX ? 0 : allocate((uint32_t)bytes, LIVE);
+/* From 2^31 on it is a size that overflowed int32, or is negative. */
+static void *allocate_size(uint64_t bytes, uint32_t state) {
+  return bytes > INT32_MAX ? 0 : allocate((uint32_t)bytes, state);
 }
 
-static uint64_t asked; /* by a kernel, last */
+void *ops_allocate(uint64_t bytes) { return allocate_size(bytes, LIVE); }
 
 void *TVMBackendAllocWorkspace(int device_type, int device_id, uint64_t nbytes,
                                int dtype_code, int dtype_bits) {
   (void)device_type, (void)device_id, (void)dtype_code, (void)dtype_bits;
-  asked = nbytes;
-  return nbytes > INT32_MAX ? 0 : allocate((uint32_t)nbytes, WORKSPACE);
+  ops_state.asked = nbytes;
+  return allocate_size(nbytes, WORKSPACE);
 }
 
 int TVMBackendFreeWorkspace(int device_type, int device_id, void *block) {
@@ -216,7 +216,7 @@ int TVMBackendFreeWorkspace(int device_type, int device_id, void *block) {
 }
 
 uint64_t ops_free_workspaces(void) {
-  for (uint32_t i = heap.last; i; --i)
+  for (uint32_t i = heap->last; i; --i)
     if (state_of(i) == WORKSPACE) release(i);
-  return asked;
+  return ops_state.asked;
 }

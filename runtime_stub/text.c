@@ -1,18 +1,14 @@
 /* text.c: a small formatter. */
 #include "text.h"
 
-static struct {
-  char *next;
-  char *last; /* of the buffer: room for the zero */
-} out;
-
 void ops_text_start(char *buffer, uint32_t size) {
-  out.next = buffer;
-  out.last = buffer + size - 1;
+  ops_state.text.next = buffer;
+  ops_state.text.last = buffer + size - 1;
 }
 
 static void put(int32_t c) {
-  if (out.next < out.last) *out.next++ = (char)c;
+  if (ops_state.text.next < ops_state.text.last)
+    *ops_state.text.next++ = (char)c;
 }
 
 void ops_put(const char *text) {
@@ -20,11 +16,11 @@ void ops_put(const char *text) {
 }
 
 void ops_text_end(void) {
-  if (out.next == out.last) {
-    out.next -= 3;
+  if (ops_state.text.next == ops_state.text.last) {
+    ops_state.text.next -= 3;
     ops_put("...");
   }
-  *out.next = 0;
+  *ops_state.text.next = 0;
 }
 
 void ops_put_decimal(uint64_t value, int32_t decimals) {

@@ -146,6 +146,34 @@ def test_blocks_that_are_freed_are_gone(module: Module, order: int) -> None:
             assert "in no live block" in module.error()
 
 
+def test_blocks_that_are_freed_after_the_table_moved(module: Module) -> None:
+    """Hints of the old table find nothing there. It moves at 2048 and 14336 more."""
+    a, out = (module.tensor([600]) for _ in range(2))
+    call = again(module, "relu_float32", a, out)
+    for more in (2100, 14400):
+        assert module.run("ops_call", *call) == 0, module.error()
+        for _ in range(more):
+            module.alloc(1)
+        assert module.run("ops_call", *call) == 0, module.error()
+    for tensor in (a, out):
+        assert module.run("ops_free", module.data(tensor)) == 0
+    for _ in range(2):
+        assert module.run("ops_call", *call) == POINTER
+        assert "in no live block" in module.error()
+
+
+def test_a_block_that_is_freed_once_the_table_moved(module: Module) -> None:
+    """Nothing has looked for it since: its hint is the old table's."""
+    a, out = (module.tensor([600]) for _ in range(2))
+    call = again(module, "relu_float32", a, out)
+    assert module.run("ops_call", *call) == 0, module.error()
+    for _ in range(2100):
+        module.alloc(1)
+    assert module.run("ops_free", module.data(a)) == 0
+    assert module.run("ops_call", *call) == POINTER
+    assert "data of x is in no live block" in module.error()
+
+
 @pytest.mark.parametrize("kind", [NONE, INT, BOOL, FLOAT, TENSOR + 1])
 def test_a_tensor_by_another_kind(module: Module, kind: int) -> None:
     """Its bits alone make no tensor, though they did in the call before."""

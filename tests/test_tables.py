@@ -74,7 +74,7 @@ def project(tmp_path: Path) -> Project:
 # A number, a flag, an order of fields, the type of one, and a function's arguments.
 CHANGES = {
     "a limit": (
-        "call.h",
+        "state.h",
         "OPS_MAX_SYMBOLS 32",
         "OPS_MAX_SYMBOLS 31",
         "OPS_MAX_SYMBOLS is 32 in",

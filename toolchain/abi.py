@@ -28,8 +28,8 @@ ALIGNMENT = 64  # bytes: of what ops_alloc gives; a cache line
 PAGE = 65536  # bytes of linear memory
 MAX_MEMORY = 1 << 32  # bytes that wasm32 can address
 MANIFEST = "ops_wasm32.manifest"  # custom section of a module
-# A checked call, which tensors follow: runtime_stub/call.h.
-REQUEST_BYTES, CHECKED_TENSOR_BYTES = 576, 64
+# What a module writes, which the tensors of a call follow: runtime_stub/state.h.
+STATE_BYTES, CHECKED_TENSOR_BYTES = 11704, 64
 # What a module exports beside its memory: functions, and how many arguments each has.
 # All are i32, and each gives one.
 FUNCTIONS = {
@@ -142,6 +142,6 @@ NUMBERS = {
     "OPS_ALIGNMENT": ALIGNMENT,
     "OPS_PAGE": PAGE,
     "sizeof(ops_slot)": SLOT_BYTES,
-    "sizeof(ops_request)": REQUEST_BYTES,
+    "sizeof(struct ops_state)": STATE_BYTES,
     "sizeof(ops_tensor)": CHECKED_TENSOR_BYTES,
 }

@@ -68,12 +68,12 @@ def _number_text(value: float) -> int:
 
 
 def room(rooms: Iterable[Room]) -> str:
-    """IR of the room of a module (runtime_stub/call.h): enough for each operator."""
+    """IR of a module's state (runtime_stub/state.h): room for each operator."""
     known = [Room(0, 1), *rooms]
     arguments, text = max(r.arguments for r in known), max(r.text for r in known)
     data = Data("room")
-    request = abi.REQUEST_BYTES + abi.CHECKED_TENSOR_BYTES * arguments
-    data.room("ops_room", I8, request).align = abi.ALIGNMENT
+    state = abi.STATE_BYTES + abi.CHECKED_TENSOR_BYTES * arguments
+    data.room("ops_state", I8, state).align = abi.ALIGNMENT
     data.room("ops_room_slots", I64, arguments).align = abi.SLOT_BYTES
     data.room("ops_room_text", I8, text)
     size = struct_constant(layout.ROOM, arguments=arguments, text=text)
