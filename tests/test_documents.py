@@ -26,7 +26,7 @@ from documents import (
 
 from bench.errors import TableError
 from bench.picture import MODELS, OPERATORS, picture
-from toolchain.profile import ROOT
+from toolchain.profile import ROOT, load_profile
 from toolchain.spec import (
     COLLAPSES,
     Attribute,
@@ -257,3 +257,15 @@ def test_texts_name_options_that_there_are(folder: str) -> None:
 def test_documents_name_every_target(name: str) -> None:
     named = set(re.findall(r"`([\w-]+)`", (ROOT / name).read_text()))
     assert set(TARGETS) - named == set()
+
+
+def test_files_of_users_lie_apart() -> None:
+    """A user's lenet.onnx does not replace what `build` made of models/lenet.onnx."""
+    own = models.folder_of(Path("models/lenet.onnx"), TARGETS["simd128"].name)
+    assert ROOT / "build" / "files" / "lenet" / "simd128" == own
+    said = {o["name"]: o["help"] for o in models.OPTIONS}["out"]
+    assert "(build/files/<name>/<target>)" in said
+    profile = load_profile(None)
+    for task in models.model_tasks(profile, heavy=False):
+        for path in task["targets"]:
+            assert models.FILES not in Path(path).parents, path

@@ -5,12 +5,14 @@ The cases with special values, and one more of each kernel; `doit one_node` runs
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 
 import numpy as np
 import pytest
 from one_node import (
     FORMS,
+    FUSED,
     NO_NODE,
     Batch,
     batches,
@@ -29,6 +31,24 @@ BUILD = ROOT / "build"
 def test_models_give_the_bits_of_the_library(operator: str) -> None:
     pairs = ((c, results_of(c, BUILD)) for c in wanted_cells(operator, few=True))
     assert [m for batch in batches(pairs) for m in misses(batch, BUILD)] == []
+
+
+@pytest.mark.parametrize("operator", FUSED)
+def test_fused_operators_are_within_their_bounds(
+    operator: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Some have other bits than the library on relaxed-simd, and all are near."""
+    cells = list(wanted_cells(operator, few=True, target="relaxed-simd"))
+    (batch,) = batches((c, results_of(c, BUILD)) for c in cells)
+    assert misses(batch, BUILD) == []
+    monkeypatch.delitem(FUSED, operator)
+    assert 0 < len(misses(batch, BUILD)) < len(cells)
+
+
+def test_the_readme_names_fused_operators() -> None:
+    text = " ".join((ROOT / "README.md").read_text().split())
+    (named,) = re.findall(r"multiply-adds are fused, (.*?) of a model are", text)
+    assert list(FUSED) == re.findall(r"`(\w+)`", named)
 
 
 def test_each_operator_has_a_node_or_a_reason() -> None:

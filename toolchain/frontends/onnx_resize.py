@@ -34,6 +34,8 @@ def resize(c: Call) -> Any:
     if not modern:
         coordinates = "asymmetric"
     moved = [i for i in range(rank) if factors[i] != 1 or wanted[i] != shape[i]]
+    if coordinates == "pytorch_half_pixel" and all(wanted[i] > 1 for i in moved):
+        coordinates = "half_pixel"  # differs for results of one element alone
     if coordinates == "tf_crop_and_resize":
         moved = axes
     exact = all(abs(factors[i] * shape[i] - wanted[i]) < 1e-6 for i in moved)
@@ -45,14 +47,7 @@ def resize(c: Call) -> Any:
         and dtype_of(c[0]) == "float32"
         and moved
     ):
-        return relax_ops().image.resize2d(
-            c[0],
-            size=(wanted[2], wanted[3]),
-            layout="NCHW",
-            method="nearest_neighbor" if mode == "nearest" else "linear",
-            coordinate_transformation_mode=coordinates,
-            rounding_method=c.get("nearest_mode", "round_prefer_floor"),
-        )
+        return _image(c, wanted, mode, coordinates)
     regions = {a: _region(roi, axes, i) for i, a in enumerate(axes)}
     x = c[0]
     for axis in moved:
@@ -61,6 +56,31 @@ def resize(c: Call) -> Any:
         )
         x = _interpolated(c, x, axis, matrix, outside)
     return x
+
+
+def _image(c: Call, wanted: list[int], mode: str, coordinates: str) -> Any:
+    """Images [N, C, H, W] to a height and width.
+
+    Kernels take no images of one column: their rows are resized as columns.
+    """
+    op, x, (n, channels, high, wide) = relax_ops(), c[0], c.shape(0)
+    size = (wanted[2], wanted[3])
+    if wide == 1:
+        if high == 1:
+            return op.broadcast_to(x, wanted)
+        x, size = c.emit(op.reshape(x, (n, channels, 1, high))), (1, size[0])
+    image = op.image.resize2d(
+        x,
+        size=size,
+        layout="NCHW",
+        method="nearest_neighbor" if mode == "nearest" else "linear",
+        coordinate_transformation_mode=coordinates,
+        rounding_method=c.get("nearest_mode", "round_prefer_floor"),
+    )
+    if wide > 1:
+        return image
+    column = c.emit(op.reshape(c.emit(image), (n, channels, wanted[2], 1)))
+    return op.broadcast_to(column, wanted)
 
 
 @converter("Upsample")
@@ -89,7 +109,7 @@ def _resized(
     factors, wanted = [1.0] * len(shape), list(shape)
     if sizes is not None and sizes.size:
         policy = c.get("keep_aspect_ratio_policy", "stretch")
-        each = [int(n) / shape[a] for a, n in zip(axes, sizes, strict=True)]
+        each = [_factor(shape, a, int(n)) for a, n in zip(axes, sizes, strict=True)]
         if policy != "stretch":
             one = min(each) if policy == "not_larger" else max(each)
             each = [one] * len(each)
@@ -105,6 +125,15 @@ def _resized(
     else:
         raise SpecError("has neither scales nor sizes; give one of them")
     return factors, wanted
+
+
+def _factor(shape: tuple[int, ...], axis: int, wanted: int) -> float:
+    if shape[axis] == 0 != wanted:
+        raise SpecError(
+            f"axis {axis} of {list(shape)} has no elements to make {wanted} of; "
+            "give a larger input"
+        )
+    return wanted / shape[axis] if wanted else 1.0
 
 
 def _weights(

@@ -14,6 +14,8 @@ from toolchain.tasks.library import runtime_names, runtime_objects, settings
 from toolchain.tasks.making import Task, command, made, option
 
 CACHE = ROOT / "build" / "cache"  # a folder for each target
+# Of files that a command line names: `build` has models/ beside it for its own.
+FILES = ROOT / "build" / "files"
 _READ = (".onnx", ".mindir")  # what `doit model` takes
 _SUFFIXES = (*_READ, ".py")
 # A recipe says so where its model takes long to build or to verify.
@@ -173,7 +175,7 @@ def compile_model(
 OPTIONS = (
     option("file", "", "the model: .onnx or .mindir", "f"),
     option("target", DEFAULT, f"one of {', '.join(TARGETS)}", "t"),
-    option("out", "", "folder for the files (build/models/<name>/<target>)", "o"),
+    option("out", "", "folder for the files (build/files/<name>/<target>)", "o"),
     option("shape", [], "an input's shape, as in image=1,3,224,224", "s"),
     option("dim", [], "the size that the file calls by a name, as in batch=1"),
     option("value", [], "an input made a constant, as in rate=16000 or axes=1,2"),
@@ -215,7 +217,6 @@ def compile_file(
 
 def _place(file: str, target: str, out: str) -> tuple[Path, Path, tuple[Path, ...]]:
     """What the command line says of a model: its file, folder and runtime's objects."""
-    from toolchain.frontends import plain
     from toolchain.spec import SpecError
 
     if not file:
@@ -229,8 +230,15 @@ def _place(file: str, target: str, out: str) -> tuple[Path, Path, tuple[Path, ..
             f"--file {file}: is a folder; give a file, .onnx or .mindir: it holds "
             f"{', '.join(inside[:5]) or 'none'}{', ...' if inside[5:] else ''}"
         )
-    default = ROOT / "build" / "models" / plain(path.stem) / target
-    return path, Path(out or default), runtime_objects(ROOT / "build" / target)
+    folder = Path(out) if out else folder_of(path, target)
+    return path, folder, runtime_objects(ROOT / "build" / target)
+
+
+def folder_of(file: Path, target: str) -> Path:
+    """Where the files made of a model file lie, unless the command line says."""
+    from toolchain.frontends import plain
+
+    return FILES / plain(file.stem) / target
 
 
 def _given(
