@@ -15,8 +15,8 @@ from typing import Any
 import numpy as np
 import ops_wasm32
 import wasmtime
-from numpy.typing import NDArray
 from ops_wasm32.binding import Resident
+from ops_wasm32.convert import Array
 
 from bench import loops
 from bench.row import Ours
@@ -30,7 +30,7 @@ class Call:
     """A call of one kernel. outputs: (dtype, shape); attributes as flattened."""
 
     kernel: str
-    inputs: tuple[NDArray[Any] | None, ...]
+    inputs: tuple[Array | None, ...]
     outputs: tuple[tuple[str, tuple[int, ...]], ...]
     attributes: tuple[int | float | None, ...] = ()
 
@@ -127,7 +127,7 @@ class Wasmtime:
         )
         return struct.pack("<iiII", 7, 0, at, 0)
 
-    def write(self, index: int, array: NDArray[Any]) -> None:
+    def write(self, index: int, array: Array) -> None:
         """Give an input, by its number among those that are there, other elements."""
         self.exports["memory"].write(self.store, array.tobytes(), self._inputs[index])
 
@@ -142,7 +142,7 @@ class Wasmtime:
             raise RuntimeError(text.split(b"\0")[0].decode())
         return seconds
 
-    def results(self) -> list[NDArray[Any]]:
+    def results(self) -> list[Array]:
         """The outputs of the last run."""
         memory = self.exports["memory"]
         return [
@@ -255,7 +255,7 @@ class Node:
         """Seconds that n calls take."""
         return float(self.process.ask(do="run", key=self.key, n=n))
 
-    def results(self) -> list[NDArray[Any]]:
+    def results(self) -> list[Array]:
         """The outputs of the last run."""
         paths = self.process.ask(
             do="results", key=self.key, folder=self.process.folder.name

@@ -9,6 +9,7 @@ from typing import Any, Protocol
 
 import numpy as np
 import ops_wasm32
+from ops_wasm32.convert import Array
 
 from bench import ceilings, loops
 from bench.ceilings import Ceilings
@@ -16,7 +17,7 @@ from bench.errors import BuildError, MismatchError
 from bench.library import Call, Node, NodeProcess, Wasmtime, make_call
 from bench.models import Numpy, OnnxRuntimeNative
 from bench.peers import OnnxRuntimeWeb, TensorFlowJs
-from bench.row import ENGINES, TARGETS, Array, Case, Row, fuses
+from bench.row import ENGINES, TARGETS, Case, Row, fuses
 from toolchain.targets import simd_families
 
 ROUNDS = 11

@@ -9,8 +9,9 @@ import numpy as np
 import onnx
 import onnxruntime
 from onnx import helper, numpy_helper
+from ops_wasm32.convert import Array
 
-from bench.row import Array, Case, Onnx
+from bench.row import Case, Onnx
 
 FIRST_NODES = 8  # equal nodes beside the first, until their time is known
 _SPAN = 4e-3  # seconds that the equal nodes should take together

@@ -15,11 +15,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from ops_wasm32.convert import Array
 
 from bench.errors import PeerError
 from bench.library import SCRIPTS, NodeProcess
 from bench.models import FIRST_NODES, enough_nodes, model
-from bench.row import ORT_WEB, TFJS, Array, Case, Onnx, Tfjs
+from bench.row import ORT_WEB, TFJS, Case, Onnx, Tfjs
 
 PACKAGES = SCRIPTS / "package.json"
 

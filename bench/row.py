@@ -8,12 +8,11 @@ from dataclasses import dataclass, field
 from typing import Any, Final, Literal
 
 import numpy as np
-from numpy.typing import NDArray
+from ops_wasm32.convert import Array
 
 from toolchain.targets import TARGETS as KNOWN
 from toolchain.targets import simd_families
 
-Array = NDArray[Any]
 # What is measured, of each set of features with SIMD.
 TARGETS = tuple(family[0].name for family in simd_families())
 ENGINES = ("wasmtime", "node")

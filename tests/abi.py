@@ -53,6 +53,12 @@ def library_path(target: str) -> Path:
     return BUILD / target / "ops_wasm32.wasm"
 
 
+def runtime_objects(target: str, build: Path = BUILD) -> list[Path]:
+    """The runtime's objects in a build: by default in the build that is tested."""
+    folder = build / target / "runtime"
+    return [folder / f"{s.stem}.o" for s in sorted((ROOT / "runtime_stub").glob("*.c"))]
+
+
 @cache
 def _engine(metered: bool) -> wasmtime.Engine:
     config = wasmtime.Config()

@@ -243,13 +243,13 @@ def results_of(cell: Cell, build: Path) -> list[Any]:
 def run(batch: Batch, build: Path) -> list[Any]:
     """What the model of a batch gives. Errors: SpecError where it is refused."""
     import ops_wasm32
+    from abi import runtime_objects
 
     from toolchain.model.build import Options, build_model
     from toolchain.model.compile import Place
 
     target = batch.cells[0].target
-    sources = sorted((ROOT / "runtime_stub").glob("*.c"))
-    runtime = [build / target / "runtime" / f"{s.stem}.o" for s in sources]
+    runtime = runtime_objects(target, build)
     cache_folder = ROOT / "build" / "cache" / target
     with tempfile.TemporaryDirectory(prefix="ops_one_node_") as name:
         path = Path(name) / "batch.onnx"

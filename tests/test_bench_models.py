@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import onnx
 import pytest
+from abi import runtime_objects
 
 from bench.errors import BuildError, MismatchError, TableError, UnknownModelError
 from bench.library import Node, NodeProcess, Wasmtime
@@ -258,9 +259,7 @@ def module(tmp_path_factory: pytest.TempPathFactory) -> Path:
     net = Net("net")
     x = net.input("x", (2, 8))
     onnx.save(net.model(y=(net.dense(x, (8, 4)), (2, 4))), folder / "net.onnx")
-    objects = ROOT / "build" / "simd128" / "runtime"
-    sources = sorted((ROOT / "runtime_stub").glob("*.c"))
-    runtime = [objects / f"{s.stem}.o" for s in sources]
+    runtime = runtime_objects("simd128")
     place = Place(folder, folder / "cache")
     options = Options("simd128", external=True)
     build_model(folder / "net.onnx", options, place, runtime, lambda _: None)

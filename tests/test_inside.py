@@ -13,6 +13,7 @@ import numpy as np
 import onnx
 import ops_wasm32
 import pytest
+from abi import runtime_objects
 from one_node import TARGET
 from onnx import TensorProto, helper, numpy_helper
 from onnx.reference import ReferenceEvaluator
@@ -106,8 +107,7 @@ def build(net: Net, folder: Path, file: Any, show: Any = lambda _: None) -> Path
     """The model's module."""
     profile = load_profile(Path(file) if file else None)
     target = TARGET if TARGET in profile.targets else profile.targets[0]
-    sources = sorted((ROOT / "runtime_stub").glob("*.c"))
-    runtime = [profile.folder / target / "runtime" / f"{s.stem}.o" for s in sources]
+    runtime = runtime_objects(target, profile.folder)
     path = folder / "inside.onnx"
     onnx.save(net.model(), path)
     place = Place(folder, ROOT / "build" / "cache" / target)

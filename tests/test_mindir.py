@@ -4,30 +4,27 @@ from __future__ import annotations
 
 import io
 import re
-import tempfile
 import zipfile
 from collections.abc import Callable
-from functools import cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import ops_wasm32
 import pytest
-from numpy.typing import NDArray
+from abi import runtime_objects
 from ops_wasm32.command_verify import compare
+from ops_wasm32.convert import Array
 from ops_wasm32.exact import exact_session
 
 from toolchain.frontends import read_model
 from toolchain.frontends.mind_ir_schema import model_class
 from toolchain.frontends.mindir import CONTROL
 from toolchain.frontends.mindir_primitives import RULES
-from toolchain.link.clang import compile_c
 from toolchain.model.build import Options, build_model
 from toolchain.model.compile import Place
 from toolchain.profile import ROOT
 from toolchain.spec import SpecError
-from toolchain.targets import TARGETS
 
 NET = ROOT / "models" / "mindspore_net.mindir"
 PEER = ROOT / "tests" / "mindspore_net.onnx"
@@ -35,19 +32,12 @@ PRIMITIVES = ROOT / "tests" / "mindspore_primitives.zip"
 BOUND = 1e-5  # of primitives: both sides round float32 sums in orders of their own
 
 
-@cache
-def runtime(target: str) -> list[Path]:
-    folder, objects = Path(tempfile.mkdtemp()), []
-    for source in sorted((ROOT / "runtime_stub").glob("*.c")):
-        objects.append(folder / f"{source.stem}.o")
-        compile_c(source, TARGETS[target], objects[-1])
-    return objects
-
-
 def build(file: Path, target: str, folder: Path) -> tuple[Any, dict[str, Any]]:
     place = Place(folder / "out", ROOT / "build" / "cache" / target)
     options = Options(target)
-    manifest = build_model(file, options, place, runtime(target), lambda _: None)
+    manifest = build_model(
+        file, options, place, runtime_objects(target), lambda _: None
+    )
     return ops_wasm32.load(place.folder / f"{file.stem}.wasm"), manifest
 
 
@@ -259,7 +249,7 @@ def test_other_files(data: bytes, text: str, tmp_path: Path) -> None:
 def test_truncated_anywhere(tmp_path: Path) -> None:
     data = NET.read_bytes()
     rng = np.random.default_rng(0)
-    cuts: NDArray[Any] = rng.integers(0, len(data), 60)
+    cuts: Array = rng.integers(0, len(data), 60)
     for end in (*cuts, len(data) - 1, len(data) - 2):
         file = tmp_path / "net.mindir"
         file.write_bytes(data[:end])

@@ -7,9 +7,9 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+from ops_wasm32.convert import Array
 
 from bench.row import (
-    Array,
     Case,
     Goal,
     Onnx,

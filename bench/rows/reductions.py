@@ -6,9 +6,9 @@ import math
 from typing import Any
 
 import numpy as np
+from ops_wasm32.convert import Array
 
 from bench.row import (
-    Array,
     Case,
     Goal,
     Onnx,

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 from ops_wasm32.command_verify import random_inputs
+from ops_wasm32.convert import Array
 from ops_wasm32.model import Model, model_of, read_weights
 
 from bench.errors import BuildError, MismatchError
@@ -27,7 +28,7 @@ from bench.measure import (
 )
 from bench.models import inference_session
 from bench.peers import files, web_results
-from bench.row import ENGINES, ORT_WEB, TARGETS, Array, fuses
+from bench.row import ENGINES, ORT_WEB, TARGETS, fuses
 from bench.whole.rows import BUILT, Row
 
 _WARM = 2.0  # seconds at most until V8 has compiled a model

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from ops_wasm32.convert import compact, to_array
+from ops_wasm32.convert import Array, compact, to_array
 from ops_wasm32.errors import ArgumentError, listed
 from ops_wasm32.selection import SELECTORS, choose_kernel, dtype_of
 from ops_wasm32.signature import Attribute, Param, Signature, expand
@@ -37,7 +35,7 @@ class Bound:
     """A call ready to be made. attributes: flattened; None stands for the default."""
 
     kernel: Signature
-    inputs: tuple[NDArray[Any] | Resident | None, ...]
+    inputs: tuple[Array | Resident | None, ...]
     outputs: tuple[Param, ...]
     attributes: tuple[_Value, ...]
 
@@ -167,7 +165,7 @@ def _check_given(
             )
 
 
-def _ready(operator: str, param: Param, value: object) -> NDArray[Any]:
+def _ready(operator: str, param: Param, value: object) -> Array:
     """Make a compact little-endian array of the parameter's dtype."""
     what = f"{operator}: input {param.name}"
     if dtype_of(value) is None:

@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from ops_wasm32.convert import Array
 from ops_wasm32.errors import ModuleError
 from ops_wasm32.library import Library
 from ops_wasm32.locate import load
@@ -117,7 +117,7 @@ def _run_operator(
     _show(dict(zip(names, outputs, strict=True)), options.out)
 
 
-def _show(named: dict[str, NDArray[Any]], out: Path | None) -> None:
+def _show(named: dict[str, Array], out: Path | None) -> None:
     """Print outputs, or write them to a file."""
     if out:
         _write(out, named)
@@ -219,14 +219,14 @@ def _unreadable(path: Path, error: Exception) -> UserError:
     return UserError(f"{path}: is not {kind} file: {why}")
 
 
-def _read_npz(path: Path) -> dict[str, NDArray[Any]]:
+def _read_npz(path: Path) -> dict[str, Array]:
     try:
         return _arrays(path)
     except _READ_ERRORS as error:
         raise _unreadable(path, error) from None
 
 
-def _arrays(path: Path) -> dict[str, NDArray[Any]]:
+def _arrays(path: Path) -> dict[str, Array]:
     """The arrays of a .npz, by name; numpy makes other things of other files."""
     found = np.load(path, allow_pickle=False)
     if isinstance(found, np.ndarray):
@@ -235,7 +235,7 @@ def _arrays(path: Path) -> dict[str, NDArray[Any]]:
         return {name: _loaded(path, arrays[name]) for name in arrays}
 
 
-def _loaded(path: Path, array: object) -> NDArray[Any]:
+def _loaded(path: Path, array: object) -> Array:
     if isinstance(array, np.ndarray):
         return array
     raise UserError(f"{path}: is not a .npy file")
@@ -282,7 +282,7 @@ def _entry(entry: object, what: str) -> object:
     return array.reshape(shape)
 
 
-def _write(path: Path, named: dict[str, NDArray[Any]]) -> None:
+def _write(path: Path, named: dict[str, Array]) -> None:
     """Write .npy for one output, .npz for any number."""
     try:
         if path.suffix == ".npz":
@@ -298,7 +298,7 @@ def _write(path: Path, named: dict[str, NDArray[Any]]) -> None:
         raise UserError(f"{path}: cannot be written: {error.strerror}") from None
 
 
-def _as_lists(array: NDArray[Any]) -> Any:
+def _as_lists(array: Array) -> Any:
     """Nested lists; a float32 gets the shortest digits that give it back."""
     if array.dtype != np.float32:
         return array.tolist()

@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ops_wasm32.command_run import UserError, read_inputs
 from ops_wasm32.constants import constants_of
+from ops_wasm32.convert import Array
 from ops_wasm32.exact import exact_session
 from ops_wasm32.locate import load
 from ops_wasm32.model import Model, Tensor
@@ -49,11 +49,11 @@ def verify(options: argparse.Namespace) -> bool:
     return good
 
 
-def random_inputs(model: Model, seed: int, max_int: int) -> list[NDArray[Any]]:
+def random_inputs(model: Model, seed: int, max_int: int) -> list[Array]:
     """Normally distributed floats, integers of 0 to max_int; of 8 bits all of them."""
     rng = np.random.default_rng(seed)
 
-    def draw(tensor: Tensor) -> NDArray[Any]:
+    def draw(tensor: Tensor) -> Array:
         if tensor.dtype == "float32":
             return rng.standard_normal(tensor.shape, np.float32)
         if tensor.dtype in ("int8", "uint8"):
@@ -72,7 +72,7 @@ def random_inputs(model: Model, seed: int, max_int: int) -> list[NDArray[Any]]:
     return [draw(t) for t in model.inputs]
 
 
-def compare(found: NDArray[Any], wanted: NDArray[Any]) -> tuple[float, float]:
+def compare(found: Array, wanted: Array) -> tuple[float, float]:
     """The largest absolute error, and the largest relative one.
 
     That is relative to the element that is wanted, or to the square root of the mean
@@ -95,8 +95,8 @@ def compare(found: NDArray[Any], wanted: NDArray[Any]) -> tuple[float, float]:
 
 
 def _reference(
-    path: Path, model: Model, arrays: list[NDArray[Any]], words: list[str]
-) -> tuple[list[NDArray[Any]], str]:
+    path: Path, model: Model, arrays: list[Array], words: list[str]
+) -> tuple[list[Array], str]:
     """What ONNX Runtime gives, and by which setting.
 
     words: inputs of the file that are constants in the module, as name=numbers. Names

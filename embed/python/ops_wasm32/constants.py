@@ -8,9 +8,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from ops_wasm32.convert import to_array
+from ops_wasm32.convert import Array, to_array
 from ops_wasm32.errors import ArgumentError, listed
 
 # Of ONNX Runtime's names for dtypes those that are not numpy's.
@@ -20,7 +19,7 @@ _BOOLS = {"true": True, "false": False, "1": True, "0": False}
 
 def constants_of(
     words: Sequence[str], inputs: Sequence[Any], shapes: Sequence[Any], where: str
-) -> dict[str, NDArray[Any]]:
+) -> dict[str, Array]:
     """Arrays by the names of inputs, from texts such as rate=16000 or axes=1,2.
 
     inputs: those of ONNX Runtime's session. shapes: of the inputs that are no
@@ -67,7 +66,7 @@ def _plain(name: str) -> str:
     return name if name[:1].isalpha() else f"t{name}"
 
 
-def _array(tensor: Any, texts: list[str], sizes: Mapping[str, int]) -> NDArray[Any]:
+def _array(tensor: Any, texts: list[str], sizes: Mapping[str, int]) -> Array:
     """The elements of an input. tensor: as ONNX Runtime describes it."""
     what = f"--value {tensor.name}={','.join(texts)}"
     kind = tensor.type.removeprefix("tensor(").removesuffix(")")

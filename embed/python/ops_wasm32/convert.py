@@ -15,8 +15,10 @@ from ops_wasm32.tables import MAX_MEMORY
 _FLOAT32_OVER = 2.0**128 - 2.0**103
 _MAX_DEPTH = 32  # far more axes than a tensor may have, less than Python recurses
 
+Array = NDArray[Any]  # of any dtype: calls decide it while they run
 
-def compact(array: NDArray[Any], dtype: str, what: str) -> NDArray[Any]:
+
+def compact(array: Array, dtype: str, what: str) -> Array:
     """Make a compact little-endian array. what: whose values, for the message."""
     if array.nbytes >= MAX_MEMORY:  # of a broadcast view, say: copy none of it
         raise ArgumentError(
@@ -26,7 +28,7 @@ def compact(array: NDArray[Any], dtype: str, what: str) -> NDArray[Any]:
     return np.asarray(array, dtype=np.dtype(dtype).newbyteorder("<"), order="C")
 
 
-def to_array(values: object, dtype: str, what: str) -> NDArray[Any]:
+def to_array(values: object, dtype: str, what: str) -> Array:
     """Make an array of nested lists of numbers, or of an array of Python objects.
 
     Floats round to the nearest float32; any other value that dtype cannot hold is

@@ -14,9 +14,9 @@ from typing import Any
 
 import numpy as np
 import wasmtime
-from numpy.typing import NDArray
 
 from ops_wasm32.binding import Bound, Resident
+from ops_wasm32.convert import Array
 from ops_wasm32.errors import ModuleError, OpsError
 from ops_wasm32.module import check_declarations
 from ops_wasm32.packing import (
@@ -115,7 +115,7 @@ class Instance:
         self._reserve(_head_bytes(bound))
         return self._infer(bound)
 
-    def call(self, bound: Bound) -> list[NDArray[Any]]:
+    def call(self, bound: Bound) -> list[Array]:
         """Make a call; the outputs are copies."""
         self._reserve(_head_bytes(bound))
         shapes = self._infer(bound)

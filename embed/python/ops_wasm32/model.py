@@ -11,9 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from ops_wasm32.convert import compact, to_array
+from ops_wasm32.convert import Array, compact, to_array
 from ops_wasm32.errors import ArgumentError, ModuleError, listed
 from ops_wasm32.signature import Signature
 from ops_wasm32.tables import DTYPES, MAX_MEMORY, MAX_RANK
@@ -59,7 +58,7 @@ class Model:
 
     def arrays(
         self, positional: Sequence[object], named: Mapping[str, object]
-    ) -> list[NDArray[Any]]:
+    ) -> list[Array]:
         """The inputs of a call, in order. Errors: ArgumentError."""
         names = dict.fromkeys(t.name for t in self.inputs)
         if len(positional) > len(names):
@@ -83,7 +82,7 @@ class Model:
             raise ArgumentError(f"{self.name}: inputs are missing: {listed(missing)}")
         return [self._array(t, given[t.name]) for t in self.inputs]
 
-    def _array(self, tensor: Tensor, value: object) -> NDArray[Any]:
+    def _array(self, tensor: Tensor, value: object) -> Array:
         what = f"{self.name}: input {tensor.name}"
         if hasattr(value, "__array__"):
             value = np.asarray(value)
@@ -106,7 +105,7 @@ class Model:
             )
         return compact(value, tensor.dtype, what)
 
-    def results(self, arrays: Sequence[NDArray[Any]]) -> Any:
+    def results(self, arrays: Sequence[Array]) -> Any:
         """What a call returns: the array, or a named tuple of several."""
         if len(arrays) == 1:
             return arrays[0]
