@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from html import escape
-from typing import Any
 
-Json = dict[str, Any]
+from bench.records import Json
 
 STYLE = """
 .step { fill: var(--card); stroke: var(--line); } .share { fill: var(--pale); }
@@ -16,7 +16,7 @@ _WIDTH, _BOX, _HIGH, _PITCH = 1000, 430, 20, 32  # of the drawing and of a step
 _LANE, _MOST = 13, 360  # between two arcs; at the left of the boxes
 
 
-def graph(trace: Json, time: Any) -> str:
+def graph(trace: Json, time: Callable[[float], str]) -> str:
     """An SVG. A box's filling is its share of the longest step's time.
 
     time: seconds as text.

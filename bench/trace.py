@@ -8,7 +8,6 @@ import sys
 from collections.abc import Callable
 from html import escape
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from ops_wasm32.command_verify import random_inputs
@@ -18,12 +17,12 @@ from bench import graph
 from bench import page as pages
 from bench.ceilings import Ceilings, most, of_target
 from bench.library import Call, Wasmtime
+from bench.records import Json
 from toolchain.targets import TARGETS
 
 ROUNDS = 7
 SPAN = 1e-3  # seconds that a step is timed for in a round, unless once takes longer
 _MOST_CALLS = 2000
-Json = dict[str, Any]
 
 
 def main() -> int:

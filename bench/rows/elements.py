@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Any
 
 import numpy as np
 from ops_wasm32.convert import Array
@@ -29,7 +28,7 @@ def binary(
     goals: tuple[Goal, ...],
 ) -> Row:
     """An operator of two float32 tensors of these shapes."""
-    function: Any = {"add": np.add, "mul": np.multiply}[operator]
+    function: np.ufunc = {"add": np.add, "mul": np.multiply}[operator]
     out = np.broadcast_shapes(*shapes)
     count = math.prod(out)
 
