@@ -7,7 +7,6 @@ import struct
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any
 
 import wasmtime
 
@@ -91,7 +90,7 @@ class Module:
         self.blocks = 0
         self.live: dict[int, int] = {}  # sizes of blocks, by address
 
-    def run(self, name: str, *args: Any) -> int:
+    def run(self, name: str, *args: int) -> int:
         """Call an export; pointers come back unsigned."""
         function = self.exports[name]
         assert isinstance(function, wasmtime.Func)

@@ -39,7 +39,9 @@ def pytest_configure(config: pytest.Config) -> None:
     config.pluginmanager.register(Collector(config.stash[_WORST]))
 
 
-def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
+def pytest_terminal_summary(
+    terminalreporter: pytest.TerminalReporter, config: pytest.Config
+) -> None:
     """One line per operator and target, with the worst error in ULP."""
     lines = list(config.stash[_WORST].lines())
     if lines:

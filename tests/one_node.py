@@ -26,11 +26,21 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from onnx import ModelProto, defs, helper, numpy_helper
+import ops_wasm32
+from onnx import (
+    ModelProto,
+    NodeProto,
+    TensorProto,
+    ValueInfoProto,
+    defs,
+    helper,
+    numpy_helper,
+)
+from ops_wasm32.convert import Array
 from verification import Cell, cells
 
 from toolchain.profile import ROOT, load_profile
-from toolchain.spec import SpecError
+from toolchain.spec import Case, SpecError
 from toolchain.targets import TARGETS
 
 OPSET, IR_VERSION = 24, 11
@@ -128,12 +138,12 @@ def foreign(cell: Cell) -> str:
     return ""
 
 
-def _type(value: Any) -> str:
+def _type(value: Array) -> str:
     name = {"float32": "float", "float64": "double"}.get(str(value.dtype))
     return f"tensor({name or value.dtype})"
 
 
-def _floats(case: Any) -> bool:
+def _floats(case: Case) -> bool:
     return bool(case.inputs[0].dtype.kind == "f")
 
 
@@ -142,17 +152,17 @@ class Batch:
 
     def __init__(self) -> None:
         self.cells: list[Cell] = []
-        self.nodes: list[Any] = []
-        self.inputs: dict[str, Any] = {}
-        self.outputs: list[Any] = []
-        self.settings: list[Any] = []
+        self.nodes: list[NodeProto] = []
+        self.inputs: dict[str, Array] = {}
+        self.outputs: list[ValueInfoProto] = []
+        self.settings: list[TensorProto] = []
 
     @property
     def tensors(self) -> int:
         """Inputs and outputs."""
         return len(self.inputs) + len(self.outputs)
 
-    def add(self, cell: Cell, results: Sequence[Any]) -> None:
+    def add(self, cell: Cell, results: Sequence[Array]) -> None:
         """A case, whose results are such."""
         form, case, n = FORMS[cell.operator], cell.case, len(self.cells)
         order = []
@@ -188,12 +198,12 @@ class Batch:
         return helper.make_model(graph, opset_imports=imports, ir_version=IR_VERSION)
 
 
-def _info(name: str, value: Any) -> Any:
+def _info(name: str, value: Array) -> ValueInfoProto:
     number = helper.np_dtype_to_tensor_dtype(value.dtype)
     return helper.make_tensor_value_info(name, number, value.shape)
 
 
-def _attributes(cell: Cell, results: Sequence[Any]) -> dict[str, Any]:
+def _attributes(cell: Cell, results: Sequence[Array]) -> dict[str, Any]:
     """Attributes as ONNX has them; those that are inputs there as arrays."""
     form, given = FORMS[cell.operator], dict(cell.case.attributes)
     x = cell.case.inputs[0]
@@ -209,7 +219,7 @@ def _attributes(cell: Cell, results: Sequence[Any]) -> dict[str, Any]:
     return given
 
 
-def batches(wanted: Iterable[tuple[Cell, list[Any]]]) -> Iterator[Batch]:
+def batches(wanted: Iterable[tuple[Cell, list[Array]]]) -> Iterator[Batch]:
     """Cases with their results in models of up to TENSORS inputs and outputs."""
     batch = Batch()
     for cell, results in wanted:
@@ -223,14 +233,14 @@ def batches(wanted: Iterable[tuple[Cell, list[Any]]]) -> Iterator[Batch]:
 
 
 @cache
-def library(build: Path, target: str) -> Any:
+def library(build: Path, target: str) -> ops_wasm32.Library:
     """The library of a build."""
     import ops_wasm32
 
     return ops_wasm32.load(build / target / "ops_wasm32.wasm")
 
 
-def results_of(cell: Cell, build: Path) -> list[Any]:
+def results_of(cell: Cell, build: Path) -> list[Array]:
     """What the library gives."""
     case = cell.case
     found = library(build, cell.target).call(
@@ -240,7 +250,7 @@ def results_of(cell: Cell, build: Path) -> list[Any]:
     return [np.asarray(r) for r in results]
 
 
-def run(batch: Batch, build: Path) -> list[Any]:
+def run(batch: Batch, build: Path) -> list[Array]:
     """What the model of a batch gives. Errors: SpecError where it is refused."""
     import ops_wasm32
     from abi import runtime_objects
@@ -261,7 +271,7 @@ def run(batch: Batch, build: Path) -> list[Any]:
     return list(found) if isinstance(found, tuple) else [found]
 
 
-def difference(got: Any, want: Any) -> str:
+def difference(got: Array, want: Array) -> str:
     """How two tensors differ; nothing where their bits are the same."""
     if (got.shape, got.dtype) != (want.shape, want.dtype):
         return f"{got.dtype}{got.shape} for {want.dtype}{want.shape}"
@@ -296,8 +306,8 @@ def misses(batch: Batch, build: Path) -> list[Miss]:
     lost = []
     for cell, wanted in zip(batch.cells, results, strict=True):
         got, found = found[: len(wanted)], found[len(wanted) :]
-        pairs = zip(got, wanted, strict=True)
-        reasons = [d for g, w in pairs if (d := difference(g, w))]
+        both = zip(got, wanted, strict=True)
+        reasons = [d for g, w in both if (d := difference(g, w))]
         if reasons:
             lost.append(Miss(str(cell), reasons[0]))
     return lost
@@ -312,7 +322,7 @@ def wanted_cells(
     attributes and of inputs, with elements and without.
     """
     profile = replace(load_profile(None), targets=(target,))
-    seen: set[Any] = set()
+    seen: set[object] = set()
     for cell in cells(profile, operator):
         if foreign(cell):
             continue

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from large_graphs import Writer
@@ -11,8 +11,11 @@ from toolchain.model.fold import FUNCTIONS, fold_constants
 from toolchain.model.graph import from_relax
 from toolchain.model.verify import verify
 
+if TYPE_CHECKING:
+    from tvm import relax
 
-def _foldable(w: Writer) -> dict[str, Any]:
+
+def _foldable(w: Writer) -> dict[str, relax.Expr]:
     """A call of every function of fold, over constants."""
     op, rng = w.op, np.random.default_rng(0)
     x = w.relax.const(rng.standard_normal((3, 4)).astype("float32") * 3)
@@ -32,7 +35,7 @@ def _foldable(w: Writer) -> dict[str, Any]:
         "equal",
     )
     pairs += ("not_equal", "less", "less_equal", "greater", "greater_equal")
-    calls: dict[str, Any] = {n: getattr(op, n)(x, y) for n in pairs}
+    calls: dict[str, relax.Expr] = {n: getattr(op, n)(x, y) for n in pairs}
     calls |= {f"{n}:int32": getattr(op, n)(i, j) for n in pairs}
     whole = ("abs", "negative", "floor", "ceil", "round", "exp", "tanh", "sigmoid")
     calls |= {n: getattr(op, n)(x) for n in whole}
@@ -101,7 +104,7 @@ def test_what_numpy_folds_is_what_kernels_compute() -> None:
 def test_what_numpy_does_not_know_stays() -> None:
     w = Writer()
 
-    def body(x: Any) -> list[Any]:
+    def body(x: relax.Expr) -> list[relax.Expr]:
         image = w.build.emit(w.op.nn.conv2d(w.const(1, 2, 3, 3), w.const(2, 2, 1, 1)))
         none = w.build.emit(
             w.op.divide(w.const(2, dtype="int32"), w.number(0, "int32"))

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
 
 import numpy as np
 import ops_wasm32
 import pytest
 from ops_wasm32.binding import bind
+from ops_wasm32.convert import Array
 from ops_wasm32.signature import Attribute, Param, Signature, parse_signature
 
 CONV = parse_signature(
@@ -37,7 +38,7 @@ def library(request: pytest.FixtureRequest) -> ops_wasm32.Library:
     return ops_wasm32.load(target=request.param)
 
 
-def text_of(call: Any, *arguments: Any, **named: Any) -> str:
+def text_of(call: Callable[..., object], *arguments: object, **named: object) -> str:
     """Text of the ArgumentError that a call must raise."""
     with pytest.raises(ops_wasm32.ArgumentError) as caught:
         call(*arguments, **named)
@@ -173,7 +174,7 @@ def test_numbers_without_dtype_are_ambiguous(library: ops_wasm32.Library) -> Non
 
 
 def test_wrong_arguments_name_the_right_ones() -> None:
-    def call(*inputs: Any, **named: Any) -> str:
+    def call(*inputs: object, **named: object) -> str:
         return text_of(bind, "conv", [CONV], inputs, named)
 
     assert call(X).startswith("conv: input w is missing; it takes x, w, b?")
@@ -228,7 +229,7 @@ def test_variadic_inputs_as_list_or_one_by_one() -> None:
         bound = bind("concat", [CONCAT], inputs, {"axis": 0})
         assert (2, (0,)) == (len(bound.inputs), bound.attributes)
     assert 2 == len(bind("concat", [CONCAT], (), {"x": [a, a], "axis": 0}).inputs)
-    nothing: list[tuple[Any, ...]] = [(), ([],)]
+    nothing: list[tuple[list[Array], ...]] = [(), ([],)]
     for empty in nothing:
         text = text_of(bind, "concat", [CONCAT], empty, {"axis": 0})
         assert "concat: input x is missing; give one or more" == text
@@ -280,7 +281,7 @@ def test_output_dtype_is_chosen() -> None:
         ("add_float32", [[1], [1, 2]], "its rows differ in length"),
     ],
 )
-def test_values_are_never_changed(kernel: str, value: Any, text: str) -> None:
+def test_values_are_never_changed(kernel: str, value: object, text: str) -> None:
     call = ops_wasm32.load().call
     assert text in text_of(call, kernel, value, value)
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import ops_wasm32
@@ -106,8 +107,12 @@ ONE = Operator(
 )
 LISTS = tuple(Attribute(f"l{i}", per_unit=1, default=0) for i in range(8))
 
+T = TypeVar("T")
 
-def many(kind: Any, count: int, *args: Any, **fields: Any) -> tuple[Any, ...]:
+
+def many(
+    kind: Callable[..., T], count: int, *args: object, **fields: object
+) -> tuple[T, ...]:
     return tuple(kind(f"t{i}", *args, **fields) for i in range(count))
 
 

@@ -7,7 +7,8 @@ from itertools import product
 
 import numpy as np
 import pytest
-from microkernels import Array, In, Kernel, Out, Suite, mixed, whole
+from microkernels import In, Kernel, Out, Suite, mixed, whole
+from ops_wasm32.convert import Array
 
 _NAMES = tuple(f"micro_wide_{k}" for k in ("sum", "product", "norm", "normalization"))
 SUITE = Suite(_NAMES, _NAMES, unroll=False)

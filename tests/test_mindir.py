@@ -32,7 +32,9 @@ PRIMITIVES = ROOT / "tests" / "mindspore_primitives.zip"
 BOUND = 1e-5  # of primitives: both sides round float32 sums in orders of their own
 
 
-def build(file: Path, target: str, folder: Path) -> tuple[Any, dict[str, Any]]:
+def build(
+    file: Path, target: str, folder: Path
+) -> tuple[ops_wasm32.Library, dict[str, Any]]:
     place = Place(folder / "out", ROOT / "build" / "cache" / target)
     options = Options(target)
     manifest = build_model(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ import ops_wasm32
 import pytest
 from abi import runtime_objects
 from onnx_runtime import assert_close, session_of
+from ops_wasm32.convert import Array
 
 from toolchain.model.build import Options, build_model
 from toolchain.model.compile import Place
@@ -84,8 +86,8 @@ class _Parts:
 
     def __init__(self, name: str) -> None:
         self.net, self.rng = Net(name), np.random.default_rng(0)
-        self.given: dict[str, Any] = {}
-        self.outputs: dict[str, Any] = {}
+        self.given: dict[str, Array] = {}
+        self.outputs: dict[str, tuple[str, tuple[int, ...]]] = {}
 
     def add(self, shape: tuple[int, ...], dtype: str = "float32") -> str:
         data = self.rng.standard_normal(shape) * 3
@@ -211,7 +213,10 @@ PARTS = (
 @pytest.mark.parametrize("target", ["mvp", "simd128", "relaxed-simd"])
 @pytest.mark.parametrize("part", PARTS, ids=lambda part: part.__name__.strip("_"))
 def test_parts(
-    part: Any, target: str, tmp_path: Path, pytestconfig: pytest.Config
+    part: Callable[[_Parts], dict[str, int]],
+    target: str,
+    tmp_path: Path,
+    pytestconfig: pytest.Config,
 ) -> None:
     """What models are made of besides products, and by which kernels."""
     parts = _Parts("parts")
@@ -226,7 +231,7 @@ def test_parts(
 
 def _built_parts(
     parts: _Parts, target: str, folder: Path, config: pytest.Config
-) -> tuple[list[Any], list[str]]:
+) -> tuple[list[Array], list[str]]:
     """Results of the model, and names of its kernels."""
     file = folder / "parts.onnx"
     onnx.save(parts.net.model(**parts.outputs), file)

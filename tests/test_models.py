@@ -15,6 +15,7 @@ import onnx
 import ops_wasm32
 import pytest
 from onnx_runtime import assert_close, session_of
+from ops_wasm32.convert import Array
 
 from bench.whole.rows import ARENA, ROWS
 from toolchain.link.module import interface
@@ -69,12 +70,12 @@ class Built:
         """The manifest beside the module."""
         return json.loads(self.wasm.with_suffix(".manifest.json").read_text())
 
-    def run(self, *inputs: Any) -> list[Any]:
+    def run(self, *inputs: Array) -> list[Array]:
         """The outputs of the module."""
         result = _library(self.wasm).call(self.name, *inputs)
         return list(result) if isinstance(result, tuple) else [result]
 
-    def expected(self, *inputs: Any) -> list[Any]:
+    def expected(self, *inputs: Array) -> list[Array]:
         """The outputs of ONNX Runtime."""
         session = session_of(self.file)
         names = [i.name for i in session.get_inputs()]
@@ -82,7 +83,7 @@ class Built:
 
 
 @cache
-def _library(path: Path) -> Any:
+def _library(path: Path) -> ops_wasm32.Library:
     return ops_wasm32.load(path)
 
 
@@ -96,7 +97,7 @@ def built(request: pytest.FixtureRequest) -> Built:
     return model
 
 
-def _random(built: Built) -> list[Any]:
+def _random(built: Built) -> list[Array]:
     """Inputs as the manifest says them; indices reach all that they may."""
     rng = np.random.default_rng(0)
     tables = _tables(onnx.load(built.file).graph)
@@ -108,7 +109,7 @@ def _random(built: Built) -> list[Any]:
     ]
 
 
-def _tables(graph: Any) -> dict[str, tuple[int, int]]:
+def _tables(graph: onnx.GraphProto) -> dict[str, tuple[int, int]]:
     """First and end of what inputs may be that are indices; the others are masks."""
     sizes = {w.name: w.dims[0] for w in graph.initializer if w.dims}
     return {
@@ -145,7 +146,7 @@ def test_its_code_is_small(built: Built) -> None:
     assert artifact["bytes_without_weights"] <= limit
 
 
-def _digits() -> tuple[Any, Any]:
+def _digits() -> tuple[Array, Array]:
     """Images [n, 1, 1, 28, 28] in 0..1, as in training, and their labels."""
     with np.load(Path(__file__).with_name("digits.npz")) as data:
         images, labels = data["images"], data["labels"]
@@ -154,7 +155,7 @@ def _digits() -> tuple[Any, Any]:
     return large[:, None, None].astype("float32"), labels
 
 
-def _answers(built: Built) -> tuple[Any, Any, Any]:
+def _answers(built: Built) -> tuple[Array, Array, Array]:
     """For each image: what the module says, ONNX Runtime says, and is true."""
     images, labels = _digits()
     ours = [int(built.run(image)[0].argmax()) for image in images]

@@ -27,7 +27,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 
 @cache
-def library(path: Path) -> Any:
+def library(path: Path) -> ops_wasm32.Library:
     return ops_wasm32.load(path)
 
 

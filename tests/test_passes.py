@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
@@ -19,6 +19,9 @@ from toolchain.model.rounding import LEVELS, MARGIN, WINOGRAD, tolerance
 from toolchain.model.verify import verify
 from toolchain.spec import SpecError
 from toolchain.targets import TARGETS
+
+if TYPE_CHECKING:
+    from tvm import relax
 
 # Three times the nodes: linear is 3, quadratic 9; a busy machine needs some room.
 FEW, MANY, GROWTH, TRIES = 300, 900, 5.0, 5
@@ -171,7 +174,10 @@ ROWS = Joined((16, 32), 2)
     ],
 )
 def test_kernels_check_their_tensors(
-    kernel: Any, inputs: list[Value], outputs: list[Value], text: str
+    kernel: Instance | Batched | Copy | Joined,
+    inputs: list[Value],
+    outputs: list[Value],
+    text: str,
 ) -> None:
     with pytest.raises(SpecError, match=text):
         kernel.check(inputs, outputs)
@@ -274,7 +280,7 @@ def test_shapes_are_those_that_relax_computes() -> None:
     graph.nodes = [Node("relu", graph.inputs, graph.outputs)]
     graph.outputs[0].shape = (2, 9)
 
-    def build(inputs: list[Any]) -> Any:
+    def build(inputs: list[relax.Expr]) -> relax.Expr:
         from tvm import relax
 
         return relax.op.nn.relu(inputs[0])
@@ -290,7 +296,7 @@ def test_shapes_are_those_that_relax_computes() -> None:
 def test_the_bound_follows_from_the_depth() -> None:
     w = Writer()
 
-    def body(x: Any) -> list[Any]:
+    def body(x: relax.Expr) -> list[relax.Expr]:
         for _ in range(3):
             x = w.build.emit(w.op.matmul(x, w.const(33, 33)))
             x = w.build.emit(w.op.add(x, w.const(33)))

@@ -8,6 +8,7 @@ import numpy as np
 import ops_wasm32
 import pytest
 from abi import library_path
+from ops_wasm32.convert import Array
 from verification import Cell, check
 
 from toolchain.codegen.operators import load_operator
@@ -21,11 +22,11 @@ AXES = (7, 5, 4, 2, 0, 1, 3, 6)
 RNG = np.random.default_rng(11)
 
 
-def floats(*shape: int) -> Any:
+def floats(*shape: int) -> Array:
     return RNG.integers(-9, 9, shape).astype(np.float32)
 
 
-def bytes_of(*shape: int) -> Any:
+def bytes_of(*shape: int) -> Array:
     return RNG.integers(-99, 99, shape).astype(np.int8)
 
 
@@ -33,7 +34,8 @@ X, Y, SMALL = floats(*SHAPE), floats(*OTHER), bytes_of(*SHAPE)
 TWO = floats(2, 3, 2, 2, 1, 2, 3, 4)
 F, I8 = ("float32",), ("int8",)
 # Operator, dtypes, inputs, attributes.
-CALLS: tuple[tuple[str, tuple[str, ...], tuple[Any, ...], dict[str, Any]], ...] = (
+Call = tuple[str, tuple[str, ...], tuple[Any, ...], dict[str, Any]]
+CALLS: tuple[Call, ...] = (
     ("add", F, (X, Y), {}),
     ("sub", F, (Y, X[0]), {}),
     ("clip", F, (X, Y[:, :, :1], None), {}),
@@ -107,7 +109,7 @@ CALLS: tuple[tuple[str, tuple[str, ...], tuple[Any, ...], dict[str, Any]], ...] 
 )
 
 
-def run(library: Any, call: Any) -> list[Any]:
+def run(library: ops_wasm32.Library, call: Call) -> list[Array]:
     name, dtypes, inputs, attributes = call
     result = library.call("_".join((name, *dtypes)), *inputs, **attributes)
     return list(result) if isinstance(result, tuple) else [result]
@@ -162,7 +164,7 @@ def test_a_call_keeps_no_memory(target: str) -> None:
         assert after == text
 
 
-def free_places(library: Any) -> list[int]:
+def free_places(library: ops_wasm32.Library) -> list[int]:
     """Where blocks of some sizes would lie."""
     places = []
     for size in (1, 4000, 200_000):

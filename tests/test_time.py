@@ -19,6 +19,7 @@ import ops_wasm32
 import pytest
 import wasmtime
 from abi import library_path
+from ops_wasm32.convert import Array
 from ops_wasm32.instance import Instance
 from ops_wasm32.signature import split_kernel
 
@@ -102,7 +103,7 @@ def allowed(call: Call, data: int, products: int) -> int:
     return FIXED + per_byte * data + PER_PRODUCT * products
 
 
-def _arrays(inputs: tuple[Any, ...]) -> Iterator[Any]:
+def _arrays(inputs: tuple[Any, ...]) -> Iterator[Array]:
     for x in inputs:
         if isinstance(x, (list, tuple)):
             yield from _arrays(tuple(x))

@@ -13,6 +13,7 @@ import pytest
 from abi import runtime_objects
 from ops_wasm32.__main__ import main
 from ops_wasm32.command_verify import compare, random_inputs
+from ops_wasm32.convert import Array
 from ops_wasm32.exact import PLAIN, PRECISE, exact_session
 from ops_wasm32.model import Model, Tensor
 from small_model import IMAGE, TARGET, SmallModel
@@ -114,7 +115,7 @@ def test_a_model_with_one_result_passes(
     assert (0, 1) == (code, out.count("  pass\n"))
 
 
-def product_of_bytes() -> Any:
+def product_of_bytes() -> tuple[onnx.ModelProto, Array]:
     """Products of uint8 by int8 whose pairs do not fit in 16 bits."""
     weights = np.random.default_rng(0).choice(np.array([-127, 127], "int8"), (32, 8))
     net = Net("bytes")

@@ -11,13 +11,12 @@ from types import FunctionType
 from typing import Any
 
 import numpy as np
+from ops_wasm32.convert import Array
 
 from toolchain.codegen.operators import load_operator
 from toolchain.profile import Profile
 from toolchain.spec import Case, Operator, kernel_name, tensor_dtype
 from toolchain.spec.cases_extremes import every_case
-
-Array = np.ndarray[Any, np.dtype[Any]]
 
 
 @dataclass(frozen=True)

@@ -9,8 +9,9 @@ from functools import cache
 from typing import Any
 
 import numpy as np
+from ops_wasm32.convert import Array
 from random_cases import CASES, random_cell
-from verification import Array, Cell
+from verification import Cell
 
 from toolchain.codegen.operators import load_operator
 from toolchain.profile import load_profile
