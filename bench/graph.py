@@ -1,4 +1,4 @@
-"""The graph of a traced model, drawn: a step below the other, an arc for each skip."""
+"""The graph of a traced model: steps below each other, an arc for each skip."""
 
 from __future__ import annotations
 
@@ -47,9 +47,9 @@ def graph(trace: Json, time: Callable[[float], str]) -> str:
 
 
 def _arcs(trace: Json) -> list[tuple[int, int, int]]:
-    """Edges (from, to, lane): those to the next step have lane 0, others one each.
+    """Edges (from, to, lane): an edge to the next step has lane 0.
 
-    An arc's lane is the first in which none of those it passes lies.
+    An arc takes the first lane that is free over all steps that it passes.
     """
     edges = {
         (t["from"], i)

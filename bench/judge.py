@@ -1,7 +1,7 @@
 """Judging: rounds become medians, rates and verdicts. No measuring here.
 
-Ratios are medians of those of each round: where a machine is shared, rounds of one row
-differ by a factor of two, and those of one round hardly.
+A ratio is taken in each round, and its median counts: on a shared machine, rounds of
+a row differ by a factor of two, and participants within a round hardly.
 """
 
 from __future__ import annotations
@@ -77,7 +77,7 @@ def medians_of(rounds: dict[str, Rounds]) -> dict[str, float]:
 
 
 def ratio(a: Rounds, b: Rounds) -> float:
-    """Seconds of a by those of b: the median of each round's."""
+    """Seconds of a divided by seconds of b: the median over rounds."""
     pairs = zip(a["seconds"], b["seconds"], strict=False)
     return median(x / y if y > 0 else 0.0 for x, y in pairs)
 

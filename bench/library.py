@@ -7,7 +7,7 @@ import struct
 import subprocess
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ from ops_wasm32.binding import Resident
 from ops_wasm32.convert import Array
 
 from bench import loops
+from bench.records import Json
 from bench.row import Ours
 
 SCRIPTS = Path(__file__).with_name("node")
@@ -70,7 +71,7 @@ class Wasmtime:
         )
         calls = wasmtime.Module(self.engine, loops.CALLS)
         run = wasmtime.Instance(self.store, calls, [self.exports["ops_call"]])
-        self._run: Any = run.exports(self.store)["run"]
+        self._run = function(run.exports(self.store), "run")
         self._blocks: list[int] = []
         self._inputs: list[int] = []
         self._op = self._args = self._count = 0
@@ -85,7 +86,7 @@ class Wasmtime:
         return pointer
 
     def prepare(self, call: Call) -> None:
-        """Put a call's arguments into memory, in the place of those of the last."""
+        """Put a call's arguments into memory, in place of the last call's."""
         for block in self._blocks:
             self.exports["ops_free"](self.store, block)
         self._blocks, self._inputs = [], []
@@ -116,7 +117,7 @@ class Wasmtime:
         self._args, self._count = self._store(packed), len(packed) // 16
         self.run(1)
 
-    def _tensor(self, data: int, dtype: Any, shape: tuple[int, ...]) -> bytes:
+    def _tensor(self, data: int, dtype: np.dtype[Any], shape: tuple[int, ...]) -> bytes:
         sizes = self._store(struct.pack(f"<{len(shape)}q", *shape))
         kind = _KINDS[dtype.kind]
         at = self._store(
@@ -151,6 +152,13 @@ class Wasmtime:
         ]
 
 
+def function(exports: Mapping[str, object], name: str) -> wasmtime.Func:
+    """A function that a module exports."""
+    found = exports[name]
+    assert isinstance(found, wasmtime.Func)
+    return found
+
+
 class WasmtimeLoop:
     """A ceiling's loop in wasmtime."""
 
@@ -158,9 +166,8 @@ class WasmtimeLoop:
         engine = wasmtime.Engine()
         self.store = wasmtime.Store(engine)
         module = wasmtime.Module(engine, text)
-        self._run: Any = wasmtime.Instance(self.store, module, []).exports(self.store)[
-            "run"
-        ]
+        exports = wasmtime.Instance(self.store, module, []).exports(self.store)
+        self._run = function(exports, "run")
 
     def run(self, *arguments: int) -> float:
         """Seconds of one call; its last argument says how often it loops."""
@@ -226,8 +233,8 @@ class Node:
         process.ask(do="load", key=self.key, library=str(library), loop=loop)
 
     def prepare(self, call: Call) -> None:
-        """Put a call's arguments into memory, in the place of those of the last."""
-        tensors: list[Any] = []
+        """Put a call's arguments into memory, in place of the last call's."""
+        tensors: list[Json | None] = []
         for i, array in enumerate(call.inputs):
             if array is None:
                 tensors.append(None)
@@ -281,7 +288,7 @@ class NodeLoop:
         )
 
 
-def _description(dtype: Any, shape: tuple[int, ...]) -> dict[str, Any]:
+def _description(dtype: np.dtype[Any], shape: tuple[int, ...]) -> Json:
     size = int(np.prod(shape)) * dtype.itemsize
     return {
         "code": _KINDS[dtype.kind],

@@ -1,4 +1,4 @@
-"""Measuring a row: everybody's results compared, then everybody's time in rounds."""
+"""Measuring a row: results of all participants are compared, then timed in rounds."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ NODE_LIBRARIES = {
 
 
 class Peer(Protocol):
-    """Somebody who computes rows too."""
+    """A library that computes rows too."""
 
     name: str
 
@@ -50,7 +50,7 @@ class Peer(Protocol):
 
 @dataclass
 class Participant:
-    """Somebody's timing. run: seconds of n; work: of one, in the row's unit."""
+    """A participant's timing. run: seconds of n calls; work: of a call, in its unit."""
 
     run: Callable[[int], float]
     work: float
@@ -257,7 +257,7 @@ def calibrated(run: Callable[[int], float], warm: float = _WARM) -> int:
 
 
 def rounds(parts: dict[str, Participant]) -> dict[str, Rounds]:
-    """Participants as JSON: seconds of one, round by round, and its work."""
+    """Participants as JSON: seconds of a call, round by round, and its work."""
     return {
         name: {"seconds": p.seconds, "work": p.work, "repeated": p.n}
         for name, p in parts.items()

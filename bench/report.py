@@ -93,7 +93,7 @@ def _shares(record: Record) -> str:
 
 
 def bars(record: Record) -> str:
-    """One bar per participant; native ones may leave the scale."""
+    """A bar for each participant; bars of native code may leave the scale."""
     rates = {name: record["rates"].get(name) for name, _, _ in BARS}
     inside = [
         r for n, r in rates.items() if r is not None and not n.startswith("native")

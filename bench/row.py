@@ -1,4 +1,4 @@
-"""A row of the bench: a call of ours, the peers' terms for it, units and goals."""
+"""A row of the bench: our call, the same call for each peer, its unit and goals."""
 
 from __future__ import annotations
 
@@ -105,7 +105,7 @@ class Tfjs:
 
 @dataclass(frozen=True)
 class Case:
-    """One computation in everybody's terms. numpy: float32, timed.
+    """A computation in the terms of each participant. numpy: float32, timed.
 
     reference: what the results are compared with; None: native ONNX Runtime's.
     tolerance: largest difference, in the reference's largest magnitude.

@@ -1,4 +1,4 @@
-"""The table: each row's figures, goals and verdict, as text and for the README."""
+"""The table: figures, goals and verdict of each row, as text and for the README."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _TITLES = (
 
 
 def _pair(values: list[str]) -> str:
-    """Both targets' values; one where they are equal."""
+    """Values of both targets; a single value where they are equal."""
     return values[0] if len(set(values)) == 1 else " / ".join(values)
 
 

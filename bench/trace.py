@@ -81,7 +81,7 @@ def measure(trace: Json, wasm: Path) -> Json:
 
 
 def _calls(run: Callable[[int], float]) -> int:
-    """How many calls take about SPAN; the first ones warm up."""
+    """How many calls take about SPAN; the first calls warm up."""
     seconds = min(run(1), run(1))
     return max(1, min(_MOST_CALLS, round(SPAN / seconds)))
 
@@ -93,9 +93,9 @@ def _ceiling(target: str) -> float | None:
     rates = {}
     for name in of_target(target):
         loop, arguments, work = Ceilings().rate(name)
-        turns = 1 << 16
-        seconds = min(loop.run(*arguments, turns) for _ in range(9))
-        rates[name] = work * turns / seconds
+        iterations = 1 << 16
+        seconds = min(loop.run(*arguments, iterations) for _ in range(9))
+        rates[name] = work * iterations / seconds
     return most(target, rates)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-# 6 inputs, 32 sizes, 16 attributes with 64 values, 64 slots less those of matmul.
+# 6 inputs, 32 sizes, 16 attributes with 64 values, 64 slots without those of matmul.
 MANY = """'''out[i] = sum_j a_j[0, ...] * (j + 1) + sum_k v_k * (k + 1) + l[6].'''
 from toolchain.spec import Attribute, Bound, Input, Operator, Output, te
 DIMS = [" ".join(f"s{i}_{j}" for j in range(6 if i < 5 else 2)) for i in range(6)]

@@ -200,7 +200,7 @@ KINDS = {
 
 
 def times(module: tvm.IRModule) -> dict[str, float]:
-    """Seconds of CPU time that each pass takes; verifying is one of them."""
+    """Seconds of CPU time that each pass takes, and that verifying takes."""
     taken: dict[str, float] = {}
     start = time.process_time()
 

@@ -279,14 +279,14 @@ def whole(rng: np.random.Generator, shape: int | Sequence[int], most: int = 8) -
 def mixed(
     rng: np.random.Generator, shape: int | Sequence[int], *values: float
 ) -> Array:
-    """float32 with some of these values among normal ones."""
+    """Normally distributed float32, a fifth of them replaced by `values`."""
     x = rng.normal(size=shape).astype("float32")
     chosen = rng.choice(np.array(values, "float32"), size=shape)
     return np.asarray(np.where(rng.random(shape) < 0.2, chosen, x), "float32")
 
 
 def rounding(values: Array | float) -> Array:
-    """How far float32 may be from such values; of the smallest ones, a denormal."""
+    """Half an ULP of float32 at each value; near 0, half the smallest denormal."""
     return np.asarray(np.abs(values) * 2.0**-24 + 2.0**-150)
 
 
@@ -297,7 +297,7 @@ def around(*sizes: int, least: int = 1) -> list[int]:
 
 
 def in_turn(cases: Iterable[Any], *others: Iterable[Any]) -> Iterable[tuple[Any, ...]]:
-    """Each case with one of each of the others, which take turns."""
+    """Each case with an item of every other list; the lists repeat from their start."""
     lists = [list(o) for o in others]
     for i, case in enumerate(cases):
         yield (case, *(found[i % len(found)] for found in lists))

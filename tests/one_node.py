@@ -122,7 +122,7 @@ class Miss:
 
 
 def foreign(cell: Cell) -> str:
-    """Why ONNX has no such node; nothing where it has."""
+    """Why ONNX has no node for a case; empty where it has a node."""
     if cell.operator in NO_NODE:
         return NO_NODE[cell.operator]
     form, case = FORMS[cell.operator], cell.case
@@ -163,7 +163,7 @@ class Batch:
         return len(self.inputs) + len(self.outputs)
 
     def add(self, cell: Cell, results: Sequence[Array]) -> None:
-        """A case, whose results are such."""
+        """Add a case and what the library gives for it."""
         form, case, n = FORMS[cell.operator], cell.case, len(self.cells)
         order = []
         for i, value in enumerate(case.inputs):
@@ -288,7 +288,7 @@ def difference(got: Array, want: Array) -> str:
 
 
 def misses(batch: Batch, build: Path) -> list[Miss]:
-    """Cases of a batch that differ; refused ones are found one by one."""
+    """Cases of a batch that differ; a refused batch is halved until one case is."""
     results = [results_of(cell, build) for cell in batch.cells]
     try:
         found = run(batch, build)

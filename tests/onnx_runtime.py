@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from functools import cache
 from pathlib import Path
-from typing import Any
 
+import onnxruntime
 from ops_wasm32.command_verify import compare
 from ops_wasm32.convert import Array
 from ops_wasm32.exact import exact_session
 
 
 @cache
-def session_of(path: Path) -> Any:
+def session_of(path: Path) -> onnxruntime.InferenceSession:
     """ONNX Runtime on a file, with exact products of bytes."""
     return exact_session(path)[0]
 

@@ -180,7 +180,7 @@ def reduced(rng: Random, dtype: str) -> Case:
 
 
 def position(rng: Random, dtype: str) -> Case:
-    """The same, the first or the last of equal ones."""
+    """The same shapes; where extremes are equal, the first or the last counts."""
     case = rows(rng, dtype)
     few = case.inputs[0]
     if rng.random() < 0.5 and dtype == "float32":

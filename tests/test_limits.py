@@ -1,4 +1,4 @@
-"""Arrays of the runtime: operators that fill them run, larger ones are refused."""
+"""Arrays of the runtime: operators that fill them run, larger operators do not."""
 
 from __future__ import annotations
 

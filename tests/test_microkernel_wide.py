@@ -1,4 +1,4 @@
-"""Micro-kernels that do anew, in float64, what has left float32 on the way."""
+"""Micro-kernels that compute again in float64 what overflowed in float32."""
 
 from __future__ import annotations
 

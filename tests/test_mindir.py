@@ -13,6 +13,7 @@ import numpy as np
 import ops_wasm32
 import pytest
 from abi import runtime_objects
+from google.protobuf.message import Message
 from ops_wasm32.command_verify import compare
 from ops_wasm32.convert import Array
 from ops_wasm32.exact import exact_session
@@ -105,45 +106,45 @@ def test_document_lists_every_primitive() -> None:
     assert sorted({*RULES, *CONTROL}) == sorted(re.findall(r"`(\w+)`", table))
 
 
-def parsed() -> Any:
+def parsed() -> Message:
     proto = model_class()()
     proto.ParseFromString(NET.read_bytes())
     return proto
 
 
-def unsupported(proto: Any) -> None:
+def unsupported(proto: Message) -> None:
     for primitive in proto.primitives:
         if primitive.op_type in ("Neg", "GeLU"):
             primitive.op_type = f"My{primitive.op_type}"
 
 
-def version(proto: Any) -> None:
+def version(proto: Message) -> None:
     proto.mind_ir_version = 9
 
 
-def old(proto: Any) -> None:
+def old(proto: Message) -> None:
     proto.ClearField("mind_ir_version")
 
 
-def lost(proto: Any) -> None:
+def lost(proto: Message) -> None:
     proto.graph.parameter[0].ClearField("raw_data")
 
 
-def absent(proto: Any) -> None:
+def absent(proto: Message) -> None:
     del proto.graph.parameter[3]
 
 
-def outside(proto: Any) -> None:
+def outside(proto: Message) -> None:
     tensor = proto.graph.parameter[1]
     tensor.external_data.location = "net_variables/data_0"
     tensor.ClearField("raw_data")
 
 
-def dynamic(proto: Any) -> None:
+def dynamic(proto: Message) -> None:
     proto.graph.input[0].tensor[0].dims[0] = -1
 
 
-ERRORS: list[tuple[Callable[[Any], None], list[str]]] = [
+ERRORS: list[tuple[Callable[[Message], None], list[str]]] = [
     (
         unsupported,
         [
@@ -169,7 +170,7 @@ ERRORS: list[tuple[Callable[[Any], None], list[str]]] = [
 ]
 
 
-def untyped(proto: Any) -> None:
+def untyped(proto: Message) -> None:
     """The axes of a reduction get a type that there is not: TVM ended the process."""
     values = [
         a.values[0]
@@ -181,7 +182,7 @@ def untyped(proto: Any) -> None:
     values[0].type = 2147483647
 
 
-def unknown(proto: Any) -> None:
+def unknown(proto: Message) -> None:
     proto.ClearField("primitives")
 
 
@@ -193,7 +194,7 @@ ERRORS += [
 
 @pytest.mark.parametrize(("change", "texts"), ERRORS)
 def test_errors(
-    change: Callable[[Any], None], texts: list[str], tmp_path: Path
+    change: Callable[[Message], None], texts: list[str], tmp_path: Path
 ) -> None:
     proto = parsed()
     change(proto)

@@ -194,7 +194,7 @@ def _batches(parts: _Parts) -> dict[str, int]:
 
 
 def _outputs(parts: _Parts) -> dict[str, int]:
-    """An output that is an input, another output, a view of one, or a constant."""
+    """Outputs that are an input, another output, a view of an output, or a constant."""
     net, x, shape = parts.net, parts.add((2, 3)), (2, 3)
     y = net.op("Relu", x)
     for value in (x, y, y, net.normal(shape, 1)):

@@ -1,4 +1,4 @@
-"""Tensors of 8 axes through every way to canonical sizes; and what calls leave."""
+"""Tensors of 8 axes through every path to canonical sizes; and what calls leave."""
 
 from __future__ import annotations
 
@@ -127,7 +127,7 @@ def test_eight_axes(target: str) -> None:
 
 @pytest.mark.parametrize("target", TARGETS)
 def test_a_call_leaves_nothing_to_the_next(target: str) -> None:
-    """Values and tensors of the call before are not those of this one."""
+    """A call does not see values and tensors of the call before it."""
     library = ops_wasm32.load(library_path(target))
     x = floats(*[1] * 8)
     far = [-(2**63)] * 8

@@ -41,7 +41,7 @@ INTEGERS = (
     *(2**28, 2**29, 2**30, 2**31 - 1, -(2**31), 2**62, -(2**63)),
 )
 NUMBERS = (0.0, -1.0, 1e30, -1e30, math.inf, math.nan)
-MOST = 1 << 29  # numpy multiplies sizes, and passes over those of 0
+MOST = 1 << 29  # numpy multiplies all sizes, and a size of 0 hides the others
 TARGETS = ("simd128", "mvp")
 
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import onnx
+import onnxruntime
 import ops_wasm32
 import pytest
 from abi import runtime_objects
@@ -82,7 +82,7 @@ def test_verify_without_onnx_runtime(
         # Beside others an element is as large as their mean square.
         ([3, 4, 1, 0], [3, 4, 0, 0], (1, 0.4)),
         ([3, 4, 0, 1e-3], [3, 4, 0, 0], (1e-3, 4e-4)),
-        # One element has no range, and equal ones have none.
+        # A single element has no range, and equal elements have none.
         ([2.5], [2], (0.5, 0.25)),
         ([-2, -2.5], [-2, -2], (0.5, 0.25)),
         ([1], [0], (1, np.inf)),
@@ -146,11 +146,11 @@ def test_products_of_bytes_are_exact(
 def test_a_file_that_exact_kernels_refuse_runs_without_optimisations(
     monkeypatch: pytest.MonkeyPatch, small: SmallModel
 ) -> None:
-    import onnxruntime
-
     session = onnxruntime.InferenceSession
 
-    def refuse(source: str, options: Any, **rest: Any) -> Any:
+    def refuse(
+        source: str, options: onnxruntime.SessionOptions, **rest: object
+    ) -> onnxruntime.InferenceSession:
         level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
         if options.graph_optimization_level != level:
             raise RuntimeError("NOT_IMPLEMENTED")

@@ -18,7 +18,7 @@ SIDE = 24
 
 
 def _along(x: Array, axis: int, fold: np.ufunc) -> Array:
-    """Windows of a whole axis, with pads of one less: its beginnings and its ends."""
+    """Windows as long as the axis, pads one shorter: each prefix, then each suffix."""
     first = fold.accumulate(x, axis)
     last = np.flip(fold.accumulate(np.flip(x, axis), axis), axis)
     return np.concatenate([first, np.take(last, range(1, x.shape[axis]), axis)], axis)

@@ -1,4 +1,4 @@
-"""Measuring a model: everybody's results compared, then everybody's time in rounds."""
+"""Measuring a model: results of all participants are compared, then timed in rounds."""
 
 from __future__ import annotations
 
@@ -98,10 +98,10 @@ def measured(bench: Bench, row: Row) -> MeasuredModel:
         if not notes:
             parts[WEB] = peer.run
         parts[NATIVE] = native.run
-        people = {name: Participant(run, 1) for name, run in parts.items()}
-        timed(list(people.values()), _WARM)
+        participants = {name: Participant(run, 1) for name, run in parts.items()}
+        timed(list(participants.values()), _WARM)
     return {
-        "rounds": rounds(people),
+        "rounds": rounds(participants),
         "notes": notes,
         "starts": _starts(bench, deployed, loader, web),
         "memory": {t: m["memory"] for t, m in manifests.items()},
@@ -131,7 +131,7 @@ def model_call(module: Path, inputs: list[Array]) -> Call:
 
 
 def compare(row: Row, hosts: Hosts, inputs: list[Array], wanted: list[Array]) -> None:
-    """Run everybody once. Errors: MismatchError for a result that is another."""
+    """Run every host once. Errors: MismatchError for a result that differs."""
     runners = {key: host for key, (host, _) in hosts.items()}
 
     def call(key: tuple[str, str]) -> Call:
@@ -141,7 +141,7 @@ def compare(row: Row, hosts: Hosts, inputs: list[Array], wanted: list[Array]) ->
 
 
 def _peer_notes(row: Row, got: list[Array], wanted: list[Array]) -> list[str]:
-    """Why ONNX Runtime Web is left out, where its results are others."""
+    """Why ONNX Runtime Web is left out, where its results differ."""
     reasons = (
         difference(a, b, row.tolerance) for a, b in zip(got, wanted, strict=True)
     )

@@ -139,7 +139,7 @@ def _narrow(operator: str) -> bool:
 
 
 def _difference(here: Array, there: Array, nan: bool) -> list[str]:
-    """Where bits of wasmtime and of V8 differ. nan: those of NaN too."""
+    """Where bits of wasmtime and V8 differ. nan: whether bits of NaN count too."""
     kind = f"u{here.dtype.itemsize}"
     bits, others = here.view(kind), there.view(kind)
     apart = bits != others
