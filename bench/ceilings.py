@@ -37,7 +37,7 @@ class Ceilings:
         return WasmtimeLoop(text)
 
     def rate(self, name: str) -> tuple[Loop, tuple[int, ...], float]:
-        """The loop of a rate, its first arguments, the work of one turn."""
+        """The loop of a rate, its first arguments, the work of an iteration."""
         rate = loops.RATES[name]
         if name not in self._loops:
             self._loops[name] = self._loop(name, loops.rate_module(rate))

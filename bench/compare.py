@@ -1,4 +1,4 @@
-"""Rows that became slower: one library beside that of another build.
+"""Rows that became slower: the libraries of two builds side by side.
 
 `doit bench compare FOLDER [operators]` takes the folder of a build, made of other
 sources, say. Both libraries run in wasmtime, a row of one right after the same row of
@@ -69,7 +69,7 @@ def _row(row: Row, libraries: list[ops_wasm32.Library], hosts: list[Wasmtime]) -
 
 
 def ratio(hosts: Sequence[Host]) -> float:
-    """The time of the first by that of the second: the median of rounds."""
+    """Time of the first host divided by time of the second: the median of rounds."""
     ours, other = (Participant(host.run, 1) for host in hosts)
     timed([ours, other])
     return median(a / b for a, b in zip(ours.seconds, other.seconds, strict=True))

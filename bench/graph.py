@@ -1,11 +1,11 @@
-"""The graph of a traced model, drawn: a step below the other, an arc for each skip."""
+"""The graph of a traced model: steps below each other, an arc for each skip."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from html import escape
-from typing import Any
 
-Json = dict[str, Any]
+from bench.records import Json
 
 STYLE = """
 .step { fill: var(--card); stroke: var(--line); } .share { fill: var(--pale); }
@@ -16,7 +16,7 @@ _WIDTH, _BOX, _HIGH, _PITCH = 1000, 430, 20, 32  # of the drawing and of a step
 _LANE, _MOST = 13, 360  # between two arcs; at the left of the boxes
 
 
-def graph(trace: Json, time: Any) -> str:
+def graph(trace: Json, time: Callable[[float], str]) -> str:
     """An SVG. A box's filling is its share of the longest step's time.
 
     time: seconds as text.
@@ -47,9 +47,9 @@ def graph(trace: Json, time: Any) -> str:
 
 
 def _arcs(trace: Json) -> list[tuple[int, int, int]]:
-    """Edges (from, to, lane): those to the next step have lane 0, others one each.
+    """Edges (from, to, lane): an edge to the next step has lane 0.
 
-    An arc's lane is the first in which none of those it passes lies.
+    An arc takes the first lane that is free over all steps that it passes.
     """
     edges = {
         (t["from"], i)

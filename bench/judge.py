@@ -1,16 +1,16 @@
 """Judging: rounds become medians, rates and verdicts. No measuring here.
 
-Ratios are medians of those of each round: where a machine is shared, rounds of one row
-differ by a factor of two, and those of one round hardly.
+A ratio is taken in each round, and its median counts: on a shared machine, rounds of
+a row differ by a factor of two, and participants within a round hardly.
 """
 
 from __future__ import annotations
 
 from statistics import median
-from typing import Any
 
 from bench.ceilings import of_target
-from bench.row import ENGINES, ORT_WEB, TARGETS, TFJS, Goal, Row
+from bench.records import Check, Limit, Measured, Record, Results, Rounds
+from bench.row import ENGINE_NAMES, ENGINES, ORT_WEB, TARGETS, TFJS, Goal, Row
 
 PEERS = (f"node/{ORT_WEB}", f"node/{TFJS}")
 CALL_GOAL = 100e-9  # seconds from ops_call to a kernel and back
@@ -18,10 +18,10 @@ CALL_GOAL = 100e-9  # seconds from ops_call to a kernel and back
 SIZE_GOALS = {"library": 250_000, "library, gzip": 90_000, "matmul alone": 24_000}
 
 
-def judged(row: Row, measured: dict[str, Any]) -> dict[str, Any]:
+def judged(row: Row, measured: Measured) -> Record:
     """A row's record: what was measured, its medians, rates and checks."""
     rounds = measured.get("rounds", {})
-    medians = {name: median(r["seconds"]) for name, r in rounds.items()}
+    medians = medians_of(rounds)
     rates = {n: rounds[n]["work"] / t if t > 0 else 0.0 for n, t in medians.items()}
     return {
         "name": row.name,
@@ -40,11 +40,11 @@ def judged(row: Row, measured: dict[str, Any]) -> dict[str, Any]:
 
 
 def _checks(
-    row: Row, goal: Goal, rounds: dict[str, Any], rates: dict[str, float]
-) -> list[dict[str, Any]]:
+    row: Row, goal: Goal, rounds: dict[str, Rounds], rates: dict[str, float]
+) -> list[Check]:
     """A goal's checks: per engine (peers: in Node) and target."""
     peers = goal.against in ("best peer", ORT_WEB)
-    found = []
+    found: list[Check] = []
     for engine in ENGINES[1:] if peers else ENGINES:
         for target in TARGETS:
             ours, wanted = f"{engine}/{target}", goal.wanted(engine, target)
@@ -71,8 +71,13 @@ def _checks(
     return found
 
 
-def ratio(a: dict[str, Any], b: dict[str, Any]) -> float:
-    """Seconds of a by those of b: the median of each round's."""
+def medians_of(rounds: dict[str, Rounds]) -> dict[str, float]:
+    """Seconds of each participant: the median of its rounds."""
+    return {name: median(r["seconds"]) for name, r in rounds.items()}
+
+
+def ratio(a: Rounds, b: Rounds) -> float:
+    """Seconds of a divided by seconds of b: the median over rounds."""
     pairs = zip(a["seconds"], b["seconds"], strict=False)
     return median(x / y if y > 0 else 0.0 for x, y in pairs)
 
@@ -89,13 +94,13 @@ def _base(goal: Goal, engine: str, target: str, rates: dict[str, float]) -> str 
     return max((p for p in PEERS if p in rates), key=rates.__getitem__, default=None)
 
 
-def best_peer(record: dict[str, Any]) -> str | None:
+def best_peer(record: Record) -> str | None:
     """The faster peer of a row; None where neither has it."""
     rates = record["rates"]
     return max((p for p in PEERS if p in rates), key=rates.__getitem__, default=None)
 
 
-def limit(name: str, value: float, wanted: float, unit: str) -> dict[str, Any]:
+def limit(name: str, value: float, wanted: float, unit: str) -> Limit:
     """A figure that must stay under a limit: a size, an overhead."""
     return {
         "name": name,
@@ -106,7 +111,7 @@ def limit(name: str, value: float, wanted: float, unit: str) -> dict[str, Any]:
     }
 
 
-def misses(results: dict[str, Any]) -> list[str]:
+def misses(results: Results) -> list[str]:
     """Every goal that was not reached, in words."""
     found = []
     for record in results["rows"]:
@@ -114,7 +119,7 @@ def misses(results: dict[str, Any]) -> list[str]:
             found.append(f"{record['name']}: missing ({record['missing']})")
             continue
         found += [
-            f"{record['name']}: {check['target']} in {_NAMES[check['engine']]}, "
+            f"{record['name']}: {check['target']} in {ENGINE_NAMES[check['engine']]}, "
             f"{_against(check)}"
             for check in record["checks"]
             if not check["passed"]
@@ -127,10 +132,7 @@ def misses(results: dict[str, Any]) -> list[str]:
     ]
 
 
-_NAMES = {"wasmtime": "wasmtime", "node": "Node"}
-
-
-def _against(check: dict[str, Any]) -> str:
+def _against(check: Check) -> str:
     of, figure, wanted = check["against"], check["figure"], check["wanted"]
     if figure is None:
         return f"nothing to compare with: {of}"

@@ -7,7 +7,7 @@ import struct
 import subprocess
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,8 +15,8 @@ from typing import Any
 import numpy as np
 import ops_wasm32
 import wasmtime
-from numpy.typing import NDArray
 from ops_wasm32.binding import Resident
+from ops_wasm32.convert import Array
 from ops_wasm32.packing import (
     ARGUMENT_BYTES,
     pack_attribute,
@@ -26,6 +26,7 @@ from ops_wasm32.packing import (
 from ops_wasm32.tables import DTYPES
 
 from bench import loops
+from bench.records import Json
 from bench.row import Ours
 
 SCRIPTS = Path(__file__).with_name("node")
@@ -36,7 +37,7 @@ class Call:
     """A call of one kernel. outputs: (dtype, shape); attributes as flattened."""
 
     kernel: str
-    inputs: tuple[NDArray[Any] | None, ...]
+    inputs: tuple[Array | None, ...]
     outputs: tuple[tuple[str, tuple[int, ...]], ...]
     attributes: tuple[int | float | None, ...] = ()
 
@@ -76,7 +77,7 @@ class Wasmtime:
         )
         calls = wasmtime.Module(self.engine, loops.CALLS)
         run = wasmtime.Instance(self.store, calls, [self.exports["ops_call"]])
-        self._run: Any = run.exports(self.store)["run"]
+        self._run = function(run.exports(self.store), "run")
         self._blocks: list[int] = []
         self._inputs: list[int] = []
         self._op = self._args = self._count = 0
@@ -91,7 +92,7 @@ class Wasmtime:
         return pointer
 
     def prepare(self, call: Call) -> None:
-        """Put a call's arguments into memory, in the place of those of the last."""
+        """Put a call's arguments into memory, in place of the last call's."""
         for block in self._blocks:
             self.exports["ops_free"](self.store, block)
         self._blocks, self._inputs = [], []
@@ -116,12 +117,12 @@ class Wasmtime:
         self._args, self._count = self._store(packed), len(packed) // ARGUMENT_BYTES
         self.run(1)
 
-    def _tensor(self, data: int, dtype: Any, shape: tuple[int, ...]) -> bytes:
+    def _tensor(self, data: int, dtype: np.dtype[Any], shape: tuple[int, ...]) -> bytes:
         sizes = self._store(struct.pack(f"<{len(shape)}q", *shape))
         head = pack_tensor(data, len(shape), dtype.name, sizes)
         return pack_pointer(self._store(head))
 
-    def write(self, index: int, array: NDArray[Any]) -> None:
+    def write(self, index: int, array: Array) -> None:
         """Give an input, by its number among those that are there, other elements."""
         self.exports["memory"].write(self.store, array.tobytes(), self._inputs[index])
 
@@ -136,13 +137,20 @@ class Wasmtime:
             raise RuntimeError(text.split(b"\0")[0].decode())
         return seconds
 
-    def results(self) -> list[NDArray[Any]]:
+    def results(self) -> list[Array]:
         """The outputs of the last run."""
         memory = self.exports["memory"]
         return [
             np.frombuffer(memory.read(self.store, at, at + size), dtype).reshape(shape)
             for at, size, dtype, shape in self._outputs
         ]
+
+
+def function(exports: Mapping[str, object], name: str) -> wasmtime.Func:
+    """A function that a module exports."""
+    found = exports[name]
+    assert isinstance(found, wasmtime.Func)
+    return found
 
 
 class WasmtimeLoop:
@@ -152,9 +160,8 @@ class WasmtimeLoop:
         engine = wasmtime.Engine()
         self.store = wasmtime.Store(engine)
         module = wasmtime.Module(engine, text)
-        self._run: Any = wasmtime.Instance(self.store, module, []).exports(self.store)[
-            "run"
-        ]
+        exports = wasmtime.Instance(self.store, module, []).exports(self.store)
+        self._run = function(exports, "run")
 
     def run(self, *arguments: int) -> float:
         """Seconds of one call; its last argument says how often it loops."""
@@ -220,8 +227,8 @@ class Node:
         process.ask(do="load", key=self.key, library=str(library), loop=loop)
 
     def prepare(self, call: Call) -> None:
-        """Put a call's arguments into memory, in the place of those of the last."""
-        tensors: list[Any] = []
+        """Put a call's arguments into memory, in place of the last call's."""
+        tensors: list[Json | None] = []
         for i, array in enumerate(call.inputs):
             if array is None:
                 tensors.append(None)
@@ -249,7 +256,7 @@ class Node:
         """Seconds that n calls take."""
         return float(self.process.ask(do="run", key=self.key, n=n))
 
-    def results(self) -> list[NDArray[Any]]:
+    def results(self) -> list[Array]:
         """The outputs of the last run."""
         paths = self.process.ask(
             do="results", key=self.key, folder=self.process.folder.name
@@ -275,7 +282,7 @@ class NodeLoop:
         )
 
 
-def _description(dtype: Any, shape: tuple[int, ...]) -> dict[str, Any]:
+def _description(dtype: np.dtype[Any], shape: tuple[int, ...]) -> Json:
     size = int(np.prod(shape)) * dtype.itemsize
     code, bits = DTYPES[dtype.name]
     return {

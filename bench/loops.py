@@ -34,7 +34,7 @@ UNROLL = 2
 
 @dataclass(frozen=True)
 class Rate:
-    """A loop of arithmetic. work: operations of one chain's step."""
+    """A loop of arithmetic. work: operations in a step of a chain."""
 
     step: str
     work: int

@@ -1,14 +1,15 @@
-"""Measuring a row: everybody's results compared, then everybody's time in rounds."""
+"""Measuring a row: results of all participants are compared, then timed in rounds."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 import ops_wasm32
+from ops_wasm32.convert import Array
 
 from bench import ceilings, loops
 from bench.ceilings import Ceilings
@@ -16,7 +17,8 @@ from bench.errors import BuildError, MismatchError
 from bench.library import Call, Node, NodeProcess, Wasmtime, make_call
 from bench.models import Numpy, OnnxRuntimeNative
 from bench.peers import OnnxRuntimeWeb, TensorFlowJs
-from bench.row import ENGINES, TARGETS, Array, Case, Row, fuses
+from bench.records import Measured, Rounds
+from bench.row import ENGINES, TARGETS, Case, Row, fuses
 from toolchain.targets import simd_families
 
 ROUNDS = 11
@@ -32,7 +34,7 @@ NODE_LIBRARIES = {
 
 
 class Peer(Protocol):
-    """Somebody who computes rows too."""
+    """A library that computes rows too."""
 
     name: str
 
@@ -48,7 +50,7 @@ class Peer(Protocol):
 
 @dataclass
 class Participant:
-    """Somebody's timing. run: seconds of n; work: of one, in the row's unit."""
+    """A participant's timing. run: seconds of n calls; work: of a call, in its unit."""
 
     run: Callable[[int], float]
     work: float
@@ -91,7 +93,7 @@ class Bench:
         for process in (self.node, self.web.process, self.tfjs.process):
             process.close()
 
-    def row(self, row: Row) -> dict[str, Any]:
+    def row(self, row: Row) -> Measured:
         """Measure a row: {"missing": ...}, or {"rounds": ..., "notes": ...}."""
         case = row.make()
         try:
@@ -149,19 +151,10 @@ class Bench:
     ) -> None:
         if self.reference is None:
             raise MismatchError(f"{row.name}: no peer gives a result to compare with")
-        results = {}
-        for key, host in self.hosts.items():
-            host.prepare(calls[key])
-            results[key] = host.results()[0]
-            reason = difference(results[key], self.reference, case.tolerance)
-            if reason:
-                raise MismatchError(f"{row.name}: {' '.join(key)}: {reason}")
-        for target in TARGETS:
-            if not fuses(target):
-                both = (results[engine, target] for engine in ENGINES)
-                same_bits(row.name, target, *both)
+        wanted, call = [self.reference], calls.__getitem__
+        compare(row.name, self.hosts, call, wanted, case.tolerance)
 
-    def levels(self) -> dict[str, Any]:
+    def levels(self) -> dict[str, Rounds]:
         """Rounds of all ceilings: rates, and streams at each level."""
         found: dict[str, Participant] = {}
         for engine, maker in self.ceilings.items():
@@ -182,6 +175,31 @@ def loop_participant(
 ) -> Participant:
     """A ceiling as a participant."""
     return Participant(lambda n: loop.run(*arguments, n), work)
+
+
+def compare(
+    name: str,
+    hosts: Mapping[tuple[str, str], Wasmtime | Node],
+    call: Callable[[tuple[str, str]], Call],
+    wanted: list[Array],
+    tolerance: float,
+) -> None:
+    """Run a row once in every host, by engine and target.
+
+    Errors: MismatchError for a result that is not the wanted one, or whose bits differ
+    between engines, where the target fuses no multiply-adds.
+    """
+    results = {}
+    for key, host in hosts.items():
+        host.prepare(call(key))
+        results[key] = host.results()[: len(wanted)]
+        for got, want in zip(results[key], wanted, strict=True):
+            if reason := difference(got, want, tolerance):
+                raise MismatchError(f"{name}: {' '.join(key)}: {reason}")
+    for target in (t for t in TARGETS if not fuses(t)):
+        both = (results[engine, target] for engine in ENGINES)
+        for first, second in zip(*both, strict=True):
+            same_bits(name, target, first, second)
 
 
 def difference(got: Array, want: Array, tolerance: float) -> str:
@@ -238,8 +256,8 @@ def calibrated(run: Callable[[int], float], warm: float = _WARM) -> int:
         before = seconds / n
 
 
-def rounds(parts: dict[str, Participant]) -> dict[str, Any]:
-    """Participants as JSON: seconds of one, round by round, and its work."""
+def rounds(parts: dict[str, Participant]) -> dict[str, Rounds]:
+    """Participants as JSON: seconds of a call, round by round, and its work."""
     return {
         name: {"seconds": p.seconds, "work": p.work, "repeated": p.n}
         for name, p in parts.items()

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import time
-from typing import Any
 
 import numpy as np
 import onnx
 import onnxruntime
 from onnx import helper, numpy_helper
+from ops_wasm32.convert import Array
 
-from bench.row import Array, Case, Onnx
+from bench.row import Case, Onnx
 
 FIRST_NODES = 8  # equal nodes beside the first, until their time is known
 _SPAN = 4e-3  # seconds that the equal nodes should take together
@@ -108,12 +108,16 @@ class OnnxRuntimeNative:
         return self._seconds(runs) / self.nodes / runs * n
 
 
-def _session(form: Onnx, nodes: int) -> tuple[Any, dict[str, Array]]:
+def _session(
+    form: Onnx, nodes: int
+) -> tuple[onnxruntime.InferenceSession, dict[str, Array]]:
     data, feeds = model(form, nodes)
     return inference_session(data, optimized=False), feeds
 
 
-def inference_session(data: bytes | str, optimized: bool) -> Any:
+def inference_session(
+    data: bytes | str, optimized: bool
+) -> onnxruntime.InferenceSession:
     """A session of ONNX Runtime, one thread. data: a model or its path."""
     levels = onnxruntime.GraphOptimizationLevel
     options = onnxruntime.SessionOptions()
@@ -133,7 +137,7 @@ class Numpy:
     name = "numpy, native"
 
     def prepare(self, case: Case) -> bool:
-        """Take the row's formula; whether there is one."""
+        """Take the row's formula; whether the row has a formula."""
         if case.numpy is None:
             return False
         self.function = case.numpy

@@ -74,6 +74,45 @@ def bullets(title: str, lines: Sequence[str]) -> list[str]:
 
 
 @dataclass(frozen=True)
+class Verdicts:
+    """How many goals a run has, which it missed, and notes, in words."""
+
+    goals: int
+    missed: Sequence[str]
+    notes: Sequence[str]
+
+
+def verdict_page(
+    title: str, heading: Iterable[str], parts: Iterable[str], verdicts: Verdicts
+) -> str:
+    """A report: goals reached, how it was made, its parts, misses and notes."""
+    passed = verdicts.goals - len(verdicts.missed)
+    return page(
+        title,
+        [
+            f'<p class="sum">{passed} of {verdicts.goals} goals reached.</p>',
+            *(f"<p>{escape(line)}</p>" for line in heading),
+            *parts,
+            *bullets("Goals missed", verdicts.missed),
+            *bullets("Notes", verdicts.notes),
+        ],
+    )
+
+
+def verdict_card(
+    name: str, verdict: str, about: str, bars: str, lines: Iterable[str]
+) -> str:
+    """A row's card. about: text beside its verdict; lines: text under its bars."""
+    kind = "pass" if verdict == "pass" else "miss"
+    more = "".join(f"<p>{escape(line)}</p>" for line in lines)
+    return (
+        f'<div class="card"><h3>{escape(name)}</h3>'
+        f'<p><span class="{kind}">{escape(verdict)}</span>{escape(about)}</p>'
+        f"{bars}{more}</div>"
+    )
+
+
+@dataclass(frozen=True)
 class Bar:
     """A bar of a chart: its label, class of colour, length and the text behind it."""
 

@@ -12,14 +12,15 @@ import json
 import shutil
 import subprocess
 from pathlib import Path
-from typing import Any
 
 import numpy as np
+from ops_wasm32.convert import Array
 
 from bench.errors import PeerError
 from bench.library import SCRIPTS, NodeProcess
 from bench.models import FIRST_NODES, enough_nodes, model
-from bench.row import ORT_WEB, TFJS, Array, Case, Onnx, Tfjs
+from bench.records import Json
+from bench.row import ORT_WEB, TFJS, Case, Onnx, Tfjs
 
 PACKAGES = SCRIPTS / "package.json"
 
@@ -156,7 +157,7 @@ def laid_out(y: Array, form: Onnx | Tfjs) -> Array:
     return y if form.perm is None else y.transpose(form.perm)
 
 
-def files(process: NodeProcess, feeds: dict[str, Array]) -> dict[str, Any]:
+def files(process: NodeProcess, feeds: dict[str, Array]) -> Json:
     """Write tensors where Node reads them; what it is told of each."""
     return {
         name: {

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import math
 from html import escape
-from typing import Any
 
 from bench.ceilings import FLOAT, LEVELS
 from bench.judge import PEERS, best_peer, misses
 from bench.loops import STREAMS
-from bench.page import Bar, bar_chart, bullets, key, page
-from bench.row import ENGINES, TARGETS, fuses
+from bench.page import Bar, Verdicts, bar_chart, key, verdict_card, verdict_page
+from bench.records import Record, Results
+from bench.row import ENGINE_NAMES, ENGINES, TARGETS, fuses
 from bench.table import UNITS, goals, heading, notes, verdict
-
-_ENGINES = {"wasmtime": "wasmtime", "node": "Node"}
 
 
 def _class(target: str) -> str:
@@ -23,7 +21,7 @@ def _class(target: str) -> str:
 # Participants of a bar chart: name, label, class.
 BARS = (
     *(
-        (f"{engine}/{t}", f"ours, {_ENGINES[engine]} {t}", _class(t))
+        (f"{engine}/{t}", f"ours, {ENGINE_NAMES[engine]} {t}", _class(t))
         for engine in ENGINES
         for t in TARGETS
     ),
@@ -49,15 +47,12 @@ _FAMILIES = (
 )
 
 
-def report(results: dict[str, Any]) -> str:
+def report(results: Results) -> str:
     """The page, as XHTML."""
-    passed = goals(results) - len(misses(results))
-    groups: dict[str, list[dict[str, Any]]] = {}
+    groups: dict[str, list[Record]] = {}
     for record in results["rows"]:
         groups.setdefault(record["operator"], []).append(record)
     parts = [
-        f'<p class="sum">{passed} of {goals(results)} goals reached.</p>',
-        *(f"<p>{escape(line)}</p>" for line in heading(results)),
         "<h2>Under the ceilings</h2>",
         "<p>Each dot is a row: operations per byte of its tensors, each counted once, "
         "against operations per second. Lines: measured bandwidth of each level of "
@@ -71,9 +66,8 @@ def report(results: dict[str, Any]) -> str:
     for operator, records in groups.items():
         cards = "".join(card(record) for record in records)
         parts.append(f'<h2>{escape(operator)}</h2><div class="cards">{cards}</div>')
-    parts += bullets("Goals missed", misses(results))
-    parts += bullets("Notes", notes(results))
-    return page("ops-wasm32: speed", parts)
+    verdicts = Verdicts(goals(results), misses(results), notes(results))
+    return verdict_page("ops-wasm32: speed", heading(results), parts, verdicts)
 
 
 def _marks() -> str:
@@ -85,28 +79,21 @@ def _marks() -> str:
     ).capitalize()
 
 
-def card(record: dict[str, Any]) -> str:
+def card(record: Record) -> str:
     """A row's bars."""
-    state = verdict(record)
-    kind = "pass" if state == "pass" else "miss"
-    shares = _shares(record)
-    return (
-        f'<div class="card"><h3>{escape(record["name"])}</h3>'
-        f'<p><span class="{kind}">{escape(state)}</span> · {UNITS[record["unit"]]}'
-        f"{escape(shares)}</p>{bars(record)}"
-        + (f"<p>{escape(record['note'])}</p>" if record["note"] else "")
-        + "</div>"
-    )
+    about = f" · {UNITS[record['unit']]}{_shares(record)}"
+    lines = [record["note"]] if record["note"] else []
+    return verdict_card(record["name"], verdict(record), about, bars(record), lines)
 
 
-def _shares(record: dict[str, Any]) -> str:
+def _shares(record: Record) -> str:
     figures = [c for c in record["checks"] if c["figure"] is not None]
     ratios = [f"{c['figure']:.2f}" for c in figures if c["against"] == "best peer"]
     return f" · {' / '.join(ratios)} × the best peer" if ratios else ""
 
 
-def bars(record: dict[str, Any]) -> str:
-    """One bar per participant; native ones may leave the scale."""
+def bars(record: Record) -> str:
+    """A bar for each participant; bars of native code may leave the scale."""
     rates = {name: record["rates"].get(name) for name, _, _ in BARS}
     inside = [
         r for n, r in rates.items() if r is not None and not n.startswith("native")
@@ -119,7 +106,8 @@ def bars(record: dict[str, Any]) -> str:
         for rate in [rates[name]]
     ]
     best = best_peer(record)
-    return bar_chart(drawn, max(inside) * 1.15, record["rates"].get(best))
+    mark = record["rates"][best] if best else None
+    return bar_chart(drawn, max(inside) * 1.15, mark)
 
 
 class _Plane:
@@ -170,7 +158,7 @@ class _Plane:
         return found
 
 
-def roofline(results: dict[str, Any], engine: str) -> str:
+def roofline(results: Results, engine: str) -> str:
     """Every float row's place under the ceilings of an engine."""
     ceilings = results["ceilings"]
     peak = max(ceilings.get(f"{engine}/{name}", 0.0) for name in FLOAT)
@@ -204,9 +192,7 @@ def roofline(results: dict[str, Any], engine: str) -> str:
     return "".join([*parts, "</svg>"])
 
 
-def _dots(
-    results: dict[str, Any], engine: str
-) -> list[tuple[float, float, str, str, str]]:
+def _dots(results: Results, engine: str) -> list[tuple[float, float, str, str, str]]:
     return [
         (
             record["operations"] / record["traffic"],

@@ -1,4 +1,4 @@
-"""A row of the bench: a call of ours, the peers' terms for it, units and goals."""
+"""A row of the bench: our call, the same call for each peer, its unit and goals."""
 
 from __future__ import annotations
 
@@ -8,15 +8,17 @@ from dataclasses import dataclass, field
 from typing import Any, Final, Literal
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike
+from ops_wasm32.convert import Array
 
 from toolchain.targets import TARGETS as KNOWN
 from toolchain.targets import simd_families
 
-Array = NDArray[Any]
+Attributes = Mapping[str, Any]  # an operator's, of the kinds that it takes
 # What is measured, of each set of features with SIMD.
 TARGETS = tuple(family[0].name for family in simd_families())
-ENGINES = ("wasmtime", "node")
+ENGINE_NAMES = {"wasmtime": "wasmtime", "node": "Node"}
+ENGINES = tuple(ENGINE_NAMES)
 ORT_WEB: Final = "onnxruntime-web"
 TFJS: Final = "tensorflow.js"
 Against = Literal["ceiling", "stream", "best peer", "onnxruntime-web"]
@@ -62,7 +64,7 @@ class Pack:
 
     operator: str
     index: int
-    attributes: Mapping[str, Any] = field(default_factory=dict)
+    attributes: Attributes = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -71,7 +73,7 @@ class Ours:
 
     operator: str
     inputs: tuple[Array, ...]
-    attributes: Mapping[str, Any] = field(default_factory=dict)
+    attributes: Attributes = field(default_factory=dict)
     pack: Pack | None = None
 
 
@@ -85,7 +87,7 @@ class Onnx:
     op_type: str
     inputs: tuple[Array, ...]
     constants: tuple[int, ...] = ()
-    attributes: Mapping[str, Any] = field(default_factory=dict)
+    attributes: Attributes = field(default_factory=dict)
     perm: tuple[int, ...] | None = None
     opset: int = 21
 
@@ -96,14 +98,14 @@ class Tfjs:
 
     operator: str
     inputs: tuple[Array, ...]
-    attributes: Mapping[str, Any] = field(default_factory=dict)
+    attributes: Attributes = field(default_factory=dict)
     unpack: int | None = None
     perm: tuple[int, ...] | None = None
 
 
 @dataclass(frozen=True)
 class Case:
-    """One computation in everybody's terms. numpy: float32, timed.
+    """A computation in the terms of each participant. numpy: float32, timed.
 
     reference: what the results are compared with; None: native ONNX Runtime's.
     tolerance: largest difference, in the reference's largest magnitude.
@@ -144,7 +146,9 @@ def floats(*shapes: tuple[int, ...]) -> tuple[Array, ...]:
     return tuple(rng.standard_normal(s, dtype=np.float32) for s in shapes)
 
 
-def in_float64(function: Callable[..., Any], *inputs: Array) -> Callable[[], Array]:
+def in_float64(
+    function: Callable[..., ArrayLike], *inputs: Array
+) -> Callable[[], Array]:
     """A reference: the function of the inputs in float64."""
     return lambda: np.asarray(function(*(x.astype(np.float64) for x in inputs)))
 

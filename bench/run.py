@@ -9,11 +9,12 @@ import platform
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 from statistics import median
-from typing import Any
+from typing import TypeVar
 
 import numpy as np
 import wasmtime
@@ -23,18 +24,21 @@ from bench.errors import BuildError
 from bench.judge import CALL_GOAL, SIZE_GOALS, judged, limit
 from bench.library import Node, Wasmtime, make_call
 from bench.measure import ROUNDS, Bench, Participant, timed
+from bench.records import Limit, Results, Run
 from bench.report import report
 from bench.row import Case, Onnx, Ours, Row, Tfjs
 from bench.rows import ROWS
 from bench.table import text
+from bench.whole.rows import Row as ModelRow
 from toolchain.link.artifacts import MODULE
 from toolchain.profile import ROOT, load_profile
 from toolchain.targets import DEFAULT
 
+AnyRow = TypeVar("AnyRow", Row, ModelRow)
 MATMUL = Path(__file__).with_name("matmul_alone.toml")
 
 
-def run(build: Path, rows: list[Row], folder: Path) -> dict[str, Any]:
+def run(build: Path, rows: list[Row], folder: Path) -> Results:
     """Measure rows of the library in `build`; results, which are also written.
 
     folder: for the results, with the peers beside them.
@@ -46,21 +50,13 @@ def run(build: Path, rows: list[Row], folder: Path) -> dict[str, Any]:
     bench = Bench(build, node, folder / "peers")
     try:
         overheads = {p.name: overhead(p) for p in (bench.web, bench.tfjs)}
-        records = []
-        for i, row in enumerate(rows, 1):
-            print(f"[{i}/{len(rows)}] {row.name}", flush=True)
-            records.append(judged(row, bench.row(row)))
+        records = [judged(row, bench.row(row)) for row in announced(rows)]
         print("ceilings and calls", flush=True)
         levels, calls = bench.levels(), _calls(bench)
     finally:
         bench.close()
-    results = {
-        "date": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
-        "machine": machine(),
-        "versions": versions(),
-        "complete": rows == ROWS,
-        "seconds": round(time.monotonic() - started),
-        "rounds": ROUNDS,
+    results: Results = {
+        **provenance(started, rows == ROWS, versions()),
         "libraries": {"/".join(k): str(v.path) for k, v in bench.libraries.items()},
         "rows": records,
         "figures": [*calls, *_sizes(build, alone)],
@@ -70,8 +66,28 @@ def run(build: Path, rows: list[Row], folder: Path) -> dict[str, Any]:
         },
         "levels": levels,
     }
-    write(results, folder)
+    files = folder / "results.json", folder / "report.html"
+    write(results, files, report(results), text(results))
     return results
+
+
+def announced(rows: list[AnyRow]) -> Iterator[AnyRow]:
+    """Rows one by one; each is named before it is measured."""
+    for i, row in enumerate(rows, 1):
+        print(f"[{i}/{len(rows)}] {row.name}", flush=True)
+        yield row
+
+
+def provenance(started: float, complete: bool, versions: dict[str, str]) -> Run:
+    """When, where and with what a run was made. started: by time.monotonic()."""
+    return {
+        "date": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
+        "machine": machine(),
+        "versions": versions,
+        "complete": complete,
+        "seconds": round(time.monotonic() - started),
+        "rounds": ROUNDS,
+    }
 
 
 def _alone() -> Path:
@@ -84,12 +100,13 @@ def _alone() -> Path:
     return folder / MODULE
 
 
-def write(results: dict[str, Any], folder: Path) -> None:
-    """Write results.json and report.html; print the table."""
-    (folder / "results.json").write_text(json.dumps(results, indent=1) + "\n")
-    (folder / "report.html").write_text(report(results))
-    print(text(results))
-    print(f"{folder / 'results.json'}, {folder / 'report.html'}")
+def write(results: Run, files: tuple[Path, Path], page: str, table: str) -> None:
+    """Write results and their page into two files; print the table."""
+    contents = json.dumps(results, indent=1) + "\n", page
+    for file, content in zip(files, contents, strict=True):
+        file.write_text(content)
+    print(table)
+    print(", ".join(map(str, files)))
 
 
 def pin() -> None:
@@ -119,7 +136,7 @@ def versions() -> dict[str, str]:
 _FOUR = np.arange(4, dtype=np.float32)
 
 
-def _calls(bench: Bench) -> list[dict[str, Any]]:
+def _calls(bench: Bench) -> list[Limit]:
     """What ops_call costs: an add of 4 elements less a loop of empty calls."""
     data = bytes(wasmtime.wat2wasm(loops.NOTHING))
     nothing = Path(bench.node.file("nothing.wasm", data))
@@ -149,7 +166,7 @@ def overhead(peer: peers.OnnxRuntimeWeb | peers.TensorFlowJs) -> float:
     return median(peer.overhead() for _ in range(ROUNDS))
 
 
-def _sizes(build: Path, alone: Path) -> list[dict[str, Any]]:
+def _sizes(build: Path, alone: Path) -> list[Limit]:
     """Sizes in bytes, against their limits."""
     data = (build / DEFAULT / MODULE).read_bytes()
     sizes = {

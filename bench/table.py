@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 from bench.errors import TableError
 from bench.judge import PEERS, amount, best_peer, misses
+from bench.page import Verdicts
+from bench.records import Check, Limit, ModelRecord, ModelResults, Record, Results, Run
 from bench.row import ORT_WEB, TARGETS, TFJS
 
 UNITS = {"flop": "GFLOP/s", "int8": "Gop/s", "byte": "GB/s"}
@@ -30,11 +31,11 @@ _TITLES = (
 
 
 def _pair(values: list[str]) -> str:
-    """Both targets' values; one where they are equal."""
+    """Values of both targets; a single value where they are equal."""
     return values[0] if len(set(values)) == 1 else " / ".join(values)
 
 
-def _rates(record: dict[str, Any], engine: str) -> str:
+def _rates(record: Record, engine: str) -> str:
     rates = [record["rates"].get(f"{engine}/{t}") for t in TARGETS]
     return " / ".join("–" if r is None else _number(r) for r in rates)
 
@@ -43,12 +44,12 @@ def _number(rate: float) -> str:
     return f"{rate / 1e9:.1f}" if rate >= 1e10 else f"{rate / 1e9:.2f}"
 
 
-def _rate(record: dict[str, Any], name: str) -> str:
+def _rate(record: Record, name: str) -> str:
     rate = record["rates"].get(name)
     return "–" if rate is None else _number(rate)
 
 
-def _goal(record: dict[str, Any], engine: str, against: tuple[str, ...]) -> str:
+def _goal(record: Record, engine: str, against: tuple[str, ...]) -> str:
     """Figures of both targets with their goal; ! stands at a miss."""
     checks = [
         c for c in record["checks"] if c["engine"] == engine and c["against"] in against
@@ -62,13 +63,13 @@ def _goal(record: dict[str, Any], engine: str, against: tuple[str, ...]) -> str:
     return f"{' / '.join(figures)} ({_pair(wanted)}{''.join(more)})"
 
 
-def _figure(check: dict[str, Any], ratio: bool) -> str:
+def _figure(check: Check, ratio: bool) -> str:
     if check["figure"] is None:
         return "–"
     return f"{check['figure']:.2f}" if ratio else f"{check['figure']:.0%}"
 
 
-def verdict(record: dict[str, Any]) -> str:
+def verdict(record: Record | ModelRecord) -> str:
     """Pass, or how many of the row's goals are missed."""
     if "missing" in record:
         return "MISS: missing"
@@ -76,7 +77,7 @@ def verdict(record: dict[str, Any]) -> str:
     return f"MISS {missed} of {len(record['checks'])}" if missed else "pass"
 
 
-def _cells(record: dict[str, Any]) -> list[str]:
+def _cells(record: Record) -> list[str]:
     share = ("ceiling", "stream")
     return [
         record["name"],
@@ -94,30 +95,38 @@ def _cells(record: dict[str, Any]) -> list[str]:
     ]
 
 
-def _figure_cells(figure: dict[str, Any]) -> list[str]:
+def _figure_cells(figure: Limit) -> list[str]:
     value, wanted = (amount(figure[k], figure["unit"]) for k in ("value", "wanted"))
     passed = "pass" if figure["passed"] else "MISS"
     return [figure["name"], f"{value} (under {wanted})", *[""] * 10, passed]
 
 
-def text(results: dict[str, Any]) -> str:
+def text(results: Results) -> str:
     """The table for a terminal, with what stands around it."""
     figures = [
         f"{c[0]}: {c[1]}  {c[-1]}" for c in map(_figure_cells, results["figures"])
     ]
-    missed = misses(results)
+    lines = columns([_TITLES, *(_cells(r) for r in results["rows"])])
+    verdicts = Verdicts(goals(results), misses(results), notes(results))
+    around = (heading(results), [*lines, *figures], ceiling_lines(results))
+    return terminal_text(*around, verdicts)
+
+
+def terminal_text(
+    heading: Sequence[str], table: Sequence[str], more: Sequence[str], of: Verdicts
+) -> str:
+    """A table between what was measured, and notes and misses."""
     return "\n".join(
         [
-            *heading(results),
+            *heading,
             "",
-            *columns([_TITLES, *(_cells(r) for r in results["rows"])]),
-            *figures,
+            *table,
             "",
-            *ceiling_lines(results),
+            *more,
             "",
-            *(f"note: {n}" for n in notes(results)),
-            *(f"MISS: {m}" for m in missed),
-            f"{len(missed)} of {goals(results)} goals missed",
+            *(f"note: {n}" for n in of.notes),
+            *(f"MISS: {m}" for m in of.missed),
+            f"{len(of.missed)} of {of.goals} goals missed",
         ]
     )
 
@@ -132,14 +141,14 @@ def columns(lines: Sequence[Sequence[str]]) -> list[str]:
     return [padded[0], "-" * max(map(len, padded)), *padded[1:]]
 
 
-def goals(results: dict[str, Any]) -> int:
+def goals(results: Results) -> int:
     """How many goals the table has."""
     rows = sum(len(r["checks"]) for r in results["rows"] if "missing" not in r)
     missing = sum("missing" in r for r in results["rows"])
     return rows + missing + len(results["figures"])
 
 
-def notes(results: dict[str, Any]) -> list[str]:
+def notes(results: Results | ModelResults) -> list[str]:
     """What must be said of single rows."""
     return [
         f"{record['name']}: {note}"
@@ -148,13 +157,13 @@ def notes(results: dict[str, Any]) -> list[str]:
     ]
 
 
-def origin(results: dict[str, Any]) -> list[str]:
+def origin(results: Run) -> list[str]:
     """When, where and with what a run was made."""
     versions = ", ".join(f"{n} {v}" for n, v in results["versions"].items())
     return [f"{results['date']}, {results['machine']}; one thread.", f"{versions}."]
 
 
-def heading(results: dict[str, Any]) -> list[str]:
+def heading(results: Results) -> list[str]:
     """When, where, with what, and how to read the table."""
     return [
         *origin(results),
@@ -164,7 +173,7 @@ def heading(results: dict[str, Any]) -> list[str]:
     ]
 
 
-def ceiling_lines(results: dict[str, Any]) -> list[str]:
+def ceiling_lines(results: Results) -> list[str]:
     """The ceilings measured in the run, and the peers' overheads of a call."""
     found = [
         f"ceilings, {name.replace('node/', 'Node/')}: {_number(rate)} "
@@ -180,7 +189,7 @@ def ceiling_lines(results: dict[str, Any]) -> list[str]:
 _SHORT = (0, 2, 3, 4, 5, 8, 9, 12)
 
 
-def markdown(results: dict[str, Any]) -> str:
+def markdown(results: Results) -> str:
     """The table of docs/speed.md. Errors: TableError for a run of some operators."""
     if not results["complete"]:
         raise TableError(
@@ -200,13 +209,13 @@ def markdown(results: dict[str, Any]) -> str:
     return "\n".join([*heading(results), missed, "", *lines])
 
 
-def _named(cell: str, record: dict[str, Any]) -> str:
+def _named(cell: str, record: Record) -> str:
     names = dict(zip(PEERS, (ORT_WEB, TFJS), strict=True))
     best = best_peer(record)
     return f"{cell} {names[best]}" if cell and best else cell
 
 
-def with_table(page: str, results: dict[str, Any]) -> str:
+def with_table(page: str, results: Results) -> str:
     """A page's text with the results between its markers."""
     return between(page, BEGIN, END, markdown(results))
 

@@ -8,7 +8,6 @@ import sys
 from collections.abc import Callable
 from html import escape
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from ops_wasm32.command_verify import random_inputs
@@ -18,12 +17,12 @@ from bench import graph
 from bench import page as pages
 from bench.ceilings import Ceilings, most, of_target
 from bench.library import Call, Wasmtime
+from bench.records import Json
 from toolchain.targets import TARGETS
 
 ROUNDS = 7
 SPAN = 1e-3  # seconds that a step is timed for in a round, unless once takes longer
 _MOST_CALLS = 2000
-Json = dict[str, Any]
 
 
 def main() -> int:
@@ -82,7 +81,7 @@ def measure(trace: Json, wasm: Path) -> Json:
 
 
 def _calls(run: Callable[[int], float]) -> int:
-    """How many calls take about SPAN; the first ones warm up."""
+    """How many calls take about SPAN; the first calls warm up."""
     seconds = min(run(1), run(1))
     return max(1, min(_MOST_CALLS, round(SPAN / seconds)))
 
@@ -94,9 +93,9 @@ def _ceiling(target: str) -> float | None:
     rates = {}
     for name in of_target(target):
         loop, arguments, work = Ceilings().rate(name)
-        turns = 1 << 16
-        seconds = min(loop.run(*arguments, turns) for _ in range(9))
-        rates[name] = work * turns / seconds
+        iterations = 1 << 16
+        seconds = min(loop.run(*arguments, iterations) for _ in range(9))
+        rates[name] = work * iterations / seconds
     return most(target, rates)
 
 

@@ -7,7 +7,6 @@ import struct
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any
 
 import wasmtime
 
@@ -48,6 +47,12 @@ def library_path(target: str) -> Path:
     return BUILD / target / "ops_wasm32.wasm"
 
 
+def runtime_objects(target: str, build: Path = BUILD) -> list[Path]:
+    """The runtime's objects in a build: by default in the build that is tested."""
+    folder = build / target / "runtime"
+    return [folder / f"{s.stem}.o" for s in sorted((ROOT / "runtime_stub").glob("*.c"))]
+
+
 @cache
 def _engine(metered: bool) -> wasmtime.Engine:
     config = wasmtime.Config()
@@ -80,7 +85,7 @@ class Module:
         self.blocks = 0
         self.live: dict[int, int] = {}  # sizes of blocks, by address
 
-    def run(self, name: str, *args: Any) -> int:
+    def run(self, name: str, *args: int) -> int:
         """Call an export; pointers come back unsigned."""
         function = self.exports[name]
         assert isinstance(function, wasmtime.Func)

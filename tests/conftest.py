@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from verification import Worst
+
+if TYPE_CHECKING:
+    import onnx
+    from small_model import SmallModel
 
 _WORST = pytest.StashKey[Worst]()
 
@@ -33,10 +39,32 @@ def pytest_configure(config: pytest.Config) -> None:
     config.pluginmanager.register(Collector(config.stash[_WORST]))
 
 
-def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
+def pytest_terminal_summary(
+    terminalreporter: pytest.TerminalReporter, config: pytest.Config
+) -> None:
     """One line per operator and target, with the worst error in ULP."""
     lines = list(config.stash[_WORST].lines())
     if lines:
         terminalreporter.section("worst error per operator and target")
     for line in lines:
         terminalreporter.write_line(line)
+
+
+@pytest.fixture
+def save(tmp_path: Path) -> Callable[[onnx.ModelProto], Path]:
+    """Writes a model to net.onnx; its path."""
+
+    def write(proto: onnx.ModelProto) -> Path:
+        path = tmp_path / "net.onnx"
+        path.write_bytes(proto.SerializeToString())
+        return path
+
+    return write
+
+
+@pytest.fixture(scope="session")
+def small(tmp_path_factory: pytest.TempPathFactory) -> SmallModel:
+    """The small model, built in every form."""
+    from small_model import SmallModel
+
+    return SmallModel(tmp_path_factory.mktemp("small_model"))

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import struct
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from microkernels import Array, Kernel, integers, whole
+from microkernels import Kernel, integers, whole
+from ops_wasm32.convert import Array
 
 _DTYPES = {"f32": "float32", "i8": "int8", "i32": "int32", "i64": "int64"}
 # Sums of integers are wider than their elements, for means.
@@ -68,7 +70,7 @@ class Fold:
             return int(extra)
         return int(struct.unpack("<i", struct.pack("<f", extra))[0])
 
-    def exact(self, rng: np.random.Generator, shape: Any) -> Array:
+    def exact(self, rng: np.random.Generator, shape: int | Sequence[int]) -> Array:
         """Elements whose fold is exact."""
         if not self.floats:
             return integers(rng, shape, self.dtype)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import argparse
 import time
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -18,6 +18,12 @@ from toolchain.model.graph import Graph, from_relax
 from toolchain.model.passes import to_kernels
 from toolchain.model.verify import verify
 from toolchain.targets import TARGETS
+
+if TYPE_CHECKING:
+    import tvm
+    from tvm import relax
+
+    Body = Callable[[relax.Expr], list[relax.Expr]]
 
 RNG = np.random.default_rng(0)
 
@@ -31,14 +37,14 @@ class Writer:
         self.relax, self.op = relax, relax.op
         self.build = relax.BlockBuilder()
 
-    def const(self, *shape: int, dtype: str = "float32") -> Any:
+    def const(self, *shape: int, dtype: str = "float32") -> relax.Expr:
         data = RNG.integers(-5, 6, shape)
         return self.relax.const(data.astype(dtype), dtype)
 
-    def number(self, value: float, dtype: str = "float32") -> Any:
+    def number(self, value: float, dtype: str = "float32") -> relax.Expr:
         return self.relax.const(np.array(value, dtype), dtype)
 
-    def module(self, shape: tuple[int, ...], body: Callable[[Any], list[Any]]) -> Any:
+    def module(self, shape: tuple[int, ...], body: Body) -> tvm.IRModule:
         x = self.relax.Var("x", self.relax.TensorType(shape, "float32"))
         with self.build.function("main", [x]):
             with self.build.dataflow():
@@ -49,11 +55,11 @@ class Writer:
         return self.build.get()
 
 
-def convolutions(n: int) -> Any:
+def convolutions(n: int) -> tvm.IRModule:
     """Convolutions with a bias and ReLU, one after the other."""
     w = Writer()
 
-    def body(x: Any) -> list[Any]:
+    def body(x: relax.Expr) -> list[relax.Expr]:
         for _ in range(n // 3):
             x = w.build.emit(w.op.nn.conv2d(x, w.const(4, 4, 1, 1)))
             x = w.build.emit(w.op.add(x, w.const(1, 4, 1, 1)))
@@ -63,11 +69,11 @@ def convolutions(n: int) -> Any:
     return w.module((1, 4, 6, 6), body)
 
 
-def sums(n: int) -> Any:
+def sums(n: int) -> tvm.IRModule:
     """Sums of the two before: values that live long are read again."""
     w = Writer()
 
-    def body(x: Any) -> list[Any]:
+    def body(x: relax.Expr) -> list[relax.Expr]:
         kept = [x]
         for i in range(n):
             kept.append(w.build.emit(w.op.add(kept[-1], kept[i // 2])))
@@ -76,11 +82,11 @@ def sums(n: int) -> Any:
     return w.module((4, 16), body)
 
 
-def products_(n: int) -> Any:
+def products_(n: int) -> tvm.IRModule:
     """Products by weights, and by each other."""
     w = Writer()
 
-    def body(x: Any) -> list[Any]:
+    def body(x: relax.Expr) -> list[relax.Expr]:
         for _ in range(n // 3):
             y = w.build.emit(w.op.matmul(x, w.const(8, 8)))
             y = w.build.emit(w.op.add(y, w.const(8)))
@@ -90,11 +96,11 @@ def products_(n: int) -> Any:
     return w.module((8, 8), body)
 
 
-def quantized_(n: int) -> Any:
+def quantized_(n: int) -> tvm.IRModule:
     """Layers in ONNX's QDQ form: integers, floats, a product, integers."""
     w = Writer()
 
-    def body(x: Any) -> list[Any]:
+    def body(x: relax.Expr) -> list[relax.Expr]:
         emit, op = w.build.emit, w.op
         x = _quantize(w, x)
         for _ in range(n // 16):
@@ -106,7 +112,7 @@ def quantized_(n: int) -> Any:
     return w.module((4, 4), body)
 
 
-def _dequantize(w: Writer, x: Any) -> Any:
+def _dequantize(w: Writer, x: relax.Expr) -> relax.Expr:
     emit, op = w.build.emit, w.op
     wide = emit(op.astype(x, "int32"))
     zero = emit(op.astype(w.number(3, "int8"), "int32"))
@@ -114,18 +120,18 @@ def _dequantize(w: Writer, x: Any) -> Any:
     return emit(op.multiply(wide, w.number(0.1)))
 
 
-def _quantize(w: Writer, x: Any) -> Any:
+def _quantize(w: Writer, x: relax.Expr) -> relax.Expr:
     emit, op = w.build.emit, w.op
     whole = emit(op.round(emit(op.divide(x, w.number(0.1)))))
     whole = emit(op.add(whole, emit(op.astype(w.number(3, "int8"), "float32"))))
     return emit(op.astype(emit(op.clip(whole, -128.0, 127.0)), "int8"))
 
 
-def views(n: int) -> Any:
+def views(n: int) -> tvm.IRModule:
     """Shapes and axes that change again and again."""
     w = Writer()
 
-    def body(x: Any) -> list[Any]:
+    def body(x: relax.Expr) -> list[relax.Expr]:
         for _ in range(n // 3):
             x = w.build.emit(w.op.reshape(x, (2, 3, 4)))
             x = w.build.emit(w.op.permute_dims(x, [1, 0, 2]))
@@ -135,11 +141,11 @@ def views(n: int) -> Any:
     return w.module((4, 6), body)
 
 
-def fan(n: int) -> Any:
+def fan(n: int) -> tvm.IRModule:
     """One value that all read; what they make is joined at the end."""
     w = Writer()
 
-    def body(x: Any) -> list[Any]:
+    def body(x: relax.Expr) -> list[relax.Expr]:
         emit, op = w.build.emit, w.op
         y = emit(op.nn.relu(x))
         parts = [emit(op.multiply(y, w.const(6))) for _ in range(n // 2)]
@@ -152,11 +158,11 @@ def fan(n: int) -> Any:
     return w.module((4, 6), body)
 
 
-def nested(n: int) -> Any:
+def nested(n: int) -> tvm.IRModule:
     """Values that are read in the opposite order: half of them live at once."""
     w = Writer()
 
-    def body(x: Any) -> list[Any]:
+    def body(x: relax.Expr) -> list[relax.Expr]:
         kept = [x]
         for _ in range(n // 2):
             kept.append(w.build.emit(w.op.nn.softmax(kept[-1])))
@@ -168,11 +174,11 @@ def nested(n: int) -> Any:
     return w.module((4, 4), body)
 
 
-def constants(n: int) -> Any:
+def constants(n: int) -> tvm.IRModule:
     """What depends on constants alone."""
     w = Writer()
 
-    def body(x: Any) -> list[Any]:
+    def body(x: relax.Expr) -> list[relax.Expr]:
         y = w.const(4, 4)
         for _ in range(n):
             y = w.build.emit(w.op.add(y, w.const(4)))
@@ -193,8 +199,8 @@ KINDS = {
 }
 
 
-def times(module: Any) -> dict[str, float]:
-    """Seconds of CPU time that each pass takes; verifying is one of them."""
+def times(module: tvm.IRModule) -> dict[str, float]:
+    """Seconds of CPU time that each pass takes, and that verifying takes."""
     taken: dict[str, float] = {}
     start = time.process_time()
 

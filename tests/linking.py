@@ -9,7 +9,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from abi import BUILD
+from abi import runtime_objects
 
 from toolchain.codegen.descriptor import table
 from toolchain.codegen.llvm import emit
@@ -42,12 +42,6 @@ def compile_runtime_checked(folder: Path, target: str) -> None:
     for source in sorted((ROOT / "runtime_stub").glob("*.c")):
         out = folder / target / "runtime" / f"{source.stem}.o"
         compile_checked(source, target, out, source)
-
-
-def runtime_objects(target: str) -> list[Path]:
-    """The runtime's objects in the build that is tested."""
-    folder = BUILD / target / "runtime"
-    return [folder / f"{s.stem}.o" for s in sorted((ROOT / "runtime_stub").glob("*.c"))]
 
 
 @cache

@@ -11,7 +11,7 @@ import ctypes
 import re
 import tempfile
 import zlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache, cached_property, partial
 from pathlib import Path
@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 import pytest
 import wasmtime
+from ops_wasm32.convert import Array
 
 from toolchain.codegen.child import Job, in_children
 from toolchain.codegen.llvm import emit
@@ -29,8 +30,6 @@ from toolchain.micro.registry import micro_kernel
 from toolchain.process.command import run, tool
 from toolchain.records.replace import write
 from toolchain.targets import TARGETS
-
-Array = np.ndarray[Any, np.dtype[Any]]
 
 MEMORY = 16 << 20  # bytes
 BETWEEN = 76  # bytes from an array to the next; no multiple of a register's
@@ -262,7 +261,7 @@ def _compile(suite: Suite, target: str, out: Path) -> None:
     write(out, emit(texts, TARGETS[target], suite.unroll))
 
 
-def integers(rng: np.random.Generator, shape: Any, dtype: str) -> Array:
+def integers(rng: np.random.Generator, shape: int | Sequence[int], dtype: str) -> Array:
     """Elements of a dtype's whole range, its ends among them."""
     info = np.iinfo(dtype)
     x = rng.integers(info.min, info.max, shape, dtype, endpoint=True)
@@ -272,20 +271,22 @@ def integers(rng: np.random.Generator, shape: Any, dtype: str) -> Array:
     )
 
 
-def whole(rng: np.random.Generator, shape: Any, most: int = 8) -> Array:
+def whole(rng: np.random.Generator, shape: int | Sequence[int], most: int = 8) -> Array:
     """float32 with integers from -most to most: sums and products are exact."""
     return np.asarray(rng.integers(-most, most, shape, endpoint=True), "float32")
 
 
-def mixed(rng: np.random.Generator, shape: Any, *values: float) -> Array:
-    """float32 with some of these values among normal ones."""
+def mixed(
+    rng: np.random.Generator, shape: int | Sequence[int], *values: float
+) -> Array:
+    """Normally distributed float32, a fifth of them replaced by `values`."""
     x = rng.normal(size=shape).astype("float32")
     chosen = rng.choice(np.array(values, "float32"), size=shape)
     return np.asarray(np.where(rng.random(shape) < 0.2, chosen, x), "float32")
 
 
 def rounding(values: Array | float) -> Array:
-    """How far float32 may be from such values; of the smallest ones, a denormal."""
+    """Half an ULP of float32 at each value; near 0, half the smallest denormal."""
     return np.asarray(np.abs(values) * 2.0**-24 + 2.0**-150)
 
 
@@ -296,7 +297,7 @@ def around(*sizes: int, least: int = 1) -> list[int]:
 
 
 def in_turn(cases: Iterable[Any], *others: Iterable[Any]) -> Iterable[tuple[Any, ...]]:
-    """Each case with one of each of the others, which take turns."""
+    """Each case with an item of every other list; the lists repeat from their start."""
     lists = [list(o) for o in others]
     for i, case in enumerate(cases):
         yield (case, *(found[i % len(found)] for found in lists))

@@ -26,7 +26,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from mutant_places import EQUIVALENT, Mutant, mutants_of, read_equivalent
@@ -36,7 +36,7 @@ from toolchain.process.command import ToolError
 from toolchain.profile import full_profile
 
 TARGET = "mvp"
-# Of the runtime, without the operators' cases; the quick ones first.
+# Tests of the runtime, without the operators' cases; quick tests first.
 TESTS = (
     *("test_errors", "test_error_texts", "test_calls", "test_texts", "test_ranks"),
     *("test_memory", "test_room", "test_shared_memory", "test_fixed_shapes"),
@@ -62,6 +62,13 @@ LEFT_OUT = (
     "test_time.py::test_attributes_take_no_time",
 )
 
+if TYPE_CHECKING:
+    from verification import Cell
+
+    from toolchain.spec import Operator
+
+    OperatorCell = tuple[Operator, Cell]
+
 
 class Bench:
     """A build of its own, in which one object of the runtime is a mutant's."""
@@ -84,14 +91,14 @@ class Bench:
             self.linking.compiled(*operator, TARGET)
 
     @cached_property
-    def cells(self) -> dict[str, list[Any]]:
+    def cells(self) -> dict[str, list[OperatorCell]]:
         """Cases of kernels by the collapse that they go through."""
         from verification import cells
 
         from toolchain.codegen.operators import load_operator
 
         profile = full_profile()
-        found: dict[str, list[Any]] = {}
+        found: dict[str, list[OperatorCell]] = {}
         for cell in cells(profile):
             if cell.target == TARGET and cell.kernel in self.kernels:
                 operator = load_operator(profile.operators[cell.operator])
@@ -103,7 +110,7 @@ class Bench:
 
     @cached_property
     def kernels(self) -> set[str]:
-        """Kernels that tests name, and some for each way to the canonical sizes."""
+        """Kernels that tests name, and some for each path to the canonical sizes."""
         from toolchain.codegen.operators import load_operator
         from toolchain.spec import kernel_name
 
@@ -122,7 +129,7 @@ class Bench:
             if name in named:
                 dtypes = ("float32", "int8", "int64")
                 chosen |= {k for k in kernels if k.removeprefix(name + "_") in dtypes}
-            elif seen.count(seen[-1]) <= 3:  # of its way
+            elif seen.count(seen[-1]) <= 3:  # of its path
                 chosen |= {*kernels[:2], *kernels[-1:]}
             chosen |= named & {*kernels}
         return chosen
@@ -147,7 +154,7 @@ class Bench:
         shutil.copy(self.unchanged / name, self.objects / name)
 
     def check(self, file: str) -> None:
-        """Run the tests, those of the file's own cases first. Errors: the first one."""
+        """Run the tests, cases of the file itself first. Errors: the first failure."""
         if self.quick:
             return self._check_tests("")
         name = Path(file).stem.removeprefix("collapse_")
@@ -157,7 +164,7 @@ class Bench:
         self._check_tests(name)
         self._check_cells(cells[FIRST:])
 
-    def _check_cells(self, cells: list[Any]) -> None:
+    def _check_cells(self, cells: list[OperatorCell]) -> None:
         import ops_wasm32
         from verification import check
 

@@ -28,6 +28,7 @@ from typing import Any
 import numpy as np
 import onnx
 from onnx import numpy_helper
+from ops_wasm32.convert import Array
 
 ROOT = Path(__file__).parents[1]
 PAGE = ROOT / "docs" / "onnx.md"
@@ -80,7 +81,7 @@ def operator_of(case: Any) -> str:
     return "Constant"
 
 
-def frozen(case: Any, every: bool) -> tuple[Any, list[Any]]:
+def frozen(case: Any, every: bool) -> tuple[onnx.ModelProto, list[Array]]:
     """The case's model and inputs; with `every`, its small inputs as constants."""
     model = onnx.ModelProto()
     model.CopyFrom(case.model)
@@ -143,8 +144,8 @@ def _foreign(text: str) -> bool:
 
 def _compare(
     case: Any,
-    model: Any,
-    inputs: list[Any],
+    model: onnx.ModelProto,
+    inputs: list[Array],
     target: str,
     runtime: list[Path],
     cache: Path,

@@ -26,12 +26,22 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from onnx import ModelProto, defs, helper, numpy_helper
+import ops_wasm32
+from onnx import (
+    ModelProto,
+    NodeProto,
+    TensorProto,
+    ValueInfoProto,
+    defs,
+    helper,
+    numpy_helper,
+)
+from ops_wasm32.convert import Array
 from verification import Cell, cells, check
 
 from toolchain.codegen.operators import load_operator
 from toolchain.profile import ROOT, load_profile
-from toolchain.spec import SpecError
+from toolchain.spec import Case, SpecError
 from toolchain.targets import TARGETS
 
 OPSET, IR_VERSION = 24, 11
@@ -121,7 +131,7 @@ class Miss:
 
 
 def foreign(cell: Cell) -> str:
-    """Why ONNX has no such node; nothing where it has."""
+    """Why ONNX has no node for a case; empty where it has a node."""
     if cell.operator in NO_NODE:
         return NO_NODE[cell.operator]
     form, case = FORMS[cell.operator], cell.case
@@ -137,12 +147,12 @@ def foreign(cell: Cell) -> str:
     return ""
 
 
-def _type(value: Any) -> str:
+def _type(value: Array) -> str:
     name = {"float32": "float", "float64": "double"}.get(str(value.dtype))
     return f"tensor({name or value.dtype})"
 
 
-def _floats(case: Any) -> bool:
+def _floats(case: Case) -> bool:
     return bool(case.inputs[0].dtype.kind == "f")
 
 
@@ -151,18 +161,18 @@ class Batch:
 
     def __init__(self) -> None:
         self.cells: list[Cell] = []
-        self.nodes: list[Any] = []
-        self.inputs: dict[str, Any] = {}
-        self.outputs: list[Any] = []
-        self.settings: list[Any] = []
+        self.nodes: list[NodeProto] = []
+        self.inputs: dict[str, Array] = {}
+        self.outputs: list[ValueInfoProto] = []
+        self.settings: list[TensorProto] = []
 
     @property
     def tensors(self) -> int:
         """Inputs and outputs."""
         return len(self.inputs) + len(self.outputs)
 
-    def add(self, cell: Cell, results: Sequence[Any]) -> None:
-        """A case, whose results are such."""
+    def add(self, cell: Cell, results: Sequence[Array]) -> None:
+        """Add a case and what the library gives for it."""
         form, case, n = FORMS[cell.operator], cell.case, len(self.cells)
         order = []
         for i, value in enumerate(case.inputs):
@@ -197,12 +207,12 @@ class Batch:
         return helper.make_model(graph, opset_imports=imports, ir_version=IR_VERSION)
 
 
-def _info(name: str, value: Any) -> Any:
+def _info(name: str, value: Array) -> ValueInfoProto:
     number = helper.np_dtype_to_tensor_dtype(value.dtype)
     return helper.make_tensor_value_info(name, number, value.shape)
 
 
-def _attributes(cell: Cell, results: Sequence[Any]) -> dict[str, Any]:
+def _attributes(cell: Cell, results: Sequence[Array]) -> dict[str, Any]:
     """Attributes as ONNX has them; those that are inputs there as arrays."""
     form, given = FORMS[cell.operator], dict(cell.case.attributes)
     x = cell.case.inputs[0]
@@ -221,7 +231,7 @@ def _attributes(cell: Cell, results: Sequence[Any]) -> dict[str, Any]:
     return given
 
 
-def batches(wanted: Iterable[tuple[Cell, list[Any]]]) -> Iterator[Batch]:
+def batches(wanted: Iterable[tuple[Cell, list[Array]]]) -> Iterator[Batch]:
     """Cases with their results in models of up to TENSORS inputs and outputs."""
     batch = Batch()
     for cell, results in wanted:
@@ -235,14 +245,14 @@ def batches(wanted: Iterable[tuple[Cell, list[Any]]]) -> Iterator[Batch]:
 
 
 @cache
-def library(build: Path, target: str) -> Any:
+def library(build: Path, target: str) -> ops_wasm32.Library:
     """The library of a build."""
     import ops_wasm32
 
     return ops_wasm32.load(build / target / "ops_wasm32.wasm")
 
 
-def results_of(cell: Cell, build: Path) -> list[Any]:
+def results_of(cell: Cell, build: Path) -> list[Array]:
     """What the library gives."""
     case = cell.case
     found = library(build, cell.target).call(
@@ -252,16 +262,16 @@ def results_of(cell: Cell, build: Path) -> list[Any]:
     return [np.asarray(r) for r in results]
 
 
-def run(batch: Batch, build: Path) -> list[Any]:
+def run(batch: Batch, build: Path) -> list[Array]:
     """What the model of a batch gives. Errors: SpecError where it is refused."""
     import ops_wasm32
+    from abi import runtime_objects
 
     from toolchain.model.build import Options, build_model
     from toolchain.model.compile import Place
 
     target = batch.cells[0].target
-    sources = sorted((ROOT / "runtime_stub").glob("*.c"))
-    runtime = [build / target / "runtime" / f"{s.stem}.o" for s in sources]
+    runtime = runtime_objects(target, build)
     cache_folder = ROOT / "build" / "cache" / target
     with tempfile.TemporaryDirectory(prefix="ops_one_node_") as name:
         path = Path(name) / "batch.onnx"
@@ -273,7 +283,7 @@ def run(batch: Batch, build: Path) -> list[Any]:
     return list(found) if isinstance(found, tuple) else [found]
 
 
-def difference(got: Any, want: Any) -> str:
+def difference(got: Array, want: Array) -> str:
     """How two tensors differ; nothing where their bits are the same."""
     if (got.shape, got.dtype) != (want.shape, want.dtype):
         return f"{got.dtype}{got.shape} for {want.dtype}{want.shape}"
@@ -290,7 +300,7 @@ def difference(got: Any, want: Any) -> str:
 
 
 def misses(batch: Batch, build: Path) -> list[Miss]:
-    """Cases of a batch that differ; refused ones are found one by one."""
+    """Cases of a batch that differ; a refused batch is halved until one case is."""
     results = [results_of(cell, build) for cell in batch.cells]
     try:
         found = run(batch, build)
@@ -308,14 +318,14 @@ def misses(batch: Batch, build: Path) -> list[Miss]:
     lost = []
     for cell, wanted in zip(batch.cells, results, strict=True):
         got, found = found[: len(wanted)], found[len(wanted) :]
-        pairs = zip(got, wanted, strict=True)
-        reasons = [d for g, w in pairs if (d := difference(g, w))]
+        both = zip(got, wanted, strict=True)
+        reasons = [d for g, w in both if (d := difference(g, w))]
         if reasons and not _near(cell, got):
             lost.append(Miss(str(cell), reasons[0]))
     return lost
 
 
-def _near(cell: Cell, got: list[Any]) -> bool:
+def _near(cell: Cell, got: list[Array]) -> bool:
     """Whether a bound is what a case is held to, and its results are within it."""
     if cell.operator not in FUSED or not TARGETS[cell.target].contract:
         return False
@@ -335,7 +345,7 @@ def wanted_cells(
     attributes, of words among their values and of inputs, with elements and without.
     """
     profile = replace(load_profile(None), targets=(target,))
-    seen: set[Any] = set()
+    seen: set[object] = set()
     for cell in cells(profile, operator):
         if foreign(cell):
             continue

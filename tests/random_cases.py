@@ -8,11 +8,11 @@ that an error is a fault too.
 from __future__ import annotations
 
 import zlib
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Sequence
 
 import numpy as np
-from verification import Array, Cell
+from ops_wasm32.convert import Array
+from verification import Cell
 
 from toolchain.spec import Case, kernel_name
 
@@ -27,7 +27,7 @@ def size(rng: Random, most: int = 67) -> int:
     return int(rng.choice([n for n in SIZES if n <= most]))
 
 
-def elements(rng: Random, shape: Any, dtype: str = "float32") -> Array:
+def elements(rng: Random, shape: int | Sequence[int], dtype: str = "float32") -> Array:
     """Integers of the whole range; floats, of which a few may be special."""
     if dtype != "float32":
         info = np.iinfo(dtype)
@@ -39,14 +39,14 @@ def elements(rng: Random, shape: Any, dtype: str = "float32") -> Array:
     return x
 
 
-def finite(rng: Random, shape: Any) -> Array:
+def finite(rng: Random, shape: int | Sequence[int]) -> Array:
     """Floats that are not special: weights, which pads may meet or not."""
     return np.asarray(rng.normal(size=shape), "float32")
 
 
 def windows(
     rng: Random, sizes: tuple[int, ...], taps: tuple[int, ...], pool: bool = False
-) -> dict[str, Any]:
+) -> dict[str, list[int]]:
     """Strides, pads and dilations for which there is a window.
 
     pool: pads are less than the windows.
@@ -73,7 +73,7 @@ def taps(rng: Random, sizes: tuple[int, ...], most: int = 5) -> tuple[int, ...]:
     return tuple(int(rng.integers(1, min(n, most) + 1)) for n in sizes)
 
 
-def limits(rng: Random) -> dict[str, Any]:
+def limits(rng: Random) -> dict[str, float]:
     """What results are limited to, or nothing."""
     if rng.random() < 0.5:
         return {}
@@ -180,7 +180,7 @@ def reduced(rng: Random, dtype: str) -> Case:
 
 
 def position(rng: Random, dtype: str) -> Case:
-    """The same, the first or the last of equal ones."""
+    """The same shapes; where extremes are equal, the first or the last counts."""
     case = rows(rng, dtype)
     few = case.inputs[0]
     if rng.random() < 0.5 and dtype == "float32":

@@ -8,15 +8,16 @@ import subprocess
 import sys
 import xml.etree.ElementTree as ElementTree
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import onnx
 import pytest
+from abi import runtime_objects
 
 from bench.errors import BuildError, MismatchError, TableError, UnknownModelError
 from bench.library import Node, NodeProcess, Wasmtime
 from bench.measure import NODE_LIBRARIES
+from bench.records import MeasuredModel, ModelRecord, ModelResults
 from bench.row import ENGINES, TARGETS
 from bench.whole import judge, measure, rows, table
 from bench.whole.measure import NATIVE, WEB
@@ -32,14 +33,14 @@ HERE = models.sources(heavy=False)
 HERE |= models.sources(heavy=True)
 
 
-def measured(seconds: float = 1.0, web: bool = True) -> dict[str, Any]:
+def measured(seconds: float = 1.0, web: bool = True) -> MeasuredModel:
     """Made-up rounds: ours takes `seconds`, everybody else 1 s."""
     ours = [*(f"{e}/{t}" for e in ENGINES for t in TARGETS), "node/run"]
     times = dict.fromkeys(ours, seconds) | {NATIVE: 1.0} | ({WEB: 1.0} if web else {})
     starts = [f"node/{t}" for t in TARGETS]
     starts += [name + more for name in ("node/run", WEB) for more in ("", ", first")]
     return {
-        "rounds": {name: {"seconds": [s] * 5} for name, s in times.items()},
+        "rounds": {name: {"seconds": [s] * 5, "work": 1} for name, s in times.items()},
         "notes": [],
         "starts": {name: [0.03, 9.0, 0.01] for name in starts},
         "memory": {target: {"arena": 110, "lower_bound": 100} for target in BUILT},
@@ -47,13 +48,14 @@ def measured(seconds: float = 1.0, web: bool = True) -> dict[str, Any]:
     }
 
 
-def results(records: list[dict[str, Any]], complete: bool = True) -> dict[str, Any]:
+def results(records: list[ModelRecord], complete: bool = True) -> ModelResults:
     """Made-up results of a run."""
     return {
         "date": "2000-01-01 00:00 UTC",
         "machine": "an abacus & beads, 1 core",
         "versions": {"wasmtime": "1.2.3"},
         "complete": complete,
+        "seconds": 1,
         "rounds": 5,
         "web_bytes": 14_000_000,
         "web_call": 2e-5,
@@ -61,7 +63,7 @@ def results(records: list[dict[str, Any]], complete: bool = True) -> dict[str, A
     }
 
 
-def all_rows(seconds: float = 1.0) -> dict[str, Any]:
+def all_rows(seconds: float = 1.0) -> ModelResults:
     return results([judge.judged(row, measured(seconds)) for row in ROWS])
 
 
@@ -256,9 +258,7 @@ def module(tmp_path_factory: pytest.TempPathFactory) -> Path:
     net = Net("net")
     x = net.input("x", (2, 8))
     onnx.save(net.model(y=(net.dense(x, (8, 4)), (2, 4))), folder / "net.onnx")
-    objects = ROOT / "build" / "simd128" / "runtime"
-    sources = sorted((ROOT / "runtime_stub").glob("*.c"))
-    runtime = [objects / f"{s.stem}.o" for s in sources]
+    runtime = runtime_objects("simd128")
     place = Place(folder, folder / "cache")
     options = Options("simd128", external=True)
     build_model(folder / "net.onnx", options, place, runtime, lambda _: None)

@@ -14,7 +14,7 @@ from verification import error_ulp
 from toolchain.profile import load_profile
 
 PROFILE = load_profile(None)
-BITS = 320  # of pi: those above 2^128, those of a float64, and some
+BITS = 320  # of pi: the bits above 2^128, the bits of a float64, and some more
 # What lies nearest to a multiple of pi/2 of all float32, and a few of the next.
 NEAREST = (0x6F79BE45, 0x50A3E87F, 0x6FF9BE45, 0x7079BE45, 0x6A1976F1, 0x65898498)
 ULP = 2.0
@@ -62,12 +62,12 @@ def test_every_float32_has_its_digits(folder: Path) -> None:
     library = ops_wasm32.load(folder / "ops_wasm32.wasm")
     x = arguments()
     q, r = rests(x)
-    for function, turn in (("sin", 0), ("cos", 1)):
+    for function, phase in (("sin", 0), ("cos", 1)):
         sides = [np.sin(r), np.cos(r), -np.sin(r), -np.cos(r)]
-        want = np.choose(((q + turn) % 4).astype(int), sides)
+        want = np.choose(((q + phase) % 4).astype(int), sides)
         got = library.call(function, x)
         assert error_ulp(got, want, None, 0.0) <= ULP
-        # Beside small ones a block goes the other way, with the same bits.
+        # A block with small arguments beside takes the other path, with the same bits.
         alone = np.stack([x, np.zeros_like(x)], 1)
         beside = library.call(function, np.concatenate([alone, np.ones((9, 2), "f4")]))
         assert got.tobytes() == beside[: x.size, 0].tobytes()

@@ -48,7 +48,7 @@ def node(request: pytest.FixtureRequest) -> Iterator[Node]:
 
 
 @pytest.fixture(scope="module")
-def library() -> Any:
+def library() -> ops_wasm32.Library:
     return ops_wasm32.load(MODULE)
 
 
@@ -57,7 +57,11 @@ def library() -> Any:
     ("kernel", "path", "dtypes"), [pytest.param(*k, id=k[0]) for k in kernels()]
 )
 def test_v8_gives_wasmtimes_bits_and_nan_too(
-    kernel: str, path: Path, dtypes: tuple[str, ...], node: Node, library: Any
+    kernel: str,
+    path: Path,
+    dtypes: tuple[str, ...],
+    node: Node,
+    library: ops_wasm32.Library,
 ) -> None:
     """NaN go in with payloads and both signs.
 

@@ -1,4 +1,4 @@
-"""Refused calls of each way to canonical sizes, with their texts to the letter.
+"""Refused calls of each path to canonical sizes, with their texts to the letter.
 
 tests/error_texts.txt has them: a call on one line, then its code and text.
 """

@@ -50,7 +50,7 @@ def test_every_operator_has_extremes(name: str) -> None:
 
 
 @cache
-def library(target: str) -> Any:
+def library(target: str) -> ops_wasm32.Library:
     return ops_wasm32.load(PROFILE.folder / target / "ops_wasm32.wasm")
 
 

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 from onnx import TensorProto, helper
+from ops_wasm32.convert import Array
 from test_inside import Net, run
 
 LOWEST, INF, NAN = -3.4028235e38, np.inf, np.nan
@@ -18,18 +19,18 @@ EDGE = np.array([*POSITIVE, *(-v for v in POSITIVE), NAN], "f4")
 ROWS = np.array([[1, NAN, 3], [-INF, -INF, -INF], [INF, 1, -INF], [2, 2, 1]], "f4")
 
 
-def _elu(x: Any, alpha: float) -> Any:
+def _elu(x: Array, alpha: float) -> Array:
     return np.where(x < 0, alpha * np.expm1(np.minimum(x, 0)), x)
 
 
-def _int(low: int, high: int) -> Callable[[Any], Any]:
+def _int(low: int, high: int) -> Callable[[Array], list[int]]:
     """Floats cut to whole numbers of a range, NaN to 0."""
     return lambda x: [
         0 if v != v else low if v <= low else high if v >= high else int(v) for v in x
     ]
 
 
-Case = tuple[str, list[Any], dict[str, Any], Callable[..., Any], str]
+Case = tuple[str, list[Array], dict[str, Any], Callable[..., Any], str]
 CASES: dict[str, Case] = {
     "celu": ("Celu", [EDGE], {"alpha": 2.0}, lambda x: 2 * _elu(x / 2, 1), "f4"),
     "selu": (
@@ -160,7 +161,7 @@ def test_extremes(tmp_path: Path, pytestconfig: pytest.Config) -> None:
     assert wrong == {}
 
 
-def _windows(x: Any) -> Any:
+def _windows(x: Array) -> Any:
     """Windows of 3 x 3, 2 apart, over planes with a border of -inf."""
     wide = np.pad(x, ((0, 0), (0, 0), (1, 1), (1, 1)), constant_values=-INF)
     views = np.lib.stride_tricks.sliding_window_view(wide, (3, 3), (2, 3))
@@ -186,7 +187,7 @@ def test_pools_between_convolutions(
     np.testing.assert_array_equal(found, _windows(x))
 
 
-def _attention(q: Any, k: Any, v: Any, mask: Any) -> Any:
+def _attention(q: Array, k: Array, v: Array, mask: Array) -> Any:
     scores = (q @ k.swapaxes(-1, -2)).astype("f8") / np.sqrt(q.shape[-1]) + mask
     shares = np.exp(scores - scores.max(axis=-1, keepdims=True))
     return shares / shares.sum(axis=-1, keepdims=True) @ v

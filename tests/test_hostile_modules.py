@@ -91,11 +91,11 @@ def body(name: str, text: str) -> tuple[str, str]:
     return name, f'(func (export "{name}") {FUNCTIONS[name][0]} (result i32) {text})'
 
 
-def lie(**changes: Any) -> tuple[Any, ...]:
+def lie(**changes: object) -> tuple[Any, ...]:
     return (MODEL | changes,)
 
 
-def shaped(shape: Any, **changes: Any) -> tuple[Any, ...]:
+def shaped(shape: object, **changes: object) -> tuple[Any, ...]:
     return lie(inputs=[TENSOR | {"shape": shape} | changes])
 
 

@@ -71,7 +71,7 @@ def watched(project: Project, *words: str) -> dict[str, Any]:
 
 
 def files(project: Project, found: dict[str, Any]) -> Counter[str]:
-    """Files of the project that were opened, but for those of modules."""
+    """Files of the project that were opened, without Python modules."""
     paths = (project.folder / path for path in found["opened"])
     own = (p for p in paths if p.is_relative_to(project.folder) and p.suffix != ".pyc")
     names = Counter(str(path.relative_to(project.folder)) for path in own)

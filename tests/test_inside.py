@@ -6,6 +6,7 @@ outputs hold the result: its rounding, and the rest.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +14,11 @@ import numpy as np
 import onnx
 import ops_wasm32
 import pytest
+from abi import runtime_objects
 from one_node import TARGET
 from onnx import TensorProto, helper, numpy_helper
 from onnx.reference import ReferenceEvaluator
+from ops_wasm32.convert import Array
 
 from toolchain.model.build import Options, build_model
 from toolchain.model.compile import Place
@@ -25,13 +28,13 @@ EXACT, FUNCTION = 1e-12, 1e-6  # of the largest result: sums in another order; f
 RNG = np.random.default_rng(64)
 
 
-def _w(*shape: int) -> Any:
+def _w(*shape: int) -> Array:
     return RNG.normal(size=shape)
 
 
 # By name: operator, the input's shape, constant inputs, attributes, bound.
 IMAGE = (1, 3, 8, 8)
-CASES: dict[str, tuple[str, tuple[int, ...], list[Any], dict[str, Any], float]] = {
+CASES: dict[str, tuple[str, tuple[int, ...], list[Array], dict[str, Any], float]] = {
     "conv": ("Conv", IMAGE, [_w(4, 3, 3, 3), _w(4)], {"pads": [1] * 4}, EXACT),
     "groups": ("Conv", IMAGE, [_w(3, 1, 3, 3)], {"group": 3}, EXACT),
     "gemm": ("Gemm", (2, 8), [_w(4, 8), _w(4)], {"transB": 1}, EXACT),
@@ -67,26 +70,32 @@ CASES: dict[str, tuple[str, tuple[int, ...], list[Any], dict[str, Any], float]] 
     "square": ("Pow", (3, 8), [np.array(2.0)], {}, EXACT),
 }
 
+Show = Callable[[str], None]
+
+
+def _quiet(text: str) -> None:
+    del text
+
 
 class Net:
     """Nodes of all cases, with their inputs and outputs."""
 
     def __init__(self, opset: int = 23, ir_version: int = 10) -> None:
         self.opset, self.ir_version = opset, ir_version
-        self.nodes: list[Any] = []
-        self.inputs: dict[str, Any] = {}
-        self.outputs: list[Any] = []
-        self.constants: list[Any] = []
+        self.nodes: list[onnx.NodeProto] = []
+        self.inputs: dict[str, Array] = {}
+        self.outputs: list[onnx.ValueInfoProto] = []
+        self.constants: list[onnx.TensorProto] = []
 
     def node(self, op: str, inputs: list[str], out: str, **attributes: Any) -> str:
         self.nodes.append(helper.make_node(op, inputs, [out], **attributes))
         return out
 
-    def constant(self, value: Any, name: str) -> str:
+    def constant(self, value: Array | float, name: str) -> str:
         self.constants.append(numpy_helper.from_array(np.asarray(value), name))
         return name
 
-    def model(self) -> Any:
+    def model(self) -> onnx.ModelProto:
         infos = [
             helper.make_tensor_value_info(
                 n, helper.np_dtype_to_tensor_dtype(v.dtype), v.shape
@@ -102,12 +111,11 @@ class Net:
         )
 
 
-def build(net: Net, folder: Path, file: Any, show: Any = lambda _: None) -> Path:
+def build(net: Net, folder: Path, file: str | None, show: Show = _quiet) -> Path:
     """The model's module."""
     profile = load_profile(Path(file) if file else None)
     target = TARGET if TARGET in profile.targets else profile.targets[0]
-    sources = sorted((ROOT / "runtime_stub").glob("*.c"))
-    runtime = [profile.folder / target / "runtime" / f"{s.stem}.o" for s in sources]
+    runtime = runtime_objects(target, profile.folder)
     path = folder / "inside.onnx"
     onnx.save(net.model(), path)
     place = Place(folder, ROOT / "build" / "cache" / target)
@@ -115,7 +123,7 @@ def build(net: Net, folder: Path, file: Any, show: Any = lambda _: None) -> Path
     return folder / "inside.wasm"
 
 
-def run(net: Net, folder: Path, file: Any, show: Any = lambda _: None) -> list[Any]:
+def run(net: Net, folder: Path, file: str | None, show: Show = _quiet) -> list[Array]:
     """What the model gives."""
     module = ops_wasm32.load(build(net, folder, file, show))
     found = module.call("inside", *net.inputs.values())

@@ -129,7 +129,7 @@ def test_the_table_has_every_folder() -> None:
 
 
 def test_operators_of_models_know_the_vocabulary_alone() -> None:
-    """They are in toolchain/, and files as those of kernels/."""
+    """Operators of models are in toolchain/, in files like those of kernels/."""
     for path in KERNELS:
         ours = {n for n in imports(path) if n.split(".")[0] in ("toolchain", "kernels")}
         assert {n for n in ours if n.split(".")[:2] != ["toolchain", "spec"]} == set()

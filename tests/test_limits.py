@@ -1,16 +1,18 @@
-"""Arrays of the runtime: operators that fill them run, larger ones are refused."""
+"""Arrays of the runtime: operators that fill them run, larger operators do not."""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import ops_wasm32
 import pytest
 from abi import Module, integer, number
+from full_operators import MANY, SOURCES
 from linking import link_operators, link_texts
 
 from toolchain.codegen import limits
@@ -20,169 +22,6 @@ from toolchain.codegen.room import Room, room
 from toolchain.profile import ROOT
 from toolchain.spec import Attribute, Bound, Input, Operator, Output, SpecError
 
-RUNTIME = ROOT / "runtime_stub"
-# 6 inputs, 32 sizes, 16 attributes with 64 values, 64 slots less those of matmul.
-MANY = """'''out[i] = sum_j a_j[0, ...] * (j + 1) + sum_k v_k * (k + 1) + l[6].'''
-from toolchain.spec import Attribute, Bound, Input, Operator, Output, te, tir
-DIMS = [" ".join(f"s{i}_{j}" for j in range(6 if i < 5 else 2)) for i in range(6)]
-
-
-def compute(k):
-    total = k.l[0]
-    for j, x in enumerate(k.inputs):
-        there = tir.all(*(size > 0 for size in x.shape))
-        first = tir.if_then_else(there, x(*[0] * len(x.shape)), 0.0)
-        total = total + first * (j + 1)
-    for i in range(15):
-        total = total + getattr(k, f"v{i}") * (i + 1)
-    return te.compute((k.s0_0,), lambda i: total, name="out")
-
-
-KERNEL = Operator(
-    collapse="exact.plain",
-    inputs=tuple(Input(f"a{i}", d) for i, d in enumerate(DIMS)),
-    dtypes=("float32",),
-    bound=Bound(why="not asked"),
-    attributes=(
-        *(Attribute(f"v{i}", "float", 0.0) for i in range(15)),
-        Attribute("l", "float", 0.0, per_unit=7, kernel=7),
-    ),
-    units=7,
-    compute=compute,
-    reference=None,
-    cases=None,
-)
-"""
-# 64 sizes of outputs: ten of rank 6 and one of rank 4.
-OUTPUTS = """'''out_k[...] = x[...] * (k + 1).'''
-from toolchain.spec import Attribute, Bound, Input, Operator, Output, te, tir
-
-
-def compute(k):
-    def scaled(o):
-        shape = tuple(k.x.shape[: 6 if o < 10 else 4])
-        rest = (0,) * (6 - len(shape))
-
-        def element(*i):
-            there = tir.all(k.e > 0, k.f > 0)
-            return tir.if_then_else(there, k.x(*i, *rest), 0.0) * (o + 1)
-
-        return te.compute(shape, element, name=f"o{o}")
-
-    return [scaled(o) for o in range(11)]
-
-
-KERNEL = Operator(
-    collapse="exact.plain",
-    inputs=(Input("x", "a b c d e f"),),
-    outputs=tuple(Output(f"o{i}") for i in range(11)),
-    dtypes=("float32",),
-    bound=Bound(why="not asked"),
-    compute=compute,
-    reference=None,
-    cases=None,
-)
-"""
-# 8 outputs of rows, along any axis.
-ROWS = """'''out_k[o, i] = x[o, i] * (k + 1).'''
-from toolchain.spec import Attribute, Bound, Input, Operator, Output, te
-
-
-def compute(k):
-    def scaled(o):
-        return te.compute(
-            (k.o, k.n), lambda i, j: k.x[i, j] * (o + 1), name=f"o{o}"
-        )
-
-    return [scaled(o) for o in range(8)]
-
-
-KERNEL = Operator(
-    collapse="rows.axis",
-    inputs=(Input("x", "o n"),),
-    outputs=tuple(Output(f"o{i}") for i in range(8)),
-    attributes=(Attribute("axis", default=-1),),
-    dtypes=("float32",),
-    bound=Bound(why="not asked"),
-    compute=compute,
-    reference=None,
-    cases=None,
-)
-"""
-# 4 inputs that are broadcast.
-FOUR = """'''out[i] = a[i] + 10 * b[i] + 100 * c[i] + 1000 * d[i].'''
-from toolchain.spec import Attribute, Bound, Input, Operator, Output, te
-
-
-KERNEL = Operator(
-    collapse="elementwise.broadcast",
-    inputs=tuple(Input(n, "n", optional=n == "d", fill=3.0) for n in "abcd"),
-    dtypes=("float32",),
-    bound=Bound(why="not asked"),
-    compute=lambda k: te.compute(
-        (k.n,),
-        lambda i: k.a[i] + k.b[i] * 10.0 + k.c[i] * 100.0 + k.d[i] * 1000.0,
-        name="out",
-    ),
-    reference=None,
-    cases=None,
-)
-"""
-
-
-# An attribute after the sizes of a product.
-SCALED = """'''out[m, n] = alpha * sum_k a[m, k] * b[k, n].'''
-from toolchain.spec import Attribute, Bound, Input, Operator, Output, te
-
-
-def compute(k):
-    j = te.reduce_axis((0, k.K), "j")
-    return te.compute(
-        (k.M, k.N),
-        lambda m, n: te.sum(k.a[m, j] * k.b[j, n] * k.alpha, axis=j),
-        name="out",
-    )
-
-
-KERNEL = Operator(
-    collapse="matmul.plain",
-    inputs=(Input("a", "M K"), Input("b", "K N")),
-    attributes=(Attribute("alpha", "float", 1.0),),
-    dtypes=("float32",),
-    bound=Bound(why="not asked"),
-    compute=compute,
-    reference=None,
-    cases=None,
-)
-"""
-# A size that only an absent first input has.
-FIRST = """'''out[i] = y[i] + x[0].'''
-from toolchain.spec import Attribute, Bound, Input, Operator, Output, te, tir
-
-
-KERNEL = Operator(
-    collapse="exact.plain",
-    inputs=(Input("x", "n", optional=True, fill=2.0), Input("y", "m")),
-    dtypes=("float32",),
-    bound=Bound(why="not asked"),
-    compute=lambda k: te.compute(
-        (k.m,),
-        lambda i: k.y[i] + tir.if_then_else(k.n > 0, k.x[0], 0.0),
-        name="out",
-    ),
-    reference=None,
-    cases=None,
-)
-"""
-SOURCES = {
-    "first": FIRST,
-    "many": MANY,
-    "outputs": OUTPUTS,
-    "by_rows": ROWS,
-    "four": FOUR,
-    "scaled": SCALED,
-}
-
 
 @pytest.fixture(scope="module")
 def path(tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -191,11 +30,11 @@ def path(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def library(path: Path) -> Any:
+def library(path: Path) -> ops_wasm32.Library:
     return ops_wasm32.load(path)
 
 
-def test_many_sizes_attributes_and_values(library: Any) -> None:
+def test_many_sizes_attributes_and_values(library: ops_wasm32.Library) -> None:
     shapes = [(2, 1, 3, 1, 2, 2)] * 5 + [(4, 1)]
     inputs = [np.full(s, i + 0.5, np.float32) for i, s in enumerate(shapes)]
     values = {f"v{i}": float(i % 5) for i in range(15)}
@@ -218,7 +57,7 @@ def test_one_value_more_is_refused(path: Path) -> None:
         assert not code or "arguments, got" in module.error()
 
 
-def test_many_sizes_of_outputs(library: Any) -> None:
+def test_many_sizes_of_outputs(library: ops_wasm32.Library) -> None:
     x = np.arange(48, dtype=np.float32).reshape(2, 1, 3, 2, 2, 2)
     results = library.call("outputs", x)
     for o, result in enumerate(results):
@@ -227,13 +66,13 @@ def test_many_sizes_of_outputs(library: Any) -> None:
 
 
 @pytest.mark.parametrize("axis", [0, 1, 2])
-def test_many_outputs_of_rows(library: Any, axis: int) -> None:
+def test_many_outputs_of_rows(library: ops_wasm32.Library, axis: int) -> None:
     x = np.arange(24, dtype=np.float32).reshape(2, 3, 4)
     for o, result in enumerate(library.call("by_rows", x, axis=axis)):
         np.testing.assert_array_equal(result, x * (o + 1))
 
 
-def test_many_elementwise_inputs(library: Any) -> None:
+def test_many_elementwise_inputs(library: ops_wasm32.Library) -> None:
     rng = np.random.default_rng(1)
     shapes = ((3, 1, 700), (1, 5, 1), (3, 5, 700), (700,))
     a, b, c, d = (rng.integers(0, 9, s).astype(np.float32) for s in shapes)
@@ -243,14 +82,14 @@ def test_many_elementwise_inputs(library: Any) -> None:
     np.testing.assert_array_equal(library.call("four", a, b, c), want)
 
 
-def test_an_absent_first_input(library: Any) -> None:
+def test_an_absent_first_input(library: ops_wasm32.Library) -> None:
     y = np.arange(3, dtype=np.float32)
     for _ in range(2):
         assert library.call("first", None, y).tolist() == [2, 3, 4]
         assert library.call("first", y + 5, y).tolist() == [5, 6, 7]
 
 
-def test_an_attribute_of_a_product(library: Any) -> None:
+def test_an_attribute_of_a_product(library: ops_wasm32.Library) -> None:
     a, b = (np.arange(n, n + 12, dtype=np.float32) for n in (0, 5))
     for shape in ((2, 3, 2), (1, 6, 2), (6, 2)):
         left, right = a.reshape(shape), b.reshape(2, 6)
@@ -269,8 +108,12 @@ ONE = Operator(
 )
 LISTS = tuple(Attribute(f"l{i}", per_unit=1, default=0) for i in range(8))
 
+T = TypeVar("T")
 
-def many(kind: Any, count: int, *args: Any, **fields: Any) -> tuple[Any, ...]:
+
+def many(
+    kind: Callable[..., T], count: int, *args: object, **fields: object
+) -> tuple[T, ...]:
     return tuple(kind(f"t{i}", *args, **fields) for i in range(count))
 
 

@@ -17,13 +17,13 @@ import numpy as np
 import onnx
 import ops_wasm32
 import pytest
+from abi import runtime_objects
 from onnx import TensorProto, helper, numpy_helper
 from project import Project, copy_project
 
 from toolchain.model import compile
 from toolchain.model.build import Options, build_model
 from toolchain.model.compile import Place
-from toolchain.profile import ROOT
 from toolchain.records.cache import LIMIT, in_use
 from toolchain.records.made import ChangedError, Made
 from toolchain.records.slices import root_in, sources
@@ -300,18 +300,16 @@ def test_a_source_that_changes_meanwhile_fails_the_task(tmp_path: Path) -> None:
     assert not Made(made.outputs, made.code, made.files, "other settings").current()
 
 
+RUNTIME = runtime_objects("simd128")
+
+
 def _quiet(text: str) -> None:
     del text
 
 
-@pytest.fixture
-def runtime() -> list[Path]:
-    return sorted((ROOT / "build" / "simd128" / "runtime").glob("*.o"))
-
-
 @pytest.mark.parametrize("limit", [LIMIT, 0])
 def test_models_built_at_once_into_a_folder(
-    limit: int, tmp_path: Path, runtime: list[Path], monkeypatch: pytest.MonkeyPatch
+    limit: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Also where a build empties the cache as soon as nobody uses it."""
     monkeypatch.setattr(compile, "in_use", partial(in_use, limit=limit))
@@ -324,7 +322,7 @@ def test_models_built_at_once_into_a_folder(
             if not (child := os.fork()):
                 code = 1
                 try:
-                    build_model(file, Options("simd128"), place, runtime, _quiet)
+                    build_model(file, Options("simd128"), place, RUNTIME, _quiet)
                     code = 0
                 finally:
                     os._exit(code)
@@ -338,18 +336,16 @@ def test_models_built_at_once_into_a_folder(
     assert bool(list(place.cache.glob("*.o"))) == bool(limit)
 
 
-def test_a_damaged_kernel_in_the_cache_is_made_again(
-    tmp_path: Path, runtime: list[Path]
-) -> None:
+def test_a_damaged_kernel_in_the_cache_is_made_again(tmp_path: Path) -> None:
     file = write_model(tmp_path / "net.onnx", 1)
     place, options = Place(tmp_path / "out", tmp_path / "cache"), Options("simd128")
-    build_model(file, options, place, runtime, _quiet)
+    build_model(file, options, place, RUNTIME, _quiet)
     wasm = (place.folder / "net.wasm").read_bytes()
     for path in place.cache.glob("*.o"):
         data = bytearray(path.read_bytes())
         data[len(data) // 2] ^= 1
         path.write_bytes(data)
-    build_model(file, options, place, runtime, _quiet)
+    build_model(file, options, place, RUNTIME, _quiet)
     assert (place.folder / "net.wasm").read_bytes() == wasm
 
 

@@ -12,8 +12,7 @@ import numpy as np
 import onnx
 import ops_wasm32
 import pytest
-from abi import Arg, Module
-from linking import runtime_objects
+from abi import Arg, Module, runtime_objects
 from onnx import TensorProto, helper
 
 from toolchain.abi import MAX_MODEL_TENSORS, MAX_NAME

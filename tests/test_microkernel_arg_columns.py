@@ -7,7 +7,8 @@ from itertools import product
 import numpy as np
 import pytest
 from folds import Fold, elements
-from microkernels import Array, In, Kernel, Out, Suite, around, mixed
+from microkernels import In, Kernel, Out, Suite, around, mixed
+from ops_wasm32.convert import Array
 
 from toolchain.micro.arg_columns import ROWS
 from toolchain.micro.reductions import STRIP

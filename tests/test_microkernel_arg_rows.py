@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from microkernels import Array, In, Kernel, Out, Suite, around, mixed, whole
+from microkernels import In, Kernel, Out, Suite, around, mixed, whole
+from ops_wasm32.convert import Array
 
 from toolchain.micro.reductions import STEP
 

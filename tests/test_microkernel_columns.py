@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 from folds import FOLDS, Fold, expected
 from microkernels import (
-    Array,
     In,
     Kernel,
     Out,
@@ -20,6 +19,7 @@ from microkernels import (
     mixed,
     whole,
 )
+from ops_wasm32.convert import Array
 
 from toolchain.micro.columns import BLOCK
 from toolchain.micro.reductions import STRIP

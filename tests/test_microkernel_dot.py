@@ -6,7 +6,8 @@ import re
 
 import numpy as np
 import pytest
-from microkernels import Array, In, Kernel, Out, Suite, around, in_turn, integers
+from microkernels import In, Kernel, Out, Suite, around, in_turn, integers
+from ops_wasm32.convert import Array
 
 from toolchain.spec.eight_bit import CHUNK
 

@@ -6,7 +6,6 @@ import re
 
 import numpy as np
 from microkernels import (
-    Array,
     At,
     In,
     Kernel,
@@ -17,6 +16,7 @@ from microkernels import (
     rounding,
     whole,
 )
+from ops_wasm32.convert import Array
 
 SUITE = Suite(simd=("micro_fold_4x8",), scalar=("micro_fold_4x2",))
 GAP = 5

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import pytest
 from microkernels import (
-    Array,
     In,
     Kernel,
     Out,
@@ -21,6 +19,7 @@ from microkernels import (
     rounding,
     whole,
 )
+from ops_wasm32.convert import Array
 
 from toolchain.spec.panels import PANEL_WIDTH
 
@@ -165,7 +164,9 @@ class Product:
         self.kernel.check(a, b, out, s, mode, *sizes, *steps, *last)
 
 
-def product(a: Array, b: Array, first: Array, floats: bool) -> tuple[Array, Any]:
+def product(
+    a: Array, b: Array, first: Array, floats: bool
+) -> tuple[Array, Array | float]:
     """The product, and how far rounding may be from it."""
     if not floats:
         wrapped = a.astype("uint32") @ b.astype("uint32") + first.astype("uint32")

@@ -6,7 +6,8 @@ from itertools import product
 
 import numpy as np
 import pytest
-from microkernels import Array, In, Kernel, Out, Suite, mixed
+from microkernels import In, Kernel, Out, Suite, mixed
+from ops_wasm32.convert import Array
 
 from toolchain.micro.halve import BUFFERED, TAPS
 

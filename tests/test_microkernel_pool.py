@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from microkernels import Array, In, Kernel, Out, Suite, integers, mixed, rounding, whole
+from microkernels import In, Kernel, Out, Suite, integers, mixed, rounding, whole
+from ops_wasm32.convert import Array
 
 from toolchain.spec.windows import SLACK, TABLE
 

@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 import pytest
 from folds import FOLDS, Fold, expected
-from microkernels import Array, In, Kernel, Out, Suite, around, integers, mixed, whole
+from microkernels import In, Kernel, Out, Suite, around, integers, mixed, whole
+from ops_wasm32.convert import Array
 
 from toolchain.micro.reductions import STEP
 

@@ -7,7 +7,6 @@ import re
 import numpy as np
 import pytest
 from microkernels import (
-    Array,
     In,
     Kernel,
     Out,
@@ -18,6 +17,7 @@ from microkernels import (
     rounding,
     whole,
 )
+from ops_wasm32.convert import Array
 
 from toolchain.micro.slide import TAPS
 

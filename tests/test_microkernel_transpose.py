@@ -6,7 +6,8 @@ import re
 from itertools import product
 
 import numpy as np
-from microkernels import Array, In, Kernel, Out, Suite, around, in_turn, integers
+from microkernels import In, Kernel, Out, Suite, around, in_turn, integers
+from ops_wasm32.convert import Array
 
 from toolchain.micro.transpose import LINE
 

@@ -1,4 +1,4 @@
-"""Micro-kernels that do anew, in float64, what has left float32 on the way."""
+"""Micro-kernels that compute again in float64 what overflowed in float32."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ from itertools import product
 
 import numpy as np
 import pytest
-from microkernels import Array, In, Kernel, Out, Suite, mixed, whole
+from microkernels import In, Kernel, Out, Suite, mixed, whole
+from ops_wasm32.convert import Array
 
 _NAMES = tuple(f"micro_wide_{k}" for k in ("sum", "product", "norm", "normalization"))
 SUITE = Suite(_NAMES, _NAMES, unroll=False)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from microkernels import Array, In, Kernel, Out, Suite, mixed, rounding, whole
+from microkernels import In, Kernel, Out, Suite, mixed, rounding, whole
+from ops_wasm32.convert import Array
 
 from toolchain.spec.convolution import PATCH, TILE
 

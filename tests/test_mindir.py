@@ -4,49 +4,43 @@ from __future__ import annotations
 
 import io
 import re
-import tempfile
 import zipfile
 from collections.abc import Callable
-from functools import cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import ops_wasm32
 import pytest
+from abi import runtime_objects
+from google.protobuf.message import Message
 from numpy.typing import NDArray
 from ops_wasm32.command_verify import compare
+from ops_wasm32.convert import Array
 from ops_wasm32.exact import exact_session
 
 from toolchain.frontends import read_model
 from toolchain.frontends.mind_ir_schema import model_class
 from toolchain.frontends.mindir import CONTROL
 from toolchain.frontends.mindir_primitives import RULES
-from toolchain.link.clang import compile_c
 from toolchain.model.build import Options, build_model
 from toolchain.model.compile import Place
 from toolchain.profile import ROOT
 from toolchain.spec import SpecError
-from toolchain.targets import TARGETS
 
 NET = ROOT / "models" / "mindspore_net.mindir"
 PEER = ROOT / "tests" / "mindspore_net.onnx"
 PRIMITIVES = ROOT / "tests" / "mindspore_primitives.zip"
 
 
-@cache
-def runtime(target: str) -> list[Path]:
-    folder, objects = Path(tempfile.mkdtemp()), []
-    for source in sorted((ROOT / "runtime_stub").glob("*.c")):
-        objects.append(folder / f"{source.stem}.o")
-        compile_c(source, TARGETS[target], objects[-1])
-    return objects
-
-
-def build(file: Path, target: str, folder: Path) -> tuple[Any, dict[str, Any]]:
+def build(
+    file: Path, target: str, folder: Path
+) -> tuple[ops_wasm32.Library, dict[str, Any]]:
     place = Place(folder / "out", ROOT / "build" / "cache" / target)
     options = Options(target)
-    manifest = build_model(file, options, place, runtime(target), lambda _: None)
+    manifest = build_model(
+        file, options, place, runtime_objects(target), lambda _: None
+    )
     return ops_wasm32.load(place.folder / f"{file.stem}.wasm"), manifest
 
 
@@ -137,45 +131,45 @@ def test_document_lists_every_primitive() -> None:
     assert sorted({*RULES, *CONTROL}) == sorted(re.findall(r"`(\w+)`", table))
 
 
-def parsed() -> Any:
+def parsed() -> Message:
     proto = model_class()()
     proto.ParseFromString(NET.read_bytes())
     return proto
 
 
-def unsupported(proto: Any) -> None:
+def unsupported(proto: Message) -> None:
     for primitive in proto.primitives:
         if primitive.op_type in ("Neg", "GeLU"):
             primitive.op_type = f"My{primitive.op_type}"
 
 
-def version(proto: Any) -> None:
+def version(proto: Message) -> None:
     proto.mind_ir_version = 9
 
 
-def old(proto: Any) -> None:
+def old(proto: Message) -> None:
     proto.ClearField("mind_ir_version")
 
 
-def lost(proto: Any) -> None:
+def lost(proto: Message) -> None:
     proto.graph.parameter[0].ClearField("raw_data")
 
 
-def absent(proto: Any) -> None:
+def absent(proto: Message) -> None:
     del proto.graph.parameter[3]
 
 
-def outside(proto: Any) -> None:
+def outside(proto: Message) -> None:
     tensor = proto.graph.parameter[1]
     tensor.external_data.location = "net_variables/data_0"
     tensor.ClearField("raw_data")
 
 
-def dynamic(proto: Any) -> None:
+def dynamic(proto: Message) -> None:
     proto.graph.input[0].tensor[0].dims[0] = -1
 
 
-ERRORS: list[tuple[Callable[[Any], None], list[str]]] = [
+ERRORS: list[tuple[Callable[[Message], None], list[str]]] = [
     (
         unsupported,
         [
@@ -201,7 +195,7 @@ ERRORS: list[tuple[Callable[[Any], None], list[str]]] = [
 ]
 
 
-def untyped(proto: Any) -> None:
+def untyped(proto: Message) -> None:
     """The axes of a reduction get a type that there is not: TVM ended the process."""
     values = [
         a.values[0]
@@ -213,7 +207,7 @@ def untyped(proto: Any) -> None:
     values[0].type = 2147483647
 
 
-def unknown(proto: Any) -> None:
+def unknown(proto: Message) -> None:
     proto.ClearField("primitives")
 
 
@@ -225,7 +219,7 @@ ERRORS += [
 
 @pytest.mark.parametrize(("change", "texts"), ERRORS)
 def test_errors(
-    change: Callable[[Any], None], texts: list[str], tmp_path: Path
+    change: Callable[[Message], None], texts: list[str], tmp_path: Path
 ) -> None:
     proto = parsed()
     change(proto)
@@ -283,7 +277,7 @@ def test_other_files(data: bytes, text: str, tmp_path: Path) -> None:
 def test_truncated_anywhere(tmp_path: Path) -> None:
     data = NET.read_bytes()
     rng = np.random.default_rng(0)
-    cuts: NDArray[Any] = rng.integers(0, len(data), 60)
+    cuts: Array = rng.integers(0, len(data), 60)
     for end in (*cuts, len(data) - 1, len(data) - 2):
         file = tmp_path / "net.mindir"
         file.write_bytes(data[:end])

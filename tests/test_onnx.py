@@ -9,12 +9,12 @@ from __future__ import annotations
 import re
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import onnxruntime
 import pytest
 from onnx import helper
+from ops_wasm32.convert import Array
 from test_operators import library
 from verification import Cell, cells, check
 
@@ -60,7 +60,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     metafunc.parametrize("cell", matrix, ids=[str(c) for c in matrix])
 
 
-def exact_inputs(cell: Cell) -> list[Any]:
+def exact_inputs(cell: Cell) -> list[Array]:
     """Inputs of the case for which ONNX Runtime is exact on every processor.
 
     Its product of uint8 by int8 saturates sums of two in 16 bits on x86 without VNNI;
@@ -75,7 +75,7 @@ def exact_inputs(cell: Cell) -> list[Any]:
     return inputs
 
 
-def onnx_runtime(cell: Cell, output: str) -> Any:
+def onnx_runtime(cell: Cell, output: str) -> Array:
     """Result of the case's node."""
     values = exact_inputs(cell)
     inputs = {
@@ -106,7 +106,7 @@ def onnx_runtime(cell: Cell, output: str) -> Any:
     session = onnxruntime.InferenceSession(
         model.SerializeToString(), options, providers=["CPUExecutionProvider"]
     )
-    return session.run(None, inputs)[0]
+    return np.asarray(session.run(None, inputs)[0])
 
 
 def test_kernel_agrees_with_onnx_runtime(

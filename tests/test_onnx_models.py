@@ -8,6 +8,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from abi import runtime_objects
 from node_cases import ROOT, node_cases, run_case
 
 from toolchain.profile import load_profile
@@ -34,9 +35,7 @@ def test_node_case(name: str, tmp_path: Path, pytestconfig: pytest.Config) -> No
     file = pytestconfig.getoption("--profile-file")
     profile = load_profile(Path(file) if file else None)
     target = profile.targets[0]
-    sources = sorted((ROOT / "runtime_stub").glob("*.c"))
-    folder = profile.folder / target / "runtime"
-    runtime = [folder / f"{s.stem}.o" for s in sources]
+    runtime = runtime_objects(target, profile.folder)
     case = node_cases(f"^test_{name}$")[f"test_{name}"]
     outcome = run_case(case, target, runtime, ROOT / "build" / "cache" / target)
     assert ("passed", "") == (outcome.kind, outcome.reason)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import cache
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import ops_wasm32
@@ -12,7 +12,7 @@ import pytest
 from verification import Cell, cells, check
 
 from toolchain.codegen.operators import load_operator
-from toolchain.profile import load_profile
+from toolchain.profile import Profile, load_profile
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -27,18 +27,18 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 
 @cache
-def library(path: Path) -> Any:
+def library(path: Path) -> ops_wasm32.Library:
     return ops_wasm32.load(path)
 
 
 @pytest.fixture(scope="session")
-def profile(request: pytest.FixtureRequest) -> Any:
+def profile(request: pytest.FixtureRequest) -> Profile:
     file = request.config.getoption("--profile-file")
     return load_profile(Path(file) if file else None)
 
 
 def test_kernel_matches_its_reference(
-    cell: Cell, profile: Any, record_property: Any
+    cell: Cell, profile: Profile, record_property: Callable[[str, object], None]
 ) -> None:
     operator = load_operator(profile.operators[cell.operator])
     module = library(profile.folder / cell.target / "ops_wasm32.wasm")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from functools import cache
-from typing import Any
 
 import numpy as np
 import ops_wasm32
@@ -19,7 +18,7 @@ COUNT = 12  # cases of an operator for a target
 
 
 @cache
-def library(target: str) -> Any:
+def library(target: str) -> ops_wasm32.Library:
     return ops_wasm32.load(load_profile(None).folder / target / "ops_wasm32.wasm")
 
 

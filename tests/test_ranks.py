@@ -1,4 +1,4 @@
-"""Tensors of 8 axes through every way to canonical sizes; and what calls leave."""
+"""Tensors of 8 axes through every path to canonical sizes; and what calls leave."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import numpy as np
 import ops_wasm32
 import pytest
 from abi import library_path
+from ops_wasm32.convert import Array
 from verification import Cell, check
 
 from toolchain.codegen.operators import load_operator
@@ -21,11 +22,11 @@ AXES = (7, 5, 4, 2, 0, 1, 3, 6)
 RNG = np.random.default_rng(11)
 
 
-def floats(*shape: int) -> Any:
+def floats(*shape: int) -> Array:
     return RNG.integers(-9, 9, shape).astype(np.float32)
 
 
-def bytes_of(*shape: int) -> Any:
+def bytes_of(*shape: int) -> Array:
     return RNG.integers(-99, 99, shape).astype(np.int8)
 
 
@@ -33,7 +34,8 @@ X, Y, SMALL = floats(*SHAPE), floats(*OTHER), bytes_of(*SHAPE)
 TWO = floats(2, 3, 2, 2, 1, 2, 3, 4)
 F, I8 = ("float32",), ("int8",)
 # Operator, dtypes, inputs, attributes.
-CALLS: tuple[tuple[str, tuple[str, ...], tuple[Any, ...], dict[str, Any]], ...] = (
+Call = tuple[str, tuple[str, ...], tuple[Any, ...], dict[str, Any]]
+CALLS: tuple[Call, ...] = (
     ("add", F, (X, Y), {}),
     ("sub", F, (Y, X[0]), {}),
     ("clip", F, (X, Y[:, :, :1], None), {}),
@@ -107,7 +109,7 @@ CALLS: tuple[tuple[str, tuple[str, ...], tuple[Any, ...], dict[str, Any]], ...] 
 )
 
 
-def run(library: Any, call: Any) -> list[Any]:
+def run(library: ops_wasm32.Library, call: Call) -> list[Array]:
     name, dtypes, inputs, attributes = call
     result = library.call("_".join((name, *dtypes)), *inputs, **attributes)
     return list(result) if isinstance(result, tuple) else [result]
@@ -125,7 +127,7 @@ def test_eight_axes(target: str) -> None:
 
 @pytest.mark.parametrize("target", TARGETS)
 def test_a_call_leaves_nothing_to_the_next(target: str) -> None:
-    """Values and tensors of the call before are not those of this one."""
+    """A call does not see values and tensors of the call before it."""
     library = ops_wasm32.load(library_path(target))
     x = floats(*[1] * 8)
     far = [-(2**63)] * 8
@@ -162,7 +164,7 @@ def test_a_call_keeps_no_memory(target: str) -> None:
         assert after == text
 
 
-def free_places(library: Any) -> list[int]:
+def free_places(library: ops_wasm32.Library) -> list[int]:
     """Where blocks of some sizes would lie."""
     places = []
     for size in (1, 4000, 200_000):

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx
 import pytest
 from onnx import TensorProto, helper
 from test_inside import Net, run
@@ -15,7 +17,13 @@ from toolchain.model.kernels import Instance, Lowered
 from toolchain.spec import SpecError
 
 
-def _net(op: str, shape: tuple[int, ...], opset: int, weights: Any, given: Any) -> Net:
+def _net(
+    op: str,
+    shape: tuple[int, ...],
+    opset: int,
+    weights: Sequence[int] | None,
+    given: dict[str, Any],
+) -> Net:
     net = Net(opset=opset)
     net.inputs["x"] = np.ones(shape, "f4")
     more = [] if weights is None else [net.constant(np.ones(weights, "f4"), "w")]
@@ -63,7 +71,11 @@ WINDOW = r"node it: its window takes 3 of axis 2 of \[1, 1, {0}, 8\], which has 
     ],
 )
 def test_windows_that_do_not_fit(
-    op: str, size: int, weights: Any, given: dict[str, Any], tmp_path: Path
+    op: str,
+    size: int,
+    weights: Sequence[int] | None,
+    given: dict[str, Any],
+    tmp_path: Path,
 ) -> None:
     net = _net(op, (1, 1, size, 8), 22, weights, given)
     with pytest.raises(SpecError, match=WINDOW.format(size)):
@@ -80,7 +92,7 @@ def test_a_range_without_steps(dtype: str, tmp_path: Path) -> None:
 
 
 def _loop(trips: int, condition: str) -> Net:
-    def value(name: str, number: int, shape: list[int]) -> Any:
+    def value(name: str, number: int, shape: list[int]) -> onnx.ValueInfoProto:
         return helper.make_tensor_value_info(name, number, shape)
 
     state = [value("c", TensorProto.BOOL, []), value("s", TensorProto.FLOAT, [2])]
@@ -126,7 +138,7 @@ def test_a_window_of_no_place(tmp_path: Path) -> None:
     assert found.shape == (1, 1, 0, 6)
 
 
-def _failing(*_: Any) -> list[str]:
+def _failing(*_: object) -> list[str]:
     raise SpecError("no text")
 
 

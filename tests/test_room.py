@@ -10,7 +10,6 @@ import re
 import struct
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -19,6 +18,7 @@ from fuzz.calls import Call, shape_of, word, write_call
 from linking import link_built
 from ops_wasm32.signature import parse_signature
 from test_ranks import CALLS as EIGHT_AXES
+from test_ranks import Call as Named
 from test_ranks import F, bytes_of, floats
 
 from toolchain.spec import kernel_name
@@ -26,7 +26,7 @@ from toolchain.spec import kernel_name
 MEMORY, PAGE, MEGABYTE = 7, 65536, 1 << 20
 PAGES = 3  # that the largest tensor takes
 # Rows that lie last or in one group of axes are used where they are.
-ROWS = (
+ROWS: tuple[Named, ...] = (
     *(("reduce_sum", F, (floats(2, 3, 5, 1),), {"axes": [a]}) for a in (2, 3)),
     *(("reduce_sum", F, (floats(6, n),), {"axes": [0]}) for n in (4, 40)),
     ("reduce_sum", F, (floats(2, 3, 2, 5),), {"axes": [1, 2]}),
@@ -87,7 +87,7 @@ def path(
     return link_built(folder, names, kernels, request.param, max_memory=4 * MEGABYTE)
 
 
-def written(path: Path, call: Any) -> tuple[Module, Call]:
+def written(path: Path, call: Named) -> tuple[Module, Call]:
     """The call in a new instance, with outputs of the right shape."""
     name, dtypes, inputs, attributes = call
     module = Module(path)
@@ -132,7 +132,7 @@ def expected(module: Module, call: Call) -> list[bytes]:
 
 
 @pytest.mark.parametrize("call", CALLS, ids=IDS)
-def test_each_tensor_at_the_end_of_memory(path: Path, call: Any) -> None:
+def test_each_tensor_at_the_end_of_memory(path: Path, call: Named) -> None:
     module, made = written(path, call)
     want = expected(module, made)
     workspaces = module.run("ops_alloc", MEGABYTE)
@@ -154,7 +154,7 @@ def test_each_tensor_at_the_end_of_memory(path: Path, call: Any) -> None:
 
 
 @pytest.mark.parametrize("call", CALLS, ids=IDS)
-def test_nothing_else_is_written(path: Path, call: Any) -> None:
+def test_nothing_else_is_written(path: Path, call: Named) -> None:
     module, made = written(path, call)
     written_to = [at for at, _ in outputs(module, made)]
     kept = [block for block in module.live.items() if block[0] not in written_to]
@@ -187,7 +187,7 @@ def holes(module: Module) -> Iterator[int]:
 
 
 @pytest.mark.parametrize("call", CALLS, ids=IDS)
-def test_memory_that_is_missing(path: Path, call: Any) -> None:
+def test_memory_that_is_missing(path: Path, call: Named) -> None:
     module, made = written(path, call)
     want, codes = expected(module, made), []
     whole = module.run("ops_alloc", 2 * MEGABYTE)
@@ -205,7 +205,7 @@ def test_memory_that_is_missing(path: Path, call: Any) -> None:
 
 
 @pytest.mark.parametrize("call", CALLS, ids=IDS)
-def test_workspaces_at_the_end_of_memory(path: Path, call: Any) -> None:
+def test_workspaces_at_the_end_of_memory(path: Path, call: Named) -> None:
     """They are as large as asked for, rounded up to 64 bytes, and no byte more."""
     module, made = written(path, call)
     want = expected(module, made)

@@ -150,11 +150,11 @@ def test_the_end_of_the_buffer_for_broadcasts(target: str, dtype: str) -> None:
         a = np.arange(rows).astype(dtype)[:, None]
         b = np.array(7, dtype)
         column = np.arange(inner).astype(dtype)
-        spread = np.broadcast_to(a, (rows, inner))
+        broadcast = np.broadcast_to(a, (rows, inner))
         np.testing.assert_array_equal(
-            loaded.call("where", column > 0, a, b), np.where(column > 0, spread, b)
+            loaded.call("where", column > 0, a, b), np.where(column > 0, broadcast, b)
         )
         np.testing.assert_array_equal(
-            loaded.call("sub", a, np.full((1, inner), 9, dtype)), spread - b - 2
+            loaded.call("sub", a, np.full((1, inner), 9, dtype)), broadcast - b - 2
         )
         np.testing.assert_array_equal(loaded.call("sub", b, a + column), b - a - column)

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import onnx
 import pytest
+from numpy.typing import ArrayLike
 from onnx import TensorProto, helper, numpy_helper
 
 from toolchain.frontends import dims_of, read_model, shapes_of, values_of
@@ -23,10 +24,10 @@ ROUNDS = 3  # errors until a file is read, one for each input of a node at most
 
 
 def model(
-    nodes: Sequence[Any],
+    nodes: Sequence[onnx.NodeProto],
     inputs: Mapping[str, tuple[str, Sizes | None]],
-    weights: Mapping[str, Any] | None = None,
-) -> Any:
+    weights: Mapping[str, ArrayLike] | None = None,
+) -> onnx.ModelProto:
     """A model of nodes whose output is y. inputs: kind and sizes by name."""
     graph = helper.make_graph(
         nodes,
@@ -39,14 +40,16 @@ def model(
     return helper.make_model(graph, opset_imports=opset, ir_version=9)
 
 
-def node(kind: str, *inputs: str, outputs: str = "y", **attributes: Any) -> Any:
+def node(
+    kind: str, *inputs: str, outputs: str = "y", **attributes: Any
+) -> onnx.NodeProto:
     return helper.make_node(kind, list(inputs), outputs.split(), **attributes)
 
 
 X = {"x": ("f", (4, 6))}
 
 
-def loop() -> Any:
+def loop() -> onnx.ModelProto:
     body = helper.make_graph(
         [
             helper.make_node("Tanh", ["h"], ["h2"]),
@@ -69,7 +72,7 @@ def loop() -> Any:
     )
 
 
-def branch() -> Any:
+def branch() -> onnx.ModelProto:
     bodies = [
         helper.make_graph(
             [helper.make_node(kind, ["x"], ["z"])],

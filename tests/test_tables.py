@@ -71,7 +71,7 @@ def project(tmp_path: Path) -> Project:
     return copy_project(tmp_path / "project")
 
 
-# A number, a flag, an order of fields, the type of one, and a function's arguments.
+# A number, a flag, an order of fields, the type of a field, a function's arguments.
 CHANGES = {
     "a limit": (
         "state.h",

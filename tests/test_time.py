@@ -19,6 +19,7 @@ import ops_wasm32
 import pytest
 import wasmtime
 from abi import library_path
+from ops_wasm32.convert import Array
 from ops_wasm32.instance import Instance
 from ops_wasm32.signature import split_kernel
 
@@ -40,7 +41,7 @@ INTEGERS = (
     *(2**28, 2**29, 2**30, 2**31 - 1, -(2**31), 2**62, -(2**63)),
 )
 NUMBERS = (0.0, -1.0, 1e30, -1e30, math.inf, math.nan)
-MOST = 1 << 29  # numpy multiplies sizes, and passes over those of 0
+MOST = 1 << 29  # numpy multiplies all sizes, and a size of 0 hides the others
 TARGETS = ("simd128", "mvp")
 
 
@@ -102,7 +103,7 @@ def allowed(call: Call, data: int, products: int) -> int:
     return FIXED + per_byte * data + PER_PRODUCT * products
 
 
-def _arrays(inputs: tuple[Any, ...]) -> Iterator[Any]:
+def _arrays(inputs: tuple[Any, ...]) -> Iterator[Array]:
     for x in inputs:
         if isinstance(x, (list, tuple)):
             yield from _arrays(tuple(x))

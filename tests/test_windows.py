@@ -25,7 +25,7 @@ KERNELS = (
 
 
 @cache
-def library(target: str) -> Any:
+def library(target: str) -> ops_wasm32.Library:
     return ops_wasm32.load(library_path(target))
 
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import ops_wasm32
 import pytest
 import wasmtime
 from onnx import TensorProto, helper
+from ops_wasm32.convert import Array
 from ops_wasm32.instance import Instance
 from test_inside import Net, build
 from test_time import FIXED, PER_BYTE_OF_WINDOWS
@@ -17,20 +17,20 @@ from test_time import FIXED, PER_BYTE_OF_WINDOWS
 SIDE = 24
 
 
-def _along(x: Any, axis: int, fold: Any) -> Any:
-    """Windows of a whole axis, with pads of one less: its beginnings and its ends."""
+def _along(x: Array, axis: int, fold: np.ufunc) -> Array:
+    """Windows as long as the axis, pads one shorter: each prefix, then each suffix."""
     first = fold.accumulate(x, axis)
     last = np.flip(fold.accumulate(np.flip(x, axis), axis), axis)
     return np.concatenate([first, np.take(last, range(1, x.shape[axis]), axis)], axis)
 
 
-def _folded(x: Any, fold: Any) -> Any:
+def _folded(x: Array, fold: np.ufunc) -> Array:
     for axis in range(2, x.ndim):
         x = _along(x, axis, fold)
     return x
 
 
-def _mean(x: Any) -> Any:
+def _mean(x: Array) -> Array:
     return _folded(x.astype("f8"), np.add) / _folded(np.ones(x.shape), np.add)
 
 

@@ -5,19 +5,17 @@ from __future__ import annotations
 import inspect
 import warnings
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from types import FunctionType
-from typing import Any
 
 import numpy as np
+from ops_wasm32.convert import Array
 
 from toolchain.codegen.operators import load_operator
 from toolchain.profile import Profile
 from toolchain.spec import Case, Operator, kernel_name, tensor_dtype
 from toolchain.spec.cases_extremes import every_case
-
-Array = np.ndarray[Any, np.dtype[Any]]
 
 
 @dataclass(frozen=True)
@@ -80,7 +78,10 @@ def _wide(value: Array | None) -> Array | None:
 
 
 def expected(
-    operator: Operator, case: Case, reference: Any, dtypes: tuple[str, ...]
+    operator: Operator,
+    case: Case,
+    reference: Callable[..., Array | list[Array] | tuple[Array, ...]],
+    dtypes: tuple[str, ...],
 ) -> list[Array]:
     """What a reference gives, as a list; floats in float64.
 
@@ -137,10 +138,10 @@ def error_ulp(got: Array, want: Array, scale: Array | None, absolute: float) -> 
 def check(cell: Cell, operator: Operator, results: list[Array]) -> float:
     """Compare results with the reference; the worst error, or AssertionError."""
     wants = expected(operator, cell.case, operator.reference, cell.dtypes)
-    scales: list[Any] = [None] * len(wants)
+    scales: Sequence[Array | None] = [None] * len(wants)
     if operator.reference_scale is not None:
-        scale = operator.reference_scale
-        scales = expected(operator, cell.case, scale, cell.dtypes)
+        reference = operator.reference_scale
+        scales = expected(operator, cell.case, reference, cell.dtypes)
     assert len(wants) == len(results)
     worst = 0.0
     variadic = operator.outputs[0].variadic

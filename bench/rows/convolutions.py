@@ -6,12 +6,12 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
+from ops_wasm32.convert import Array
 
 from bench.row import (
     LAYOUTS,
     NCHW,
     NHWC,
-    Array,
     Case,
     Goal,
     Onnx,

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Any
 
 import numpy as np
+from ops_wasm32.convert import Array
 
 from bench.row import (
-    Array,
     Case,
     Goal,
     Onnx,
@@ -29,7 +28,7 @@ def binary(
     goals: tuple[Goal, ...],
 ) -> Row:
     """An operator of two float32 tensors of these shapes."""
-    function: Any = {"add": np.add, "mul": np.multiply}[operator]
+    function: np.ufunc = {"add": np.add, "mul": np.multiply}[operator]
     out = np.broadcast_shapes(*shapes)
     count = math.prod(out)
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import math
 
 import numpy as np
+from ops_wasm32.convert import Array
 
 from bench.row import (
     ORT_WEB,
-    Array,
     Case,
     Goal,
     Onnx,

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+from ops_wasm32.convert import Array
 
 from bench.row import (
-    Array,
     Case,
     Goal,
     Onnx,
@@ -77,7 +78,7 @@ def along_rows(operator: str, shape: tuple[int, ...], goals: tuple[Goal, ...]) -
     )
 
 
-REDUCTIONS: dict[str, tuple[str, str, Any]] = {
+REDUCTIONS: dict[str, tuple[str, str, Callable[..., Array]]] = {
     "reduce_sum": ("ReduceSum", "sum", np.sum),
     "reduce_max": ("ReduceMax", "max", np.max),
     "arg_max": ("ArgMax", "argMax", np.argmax),

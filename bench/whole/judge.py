@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from statistics import median
-from typing import Any
 
-from bench.judge import ratio
-from bench.row import ENGINES, ORT_WEB, TARGETS, fuses
+from bench.judge import medians_of, ratio
+from bench.records import Figure, MeasuredModel, ModelRecord, ModelResults, Rounds
+from bench.row import ENGINE_NAMES, ENGINES, ORT_WEB, TARGETS, fuses
 from bench.whole.measure import NATIVE, WEB
 from bench.whole.rows import ARENA, Row
 
@@ -14,9 +14,9 @@ from bench.whole.rows import ARENA, Row
 RATIOS = {"web": f"the time of {ORT_WEB}", "native": "the time of native ONNX Runtime"}
 
 
-def judged(row: Row, measured: dict[str, Any]) -> dict[str, Any]:
+def judged(row: Row, measured: MeasuredModel) -> ModelRecord:
     """A row's record: what was measured, its medians, figures and checks."""
-    medians = {n: median(r["seconds"]) for n, r in measured["rounds"].items()}
+    medians = medians_of(measured["rounds"])
     starts = {n: median(seconds) for n, seconds in measured["starts"].items()}
     figures = _figures(row, measured["rounds"], starts, measured)
     return {
@@ -33,10 +33,10 @@ def judged(row: Row, measured: dict[str, Any]) -> dict[str, Any]:
 
 def _figures(
     row: Row,
-    rounds: dict[str, Any],
+    rounds: dict[str, Rounds],
     starts: dict[str, float],
-    measured: dict[str, Any],
-) -> list[dict[str, Any]]:
+    measured: MeasuredModel,
+) -> list[Figure]:
     """Everything that has a goal in some row; wanted: None where this row has none."""
     found = []
     for engine in ENGINES:
@@ -63,7 +63,7 @@ def _figure(
     wanted: float | None,
     target: str = "",
     engine: str = "",
-) -> dict[str, Any]:
+) -> Figure:
     """A figure, and whether it keeps to its goal, the most that it may be."""
     return {
         "what": what,
@@ -75,12 +75,12 @@ def _figure(
     }
 
 
-def goals(results: dict[str, Any]) -> int:
+def goals(results: ModelResults) -> int:
     """How many goals the table has."""
     return sum(len(record["checks"]) for record in results["rows"])
 
 
-def misses(results: dict[str, Any]) -> list[str]:
+def misses(results: ModelResults) -> list[str]:
     """Every goal that was not reached, in words."""
     return [
         f"{record['name']}: {_missed(check)}"
@@ -90,10 +90,11 @@ def misses(results: dict[str, Any]) -> list[str]:
     ]
 
 
-def _missed(check: dict[str, Any]) -> str:
+def _missed(check: Figure) -> str:
     what, figure, wanted = check["what"], check["figure"], check["wanted"]
-    where = {"wasmtime": " in wasmtime", "node": " in Node", "": ""}[check["engine"]]
-    who = check["target"] + where
+    assert wanted is not None  # checks are the figures with a goal
+    engine = check["engine"]
+    who = check["target"] + (f" in {ENGINE_NAMES[engine]}" if engine else "")
     if figure is None:
         return f"{who}, nothing to compare with: {RATIOS[what]}"
     if what in RATIOS:

@@ -1,4 +1,4 @@
-"""Measuring a model: everybody's results compared, then everybody's time in rounds."""
+"""Measuring a model: results of all participants are compared, then timed in rounds."""
 
 from __future__ import annotations
 
@@ -9,25 +9,26 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from ops_wasm32.command_verify import random_inputs
+from ops_wasm32.convert import Array
 from ops_wasm32.model import Model, model_of, read_weights
 
-from bench.errors import BuildError, MismatchError
+from bench import measure
+from bench.errors import BuildError
 from bench.library import Call, Node, NodeProcess, Wasmtime
 from bench.measure import (
     NODE_LIBRARIES,
     Participant,
     difference,
     rounds,
-    same_bits,
     timed,
 )
 from bench.models import inference_session
 from bench.peers import files, web_results
-from bench.row import ENGINES, ORT_WEB, TARGETS, Array, fuses
+from bench.records import Json, MeasuredModel
+from bench.row import ORT_WEB, TARGETS
 from bench.whole.rows import BUILT, Row
 
 _WARM = 2.0  # seconds at most until V8 has compiled a model
@@ -72,7 +73,7 @@ class Bench:
             process.close()
 
 
-def measured(bench: Bench, row: Row) -> dict[str, Any]:
+def measured(bench: Bench, row: Row) -> MeasuredModel:
     """Measure a row; see judge.judged for what becomes of it."""
     modules = {target: bench.module(row, target) for target in BUILT}
     deployed = {t: modules[NODE_LIBRARIES[t][0]] for t in TARGETS}
@@ -97,10 +98,10 @@ def measured(bench: Bench, row: Row) -> dict[str, Any]:
         if not notes:
             parts[WEB] = peer.run
         parts[NATIVE] = native.run
-        people = {name: Participant(run, 1) for name, run in parts.items()}
-        timed(list(people.values()), _WARM)
+        participants = {name: Participant(run, 1) for name, run in parts.items()}
+        timed(list(participants.values()), _WARM)
     return {
-        "rounds": rounds(people),
+        "rounds": rounds(participants),
         "notes": notes,
         "starts": _starts(bench, deployed, loader, web),
         "memory": {t: m["memory"] for t, m in manifests.items()},
@@ -108,8 +109,8 @@ def measured(bench: Bench, row: Row) -> dict[str, Any]:
     }
 
 
-def _manifest(module: Path) -> dict[str, Any]:
-    found: dict[str, Any] = json.loads(module.with_suffix(".manifest.json").read_text())
+def _manifest(module: Path) -> Json:
+    found: Json = json.loads(module.with_suffix(".manifest.json").read_text())
     return found
 
 
@@ -130,22 +131,17 @@ def model_call(module: Path, inputs: list[Array]) -> Call:
 
 
 def compare(row: Row, hosts: Hosts, inputs: list[Array], wanted: list[Array]) -> None:
-    """Run everybody once. Errors: MismatchError for a result that is another."""
-    results = {}
-    for key, (host, module) in hosts.items():
-        host.prepare(model_call(module, inputs))
-        results[key] = host.results()
-        for got, want in zip(results[key], wanted, strict=True):
-            if reason := difference(got, want, row.tolerance):
-                raise MismatchError(f"{row.name}: {' '.join(key)}: {reason}")
-    for target in (t for t in TARGETS if not fuses(t)):
-        both = (results[engine, target] for engine in ENGINES)
-        for first, second in zip(*both, strict=True):
-            same_bits(row.name, target, first, second)
+    """Run every host once. Errors: MismatchError for a result that differs."""
+    runners = {key: host for key, (host, _) in hosts.items()}
+
+    def call(key: tuple[str, str]) -> Call:
+        return model_call(hosts[key][1], inputs)
+
+    measure.compare(row.name, runners, call, wanted, row.tolerance)
 
 
 def _peer_notes(row: Row, got: list[Array], wanted: list[Array]) -> list[str]:
-    """Why ONNX Runtime Web is left out, where its results are others."""
+    """Why ONNX Runtime Web is left out, where its results differ."""
     reasons = (
         difference(a, b, row.tolerance) for a, b in zip(got, wanted, strict=True)
     )

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from html import escape
-from typing import Any
-
-from bench.page import Bar, bar_chart, bullets, key, page
+from bench.page import Bar, Verdicts, bar_chart, key, verdict_card, verdict_page
+from bench.records import ModelRecord, ModelResults
 from bench.report import BARS as OPERATOR_BARS
 from bench.report import COLOURS
 from bench.table import verdict
@@ -22,33 +20,23 @@ BARS = (
 )
 
 
-def report(results: dict[str, Any]) -> str:
+def report(results: ModelResults) -> str:
     """The page, as XHTML."""
-    passed = goals(results) - len(misses(results))
     cards = "".join(map(_card, results["rows"]))
     lines = [*heading(results), *summary(results)]
     parts = [
-        f'<p class="sum">{passed} of {goals(results)} goals reached.</p>',
-        *(f"<p>{escape(line)}</p>" for line in lines),
         "<h2>Milliseconds of an inference</h2>",
         key(COLOURS, ". Dashed line: ONNX Runtime Web."),
         f'<div class="cards">{cards}</div>',
-        *bullets("Goals missed", misses(results)),
-        *bullets("Notes", all_notes(results)),
     ]
-    return page("ops-wasm32: speed of models", parts)
+    verdicts = Verdicts(goals(results), misses(results), all_notes(results))
+    return verdict_page("ops-wasm32: speed of models", lines, parts, verdicts)
 
 
-def _card(record: dict[str, Any]) -> str:
+def _card(record: ModelRecord) -> str:
     """A model's bars and figures."""
-    state = verdict(record)
-    kind = "pass" if state == "pass" else "miss"
-    more = "".join(f"<p>{escape(line)}</p>" for line in card_lines(record))
-    return (
-        f'<div class="card"><h3>{escape(record["name"])}</h3>'
-        f'<p><span class="{kind}">{escape(state)}</span></p>'
-        f"{_bars(record['medians'])}{more}</div>"
-    )
+    bars, lines = _bars(record["medians"]), card_lines(record)
+    return verdict_card(record["name"], verdict(record), "", bars, lines)
 
 
 def _bars(medians: dict[str, float]) -> str:

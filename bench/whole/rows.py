@@ -50,13 +50,13 @@ class Row:
     note: str = ""
 
     def folder(self, models: Path) -> Path:
-        """Folder of the row's modules, one per target, among those of all models."""
+        """Folder of the row's modules, one for each target, in the folder of models."""
         return models / self.model / "-".join(["external", *sorted(self.options)])
 
 
 ROWS = [
     Row("LeNet", "lenet", web=(0.5, 0.5), code=16 * _KIB),
-    # Its output has steps of 1/256: one of them is 1e-2 of a small probability.
+    # Its output has steps of 1/256: a step is 1e-2 of a small probability.
     Row("LeNet, int8", "lenet_int8", web=(0.5, 0.5), tolerance=2e-2),
     Row(
         "ResNet-50",

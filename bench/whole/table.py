@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from bench.errors import TableError
 from bench.judge import amount
 from bench.measure import NODE_LIBRARIES
+from bench.page import Verdicts
+from bench.records import ModelRecord, ModelResults
 from bench.row import ORT_WEB, TARGETS
-from bench.table import between, columns, notes, origin, verdict
+from bench.table import between, columns, notes, origin, terminal_text, verdict
 from bench.whole.judge import goals, misses
 from bench.whole.measure import NATIVE, WEB
 from bench.whole.rows import BUILT
@@ -42,7 +42,7 @@ def _in_node() -> str:
     return ", ".join(f"{a} is the module for {b}" for a, b in pairs if a != b)
 
 
-def heading(results: dict[str, Any]) -> list[str]:
+def heading(results: ModelResults) -> list[str]:
     """When, where, with what, and how to read the table."""
     return [
         *origin(results),
@@ -60,7 +60,7 @@ def heading(results: dict[str, Any]) -> list[str]:
     ]
 
 
-def _cell(record: dict[str, Any], what: str, engine: str = "") -> str:
+def _cell(record: ModelRecord, what: str, engine: str = "") -> str:
     """Figures of one kind with their goal; ! stands at a miss."""
     figures = [
         f
@@ -96,11 +96,11 @@ def milliseconds(seconds: float | None) -> str:
     return f"{value:.0f}" if value >= 100 else f"{value:#.3g}"
 
 
-def _times(record: dict[str, Any], engine: str) -> str:
+def _times(record: ModelRecord, engine: str) -> str:
     return " / ".join(milliseconds(record["medians"][f"{engine}/{t}"]) for t in TARGETS)
 
 
-def _cells(record: dict[str, Any]) -> list[str]:
+def _cells(record: ModelRecord) -> list[str]:
     medians, starts = record["medians"], record["start_medians"]
     return [
         record["name"],
@@ -126,7 +126,7 @@ def _cells(record: dict[str, Any]) -> list[str]:
 _CARD = ((2, 4), (8, 9), (10, 11), (12, 13), (14, 15))
 
 
-def card_lines(record: dict[str, Any]) -> list[str]:
+def card_lines(record: ModelRecord) -> list[str]:
     """What a model's card says beside its bars."""
     cells = _cells(record)
     return [
@@ -135,7 +135,7 @@ def card_lines(record: dict[str, Any]) -> list[str]:
     ]
 
 
-def summary(results: dict[str, Any]) -> list[str]:
+def summary(results: ModelResults) -> list[str]:
     """What stands beside the rows: sizes and overheads of the peer."""
     return [
         f"{ORT_WEB}: a module of {amount(results['web_bytes'], 'byte')}, beside the "
@@ -145,25 +145,14 @@ def summary(results: dict[str, Any]) -> list[str]:
     ]
 
 
-def text(results: dict[str, Any]) -> str:
+def text(results: ModelResults) -> str:
     """The table for a terminal, with what stands around it."""
-    missed = misses(results)
-    return "\n".join(
-        [
-            *heading(results),
-            "",
-            *columns([_TITLES, *map(_cells, results["rows"])]),
-            "",
-            *summary(results),
-            "",
-            *(f"note: {n}" for n in all_notes(results)),
-            *(f"MISS: {m}" for m in missed),
-            f"{len(missed)} of {goals(results)} goals missed",
-        ]
-    )
+    lines = columns([_TITLES, *map(_cells, results["rows"])])
+    verdicts = Verdicts(goals(results), misses(results), all_notes(results))
+    return terminal_text(heading(results), lines, summary(results), verdicts)
 
 
-def all_notes(results: dict[str, Any]) -> list[str]:
+def all_notes(results: ModelResults) -> list[str]:
     """What must be said of single rows."""
     said = [f"{r['name']}: {r['note']}" for r in results["rows"] if r["note"]]
     return said + notes(results)
@@ -172,7 +161,7 @@ def all_notes(results: dict[str, Any]) -> list[str]:
 _SHORT = (0, 1, 2, 3, 4, 6, 7, 8, 9, 10, 11, 12, 13, 16)
 
 
-def markdown(results: dict[str, Any]) -> str:
+def markdown(results: ModelResults) -> str:
     """The table of docs/speed.md. Errors: TableError for a run of some models."""
     if not results["complete"]:
         raise TableError(
@@ -185,6 +174,6 @@ def markdown(results: dict[str, Any]) -> str:
     return "\n".join([*heading(results), *summary(results), missed, "", *lines])
 
 
-def with_table(page: str, results: dict[str, Any]) -> str:
+def with_table(page: str, results: ModelResults) -> str:
     """A page's text with the results between its markers."""
     return between(page, BEGIN, END, markdown(results))

@@ -69,7 +69,7 @@ def signature(module: Limited, index: int) -> tuple[str, list[str], int]:
 
 
 def random_tensor(module: Limited, rng: random.Random, dtype: str) -> Arg:
-    """A tensor that may be sound, or wrong in one way or several."""
+    """A tensor that is sound or has some faults."""
     if rng.random() < 0.1:
         dtype = rng.choice(list(DTYPES))
     hostile = rng.random() < 0.3

@@ -154,7 +154,7 @@ def _mutate(module: Module, rng: random.Random, call: Call) -> Call:
     """Change one to three things in memory, or in what is called."""
     changed = Call(**vars(call))
     for _ in range(rng.choice((1, 1, 1, 2, 3))):
-        rng.choice(WAYS)(module, rng, changed)
+        rng.choice(FAULTS)(module, rng, changed)
     return changed
 
 
@@ -199,7 +199,7 @@ def _called(module: Module, rng: random.Random, call: Call) -> None:
     call.outputs = range(0)  # which are outputs is open
 
 
-WAYS = (_argument, _argument, _field, _field, _size, _size, _overlap, _called)
+FAULTS = (_argument, _argument, _field, _field, _size, _size, _overlap, _called)
 
 
 def _value(module: Module, rng: random.Random, call: Call) -> int:
@@ -241,8 +241,8 @@ def _ranges(module: Module, call: Call) -> list[tuple[int, int]]:
     """Bytes of the tensors that a call may write, as its arguments say."""
     found = []
     limit = module.memory.data_len(module.store)
-    positions = call.outputs or range(min(max(call.count, 0), 200))
-    for i in positions:
+    indices = call.outputs or range(min(max(call.count, 0), 200))
+    for i in indices:
         at = (call.at & 0xFFFFFFFF) + ANY_BYTES * i
         if at + ANY_BYTES > limit or word(module, at) != TENSOR:
             continue

@@ -13,6 +13,9 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from google.protobuf.descriptor import FieldDescriptor
+from google.protobuf.message import Message
+
 from toolchain.frontends.mind_ir_schema import model_class
 from toolchain.link.module import ModuleError
 from toolchain.model.build import Options, read_program
@@ -130,9 +133,12 @@ def _changed(source: Path, rng: random.Random) -> bytes:
     return bytes(message.SerializeToString())
 
 
-def _fields(message: Any, depth: int) -> list[tuple[Any, Any]]:
+Field = tuple[Message, FieldDescriptor]  # a message and a field of it
+
+
+def _fields(message: Message, depth: int) -> list[Field]:
     """Each field that is set, of a message and of those inside."""
-    found: list[tuple[Any, Any]] = []
+    found: list[Field] = []
     for field, value in message.ListFields():
         found.append((message, field))
         if field.type == _MESSAGE and depth < 12:
@@ -141,7 +147,7 @@ def _fields(message: Any, depth: int) -> list[tuple[Any, Any]]:
     return found
 
 
-def _change_field(owner: Any, field: Any, rng: random.Random) -> None:
+def _change_field(owner: Message, field: FieldDescriptor, rng: random.Random) -> None:
     name = field.name
     if rng.random() < 0.12:
         owner.ClearField(name)
@@ -157,21 +163,21 @@ def _change_field(owner: Any, field: Any, rng: random.Random) -> None:
         setattr(owner, name, _value(field, rng))
 
 
-def _change_list(values: Any, field: Any, rng: random.Random) -> None:
+def _change_list(values: Any, field: FieldDescriptor, rng: random.Random) -> None:
     i, message = rng.randrange(len(values)), field.type == _MESSAGE
-    ways: list[Callable[[], Any]] = [lambda: values.__delitem__(i)]
+    changes: list[Callable[[], object]] = [lambda: values.__delitem__(i)]
     if message:
-        ways += [lambda: values.add().CopyFrom(values[i]), lambda: values[i].Clear()]
+        changes += [lambda: values.add().CopyFrom(values[i]), lambda: values[i].Clear()]
     else:
-        ways += [
+        changes += [
             lambda: values.append(values[i]),
             lambda: values.__setitem__(i, values[rng.randrange(len(values))]),
             lambda: values.__setitem__(i, _value(field, rng)),
         ]
-    rng.choice(ways)()
+    rng.choice(changes)()
 
 
-def _value(field: Any, rng: random.Random) -> Any:
+def _value(field: FieldDescriptor, rng: random.Random) -> object:
     if field.type == _TEXT:
         return rng.choice(WORDS)
     if field.type == _BYTES:
@@ -196,14 +202,14 @@ def _bytes_changed(data: bytearray, rng: random.Random) -> bytes:
             break
         # Half of them among the first, which say more.
         at = rng.randrange(len(data) if rng.random() < 0.5 else min(len(data), 600))
-        way = rng.randrange(5)
-        if way == 0:
+        kind = rng.randrange(5)
+        if kind == 0:
             data[at] ^= 1 << rng.randrange(8)
-        elif way == 1:
+        elif kind == 1:
             data[at] = rng.choice((0, 255, 127, 128, rng.randrange(256)))
-        elif way == 2:
+        elif kind == 2:
             del data[at : at + rng.choice((1, 2, 10, 1000))]
-        elif way == 3:
+        elif kind == 3:
             data[at:at] = rng.randbytes(rng.choice((1, 2, 10)))
         elif rng.random() < 0.3:
             del data[at:]

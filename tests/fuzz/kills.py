@@ -29,7 +29,7 @@ GONE = (
 
 
 def run(seeds: Iterable[int], build: Path) -> Iterator[tuple[int, str]]:
-    """Kill a build for each seed; that of the sources must follow."""
+    """Kill a build for each seed; the next build of the same sources must succeed."""
     del build
     with tempfile.TemporaryDirectory() as name:
         project = copy_project(Path(name) / "project")

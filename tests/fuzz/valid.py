@@ -9,8 +9,9 @@ from functools import cache
 from typing import Any
 
 import numpy as np
+from ops_wasm32.convert import Array
 from random_cases import CASES, random_cell
-from verification import Array, Cell
+from verification import Cell
 
 from toolchain.codegen.operators import load_operator
 from toolchain.profile import load_profile
@@ -64,7 +65,7 @@ def valid_cell(seed: int) -> Cell:
 
 
 def _other(x: Any, rng: np.random.Generator) -> Any:
-    """Another array of the same shape and dtype: any bits, or few special ones."""
+    """Another array of the same shape and dtype: any bits, or a few special values."""
     if isinstance(x, (list, tuple)):
         return type(x)(_other(each, rng) for each in x)
     if not isinstance(x, np.ndarray):
@@ -81,7 +82,7 @@ def _floats(shape: tuple[int, ...], rng: np.random.Generator) -> Array:
     bits = rng.integers(0, 1 << 32, shape, np.uint32)
     scaled = rng.normal(size=shape) * 10.0 ** rng.integers(-3, 4)
     some = rng.choice(SPECIAL, shape)
-    ways = (bits.view(np.float32) if bits.shape else scaled, scaled, some)
-    chosen = np.asarray(ways[rng.integers(3)], np.float32)
+    kinds = (bits.view(np.float32) if bits.shape else scaled, scaled, some)
+    chosen = np.asarray(kinds[rng.integers(3)], np.float32)
     mixed = np.where(rng.random(shape) < 0.1, some, chosen)
     return np.asarray(mixed, np.float32)

@@ -20,7 +20,8 @@ from typing import Any
 import numpy as np
 import ops_wasm32
 from abi import DTYPES, FLOAT, INT, NONE
-from verification import Array, Cell
+from ops_wasm32.convert import Array
+from verification import Cell
 
 from fuzz import library, targets
 from fuzz.valid import valid_cell
@@ -64,11 +65,11 @@ def run(seeds: Iterable[int], build: Path) -> Iterator[tuple[int, str]]:
 
 
 @cache
-def _loaded(wasm: Path) -> Any:
+def _loaded(wasm: Path) -> ops_wasm32.Library:
     return ops_wasm32.load(wasm)
 
 
-def _call(module: Any, cell: Cell) -> list[Array]:
+def _call(module: ops_wasm32.Library, cell: Cell) -> list[Array]:
     found = module.call(cell.kernel, *cell.case.inputs, **cell.case.attributes)
     return list(found) if isinstance(found, tuple) else [np.asarray(found)]
 
@@ -95,7 +96,9 @@ def _compare(made: list[Made], wasm: Path, target: str) -> Iterator[tuple[int, s
             yield call.seed, f"{call.cell} on {target}: {texts[0]}"
 
 
-def _described(module: Any, call: Made, data: bytearray) -> dict[str, Any]:
+def _described(
+    module: ops_wasm32.Library, call: Made, data: bytearray
+) -> dict[str, Any]:
     """A call as values.mjs takes it; elements go into data."""
     case = call.cell.case
     bound = module.bind(call.cell.kernel, case.inputs, dict(case.attributes))
@@ -104,6 +107,7 @@ def _described(module: Any, call: Made, data: bytearray) -> dict[str, Any]:
         if array is None:
             inputs.append(None)
             continue
+        assert isinstance(array, np.ndarray)  # no array stays in the module
         inputs.append(_tensor(array) | {"at": len(data)})
         data += array.tobytes()
     return {
@@ -135,7 +139,7 @@ def _narrow(operator: str) -> bool:
 
 
 def _difference(here: Array, there: Array, nan: bool) -> list[str]:
-    """Where bits of wasmtime and of V8 differ. nan: those of NaN too."""
+    """Where bits of wasmtime and V8 differ. nan: whether bits of NaN count too."""
     kind = f"u{here.dtype.itemsize}"
     bits, others = here.view(kind), there.view(kind)
     apart = bits != others

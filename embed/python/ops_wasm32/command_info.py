@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 from ops_wasm32.command_run import UserError
 from ops_wasm32.library import Library
 from ops_wasm32.locate import load
 from ops_wasm32.model import Model, Tensor, model_of
-from ops_wasm32.module import count_entries, read_manifest, read_module
+from ops_wasm32.module import Manifest, count_entries, read_manifest, read_module
 from ops_wasm32.signature import Attribute, split_kernel
 from ops_wasm32.tables import DTYPES
 
@@ -90,7 +89,7 @@ def show_info(path: Path) -> None:
         print(f"  {name:{width}}  {_dtypes(names)}".rstrip())
 
 
-def _model_lines(model: Model, manifest: dict[str, Any]) -> dict[str, object]:
+def _model_lines(model: Model, manifest: Manifest) -> dict[str, object]:
     memory = manifest.get("memory", {})
     weights = f"{memory.get('weights')} bytes, in the module"
     if model.weights:

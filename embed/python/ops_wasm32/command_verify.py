@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -14,6 +14,9 @@ from ops_wasm32.convert import Array
 from ops_wasm32.exact import exact_session
 from ops_wasm32.locate import load
 from ops_wasm32.model import Model, Tensor
+
+if TYPE_CHECKING:
+    import onnxruntime
 
 BOUND = 1e-4  # for modules whose manifest says none
 
@@ -136,7 +139,7 @@ _INSTEAD = {
 }
 
 
-def _session(path: Path) -> tuple[Any, str]:
+def _session(path: Path) -> tuple[onnxruntime.InferenceSession, str]:
     """A session of ONNX Runtime on a file, and its setting."""
     if not path.is_file():
         what = "is no file" if path.exists() else "there is no such file"

@@ -11,11 +11,11 @@ from numpy.typing import NDArray
 from ops_wasm32.errors import ArgumentError
 from ops_wasm32.tables import MAX_MEMORY
 
-Array = NDArray[Any]  # of any dtype
-
 # Halfway from the largest float32 to the next power of two: what rounds to inf.
 _FLOAT32_OVER = 2.0**128 - 2.0**103
 _MAX_DEPTH = 32  # far more axes than a tensor may have, less than Python recurses
+
+Array = NDArray[Any]  # of any dtype: calls decide it while they run
 
 
 def compact(array: Array, dtype: str, what: str) -> Array:
@@ -57,7 +57,7 @@ def _shape(values: object, what: str, depth: int = 0) -> tuple[int, ...]:
     return (len(values), *(shapes.pop() if shapes else ()))
 
 
-def _flatten(values: Any, depth: int) -> Iterator[Any]:
+def _flatten(values: Any, depth: int) -> Iterator[object]:
     if depth == 0:
         yield values
     else:
@@ -65,7 +65,7 @@ def _flatten(values: Any, depth: int) -> Iterator[Any]:
             yield from _flatten(value, depth - 1)
 
 
-def _problem(value: Any, dtype: str) -> str | None:
+def _problem(value: object, dtype: str) -> str | None:
     """Why dtype cannot hold a value, or None."""
     if dtype == "bool":
         if isinstance(value, (bool, int, float, np.bool_)) and value in (0, 1):

@@ -9,12 +9,15 @@ float32.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import onnxruntime
 
 PRECISE, PLAIN = "session.x64quantprecision = 1", "graph optimisations off"
 
 
-def exact_session(model: Path | bytes) -> tuple[Any, str]:
+def exact_session(model: Path | bytes) -> tuple[onnxruntime.InferenceSession, str]:
     """A session of one thread, and the setting that makes it exact.
 
     Errors: ImportError without ONNX Runtime; its own for a file that it does not take.

@@ -13,7 +13,7 @@ from ops_wasm32.discovery import check_version, discover
 from ops_wasm32.errors import ArgumentError, ModuleError
 from ops_wasm32.instance import Instance
 from ops_wasm32.model import Model, model_of, read_weights
-from ops_wasm32.module import has_manifest, kernels_of, read_manifest
+from ops_wasm32.module import Manifest, has_manifest, kernels_of, read_manifest
 from ops_wasm32.signature import Signature, parse_signature, split_kernel
 
 
@@ -56,7 +56,7 @@ class Library:
         return f"<ops_wasm32.Library {self.path}>"
 
     @cached_property
-    def manifest(self) -> dict[str, Any]:
+    def manifest(self) -> Manifest:
         """What the module says of itself: target, features, aliases, tools."""
         return read_manifest(self._data, str(self.path))
 

@@ -14,6 +14,7 @@ import numpy as np
 
 from ops_wasm32.convert import Array, compact, to_array
 from ops_wasm32.errors import ArgumentError, ModuleError, listed
+from ops_wasm32.module import Manifest
 from ops_wasm32.signature import Signature
 from ops_wasm32.tables import DTYPES, MAX_MEMORY, MAX_RANK
 
@@ -130,7 +131,7 @@ class Model:
             )
 
 
-def model_of(manifest: Mapping[str, Any], what: str) -> Model | None:
+def model_of(manifest: Manifest, what: str) -> Model | None:
     """The model that a manifest describes; None for a library of operators.
 
     Errors: ModuleError, where the description is damaged.
@@ -162,7 +163,7 @@ def _size(value: object) -> int:
     return value
 
 
-def _tensors(entries: Sequence[Mapping[str, Any]]) -> tuple[Tensor, ...]:
+def _tensors(entries: Sequence[Manifest]) -> tuple[Tensor, ...]:
     tensors = tuple(map(_tensor, entries))
     if len({t.name for t in tensors}) < len(tensors):
         raise ValueError("two tensors have one name")
@@ -180,7 +181,7 @@ def _tolerance(value: object) -> float | None:
     return value
 
 
-def _tensor(entry: Mapping[str, Any]) -> Tensor:
+def _tensor(entry: Manifest) -> Tensor:
     if entry["dtype"] not in DTYPES:
         raise ValueError(f"{entry['dtype']!r} is no dtype")
     shape = tuple(map(_size, entry["shape"]))
@@ -189,7 +190,7 @@ def _tensor(entry: Mapping[str, Any]) -> Tensor:
     return Tensor(_text(entry["name"]), entry["dtype"], shape)
 
 
-def _weights(entry: Mapping[str, Any]) -> Weights:
+def _weights(entry: Manifest) -> Weights:
     file = _text(entry["file"])
     if Path(file).name != file:  # it may not lead out of the module's folder
         raise ValueError(f"{file!r} is no name of a file beside the module")

@@ -16,6 +16,7 @@ from typing import Any
 from ops_wasm32.errors import ModuleError
 from ops_wasm32.tables import MANIFEST
 
+Manifest = dict[str, Any]  # anybody's: who reads an entry checks it
 _MAGIC = b"\0asm"
 _VERSION = b"\1\0\0\0"
 _CUSTOM, _TYPE, _IMPORT, _TABLE, _MEMORY, _EXPORT, _START = 0, 1, 2, 4, 5, 7, 8
@@ -151,7 +152,7 @@ def _check_start(reader: _Reader) -> None:
     raise ValueError(f"runs its function {reader.number()} when it is loaded")
 
 
-def read_manifest(data: bytes, what: str) -> dict[str, Any]:
+def read_manifest(data: bytes, what: str) -> Manifest:
     """Read the manifest within a module; ModuleError where there is none."""
     found = _manifests(data, what)
     if not found:
@@ -175,7 +176,7 @@ def has_manifest(data: bytes, what: str) -> bool:
     return bool(_manifests(data, what))
 
 
-def kernels_of(manifest: dict[str, Any], what: str) -> list[str]:
+def kernels_of(manifest: Manifest, what: str) -> list[str]:
     """Names of the kernels that a manifest lists, by index.
 
     Errors: ModuleError, where the list is damaged.
