@@ -100,6 +100,11 @@ def task_mutants() -> Task:
     return checks.mutants_task(after=["build"])
 
 
+def task_scorecard() -> Task:
+    """Print sizes of functions and files, cycles, and facts that stand twice."""
+    return command(checks.run_scorecard, after=["build"])
+
+
 def task_build() -> Task:
     """Build the library for every target (profile=FILE.toml: a part of it)."""
     after = [*library.TABLES_FIRST, "module"] + ([] if PROFILE.file else ["models"])

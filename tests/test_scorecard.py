@@ -49,6 +49,14 @@ def test_an_exception_excuses_its_place_and_must_be_needed() -> None:
     assert "needs no exception: a" in text(unneeded)
 
 
+def test_an_exception_for_a_folder_leaves_it_out_of_all_figures() -> None:
+    found = [Found("a", 1), Found("old/b", 7), Found("old/c", 8)]
+    row = Row("x", found, (1, 1, 5), {"old/": "why"})
+    assert (1, 1, 1) == row.figures
+    assert row.passed
+    assert not Row("x", [*found, Found("older", 7)], (9, 9, 5), {"old/": "why"}).passed
+
+
 def test_cycles_are_found() -> None:
     graph = {"a": ["b"], "b": ["c"], "c": ["b"], "d": ["a"]}
     assert [["a"], ["b", "c"], ["d"]] == sorted(components(graph))

@@ -113,6 +113,12 @@ def run_one_node(profile: Profile, operator: str, target: str) -> None:
         raise FailedError("models differ from the library; see above")
 
 
+def run_scorecard() -> None:
+    """Print sizes, cycles and facts that stand twice, beside their limits."""
+    if run_python(["tests/scorecard.py"], [ROOT, ROOT / "tests", _HOST]):
+        raise FailedError("the scorecard has rows that fail; see above")
+
+
 def mutants_task(after: Iterable[str]) -> Task:
     """Tests the runtime's tests."""
     options = [
