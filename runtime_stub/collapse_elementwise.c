@@ -166,8 +166,7 @@ static int32_t run_strips(const ops_request *call) {
   if (gathered) {
     most = STRIP / row & -4; /* kernels like multiples of 16 elements */
   } else if (rank > 1) {     /* long rows, one by one as they are */
-    row = most;
-    most = axis = 1;
+    row = most, most = axis = 1;
   }
   const ops_operand *end = plan->operands + call->inputs + 1;
   do {
