@@ -1,5 +1,5 @@
-/* attribute.c: the attributes of a call: their checks, their way to the kernel,
- * and how texts show them.
+/* attribute.c: the attributes of a call: their checks, how they reach the
+ * kernel, and how texts show them.
  *
  * What others need of this file is weak, and the descriptor of each operator
  * with attributes refers to it (toolchain/codegen/descriptor.py): a module

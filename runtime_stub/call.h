@@ -46,8 +46,8 @@ int64_t ops_product(const int32_t *shape, int32_t from, int32_t to);
  * negative or the bytes pass 2^31. */
 int32_t ops_read_shape(const ops_request *call, ops_tensor *tensor,
                        int32_t rank, const int64_t *shape);
-/* The same for an output, which must have that shape: while inferring it gets
- * it, otherwise OPS_ERROR_SHAPE where the caller's has another. */
+/* Gives an output that shape while inferring; otherwise OPS_ERROR_SHAPE if the
+ * caller's tensor has another. */
 int32_t ops_set_shape(ops_request *call, ops_tensor *output, int32_t rank,
                       const int64_t *shape);
 
@@ -60,11 +60,12 @@ void ops_release(void *workspace);
 int64_t ops_saturate(double value);
 /* One element, repeated to fill 8 bytes. */
 uint64_t ops_repeat(const void *element, int32_t itemsize);
-/* The fill value of an absent optional input, likewise. In optional.c, which
+/* The fill value of an absent optional input, repeated to fill 8 bytes. In
+ * optional.c, which
  * only operators with such inputs link. */
 uint64_t ops_fill(const ops_request *call, const ops_tensor *tensor)
     __attribute__((weak));
-/* Memory of `count` elements of it: what stands in for the input. */
+/* A workspace of `count` elements with that value, in place of the input. */
 void *ops_filled(const ops_request *call, const ops_tensor *tensor,
                  int64_t count);
 

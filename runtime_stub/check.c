@@ -31,8 +31,8 @@ int32_t ops_search_block(uint32_t start, uint32_t bytes, uint32_t alignment,
   return OPS_ERROR_POINTER;
 }
 
-/* Whether the room of the module holds so many arguments: what the toolchain
- * made needs no more. */
+/* Whether the room of the module holds so many arguments. Operators that the
+ * toolchain made need no more. */
 static inline __attribute__((always_inline)) int32_t has_room(int32_t n) {
   return n <= ops_room_size.arguments;
 }
@@ -74,9 +74,9 @@ static int32_t check_tensors(ops_request *call, const TVMFFIAny *args) {
   return OPS_OK;
 }
 
-/* Where an output starts in another tensor, or that in it. Without elements
- * they share nothing. Element by element the kernel reads before it writes: in
- * place is right. */
+/* An output that overlaps another tensor. Tensors without elements share
+ * nothing. An elementwise kernel reads an element before it writes it, so that
+ * it may run in place. */
 static int32_t check_shared(const ops_request *call, const ops_tensor *output,
                             const ops_tensor *other) {
   if (!(output->bytes * other->bytes)) return OPS_OK;

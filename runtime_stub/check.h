@@ -21,9 +21,9 @@ int32_t ops_check_attributes(ops_request *call, const TVMFFIAny *args)
 void ops_put_values(const ops_request *call) __attribute__((weak));
 void ops_put_attribute(const ops_attribute *attribute) __attribute__((weak));
 
-/* In fast.c, which a module may lack. Whether the arguments are what nearly all
- * are: one tensor for each parameter, with no strides, in blocks where the last
- * ones were. Then they are taken; otherwise that says nothing. */
+/* In fast.c, which a module may lack. Takes the arguments of a common call: a
+ * tensor for each parameter, without strides, in blocks where hints find them.
+ * 0 says nothing about other calls. */
 int32_t ops_take_plain(ops_request *call, const TVMFFIAny *args, int32_t n)
     __attribute__((weak));
 

@@ -12,7 +12,8 @@ static int32_t same_dtype(const DLDataType *a, const DLDataType *b) {
   return left == right;
 }
 
-/* Those of a tensor of no elements, and along axes of size 1, do not matter. */
+/* Strides of a tensor without elements, and along axes of size 1, do not
+ * matter. */
 static int32_t check_strides(const ops_request *call, const ops_tensor *tensor,
                              const int64_t *strides) {
   int32_t compact = 1;

@@ -4,9 +4,9 @@
  * What is left is covered by strips: a strip is a run of whole rows along axis
  * `axis` of the rest, contiguous in the output. An input that is contiguous
  * there too is read in place; any other is gathered into a buffer, and only
- * when it differs from the strip before. So a scalar operand is spread once,
- * and a bias over short rows once for many rows; one over long rows is read in
- * place for each. Axis 0 is the innermost one.
+ * when it differs from the strip before. So a scalar operand is splat
+ * once, and a bias is gathered once for many short rows; a bias over long rows
+ * is read in place for each row. Axis 0 is the innermost one.
  */
 #include "call.h"
 #include "memory.h"
@@ -29,15 +29,15 @@ static ops_elementwise_plan *const plan = &ops_state.call.plan.elementwise;
 static _Alignas(
     OPS_ALIGNMENT) uint8_t buffers[OPS_MAX_INPUTS][STRIP * 8 + SPILL];
 
-static void push(int32_t size, uint32_t spread) {
+static void push(int32_t size, uint32_t broadcast) {
   int32_t last = plan->rank - 1;
-  if (last >= 0 && plan->broadcast[last] == spread) {
+  if (last >= 0 && plan->broadcast[last] == broadcast) {
     /* Where this overflows the output is too large, and refused. */
     plan->size[last] = (int32_t)((uint32_t)plan->size[last] * (uint32_t)size);
     return;
   }
   plan->size[plan->rank] = size;
-  plan->broadcast[plan->rank++] = spread;
+  plan->broadcast[plan->rank++] = broadcast;
 }
 
 static int32_t shape(ops_request *call) {
@@ -50,11 +50,11 @@ static int32_t shape(ops_request *call) {
   for (int32_t i = rank; i-- > 0;) {
     const ops_tensor *tensor = call->tensors;
     int32_t size = 1;
-    uint32_t spread = 0;
+    uint32_t broadcast = 0;
     for (int32_t t = 0; t < call->inputs; ++t, ++tensor) {
       int32_t axis = i - rank + tensor->rank;
       int32_t own = axis < 0 ? 1 : tensor->shape[axis];
-      if (own == 1) spread |= 1u << t;
+      if (own == 1) broadcast |= 1u << t;
       if (own == 1 || own == size) continue;
       if (size != 1) {
         ops_fail_with(call, OPS_ERROR_SHAPE,
@@ -65,7 +65,7 @@ static int32_t shape(ops_request *call) {
       }
       size = own;
     }
-    if (size != 1) push(size, spread);
+    if (size != 1) push(size, broadcast);
     shape[i] = size;
   }
   if (!plan->rank) push(1, 0); /* scalars */
@@ -105,7 +105,7 @@ static void gather(uint8_t *to, const uint8_t *from, int32_t axis,
     copy(to, from, all);
   } else if (!axis) {
     fill(to, ops_repeat(from, in->itemsize), all);
-  } else if (!in->step[axis]) { /* once, and then what is there already */
+  } else if (!in->step[axis]) { /* gathers a step, then doubles it */
     gather(to, from, inner, plan->size[inner]);
     for (; bytes < all; bytes *= 2)
       copy(to + bytes, to, bytes < all - bytes ? bytes : all - bytes);
@@ -131,15 +131,15 @@ static void set_operands(const ops_request *call) {
     }
     in->at = in->start;
     for (int32_t i = 0; i < plan->rank; ++i) {
-      int32_t spread = plan->broadcast[i] >> t & 1;
-      in->step[i] = spread ? 0 : step;
-      if (!spread) step *= plan->size[i];
+      int32_t broadcast = plan->broadcast[i] >> t & 1;
+      in->step[i] = broadcast ? 0 : step;
+      if (!broadcast) step *= plan->size[i];
     }
   }
 }
 
-/* Calls the kernel for so many strips; each operand goes on by its stride. What
- * finds strips takes 20 ns longer for each.
+/* Calls the kernel for so many strips; each operand goes on by its stride. To
+ * find a strip takes 20 ns.
  */
 static int32_t run_kernel(const ops_request *call, int32_t strips) {
   ops_kernel kernel = call->op->kernel; /* looked up in the loop: 5 ns each */
@@ -166,8 +166,7 @@ static int32_t run_strips(const ops_request *call) {
   if (gathered) {
     most = STRIP / row & -4; /* kernels like multiples of 16 elements */
   } else if (rank > 1) {     /* long rows, one by one as they are */
-    row = most;
-    most = axis = 1;
+    row = most, most = axis = 1;
   }
   const ops_operand *end = plan->operands + call->inputs + 1;
   do {

@@ -4,8 +4,9 @@
  *
  * Kernel slots: a [M,K], b [K,N], further inputs, out [M,N], M, K, N,
  * attributes. OPS_MATMUL_ZERO_POINTS has zero points as inputs 2 and 3: [M] and
- * [N]; its kernel reads uint8 and gets, after N, what makes that of a's and of
- * b's elements by exclusive or: 128 for int8, 0 for uint8. OPS_MATMUL_PACKED
+ * [N]; its kernel reads uint8 and gets, after N, what it combines a's and
+ * b's elements with by exclusive or to make uint8 of them: 128 for int8, 0 for
+ * uint8. OPS_MATMUL_PACKED
  * has b as panels [P,K,8], P = ceil(N / 8), a bias [N] as input 2, N as
  * attribute 0 and sizes M, K, P, 8, N.
  */
@@ -23,7 +24,7 @@ typedef struct {
   int64_t b_stride[MAX_BATCH];
 } product;
 
-/* Size of an axis counted from the last one; 1 where there is none. */
+/* Size of an axis counted from the last one; 1 if x has fewer axes. */
 static int64_t size_at(const ops_tensor *x, int32_t from_last) {
   return x->rank > from_last ? x->shape[x->rank - 1 - from_last] : 1;
 }
@@ -160,8 +161,8 @@ static void batch_axes(const ops_request *call, product *p) {
   }
 }
 
-/* Makes the last batch axes more rows of a, as far as b is the same in them:
- * a is compact there. Not where each row has its own zero point. */
+/* Makes the last batch axes more rows of a, as far as b is broadcast along
+ * them: a is compact there. Rows with zero points of their own stay apart. */
 static void fold(const ops_request *call, product *p) {
   if (call->family->rule == OPS_MATMUL_ZERO_POINTS &&
       call->tensors[2].count > 1) {

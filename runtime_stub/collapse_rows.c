@@ -3,8 +3,8 @@
  * Canonical sizes: [o, n] for the rows form (op->kernel), [o, n, k] for the
  * second form (op->columns, may be NULL), whose elements of a row lie k apart;
  * k fills a vector of 16 bytes or more.
- * Axes that lie last, or in one group with the second form, are used where they
- * are; any others are first moved to the end.
+ * Rows whose axes lie last are used in place, and so are rows whose axes are
+ * neighbours, by the second form; other axes are first moved to the end.
  *
  * Rules: OPS_ROWS_...
  *   AXIS         attribute 0 is `axis`: rows to rows
@@ -17,8 +17,8 @@
 
 #define VECTOR 16
 
-/* Merged axes: neighbours of the same kind are one, those of size 1 left out.
- */
+/* Merged axes: neighbours of the same kind become one axis, and axes of size 1
+ * are left out. */
 typedef struct {
   int32_t rank;
   int32_t size[OPS_MAX_RANK];
@@ -246,7 +246,7 @@ static int32_t run_moved(ops_request *call, const groups *g) {
   return code;
 }
 
-/* Where the rows lie: picks one of the ways to run. */
+/* Picks a form of the kernel by where the rows lie. */
 static int32_t run_rows(ops_request *call) {
   ops_rows_plan *plan = &call->plan.rows;
   groups g = group_axes(call);

@@ -2,16 +2,16 @@
  *
  * Kernel: out[m * om + n] = x[m * sm + n * sn], strides in elements and of any
  * sign; slots: x (the plane's first element), out, a bound for all offsets, m,
- * n, sm, sn, om. Adjacent axes that walk as one become one, so that a
- * contiguous copy is a single call with m = 1. n is the last axis, m the one
- * that makes a transpose of it where there is one; the others are looped over
- * here.
+ * n, sm, sn, om. Adjacent axes merge where their strides allow it, so that a
+ * contiguous copy is a single call with m = 1. n is the last axis. m is the
+ * axis that is contiguous in x if n is not, which is a transpose, and otherwise
+ * the last but one. The other axes are looped over here.
  */
 #include "call.h"
 
-/* A view has an axis for each of x's or of the units, tile two. */
+/* A view has an axis for each axis of x or unit; tile has two for each. */
 enum { SLOTS = 8, MAX_AXES = 2 * OPS_MAX_RANK };
-/* Beyond any size, and far from overflow when multiplied by one. */
+/* Beyond any size; its product with a size is far from overflow. */
 static const int64_t huge = (int64_t)1 << 31;
 
 typedef struct {
@@ -29,8 +29,8 @@ static int64_t clamp(int64_t value, int64_t low, int64_t high) {
   return value < low ? low : value > high ? high : value;
 }
 
-/* The compact strides of v's sizes. Those of an empty tensor do not matter, and
- * might overflow. */
+/* The compact strides of v's sizes. The strides of an empty tensor do not
+ * matter, and might overflow. */
 static void set_strides(const ops_tensor *x, view *v) {
   int64_t stride = x->count > 0;
   for (int32_t i = v->rank - 1; i >= 0; --i) {
@@ -240,7 +240,7 @@ static int64_t reshape_entry(const ops_request *call, const ops_tensor *x,
 }
 
 /* Reads reshape's shape. `known` receives the elements without the size that is
- * -1, at most `huge`; `open` where that one is, or -1. */
+ * -1, at most `huge`; `open` the axis of that size, or -1. */
 static int32_t reshape_sizes(const ops_request *call, const ops_tensor *x,
                              view *v, int64_t *known, int32_t *open) {
   *known = 1;
@@ -316,7 +316,8 @@ static int32_t shape(ops_request *call) {
   return OPS_OK;
 }
 
-/* The axis beside the last: where that one has gaps in x, the one without. */
+/* The second axis of the plane: where the last axis has gaps in x, the axis
+ * without gaps; otherwise the last but one. */
 static int32_t second_axis(const view *v) {
   int32_t last = v->rank - 1;
   for (int32_t i = last - 1; i >= 0 && v->stride[last] > 1; --i) {
@@ -325,7 +326,7 @@ static int32_t second_axis(const view *v) {
   return last - 1;
 }
 
-/* Moves an axis of the view to slots; left is one step of it. */
+/* Moves an axis of the view to slots; the view keeps a single step of it. */
 static void take(view *v, int32_t axis, ops_slot *size, ops_slot *stride) {
   size->i = axis < 0 ? 1 : v->size[axis];
   stride->i = axis < 0 ? 0 : v->stride[axis];

@@ -1,9 +1,9 @@
-/* fast.c: that a call is like nearly all, found out at once.
+/* fast.c: takes the arguments of common calls at once.
  *
  * A kilobyte made for speed, which nothing else needs: a call of three tensors
  * takes 65 ns with it, 110 without. Modules of several operators have it
- * (toolchain/link/link.py); others find null here. What it says no to, check.c
- * looks at.
+ * (toolchain/link/link.py); others find null here. Calls that it does not
+ * take go through check.c.
  */
 #include "check.h"
 
@@ -20,7 +20,7 @@ INLINE uint32_t bits_of(const DLDataType *dtype) {
   return bits;
 }
 
-/* One tensor: compact, without strides, in a block where the last one was. */
+/* A tensor: compact, without strides, in a block that its hint finds. */
 INLINE int32_t take(ops_tensor *tensor, const DLTensor *given, uint8_t dtype) {
   const DLDataType *form = &ops_dtypes[dtype];
   const uint64_t most = INT32_MAX;

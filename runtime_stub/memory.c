@@ -94,9 +94,8 @@ static uint32_t grow(uint32_t pages) {
   return i;
 }
 
-/* Makes room in the table for one call: otherwise moves it to twice the memory.
- * Hints may point to the old one, so that it keeps its memory, full of zeros.
- */
+/* Makes room in the table for one call, or moves the table to twice the memory.
+ * The old table keeps its memory, full of zeros: hints may point to it. */
 static int32_t reserve(void) {
   find(0); /* makes the table */
   uint32_t *old = heap->table, pages = 2 * heap->pages + 1;
@@ -196,7 +195,7 @@ int32_t ops_check_block(const void *block, uint32_t bytes, uint32_t alignment,
   return ops_search_block(start, bytes, alignment, what);
 }
 
-/* From 2^31 on it is a size that overflowed int32, or is negative. */
+/* A size from 2^31 on overflowed int32, or is negative. */
 static void *allocate_size(uint64_t bytes, uint32_t state) {
   return bytes > INT32_MAX ? 0 : allocate((uint32_t)bytes, state);
 }

@@ -50,7 +50,8 @@ void *TVMBackendAllocWorkspace(int device_type, int device_id, uint64_t nbytes,
 int TVMBackendFreeWorkspace(int device_type, int device_id, void *block);
 
 /* Frees what a kernel left that failed: TVM's code returns at once where it
- * cannot have a workspace, and keeps the others. Returns the bytes of that one.
+ * cannot have a workspace, and keeps the others. Returns the bytes of the
+ * workspace that it could not have.
  */
 uint64_t ops_free_workspaces(void);
 

@@ -10,7 +10,7 @@
 #include "tables.h"
 
 /* One argument of a kernel. A kernel gets: the data pointers of its inputs,
- * those of its outputs, its sizes (symbols), its attributes. */
+ * the data pointers of its outputs, its sizes (symbols), its attributes. */
 typedef union {
   int64_t i;
   double f;

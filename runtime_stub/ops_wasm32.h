@@ -41,7 +41,7 @@ typedef struct {
   int32_t ndim;
   DLDataType dtype;
   int64_t *shape;   /* ndim entries, in elements */
-  int64_t *strides; /* NULL, or those of a compact row-major tensor */
+  int64_t *strides; /* NULL, or as a compact row-major tensor has them */
   uint64_t byte_offset;
 } DLTensor;
 #endif

@@ -112,7 +112,7 @@ struct ops_request {
   const ops_operator *op;
   const ops_family *family;
   int32_t units;      /* solved from the number of arguments */
-  int32_t attributes; /* that are checked so far; likewise inputs and outputs */
+  int32_t attributes; /* checked so far, as are inputs and outputs */
   int32_t inputs;
   int32_t outputs;
   /* Written by call.c. Only while inferring: data pointers mean nothing, and
@@ -162,8 +162,8 @@ struct ops_state {
    * memory: by ops_range_fault, for the text of that error. */
   uint32_t left;
   /* Whose blocks are checked, an argument: by ops_check_tensor. Not a
-   * parameter: wasmtime passes those after the fourth through memory, and waits
-   * for them. */
+   * parameter: wasmtime passes parameters after the fourth through memory, and
+   * waits for them. */
   const char *checked;
   /* The text that is being written: by text.c, from ops_text_start to
    * ops_text_end. */

@@ -1,9 +1,10 @@
 /* view.c: copies of strided views.
  *
  * The view's axes are merged where they can be. Then two of them make a plane:
- * the last one, along which the destination is contiguous, and the one along
- * which the source is most nearly so. A plane is copied in square tiles, so
- * that both sides use whole cache lines; the other axes are counted through.
+ * the last axis, along which the destination is contiguous, and of the others
+ * the axis with the smallest stride in the source. A plane is copied in square
+ * tiles, so that both sides use whole cache lines; the other axes are counted
+ * through.
  */
 #include <stddef.h>
 
@@ -82,7 +83,7 @@ static void copy_plane(uint8_t *dst, const uint8_t *src, const plane *p,
                      (size_t)(p->columns * itemsize));
 }
 
-/* Leaves out axes of size 1 and merges those that follow each other in memory.
+/* Leaves out axes of size 1 and merges axes that follow each other in memory.
  */
 static void merge_axes(view *v, int32_t rank, const int32_t *shape,
                        const int64_t *strides, int32_t itemsize) {

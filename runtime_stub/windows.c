@@ -1,11 +1,11 @@
 /* windows.c: pooling in a time that follows from the sizes of its tensors.
  *
  * Kernels fold windows tap by tap, the fastest way unless windows overlap much:
- * 2^20 windows of 2^20 taps are 2^40 steps for 4 MiB. Those are folded here by
- * doubling: `level` holds folds of 2^b taps from each place on, for one b after
- * another, and a window takes one of them for each bit of how many of its taps
- * lie in the image. First goes the axis that leaves less for the other, which
- * is never more than the image or the result.
+ * 2^20 windows of 2^20 taps are 2^40 steps for 4 MiB. Windows that overlap so
+ * much are folded here by doubling: `level` holds folds of 2^b taps from each
+ * place on, for one b after another. A window takes a fold for each bit of the
+ * number of its taps that lie in the image. First goes the axis that leaves
+ * less for the other, which is never more than the image or the result.
  */
 #include "windows.h"
 
