@@ -171,7 +171,8 @@ def _compare(
             np.testing.assert_allclose(
                 got, np.asarray(want), rtol=case.rtol, atol=case.atol
             )
-            error, bound = compare(got, np.asarray(want))[1], manifest["tolerance"]
+            error = compare(got, np.asarray(want))[1]
+            bound = max(manifest["tolerance"], FOUR_DECIMALS.get(case.name, 0.0))
             assert error <= bound, f"error {error:.3g}, allowed {bound:.3g}"
             assert np.shape(want) == np.shape(got), f"shape {np.shape(got)}"
         except AssertionError as error:
@@ -179,6 +180,10 @@ def _compare(
     return ""
 
 
+# Cases whose expected results the onnx package writes with four decimals.
+FOUR_DECIMALS = dict.fromkeys(
+    ("test_roialign_aligned_false", "test_roialign_aligned_true"), 2e-4
+)
 _cases: dict[str, Any] = {}
 
 

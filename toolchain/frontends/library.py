@@ -13,6 +13,7 @@ from toolchain.spec import Operator
 
 KERNELS = Path(__file__).parents[2] / "kernels"
 PREFIX = "library."  # and an operator's name: a node's kind
+KEPT = "ops_wasm32.kept"  # annotates tables of a tensor expression: not to be inlined
 
 
 @cache

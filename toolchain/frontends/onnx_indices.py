@@ -125,3 +125,23 @@ def numbers(c: Call) -> Any:
     if given[2] is not None and not given[2].any():
         raise SpecError("its delta is 0, so that it never ends; give another one")
     return c.importer.by_tvm(c)
+
+
+@converter("Pad")
+def pad(c: Call) -> Any:
+    """TVM's; wrap repeats what is left where negative pads take elements away first."""
+    pads, rank = c.value(1), len(c.shape(0))
+    if c.get("mode", "constant") != "wrap" or not isinstance(pads, np.ndarray):
+        return c.importer.by_tvm(c)
+    axes = c.constant(3, "axes")
+    given = [int(a) % rank for a in (range(rank) if axes is None else axes)]
+    count, op = len(given), relax_ops()
+    if len(pads) == 2 * count and (pads < 0).any():
+        sizes = [c.shape(0)[a] for a in given]
+        begin = [max(-int(n), 0) for n in pads[:count]]
+        end = [
+            size + min(int(n), 0) for size, n in zip(sizes, pads[count:], strict=True)
+        ]
+        c.inputs[0] = c.emit(op.strided_slice(c[0], given, begin, end))
+        c.inputs[1] = np.maximum(pads, 0)
+    return c.importer.by_tvm(c)

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 
 from toolchain.frontends.converters import const, converter, dtype_of
 from toolchain.frontends.importer import Call
-from toolchain.frontends.library import has, library_call
+from toolchain.frontends.library import KEPT, has, library_call
 from toolchain.frontends.onnx_quantized import padding
 from toolchain.spec import SpecError
-from toolchain.spec.math import maximum
+from toolchain.spec.math import Let, is_nan
 
 
 @converter("AveragePool", "MaxPool", "LpPool")
@@ -82,11 +82,18 @@ def rooms(
     return found
 
 
+# Samples of a cell of a region along an axis: as many as sampling_ratio says, or as the
+# cell has pixels. These numbers bound the time of a call, whatever the regions are.
+MOST_SAMPLES = 64
+MOST_PIXELS = 2**24  # from here on float32 has no places between pixels
+
+
 @converter("RoiAlign")
 def roi_align(c: Call) -> Any:
     """Regions of images, sampled bilinearly; batch indices are limited to the batch.
 
     mode max takes the largest weighted neighbour of any sample, as the standard does.
+    Errors: SpecError for a sampling_ratio above MOST_SAMPLES.
     """
     mode, place = c.get("mode", "avg"), c.get("coordinate_transformation_mode")
     if place is None:
@@ -98,10 +105,31 @@ def roi_align(c: Call) -> Any:
         sizes, mode == "max", c.get("spatial_scale", 1.0), place == "half_pixel"
     )
     regions.ratio = max(int(c.get("sampling_ratio", 0)), 0)
+    if regions.ratio > MOST_SAMPLES:
+        raise SpecError(
+            f"has sampling_ratio {regions.ratio}; use 1 to {MOST_SAMPLES}, or 0: as "
+            "many samples as a cell has pixels"
+        )
     if dtype_of(c[0]) != "float32":
         raise SpecError(f"takes {dtype_of(c[0])}; use float32")
     emit = c.importer.builder.call_te
     return emit(regions.compute, c[0], c[1], c[2], primfunc_name_hint="roi_align")
+
+
+def _table(shape: Sequence[Any], element: Callable[..., Any], name: str) -> Any:
+    """A tensor that is computed before it is read, not in each place."""
+    from tvm import te
+
+    return te.compute(shape, element, name=name, attrs={KEPT: 1})
+
+
+def _largest(a: Any, b: Any) -> Any:
+    """The larger of two, or NaN: a comparison, which all targets have."""
+    from tvm import tirx
+
+    let = Let()
+    x, y = let(a), let(b)
+    return let.around(tirx.Select(tirx.Or(x > y, is_nan(x)), x, y))
 
 
 class _Regions:
@@ -116,96 +144,151 @@ class _Regions:
         """The result [regions, channels, rows, columns]."""
         from tvm import te, tirx
 
-        count, channels = rois.shape[0], x.shape[1]
-        shape = (count, channels, *self.sizes)
+        shape = (rois.shape[0], x.shape[1], *self.sizes)
+        axes = [self._axis(rois, 1, x.shape[2]), self._axis(rois, 0, x.shape[3])]
 
-        def cell(n: Any, c: Any, row: Any, column: Any) -> Any:
+        def cell(n: Any, c: Any, *places: Any) -> Any:
             image = batch[n].astype("int32")
             image = tirx.max(tirx.min(image, x.shape[0] - 1), 0)
-            axes = [self._axis(rois, n, i, p) for i, p in ((1, row), (0, column))]
-            taps = [te.reduce_axis((0, a.count), f"r{i}") for i, a in enumerate(axes)]
-            points = [a.point(t) for a, t in zip(axes, taps, strict=True)]
+            pairs = list(zip(axes, places, strict=True))
+            taps = [te.reduce_axis((0, a.number[n, p]), a.name) for a, p in pairs]
+            points = [a.point(n, p, t) for (a, p), t in zip(pairs, taps, strict=True)]
             value = self._sample(x, image, c, points)
             if self.largest:
                 lowest = tirx.const(-np.inf, "float32")
-                fold = te.comm_reducer(
-                    lambda a, b: maximum(a, b), lambda _: lowest, name="max"
-                )
+                fold = te.comm_reducer(_largest, lambda _: lowest, name="max")
                 return fold(value, axis=taps)
             return te.sum(value, axis=taps)
 
         found = te.compute(shape, cell, name="pool_regions")
 
-        def finished(n: Any, c: Any, row: Any, column: Any) -> Any:
-            axes = [self._axis(rois, n, i, p) for i, p in ((1, row), (0, column))]
-            samples = axes[0].count * axes[1].count
-            value, zero = found[n, c, row, column], tirx.const(0, "float32")
-            if not self.largest:
-                value = value / tirx.max(samples, 1).astype("float32")
-            return tirx.Select(samples > 0, value, zero)
+        def finished(n: Any, c: Any, *places: Any) -> Any:
+            counts = [a.count[n].astype("float32") for a in axes]
+            samples, zero = counts[0] * counts[1], tirx.const(0, "float32")
+            value = found[(n, c, *places)]
+            if self.largest:  # samples that were left out are 0
+                pairs = zip(axes, places, strict=True)
+                whole = tirx.all(*(a.number[n, p] == a.count[n] for a, p in pairs))
+                value = tirx.Select(whole, value, _largest(value, zero))
+            else:
+                value = value / tirx.max(samples, tirx.const(1, "float32"))
+            # Loops without a step leave what they were to begin with unset.
+            pairs = zip(axes, places, strict=True)
+            some = tirx.all(*(a.number[n, p] > 0 for a, p in pairs))
+            return tirx.Select(some, value, zero)
 
         return te.compute(shape, finished, name="regions")
 
-    def _axis(self, rois: Any, n: Any, axis: int, place: Any) -> _Axis:
-        """Samples of a cell along columns (0) or rows (1)."""
+    def _axis(self, rois: Any, axis: int, size: Any) -> _Axis:
+        """Samples of cells along columns (0) or rows (1) of images of a size."""
         from tvm import tirx
 
+        cells, name = self.sizes[1 - axis], "xy"[axis]
         scale = tirx.const(self.scale, "float32")
         offset = tirx.const(0.5 if self.half else 0.0, "float32")
-        start = rois[n, axis] * scale - offset
-        length = (rois[n, axis + 2] * scale - offset) - start
-        if not self.half:
-            length = tirx.max(length, tirx.const(1, "float32"))
-        width = length / tirx.const(self.sizes[1 - axis], "float32")
-        count: Any = self.ratio
-        if not self.ratio:
-            count = tirx.max(tirx.ceil(width).astype("int32"), 0)
-        return _Axis(start + place.astype("float32") * width, width, count)
+
+        def width(n: Any) -> Any:
+            start = rois[n, axis] * scale - offset
+            length = (rois[n, axis + 2] * scale - offset) - start
+            if not self.half:
+                length = tirx.max(length, tirx.const(1, "float32"))
+            return length / tirx.const(cells, "float32")
+
+        widths = _table((rois.shape[0],), width, f"width_{name}")
+
+        def start(n: Any, place: Any) -> Any:
+            first = rois[n, axis] * scale - offset
+            return first + place.astype("float32") * widths[n]
+
+        def count(n: Any) -> Any:
+            if self.ratio:
+                return tirx.const(self.ratio, "int32")
+            zero, most = (tirx.const(v, "float32") for v in (0, MOST_PIXELS))
+            pixels = tirx.Select(widths[n] < most, tirx.ceil(widths[n]), most)
+            return tirx.Select(widths[n] > zero, pixels, zero).astype("int32")
+
+        starts = _table((rois.shape[0], cells), start, f"start_{name}")
+        counts = _table((rois.shape[0],), count, f"count_{name}")
+        return _Axis(name, starts, widths, counts, size)
 
     def _sample(self, x: Any, image: Any, channel: Any, points: list[Any]) -> Any:
         from tvm import tirx
 
+        let = Let()
         zero, one = (tirx.const(v, "float32") for v in (0, 1))
-        sizes = x.shape[2:]
-        inside = tirx.all(
-            *(
-                tirx.all(p >= -one, p <= n.astype("float32"))
-                for p, n in zip(points, sizes, strict=True)
-            )
-        )
-        sides = []
-        for point, size in zip(points, sizes, strict=True):
+        inside, sides = [], []
+        for point, size in zip(points, x.shape[2:], strict=True):
             last = size - 1
+            inside += [point >= -one, point <= size.astype("float32")]
             place = tirx.min(tirx.max(point, zero), last.astype("float32"))
             low = tirx.min(place.astype("int32"), last)
-            high = tirx.min(low + 1, last)
             rest = place - low.astype("float32")
-            sides.append(((low, one - rest), (high, rest)))
+            sides.append(((low, one - rest), (tirx.min(low + 1, last), rest)))
         parts = [
-            (wy * wx) * x[image, channel, y, column]
+            let((wy * wx) * x[image, channel, y, column])
             for y, wy in sides[0]
             for column, wx in sides[1]
         ]
         if self.largest:
-            value = maximum(maximum(parts[0], parts[1]), maximum(parts[2], parts[3]))
+            pairs = [let(_largest(*parts[:2])), let(_largest(*parts[2:]))]
+            value = _largest(*pairs)
         else:
             value = ((parts[0] + parts[1]) + parts[2]) + parts[3]
-        return tirx.if_then_else(inside, value, zero)
+        return let.around(tirx.Select(tirx.all(*inside), value, zero))
 
 
 class _Axis:
-    """Where samples of a cell lie along an axis: start, width, and their count."""
+    """Where samples of cells lie along an axis.
 
-    def __init__(self, start: Any, width: Any, count: Any) -> None:
+    starts[region, cell], widths[region] of a cell, counts[region] of a cell's samples,
+    of which number[region, cell] from first[region, cell] on may be inside the image.
+    The others are 0, and regions far larger than an image take the time of the image.
+    """
+
+    def __init__(self, name: str, start: Any, width: Any, count: Any, size: Any):
         from tvm import tirx
 
-        self.start, self.width = start, width
-        self.count = tirx.const(count, "int32") if isinstance(count, int) else count
+        self.name, self.start, self.width, self.count = name, start, width, count
+        limits = (tirx.const(-1, "float32"), size.astype("float32"))
+        self.first, end = (
+            _table(start.shape, self._near(place, side), f"near_{name}_{side}")
+            for side, place in enumerate(limits)
+        )
+        self.number = _table(
+            start.shape,
+            lambda n, cell: tirx.max(end[n, cell] - self.first[n, cell], 0),
+            f"number_{name}",
+        )
 
-    def point(self, sample: Any) -> Any:
-        """The place of a sample."""
+    def _near(self, place: Any, side: int) -> Callable[[Any, Any], Any]:
+        """The sample at a place, or before it (side 0) or behind it (1).
+
+        Roundings move samples by less than 2^-20 of their number.
+        """
         from tvm import tirx
 
-        half = tirx.const(0.5, "float32")
-        step = (sample.astype("float32") + half) * self.width
-        return self.start + step / self.count.astype("float32")
+        zero, half, slack, share = (
+            tirx.const(v, "float32") for v in (0, 0.5, 2, 2.0**-20)
+        )
+
+        def number(n: Any, cell: Any) -> Any:
+            let, count = Let(), self.count[n].astype("float32")
+            step = self.width[n] / count
+            exact = let((place - self.start[n, cell]) / step - half)
+            wide = let(slack + tirx.abs(exact) * share)
+            moved = let(exact + wide if side else exact - wide)
+            limited = let(tirx.Select(moved < count, moved, count))
+            sample = tirx.Select(limited > zero, limited, zero).astype("int32")
+            every = self.count[n] if side else tirx.const(0, "int32")
+            few = self.count[n] <= MOST_SAMPLES
+            return let.around(tirx.Select(few, every, sample))
+
+        return number
+
+    def point(self, n: Any, cell: Any, tap: Any) -> Any:
+        """The place of a sample of a cell, from the first that may be inside on."""
+        from tvm import tirx
+
+        number = (tap + self.first[n, cell]).astype("float32")
+        step = (number + tirx.const(0.5, "float32")) * self.width[n]
+        return self.start[n, cell] + step / self.count[n].astype("float32")

@@ -20,6 +20,7 @@ import numpy as np
 
 from toolchain.codegen.kernel_ir import flagged, kernel_flags
 from toolchain.codegen.operators import load_operator
+from toolchain.frontends.library import KEPT
 from toolchain.lower.functions import used
 from toolchain.lower.rewrite import check, exactly, only, rewrite
 from toolchain.lower.te import OFFSET, Kernel, entry, lower, without_loader
@@ -452,7 +453,8 @@ def _scheduled(module: Any, name: str, target: Target) -> Any:
     schedule = s_tir.Schedule(module)
     schedule.work_on(name)
     for block in schedule.get_child_blocks(schedule.get_sblock("root")):
-        if _is_large(schedule.get(block).script()):
+        found = schedule.get(block)
+        if KEPT in found.annotations or _is_large(found.script()):
             continue
         ways = [schedule.compute_inline]
         if _is_one_to_one(schedule, block):
