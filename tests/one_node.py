@@ -117,8 +117,8 @@ NO_NODE = {
 # Operators whose models, on targets that fuse multiply-adds, are held to the operator's
 # bound instead of the library's bits, and why.
 FUSED = {
-    "gemm": "alpha and beta are constants of a model: LLVM fuses the product it keeps",
-    "layer_normalization": "sizes are constants of a model: LLVM fuses their quotients",
+    "gemm": "alpha and beta are constants of a model; seen on relaxed-simd alone",
+    "layer_normalization": "sizes are constants of a model; seen on relaxed-simd alone",
 }
 
 

@@ -38,17 +38,18 @@ def use(entry: Made) -> None:
 def _trim(folder: Path, limit: int) -> None:
     """Remove the objects that were not used for longest, until the others fit."""
     entries = [Made((path,), ()) for path in folder.glob("*.o")]
-    sizes = {entry: entry.outputs[0].stat().st_size for entry in entries}
-    size = sum(sizes.values())
-    for entry in sorted(entries, key=_last_use):
-        if size <= limit:
+    sizes = [entry.outputs[0].stat().st_size for entry in entries]
+    excess = sum(sizes) - limit
+    for entry, size in sorted(zip(entries, sizes, strict=True), key=_last_use):
+        if excess <= 0:
             break
         # The record first: without it an object is not taken for whole.
         entry.record.unlink(missing_ok=True)
         entry.outputs[0].unlink()
-        size -= sizes[entry]
+        excess -= size
 
 
-def _last_use(entry: Made) -> float:
+def _last_use(sized: tuple[Made, int]) -> float:
     """Time of the record; where there is none, a build was killed: 0."""
+    entry, _ = sized
     return entry.record.stat().st_mtime if entry.record.exists() else 0.0
