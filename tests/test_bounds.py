@@ -45,6 +45,7 @@ def operator(form: str, **words: str) -> str:
 
 
 A = 'Attribute("a"),'
+WINDOW = "(lambda j: te.sum({}, j))(te.reduce_axis((0, k.m), 'j'))"
 REFUSED = {
     "an attribute": (
         operator(ELEMENTS, formula="x // k.a", attributes=A),
@@ -103,6 +104,18 @@ REFUSED = {
     "too weak a condition": (
         operator(TENSORS, formula="tir.if_then_else(i <= k.m, k.x[i], 0)"),
         "line 9: it reads x[i], where i < m may not hold",
+    ),
+    "backwards from one too far": (
+        operator(TENSORS, formula="k.y[k.n - i]"),
+        "line 9: it reads y[n - i], where n - i < n may not hold",
+    ),
+    "a window that hangs over": (
+        operator(TENSORS, formula=WINDOW.format("k.y[i + j]")),
+        "line 9: it reads y[i + j], where i + j < n may not hold",
+    ),
+    "a product that may fall": (
+        operator(TENSORS, formula="k.y[i * k.a]", attributes=A),
+        "line 9: it reads y[i*a], where i*a >= 0 and i*a < n may not hold",
     ),
     "a shift": (
         operator(ELEMENTS, formula="x << k.a", attributes=A),
@@ -254,3 +267,19 @@ def test_what_the_errors_advise_works(library: Any, name: str) -> None:
             got = library.call(name, *inputs, **given)
             wanted = np.asarray(expected(x.astype(np.int64), y.astype(np.int64), a))
             np.testing.assert_array_equal(got, wanted.astype(np.int32))
+
+
+FITS = {
+    "backwards": operator(TENSORS, formula="k.y[k.n - 1 - i]"),
+    "a window": operator(
+        TENSORS, size="k.n - k.m + 1", formula=WINDOW.format("k.y[i + j]")
+    ),
+    "rows": operator(TENSORS, size="k.m", formula="k.x[k.m - 1 - (k.m - 1 - i)]"),
+}
+
+
+@pytest.mark.parametrize("kind", FITS)
+def test_indices_that_fit_at_both_ends_are_taken(tmp_path: Path, kind: str) -> None:
+    path = tmp_path / "mine.py"
+    path.write_text(FITS[kind])
+    assert compile_object(path, "simd128")

@@ -184,15 +184,6 @@ def test_changed_c_kernel_or_header_recompiles_it(project: Project) -> None:
         assert "compile:mvp:same" in project.doit("build", name).ran
 
 
-def test_build_from_another_folder(built: Project) -> None:
-    words = [sys.executable, "-m", "doit", "-f", str(built.folder / "dodo.py")]
-    environment = {**os.environ, "PYTHONPATH": str(built.folder)}
-    done = subprocess.run(
-        [*words, "list"], cwd="/", env=environment, capture_output=True, check=False
-    )
-    assert done.returncode == 0, done.stderr
-
-
 def test_interrupt_says_so(project: Project) -> None:
     words = [sys.executable, "-m", "doit", "build", project.profile(SMALL)]
     with subprocess.Popen(

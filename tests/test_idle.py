@@ -40,6 +40,7 @@ LOADED = {
         *("records.made", "records.replace", "records.slices", "records.states"),
         *("tasks", "tasks.checks", "tasks.documents", "tasks.library"),
         *("tasks.making", "tasks.models", "tasks.packages"),
+        *("tuning", "tuning.number", "tuning.table"),
     },
 }
 

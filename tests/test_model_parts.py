@@ -167,8 +167,7 @@ def _resized(parts: _Parts) -> dict[str, int]:
                 names["coordinate_transformation_mode"] = places
                 y = parts.net.op("Resize", parts.add(shape), roi, scales, **names)
                 parts.keep(y, (*shape[:2], shape[2] * factor, shape[3] * factor))
-    # One column is left to loops.
-    return {"resize_": 6 * (len(SIZED) - 1)}
+    return {"resize_": 6 * len(SIZED)}
 
 
 def _kept(parts: _Parts) -> dict[str, int]:

@@ -105,6 +105,7 @@ def test_sdk_holds_every_artifact(sdk: Path) -> None:
         "README.md",
         "examples/c/CMakeLists.txt",
         "examples/c/main.c",
+        "examples/c/run_wasi.py",
         "js/ops_wasm32.mjs",
         "include/ops_kernels.h",
         "include/ops_wasm32.h",

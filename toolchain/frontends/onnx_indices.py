@@ -130,10 +130,9 @@ def numbers(c: Call) -> Any:
 @converter("Pad")
 def pad(c: Call) -> Any:
     """TVM's; wrap repeats what is left where negative pads take elements away first."""
-    pads, rank = c.value(1), len(c.shape(0))
-    if c.get("mode", "constant") != "wrap" or not isinstance(pads, np.ndarray):
+    pads, axes, rank = c.constant(1, "pads"), c.constant(3, "axes"), len(c.shape(0))
+    if c.get("mode", "constant") != "wrap" or pads is None:
         return c.importer.by_tvm(c)
-    axes = c.constant(3, "axes")
     given = [int(a) % rank for a in (range(rank) if axes is None else axes)]
     count, op = len(given), relax_ops()
     if len(pads) == 2 * count and (pads < 0).any():

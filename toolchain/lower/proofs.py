@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import operator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from functools import partial
+from itertools import product
 from typing import Any
 
 from toolchain.spec.tvm import Expr, Tensor, Var, tir
@@ -14,6 +17,7 @@ _ARITHMETIC = ("Add", "Sub", "Mul", "Min", "Max", *DIVISIONS)
 _CONDITIONS = ("And", "Or", "EQ", "NE", "LT", "LE", "GT", "GE")
 _IF, LOAD = "if_then_else", "tensor_load"
 _SHIFTS = ("LShift", "RShift")
+_MOST_LOOPS = 6  # whose first and last values are tried: 64 corners
 
 
 @dataclass(frozen=True)
@@ -134,9 +138,9 @@ class Checker:
             at, most = self._shown(index), self._shown(size)
             lacking = []
             place = self._plain(index)
-            if not self._proved((place >= 0,), self.known, loads=True):
+            if not self._holds(place, partial(operator.le, constant(0, place)), -1):
                 lacking.append(f"{at} >= 0")
-            if not self._proved((place < end,), self.known, loads=True):
+            if not self._holds(place, partial(operator.gt, end), 1):
                 lacking.append(f"{at} < {most}")
             if lacking:
                 places = ", ".join(map(self._shown, indices))
@@ -148,6 +152,40 @@ class Checker:
                     "state in requires what makes it hold",
                 )
                 return
+
+    def _holds(self, place: Expr, test: Callable[[Expr], Expr], side: int) -> bool:
+        """Whether an index is right wherever the loops are.
+
+        An index that is linear in each loop's variable is right for all of its values
+        where it is right for the first and the last. side: 1 where larger indices are
+        wrong, -1 where smaller ones are; it leaves one of the two to try where the
+        index grows or falls with the variable.
+        """
+        if self._proved((test(place),), self.known, loads=True):
+            return True
+        loops = [loop for loop in self.ranges if not _is_free(place, loop[0])]
+        if len(loops) > _MOST_LOOPS or not all(_is_linear(place, v) for v, *_ in loops):
+            return False
+        ends = [
+            [
+                (v, value)
+                for value, way in ((first, -1), (first + (n - 1), 1))
+                if _slope(place, v) * side != -way
+            ]
+            for v, first, n in loops
+        ]
+        return all(
+            self._proved((test(self._with(place, corner)),), self.known, loads=True)
+            for corner in product(*ends)
+        )
+
+    def _with(self, e: Expr, values: Iterable[tuple[Var, Expr]]) -> Expr:
+        """An expression for values of its variables."""
+        before = dict(self.values)
+        self.values |= {_key(variable): value for variable, value in values}
+        found = self._plain(e)
+        self.values = before
+        return found
 
     def _proved(
         self,
@@ -231,6 +269,44 @@ def _negated(condition: Expr) -> Expr:
 
 def _unequal(e: Expr, value: int) -> Expr:
     return tir.NE(e, constant(value, e))
+
+
+def _is_free(e: Expr, variable: Var) -> bool:
+    """Whether a variable does not occur in an expression."""
+    if kind_of(e) == "Var":
+        return bool(_key(e) != _key(variable))
+    return all(_is_free(child, variable) for child in _children(e))
+
+
+def _is_linear(e: Expr, variable: Var) -> bool:
+    """Whether an expression is linear in a variable, others fixed."""
+    kind = kind_of(e)
+    if kind == "Var" or _is_free(e, variable):
+        return True
+    if kind in ("Add", "Sub"):
+        return _is_linear(e.a, variable) and _is_linear(e.b, variable)
+    if kind == "Mul":
+        free, other = (e.a, e.b) if _is_free(e.a, variable) else (e.b, e.a)
+        return _is_free(free, variable) and _is_linear(other, variable)
+    return False
+
+
+def _slope(e: Expr, variable: Var) -> int:
+    """1 where a linear expression grows with a variable, -1 where it falls, else 0."""
+    kind = kind_of(e)
+    if kind == "Var":
+        return int(not _is_free(e, variable))
+    if kind in ("Add", "Sub"):
+        a, b = _slope(e.a, variable), _slope(e.b, variable)
+        b = -b if kind == "Sub" else b
+        if _is_free(e.a, variable) or _is_free(e.b, variable) or a == b:
+            return a or b
+    if kind == "Mul":
+        for factor, other in ((e.a, e.b), (e.b, e.a)):
+            if kind_of(factor) == "IntImm":
+                sign = (factor.value > 0) - (factor.value < 0)
+                return int(sign * _slope(other, variable))
+    return 0
 
 
 def _computed(outputs: list[Tensor]) -> list[Tensor]:
