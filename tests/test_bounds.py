@@ -115,7 +115,7 @@ REFUSED = {
     ),
     "a product that may fall": (
         operator(TENSORS, formula="k.y[i * k.a]", attributes=A),
-        "line 9: it reads y[i*a], where i*a >= 0 and i*a < n may not hold",
+        "line 9: it reads y[i * a], where i * a >= 0 and i * a < n may not hold",
     ),
     "a shift": (
         operator(ELEMENTS, formula="x << k.a", attributes=A),
