@@ -49,12 +49,6 @@ class Field:
         """Bytes of it."""
         return self.word.size * max(self.count, 1)
 
-    @property
-    def llvm(self) -> str:
-        """Its type in LLVM IR."""
-        word = self.word.llvm
-        return f"[{self.count} x {word}]" if self.count else word
-
 
 @dataclass(frozen=True)
 class Struct:
@@ -86,11 +80,6 @@ class Struct:
         return -(-(last.offset + last.size) // widest) * widest
 
     @property
-    def llvm(self) -> str:
-        """Its type in LLVM IR."""
-        return f"{{ {', '.join(f.llvm for f in self.fields())} }}"
-
-    @property
     def packed(self) -> str:
         """Its format for Python's struct, with the gaps between the fields."""
         text, at = "<", 0
@@ -99,12 +88,6 @@ class Struct:
             text += (f"{gap}x" if gap else "") + f"{f.count or ''}{f.word.packed}"
             at = f.offset + f.size
         return text + (f"{self.size - at}x" if self.size > at else "")
-
-    def constant(self, **values: object) -> str:
-        """A constant of it in LLVM IR, from a value for each field."""
-        fields = list(self.fields())
-        assert values.keys() == {f.name for f in fields}, values
-        return f"{{ {', '.join(f'{f.llvm} {values[f.name]}' for f in fields)} }}"
 
 
 ANY = Struct(

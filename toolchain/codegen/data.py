@@ -7,6 +7,7 @@ from typing import TypeAlias
 
 from llvmlite import ir
 
+from toolchain.abi import CALLS
 from toolchain.layout import Field, Struct
 from toolchain.micro.builder import F64, I8, I16, I32, I64, PTR, declared
 
@@ -93,6 +94,15 @@ class Data:
         """An array of zeros that the runtime writes."""
         found = ir.GlobalVariable(self.module, ir.ArrayType(kind, count), name)
         found.initializer = ir.Constant(found.value_type, None)
+        return found
+
+    def called(self, name: str) -> ir.Function:
+        """A pointer to one of the runtime's functions, abi.CALLS."""
+        result, arguments = CALLS[name]
+        found = declared(
+            self.module, name, _TYPES[result], [_TYPES[a] for a in arguments]
+        )
+        found.type = PTR
         return found
 
     def function(self, name: str, result: ir.Type, arguments: int) -> ir.Function:

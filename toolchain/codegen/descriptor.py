@@ -11,7 +11,7 @@ from toolchain import layout
 from toolchain.abi import MAX_AXES, MAX_NAME, Attr, AttrFlag, Param
 from toolchain.codegen.data import NULL, Data, struct_constant, struct_type
 from toolchain.codegen.limits import Fixed, check_fixed, check_limits
-from toolchain.codegen.room import argument_counts, attribute_limits
+from toolchain.codegen.room import argument_counts
 from toolchain.micro.builder import I8, I32, I64, PTR
 from toolchain.spec import (
     COLLAPSES,
@@ -28,7 +28,7 @@ from toolchain.spec import (
 _PREFIX = "ops_"
 # Parts of the runtime that only some operators need: runtime_stub/attribute.c and
 # optional.c. A pointer after the family's fields, which nothing reads, links them.
-PARTS = {"ops_check_attributes": I32, "ops_fill": I64}
+PARTS = ("ops_check_attributes", "ops_fill")
 
 
 def descriptor(
@@ -111,7 +111,7 @@ def _attributes(data: Data, operator: Operator) -> ir.Value:
 
 def _attribute(data: Data, attribute: Attribute) -> ir.Constant:
     choices = _texts(data, f"choices_{attribute.name}", list(attribute.choices))
-    low, high = attribute_limits(attribute)
+    low, high = attribute.limits()
     required = attribute.default is None
     return struct_constant(
         layout.ATTRIBUTE,
@@ -140,7 +140,7 @@ def _add_family(
     function = data.external(f"ops_collapse_{collapse}", struct_type(layout.COLLAPSE))
     family = struct_constant(layout.FAMILY, collapse=function, **fields)
     linked = ir.ArrayType(PTR, len(parts))
-    pointers = ir.Constant(linked, [data.function(p, PARTS[p], 2) for p in parts])
+    pointers = ir.Constant(linked, [data.called(part) for part in parts])
     kind = ir.LiteralStructType([family.type, linked])
     return data.private("family", ir.Constant(kind, [family, pointers]))
 

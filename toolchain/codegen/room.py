@@ -53,7 +53,7 @@ def _tensor_text(name: str) -> int:
 
 def _attribute_text(attribute: Attribute) -> int:
     """The most bytes of "; <name>: float[4]{a=0,b=1} = 0.5 >= 0 <= 1"."""
-    numbers = (attribute.default or 0.0, *attribute_limits(attribute))
+    numbers = (attribute.default or 0.0, *attribute.limits())
     return (
         len(f"; {attribute.name}: float[255]{{}} =  >=  <= ")
         + sum(len(f"{choice}={i},") for i, choice in enumerate(attribute.choices))
@@ -79,18 +79,6 @@ def room(rooms: Iterable[Room]) -> str:
     size = struct_constant(layout.ROOM, arguments=arguments, text=text)
     data.constant("ops_room_size", size)
     return str(data.module)
-
-
-def attribute_limits(attribute: Attribute) -> tuple[float, float]:
-    """The least and the greatest value of an attribute."""
-    if attribute.choices:
-        return 0.0, float(len(attribute.choices) - 1)
-    wide = attribute.kind == "float" or attribute.unbounded
-    low, high = (-float("inf"), float("inf")) if wide else (-(2.0**31), 2.0**31 - 1)
-    return (
-        low if attribute.minimum is None else attribute.minimum,
-        high if attribute.maximum is None else attribute.maximum,
-    )
 
 
 def fixed_room(name: str, tensors: list[Fixed]) -> Room:

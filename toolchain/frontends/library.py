@@ -5,13 +5,12 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from functools import cache
-from pathlib import Path
 from typing import Any
 
 from toolchain.codegen.operators import load_operator
+from toolchain.profile import KERNELS
 from toolchain.spec import Operator
 
-KERNELS = Path(__file__).parents[2] / "kernels"
 PREFIX = "library."  # and an operator's name: a node's kind
 KEPT = "ops_wasm32.kept"  # annotates tables of a tensor expression: not to be inlined
 

@@ -6,10 +6,11 @@ import tempfile
 from pathlib import Path
 
 from toolchain.process.command import run, tool
+from toolchain.profile import ROOT
 from toolchain.targets import CPU, Target
 
 ZIG_TRIPLE = "wasm32-freestanding"  # as zig calls LLVM's
-RUNTIME = Path(__file__).parents[2] / "runtime_stub"
+RUNTIME = ROOT / "runtime_stub"
 # Where loops over elements are, speed counts; elsewhere size, as every module has
 # the runtime: made for speed it is 60 % larger. zig turns a plain -Oz into -Os.
 # Strength reduction and inlining make wasm larger: without them it is 8 % smaller.

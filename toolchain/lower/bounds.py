@@ -49,7 +49,7 @@ def _ranges(operator: Operator, kernel: Any) -> Iterator[Expr]:
         yield size >= 0
     for attribute in operator.attributes:
         if attribute.kind == "int" and not attribute.unbounded:
-            low, high = limits(attribute)
+            low, high = map(int, limits(attribute))
             for name in attribute.names():
                 if name in kernel.variables:
                     variable = kernel.variables[name]
@@ -57,15 +57,11 @@ def _ranges(operator: Operator, kernel: Any) -> Iterator[Expr]:
                     yield variable <= constant(high, variable)
 
 
-def limits(attribute: Attribute) -> tuple[int, int]:
-    """The least and greatest value; of a list, also what a missing entry is."""
-    if attribute.choices:
-        return 0, len(attribute.choices) - 1
-    low, high = attribute.minimum, attribute.maximum
-    least = -(1 << 31) if low is None else int(low)
-    most = (1 << 31) - 1 if high is None else int(high)
+def limits(attribute: Attribute) -> tuple[float, float]:
+    """The least and greatest value in a kernel; of a list, also of missing entries."""
+    least, most = attribute.limits()
     if attribute.per_unit:
-        missing = int(attribute.default or 0)
+        missing = attribute.default or 0.0
         least, most = min(least, missing), max(most, missing)
     return least, most
 

@@ -26,11 +26,6 @@ def check_name(name: str, *rules: tuple[bool, str]) -> None:
             raise SpecError(f"micro-kernel {name!r} is none: {text}")
 
 
-def lanes_of(target: Target, size: int = WORD) -> int:
-    """Elements of `size` bytes in a register; 1 without SIMD."""
-    return target.lanes(8 * size)
-
-
 def vector(scalar: ir.Type, lanes: int) -> ir.Type:
     """Type of so many elements side by side; of one, the scalar's."""
     return scalar if lanes == 1 else ir.VectorType(scalar, lanes)

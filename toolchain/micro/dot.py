@@ -28,7 +28,6 @@ from toolchain.micro.builder import (
     for_range,
     gep_bytes,
     i32,
-    lanes_of,
     load_at,
     new_blocks,
     phi_of,
@@ -51,7 +50,7 @@ def dot(
     module: ir.Module, name: str, target: Target, part: str, rows: int, columns: int
 ) -> None:
     """What packs rows or columns for a tile, or the tile; see each of them."""
-    lanes = lanes_of(target)
+    lanes = target.lanes()
     least = max(lanes, 2)
     check_name(
         name,

@@ -23,7 +23,6 @@ from toolchain.micro.builder import (
     entry_builder,
     gep_bytes,
     i32,
-    lanes_of,
     load_at,
     multiply_add,
     vector,
@@ -46,7 +45,7 @@ class Tile:
     @property
     def lanes(self) -> int:
         """Elements in a register."""
-        return lanes_of(self.target)
+        return self.target.lanes()
 
     @property
     def register(self) -> ir.Type:

@@ -27,7 +27,6 @@ from toolchain.micro.builder import (
     for_overlapping,
     gep_bytes,
     i32,
-    lanes_of,
     load_at,
     new_blocks,
     phi_of,
@@ -54,7 +53,7 @@ def pool(module: ir.Module, name: str, target: Target, kind: str, element: str) 
     its first tap inside x lies and how many taps are inside. l: the line, two
     registers longer than what windows reach; its pads are set.
     """
-    lanes = lanes_of(target, _BYTES[element])
+    lanes = target.lanes(8 * _BYTES[element])
     exact = None
     if kind == "max" and element == "f32" and lanes > 1:
         exact = _Pool(module, f"{name}_nan", kind, element, lanes).emit(None)

@@ -25,7 +25,6 @@ from toolchain.micro.builder import (
     for_range,
     gep_bytes,
     i32,
-    lanes_of,
     new_blocks,
     shuffle,
     splat,
@@ -149,7 +148,7 @@ class Writer:
         self.build = entry_builder(self.function)
         scalar = 4 if fold.element == "f32" else 1
         simd = fold.target.has("simd128")
-        self.lanes = lanes_of(fold.target, fold.bytes) if simd else scalar
+        self.lanes = fold.target.lanes(8 * fold.bytes) if simd else scalar
         # The sum of results, as many at a time as are written.
         self.noted_lanes = self.lanes if "width" in self.sizes else 1
         self.noted = self.variable(self.kind(F32, self.noted_lanes))

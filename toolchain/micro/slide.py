@@ -22,7 +22,6 @@ from toolchain.micro.builder import (
     for_overlapping,
     gep_bytes,
     i32,
-    lanes_of,
     load_at,
     multiply_add,
     new_blocks,
@@ -62,7 +61,7 @@ class _Slide:
         # Two in a step, with exits between: 2.15 ns a register where it was 3.04
         # (wasmtime; 2.1 where it was 2.4 in Node). At stride 1 that gains nothing.
         self.steps = self.stride
-        self.lanes = lanes_of(target)
+        self.lanes = target.lanes()
         self.register = vector(F32, self.lanes)
         sizes = "rows columns x_row o_row x_tap w_row w_tap w_step"
         if self.even:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from llvmlite import ir
 
-from toolchain.micro.builder import F32, I32, WORD, lanes_of, vector
+from toolchain.micro.builder import F32, I32, WORD, vector
 from toolchain.spec.panels import PANEL_WIDTH
 from toolchain.targets import Target
 
@@ -50,7 +50,7 @@ class Tile:
     @property
     def lanes(self) -> int:
         """Elements in a register."""
-        return lanes_of(self.target)
+        return self.target.lanes()
 
     @property
     def vectors(self) -> int:

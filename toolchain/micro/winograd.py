@@ -21,7 +21,6 @@ from toolchain.micro.builder import (
     for_range,
     gep_bytes,
     i32,
-    lanes_of,
     load_at,
     store_at,
     vector,
@@ -57,7 +56,7 @@ class _Transform:
         )
         self.build = entry_builder(self.function)
         self.given = {a.name: a for a in self.function.args}
-        self.lanes = lanes_of(target)
+        self.lanes = target.lanes()
         self.kind = vector(F32, self.lanes)
 
     def input(self) -> None:

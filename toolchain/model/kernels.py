@@ -25,12 +25,13 @@ from toolchain.lower.functions import used
 from toolchain.lower.rewrite import check, exactly, only, rewrite
 from toolchain.lower.te import OFFSET, Kernel, entry, lower, without_loader
 from toolchain.model.graph import Value
+from toolchain.profile import KERNELS
 from toolchain.spec import Operator, SpecError, math, tensor_dtype
 from toolchain.spec import microkernels as micro
 from toolchain.targets import Target
 
 # Operators of the library, and those that models alone call.
-FOLDERS = (Path(__file__).parents[2] / "kernels", Path(__file__).parent / "operators")
+FOLDERS = (KERNELS, Path(__file__).parent / "operators")
 
 
 def _file(name: str) -> Path:

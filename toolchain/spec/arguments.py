@@ -81,6 +81,17 @@ class Attribute:
                 f"range, {low} to {high}"
             )
 
+    def limits(self) -> tuple[float, float]:
+        """The least and the greatest value that the runtime lets a call give."""
+        if self.choices:
+            return 0.0, float(len(self.choices) - 1)
+        wide = self.kind == "float" or self.unbounded
+        low, high = (-inf, inf) if wide else (-(2.0**31), 2.0**31 - 1)
+        return (
+            low if self.minimum is None else self.minimum,
+            high if self.maximum is None else self.maximum,
+        )
+
     @property
     def slots(self) -> int:
         """How many values of it the kernel gets."""
