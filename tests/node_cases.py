@@ -172,7 +172,7 @@ def _compare(
                 got, np.asarray(want), rtol=case.rtol, atol=case.atol
             )
             error = compare(got, np.asarray(want))[1]
-            bound = max(manifest["tolerance"], FOUR_DECIMALS.get(case.name, 0.0))
+            bound = max(manifest["tolerance"], INEXACT.get(case.name, 0.0))
             assert error <= bound, f"error {error:.3g}, allowed {bound:.3g}"
             assert np.shape(want) == np.shape(got), f"shape {np.shape(got)}"
         except AssertionError as error:
@@ -180,10 +180,20 @@ def _compare(
     return ""
 
 
-# Cases whose expected results the onnx package writes with four decimals.
-FOUR_DECIMALS = dict.fromkeys(
-    ("test_roialign_aligned_false", "test_roialign_aligned_true"), 2e-4
-)
+# Cases whose expected results are less exact than the bound of depth, and how far they
+# may be off: the onnx package writes them with four decimals, or computes them in
+# float32, so that their own rounding adds to ours. Ours are within 4e-7 of what its
+# evaluator gives in float64.
+_WRITTEN, _COMPUTED = 2e-4, 4e-7
+INEXACT = {
+    "test_averagepool_2d_ceil_last_window_starts_on_pad": _WRITTEN,
+    "test_averagepool_2d_pads_count_include_pad": _COMPUTED,
+    "test_averagepool_3d_default": _COMPUTED,
+    "test_blackmanwindow": _COMPUTED,
+    "test_gridsample_bicubic": _WRITTEN,
+    "test_roialign_aligned_false": _WRITTEN,
+    "test_roialign_aligned_true": _WRITTEN,
+}
 _cases: dict[str, Any] = {}
 
 
@@ -262,7 +272,7 @@ def _reasons(outcomes: Iterable[Outcome]) -> str:
 
 # What errors call a node: its operator, then its name or its number and results.
 _NODE = re.compile(
-    r"^\s*\S+( \(domain \S+\))?, node (\d+ \(of [^)]*\)|[^\s:]+)(/\S*?)?(: |$)"
+    r"^\s*\S+( \(domain \S+\))?, node (/?(\d+ \(of [^)]*\)|[^\s:/]+))+(: |$)"
 )
 
 

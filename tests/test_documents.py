@@ -69,6 +69,8 @@ def test_a_reader_can_follow(document: Path, tmp_path: Path) -> None:
     if "embed" in document.parts:
         assert reader.shell(PREPARED)[0] == 0
     reader.follow(document)
+    if reader.left_out:
+        pytest.skip(f"Node is not installed: {', '.join(reader.left_out)} did not run")
 
 
 def test_every_stand_in_stands_for_a_command() -> None:
