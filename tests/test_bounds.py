@@ -113,6 +113,14 @@ REFUSED = {
         operator(TENSORS, formula=WINDOW.format("k.y[i + j]")),
         "line 9: it reads y[i + j], where i + j < n may not hold",
     ),
+    "around another": (
+        operator(TENSORS, formula="k.y[(i + 1) % (k.m + 1)]"),
+        "line 9: it reads y[(i + 1) % (m + 1)], where (i + 1) % (m + 1) < n may not",
+    ),
+    "one past around": (
+        operator(TENSORS, formula="k.y[(i + 1) % k.n + 1]"),
+        "line 9: it reads y[(i + 1) % n + 1], where (i + 1) % n + 1 < n may not hold",
+    ),
     "a product that may fall": (
         operator(TENSORS, formula="k.y[i * k.a]", attributes=A),
         "line 9: it reads y[i * a], where i * a >= 0 and i * a < n may not hold",
@@ -273,6 +281,10 @@ FITS = {
     "backwards": operator(TENSORS, formula="k.y[k.n - 1 - i]"),
     "a window": operator(
         TENSORS, size="k.n - k.m + 1", formula=WINDOW.format("k.y[i + j]")
+    ),
+    "around": operator(TENSORS, formula="k.y[(i + k.a) % k.n]", attributes=A),
+    "around backwards": operator(
+        TENSORS, formula="k.y[k.n - 1 - (i + k.a) % k.n]", attributes=A
     ),
     "rows": operator(TENSORS, size="k.m", formula="k.x[k.m - 1 - (k.m - 1 - i)]"),
 }

@@ -163,6 +163,14 @@ class Checker:
         """
         if self._proved((test(place),), self.known, loads=True):
             return True
+        before = list(self.ranges)
+        holds = self._holds_at_ends(self._without_rests(place), test, side)
+        self.ranges = before
+        return holds
+
+    def _holds_at_ends(
+        self, place: Expr, test: Callable[[Expr], Expr], side: int
+    ) -> bool:
         loops = [loop for loop in self.ranges if not _is_free(place, loop[0])]
         if len(loops) > _MOST_LOOPS or not all(_is_linear(place, v) for v, *_ in loops):
             return False
@@ -178,6 +186,17 @@ class Checker:
             self._proved((test(self._with(place, corner)),), self.known, loads=True)
             for corner in product(*ends)
         )
+
+    def _without_rests(self, e: Expr) -> Expr:
+        """An expression with a variable from 0 to b - 1 for each a % b."""
+        kind = kind_of(e)
+        if kind == "FloorMod" and self._proved((e.b >= 1,), self.known, loads=True):
+            rest = tir.Var("rest", _dtype(e))
+            self.ranges.append((rest, constant(0, e), e.b))
+            return rest
+        if kind in ("Add", "Sub", "Mul"):
+            return type(e)(self._without_rests(e.a), self._without_rests(e.b))
+        return e
 
     def _with(self, e: Expr, values: Iterable[tuple[Var, Expr]]) -> Expr:
         """An expression for values of its variables."""
