@@ -1,0 +1,168 @@
+"""Builder: how frontends write a graph, one node after the other.
+
+What has only constants is computed at once, by the reference of its operator's file.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from toolchain.graph.graph import (
+    FLATTEN,
+    PREFIX,
+    RESHAPE,
+    SHAPE,
+    SQUEEZE,
+    UNSQUEEZE,
+    Attribute,
+    Graph,
+    Node,
+    Value,
+)
+from toolchain.graph.operators import operator, output_dtypes, variant_of
+from toolchain.graph.shapes import infer
+from toolchain.spec import SpecError
+
+# Elements that are computed while building: more would only make the module larger.
+FOLDED = 1 << 20
+
+
+class Builder:
+    """Adds nodes to a graph. place: the file's node that they are for, for errors."""
+
+    def __init__(self, graph: Graph) -> None:
+        self.graph = graph
+        self.place = ""
+        self._count = 0
+
+    def constant(self, data: Any, dtype: str | None = None) -> Value:
+        """A constant, from what numpy makes an array of."""
+        return Value.constant(self._name("constant"), np.asarray(data, dtype))
+
+    def call(
+        self,
+        name: str,
+        *inputs: Value | None,
+        dtypes: tuple[str, ...] | None = None,
+        **attributes: Attribute,
+    ) -> Value:
+        """The output of an operator. dtypes: its variant, where inputs leave it open.
+
+        Errors: SpecError where the operator has no variant for the inputs.
+        """
+        (value,) = self.calls(name, *inputs, dtypes=dtypes, **attributes)
+        return value
+
+    def calls(
+        self,
+        name: str,
+        *inputs: Value | None,
+        dtypes: tuple[str, ...] | None = None,
+        outputs: int = 1,
+        **attributes: Attribute,
+    ) -> list[Value]:
+        """As call, for operators of several outputs."""
+        if dtypes is None:
+            given = [v and v.dtype for v in inputs]
+            dtypes = variant_of(name, given)
+            if dtypes is None:
+                words = ", ".join(d or "nothing" for d in given)
+                raise SpecError(
+                    f"{name} takes no {words}; it takes "
+                    f"{'; '.join(', '.join(v) for v in operator(name).variants())}"
+                )
+        named = [Value(self._name(name), d) for d in output_dtypes(name, dtypes, outputs)]
+        return self._add(Node(name, list(inputs), named, dict(attributes), dtypes))
+
+    def shape_of(self, x: Value, start: int = 0, end: int | None = None) -> Value:
+        """Sizes of a value, as int64."""
+        attributes: dict[str, Attribute] = {"start": start}
+        attributes |= {} if end is None else {"end": end}
+        return self._own(SHAPE, x, "int64", attributes)
+
+    def reshape(
+        self, x: Value, shape: Value | Sequence[int], allowzero: int = 0
+    ) -> Value:
+        """The same elements in another shape, as the operator reshape takes it."""
+        return self._own(RESHAPE, x, x.dtype, {"allowzero": allowzero, "shape": shape})
+
+    def squeeze(self, x: Value, axes: Value | Sequence[int] = ()) -> Value:
+        """Without axes of size 1; without all of them where axes is empty."""
+        return self._own(SQUEEZE, x, x.dtype, {"axes": axes})
+
+    def unsqueeze(self, x: Value, axes: Value | Sequence[int]) -> Value:
+        """With axes of size 1, counted in the result."""
+        return self._own(UNSQUEEZE, x, x.dtype, {"axes": axes})
+
+    def flatten(self, x: Value, axis: int = 1) -> Value:
+        """Two axes: those before `axis`, and the others."""
+        return self._own(FLATTEN, x, x.dtype, {"axis": axis})
+
+    def _own(
+        self, op: str, x: Value, dtype: str, attributes: dict[str, Attribute]
+    ) -> Value:
+        out = Value(self._name(op.removeprefix(PREFIX)), dtype)
+        (value,) = self._add(Node(op, [x], [out], attributes))
+        return value
+
+    def _add(self, node: Node) -> list[Value]:
+        node.place = self.place
+        known = self._computed(node)
+        if known is not None:
+            return known
+        infer(node)
+        self.graph.nodes.append(node)
+        return node.outputs
+
+    def _computed(self, node: Node) -> list[Value] | None:
+        """Constants in place of the outputs, where all inputs are constants."""
+        if any(v.data is None for v in node.reads()):
+            return None
+        arrays = [None if v is None else v.data for v in node.inputs]
+        if not arrays or node.op.startswith(PREFIX):
+            return None  # views of constants are folded by `infer`
+        if sum(a.size for a in arrays if a is not None) > FOLDED:
+            return None
+        results = computed(node, arrays)
+        if sum(r.size for r in results) > FOLDED:
+            return None
+        return [
+            Value.constant(v.name, r)
+            for v, r in zip(node.outputs, results, strict=True)
+        ]
+
+    def _name(self, what: str) -> str:
+        self._count += 1
+        return f"{what}_{self._count}"
+
+
+def computed(node: Node, arrays: Sequence[NDArray[Any] | None]) -> list[NDArray[Any]]:
+    """What an operator gives for constants: its file's reference, rounded once."""
+    found = operator(node.op)
+    given = {n: _number(v) for n, v in node.attributes.items()}
+    known = inspect.signature(found.reference).parameters
+    for a in found.attributes:
+        if a.name in known and a.default is not None:
+            given.setdefault(a.name, [] if a.per_unit else a.default)
+    if "dtypes" in known:
+        given["dtypes"] = node.dtypes
+    wide = [
+        a.astype("float64") if a is not None and a.dtype.kind == "f" else a
+        for a in arrays
+    ]
+    with np.errstate(all="ignore"):
+        result = found.reference(*wide, **given)
+    results = result if isinstance(result, (list, tuple)) else [result]
+    return [
+        np.asarray(r).astype(v.dtype)
+        for r, v in zip(results, node.outputs, strict=True)
+    ]
+
+
+def _number(value: Attribute) -> Any:
+    return value.data.tolist() if isinstance(value, Value) and value.data is not None else value
