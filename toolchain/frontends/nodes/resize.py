@@ -17,6 +17,8 @@ from toolchain.graph.graph import Value
 from toolchain.spec import SpecError
 
 LIBRARY = ("half_pixel", "asymmetric", "align_corners", "pytorch_half_pixel")
+# Indices of elements, and their weights where these are not 1.
+Taps = list[tuple[Value, Value | None]]
 OTHERS = ("half_pixel_symmetric", "tf_crop_and_resize")
 
 
@@ -123,8 +125,9 @@ def _stays(axis: Axis) -> bool:
     """Whether an axis is known to stay as it is."""
     if axis.scale.data is not None and axis.scale.data.item() == 1:
         return True
-    same = axis.size.data is not None and axis.wanted.data is not None
-    return same and axis.size.data == axis.wanted.data  # type: ignore[return-value]
+    if axis.size.data is None or axis.wanted.data is None:
+        return False
+    return bool(axis.size.data.item() == axis.wanted.data.item())
 
 
 def _whole(axes: Sequence[Axis]) -> bool:
@@ -228,7 +231,7 @@ def _taps(
     places = _places(c, axis, coordinates, region)
     mode = c.get("mode", "nearest")
     if mode == "nearest":
-        rows = [(_nearest(c, places), None)]
+        rows: Taps = [(_nearest(c, places), None)]
     else:
         rows = _weighted(c, places, axis, mode)
     after = rank_of(c[0]) - 1 - axis.number
@@ -272,9 +275,7 @@ def _nearest(c: Call, places: Value) -> Value:
     return c.cast(found, "int64")
 
 
-def _weighted(
-    c: Call, places: Value, axis: Axis, mode: str
-) -> list[tuple[Value, Value | None]]:
+def _weighted(c: Call, places: Value, axis: Axis, mode: str) -> Taps:
     """Elements about places, and their weights."""
     reach, stretch = (1 if mode in ("linear", "bilinear") else 2), 1.0
     if c.get("antialias", 0):
