@@ -21,9 +21,10 @@ class Input:
     """A tensor that an operator reads.
 
     dims: canonical sizes, one letter or word each ("o n"); the same word is the
-    same size; "" where the operator's own C takes any shape. dtype: None for the operator's first dtype, a number for the dtype
-    at that position of its tuple, a name for a fixed one, or a mapping from the
-    first dtype to a name. optional: may be absent, and is then `fill` everywhere.
+    same size; "" where the operator's own C takes any shape. dtype: None for the
+    operator's first dtype, a number for the dtype at that position of its tuple, a
+    name for a fixed one, or a mapping from the first dtype to a name. optional: may be
+    absent, and is then `fill` everywhere.
     variadic: any number of tensors.
     """
 

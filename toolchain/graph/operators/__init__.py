@@ -1,1 +1,63 @@
-"""Operators that models alone call."""
+"""Operators: what a graph's nodes may be, by name and dtypes.
+
+This folder holds the operators that models alone call.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cache
+from pathlib import Path
+
+from toolchain.codegen.operators import load_operator
+from toolchain.profile import KERNELS
+from toolchain.spec import Input, Operator, Output, SpecError, tensor_dtype
+
+# Operators of the library, and those that models alone call.
+FOLDERS = (KERNELS, Path(__file__).parent)
+
+
+@cache
+def file_of(name: str) -> Path:
+    """The file of an operator. Errors: SpecError for an unknown name."""
+    for folder in FOLDERS:
+        if (folder / f"{name}.py").exists():
+            return folder / f"{name}.py"
+    raise SpecError(f"no operator {name!r}; kernels/ has none of that name")
+
+
+@cache
+def operator(name: str) -> Operator:
+    """An operator of FOLDERS. Errors: SpecError for an unknown name."""
+    return load_operator(file_of(name))
+
+
+def variant_of(name: str, dtypes: Sequence[str | None]) -> tuple[str, ...] | None:
+    """The variant that takes inputs of those dtypes (None: absent); None without one.
+
+    Of several variants the first: one that the inputs do not decide (cast's result) is
+    the caller's to give.
+    """
+    found = operator(name)
+    for variant in found.variants():
+        wanted = [tensor_dtype(t, variant) for t in _spread(found.inputs, len(dtypes))]
+        pairs = zip(dtypes, wanted, strict=False)
+        if all(given in (None, dtype) for given, dtype in pairs):
+            return variant
+    return None
+
+
+def _spread(tensors: Sequence[Input], count: int) -> list[Input]:
+    """An input for each of `count` tensors: a variadic one is repeated."""
+    found: list[Input] = []
+    for tensor in tensors:
+        more = count - len(tensors) + 1 if tensor.variadic else 1
+        found += [tensor] * more
+    return found
+
+
+def output_dtypes(name: str, variant: tuple[str, ...], count: int) -> list[str]:
+    """Dtypes of `count` outputs."""
+    outputs: tuple[Output, ...] = operator(name).outputs
+    tensors = outputs * count if outputs[0].variadic else outputs[:count]
+    return [tensor_dtype(t, variant) for t in tensors]
