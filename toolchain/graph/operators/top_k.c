@@ -4,6 +4,7 @@
  * orders elements and, among equal ones, puts the first before the others. A
  * heap keeps the k largest of these numbers: n log k.
  */
+#include "order.h"
 #include "walk.h"
 
 static int32_t axis_of(const ops_request *call) {
@@ -56,46 +57,6 @@ static int32_t run(ops_request *call) {
 
 const ops_collapse ops_collapse_top_k = {shape, run, 0};
 
-/* Unsigned numbers in the order of elements; NaN above all, -0 as 0. */
-static inline uint32_t order_float32(float x) {
-  uint32_t bits;
-  if (x != x) return UINT32_MAX;
-  x += 0.0f;
-  __builtin_memcpy(&bits, &x, sizeof bits);
-  return bits ^ (bits >> 31 ? UINT32_MAX : 0x80000000u);
-}
-static inline uint32_t order_int32(int32_t x) {
-  return (uint32_t)x ^ 0x80000000u;
-}
-static inline uint32_t order_int8(int8_t x) { return order_int32(x); }
-static inline uint32_t order_uint8(uint8_t x) { return x; }
-static inline uint64_t order_int64(int64_t x) {
-  return (uint64_t)x ^ 0x8000000000000000u;
-}
-
-typedef unsigned __int128 wide;
-
-/* heap[at] and what is below it: the least at the top. */
-#define DEFINE_HEAP(number)                                           \
-  static void sink_##number(number *heap, int32_t at, int32_t size,   \
-                            number value) {                           \
-    for (int32_t child; (child = 2 * at + 1) < size; at = child) {    \
-      if (child + 1 < size && heap[child + 1] < heap[child]) ++child; \
-      if (heap[child] >= value) break;                                \
-      heap[at] = heap[child];                                         \
-    }                                                                 \
-    heap[at] = value;                                                 \
-  }                                                                   \
-  static void sort_##number(number *heap, int32_t size) {             \
-    for (int32_t last = size - 1; last > 0; --last) {                 \
-      number value = heap[last];                                      \
-      heap[last] = heap[0];                                           \
-      sink_##number(heap, 0, last, value);                            \
-    }                                                                 \
-  }
-DEFINE_HEAP(uint64_t)
-DEFINE_HEAP(wide)
-
 #define DEFINE(dtype, type, number, unsigned_type)                            \
   static void row_##dtype(const plan_type *plan, const type *x, type *values, \
                           int64_t *indices) {                                 \
@@ -107,8 +68,7 @@ DEFINE_HEAP(wide)
       number value = (number)(order ^ turn) << 32 | (uint32_t)~i;             \
       if (i < k) {                                                            \
         heap[i] = value;                                                      \
-        for (int32_t j = i == k - 1 ? k / 2 : 0; j--;)                        \
-          sink_##number(heap, j, k, heap[j]);                                 \
+        if (i == k - 1) heapify_##number(heap, k);                            \
       } else if (value > heap[0]) {                                           \
         sink_##number(heap, 0, k, value);                                     \
       }                                                                       \
