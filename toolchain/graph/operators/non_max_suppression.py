@@ -40,8 +40,8 @@ def overlap(a, b, threshold):
 def chosen(boxes, scores, center, most, iou, least):
     kept = []
     for i in np.argsort(-scores, kind="stable"):
-        good = scores[i] > np.float32(least) or (np.isneginf(least) and scores[i] == scores[i])
-        if good and len(kept) < most:
+        known = np.isneginf(least) and not np.isnan(scores[i])
+        if (known or scores[i] > np.float32(least)) and len(kept) < most:
             box = corners(boxes[i], center)
             if not any(overlap(box, other, iou) for _, other in kept):
                 kept.append((i, box))

@@ -1,4 +1,4 @@
-"""values[..., i, ...], indices[..., i, ...] = the i-th largest of x along axis, its place
+"""values[..., i, ...], indices[..., i, ...] = i-th largest of x on axis, its place
 
 Attributes: k; largest=0 gives the smallest, in rising order. Results are always in
 order, also with sorted=0.
@@ -67,7 +67,7 @@ KERNEL = Operator(
     ),
     dtypes=("float32", "int32", "int8", "uint8", "int64"),
     source="top_k.c",
-    reference=lambda x, k, axis, largest, sorted: reference(x, k, axis, largest),  # noqa: A006
+    reference=lambda x, k, axis, largest, sorted: reference(x, k, axis, largest),
     cases=cases,
     bound=Bound(why="elements of x"),
 )

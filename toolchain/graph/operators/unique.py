@@ -30,7 +30,7 @@ def key(value):
     return (2, 0.0) if value != value else (1, value + 0)
 
 
-def reference(x, sorted, axis=()):  # noqa: A002
+def reference(x, sorted, axis=()):
     at = axis[0] if axis else 0
     moved = np.moveaxis(x, at, 0) if axis else x.reshape(-1)
     rows = [tuple(key(v) for v in row.ravel().tolist()) for row in moved]
