@@ -38,9 +38,10 @@ def automatic(call: Call) -> list[Value | None]:
     """Results of the operator of the same name."""
     name = library_name(call.name)
     tensors, attributes = _sorted(call, operator(name))
-    if len(operator(name).outputs) == 1 and not operator(name).outputs[0].variadic:
+    outputs = operator(name).outputs
+    if len(outputs) == 1 and not outputs[0].variadic:
         return [call.exact(name, *tensors, **attributes)]
-    count = len(call.node.output)
+    count = len(call.node.output) if outputs[0].variadic else len(outputs)
     calls = call.builder.calls
     return [*calls(name, *tensors, dtypes=None, outputs=count, **attributes)]
 
@@ -59,15 +60,20 @@ def _sorted(
 ) -> tuple[list[Value | None], dict[str, Attribute]]:
     """Inputs that stay tensors, and attributes: the node's, and other inputs."""
     known = {a.name: a for a in found.attributes}
-    attributes = {n: v for n in known if (v := call.get(n)) is not None and v != []}
-    tensors: list[Value | None] = []
-    names = _inputs(call)
+    attributes: dict[str, Any] = {
+        n: v for n in known if (v := call.get(n)) is not None and v != []
+    }
+    names, tensors = _inputs(call), list[Value | None]()
     for i, value in enumerate(call.inputs):
         name = names[min(i, len(names) - 1)]
-        if name not in known or name in {t.name for t in found.inputs}:
+        lower = name if name in known else name.lower()
+        if lower not in known or name in {t.name for t in found.inputs}:
             tensors.append(value)
         elif value is not None:
-            attributes[name] = plain_numbers(value)
+            attributes[lower] = plain_numbers(value)
+    for n, v in attributes.items():
+        if known[n].per_unit and isinstance(v, int | float):
+            attributes[n] = [v]
     while tensors and tensors[-1] is None:
         tensors.pop()
     _check_choices(found, attributes)

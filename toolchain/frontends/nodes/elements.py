@@ -5,12 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import reduce
 
-import numpy as np
-
 from toolchain.frontends.nodes.rules import (
     Call,
     dtype_of_number,
-    has,
     plain_numbers,
     rule,
 )
@@ -163,23 +160,6 @@ def filled(c: Call, value: Value, shape: Value | Sequence[int]) -> Value:
     return c.call("expand", value, shape=shape)
 
 
-@rule("IsNaN")
-def is_nan(c: Call) -> Value:
-    """Where x differs from itself."""
-    return c.call("logical_not", c.call("equal", c[0], c[0]))
-
-
-@rule("IsInf")
-def is_inf(c: Call) -> Value:
-    """Infinities of the signs that are asked for."""
-    signs = {"detect_positive": np.inf, "detect_negative": -np.inf}
-    found = [c.call("equal", c[0], v) for n, v in signs.items() if c.get(n, 1)]
-    if not found:
-        none = c.call("less", c[0], c[0])  # false also for NaN
-        return none
-    return reduce(lambda a, b: c.call("logical_or", a, b), found)
-
-
 @rule("Swish")
 def swish(c: Call) -> Value:
     """Return x / (1 + exp(-alpha x))."""
@@ -189,65 +169,11 @@ def swish(c: Call) -> Value:
     return c.call("mul", x, c.call("sigmoid", c.call("mul", x, alpha)))
 
 
-@rule("Mish")
-def mish(c: Call) -> Value:
-    """Return x tanh(log(1 + exp(x)))."""
-    return c.call("mul", c[0], c.call("tanh", c.call("softplus", c[0])))
-
-
-@rule("Selu")
-def selu(c: Call) -> Value:
-    """Gamma times Elu."""
-    below = c.call("elu", c[0], alpha=c.get("alpha", 1.6732632))
-    return c.call("mul", below, c.get("gamma", 1.050701))
-
-
-@rule("Celu")
-def celu(c: Call) -> Value:
-    """Return alpha (exp(x / alpha) - 1) below 0."""
-    x, alpha = c[0], c.get("alpha", 1.0)
-    inner = c.call("elu", c.call("div", x, alpha), alpha=1.0)
-    scaled = c.call("mul", inner, alpha)
-    return c.call("where", c.call("less", x, 0), scaled, x)
-
-
 @rule("PRelu")
 def parametric_relu(c: Call) -> Value:
     """Return x, or its product by slope below 0."""
     x, slope = c[0], c[1]
     return c.call("where", c.call("less", x, 0), c.exact("mul", x, slope), x)
-
-
-@rule("ThresholdedRelu")
-def thresholded_relu(c: Call) -> Value:
-    """Return x above alpha, else 0, also for NaN."""
-    above = c.call("greater", c[0], c.get("alpha", 1.0))
-    return c.call("where", above, c[0], c.constant(0, c[0].dtype))
-
-
-@rule("Softsign")
-def softsign(c: Call) -> Value:
-    """Return x / (1 + |x|)."""
-    return c.call("div", c[0], c.call("add", c.call("abs", c[0]), 1))
-
-
-@rule("Shrink")
-def shrink(c: Call) -> Value:
-    """Return x moved towards 0 by bias where |x| > lambd, else 0."""
-    x, edge, bias = c[0], c.get("lambd", 0.5), c.get("bias", 0.0)
-    zero = c.constant(0, x.dtype)
-    below = c.call("less", x, -edge)
-    raised = c.call("where", below, c.call("add", x, bias), zero)
-    above = c.call("greater", x, edge)
-    return c.call("where", above, c.call("sub", x, bias), raised)
-
-
-@rule("Tan")
-def tangent(c: Call) -> Value:
-    """sin(x) / cos(x), where the library has no operator of its own."""
-    if has("tan"):
-        return c.call("tan", c[0])
-    return c.call("div", c.call("sin", c[0]), c.call("cos", c[0]))
 
 
 @rule("Where")

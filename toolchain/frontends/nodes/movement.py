@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from toolchain.frontends.nodes.rules import Call, plain_numbers, rule
-from toolchain.frontends.nodes.shapes import joined, numbers, rank_of, size_at
+from toolchain.frontends.nodes.rules import Call, rule
+from toolchain.frontends.nodes.shapes import joined, rank_of, size_at
 from toolchain.graph.graph import Value
 from toolchain.spec import SpecError
 
@@ -129,58 +129,3 @@ def space_to_depth(c: Call) -> Value:
     moved = c.call("transpose", parts, perm=order[c.get("mode", "DCR")])
     whole = joined(c, n, scaled(c, depth, size * size), rows, columns)
     return c.builder.reshape(moved, whole, 1)
-
-
-@rule("Trilu", fallback=True)
-def triangle(c: Call) -> Value:
-    """The upper or lower triangle of matrices; 0 elsewhere."""
-    x, k = c[0], c.optional(1)
-    rows, columns = (
-        numbers(c, plain_numbers(size_at(c, x, axis))) for axis in (-2, -1)
-    )
-    offset = c.call("sub", columns, c.builder.unsqueeze(rows, [1]))
-    edge = c.constant(0, "int64") if k is None else c.builder.reshape(k, [])
-    name = "greater_or_equal" if c.get("upper", 1) else "less_or_equal"
-    return c.call("where", c.call(name, offset, edge), x, c.constant(0, x.dtype))
-
-
-@rule("OneHot", fallback=True)
-def one_hot(c: Call) -> Value:
-    """values[1] where the place along the axis is the index, else values[0]."""
-    places = c.cast(c[0], "int64")
-    depth = c.builder.reshape(c.cast(c[1], "int64"), [1])
-    low = c.call("less", places, 0)
-    places = c.call("where", low, c.call("add", places, depth), places)
-    axis = c.get("axis", -1)
-    after = -axis - 1 if axis < 0 else rank_of(c[0]) - axis
-    row = numbers(c, plain_numbers(depth))
-    if after:
-        row = c.builder.unsqueeze(row, [*range(1, after + 1)])
-    hit = c.call("equal", c.builder.unsqueeze(places, [axis]), row)
-    off, on = (c.call("gather", c[2], c.constant(i, "int64"), axis=0) for i in (0, 1))
-    return c.call("where", hit, on, off)
-
-
-@rule("ReverseSequence", fallback=True)
-def reverse_sequence(c: Call) -> Value:
-    """The first elements of each sequence turned round, as many as it has."""
-    x, time, batch = c[0], c.get("time_axis", 0), c.get("batch_axis", 1)
-    rank = rank_of(x)
-    places = c.builder.unsqueeze(
-        numbers(c, plain_numbers(size_at(c, x, time))), _others(rank, time)
-    )
-    lengths = c.builder.unsqueeze(c.cast(c[1], "int64"), _others(rank, batch))
-    back = c.call("sub", c.call("sub", lengths, 1), places)
-    taken = c.call("where", c.call("less", places, lengths), back, places)
-    shape = plain_numbers(c.builder.shape_of(x))
-    return c.call("gather_elements", x, c.call("expand", taken, shape=shape), axis=time)
-
-
-def _others(rank: int, axis: int) -> list[int]:
-    return [i for i in range(rank) if i != axis]
-
-
-@rule("Scatter")
-def scatter(c: Call) -> Value:
-    """ScatterElements, as it was called."""
-    return c.call("scatter_elements", c[0], c[1], c[2], axis=c.get("axis", 0))

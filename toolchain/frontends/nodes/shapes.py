@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from toolchain.frontends.load import array, dense
-from toolchain.frontends.nodes.rules import Call, dtype_of_number, plain_numbers, rule
+from toolchain.frontends.nodes.rules import Call, plain_numbers, rule
 from toolchain.graph.graph import Value
 from toolchain.spec import SpecError
 
@@ -46,9 +46,10 @@ def counted(c: Call, x: Value, axis: int) -> Value:
 
 
 def numbers(c: Call, count: Sizes) -> Value:
-    """0, 1, 2, ... as int64. count: a vector of one element."""
-    ones = c.call("expand", c.constant(1, "int64"), shape=count)
-    return c.call("cum_sum", ones, axis=0, exclusive=1)
+    """0, 1, 2, ... as int64. count: one number, or a vector of one element."""
+    if not isinstance(count, Value):
+        return c.builder.constant(np.arange(count[0], dtype="int64"))
+    return c.call("range", dtypes=("int64",), start=0, limit=count, delta=1)
 
 
 def rank_of(x: Value, what: str = "its input") -> int:
@@ -159,42 +160,3 @@ def expand(c: Call) -> Value:
     """Broadcast to a shape."""
     wanted = c.setting(1)
     return c[0] if wanted == [] else c.call("expand", c[0], shape=wanted)
-
-
-@rule("EyeLike")
-def eye_like(c: Call) -> Value:
-    """Ones on a diagonal."""
-    number = c.get("dtype")
-    to = dtype_of_number(number) if number else c[0].dtype
-    rows, columns = counted(c, c[0], 0), counted(c, c[0], 1)
-    moved = c.call("add", rows, c.get("k", 0) or 0)
-    return c.cast(c.call("equal", moved, columns), to)
-
-
-@rule("Range", fallback=True)
-def number_range(c: Call) -> Value:
-    """start, start + delta, ... before limit."""
-    start, limit, delta = c[0], c[1], c[2]
-    if delta.data is not None and not delta.data.any():
-        raise SpecError("its delta is 0, so that it never ends; give another one")
-    count = _steps(c, start, limit, delta)
-    vector = c.builder.reshape(count, [1])
-    places = c.cast(numbers(c, plain_numbers(vector)), start.dtype)
-    first = c.builder.reshape(start, [])
-    step = c.builder.reshape(delta, [])
-    return c.call("add", c.call("mul", places, step), first)
-
-
-def _steps(c: Call, start: Value, limit: Value, delta: Value) -> Value:
-    """How many numbers a range has: (limit - start) / delta, up, and 0 at least."""
-    span = c.exact("sub", limit, start)
-    if start.dtype == "float32":
-        found = c.cast(c.call("ceil", c.call("div", span, delta)), "int64")
-    else:
-        span, step = c.cast(span, "int64"), c.cast(delta, "int64")
-        quotient = c.call("div", span, step)
-        exact = c.call("equal", c.call("mul", quotient, step), span)
-        same = c.call("equal", c.call("less", span, 0), c.call("less", step, 0))
-        more = c.call("logical_and", c.call("logical_not", exact), same)
-        found = c.call("add", quotient, c.cast(more, "int64"))
-    return c.call("maximum", found, 0)
