@@ -33,7 +33,9 @@ enum { OPS_HAS_16_BITS = 0 OPS_EACH_DTYPE(OPS_IS_16) };
 
 enum {
   OPS_PARAM_OPTIONAL = 1, /* may be absent: then `fill` in every element */
-  OPS_PARAM_VARIADIC = 2  /* one tensor for each unit of the call */
+  OPS_PARAM_VARIADIC = 2, /* one tensor for each unit of the call */
+  OPS_PARAM_OPEN = 4      /* an output whose data may be NULL: then the call
+                           * allocates it, and writes its rank and shape */
 };
 
 /* A tensor parameter in its canonical rank. */
@@ -86,6 +88,8 @@ typedef struct {
     ops_kernel infer;
     /* Of a model: the sizes of every input, then of every output. */
     const int64_t *sizes;
+    /* Of a model of any size. */
+    const struct ops_model *model;
   };
   uint16_t inputs;
   uint16_t outputs;

@@ -129,6 +129,7 @@ struct ops_request {
     ops_elementwise_plan elementwise;
     ops_unary_plan unary;
   } plan;
+  const TVMFFIAny *args; /* of the caller, by call.c */
   /* Inputs, then outputs, as ops_check fills them. `shape` of the collapse says
    * by ops_set_shape what rank and shape the outputs must have. */
   ops_tensor tensors[];
