@@ -225,10 +225,12 @@ def add_model(
     tensors: list[tuple[str, str, int, int]],
     inputs: int,
     model: ir.Value,
+    regions: bool,
 ) -> None:
     """Add the `ops_<name>` of a model of any shape.
 
     tensors: name, dtype, rank and flags of each, inputs first. model: its ops_model.
+    regions: whether steps of it have regions.
     """
     params = [
         struct_constant(
@@ -243,7 +245,7 @@ def add_model(
     ]
     family = _add_family(
         data,
-        [],
+        ["ops_step_control"] if regions else [],
         collapse="graph",
         params=data.array("params", struct_type(layout.PARAM), params),
         infer=model,

@@ -110,6 +110,7 @@ class _Emitter:
         self.steps: list[str] = []
         self.arguments = 1
         self.count = 0
+        self.regions = any(n.regions for n in graph.nodes)
         self.block = NULL if external else self.data.external(WEIGHTS, I8)
 
     def made(self) -> Emitted:
@@ -134,7 +135,7 @@ class _Emitter:
             (v.name, v.dtype, v.rank or 0, Param.OPEN.value) for v in self.graph.outputs
         ]
         place = self.data.private("model", model)
-        add_model(self.data, self.graph.name, tensors, inputs, place)
+        add_model(self.data, self.graph.name, tensors, inputs, place, self.regions)
         return Emitted(
             str(self.data.module),
             self.weights,
