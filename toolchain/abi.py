@@ -29,7 +29,7 @@ PAGE = 65536  # bytes of linear memory
 MAX_MEMORY = 1 << 32  # bytes that wasm32 can address
 MANIFEST = "ops_wasm32.manifest"  # custom section of a module
 # What a module writes, which the tensors of a call follow: runtime_stub/state.h.
-STATE_BYTES, CHECKED_TENSOR_BYTES = 11704, 64
+STATE_BYTES, CHECKED_TENSOR_BYTES = 11712, 64
 # What a module exports beside its memory: functions, and how many arguments each has.
 # All are i32, and each gives one.
 FUNCTIONS = {
@@ -90,6 +90,7 @@ class Param(IntEnum):
 
     OPTIONAL = 1
     VARIADIC = 2
+    LATE = 4
 
 
 class Attr(IntEnum):
