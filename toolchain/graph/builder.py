@@ -76,7 +76,9 @@ class Builder:
                     f"{name} takes no {words}; it takes "
                     f"{'; '.join(', '.join(v) for v in operator(name).variants())}"
                 )
-        named = [Value(self._name(name), d) for d in output_dtypes(name, dtypes, outputs)]
+        named = [
+            Value(self._name(name), d) for d in output_dtypes(name, dtypes, outputs)
+        ]
         return self._add(Node(name, list(inputs), named, dict(attributes), dtypes))
 
     def shape_of(self, x: Value, start: int = 0, end: int | None = None) -> Value:
@@ -165,4 +167,8 @@ def computed(node: Node, arrays: Sequence[NDArray[Any] | None]) -> list[NDArray[
 
 
 def _number(value: Attribute) -> Any:
-    return value.data.tolist() if isinstance(value, Value) and value.data is not None else value
+    return (
+        value.data.tolist()
+        if isinstance(value, Value) and value.data is not None
+        else value
+    )
