@@ -146,8 +146,8 @@ def _inferred(
 
 
 @cache
-def type_of(shape: tuple[int, ...], dtype: str) -> Any:
-    """A tensor's TypeProto."""
+def type_of(shape: tuple[int | None, ...] | None, dtype: str) -> Any:
+    """A tensor's TypeProto; None for what is unknown of its shape."""
     from onnx import helper
 
     number = helper.np_dtype_to_tensor_dtype(np.dtype(dtype))

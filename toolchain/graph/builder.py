@@ -6,7 +6,9 @@ What has only constants is computed at once, by the reference of its operator's 
 from __future__ import annotations
 
 import inspect
-from collections.abc import Sequence
+import warnings
+from collections.abc import Mapping, Sequence
+from types import FunctionType
 from typing import Any
 
 import numpy as np
@@ -26,7 +28,8 @@ from toolchain.graph.graph import (
 )
 from toolchain.graph.operators import operator, output_dtypes, variant_of
 from toolchain.graph.shapes import infer
-from toolchain.spec import SpecError
+from toolchain.graph.views import shape_part, viewed
+from toolchain.spec import Operator, SpecError
 
 # Elements that are computed while building: more would only make the module larger.
 FOLDED = 1 << 20
@@ -55,7 +58,7 @@ class Builder:
 
         Errors: SpecError where the operator has no variant for the inputs.
         """
-        (value,) = self.calls(name, *inputs, dtypes=dtypes, **attributes)
+        (value,) = self._called(name, inputs, dtypes, 1, attributes)
         return value
 
     def calls(
@@ -67,8 +70,18 @@ class Builder:
         **attributes: Attribute,
     ) -> list[Value]:
         """As call, for operators of several outputs."""
+        return self._called(name, inputs, dtypes, outputs, attributes)
+
+    def _called(
+        self,
+        name: str,
+        inputs: Sequence[Value | None],
+        dtypes: tuple[str, ...] | None,
+        outputs: int,
+        attributes: Mapping[str, Attribute],
+    ) -> list[Value]:
         if dtypes is None:
-            given = [v and v.dtype for v in inputs]
+            given = [None if v is None else v.dtype for v in inputs]
             dtypes = variant_of(name, given)
             if dtypes is None:
                 words = ", ".join(d or "nothing" for d in given)
@@ -108,8 +121,11 @@ class Builder:
     def _own(
         self, op: str, x: Value, dtype: str, attributes: dict[str, Attribute]
     ) -> Value:
-        out = Value(self._name(op.removeprefix(PREFIX)), dtype)
-        (value,) = self._add(Node(op, [x], [out], attributes))
+        name = self._name(op.removeprefix(PREFIX))
+        known = _view_of(op, x, attributes)
+        if known is not None:
+            return Value.constant(name, known)
+        (value,) = self._add(Node(op, [x], [Value(name, dtype)], attributes))
         return value
 
     def _add(self, node: Node) -> list[Value]:
@@ -127,7 +143,7 @@ class Builder:
             return None
         arrays = [None if v is None else v.data for v in node.inputs]
         if not arrays or node.op.startswith(PREFIX):
-            return None  # views of constants are folded by `infer`
+            return None
         if sum(a.size for a in arrays if a is not None) > FOLDED:
             return None
         results = computed(node, arrays)
@@ -143,27 +159,56 @@ class Builder:
         return f"{what}_{self._count}"
 
 
+def _view_of(
+    op: str, x: Value, attributes: Mapping[str, Attribute]
+) -> NDArray[Any] | None:
+    """The elements of a shape, or of a view of a constant, where they are known."""
+    if op == SHAPE and x.shape is not None:
+        sizes = shape_part(x.shape, attributes)
+        known = [n for n in sizes if isinstance(n, int)]
+        return np.array(known, "int64") if len(known) == len(sizes) else None
+    values = [v for v in attributes.values() if isinstance(v, Value)]
+    if x.data is None or any(v.data is None for v in values):
+        return None
+    return viewed(op, x.data, {n: _number(v) for n, v in attributes.items()})
+
+
 def computed(node: Node, arrays: Sequence[NDArray[Any] | None]) -> list[NDArray[Any]]:
-    """What an operator gives for constants: its file's reference, rounded once."""
+    """What an operator gives for arrays: its file's reference, rounded once."""
     found = operator(node.op)
-    given = {n: _number(v) for n, v in node.attributes.items()}
-    known = inspect.signature(found.reference).parameters
-    for a in found.attributes:
-        if a.name in known and a.default is not None:
-            given.setdefault(a.name, [] if a.per_unit else a.default)
-    if "dtypes" in known:
-        given["dtypes"] = node.dtypes
+    given = _attributes(found, node)
     wide = [
         a.astype("float64") if a is not None and a.dtype.kind == "f" else a
         for a in arrays
     ]
-    with np.errstate(all="ignore"):
+    with np.errstate(all="ignore"), warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)  # "Mean of empty slice"
         result = found.reference(*wide, **given)
     results = result if isinstance(result, (list, tuple)) else [result]
     return [
         np.asarray(r).astype(v.dtype)
-        for r, v in zip(results, node.outputs, strict=True)
+        for r, v in zip(results, node.outputs, strict=False)
     ]
+
+
+def _attributes(found: Operator, node: Node) -> dict[str, Any]:
+    """What a reference takes by name: attributes, with defaults, and what it asks."""
+    given: dict[str, Any] = {}
+    for a in found.attributes:
+        if not a.per_unit and a.default is not None:
+            given[a.name] = a.choices[int(a.default)] if a.choices else a.default
+    given |= {n: _number(v) for n, v in node.attributes.items()}
+    for a in found.attributes:
+        if not a.per_unit and isinstance(given.get(a.name), list):
+            (given[a.name],) = given[a.name]  # a tensor of one element
+    if not isinstance(found.reference, FunctionType):
+        return given  # a function of numpy has no signature
+    asked = inspect.signature(found.reference).parameters
+    if "dtypes" in asked:
+        given["dtypes"] = node.dtypes
+    if "num_outputs" in asked:
+        given["num_outputs"] = len(node.outputs)
+    return given
 
 
 def _number(value: Attribute) -> Any:
