@@ -82,6 +82,7 @@ int32_t ops_step_bind(ops_frame *frame, const ops_step *step,
   const uint8_t *dtype = step->op->dtypes;
   ops_tensor *tensor = call->tensors;
   call->op = step->op;
+  call->args = 0;
   call->family = family;
   call->inputs = step->inputs;
   call->outputs = step->outputs;

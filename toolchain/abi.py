@@ -94,7 +94,8 @@ class Param(IntEnum):
 
     OPTIONAL = 1
     VARIADIC = 2
-    OPEN = 4
+    LATE = 4
+    OPEN = 8
 
 
 class Attr(IntEnum):

@@ -142,6 +142,7 @@ class Instance:
                 ctypes.memmove(base + start, array.ctypes.data, array.nbytes)
         self._checked("ops_call", bound)
         base = self._base() + self._arena  # a workspace may have moved memory
+        shapes = _late_shapes(bound, ctypes.string_at(base, len(head)), shapes)
         results = []
         first = len(bound.inputs)
         for param, shape, start in zip(
@@ -310,4 +311,15 @@ def _output_shapes(bound: Bound, head: bytes) -> list[_Shape]:
         if min(shape, default=0) < 0:
             raise ModuleError(f"{bound.kernel.name}: ops_infer gave shape {shape}")
         shapes.append(shape)
+    return shapes
+
+
+def _late_shapes(bound: Bound, head: bytes, largest: list[_Shape]) -> list[_Shape]:
+    """Shapes of the outputs after a call, which may have found fewer elements."""
+    shapes = _output_shapes(bound, head)
+    for shape, most in zip(shapes, largest, strict=True):
+        if math.prod(shape) > math.prod(most):
+            raise ModuleError(
+                f"{bound.kernel.name}: ops_call gave shape {shape} beyond {most}"
+            )
     return shapes

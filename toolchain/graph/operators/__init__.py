@@ -1,4 +1,7 @@
-"""Operators: what a graph's nodes may be, by name and dtypes."""
+"""Operators: what a graph's nodes may be, by name and dtypes.
+
+This folder holds the operators that models alone call.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +14,7 @@ from toolchain.profile import KERNELS
 from toolchain.spec import Input, Operator, Output, SpecError, tensor_dtype
 
 # Operators of the library, and those that models alone call.
-FOLDERS = (KERNELS, Path(__file__).parent / "operators")
+FOLDERS = (KERNELS, Path(__file__).parent)
 
 
 @cache
