@@ -33,7 +33,8 @@ enum { OPS_HAS_16_BITS = 0 OPS_EACH_DTYPE(OPS_IS_16) };
 
 enum {
   OPS_PARAM_OPTIONAL = 1, /* may be absent: then `fill` in every element */
-  OPS_PARAM_VARIADIC = 2  /* one tensor for each unit of the call */
+  OPS_PARAM_VARIADIC = 2, /* one tensor for each unit of the call */
+  OPS_PARAM_OPEN = 4 /* an output that may be late: ops_call in ops_wasm32.h */
 };
 
 /* A tensor parameter in its canonical rank. */

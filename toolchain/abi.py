@@ -8,7 +8,9 @@ from __future__ import annotations
 
 from enum import IntEnum
 
+# Of libraries and of models whose sizes are known; of models with open sizes.
 ABI_VERSION = 1
+ABI_VERSION_OPEN = 2
 # Axes of a tensor; tensors of a call of an operator, and of a model.
 MAX_RANK = 8
 MAX_TENSORS = 64
@@ -90,6 +92,7 @@ class Param(IntEnum):
 
     OPTIONAL = 1
     VARIADIC = 2
+    OPEN = 4
 
 
 class Attr(IntEnum):
@@ -127,6 +130,7 @@ ENUMS: tuple[tuple[str, type[IntEnum]], ...] = (
 # The numbers as expressions of C.
 NUMBERS = {
     "OPS_ABI_VERSION": ABI_VERSION,
+    "OPS_ABI_VERSION_OPEN": ABI_VERSION_OPEN,
     "OPS_MAX_RANK": MAX_RANK,
     "OPS_MAX_TENSORS": MAX_TENSORS,
     "OPS_MAX_MODEL_TENSORS": MAX_MODEL_TENSORS,

@@ -118,7 +118,9 @@ SHORT_DTYPES = {{
 # Targets, best first.
 TARGETS = (
 {targets})
+# Of libraries and of models whose sizes are known; of models with open sizes.
 ABI_VERSION = {abi.ABI_VERSION}
+ABI_VERSION_OPEN = {abi.ABI_VERSION_OPEN}
 MAX_RANK = {abi.MAX_RANK}
 ALIGNMENT = {abi.ALIGNMENT}  # bytes, of what ops_alloc gives
 PAGE = {abi.PAGE}  # bytes of linear memory
@@ -148,7 +150,9 @@ const SECTION = {json.dumps(abi.MANIFEST)};
 // By their names: DLPack's code, bits, and the typed array.
 export const DTYPES = new Map([
 {dtypes}]);
+// Of models whose sizes are known, and of those with open sizes.
 const ABI_VERSION = {abi.ABI_VERSION};
+const ABI_VERSION_OPEN = {abi.ABI_VERSION_OPEN};
 const MAX_RANK = {abi.MAX_RANK};
 const MEMORY = {abi.MAX_MEMORY}; // bytes; what a module can have at most
 // Bytes of a TVMFFIAny and of a DLTensor, and where their fields lie.
