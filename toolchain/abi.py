@@ -18,6 +18,7 @@ MAX_MODEL_TENSORS = 4096
 # Of a call: attribute values, lists included, and attributes.
 MAX_VALUES = 64
 MAX_ATTRIBUTES = 16
+MAX_SIZE = (1 << 31) - 1  # of an axis
 MAX_AXES = 6  # of a tensor in its canonical rank
 MAX_SYMBOLS = 32  # sizes that a kernel gets
 MAX_SIZES = 64  # canonical sizes of all outputs
@@ -134,6 +135,7 @@ NUMBERS = {
     "OPS_MAX_RANK": MAX_RANK,
     "OPS_MAX_TENSORS": MAX_TENSORS,
     "OPS_MAX_MODEL_TENSORS": MAX_MODEL_TENSORS,
+    "INT32_MAX": MAX_SIZE,
     "OPS_MAX_VALUES": MAX_VALUES,
     "OPS_MAX_ATTRIBUTES": MAX_ATTRIBUTES,
     "OPS_MAX_AXES": MAX_AXES,

@@ -122,6 +122,7 @@ TARGETS = (
 ABI_VERSION = {abi.ABI_VERSION}
 ABI_VERSION_OPEN = {abi.ABI_VERSION_OPEN}
 MAX_RANK = {abi.MAX_RANK}
+MAX_SIZE = {abi.MAX_SIZE}  # of an axis
 ALIGNMENT = {abi.ALIGNMENT}  # bytes, of what ops_alloc gives
 PAGE = {abi.PAGE}  # bytes of linear memory
 MAX_MEMORY = {abi.MAX_MEMORY}  # bytes that wasm32 can address
@@ -154,6 +155,7 @@ export const DTYPES = new Map([
 const ABI_VERSION = {abi.ABI_VERSION};
 const ABI_VERSION_OPEN = {abi.ABI_VERSION_OPEN};
 const MAX_RANK = {abi.MAX_RANK};
+const MAX_SIZE = {abi.MAX_SIZE}; // of an axis
 const MEMORY = {abi.MAX_MEMORY}; // bytes; what a module can have at most
 // Bytes of a TVMFFIAny and of a DLTensor, and where their fields lie.
 export const ARGUMENT = {_offsets(layout.ANY)};

@@ -24,6 +24,7 @@ export const DTYPES = new Map([
 const ABI_VERSION = 1;
 const ABI_VERSION_OPEN = 2;
 const MAX_RANK = 8;
+const MAX_SIZE = 2147483647; // of an axis
 const MEMORY = 4294967296; // bytes; what a module can have at most
 // Bytes of a TVMFFIAny and of a DLTensor, and where their fields lie.
 export const ARGUMENT = {
