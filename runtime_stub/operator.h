@@ -35,8 +35,7 @@ enum {
   OPS_PARAM_OPTIONAL = 1, /* may be absent: then `fill` in every element */
   OPS_PARAM_VARIADIC = 2, /* one tensor for each unit of the call */
   OPS_PARAM_LATE = 4, /* an output whose sizes `run` finds; see ops_set_late */
-  OPS_PARAM_OPEN = 8  /* an output whose data may be NULL: then the call
-                       * allocates it, and writes its rank and shape */
+  OPS_PARAM_OPEN = 8  /* an output that a call may allocate: ops_wasm32.h */
 };
 
 /* A tensor parameter in its canonical rank. */

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 from enum import IntEnum
 
+# Of libraries and of models whose sizes are known; of models with open sizes.
 ABI_VERSION = 1
+ABI_VERSION_OPEN = 2
 # Axes of a tensor; tensors of a call of an operator, and of a model.
 MAX_RANK = 8
 MAX_TENSORS = 64
@@ -16,6 +18,7 @@ MAX_MODEL_TENSORS = 4096
 # Of a call: attribute values, lists included, and attributes.
 MAX_VALUES = 64
 MAX_ATTRIBUTES = 16
+MAX_SIZE = (1 << 31) - 1  # of an axis
 MAX_AXES = 6  # of a tensor in its canonical rank
 MAX_SYMBOLS = 32  # sizes that a kernel gets
 MAX_SIZES = 64  # canonical sizes of all outputs
@@ -155,9 +158,11 @@ ENUMS: tuple[tuple[str, type[IntEnum]], ...] = (
 # The numbers as expressions of C.
 NUMBERS = {
     "OPS_ABI_VERSION": ABI_VERSION,
+    "OPS_ABI_VERSION_OPEN": ABI_VERSION_OPEN,
     "OPS_MAX_RANK": MAX_RANK,
     "OPS_MAX_TENSORS": MAX_TENSORS,
     "OPS_MAX_MODEL_TENSORS": MAX_MODEL_TENSORS,
+    "INT32_MAX": MAX_SIZE,
     "OPS_MAX_VALUES": MAX_VALUES,
     "OPS_MAX_ATTRIBUTES": MAX_ATTRIBUTES,
     "OPS_MAX_AXES": MAX_AXES,
