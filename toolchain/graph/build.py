@@ -16,11 +16,12 @@ from toolchain.abi import MANIFEST, MAX_MEMORY
 from toolchain.codegen.child import Job, in_children
 from toolchain.codegen.descriptor import table
 from toolchain.codegen.llvm import emit
-from toolchain.codegen.objects import compile_object
+from toolchain.codegen.objects import compile_object, object_of
 from toolchain.codegen.room import Room, room
 from toolchain.graph.emit import WEIGHTS, Emitted, emit_model
 from toolchain.graph.graph import Graph, Node, Value
-from toolchain.graph.operators import file_of, operator
+from toolchain.graph.operators import file_of, made_of, operator
+from toolchain.graph.passes import optimise
 from toolchain.link.archive import archive
 from toolchain.link.blob import data_object
 from toolchain.link.link import link
@@ -62,6 +63,7 @@ def build_graph(
 
     Errors: SpecError for what cannot be built.
     """
+    optimise(graph)
     emitted = emit_model(graph)
     out = place.folder / f"{graph.name}.wasm"
     names = dict.fromkeys(n.op for n in _nodes(graph) if n.dtypes)
@@ -115,7 +117,7 @@ def _objects(
     made = [_made(n, target, place.cache) for n in names]
     jobs = [
         Job(
-            file_of(n),
+            Path(n),
             partial(m.make, partial(_compile, n, target, m.outputs[0])),
             TIMEOUT,
         )
@@ -138,8 +140,12 @@ def _objects(
 
 
 def _made(name: str, target: Target, cache: Path) -> Made:
-    operator(name)
-    code = (root_of(_compile), root_in(file_of(name), "KERNEL"))
+    """The object of an operator, which its name and that of its parts decide."""
+    made = made_of(name)
+    parts = [name] if made is None else made.operators()
+    for part in parts:
+        operator(part)
+    code = (root_of(_compile), *(root_in(file_of(p), "KERNEL") for p in parts))
     settings = [name, asdict(target), tool_versions()]
     digests = [sources().digest(root) for root in code]
     key = hash_of(json.dumps([digests, settings], sort_keys=True))[:16]
@@ -150,11 +156,17 @@ def _made(name: str, target: Target, cache: Path) -> Made:
 
 def _compile(name: str, target: Target, out: Path) -> Iterable[str]:
     """Write an operator's object; roots of what it names at run time."""
-    data, description = compile_object(
-        file_of(name), target.name, None, dict(target.tuned)
-    )
+    made = made_of(name)
+    if made is None:
+        path, numbers = file_of(name), dict(target.tuned)
+        data, description = compile_object(path, target.name, None, numbers)
+        write(out, data)
+        return description["code"]
+    with tuning.noted() as asked:
+        found = made.operator()
+        data, chosen = object_of(name, found, found.variants(), target)
     write(out, data)
-    return description["code"]
+    return [*chosen, *map(tuning.root, sorted(asked))]
 
 
 def _shape(value: Value) -> list[int | str]:

@@ -399,19 +399,22 @@ def given(node: Node, name: str) -> Attribute | None:
 def _flat(node: Node, name: str, value: Attribute | None) -> list[float]:
     """The numbers of an attribute."""
     if node.op.startswith(PREFIX):
-        preset = _OWN[node.op.removeprefix(PREFIX)][name]
-        value = preset if value is None else value
-        assert value is not None, f"{node.op} without {name}"
-        return list(value) if isinstance(value, Sequence) else [value]  # type: ignore[list-item]
+        value = _OWN[node.op.removeprefix(PREFIX)][name] if value is None else value
+        return _numbers_of(value)
     found = next(a for a in operator(node.op).attributes if a.name == name)
-    if value is None:
-        return []
     if isinstance(value, str):
         value = found.choices.index(value)
-    values = list(value) if isinstance(value, Sequence) else [value]
+    numbers = _numbers_of(value)
     if found.kind == "float":
-        return [float(v) for v in values]  # type: ignore[arg-type]
-    return [int(v) for v in values]  # type: ignore[arg-type]
+        return [float(n) for n in numbers]
+    return [int(n) for n in numbers]
+
+
+def _numbers_of(value: Attribute | None) -> list[float]:
+    if value is None:
+        return []
+    values = value if isinstance(value, Sequence) else [value]
+    return [v for v in values if isinstance(v, (int, float))]
 
 
 def _units(node: Node, own: bool) -> int:

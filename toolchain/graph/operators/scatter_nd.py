@@ -51,7 +51,9 @@ def reference(data, indices, updates, reduction):
 
 def cases(dtypes, rng):
     for shape, wanted in TAKEN:
-        columns = [rng.integers(-n, max(n, 1), wanted[:-1]) for n in shape[: wanted[-1]]]
+        columns = [
+            rng.integers(-n, max(n, 1), wanted[:-1]) for n in shape[: wanted[-1]]
+        ]
         indices = np.stack(columns, -1) if columns else np.zeros(wanted)
         data = values(rng, shape, dtypes[0])
         rest = (*wanted[:-1], *shape[wanted[-1] :])

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from toolchain.graph.graph import Graph
-from toolchain.graph.passes import layout, products
+from toolchain.graph.passes import chains, layout, products
 
 Pass = Callable[[Graph], None]
 PASSES: dict[str, Pass] = {
     "products": products.pack,
     "layout": layout.to_channels_last,
+    "chains": chains.join,
 }
 
 
