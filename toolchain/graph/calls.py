@@ -114,7 +114,8 @@ class Call:
     def _choice(self, declared: Declared, given: str) -> int:
         if given not in declared.choices:
             raise self.fail(
-                f"{declared.name} is {given!r}; use one of {', '.join(declared.choices)}"
+                f"{declared.name} is {given!r}; use one of "
+                f"{', '.join(declared.choices)}"
             )
         return declared.choices.index(given)
 
@@ -161,14 +162,10 @@ def same(op: str, sizes: Iterable[Size | None], where: str) -> Size | None:
 
 def agreed(shapes: Sequence[Shape]) -> Shape:
     """What several shapes have in common: sizes that are equal in all."""
-    first, *others = shapes
-    if (
-        any(s is None for s in shapes)
-        or len({len(s) for s in shapes if s is not None}) > 1
-    ):
+    known = [s for s in shapes if s is not None]
+    if len(known) < len(shapes) or len({len(s) for s in known}) != 1:
         return None
-    assert first is not None
-    columns = zip(*(s for s in shapes if s is not None), strict=True)
+    columns = zip(*known, strict=True)
     return tuple(c[0] if all(s == c[0] for s in c) else None for c in columns)
 
 

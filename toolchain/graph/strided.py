@@ -1,4 +1,4 @@
-"""Strided: shapes of what collapse_view.c gives, and of the graph's own reshapes.
+"""Strided: shapes of what collapse_view.c gives, and of the graph's own reshapes."""
 
 from __future__ import annotations
 
