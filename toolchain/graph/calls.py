@@ -80,11 +80,16 @@ class Call:
         declared = self._declared[name]
         given = self.node.attributes.get(name)
         entries = None if given is None else numbers_of(given)
-        if entries or (given is not None and entries is None):
-            return entries
-        units = self.units
-        if units is None:
+        if given is not None and entries is None:
             return None
+        units = self.units
+        if entries and units is not None and len(entries) != units * declared.per_unit:
+            raise self.fail(
+                f"{name} has {len(entries)} entries, but other lists or the tensors are "
+                f"for {units * declared.per_unit}; give as many"
+            )
+        if entries or units is None:
+            return entries or None
         return [_whole(declared, declared.default)] * (units * declared.per_unit)
 
     def sizes(self, name: str) -> list[Size | None] | None:
