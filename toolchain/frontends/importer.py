@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from toolchain.frontends import Places, plain, standard
 from toolchain.frontends.definitions import definition
 from toolchain.frontends.load import array, dense, name_of, subgraphs
-from toolchain.frontends.refusals import Unsupported, refuse
+from toolchain.frontends.refusals import Unsupported, reason_of, refuse
 from toolchain.frontends.standard import excess, schema_of, size_of, type_of
 from toolchain.frontends.suggestions import numbers
 from toolchain.process import confined
@@ -127,19 +127,6 @@ def _tvm_converters() -> Any:
     return onnx_frontend._get_convert_map()
 
 
-_OPTIMISER = (
-    "an operator that ONNX Runtime's optimiser writes; take the file that it was given"
-)
-# Domains whose operators others write, and what to do about them.
-_WRITERS = {
-    "com.microsoft": _OPTIMISER,
-    "ai.onnx.ml": "an operator of classical machine learning",
-    "ai.onnx.preview.training": "an operator of training",
-}
-# Operators that ONNX Runtime writes into the standard's own domain.
-_FOREIGN = ("SimplifiedLayerNormalization",)
-
-
 def unsupported(
     graph: Any, outer: set[str], path: str = "", chosen: bool = False
 ) -> list[Unsupported]:
@@ -164,7 +151,7 @@ def unsupported(
         if (constant and not domain) or _converted(domain, name):
             continue
         if not _is_function(domain, name):
-            reason = _OPTIMISER if name in _FOREIGN else _WRITERS.get(domain, "")
+            reason = reason_of(name, domain)
             if name in DATA_DEPENDENT:
                 reason = "the shape of its result depends on its input's elements"
             operator = name + (f" (domain {domain})" if domain else "")

@@ -32,3 +32,21 @@ def refuse(found: list[Unsupported], where: str) -> None:
         several = f" and {len(nodes) - 1} more" if len(nodes) > 1 else ""
         lines.append(f"{operator}, node {nodes[0]}{several}{reason}")
     raise SpecError("\n  ".join(lines))
+
+
+_OPTIMISER = (
+    "an operator that ONNX Runtime's optimiser writes; take the file that it was given"
+)
+# Domains whose operators others write, and what to do about them.
+_WRITERS = {
+    "com.microsoft": _OPTIMISER,
+    "ai.onnx.ml": "an operator of classical machine learning",
+    "ai.onnx.preview.training": "an operator of training",
+}
+# Operators that ONNX Runtime writes into the standard's own domain.
+_FOREIGN = ("SimplifiedLayerNormalization",)
+
+
+def reason_of(name: str, domain: str) -> str:
+    """Why an operator has no converter, where its writer is known; else nothing."""
+    return _OPTIMISER if name in _FOREIGN else _WRITERS.get(domain, "")

@@ -158,7 +158,7 @@ class Builder:
 
     def _name(self, what: str) -> str:
         self._count += 1
-        return f"{what}_{self._count}"
+        return f"{what}.{self._count}"  # which no name of a file is
 
 
 def _view_of(

@@ -1,0 +1,58 @@
+"""Scope: values by the names that a file gives them.
+
+A region reads nothing but its inputs and constants: what it takes from the graph around
+it becomes an input of the region, and of the node that holds it.
+"""
+
+from __future__ import annotations
+
+from toolchain.graph.builder import Builder
+from toolchain.graph.graph import Graph, Value
+
+# Stands for what a refused node would have made.
+REFUSED = Value("refused", "")
+
+
+class Scope:
+    """Names of a graph, a region or a function's body. outer: of a region, around it.
+
+    taken: values from around a region, and the region's inputs for them.
+    """
+
+    def __init__(
+        self,
+        builder: Builder,
+        opsets: dict[str, int],
+        outer: Scope | None = None,
+    ) -> None:
+        self.builder, self.opsets, self.outer = builder, opsets, outer
+        self.values: dict[str, Value | None] = {"": None}
+        self.taken: dict[Value, Value] = {}
+
+    def __getitem__(self, name: str) -> Value | None:
+        """The value of a name; None where it is absent. Errors: KeyError."""
+        if name in self.values or self.outer is None:
+            return self.values[name]
+        return self.take(self.outer[name])
+
+    def take(self, value: Value | None) -> Value | None:
+        """A value from around the region, as the region has it."""
+        if value is None or value is REFUSED or value.data is not None:
+            return value
+        if value not in self.taken:
+            name = f"outer_{len(self.taken)}_{value.name}"
+            sizes = value.sizes
+            self.taken[value] = Value(name, value.dtype, value.shape, sizes=sizes)
+        return self.taken[value]
+
+    def region(self, name: str) -> Scope:
+        """A scope for a region of a node of this graph."""
+        builder = Builder(Graph(name))
+        builder.place = self.builder.place
+        return Scope(builder, self.opsets, self)
+
+    def body(self, opsets: dict[str, int], values: dict[str, Value | None]) -> Scope:
+        """A scope for the body of a function, in the same graph."""
+        inside = Scope(self.builder, opsets)
+        inside.values |= values
+        return inside
