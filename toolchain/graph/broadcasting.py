@@ -27,7 +27,8 @@ def broadcast_size(op: str, sizes: Sequence[Size | None]) -> Size | None:
     if len(numbers) > 1:
         a, b = sorted(numbers)[:2]
         raise SpecError(
-            f"{op}: sizes {a} and {b} do not broadcast: make them equal or one of them 1"
+            f"{op}: sizes {a} and {b} do not broadcast: make them equal or one of "
+            "them 1"
         )
     if never_one:
         return numbers.pop() if numbers else never_one[0]

@@ -80,11 +80,16 @@ class Call:
         declared = self._declared[name]
         given = self.node.attributes.get(name)
         entries = None if given is None else numbers_of(given)
-        if entries or (given is not None and entries is None):
-            return entries
-        units = self.units
-        if units is None:
+        if given is not None and entries is None:
             return None
+        units = self.units
+        if entries and units is not None and len(entries) != units * declared.per_unit:
+            raise self.fail(
+                f"{name} has {len(entries)} entries, but other lists or the tensors are "
+                f"for {units * declared.per_unit}; give as many"
+            )
+        if entries or units is None:
+            return entries or None
         return [_whole(declared, declared.default)] * (units * declared.per_unit)
 
     def sizes(self, name: str) -> list[Size | None] | None:
@@ -114,7 +119,8 @@ class Call:
     def _choice(self, declared: Declared, given: str) -> int:
         if given not in declared.choices:
             raise self.fail(
-                f"{declared.name} is {given!r}; use one of {', '.join(declared.choices)}"
+                f"{declared.name} is {given!r}; use one of "
+                f"{', '.join(declared.choices)}"
             )
         return declared.choices.index(given)
 
@@ -161,14 +167,10 @@ def same(op: str, sizes: Iterable[Size | None], where: str) -> Size | None:
 
 def agreed(shapes: Sequence[Shape]) -> Shape:
     """What several shapes have in common: sizes that are equal in all."""
-    first, *others = shapes
-    if (
-        any(s is None for s in shapes)
-        or len({len(s) for s in shapes if s is not None}) > 1
-    ):
+    known = [s for s in shapes if s is not None]
+    if len(known) < len(shapes) or len({len(s) for s in known}) != 1:
         return None
-    assert first is not None
-    columns = zip(*(s for s in shapes if s is not None), strict=True)
+    columns = zip(*known, strict=True)
     return tuple(c[0] if all(s == c[0] for s in c) else None for c in columns)
 
 

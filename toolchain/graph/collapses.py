@@ -12,7 +12,7 @@ from collections.abc import Callable
 from toolchain.graph.broadcasting import broadcast
 from toolchain.graph.calls import Call, Shape
 from toolchain.graph.exact import exact
-from toolchain.graph.sizes import Size
+from toolchain.graph.sizes import Size, equal
 from toolchain.graph.strided import view
 
 MATRIX = 2  # axes of a matrix
@@ -132,7 +132,7 @@ def _channels(call: Call) -> list[Shape]:
         if len(x) < MATRIX:
             raise call.fail(f"x has {len(x)} axes but its channels are axis 1")
         axis: int | None = 1
-    elif any(s is None or s == () or s == (1,) for s in shapes):
+    elif not any(_several(s) for s in shapes):
         return [x]  # parameters of one element, which are for all of x, or may be
     else:
         axis = call.axis("axis", len(x))
@@ -141,6 +141,13 @@ def _channels(call: Call) -> list[Shape]:
     sizes = [s[0] for s in shapes if s is not None and len(s) == 1]
     channels = call.same((x[axis], *sizes), f"axis {axis} of x and its parameters")
     return [(*x[:axis], channels, *x[axis + 1 :])]
+
+
+def _several(parameter: Shape) -> bool:
+    """Whether a parameter has more elements than one, for sure."""
+    return parameter is not None and any(
+        equal(s, 1) is False for s in parameter if s is not None
+    )
 
 
 def _gather(call: Call) -> list[Shape]:

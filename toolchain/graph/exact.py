@@ -6,7 +6,7 @@ Sizes by name come from the inputs' axes, those of outputs from the operator's f
 from __future__ import annotations
 
 from toolchain.graph.calls import Call, Number, Shape
-from toolchain.graph.formulas import Known, formulas
+from toolchain.graph.formulas import formulas
 from toolchain.graph.sizes import Size, product
 
 LIFTED_AXIS = 2  # of size 1, which images of one spatial axis lack
@@ -18,12 +18,12 @@ def exact(call: Call) -> list[Shape]:
     known = _sizes(call, lifted) | _attributes(call)
     found = formulas(call.node.op, call.node.dtypes)
     for condition, text in found.requirements:
-        if condition(known) is False:
+        if condition(known) == 0:
             raise call.fail(text)
     full = len(call.operator.inputs[0].dims.split())
     shapes: list[Shape] = []
     for sizes in found.outputs:
-        whole = [_size(formula(known)) for formula in sizes]
+        whole = [formula(known) for formula in sizes]
         if lifted is None and len(whole) == full:
             shapes.append(None)
             continue
@@ -31,10 +31,6 @@ def exact(call: Call) -> list[Shape]:
             del whole[LIFTED_AXIS]
         shapes.append(tuple(whole))
     return shapes
-
-
-def _size(known: Known) -> Size | None:
-    return None if isinstance(known, bool) else known
 
 
 def _lifted(call: Call) -> bool | None:

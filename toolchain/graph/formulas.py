@@ -1,8 +1,8 @@
 """Formulas: output sizes of operators whose TE definition says them (collapse "exact").
 
 The expressions of TVM in the shapes of the definition's outputs are made functions over
-sizes that are known, expressions or unknown. toolchain/lower/infer.py makes the
-runtime's function of the same expressions.
+sizes that are known, expressions or unknown. A condition is 1 or 0, or an expression
+that is. toolchain/lower/infer.py makes the runtime's function of the same expressions.
 """
 
 from __future__ import annotations
@@ -13,22 +13,12 @@ from functools import cache
 from typing import TypeAlias
 
 from toolchain.graph.operators import operator
-from toolchain.graph.sizes import (
-    Size,
-    at_least,
-    equal,
-    floor_div,
-    maximum,
-    minimum,
-    remainder,
-)
+from toolchain.graph.sizes import Size, floor_div, maximum, minimum, remainder
 from toolchain.lower.te import Kernel
 from toolchain.spec.tvm import Expr
 from toolchain.targets import DEFAULT, TARGETS
 
-# What a size or a condition is; None where unknown.
-Known: TypeAlias = "Size | bool | None"
-Formula: TypeAlias = "Callable[[Mapping[str, Size | None]], Known]"
+Formula: TypeAlias = "Callable[[Mapping[str, Size | None]], Size | None]"
 
 
 @dataclass(frozen=True)
@@ -87,52 +77,63 @@ def _selection(e: Expr, kind: str) -> Formula:
         return lambda _: None
     condition, yes, no = map(formula, parts)
 
-    def selected(known: Mapping[str, Size | None]) -> Known:
+    def selected(known: Mapping[str, Size | None]) -> Size | None:
         holds = condition(known)
-        if holds is None:
-            a, b = yes(known), no(known)
-            return a if a == b else None
-        return yes(known) if holds else no(known)
+        if isinstance(holds, int):
+            return yes(known) if holds else no(known)
+        a, b = yes(known), no(known)
+        if a == b:
+            return a
+        return None if holds is None or a is None or b is None else b + (a - b) * holds
 
     return selected
 
 
-def _not(a: Known) -> Known:
-    return None if a is None else not a
+def _not(a: Size | None) -> Size | None:
+    return None if a is None else 1 - a
 
 
-def _and(a: Known, b: Known) -> Known:
-    if a is False or b is False:
-        return False
-    return None if a is None or b is None else True
+def _and(a: Size | None, b: Size | None) -> Size | None:
+    if a == 0 or b == 0:
+        return 0
+    return None if a is None or b is None else a * b
 
 
-def _or(a: Known, b: Known) -> Known:
+def _or(a: Size | None, b: Size | None) -> Size | None:
     return _not(_and(_not(a), _not(b)))
 
 
-def _of_sizes(
-    function: Callable[[Size, Size], Known],
-) -> Callable[[Known, Known], Known]:
-    """A function of sizes, None where one of them is."""
-    return lambda a, b: None if a is None or b is None else function(a, b)
+def _at_least(a: Size, b: Size) -> Size:
+    return minimum(1, maximum(0, a - b + 1))
 
 
-def _quotient(a: Size, b: Size) -> Known:
+def _equal(a: Size, b: Size) -> Size:
+    return _at_least(a, b) * _at_least(b, a)
+
+
+def _quotient(a: Size, b: Size) -> Size | None:
     """Towards 0; definitions divide expressions that are never negative so."""
     if b == 0:
         return None
-    if isinstance(a, int) and a < 0:
-        return -floor_div(-a, b)
+    if isinstance(a, int) and isinstance(b, int):
+        return abs(a) // abs(b) * (1 if (a < 0) == (b < 0) else -1)
     return floor_div(a, b)
 
 
-def _rest(a: Size, b: Size) -> Known:
+def _rest(a: Size, b: Size) -> Size | None:
     quotient = _quotient(a, b)
     return None if quotient is None else a - quotient * b
 
 
-_OPERATIONS: dict[str, Callable[[Known, Known], Known]] = {
+_Operation: TypeAlias = "Callable[[Size | None, Size | None], Size | None]"
+
+
+def _of_sizes(function: Callable[[Size, Size], Size | None]) -> _Operation:
+    """A function of sizes, None where one of them is."""
+    return lambda a, b: None if a is None or b is None else function(a, b)
+
+
+_OPERATIONS: dict[str, _Operation] = {
     "Add": _of_sizes(lambda a, b: a + b),
     "Sub": _of_sizes(lambda a, b: a - b),
     "Mul": _of_sizes(lambda a, b: a * b),
@@ -142,12 +143,12 @@ _OPERATIONS: dict[str, Callable[[Known, Known], Known]] = {
     "FloorMod": _of_sizes(lambda a, b: None if b == 0 else remainder(a, b)),
     "Min": _of_sizes(minimum),
     "Max": _of_sizes(maximum),
-    "EQ": _of_sizes(equal),
-    "NE": _of_sizes(lambda a, b: _not(equal(a, b))),
-    "GE": _of_sizes(at_least),
-    "LE": _of_sizes(lambda a, b: at_least(b, a)),
-    "GT": _of_sizes(lambda a, b: _not(at_least(b, a))),
-    "LT": _of_sizes(lambda a, b: _not(at_least(a, b))),
+    "EQ": _of_sizes(_equal),
+    "NE": _of_sizes(lambda a, b: 1 - _equal(a, b)),
+    "GE": _of_sizes(_at_least),
+    "LE": _of_sizes(lambda a, b: _at_least(b, a)),
+    "GT": _of_sizes(lambda a, b: 1 - _at_least(b, a)),
+    "LT": _of_sizes(lambda a, b: 1 - _at_least(a, b)),
     "And": _and,
     "Or": _or,
 }

@@ -53,7 +53,7 @@ class Atom:
 Factors: TypeAlias = tuple[Atom, ...]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Expression:
     """A size that follows from named sizes: a sum of terms, each times its number.
 
@@ -62,7 +62,7 @@ class Expression:
 
     terms: tuple[tuple[Factors, int], ...]
 
-    def __str__(self) -> str:
+    def __repr__(self) -> str:
         return self._text
 
     @cached_property

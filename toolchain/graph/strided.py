@@ -50,11 +50,11 @@ def _slice(call: Call, x: Shape) -> Shape:
     starts, ends, axes, steps = (
         call.sizes(name) for name in ("starts", "ends", "axes", "steps")
     )
-    if axes is None or any(a is None for a in axes):
+    numbers = [a for a in axes or () if isinstance(a, int)]
+    if axes is None or len(numbers) < len(axes):
         return (None,) * len(x)
     sizes, seen = list(x), set()
-    for i, given in enumerate(axes):
-        assert isinstance(given, int)
+    for i, given in enumerate(numbers):
         axis = call.axis_of("axes", i if given == OWN_AXIS else given, len(x))
         if axis in seen:
             raise call.fail(f"axes {axes} have an axis twice; give each axis once")

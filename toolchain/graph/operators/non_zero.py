@@ -1,6 +1,6 @@
 """out[:, i] = place of the i-th element of x that is not 0
 
-Shapes: out [rank of x, elements that are not 0], int64; the largest is [rank, elements].
+Shapes: out [rank of x, how many], int64; the largest is [rank, elements of x].
 Edges: NaN is not 0, -0 is; a scalar has one axis.
 Source: ONNX NonZero-13; MindSpore NonZero, transposed.
 """

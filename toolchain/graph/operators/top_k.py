@@ -1,4 +1,4 @@
-"""values[..., i, ...], indices[..., i, ...] = the i-th largest of x along axis, its place
+"""values[..., i, ...], indices[..., i, ...] = i-th largest of x on axis, its place
 
 Attributes: k; largest=0 gives the smallest, in rising order. Results are always in
 order, also with sorted=0.
