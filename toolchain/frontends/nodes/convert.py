@@ -18,7 +18,7 @@ from toolchain.dtypes import DTYPES
 from toolchain.frontends.definitions import definition
 from toolchain.frontends.load import array, dense, name_of, subgraphs
 from toolchain.frontends.nodes.automatic import automatic, is_automatic
-from toolchain.frontends.nodes.rules import Call, rules
+from toolchain.frontends.nodes.rules import Call, tables
 from toolchain.frontends.nodes.scope import REFUSED, Scope
 from toolchain.frontends.standard import excess, named_kinds, schema_of, type_of
 from toolchain.graph.graph import Value
@@ -48,19 +48,8 @@ class Converter:
     def __init__(self) -> None:
         self.refusals: list[Refusal] = []
 
-    def inside(
-        self, graph: Any, scope: Scope, inputs: Sequence[Value], path: str
-    ) -> None:
-        """Convert a graph into a scope; its outputs become the graph's of the scope."""
-        into = scope.builder.graph
-        scope.values |= {i.name: v for i, v in zip(graph.input, inputs, strict=True)}
-        into.inputs = list(inputs)
-        results = self.inlined(graph, scope, path)
-        into.outputs = [v for v in results if v is not None]
-        into.inputs += scope.taken.values()
-
     def inlined(self, graph: Any, scope: Scope, path: str) -> list[Value | None]:
-        """Results of a graph whose nodes become nodes of the graph around it."""
+        """Results of a graph whose nodes become nodes of the scope's graph."""
         for tensor in graph.initializer:
             scope.values[tensor.name] = Value.constant(tensor.name, array(tensor))
         for sparse in graph.sparse_initializer:
@@ -112,11 +101,13 @@ class Converter:
         return results
 
     def _converted(self, call: Call) -> Sequence[Value | None]:
-        found = rules().get((call.domain, call.name))
+        found, fallback = (t.get((call.domain, call.name)) for t in tables())
         if found is not None:
             results = found(call)
         elif is_automatic(call):
             results = automatic(call)
+        elif fallback is not None:
+            results = fallback(call)
         elif is_defined(call.domain, call.name):
             results = self._defined(call)
         else:
