@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from toolchain.graph.graph import Graph
-from toolchain.graph.passes import chains, layout, products
+from toolchain.graph.passes import chains, layout, patterns, products, views
 
 Pass = Callable[[Graph], None]
 PASSES: dict[str, Pass] = {
+    "patterns": patterns.fold,
     "products": products.pack,
     "layout": layout.to_channels_last,
+    "views": views.of_transposes,
     "chains": chains.join,
 }
 
