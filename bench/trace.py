@@ -10,7 +10,7 @@ from html import escape
 from pathlib import Path
 
 import numpy as np
-from ops_wasm32.command_verify import random_inputs
+from ops_wasm32.draw import random_inputs
 from ops_wasm32.model import model_of
 
 from bench import graph
@@ -53,7 +53,7 @@ def measure(trace: Json, wasm: Path) -> Json:
     count = len(trace["steps"])
     inputs += [np.zeros(trace["arena"], np.uint8), np.array([0, count], np.int32)]
     host = Wasmtime(wasm)
-    outputs = tuple((t.dtype, t.shape) for t in model.outputs)
+    outputs = tuple((t.dtype, t.numbers()) for t in model.outputs)
     host.prepare(Call(model.name, tuple(inputs), outputs))
 
     def timed(first: int, last: int) -> Callable[[int], float]:

@@ -3,7 +3,12 @@
 
 #include "check.h"
 
-uint32_t ops_abi_version(void) { return OPS_ABI_VERSION; }
+/* In the file that runs models with open sizes: other modules lack it. */
+extern const ops_collapse ops_collapse_graph __attribute__((weak));
+
+uint32_t ops_abi_version(void) {
+  return &ops_collapse_graph ? OPS_ABI_VERSION_OPEN : OPS_ABI_VERSION;
+}
 
 int32_t ops_infer_operator(const ops_operator *op, const TVMFFIAny *args,
                            int32_t n) {

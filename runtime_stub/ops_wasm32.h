@@ -1,9 +1,14 @@
-/* ops_wasm32.h: the C ABI of every ops_wasm32 module and archive, version 1.
+/* ops_wasm32.h: the C ABI of every ops_wasm32 module and archive, versions 1
+ * and 2.
  *
  * Tensors are DLPack's DLTensor, arguments are TVM's packed convention (an
  * array of TVMFFIAny). A call takes its inputs first, then its outputs, then
  * its attributes, in the order and with the names that ops_signature() gives.
  * The library never prints, never traps and imports nothing.
+ *
+ * Version 2 is version 1 with late outputs, which models with open sizes have:
+ * where the data of an output is NULL, ops_call allocates it. Libraries of
+ * operators, and models whose sizes are all known, have version 1.
  */
 #ifndef OPS_WASM32_H_
 #define OPS_WASM32_H_
@@ -15,6 +20,8 @@ extern "C" {
 #endif
 
 #define OPS_ABI_VERSION 1u
+/* Of modules whose model may have late outputs. */
+#define OPS_ABI_VERSION_OPEN 2u
 /* Tensors have at most this many axes. */
 #define OPS_MAX_RANK 8
 /* A call takes at most this many tensors (inputs and outputs together): of an
@@ -92,7 +99,8 @@ enum {
  * each. Naming one in a program links its kernel, and only its. */
 typedef struct ops_operator ops_operator;
 
-/* Version of this ABI: OPS_ABI_VERSION. */
+/* Version of this ABI that the module needs: OPS_ABI_VERSION, or
+ * OPS_ABI_VERSION_OPEN. */
 uint32_t ops_abi_version(void);
 /* A block of linear memory, aligned to 64 bytes; NULL when out of memory. */
 void *ops_alloc(uint32_t bytes);
@@ -109,9 +117,21 @@ const char *ops_signature(uint32_t index);
 /* Index of the operator of that name, or -1. */
 int32_t ops_find(const char *name);
 /* Fills ndim, shape and dtype of the output tensors; their shape pointers must
- * have room for OPS_MAX_RANK entries. Data pointers may be NULL. */
+ * have room for OPS_MAX_RANK entries. Data pointers may be NULL.
+ *
+ * Of a model with open sizes the shapes are those for the sizes of the inputs
+ * given. Where a size depends on elements of the inputs, which are not read, it
+ * is the largest that can be; where nothing bounds it, OPS_ERROR_SHAPE: leave
+ * that output to ops_call, with data NULL. */
 int32_t ops_infer(uint32_t index, const TVMFFIAny *args, int32_t n);
-/* Runs an operator. */
+/* Runs an operator. Outputs have the shapes that ops_infer says.
+ *
+ * Version 2: an output of a model with open sizes may have data NULL, and a
+ * shape pointer with room for OPS_MAX_RANK entries. The call then sets ndim,
+ * shape, dtype and data, the start of a block that the caller frees by ops_free
+ * (of an output without elements too). An output with data must have the very
+ * shape of the result. After an error data is NULL as before, and no block is
+ * left. */
 int32_t ops_call(uint32_t index, const TVMFFIAny *args, int32_t n);
 /* What went wrong in the last function that failed; "" when none has. */
 const char *ops_last_error(void);

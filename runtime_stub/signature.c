@@ -9,10 +9,10 @@
 #include "check.h"
 #include "text.h"
 
-/* By the flags of a parameter. */
+/* By the flags of a parameter that a signature shows. */
+enum { SHOWN = OPS_PARAM_OPTIONAL | OPS_PARAM_VARIADIC };
 static const char marks[][4] = {"", "?", "...", "..."};
-_Static_assert(sizeof marks / sizeof *marks ==
-                   (OPS_PARAM_OPTIONAL | OPS_PARAM_VARIADIC) + 1,
+_Static_assert(sizeof marks / sizeof *marks == SHOWN + 1,
                "a mark for each set of flags");
 
 const char *ops_operator_signature(const ops_operator *op) {
@@ -24,7 +24,7 @@ const char *ops_operator_signature(const ops_operator *op) {
     const ops_param *param = &family->params[i];
     ops_put(i == family->inputs ? ") -> (" : i ? ", " : 0);
     ops_put(param->name);
-    ops_put(marks[param->flags]);
+    ops_put(marks[param->flags & SHOWN]);
     ops_put(": ");
     ops_put_dtype(&ops_dtypes[op->dtypes[i]]);
   }

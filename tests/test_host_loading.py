@@ -100,9 +100,9 @@ def _answer(rank: int, size: int) -> str:
         (1 << 17, _answer(1, 3), "ops_alloc gave a block outside memory"),
         (-4096, _answer(1, 3), "ops_alloc gave a block outside memory"),
         (0, _answer(1, 3), "^$"),  # out of memory, and its text is outside memory
-        (4096, _answer(99, 3), "ops_infer gave rank 99"),
-        (4096, _answer(-1, 3), "ops_infer gave rank -1"),
-        (4096, _answer(1, -3), r"ops_infer gave shape \(-3,\)"),
+        (4096, _answer(99, 3), "ops_infer gave out rank 99"),
+        (4096, _answer(-1, 3), "ops_infer gave out rank -1"),
+        (4096, _answer(1, -3), r"ops_infer gave out shape \(-3,\)"),
         (4096, _answer(1, 1 << 62), "wasm32 has less than 4 GiB"),
         (4096, _answer(1, 3), "ops_call trapped: .*; load the module anew"),
     ],

@@ -166,7 +166,7 @@ CASES = {
     "manifest null": Case("damaged: it is no object", manifests=(None,)),
     "manifest twice": Case("2 ", manifests=(MODEL, MODEL)),
     "manifest empty": Case("has ABI version", manifests=({},)),
-    "ABI of tomorrow": Case("has ABI version", manifests=lie(abi_version=2)),
+    "ABI of tomorrow": Case("has ABI version", manifests=lie(abi_version=3)),
     "model a number": Case(DAMAGED, manifests=lie(model=5)),
     "model without end": Case(DAMAGED, manifests=lie(model="x" * 100_000)),
     "inputs a text": Case(DAMAGED, manifests=lie(inputs="abc")),

@@ -80,7 +80,7 @@ def test_verify_of_constants(
             [],
             "has 2 inputs and 1 outputs, the module 1 and 1; give those that `doit mo",
         ),
-        (["--value", "my.s=0"], "output y has shape (3, 1), the module's has (3, 2)"),
+        (["--value", "my.s=0"], "output y is 3x1, the module's is 3x2"),
         (["--value", "s=0,3"], "has no such input; use my.s, x"),
         (["--value", "my.s=0,a"], "--value my.s=0,a: 'a' is no int64"),
         (["--value", "my.s="], "--value 'my.s=' is no value; give NAME=NUMBER, or a"),

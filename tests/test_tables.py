@@ -62,7 +62,7 @@ def test_hosts_pack_what_the_header_says() -> None:
     assert struct.pack("<iiq", 7, 0, 96) == packing.pack_pointer(96)
     wanted = struct.pack("<IiiiBBHIIxxxxQ", 64, 1, 0, 2, 1, 8, 1, 128, 0, 0)
     assert wanted == packing.pack_tensor(64, 2, "uint8", 128)
-    assert 2 == packing.rank_at(bytes(8) + wanted, 8)
+    assert 2 == packing.unpack_tensor(bytes(8) + wanted, 8).rank
 
 
 @pytest.fixture

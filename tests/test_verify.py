@@ -12,8 +12,9 @@ import ops_wasm32
 import pytest
 from abi import runtime_objects
 from ops_wasm32.__main__ import main
-from ops_wasm32.command_verify import compare, random_inputs
+from ops_wasm32.command_verify import compare
 from ops_wasm32.convert import Array
+from ops_wasm32.draw import random_inputs
 from ops_wasm32.exact import PLAIN, PRECISE, exact_session
 from ops_wasm32.model import Model, Tensor
 from small_model import IMAGE, TARGET, SmallModel

@@ -118,8 +118,11 @@ SHORT_DTYPES = {{
 # Targets, best first.
 TARGETS = (
 {targets})
+# Of libraries and of models whose sizes are known; of models with open sizes.
 ABI_VERSION = {abi.ABI_VERSION}
+ABI_VERSION_OPEN = {abi.ABI_VERSION_OPEN}
 MAX_RANK = {abi.MAX_RANK}
+MAX_SIZE = {abi.MAX_SIZE}  # of an axis
 ALIGNMENT = {abi.ALIGNMENT}  # bytes, of what ops_alloc gives
 PAGE = {abi.PAGE}  # bytes of linear memory
 MAX_MEMORY = {abi.MAX_MEMORY}  # bytes that wasm32 can address
@@ -148,8 +151,11 @@ const SECTION = {json.dumps(abi.MANIFEST)};
 // By their names: DLPack's code, bits, and the typed array.
 export const DTYPES = new Map([
 {dtypes}]);
+// Of models whose sizes are known, and of those with open sizes.
 const ABI_VERSION = {abi.ABI_VERSION};
+const ABI_VERSION_OPEN = {abi.ABI_VERSION_OPEN};
 const MAX_RANK = {abi.MAX_RANK};
+const MAX_SIZE = {abi.MAX_SIZE}; // of an axis
 const MEMORY = {abi.MAX_MEMORY}; // bytes; what a module can have at most
 // Bytes of a TVMFFIAny and of a DLTensor, and where their fields lie.
 export const ARGUMENT = {_offsets(layout.ANY)};

@@ -11,8 +11,8 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
-from ops_wasm32.command_verify import random_inputs
 from ops_wasm32.convert import Array
+from ops_wasm32.draw import random_inputs
 from ops_wasm32.model import Model, model_of, read_weights
 
 from bench import measure
@@ -126,7 +126,7 @@ def model_call(module: Path, inputs: list[Array]) -> Call:
     model = model_of_module(module)
     assert model.weights is not None
     weights = np.frombuffer(read_weights(model.weights, module), np.uint8)
-    outputs = tuple((t.dtype, t.shape) for t in model.outputs)
+    outputs = tuple((t.dtype, t.numbers()) for t in model.outputs)
     return Call(model.name, (*inputs, weights), outputs)
 
 

@@ -20,8 +20,11 @@ export const DTYPES = new Map([
   ["int64", { code: 0, bits: 64, array: BigInt64Array }],
   ["bool", { code: 6, bits: 8, array: Uint8Array }],
 ]);
+// Of models whose sizes are known, and of those with open sizes.
 const ABI_VERSION = 1;
+const ABI_VERSION_OPEN = 2;
 const MAX_RANK = 8;
+const MAX_SIZE = 2147483647; // of an axis
 const MEMORY = 4294967296; // bytes; what a module can have at most
 // Bytes of a TVMFFIAny and of a DLTensor, and where their fields lie.
 export const ARGUMENT = {

@@ -232,3 +232,44 @@ def fixed_descriptor(name: str, inputs: list[Fixed], outputs: list[Fixed]) -> st
     )
     _add_operator(data, name, family, codes, data.function(f"kernel_{name}", I32, 1))
     return str(data.module)
+
+
+def add_model(
+    data: Data,
+    name: str,
+    tensors: list[tuple[str, str, int, int]],
+    inputs: int,
+    model: ir.Value,
+    regions: bool,
+) -> None:
+    """Add the `ops_<name>` of a model of any shape.
+
+    tensors: name, dtype, rank and flags of each, inputs first. model: its ops_model.
+    regions: whether steps of it have regions.
+    """
+    params = [
+        struct_constant(
+            layout.PARAM,
+            name=data.text(n),
+            flags=flags,
+            rank=rank,
+            dims=[0] * MAX_AXES,
+            fill=0.0,
+        )
+        for n, _, rank, flags in tensors
+    ]
+    family = _add_family(
+        data,
+        ["ops_step_control"] if regions else [],
+        collapse="graph",
+        params=data.array("params", struct_type(layout.PARAM), params),
+        infer=model,
+        name=data.text(name),
+        inputs=inputs,
+        outputs=len(tensors) - inputs,
+        fixed=len(tensors),
+        **dict.fromkeys(("attributes", "requirements"), NULL),
+        **dict.fromkeys(("each", "units", "attribute_count", "symbols", "rule"), 0),
+    )
+    codes = data.numbers("dtypes", I8, [DTYPES.index(d) for _, d, _, _ in tensors])
+    _add_operator(data, name, family, codes, NULL)

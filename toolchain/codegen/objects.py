@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
 from toolchain import tuning
@@ -65,6 +65,22 @@ def _compile(
             )
         variants = [v for v in variants if v[0] in dtypes]
     texts = [_source_text(path, operator, target)] if operator.source else []
+    data, chosen = object_of(name, operator, variants, target, texts)
+    return data, describe(path, operator, variants) | {"code": chosen}
+
+
+def object_of(
+    name: str,
+    operator: Operator,
+    variants: list[tuple[str, ...]],
+    target: Target,
+    more: Sequence[str] = (),
+) -> tuple[bytes, list[str]]:
+    """The object of an operator, and roots of what it names.
+
+    more: IR texts that it is to hold beside its kernels.
+    """
+    texts = list(more)
     for variant in dict.fromkeys(operator.stored(v) for v in variants):
         texts += kernel_texts(name, operator, variant, target)
     infer = infer_function(name, operator, variants[0], target)
@@ -85,7 +101,7 @@ def _compile(
     # Folds of rows are written in whole steps: more of them would only be larger.
     data = emit(texts, target, unroll=not operator.collapse.startswith("rows."))
     check_symbols(data, runtime_functions() if operator.own else RUNTIME_FUNCTIONS)
-    return data, describe(path, operator, variants) | {"code": chosen}
+    return data, chosen
 
 
 def by_name(text: str) -> list[str]:

@@ -5,15 +5,13 @@ What has only constants is computed at once, by the reference of its operator's 
 
 from __future__ import annotations
 
-import inspect
-import warnings
 from collections.abc import Mapping, Sequence
-from types import FunctionType
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from toolchain.graph.elements import constants
 from toolchain.graph.graph import (
     FLATTEN,
     PREFIX,
@@ -27,10 +25,11 @@ from toolchain.graph.graph import (
     Value,
 )
 from toolchain.graph.operators import operator, output_dtypes, variant_of
+from toolchain.graph.references import computed, number_of
 from toolchain.graph.shapes import infer
 from toolchain.graph.sizes import Size
 from toolchain.graph.views import shape_part, viewed
-from toolchain.spec import Operator, SpecError
+from toolchain.spec import SpecError
 
 # Elements that are computed while building: more would only make the module larger.
 FOLDED = 1 << 20
@@ -148,6 +147,9 @@ class Builder:
         if known is not None:
             return known
         infer(node)
+        known = constants(node)
+        if known is not None:
+            return known
         self.graph.nodes.append(node)
         return node.outputs
 
@@ -184,50 +186,4 @@ def _view_of(
     values = [v for v in attributes.values() if isinstance(v, Value)]
     if x.data is None or any(v.data is None for v in values):
         return None
-    return viewed(op, x.data, {n: _number(v) for n, v in attributes.items()})
-
-
-def computed(node: Node, arrays: Sequence[NDArray[Any] | None]) -> list[NDArray[Any]]:
-    """What an operator gives for arrays: its file's reference, rounded once."""
-    found = operator(node.op)
-    given = _attributes(found, node)
-    wide = [
-        a.astype("float64") if a is not None and a.dtype.kind == "f" else a
-        for a in arrays
-    ]
-    with np.errstate(all="ignore"), warnings.catch_warnings():
-        warnings.simplefilter("ignore", RuntimeWarning)  # "Mean of empty slice"
-        result = found.reference(*wide, **given)
-    results = result if isinstance(result, (list, tuple)) else [result]
-    return [
-        np.asarray(r).astype(v.dtype)
-        for r, v in zip(results, node.outputs, strict=False)
-    ]
-
-
-def _attributes(found: Operator, node: Node) -> dict[str, Any]:
-    """What a reference takes by name: attributes, with defaults, and what it asks."""
-    given: dict[str, Any] = {}
-    for a in found.attributes:
-        if not a.per_unit and a.default is not None:
-            given[a.name] = a.choices[int(a.default)] if a.choices else a.default
-    given |= {n: _number(v) for n, v in node.attributes.items()}
-    for a in found.attributes:
-        if not a.per_unit and isinstance(given.get(a.name), list):
-            (given[a.name],) = given[a.name]  # a tensor of one element
-    if not isinstance(found.reference, FunctionType):
-        return given  # a function of numpy has no signature
-    asked = inspect.signature(found.reference).parameters
-    if "dtypes" in asked:
-        given["dtypes"] = node.dtypes
-    if "num_outputs" in asked:
-        given["num_outputs"] = len(node.outputs)
-    return given
-
-
-def _number(value: Attribute) -> Any:
-    return (
-        value.data.tolist()
-        if isinstance(value, Value) and value.data is not None
-        else value
-    )
+    return viewed(op, x.data, {n: number_of(v) for n, v in attributes.items()})

@@ -137,6 +137,8 @@ class Operator:
     so that a program holds one copy.
     narrow: why a partial result may leave float32 where the result does not: the
     cases of extremes have smaller finite ones then.
+    shapes: of a collapse of its own: from a toolchain.graph.calls.Call to the outputs'
+    shapes, as far as they are known before a model runs.
     in_place: names of intermediates of the output's shape and dtype that live in
     the output's memory, so that they need no workspace.
     """
@@ -160,6 +162,7 @@ class Operator:
     narrow: str = ""
     stored_as: Mapping[str, str] = field(default_factory=dict)
     kernels: str | None = None
+    shapes: Callable[[Any], list[Any]] | None = None
     in_place: tuple[str, ...] = ()
     absent: Mapping[str, str] = field(default_factory=dict)
     aliases: tuple[str, ...] = ()

@@ -74,6 +74,14 @@ def _add_verify_options(parser: argparse.ArgumentParser) -> None:
         help="an input that `doit model --value` made a constant: one number, or one "
         "for each element, as in axes=1,2; may be repeated",
     )
+    add(
+        "--dim",
+        dest="dims",
+        action="append",
+        default=[],
+        metavar="NAME=SIZE",
+        help="an open size of random inputs, as in seq=7 (default: several small ones)",
+    )
     add("--seed", type=natural, default=0, metavar="N", help="of random inputs (0)")
     add(
         "--max-int",

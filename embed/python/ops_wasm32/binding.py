@@ -32,12 +32,17 @@ class Resident:
 
 @dataclass(frozen=True)
 class Bound:
-    """A call ready to be made. attributes: flattened; None stands for the default."""
+    """A call ready to be made.
+
+    attributes: flattened; None stands for the default. late: whether the module
+    allocates the outputs, as version 2 of the ABI has it.
+    """
 
     kernel: Signature
     inputs: tuple[Array | Resident | None, ...]
     outputs: tuple[Param, ...]
     attributes: tuple[_Value, ...]
+    late: bool = False
 
 
 def bind(

@@ -10,6 +10,7 @@ from ops_wasm32.locate import load
 from ops_wasm32.model import Model, Tensor, model_of
 from ops_wasm32.module import Manifest, count_entries, read_manifest, read_module
 from ops_wasm32.signature import Attribute, split_kernel
+from ops_wasm32.sizes import bounds_text, shape_text
 from ops_wasm32.tables import DTYPES
 
 _MOST = 1 << 32  # bytes of memory, for modules that say no less
@@ -89,21 +90,24 @@ def show_info(path: Path) -> None:
         print(f"  {name:{width}}  {_dtypes(names)}".rstrip())
 
 
-def _model_lines(model: Model, manifest: Manifest) -> dict[str, object]:
+def _model_lines(model: Model, manifest: Manifest) -> dict[str, str]:
     memory = manifest.get("memory", {})
     weights = f"{memory.get('weights')} bytes, in the module"
     if model.weights:
         weights = f"{model.weights.bytes} bytes, in {model.weights.file}"
-    return {
-        "model": model.name,
-        "weights": weights,
-        "arena": f"{memory.get('arena')} bytes; the largest live set is "
-        f"{memory.get('lower_bound')}",
-    }
+    arena = "as large as the sizes of each call make it"
+    if memory.get("arena") is not None:
+        arena = f"{memory['arena']} bytes"
+        if memory.get("lower_bound") is not None:
+            arena += f"; the largest live set is {memory['lower_bound']}"
+    lines = {"model": model.name, "weights": weights, "arena": arena}
+    if model.sizes:
+        texts = [f"{name}: {bounds_text(b)}" for name, b in model.sizes.items()]
+        lines["sizes"] = "; ".join(texts)
+    return lines
 
 
 def _show_tensors(kind: str, tensors: tuple[Tensor, ...]) -> None:
     width = max((len(t.name) for t in tensors), default=0)
     for t in tensors:
-        sizes = "x".join(map(str, t.shape)) or "scalar"
-        print(f"  {kind:3}  {t.name:{width}}  {t.dtype} {sizes}")
+        print(f"  {kind:3}  {t.name:{width}}  {t.dtype} {shape_text(t.shape)}")

@@ -11,9 +11,12 @@ import numpy as np
 from ops_wasm32.command_run import UserError, read_inputs
 from ops_wasm32.constants import constants_of
 from ops_wasm32.convert import Array
+from ops_wasm32.draw import random_inputs, sizes_of, sizes_to_try
 from ops_wasm32.exact import exact_session
+from ops_wasm32.library import Library
 from ops_wasm32.locate import load
-from ops_wasm32.model import Model, Tensor
+from ops_wasm32.model import Model
+from ops_wasm32.sizes import fits, shape_text
 
 if TYPE_CHECKING:
     import onnxruntime
@@ -24,55 +27,77 @@ BOUND = 1e-4  # for modules whose manifest says none
 def verify(options: argparse.Namespace) -> bool:
     """Print the error of each output; whether all are within the bound.
 
-    That is options.bound, or what the model's manifest says.
+    That is options.bound, or what the model's manifest says. A model with open sizes
+    is compared at several.
     """
     library = load(options.file)
-    model = library.model
-    if model is None:
+    if library.model is None:
         raise UserError(f"{options.file}: holds no model; verify compares models")
-    if options.inputs:
-        arrays = model.arrays(*read_inputs(options.inputs))
-    else:
-        arrays = random_inputs(model, options.seed, options.max_int)
-    bound = model.tolerance if options.bound is None else options.bound
+    tries = _inputs(options, library.model)
+    bound = library.model.tolerance if options.bound is None else options.bound
     bound = BOUND if bound is None else bound
-    wanted, setting = _reference(options.against, model, arrays, options.values)
-    print(f"against ONNX Runtime, {setting}; bound {bound:.3g}")
+    original = _Original(options.against, library.model, options.values)
+    verdicts: list[bool] = []
+    for arrays in tries:
+        try:
+            wanted = original.run(arrays)
+        except _RefusedError as error:
+            if len(tries) == 1:
+                raise
+            print(f"{_sizes_text(library.model, arrays)}not compared: {error}")
+            continue
+        if not verdicts:
+            print(f"against ONNX Runtime, {original.setting}; bound {bound:.3g}")
+        print(end=_sizes_text(library.model, arrays))
+        verdicts.append(_compared(library, arrays, wanted, bound))
+    if not verdicts:
+        raise UserError(
+            f"{options.file}: ONNX Runtime takes none of these sizes; give others by "
+            "--dim NAME=SIZE, or inputs by -i FILE.npz"
+        )
+    return all(verdicts)
+
+
+def _inputs(options: argparse.Namespace, model: Model) -> list[list[Array]]:
+    """The inputs of each call that is compared."""
+    sizes = sizes_of(options.dims, model)
+    if not options.inputs:
+        seed, most = options.seed, options.max_int
+        tries = sizes_to_try(model, sizes)
+        return [random_inputs(model, seed, most, found) for found in tries]
+    if sizes:
+        raise UserError("--dim: the inputs given by -i say all sizes; leave it out")
+    return [model.arrays(*read_inputs(options.inputs))]
+
+
+def _sizes_text(model: Model, arrays: list[Array]) -> str:
+    """A line with the named sizes of a call; "" without any."""
+    sizes = model.bind(arrays)
+    return " ".join(f"{name}={n}" for name, n in sizes.items()) + "\n" * bool(sizes)
+
+
+def _compared(
+    library: Library, arrays: list[Array], wanted: list[Array], bound: float
+) -> bool:
+    """Print a line for each output of a call; whether all are within the bound."""
+    model = library.model
+    assert model is not None
     result = library(*arrays)
     found = result if isinstance(result, tuple) else (result,)
     width = max(len(t.name) for t in model.outputs)
     print(f"{'output':{width}}  {'max error':>10}  {'relative':>10}")
     good = True
     for tensor, a, b in zip(model.outputs, found, wanted, strict=True):
+        if a.shape != b.shape:
+            good = False
+            print(f"{tensor.name:{width}}  FAIL (shape {a.shape} instead of {b.shape})")
+            continue
         error, share = compare(a, b)
         passes = share <= bound
         good = good and passes
         verdict = "pass" if passes else f"FAIL (bound {bound:.3g})"
         print(f"{tensor.name:{width}}  {error:10.3g}  {share:10.3g}  {verdict}")
     return good
-
-
-def random_inputs(model: Model, seed: int, max_int: int) -> list[Array]:
-    """Normally distributed floats, integers of 0 to max_int; of 8 bits all of them."""
-    rng = np.random.default_rng(seed)
-
-    def draw(tensor: Tensor) -> Array:
-        if tensor.dtype == "float32":
-            return rng.standard_normal(tensor.shape, np.float32)
-        if tensor.dtype in ("int8", "uint8"):
-            ends = np.iinfo(tensor.dtype)
-            return rng.integers(
-                ends.min, ends.max, tensor.shape, tensor.dtype, endpoint=True
-            )
-        most = 1 if tensor.dtype == "bool" else max_int
-        if tensor.dtype != "bool" and not 0 <= most <= np.iinfo(tensor.dtype).max:
-            raise UserError(
-                f"--max-int {most}: input {tensor.name} is {tensor.dtype}; give 0 to "
-                f"{np.iinfo(tensor.dtype).max}"
-            )
-        return rng.integers(0, most, tensor.shape, endpoint=True).astype(tensor.dtype)
-
-    return [draw(t) for t in model.inputs]
 
 
 def compare(found: Array, wanted: Array) -> tuple[float, float]:
@@ -97,38 +122,48 @@ def compare(found: Array, wanted: Array) -> tuple[float, float]:
     return float(errors.max()), float(shares.max())
 
 
-def _reference(
-    path: Path, model: Model, arrays: list[Array], words: list[str]
-) -> tuple[list[Array], str]:
-    """What ONNX Runtime gives, and by which setting.
+class _RefusedError(UserError):
+    """Inputs that ONNX Runtime does not take."""
+
+
+class _Original:
+    """The ONNX file beside the module. setting: of ONNX Runtime, which runs it.
 
     words: inputs of the file that are constants in the module, as name=numbers. Names
     of the others match the model's by their order.
     """
-    session, setting = _session(path)
-    given = session.get_inputs()
-    shapes = [t.shape for t in model.inputs]
-    constants = constants_of(words, given, shapes, f"--against {path}")
-    names = [i.name for i in given if i.name not in constants]
-    counts = (len(names), len(session.get_outputs()))
-    if counts != (len(model.inputs), len(model.outputs)):
-        raise UserError(_other_model(path, model, names, counts[1]))
-    feeds = dict(zip(names, arrays, strict=True)) | constants
-    try:
-        outputs = session.run(None, feeds)
-    except Exception as error:  # its classes are private, and differ by version
-        raise UserError(
-            f"--against {path}: ONNX Runtime cannot run it on these inputs; give "
-            "others by -i, or --max-int where they are indices. It said: "
-            f"{_line(error)}"
-        ) from None
-    for tensor, array in zip(model.outputs, outputs, strict=True):
-        if array.shape != tensor.shape:
-            raise UserError(
-                f"--against {path}: output {tensor.name} has shape {array.shape}, the "
-                f"module's has {tensor.shape}; is it another model?"
-            )
-    return list(outputs), setting
+
+    def __init__(self, path: Path, model: Model, words: list[str]) -> None:
+        self._session, self.setting = _session(path)
+        self._path, self._model, self._words = path, model, words
+
+    def run(self, arrays: list[Array]) -> list[Array]:
+        """What ONNX Runtime gives. Errors: UserError."""
+        path, model = self._path, self._model
+        given = self._session.get_inputs()
+        shapes = [a.shape for a in arrays]
+        constants = constants_of(self._words, given, shapes, f"--against {path}")
+        names = [i.name for i in given if i.name not in constants]
+        counts = (len(names), len(self._session.get_outputs()))
+        if counts != (len(model.inputs), len(model.outputs)):
+            raise UserError(_other_model(path, model, names, counts[1]))
+        feeds = dict(zip(names, arrays, strict=True)) | constants
+        try:
+            outputs = self._session.run(None, feeds)
+        except Exception as error:  # its classes are private, and differ by version
+            raise _RefusedError(
+                f"--against {path}: ONNX Runtime cannot run it on these inputs; give "
+                "others by -i, or --max-int where they are indices. It said: "
+                f"{_line(error)}"
+            ) from None
+        for tensor, array in zip(model.outputs, outputs, strict=True):
+            if not fits(tensor.shape, array.shape):
+                raise UserError(
+                    f"--against {path}: output {tensor.name} is "
+                    f"{shape_text(array.shape)}, the module's is "
+                    f"{shape_text(tensor.shape)}; is it another model?"
+                )
+        return list(outputs)
 
 
 # What ONNX Runtime does not read, and what to give instead.

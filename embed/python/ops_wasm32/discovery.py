@@ -10,7 +10,7 @@ import wasmtime
 
 from ops_wasm32.errors import ModuleError, OpsError
 from ops_wasm32.instance import Instance
-from ops_wasm32.tables import ABI_VERSION
+from ops_wasm32.tables import ABI_VERSION, ABI_VERSION_OPEN
 
 _FUEL = 100_000_000  # instructions; 370 signatures take 2 million
 _LEAST_BYTES = 16  # of a file, for each operator: its name and its descriptor are more
@@ -41,8 +41,8 @@ def discover(data: bytes, what: str) -> list[str]:
 
 def check_version(version: object, what: str) -> None:
     """Raise ModuleError where a module speaks another ABI than this package."""
-    if version != ABI_VERSION:
+    if version not in (ABI_VERSION, ABI_VERSION_OPEN):
         raise ModuleError(
-            f"{what}: has ABI version {version!r}, this package speaks "
-            f"{ABI_VERSION}; build the module anew or update the package"
+            f"{what}: has ABI version {version!r}, this package speaks {ABI_VERSION} "
+            f"and {ABI_VERSION_OPEN}; build the module anew or update the package"
         )

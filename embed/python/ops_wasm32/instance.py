@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import ctypes
 import math
-import struct
 from functools import cache
 from typing import cast
 
@@ -18,24 +17,16 @@ import wasmtime
 from ops_wasm32.binding import Bound, Resident
 from ops_wasm32.convert import Array
 from ops_wasm32.errors import ModuleError, OpsError
+from ops_wasm32.head import (
+    Shape,
+    head_bytes,
+    output_blocks,
+    output_shapes,
+    pack_head,
+    shapes_after,
+)
 from ops_wasm32.module import check_declarations
-from ops_wasm32.packing import (
-    ARGUMENT_BYTES,
-    TENSOR_BYTES,
-    pack_attribute,
-    pack_pointer,
-    pack_tensor,
-    rank_at,
-)
-from ops_wasm32.signature import Param
-from ops_wasm32.tables import (
-    ALIGNMENT,
-    ERROR_MEMORY,
-    FUNCTIONS,
-    MAX_MEMORY,
-    MAX_RANK,
-    PAGE,
-)
+from ops_wasm32.tables import ALIGNMENT, ERROR_MEMORY, FUNCTIONS, MAX_MEMORY, PAGE
 
 # Operators are known by their numbers here.
 _NEEDED = {name: n for name, n in FUNCTIONS.items() if name != "ops_find"}
@@ -43,7 +34,6 @@ _NEEDED = {name: n for name, n in FUNCTIONS.items() if name != "ops_find"}
 _LONGEST_TEXT = 1 << 22
 _TRAP = -1
 _ARENA_STEP = PAGE  # the least that memory grows by anyway
-_Shape = tuple[int, ...]
 
 
 @cache
@@ -96,7 +86,7 @@ class Instance:
         self._memory = cast(wasmtime.Memory, exports["memory"])
         self._arena = 0
         self._arena_bytes = 0
-        self._shapes: dict[tuple[int, bytes], list[_Shape]] = {}
+        self._shapes: dict[tuple[int, bytes], list[Shape]] = {}
 
     def version(self) -> int:
         """Version of the ABI that the module speaks."""
@@ -110,61 +100,90 @@ class Instance:
         """Signature of a kernel."""
         return self._text(self._run("ops_signature", index))
 
-    def infer(self, bound: Bound) -> list[_Shape]:
+    def infer(self, bound: Bound) -> list[Shape]:
         """Shapes of the outputs of a call."""
-        self._reserve(_head_bytes(bound))
+        self._reserve(head_bytes(bound))
         return self._infer(bound)
 
     def call(self, bound: Bound) -> list[Array]:
         """Make a call; the outputs are copies."""
-        self._reserve(_head_bytes(bound))
+        if bound.late:
+            return self._call_late(bound)
+        self._reserve(head_bytes(bound))
         shapes = self._infer(bound)
-        sizes = [x.nbytes if isinstance(x, np.ndarray) else 0 for x in bound.inputs]
-        sizes += [
-            np.dtype(p.dtype).itemsize * math.prod(s)
-            for p, s in zip(bound.outputs, shapes, strict=True)
+        pairs = list(zip(bound.outputs, shapes, strict=True))
+        sizes = [np.dtype(p.dtype).itemsize * math.prod(s) for p, s in pairs]
+        starts = self._write(bound, shapes, sizes)
+        self._checked("ops_call", bound)
+        head = ctypes.string_at(self._base() + self._arena, head_bytes(bound))
+        shapes = shapes_after(bound, head, shapes)
+        outputs = zip(bound.outputs, shapes, starts, strict=True)
+        return [
+            self._copied(self._arena + start, param.dtype, shape)
+            for param, shape, start in outputs
         ]
-        at, starts = _aligned(_head_bytes(bound)), []
-        for size in sizes:
+
+    def _call_late(self, bound: Bound) -> list[Array]:
+        """Make a call whose outputs the module allocates."""
+        self._write(bound, [()] * len(bound.outputs), [])
+        self._checked("ops_call", bound)
+        head = ctypes.string_at(self._base() + self._arena, head_bytes(bound))
+        blocks = output_blocks(bound, head, self._memory.data_len(self._store))
+        try:
+            return [self._copied(b.address, b.dtype, b.shape) for b in blocks]
+        finally:
+            for block in blocks:
+                if self._run("ops_free", block.address):
+                    raise ModuleError(
+                        f"{bound.kernel.name}: ops_call gave {block.name} data at "
+                        f"{block.address}, which is no block"
+                    )
+
+    def _write(
+        self, bound: Bound, shapes: list[Shape], outputs: list[int]
+    ) -> list[int]:
+        """Put arguments and inputs into the arena; where its outputs start in it.
+
+        outputs: bytes of each; none where the module allocates them.
+        """
+        sizes = [x.nbytes if isinstance(x, np.ndarray) else 0 for x in bound.inputs]
+        at, starts = _aligned(head_bytes(bound)), []
+        for size in (*sizes, *outputs):
             starts.append(at)
             # An empty tensor gets an address of its own, inside the block.
             at += _aligned(max(size, 1))
         self._reserve(at)
         addresses = [self._arena + s for s in starts]
+        addresses += [0] * (len(bound.outputs) - len(outputs))
         for i, array in enumerate(bound.inputs):
             if isinstance(array, Resident):
                 addresses[i] = array.address
-        head = _head(bound, shapes, self._arena, addresses)
+        head = pack_head(bound, shapes, self._arena, addresses)
         base = self._base() + self._arena
         ctypes.memmove(base, head, len(head))
         for array, start in zip(bound.inputs, starts, strict=False):
             if isinstance(array, np.ndarray) and array.nbytes:
                 ctypes.memmove(base + start, array.ctypes.data, array.nbytes)
-        self._checked("ops_call", bound)
-        base = self._base() + self._arena  # a workspace may have moved memory
-        shapes = _late_shapes(bound, ctypes.string_at(base, len(head)), shapes)
-        results = []
-        first = len(bound.inputs)
-        for param, shape, start in zip(
-            bound.outputs, shapes, starts[first:], strict=True
-        ):
-            result = np.empty(shape, param.dtype)
-            ctypes.memmove(result.ctypes.data, base + start, result.nbytes)
-            results.append(result)
-        return results
+        return starts[len(sizes) :]
 
-    def _infer(self, bound: Bound) -> list[_Shape]:
+    def _copied(self, address: int, dtype: str, shape: Shape) -> Array:
+        """A tensor of the module's memory, which a call may have moved."""
+        result = np.empty(shape, dtype)
+        ctypes.memmove(result.ctypes.data, self._base() + address, result.nbytes)
+        return result
+
+    def _infer(self, bound: Bound) -> list[Shape]:
         """ops_infer, or what it said the last time the same was asked."""
-        unknown: list[_Shape] = [()] * len(bound.outputs)
+        unknown: list[Shape] = [()] * len(bound.outputs)
         addresses = [0] * (len(bound.inputs) + len(bound.outputs))
-        head = _head(bound, unknown, self._arena, addresses)
+        head = pack_head(bound, unknown, self._arena, addresses)
         key = (bound.kernel.index, head)
         if (known := self._shapes.get(key)) is not None:
             return known
         ctypes.memmove(self._base() + self._arena, head, len(head))
         self._checked("ops_infer", bound)
         head = ctypes.string_at(self._base() + self._arena, len(head))
-        shapes = _output_shapes(bound, head)
+        shapes = output_shapes(bound, head)
         if len(self._shapes) >= 256:  # bounds the memory of a host that varies sizes
             self._shapes.clear()
         self._shapes[key] = shapes
@@ -251,75 +270,3 @@ def _check_exports(module: wasmtime.Module, what: str) -> None:
             f"{what}: is no module of operators; it does not export "
             f"{', '.join(wrong)} as ops_wasm32.h declares them"
         )
-
-
-def _head_bytes(bound: Bound) -> int:
-    tensors = [*bound.inputs, *bound.outputs]
-    ranks = [max(MAX_RANK, x.ndim if x is not None else 0) for x in bound.inputs]
-    shapes = 8 * (sum(ranks) + MAX_RANK * len(bound.outputs))
-    arguments = ARGUMENT_BYTES * (len(tensors) + len(bound.attributes))
-    return arguments + TENSOR_BYTES * len(tensors) + shapes
-
-
-def _head(
-    bound: Bound, shapes: list[_Shape], arena: int, addresses: list[int]
-) -> bytes:
-    """Arguments, tensors, then shapes: what stands at the start of the arena."""
-    ranks = [*(-1 if x is None else x.ndim for x in bound.inputs), *map(len, shapes)]
-    sizes = [*(() if x is None else x.shape for x in bound.inputs), *shapes]
-    dtypes = [p.dtype for p in _params(bound)]
-    count = len(ranks) + len(bound.attributes)
-    tensor_at = arena + ARGUMENT_BYTES * count
-    shape_at = tensor_at + TENSOR_BYTES * len(ranks)
-    arguments, tensors, dimensions = [], [], []
-    for rank, size, dtype, address in zip(ranks, sizes, dtypes, addresses, strict=True):
-        room = max(MAX_RANK, rank)
-        absent = rank < 0
-        arguments.append(pack_pointer(None if absent else tensor_at))
-        known = None if absent else dtype
-        tensors.append(pack_tensor(address, max(rank, 0), known, shape_at))
-        dimensions.append(struct.pack(f"<{room}q", *size, *[0] * (room - len(size))))
-        tensor_at += TENSOR_BYTES
-        shape_at += 8 * room
-    arguments += map(pack_attribute, bound.attributes)
-    return b"".join((*arguments, *tensors, *dimensions))
-
-
-def _params(bound: Bound) -> list[Param]:
-    """A parameter for each tensor of a call."""
-    params = bound.kernel.inputs
-    extra = len(bound.inputs) - len(params)
-    inputs = [*params[:-1], *[params[-1]] * (extra + 1)] if params else []
-    return [*inputs, *bound.outputs]
-
-
-def _output_shapes(bound: Bound, head: bytes) -> list[_Shape]:
-    """Shapes that ops_infer has put into the output tensors of the head."""
-    tensors = len(bound.inputs) + len(bound.outputs)
-    tensor_at = ARGUMENT_BYTES * (tensors + len(bound.attributes))
-    shape_at = tensor_at + TENSOR_BYTES * tensors
-    shape_at += sum(
-        8 * max(MAX_RANK, x.ndim if x is not None else 0) for x in bound.inputs
-    )
-    shapes: list[_Shape] = []
-    for i in range(len(bound.outputs)):
-        at = tensor_at + TENSOR_BYTES * (len(bound.inputs) + i)
-        rank = rank_at(head, at)
-        if not 0 <= rank <= MAX_RANK:
-            raise ModuleError(f"{bound.kernel.name}: ops_infer gave rank {rank}")
-        shape = struct.unpack_from(f"<{rank}q", head, shape_at + 8 * MAX_RANK * i)
-        if min(shape, default=0) < 0:
-            raise ModuleError(f"{bound.kernel.name}: ops_infer gave shape {shape}")
-        shapes.append(shape)
-    return shapes
-
-
-def _late_shapes(bound: Bound, head: bytes, largest: list[_Shape]) -> list[_Shape]:
-    """Shapes of the outputs after a call, which may have found fewer elements."""
-    shapes = _output_shapes(bound, head)
-    for shape, most in zip(shapes, largest, strict=True):
-        if math.prod(shape) > math.prod(most):
-            raise ModuleError(
-                f"{bound.kernel.name}: ops_call gave shape {shape} beyond {most}"
-            )
-    return shapes

@@ -12,9 +12,10 @@ from ops_wasm32.binding import Bound, Resident, bind
 from ops_wasm32.discovery import check_version, discover
 from ops_wasm32.errors import ArgumentError, ModuleError
 from ops_wasm32.instance import Instance
-from ops_wasm32.model import Model, model_of, read_weights
+from ops_wasm32.model import Model, Tensor, model_of, read_weights
 from ops_wasm32.module import Manifest, has_manifest, kernels_of, read_manifest
 from ops_wasm32.signature import Signature, parse_signature, split_kernel
+from ops_wasm32.sizes import Bounds
 
 
 class Library:
@@ -91,6 +92,31 @@ class Library:
             families.setdefault(operator, []).append(name)
         return families
 
+    @property
+    def inputs(self) -> tuple[Tensor, ...]:
+        """Inputs of the module's model: name, dtype and shape of each."""
+        return self._called.inputs
+
+    @property
+    def outputs(self) -> tuple[Tensor, ...]:
+        """Outputs of the module's model: name, dtype and shape of each."""
+        return self._called.outputs
+
+    @property
+    def sizes(self) -> Bounds:
+        """Least and greatest of each named size in the shapes of the model."""
+        return self._called.sizes
+
+    @property
+    def _called(self) -> Model:
+        """The model. Errors: ArgumentError, where the module holds operators."""
+        if self.model is None:
+            raise ArgumentError(
+                f"{self.path}: holds no model to call; call an operator by its name: "
+                f'library.call("{next(iter(self.operators()), "add")}", ...)'
+            )
+        return self.model
+
     def ops(self) -> list[str]:
         """Names of the kernels, such as softmax_float32, sorted."""
         return sorted(self._names)
@@ -137,16 +163,12 @@ class Library:
     def __call__(self, /, *inputs: object, **named: object) -> Any:
         """Run the module's model: an array, or a named tuple of several.
 
-        inputs: in order; by keyword too, by the names that the model gives them.
+        inputs: in order; by keyword too, by the names that the model gives them. Open
+        sizes are those of the inputs, and may differ from call to call.
 
         Errors: ArgumentError for a wrong name, count, dtype or shape; OpsError.
         """
-        if self.model is None:
-            raise ArgumentError(
-                f"{self.path}: holds no model to call; call an operator by its name: "
-                f'library.call("{next(iter(self.operators()), "add")}", ...)'
-            )
-        return self.call(self.model.name, *inputs, **named)
+        return self.call(self._called.name, *inputs, **named)
 
     # Any: an array, or a tuple of them where the operator has several outputs; a
     # union would make every caller of a one-output operator narrow it.
@@ -185,7 +207,8 @@ class Library:
             arrays = self.model.arrays(inputs, named)
             (kernel,) = signatures
             weights = self._resident_weights()
-            return Bound(kernel, (*arrays, *weights), kernel.outputs, ())
+            late = self.model.late
+            return Bound(kernel, (*arrays, *weights), kernel.outputs, (), late)
         return bind(operator, signatures, inputs, named, data_dtype)
 
     def _resident_weights(self) -> tuple[Resident, ...]:

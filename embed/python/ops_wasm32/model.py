@@ -6,8 +6,9 @@ import hashlib
 import math
 from collections import namedtuple
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -16,22 +17,42 @@ from ops_wasm32.convert import Array, compact, to_array
 from ops_wasm32.errors import ArgumentError, ModuleError, listed
 from ops_wasm32.module import Manifest
 from ops_wasm32.signature import Signature
-from ops_wasm32.tables import DTYPES, MAX_MEMORY, MAX_RANK
+from ops_wasm32.sizes import (
+    Bounds,
+    Shape,
+    bind_sizes,
+    fits,
+    known_shape,
+    shape_text,
+)
+from ops_wasm32.tables import (
+    ABI_VERSION_OPEN,
+    DTYPES,
+    MAX_MEMORY,
+    MAX_RANK,
+    MAX_SIZE,
+)
 
 _LONGEST_NAME = 4096
 
 
 @dataclass(frozen=True)
 class Tensor:
-    """An input or output."""
+    """An input or output; its shape may have names of sizes in it."""
 
     name: str
     dtype: str
-    shape: tuple[int, ...]
+    shape: Shape
 
     def __str__(self) -> str:
-        sizes = "x".join(map(str, self.shape)) or "scalar"
-        return f"{self.name}: {self.dtype} {sizes}"
+        return f"{self.name}: {self.dtype} {shape_text(self.shape)}"
+
+    def numbers(self) -> tuple[int, ...]:
+        """The shape. Errors: ArgumentError, where sizes are open."""
+        known = known_shape(self.shape)
+        if known is None:
+            raise ArgumentError(f"{self} has open sizes; a call decides them")
+        return known
 
 
 @dataclass(frozen=True)
@@ -49,6 +70,8 @@ class Model:
 
     tolerance: how far its results may be from those of another order of sums,
     relative to an element or the mean of its output; None where the manifest says none.
+    sizes: least and greatest of each named size. late: whether the module allocates
+    the outputs, whose shapes follow in the call.
     """
 
     name: str
@@ -56,6 +79,8 @@ class Model:
     outputs: tuple[Tensor, ...]
     weights: Weights | None
     tolerance: float | None = None
+    sizes: Bounds = field(default_factory=dict)
+    late: bool = False
 
     def arrays(
         self, positional: Sequence[object], named: Mapping[str, object]
@@ -81,7 +106,15 @@ class Model:
             given[name] = value
         if missing := [str(t) for t in self.inputs if given.get(t.name) is None]:
             raise ArgumentError(f"{self.name}: inputs are missing: {listed(missing)}")
-        return [self._array(t, given[t.name]) for t in self.inputs]
+        arrays = [self._array(t, given[t.name]) for t in self.inputs]
+        self.bind(arrays)
+        return arrays
+
+    def bind(self, arrays: Sequence[Array]) -> dict[str, int]:
+        """Named sizes, from the inputs. Errors: ArgumentError."""
+        pairs = zip(self.inputs, arrays, strict=True)
+        shapes = [(t.name, t.shape, array.shape) for t, array in pairs]
+        return bind_sizes(shapes, self.sizes, self.name)
 
     def _array(self, tensor: Tensor, value: object) -> Array:
         what = f"{self.name}: input {tensor.name}"
@@ -99,15 +132,26 @@ class Model:
                 f"{what} has dtype {value.dtype.name}; it takes {tensor.dtype}. "
                 f'Convert it first: {tensor.name}.astype("{tensor.dtype}")'
             )
-        if value.shape != tensor.shape:
+        known = known_shape(tensor.shape)
+        if known not in (None, value.shape):
             raise ArgumentError(
-                f"{what} has shape {value.shape}; it takes {tensor.shape}, the one "
+                f"{what} has shape {value.shape}; it takes {known}, the one "
                 "that the model is compiled for"
             )
         return compact(value, tensor.dtype, what)
 
     def results(self, arrays: Sequence[Array]) -> Any:
-        """What a call returns: the array, or a named tuple of several."""
+        """What a call returns: the array, or a named tuple of several.
+
+        Errors: ModuleError, where the manifest says other shapes.
+        """
+        for tensor, array in zip(self.outputs, arrays, strict=True):
+            if not fits(tensor.shape, array.shape):
+                raise ModuleError(
+                    f"{self.name}: its manifest does not fit its results: "
+                    f"{tensor.name} has shape {array.shape} instead of "
+                    f"{shape_text(tensor.shape)}; build the module anew"
+                )
         if len(arrays) == 1:
             return arrays[0]
         make: Any = namedtuple  # mypy takes only names that are written out
@@ -140,14 +184,17 @@ def model_of(manifest: Manifest, what: str) -> Model | None:
         return None
     try:
         weights = manifest.get("weights")
+        late = manifest.get("abi_version") == ABI_VERSION_OPEN
         return Model(
             _text(manifest["model"]),
-            _tensors(manifest["inputs"]),
-            _tensors(manifest["outputs"]),
+            _tensors(manifest["inputs"], late),
+            _tensors(manifest["outputs"], late),
             _weights(weights) if weights is not None else None,
             _tolerance(manifest.get("tolerance")),
+            _sizes(manifest.get("sizes", {})) if late else {},
+            late,
         )
-    except (KeyError, TypeError, ValueError) as error:
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise ModuleError(f"{what}: its manifest is damaged: {error!r}") from None
 
 
@@ -163,11 +210,23 @@ def _size(value: object) -> int:
     return value
 
 
-def _tensors(entries: Sequence[Manifest]) -> tuple[Tensor, ...]:
-    tensors = tuple(map(_tensor, entries))
+def _sizes(entries: Mapping[str, Sequence[object]]) -> Bounds:
+    sizes = {_text(name): _bounds(*pair) for name, pair in entries.items()}
+    return MappingProxyType(sizes)
+
+
+def _bounds(low: object, high: object) -> tuple[int, int]:
+    if not _size(low) <= _size(high) <= MAX_SIZE:
+        raise ValueError(f"a size of {low} to {high} is none that a tensor can have")
+    return _size(low), _size(high)
+
+
+def _tensors(entries: Sequence[Manifest], late: bool) -> tuple[Tensor, ...]:
+    tensors = tuple(_tensor(entry, late) for entry in entries)
     if len({t.name for t in tensors}) < len(tensors):
         raise ValueError("two tensors have one name")
-    size = sum(math.prod(t.shape) * np.dtype(t.dtype).itemsize for t in tensors)
+    known = [(t.dtype, known_shape(t.shape)) for t in tensors]
+    size = sum(np.dtype(d).itemsize * math.prod(s) for d, s in known if s is not None)
     if size >= MAX_MEMORY:
         raise ValueError(f"tensors of {size} bytes are more than a module can have")
     return tensors
@@ -181,13 +240,16 @@ def _tolerance(value: object) -> float | None:
     return value
 
 
-def _tensor(entry: Manifest) -> Tensor:
+def _tensor(entry: Manifest, late: bool) -> Tensor:
     if entry["dtype"] not in DTYPES:
         raise ValueError(f"{entry['dtype']!r} is no dtype")
-    shape = tuple(map(_size, entry["shape"]))
-    if len(shape) > MAX_RANK:
-        raise ValueError(f"a shape of {len(shape)} axes has more than {MAX_RANK}")
-    return Tensor(_text(entry["name"]), entry["dtype"], shape)
+    name, shape = _text(entry["name"]), entry["shape"]
+    if late and shape is None:
+        return Tensor(name, entry["dtype"], None)
+    sizes = tuple(_text(n) if late and isinstance(n, str) else _size(n) for n in shape)
+    if len(sizes) > MAX_RANK:
+        raise ValueError(f"a shape of {len(sizes)} axes has more than {MAX_RANK}")
+    return Tensor(name, entry["dtype"], sizes)
 
 
 def _weights(entry: Manifest) -> Weights:

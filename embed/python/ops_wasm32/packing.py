@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+from typing import NamedTuple
 
 from ops_wasm32.tables import (
     ARGUMENT,
@@ -16,7 +17,22 @@ from ops_wasm32.tables import (
 
 _ARGUMENT, _TENSOR = struct.Struct(ARGUMENT), struct.Struct(TENSOR)
 ARGUMENT_BYTES, TENSOR_BYTES = _ARGUMENT.size, _TENSOR.size
-_CPU, _RANK = 1, 3  # DLPack's device; where the rank stands among the fields
+_CPU = 1  # DLPack's device
+
+
+class Tensor(NamedTuple):
+    """A DLTensor, field by field; data, shape and strides are addresses."""
+
+    data: int
+    device_type: int
+    device_id: int
+    rank: int
+    code: int
+    bits: int
+    lanes: int
+    shape: int
+    strides: int
+    byte_offset: int
 
 
 def pack_attribute(value: float | None) -> bytes:
@@ -41,7 +57,6 @@ def pack_tensor(data: int, rank: int, dtype: str | None, shape: int) -> bytes:
     return _TENSOR.pack(data, _CPU, 0, rank, code, bits, 1, shape, 0, 0)
 
 
-def rank_at(data: bytes, at: int) -> int:
-    """The rank of the DLTensor in some bytes, as it says."""
-    rank: int = _TENSOR.unpack_from(data, at)[_RANK]
-    return rank
+def unpack_tensor(data: bytes, at: int) -> Tensor:
+    """The DLTensor in some bytes, as it says."""
+    return Tensor(*_TENSOR.unpack_from(data, at))

@@ -27,8 +27,11 @@ TARGETS = (
     "simd128",
     "mvp",
 )
+# Of libraries and of models whose sizes are known; of models with open sizes.
 ABI_VERSION = 1
+ABI_VERSION_OPEN = 2
 MAX_RANK = 8
+MAX_SIZE = 2147483647  # of an axis
 ALIGNMENT = 64  # bytes, of what ops_alloc gives
 PAGE = 65536  # bytes of linear memory
 MAX_MEMORY = 4294967296  # bytes that wasm32 can address
