@@ -175,8 +175,11 @@ def _made(call: Call) -> Made:
             raise
         found = _inferred(call, lambda v: v.known)
     made: Made = []
+    names = {str(n): n for v in values for n in v.shape or () if n is not None}
     for sizes, dtype in found:
-        shape = None if sizes is None else tuple(map(_size, sizes))
+        shape: Shape = None
+        if sizes is not None:
+            shape = tuple(names.get(n) if isinstance(n, str) else n for n in sizes)
         if shape is not None and is_open:
             wrong = is_defined(call.domain, call.name)
             shape = tuple(None if wrong or n == 0 else n for n in shape)
@@ -193,10 +196,6 @@ def _inferred(call: Call, shape_of: Callable[[Value], Shape]) -> NamedKinds:
         for v in call.inputs
     ]
     return named_kinds(call.node, given, call.scope.opsets, call.domain)
-
-
-def _size(size: int | str | None) -> Size | None:
-    return Expression(size) if isinstance(size, str) else size
 
 
 def _type_of(dtype: str, shape: Shape) -> Any:
