@@ -52,8 +52,8 @@ def verify(options: argparse.Namespace) -> bool:
         verdicts.append(_compared(library, arrays, wanted, bound))
     if not verdicts:
         raise UserError(f"{refused[-1]}{_OTHERS * bool(library.model.sizes)}")
-    for error in refused:
-        print(f"not compared: {error}")
+    for refusal in refused:
+        print(f"not compared: {refusal}")
     return all(verdicts)
 
 
