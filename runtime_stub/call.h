@@ -51,6 +51,11 @@ int32_t ops_read_shape(const ops_request *call, ops_tensor *tensor,
 int32_t ops_set_shape(ops_request *call, ops_tensor *output, int32_t rank,
                       const int64_t *shape);
 
+/* Gives an output the sizes that `run` has found, none larger than those of
+ * `shape`, and tells the caller. In late.c, which only operators with such
+ * outputs link. */
+void ops_set_late(ops_request *call, ops_tensor *output, const int32_t *shape);
+
 /* Scratch memory of at least `bytes` (64-byte aligned), or NULL after ops_fail.
  * Released in any order. */
 void *ops_workspace(const ops_request *call, int64_t bytes);

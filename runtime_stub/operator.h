@@ -34,7 +34,8 @@ enum { OPS_HAS_16_BITS = 0 OPS_EACH_DTYPE(OPS_IS_16) };
 enum {
   OPS_PARAM_OPTIONAL = 1, /* may be absent: then `fill` in every element */
   OPS_PARAM_VARIADIC = 2, /* one tensor for each unit of the call */
-  OPS_PARAM_OPEN = 4 /* an output that may be late: ops_call in ops_wasm32.h */
+  OPS_PARAM_LATE = 4, /* an output whose sizes `run` finds; see ops_set_late */
+  OPS_PARAM_OPEN = 8  /* an output that a call may allocate: ops_wasm32.h */
 };
 
 /* A tensor parameter in its canonical rank. */
@@ -87,6 +88,8 @@ typedef struct {
     ops_kernel infer;
     /* Of a model: the sizes of every input, then of every output. */
     const int64_t *sizes;
+    /* Of a model of any size. */
+    const struct ops_model *model;
   };
   uint16_t inputs;
   uint16_t outputs;

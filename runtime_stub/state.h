@@ -129,6 +129,8 @@ struct ops_request {
     ops_elementwise_plan elementwise;
     ops_unary_plan unary;
   } plan;
+  /* What the caller passed: written by call.c. NULL in a step of a model. */
+  const TVMFFIAny *args;
   /* Inputs, then outputs, as ops_check fills them. `shape` of the collapse says
    * by ops_set_shape what rank and shape the outputs must have. */
   ops_tensor tensors[];

@@ -38,6 +38,7 @@ enum {
   OPS_GATHER_AXIS = 0,
   OPS_CONCAT_AXIS = 0,
   OPS_PAD_AXES = 0,
+  OPS_OWN_PLAIN = 0,
 };
 
 #endif /* OPS_TABLES_H_ */

@@ -15,7 +15,7 @@ from toolchain.profile import ROOT
 
 KERNELS = sorted(
     path
-    for folder in ("kernels", "toolchain/model/operators")
+    for folder in ("kernels", "toolchain/model/operators", "toolchain/graph/operators")
     for path in (ROOT / folder).glob("[!_]*.py")
 )
 TOOLCHAIN = sorted((ROOT / "toolchain").rglob("*.py"))

@@ -32,7 +32,10 @@ PAGE = 65536  # bytes of linear memory
 MAX_MEMORY = 1 << 32  # bytes that wasm32 can address
 MANIFEST = "ops_wasm32.manifest"  # custom section of a module
 # What a module writes, which the tensors of a call follow: runtime_stub/state.h.
-STATE_BYTES, CHECKED_TENSOR_BYTES = 11704, 64
+STATE_BYTES, CHECKED_TENSOR_BYTES = 11712, 64
+# Of a model of any shape: runtime_stub/graph.h. A value that is none; bytes of the
+# memory for a value that is computed early, for a result, and for a value's place.
+NO_VALUE, EARLY_BYTES, GRAPH_RESULT_BYTES, GRAPH_PLACE_BYTES = 0xFFFF, 64, 72, 8
 # What a module exports beside its memory: functions, and how many arguments each has.
 # All are i32, and each gives one.
 FUNCTIONS = {
@@ -55,6 +58,7 @@ CALLS = {
     "TVMBackendFreeWorkspace": ("i32", ("i32", "i32", "ptr")),
     "ops_check_attributes": ("i32", ("ptr", "ptr")),
     "ops_fill": ("i64", ("ptr", "ptr")),
+    "ops_step_control": ("i32", ("ptr", "ptr")),
     "ops_windows_fold": ("i32", ("ptr", "ptr", "ptr", "ptr", "i32")),
     "ops_windows_plain": ("i32", ("ptr",)),
 }
@@ -93,7 +97,8 @@ class Param(IntEnum):
 
     OPTIONAL = 1
     VARIADIC = 2
-    OPEN = 4
+    LATE = 4
+    OPEN = 8
 
 
 class Attr(IntEnum):
@@ -119,6 +124,26 @@ class Windows(IntEnum):
     MAX_UINT8 = 3
 
 
+class Step(IntEnum):
+    """What a step of a model of any shape is: runtime_stub/graph.h."""
+
+    CALL = 0
+    SHAPE = 1
+    RESHAPE = 2
+    SQUEEZE = 3
+    UNSQUEEZE = 4
+    FLATTEN = 5
+    IF = 6
+    LOOP = 7
+
+
+class StepFlag(IntEnum):
+    """Flags of a step."""
+
+    EARLY = 1
+    LATE = 2
+
+
 # With what their names start in C.
 ENUMS: tuple[tuple[str, type[IntEnum]], ...] = (
     ("OPS_KIND_", Kind),
@@ -127,6 +152,8 @@ ENUMS: tuple[tuple[str, type[IntEnum]], ...] = (
     ("OPS_ATTR_", Attr),
     ("OPS_ATTR_", AttrFlag),
     ("OPS_WINDOWS_", Windows),
+    ("OPS_STEP_", Step),
+    ("OPS_STEP_", StepFlag),
 )
 # The numbers as expressions of C.
 NUMBERS = {
@@ -150,4 +177,8 @@ NUMBERS = {
     "sizeof(ops_slot)": SLOT_BYTES,
     "sizeof(struct ops_state)": STATE_BYTES,
     "sizeof(ops_tensor)": CHECKED_TENSOR_BYTES,
+    "OPS_NO_VALUE": NO_VALUE,
+    "OPS_EARLY_BYTES": EARLY_BYTES,
+    "sizeof(ops_graph_result)": GRAPH_RESULT_BYTES,
+    "sizeof(ops_graph_place)": GRAPH_PLACE_BYTES,
 }

@@ -152,6 +152,57 @@ WINDOW_AXIS = Struct(
     "ops_window_axis",
     dict.fromkeys(("size", "windows", "taps", "stride", "dilation", "begin"), "i32"),
 )
+# The constant data of a model of any shape: runtime_stub/graph.h.
+GRAPH_ATTRIBUTE = Struct(
+    "ops_graph_attribute", {"numbers": "ptr", "count": "u16", "value": "u16"}
+)
+STEP = Struct(
+    "ops_step",
+    {
+        **{"op": "ptr", "values": "ptr", "attributes": "ptr", "regions": "ptr"},
+        **{"inputs": "u16", "outputs": "u16", "last": "u16"},
+        **{"kind": "u8", "flags": "u8", "attribute_count": "u8", "units": "u8"},
+    },
+)
+GRAPH_CONSTANT = Struct(
+    "ops_graph_constant",
+    {"offset": "u32", "shape": "ptr", "rank": "u8", "dtype": "u8"},
+)
+GRAPH_OUTPUT = Struct("ops_graph_output", {"value": "u16", "memory": "u16"})
+GRAPH = Struct(
+    "ops_graph",
+    {
+        **{"steps": "ptr", "segments": "ptr", "constants": "ptr", "outputs": "ptr"},
+        **dict.fromkeys(
+            (
+                *("segment_count", "constant_count", "input_count", "output_count"),
+                *("value_count", "early_count", "first"),
+            ),
+            "u16",
+        ),
+        "reads_elements": "u8",
+    },
+)
+GRAPH_SIZE = Struct(
+    "ops_graph_size", {"name": "ptr", "minimum": "i32", "maximum": "i32"}
+)
+MODEL = Struct(
+    "ops_model",
+    {
+        **{"graph": "ptr", "dims": "ptr", "sizes": "ptr", "weights": "ptr"},
+        **{"frame": "ptr", "size_count": "u16"},
+    },
+)
+FRAME = Struct(
+    "ops_frame",
+    {
+        **{"graph": "ptr", "values": "ptr", "places": "ptr", "early": "ptr"},
+        **{"results": "ptr", "weights": "ptr", "arena": "ptr"},
+        **{"arena_bytes": "u32", "early_used": "u32", "step": "u32", "planned": "i32"},
+    },
+)
 STRUCTS = (
     *(ANY, TENSOR, PARAM, ATTRIBUTE, FAMILY, OPERATOR, COLLAPSE, ROOM, WINDOW_AXIS),
+    *(GRAPH_ATTRIBUTE, STEP, GRAPH_CONSTANT, GRAPH_OUTPUT, GRAPH, GRAPH_SIZE),
+    *(MODEL, FRAME),
 )

@@ -38,10 +38,12 @@ def descriptor(
     requirements: list[str],
     output_dims: list[list[int]],
     has_infer: bool,
+    has_kernels: bool = True,
 ) -> str:
     """IR of every `ops_<kernel>` of an operator; kernels are `kernel_<kernel>`.
 
-    output_dims: see toolchain.lower.infer.
+    output_dims: see toolchain.lower.infer. has_kernels: whether there are any: an
+    operator with a collapse of its own may do without.
     """
     check_limits(name, operator, output_dims)
     data = Data(name)
@@ -51,7 +53,7 @@ def descriptor(
     family = _add_family(
         data,
         _parts(operator),
-        collapse="unary" if operator.unary else collapse,
+        collapse=_collapse(name, operator),
         params=_params(data, operator, output_dims),
         attributes=_attributes(data, operator),
         requirements=_texts(data, "requirements", requirements),
@@ -70,12 +72,23 @@ def descriptor(
         kernel, body = kernel_name(name, variant), operator.body(name, variant)
         codes = [DTYPES.index(tensor_dtype(t, variant)) for t in tensors]
         dtypes = data.numbers(f"dtypes_{kernel}", I8, codes)
-        run = data.function(f"kernel_{body}", I32, 1)
+        run = data.function(f"kernel_{body}", I32, 1) if has_kernels else NULL
         columns = NULL
         if operator.columns:
             columns = data.function(f"columns_{body}", I32, 1)
         _add_operator(data, kernel, family, dtypes, run, columns)
     return str(data.module)
+
+
+def _collapse(name: str, operator: Operator) -> str:
+    """What the symbol of its collapse ends with."""
+    if not operator.own:
+        return "unary" if operator.unary else operator.collapse.partition(".")[0]
+    if name in (*COLLAPSES, "unary", "fixed"):
+        raise SpecError(
+            f"{name}: the runtime has a collapse of that name; rename the operator"
+        )
+    return name
 
 
 def _params(data: Data, operator: Operator, output_dims: list[list[int]]) -> ir.Value:
@@ -88,10 +101,12 @@ def _params(data: Data, operator: Operator, output_dims: list[list[int]]) -> ir.
 
 def _param(data: Data, tensor: Input | Output, dims: list[int]) -> ir.Constant:
     optional = isinstance(tensor, Input) and tensor.optional
+    late = isinstance(tensor, Output) and tensor.late
+    flags = Param.OPTIONAL * optional + Param.VARIADIC * tensor.variadic
     return struct_constant(
         layout.PARAM,
         name=data.text(tensor.name),
-        flags=Param.OPTIONAL * optional + Param.VARIADIC * tensor.variadic,
+        flags=flags + Param.LATE * late,
         rank=len(dims),
         dims=dims + [0] * (MAX_AXES - len(dims)),
         fill=tensor.fill if isinstance(tensor, Input) else 0.0,
@@ -128,7 +143,7 @@ def _attribute(data: Data, attribute: Attribute) -> ir.Constant:
 
 
 def _parts(operator: Operator) -> list[str]:
-    optional = any(i.optional for i in operator.inputs)
+    optional = any(i.optional for i in operator.inputs) and not operator.own
     needed = {"ops_check_attributes": operator.attributes, "ops_fill": optional}
     return [part for part in PARTS if needed[part]]
 
@@ -217,3 +232,44 @@ def fixed_descriptor(name: str, inputs: list[Fixed], outputs: list[Fixed]) -> st
     )
     _add_operator(data, name, family, codes, data.function(f"kernel_{name}", I32, 1))
     return str(data.module)
+
+
+def add_model(
+    data: Data,
+    name: str,
+    tensors: list[tuple[str, str, int, int]],
+    inputs: int,
+    model: ir.Value,
+    regions: bool,
+) -> None:
+    """Add the `ops_<name>` of a model of any shape.
+
+    tensors: name, dtype, rank and flags of each, inputs first. model: its ops_model.
+    regions: whether steps of it have regions.
+    """
+    params = [
+        struct_constant(
+            layout.PARAM,
+            name=data.text(n),
+            flags=flags,
+            rank=rank,
+            dims=[0] * MAX_AXES,
+            fill=0.0,
+        )
+        for n, _, rank, flags in tensors
+    ]
+    family = _add_family(
+        data,
+        ["ops_step_control"] if regions else [],
+        collapse="graph",
+        params=data.array("params", struct_type(layout.PARAM), params),
+        infer=model,
+        name=data.text(name),
+        inputs=inputs,
+        outputs=len(tensors) - inputs,
+        fixed=len(tensors),
+        **dict.fromkeys(("attributes", "requirements"), NULL),
+        **dict.fromkeys(("each", "units", "attribute_count", "symbols", "rule"), 0),
+    )
+    codes = data.numbers("dtypes", I8, [DTYPES.index(d) for _, d, _, _ in tensors])
+    _add_operator(data, name, family, codes, NULL)

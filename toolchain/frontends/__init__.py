@@ -100,6 +100,18 @@ def plain(name: str) -> str:
     return name if name[:1].isalpha() else f"t{name}"
 
 
+def unique(names: Sequence[str]) -> list[str]:
+    """Names that C and Python take, all different."""
+    found: list[str] = []
+    for name in map(plain, names):
+        count, other = 1, name
+        while other in found:
+            count += 1
+            other = f"{name}_{count}"
+        found.append(other)
+    return found
+
+
 def shapes_of(words: Sequence[str]) -> dict[str, tuple[int, ...]]:
     """Shapes by name, from texts such as image=1,3,224,224. Errors: SpecError."""
     found = _parsed(

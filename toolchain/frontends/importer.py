@@ -11,7 +11,6 @@ from __future__ import annotations
 import shlex
 import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import cache
 from math import prod
 from typing import Any
@@ -20,7 +19,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from toolchain.frontends import Places, plain, standard
+from toolchain.frontends.definitions import definition
 from toolchain.frontends.load import array, dense, name_of, subgraphs
+from toolchain.frontends.refusals import Unsupported, reason_of, refuse
 from toolchain.frontends.standard import excess, schema_of, size_of, type_of
 from toolchain.frontends.suggestions import numbers
 from toolchain.process import confined
@@ -91,33 +92,6 @@ def prepared(model: Any, where: str) -> Any:
     return model
 
 
-@dataclass(frozen=True)
-class Unsupported:
-    """A node that nothing converts.
-
-    chosen: it stands in a branch of an If, which may not be taken.
-    """
-
-    operator: str
-    node: str
-    reason: str
-    chosen: bool
-
-
-def refuse(found: list[Unsupported], where: str) -> None:
-    """Raise an error with a line for each operator, unless branches hold them all."""
-    if all(u.chosen for u in found):
-        return
-    groups: dict[tuple[str, str], list[str]] = {}
-    for one in found:
-        groups.setdefault((one.operator, one.reason), []).append(one.node)
-    lines = [f"{where}: these operators are not supported (docs/onnx.md: which are):"]
-    for (operator, reason), nodes in groups.items():
-        several = f" and {len(nodes) - 1} more" if len(nodes) > 1 else ""
-        lines.append(f"{operator}, node {nodes[0]}{several}{reason}")
-    raise SpecError("\n  ".join(lines))
-
-
 def _domain(node: Any) -> str:
     return "" if node.domain == "ai.onnx" else str(node.domain)
 
@@ -153,19 +127,6 @@ def _tvm_converters() -> Any:
     return onnx_frontend._get_convert_map()
 
 
-_OPTIMISER = (
-    "an operator that ONNX Runtime's optimiser writes; take the file that it was given"
-)
-# Domains whose operators others write, and what to do about them.
-_WRITERS = {
-    "com.microsoft": _OPTIMISER,
-    "ai.onnx.ml": "an operator of classical machine learning",
-    "ai.onnx.preview.training": "an operator of training",
-}
-# Operators that ONNX Runtime writes into the standard's own domain.
-_FOREIGN = ("SimplifiedLayerNormalization",)
-
-
 def unsupported(
     graph: Any, outer: set[str], path: str = "", chosen: bool = False
 ) -> list[Unsupported]:
@@ -190,7 +151,7 @@ def unsupported(
         if (constant and not domain) or _converted(domain, name):
             continue
         if not _is_function(domain, name):
-            reason = _OPTIMISER if name in _FOREIGN else _WRITERS.get(domain, "")
+            reason = reason_of(name, domain)
             if name in DATA_DEPENDENT:
                 reason = "the shape of its result depends on its input's elements"
             operator = name + (f" (domain {domain})" if domain else "")
@@ -585,7 +546,8 @@ class Importer:
 
     def _by_definition(self, call: Call, path: str) -> list[Any]:
         """Results by the operators that the standard defines it by."""
-        body, opsets = _definition(call, [self._kind(v) for v in call.inputs])
+        kinds = [self._kind(v) for v in call.inputs]
+        body, opsets = definition(call.node, _domain(call.node), call.opset, kinds)
         names = [*body.input]
         given = dict(zip(names, [*call.inputs, *[None] * len(names)], strict=False))
         outer, outer_opsets = self.values, self.opsets
@@ -759,47 +721,6 @@ def _never_ends(body: Any) -> bool:
         name = makers[name].input[0]
     constant = name in makers and makers[name].op_type == "Constant"
     return constant or name in (body.input[1].name, *(w.name for w in body.initializer))
-
-
-def _definition(call: Call, kinds: list[bytes]) -> tuple[Any, dict[str, int]]:
-    """The function that defines a node's operator, its attributes filled in."""
-    from onnx import FunctionProto
-
-    node = call.node
-    schema = schema_of(node.op_type, _domain(node), call.opset)
-    if schema.has_context_dependent_function:
-        version = _newest(schema.context_dependent_function_opset_versions, call.opset)
-        text = schema.get_context_dependent_function_with_opset_version(
-            version, node.SerializeToString(), kinds
-        )
-    else:
-        version = _newest(schema.function_opset_versions, call.opset)
-        text = schema.get_function_with_opset_version(version)
-    body = FunctionProto()
-    body.ParseFromString(text)
-    given = {n: a.default_value for n, a in schema.attributes.items()}
-    given = {n: v for n, v in given.items() if v.type}
-    given |= {a.name: a for a in node.attribute}
-    _fill(body, given)
-    return body, {o.domain: o.version for o in body.opset_import}
-
-
-def _newest(versions: list[int], opset: int) -> int:
-    return max((v for v in versions if v <= opset), default=min(versions))
-
-
-def _fill(graph: Any, given: dict[str, Any]) -> None:
-    """Put values for attributes that refer to those of the function."""
-    for node in graph.node:
-        for i in range(len(node.attribute))[::-1]:
-            name, source = node.attribute[i].name, node.attribute[i].ref_attr_name
-            if source in given:
-                node.attribute[i].CopyFrom(given[source])
-                node.attribute[i].name = name
-            elif source:
-                del node.attribute[i]
-        for part in subgraphs(node):
-            _fill(part, given)
 
 
 def _type_of(value: Any) -> Any:

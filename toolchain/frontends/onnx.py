@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from toolchain.frontends import Given, Model, plain
+from toolchain.frontends import Given, Model, plain, unique
 from toolchain.frontends.load import load
 from toolchain.frontends.sizes import with_shapes, with_values
 
@@ -25,23 +25,11 @@ def convert(proto: Any, name: str, given: Given, where: str) -> Model:
     inputs = [i.name for i in proto.graph.input if i.name not in weights]
     outputs = [o.name for o in proto.graph.output]
     importer = Importer(proto, where)
-    module, names = importer.module(), _names(outputs)
+    module, names = importer.module(), unique(outputs)
     places = dict(importer.places.names)
     # The variables of outputs are called as the outputs are.
     places |= {
         n: importer.makers.get(o, o) for n, o in zip(names, outputs, strict=True)
     }
     notes = tuple(importer.notes)
-    return Model(plain(name), module, _names(inputs), names, places, notes)
-
-
-def _names(names: list[str]) -> list[str]:
-    """Names that C and Python take, all different."""
-    found: list[str] = []
-    for name in map(plain, names):
-        count, unique = 1, name
-        while unique in found:
-            count += 1
-            unique = f"{name}_{count}"
-        found.append(unique)
-    return found
+    return Model(plain(name), module, unique(inputs), names, places, notes)

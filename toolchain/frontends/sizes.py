@@ -122,6 +122,24 @@ def _number(text: str, dtype: Any) -> Any:
 
 def with_shapes(proto: Any, given: Given, where: str) -> Any:
     """The model with every input's shape known; changed in place."""
+    (full, sizes), open_ = given_shapes(proto, given, where), []
+    for value in inputs_of(proto):
+        shape = full[value.name]
+        if shape is None or None in shape:
+            open_.append(value)
+    if open_:
+        raise _open(open_, sizes, sizes_by_weights(proto.graph), where)
+    return _set_shapes(proto, full)
+
+
+def given_shapes(
+    proto: Any, given: Given, where: str
+) -> tuple[dict[str, tuple[int | None, ...] | None], dict[str, int]]:
+    """Shapes of the inputs, and sizes, by name; None for what nobody gives.
+
+    Errors: SpecError for types that no module takes, for names that nothing has, and
+    where what is given contradicts the file.
+    """
     inputs = inputs_of(proto)
     errors = _check_types(inputs, "input") + _check_types(proto.graph.output, "output")
     by_name = _by_name(inputs)
@@ -132,7 +150,7 @@ def with_shapes(proto: Any, given: Given, where: str) -> Any:
         elif name not in {i.name for i in proto.graph.input}:
             errors.append(_unknown(name, "--shape", inputs))
     errors += _unknown_dims(given, proto.graph.input)
-    sizes = dict(given.dims)
+    sizes = {n: k for n, k in given.dims.items() if isinstance(k, int)}
     for value in inputs:
         if value.name in shapes:
             errors += _contradictions(value, shapes[value.name], sizes)
@@ -144,14 +162,7 @@ def with_shapes(proto: Any, given: Given, where: str) -> Any:
     ]
     if errors:
         raise SpecError("\n".join(f"{where}: {e}" for e in errors))
-    open_ = []
-    for value in inputs:
-        shape = full[value.name]
-        if shape is None or None in shape:
-            open_.append(value)
-    if open_:
-        raise _open(open_, sizes, sizes_by_weights(proto.graph), where)
-    return _set_shapes(proto, full)
+    return full, sizes
 
 
 def _by_name(inputs: list[Any]) -> dict[str, Any]:

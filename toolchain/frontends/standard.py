@@ -28,6 +28,8 @@ _PREFIX = re.compile(r"^(\[\w+\] *)+")  # of ONNX's words: the kind of error
 Given = tuple[Any, Any] | None
 # What a node makes: shapes (None: unknown rank; inside, None: unknown size) and dtypes.
 Kinds = list[tuple[tuple[int | None, ...] | None, str]]
+# The same with sizes that have names.
+NamedKinds = list[tuple[tuple[int | str | None, ...] | None, str]]
 
 
 def schema_of(name: str, domain: str, opset: int) -> Any:
@@ -88,6 +90,20 @@ def excess(shape: Any, dtype: str) -> str:
 def kinds(
     node: Any, inputs: Sequence[Given], opsets: dict[str, int], domain: str
 ) -> Kinds:
+    """As named_kinds, for shapes without named sizes."""
+    return [
+        (None if shape is None else tuple(map(_number, shape)), dtype)
+        for shape, dtype in named_kinds(node, inputs, opsets, domain)
+    ]
+
+
+def _number(size: int | str | None) -> int | None:
+    return size if isinstance(size, int) else None
+
+
+def named_kinds(
+    node: Any, inputs: Sequence[Given], opsets: dict[str, int], domain: str
+) -> NamedKinds:
     """What a node makes of inputs; [] where the standard does not say.
 
     Errors: SpecError with what contradicts.
@@ -116,7 +132,7 @@ def _scalar(given: Given) -> Given:
 
 def _inferred(
     node: Any, inputs: Sequence[Given], schema: Any, versions: dict[str, int]
-) -> Kinds:
+) -> NamedKinds:
     from onnx import NodeProto, checker, helper, numpy_helper, shape_inference
 
     plain = NodeProto(op_type=node.op_type, domain=schema.domain)
@@ -146,15 +162,15 @@ def _inferred(
 
 
 @cache
-def type_of(shape: tuple[int, ...], dtype: str) -> Any:
-    """A tensor's TypeProto."""
+def type_of(shape: tuple[int | str | None, ...] | None, dtype: str) -> Any:
+    """A tensor's TypeProto; None for what is unknown of its shape."""
     from onnx import helper
 
     number = helper.np_dtype_to_tensor_dtype(np.dtype(dtype))
     return helper.make_tensor_type_proto(number, shape)
 
 
-def _kind(found: Any) -> tuple[tuple[int | None, ...] | None, str]:
+def _kind(found: Any) -> tuple[tuple[int | str | None, ...] | None, str]:
     from onnx import helper
 
     kind = found.tensor_type
@@ -164,5 +180,6 @@ def _kind(found: Any) -> tuple[tuple[int | None, ...] | None, str]:
     if not kind.HasField("shape"):
         return None, dtype
     return tuple(
-        d.dim_value if d.HasField("dim_value") else None for d in kind.shape.dim
+        d.dim_value if d.HasField("dim_value") else str(d.dim_param) or None
+        for d in kind.shape.dim
     ), dtype

@@ -5,13 +5,13 @@ What has only constants is computed at once, by the reference of its operator's 
 
 from __future__ import annotations
 
-import inspect
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from toolchain.graph.elements import constants
 from toolchain.graph.graph import (
     FLATTEN,
     PREFIX,
@@ -25,7 +25,10 @@ from toolchain.graph.graph import (
     Value,
 )
 from toolchain.graph.operators import operator, output_dtypes, variant_of
+from toolchain.graph.references import computed, number_of
 from toolchain.graph.shapes import infer
+from toolchain.graph.sizes import Size
+from toolchain.graph.views import shape_part, viewed
 from toolchain.spec import SpecError
 
 # Elements that are computed while building: more would only make the module larger.
@@ -55,7 +58,7 @@ class Builder:
 
         Errors: SpecError where the operator has no variant for the inputs.
         """
-        (value,) = self.calls(name, *inputs, dtypes=dtypes, **attributes)
+        (value,) = self._called(name, inputs, dtypes, 1, attributes)
         return value
 
     def calls(
@@ -67,17 +70,32 @@ class Builder:
         **attributes: Attribute,
     ) -> list[Value]:
         """As call, for operators of several outputs."""
+        return self._called(name, inputs, dtypes, outputs, attributes)
+
+    def _called(
+        self,
+        name: str,
+        inputs: Sequence[Value | None],
+        dtypes: tuple[str, ...] | None,
+        outputs: int,
+        attributes: Mapping[str, Attribute],
+    ) -> list[Value]:
         if dtypes is None:
-            given = [v and v.dtype for v in inputs]
-            dtypes = variant_of(name, given)
+            kinds = [None if v is None else v.dtype for v in inputs]
+            dtypes = variant_of(name, kinds)
             if dtypes is None:
-                words = ", ".join(d or "nothing" for d in given)
+                words = ", ".join(d or "nothing" for d in kinds)
                 raise SpecError(
                     f"{name} takes no {words}; it takes "
                     f"{'; '.join(', '.join(v) for v in operator(name).variants())}"
                 )
-        named = [Value(self._name(name), d) for d in output_dtypes(name, dtypes, outputs)]
-        return self._add(Node(name, list(inputs), named, dict(attributes), dtypes))
+        named = [
+            Value(self._name(name), d) for d in output_dtypes(name, dtypes, outputs)
+        ]
+        tensors = operator(name).inputs
+        missing = 0 if tensors[-1:] and tensors[-1].variadic else len(tensors)
+        given = [*inputs, *[None] * (missing - len(inputs))]
+        return self._add(Node(name, given, named, dict(attributes), dtypes))
 
     def shape_of(self, x: Value, start: int = 0, end: int | None = None) -> Value:
         """Sizes of a value, as int64."""
@@ -103,11 +121,24 @@ class Builder:
         """Two axes: those before `axis`, and the others."""
         return self._own(FLATTEN, x, x.dtype, {"axis": axis})
 
+    def value(
+        self, what: str, dtype: str, shape: tuple[Size | None, ...] | None = None
+    ) -> Value:
+        """A value of a name of its own, as an output of a node or a region's input."""
+        return Value(self._name(what), dtype, shape)
+
+    def add(self, node: Node) -> list[Value]:
+        """The outputs of a node with regions."""
+        return self._add(node)
+
     def _own(
         self, op: str, x: Value, dtype: str, attributes: dict[str, Attribute]
     ) -> Value:
-        out = Value(self._name(op.removeprefix(PREFIX)), dtype)
-        (value,) = self._add(Node(op, [x], [out], attributes))
+        name = self._name(op.removeprefix(PREFIX))
+        known = _view_of(op, x, attributes)
+        if known is not None:
+            return Value.constant(name, known)
+        (value,) = self._add(Node(op, [x], [Value(name, dtype)], attributes))
         return value
 
     def _add(self, node: Node) -> list[Value]:
@@ -116,6 +147,9 @@ class Builder:
         if known is not None:
             return known
         infer(node)
+        known = constants(node)
+        if known is not None:
+            return known
         self.graph.nodes.append(node)
         return node.outputs
 
@@ -125,7 +159,7 @@ class Builder:
             return None
         arrays = [None if v is None else v.data for v in node.inputs]
         if not arrays or node.op.startswith(PREFIX):
-            return None  # views of constants are folded by `infer`
+            return None
         if sum(a.size for a in arrays if a is not None) > FOLDED:
             return None
         results = computed(node, arrays)
@@ -138,31 +172,18 @@ class Builder:
 
     def _name(self, what: str) -> str:
         self._count += 1
-        return f"{what}_{self._count}"
+        return f"{what}.{self._count}"  # which no name of a file is
 
 
-def computed(node: Node, arrays: Sequence[NDArray[Any] | None]) -> list[NDArray[Any]]:
-    """What an operator gives for constants: its file's reference, rounded once."""
-    found = operator(node.op)
-    given = {n: _number(v) for n, v in node.attributes.items()}
-    known = inspect.signature(found.reference).parameters
-    for a in found.attributes:
-        if a.name in known and a.default is not None:
-            given.setdefault(a.name, [] if a.per_unit else a.default)
-    if "dtypes" in known:
-        given["dtypes"] = node.dtypes
-    wide = [
-        a.astype("float64") if a is not None and a.dtype.kind == "f" else a
-        for a in arrays
-    ]
-    with np.errstate(all="ignore"):
-        result = found.reference(*wide, **given)
-    results = result if isinstance(result, (list, tuple)) else [result]
-    return [
-        np.asarray(r).astype(v.dtype)
-        for r, v in zip(results, node.outputs, strict=True)
-    ]
-
-
-def _number(value: Attribute) -> Any:
-    return value.data.tolist() if isinstance(value, Value) and value.data is not None else value
+def _view_of(
+    op: str, x: Value, attributes: Mapping[str, Attribute]
+) -> NDArray[Any] | None:
+    """The elements of a shape, or of a view of a constant, where they are known."""
+    if op == SHAPE and x.shape is not None:
+        sizes = shape_part(x.shape, attributes)
+        known = [n for n in sizes if isinstance(n, int)]
+        return np.array(known, "int64") if len(known) == len(sizes) else None
+    values = [v for v in attributes.values() if isinstance(v, Value)]
+    if x.data is None or any(v.data is None for v in values):
+        return None
+    return viewed(op, x.data, {n: number_of(v) for n, v in attributes.items()})

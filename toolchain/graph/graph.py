@@ -12,7 +12,8 @@ one of the graph's own operations:
     graph.loop       inputs count, condition (None: as ONNX's Loop), what is carried,
                      and what the region reads beside it; region inputs iteration,
                      condition, the same; region outputs condition, what is carried, and
-                     what is stacked along a new first axis
+                     what is stacked along a new first axis; attribute carried: how many
+                     values are carried
 
 An attribute is a number, numbers, or a Value whose elements are the numbers when the
 model runs. A region is a graph; it reads nothing but its inputs and constants.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import tempfile
 from pathlib import Path
 
@@ -22,6 +23,7 @@ SMALL = (
     *("-Os", "-Xclang", "-Oz"),
     *("-mllvm", "-disable-lsr", "-mllvm", "-inline-threshold=-50"),
 )
+_INCLUDE = re.compile(r'^#include "([^"]+)"', re.M)
 WARNINGS = ("-Wall", "-Wextra", "-Werror")
 
 
@@ -40,6 +42,19 @@ def flags(source: Path, target: Target) -> list[str]:
         *WARNINGS,
         f"-I{RUNTIME}",
     ]
+
+
+def sources(source: Path) -> list[Path]:
+    """A C file and what it includes, of its folder and of the runtime."""
+    found, todo = [], [source]
+    while todo:
+        path = todo.pop()
+        if path in found or not path.exists():
+            continue
+        found.append(path)
+        names = _INCLUDE.findall(path.read_text())
+        todo += [folder / n for n in names for folder in (path.parent, RUNTIME)]
+    return sorted(found)
 
 
 def compile_c(source: Path, target: Target, out: Path) -> None:

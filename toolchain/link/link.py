@@ -13,11 +13,14 @@ STACK_BYTES = 65536  # the deepest call of the runtime uses under 8 KiB
 FAST = ("ops_take_plain", "ops_is_flat")
 
 
-def link(archive: Path, out: Path, max_memory: int, fast: bool = False) -> None:
+def link(
+    archive: Path, out: Path, max_memory: int, fast: bool = False, flat: bool = False
+) -> None:
     """Link the module with no imports; memory grows up to max_memory bytes.
 
-    fast: with runtime_stub/fast.c.
+    fast: with runtime_stub/fast.c. flat: with its part that sees tensors of one shape.
     """
+    parts = FAST if fast else FAST[1:] if flat else ()
     run(
         [
             *tool("WASM_LD"),
@@ -25,7 +28,7 @@ def link(archive: Path, out: Path, max_memory: int, fast: bool = False) -> None:
             "--compress-relocations",  # short addresses: 1 KB of the runtime
             # Alone in its module, the library refuses tensors in its own memory.
             *("-u", "ops_standalone"),
-            *(word for name in FAST if fast for word in ("-u", name)),
+            *(word for name in parts for word in ("-u", name)),
             *("-z", f"stack-size={STACK_BYTES}"),
             f"--max-memory={max_memory // PAGE * PAGE}",
             *(f"--export={name}" for name in FUNCTIONS),

@@ -14,14 +14,14 @@ from typing import Any
 import numpy as np
 
 from toolchain import tuning
-from toolchain.abi import ALIGNMENT, MAX_MEMORY
+from toolchain.abi import MAX_MEMORY
 from toolchain.codegen.child import Job, in_children
 from toolchain.codegen.descriptor import table
 from toolchain.codegen.llvm import emit
 from toolchain.codegen.objects import by_name
 from toolchain.codegen.operators import loaded_operators
 from toolchain.link.archive import archive
-from toolchain.link.clang import ZIG_TRIPLE
+from toolchain.link.blob import data_object
 from toolchain.link.link import link
 from toolchain.micro.registry import micro_kernel, used
 from toolchain.model.emit import WEIGHTS, Program, model_descriptor, model_function
@@ -29,7 +29,7 @@ from toolchain.model.graph import KERNEL, VIEW, Graph, Node, Value
 from toolchain.model.kernels import FOLDERS, Copy
 from toolchain.model.plan import aligned, plan, root
 from toolchain.process import confined
-from toolchain.process.command import run, tool, tool_versions
+from toolchain.process.command import tool_versions
 from toolchain.records.cache import in_use, use
 from toolchain.records.definitions import hash_of
 from toolchain.records.made import Made
@@ -114,7 +114,9 @@ def compile_program(
         model.write_bytes(emit(texts, target))
         members = [*objects.values(), model]
         if not program.external:
-            members.append(_data_object(program, own / "model_weights.o"))
+            members.append(
+                data_object(WEIGHTS, weights_blob(program), own / "model_weights.o")
+            )
         archive([*members, *runtime], library)
         if place.archive:
             write(place.folder / library.name, library.read_bytes())
@@ -206,16 +208,3 @@ def weights_blob(program: Program) -> bytes:
         assert value.data is not None
         blob[at : at + value.bytes] = np.ascontiguousarray(value.data).tobytes()
     return bytes(blob)
-
-
-def _data_object(program: Program, out: Path) -> Path:
-    """An object that holds the weights."""
-    data, text = out.with_suffix(".bin"), out.with_suffix(".s")
-    data.write_bytes(weights_blob(program) or bytes(1))
-    text.write_text(
-        f'.section .rodata.{WEIGHTS},"",@\n.globl {WEIGHTS}\n.hidden {WEIGHTS}\n'
-        f'.balign {ALIGNMENT}\n{WEIGHTS}:\n.incbin "{data}"\n'
-        f".size {WEIGHTS}, {data.stat().st_size}\n"
-    )
-    run([*tool("CLANG"), "-target", ZIG_TRIPLE, "-c", text, "-o", out])
-    return out

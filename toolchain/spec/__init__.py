@@ -59,7 +59,8 @@ __all__ = [
 ]
 
 # How the runtime brings tensors of any rank to a kernel's canonical sizes:
-# collapse (a C file, runtime_stub/collapse_<name>.c) and its rules, by number.
+# collapse (a C file, runtime_stub/collapse_<name>.c) and its rules, by number. With
+# "own" the operator's C file holds the collapse: `ops_collapse_<operator>`.
 COLLAPSES: dict[str, tuple[str, ...]] = {
     "elementwise": ("broadcast",),
     "rows": ("axis", "reduce_axis", "reduce_axes", "trailing", "spatial"),
@@ -70,6 +71,7 @@ COLLAPSES: dict[str, tuple[str, ...]] = {
     "gather": ("axis",),
     "concat": ("axis",),
     "pad": ("axes",),
+    "own": ("plain",),
 }
 # The canonical axes of an operator's first inputs, and of the inputs after them.
 CANONICAL = {
@@ -82,7 +84,7 @@ CANONICAL = {
     "pad": ("o n k",),
 }
 # Collapses whose operators may have several outputs.
-SEVERAL_OUTPUTS = ("rows", "exact", "view")
+SEVERAL_OUTPUTS = ("rows", "exact", "view", "own")
 # Collapses whose output sizes follow from `compute`, and which look at `requires`.
 ASKED = ("exact", "pad")
 MAX_UNITS = MAX_RANK  # of a list: one for each axis
@@ -135,6 +137,8 @@ class Operator:
     so that a program holds one copy.
     narrow: why a partial result may leave float32 where the result does not: the
     cases of extremes have smaller finite ones then.
+    shapes: of a collapse of its own: from a toolchain.graph.calls.Call to the outputs'
+    shapes, as far as they are known before a model runs.
     in_place: names of intermediates of the output's shape and dtype that live in
     the output's memory, so that they need no workspace.
     """
@@ -158,6 +162,7 @@ class Operator:
     narrow: str = ""
     stored_as: Mapping[str, str] = field(default_factory=dict)
     kernels: str | None = None
+    shapes: Callable[[Any], list[Any]] | None = None
     in_place: tuple[str, ...] = ()
     absent: Mapping[str, str] = field(default_factory=dict)
     aliases: tuple[str, ...] = ()
@@ -184,10 +189,22 @@ class Operator:
             )
         if (self.compute is None) == (self.source is None):
             raise SpecError("give either compute (TE) or source (a C file)")
+        self._check_own()
         for dtype in {d for t in self.variants() for d in t} | set(self.absent):
             if dtype not in DTYPES:
                 raise SpecError(f"dtype {dtype!r} is unknown; use {', '.join(DTYPES)}")
         self._check_bound()
+
+    def _check_own(self) -> None:
+        """What only C of the operator's own can do."""
+        if self.own and self.source is None:
+            raise SpecError(f"{self.collapse} needs source, a C file with its collapse")
+        late = [o.name for o in self.outputs if o.late]
+        if late and not self.own:
+            raise SpecError(
+                f"output {late[0]} is late, but {self.collapse} knows all sizes before "
+                "it runs; use own.plain"
+            )
 
     def _check_tuples(self) -> None:
         """Python takes ("float32") for a text, and (Input("x", "n")) for an input."""
@@ -229,6 +246,11 @@ class Operator:
                     f"input {tensor.name} has dims {tensor.dims!r}; {self.collapse} "
                     f"gives {expected[min(i, len(expected) - 1)]!r}"
                 )
+
+    @property
+    def own(self) -> bool:
+        """Whether its C file holds its collapse."""
+        return self.collapse.partition(".")[0] == "own"
 
     @property
     def asked(self) -> bool:

@@ -21,9 +21,10 @@ class Input:
     """A tensor that an operator reads.
 
     dims: canonical sizes, one letter or word each ("o n"); the same word is the
-    same size. dtype: None for the operator's first dtype, a number for the dtype
-    at that position of its tuple, a name for a fixed one, or a mapping from the
-    first dtype to a name. optional: may be absent, and is then `fill` everywhere.
+    same size; "" where the operator's own C takes any shape. dtype: None for the
+    operator's first dtype, a number for the dtype at that position of its tuple, a
+    name for a fixed one, or a mapping from the first dtype to a name. optional: may be
+    absent, and is then `fill` everywhere.
     variadic: any number of tensors.
     """
 
@@ -37,11 +38,15 @@ class Input:
 
 @dataclass(frozen=True)
 class Output:
-    """A tensor that an operator writes; dtype and variadic as for Input."""
+    """A tensor that an operator writes; dtype and variadic as for Input.
+
+    late: its sizes follow from elements; before the call only the largest are known.
+    """
 
     name: str = "out"
     dtype: str | int | Mapping[str, str] | None = None
     variadic: bool = False
+    late: bool = False
 
 
 @dataclass(frozen=True)

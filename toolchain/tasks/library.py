@@ -18,6 +18,7 @@ from toolchain.link.artifacts import (
     MODULE,
     TABLES,
 )
+from toolchain.link.clang import sources
 from toolchain.process.command import replacement, tool_versions
 from toolchain.profile import ROOT, Profile
 from toolchain.records.lock import Lock
@@ -95,7 +96,7 @@ def compile_tasks(profile: Profile) -> Iterator[Task]:
                 *(compile_operator, path, target, dtypes, out, profile.compile_timeout),
                 profile.tuning[target],
                 outputs=(out.with_suffix(".o"), out.with_suffix(".json")),
-                files=(path.with_suffix(".c"),),
+                files=sources(path.with_suffix(".c")),
                 settings=[settings(target, "CLANG"), dtypes],
                 code=("toolchain.codegen.objects:compile_object", *formula),
                 named=profile.numbers[target],

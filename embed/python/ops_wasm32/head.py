@@ -93,6 +93,17 @@ def output_shapes(bound: Bound, head: bytes) -> list[Shape]:
     return [_shape(*output) for output in _outputs(bound, head, "ops_infer")]
 
 
+def shapes_after(bound: Bound, head: bytes, largest: list[Shape]) -> list[Shape]:
+    """Shapes of the outputs after a call, which may have found fewer elements."""
+    shapes = [_shape(*output) for output in _outputs(bound, head, "ops_call")]
+    for shape, most in zip(shapes, largest, strict=True):
+        if math.prod(shape) > math.prod(most):
+            raise ModuleError(
+                f"{bound.kernel.name}: ops_call gave shape {shape} beyond {most}"
+            )
+    return shapes
+
+
 def output_blocks(bound: Bound, head: bytes, memory: int) -> list[Block]:
     """The outputs that ops_call has allocated, by the head after it.
 

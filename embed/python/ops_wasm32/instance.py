@@ -23,6 +23,7 @@ from ops_wasm32.head import (
     output_blocks,
     output_shapes,
     pack_head,
+    shapes_after,
 )
 from ops_wasm32.module import check_declarations
 from ops_wasm32.tables import ALIGNMENT, ERROR_MEMORY, FUNCTIONS, MAX_MEMORY, PAGE
@@ -114,9 +115,12 @@ class Instance:
         sizes = [np.dtype(p.dtype).itemsize * math.prod(s) for p, s in pairs]
         starts = self._write(bound, shapes, sizes)
         self._checked("ops_call", bound)
+        head = ctypes.string_at(self._base() + self._arena, head_bytes(bound))
+        shapes = shapes_after(bound, head, shapes)
+        outputs = zip(bound.outputs, shapes, starts, strict=True)
         return [
             self._copied(self._arena + start, param.dtype, shape)
-            for (param, shape), start in zip(pairs, starts, strict=True)
+            for param, shape, start in outputs
         ]
 
     def _call_late(self, bound: Bound) -> list[Array]:

@@ -49,7 +49,7 @@ from toolchain.spec.math.exponentials import (
     expm1,
     relative_rest,
 )
-from toolchain.spec.math.hyperbolic import tanh
+from toolchain.spec.math.hyperbolic import acosh, asinh, atanh, cosh, sinh, tanh
 from toolchain.spec.math.instructions import (
     absolute,
     ceil,
@@ -59,9 +59,10 @@ from toolchain.spec.math.instructions import (
     sqrt,
     trunc,
 )
-from toolchain.spec.math.logistic import sigmoid, silu, softplus
+from toolchain.spec.math.inverses import acos, asin, atan
+from toolchain.spec.math.logistic import mish, sigmoid, silu, softplus
 from toolchain.spec.math.powers import log, pow
-from toolchain.spec.math.trigonometry import circular, cos, sin
+from toolchain.spec.math.trigonometry import circular, cos, sin, tan
 
 __all__ = [
     "EXP_SCALED_BITS",
@@ -70,12 +71,19 @@ __all__ = [
     "Let",
     "Limit",
     "absolute",
+    "acos",
+    "acosh",
+    "asin",
+    "asinh",
+    "atan",
+    "atanh",
     "bind",
     "ceil",
     "circular",
     "clamp",
     "copysign",
     "cos",
+    "cosh",
     "definition",
     "elu",
     "erf",
@@ -92,14 +100,17 @@ __all__ = [
     "log",
     "maximum",
     "minimum",
+    "mish",
     "pow",
     "relative_rest",
     "rint",
     "sigmoid",
     "silu",
     "sin",
+    "sinh",
     "softplus",
     "sqrt",
+    "tan",
     "tanh",
     "trunc",
 ]

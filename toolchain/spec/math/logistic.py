@@ -98,6 +98,23 @@ def silu(let: Let, x: Expr) -> Expr:
 
 
 @math_function
+def mish(let: Let, x: Expr) -> Expr:
+    """Product x tanh(log(1 + e)) = x n/(n + 2), n = e (e + 2), e = exp(x).
+
+    **Bound** 4 ULP.
+    **Edges** mish(-inf) = NaN, as IEEE products say; mish(-0) = -0.
+    """
+    # tanh(log(1 + e)) rounds to 1 from 9.
+    low = at_least(let, x, f32(EXP_0))
+    m, s = exp_parts(let, at_most(let, low, f32(20)))
+    e = let(m * s)
+    share = let((m * (e + f32(2))) / (e * (e + f32(2)) + f32(2)))
+    # A small e is scaled last, so that a denormal result is rounded once.
+    above, below = x * (share * s), (low * share) * s
+    return nan_at_minus_infinity(x, tir.Select(x > f32(0), above, below))
+
+
+@math_function
 def softplus(let: Let, x: Expr) -> Expr:
     """Logarithm of 1 + exp(x): max(x, 0) + log(1 + e), e = exp(-|x|).
 

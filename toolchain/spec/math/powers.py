@@ -79,12 +79,25 @@ def log(let: Let, x: Expr) -> Expr:
     **Bound** 1 ULP, also on all of [0.5, 2].
     **Edges** log(0) = -inf (also -0), log(x) = NaN below 0, log(inf) = inf.
     """
+    return logarithm(let, x)
+
+
+def logarithm(let: Let, x: Expr) -> Expr:
+    """The body of `log`; x is bound."""
     e, m = _split(let, x)
     f = let(m - f32(1))
     result = (f + (log_tail(let, f) + e * f32(LN2_LO))) + e * f32(LN2_HI)
     finite = tir.Select(x < f32(INF), result, x)
     edge = tir.Select(x < f32(0), f32(NAN), f32(-INF))
     return tir.Select(x <= f32(0), edge, finite)
+
+
+def log1p(let: Let, x: Expr) -> Expr:
+    """log(1 + x) for x >= 0, which is bound; what 1 + x lost is put back."""
+    total = let(x + f32(1))
+    lost = let((x - (total - f32(1))) / total)
+    rest = tir.Select(total < f32(INF), lost, f32(0))
+    return logarithm(let, total) + rest
 
 
 def exp2_parts(let: Let, t: Expr) -> tuple[Expr, Expr]:

@@ -113,6 +113,24 @@ def _circular_short(let: Let, x: Expr, quarter: Expr) -> Expr:
     return _circular(let, x, *_near_quadrant(let, x), quarter)
 
 
+@math_function
+def tan(let: Let, x: Expr) -> Expr:
+    """Tangent: the quotient of sine and cosine of the reduced argument.
+
+    **Bound** 4 ULP.
+    **Edges** tan(-0) = -0, NaN at infinities.
+    """
+    q, r = _quadrant(let, x)
+    square = let(r * r)
+    sine = let(r + (square * r) * polynomial(let, square, SIN))
+    cosine = let(
+        (f32(1) - f32(0.5) * square) + (square * square) * polynomial(let, square, COS)
+    )
+    odd = let(tir.NE(q & i32(1), i32(0)))
+    result = tir.Select(odd, -cosine, sine) / tir.Select(odd, sine, cosine)
+    return tir.Select(tir.EQ(x, f32(0)), x, result)
+
+
 def sin(x: Expr) -> Expr:
     """Sine; see `circular`."""
     return circular(x, f32(0))

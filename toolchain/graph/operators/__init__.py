@@ -1,17 +1,21 @@
-"""Operators: what a graph's nodes may be, by name and dtypes."""
+"""Operators: what a graph's nodes may be, by name and dtypes.
+
+This folder holds the operators that models alone call.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
+from typing import Protocol
 
 from toolchain.codegen.operators import load_operator
 from toolchain.profile import KERNELS
 from toolchain.spec import Input, Operator, Output, SpecError, tensor_dtype
 
 # Operators of the library, and those that models alone call.
-FOLDERS = (KERNELS, Path(__file__).parent / "operators")
+FOLDERS = (KERNELS, Path(__file__).parent)
 
 
 @cache
@@ -23,10 +27,40 @@ def file_of(name: str) -> Path:
     raise SpecError(f"no operator {name!r}; kernels/ has none of that name")
 
 
+class Made(Protocol):
+    """An operator that a pass makes. name: its own, with a hash of all it does."""
+
+    @property
+    def name(self) -> str: ...
+
+    def operator(self) -> Operator:
+        """The operator."""
+        ...
+
+    def operators(self) -> list[str]:
+        """Names of those that it is made of."""
+        ...
+
+
+_MADE: dict[str, Made] = {}
+
+
+def add_chain(made: Made) -> str:
+    """Let a made operator be found by its name; the name."""
+    _MADE[made.name] = made
+    return made.name
+
+
+def made_of(name: str) -> Made | None:
+    """What a pass made under a name; None for an operator of FOLDERS."""
+    return _MADE.get(name)
+
+
 @cache
 def operator(name: str) -> Operator:
-    """An operator of FOLDERS. Errors: SpecError for an unknown name."""
-    return load_operator(file_of(name))
+    """An operator of FOLDERS, or one that a pass made. Errors: SpecError."""
+    made = made_of(name)
+    return load_operator(file_of(name)) if made is None else made.operator()
 
 
 def variant_of(name: str, dtypes: Sequence[str | None]) -> tuple[str, ...] | None:

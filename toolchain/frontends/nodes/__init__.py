@@ -1,0 +1,1 @@
+"""Nodes: ONNX nodes as operators of the library, a rule for each ONNX operator."""

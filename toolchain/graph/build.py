@@ -1,0 +1,209 @@
+"""Build: a graph of any shape becomes a module, its weights and its manifest."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from toolchain import tuning
+from toolchain.abi import MANIFEST, MAX_MEMORY
+from toolchain.codegen.child import Job, in_children
+from toolchain.codegen.descriptor import table
+from toolchain.codegen.llvm import emit
+from toolchain.codegen.objects import compile_object, object_of
+from toolchain.codegen.room import Room, room
+from toolchain.graph.emit import WEIGHTS, Emitted, emit_model
+from toolchain.graph.graph import Graph, Node, Value
+from toolchain.graph.operators import file_of, made_of, operator
+from toolchain.graph.passes import optimise
+from toolchain.link.archive import archive
+from toolchain.link.blob import data_object
+from toolchain.link.link import link
+from toolchain.link.manifest import check_interface
+from toolchain.link.module import add_custom_section, validate
+from toolchain.process.command import tool_versions
+from toolchain.records.cache import in_use, use
+from toolchain.records.definitions import hash_of
+from toolchain.records.made import Made
+from toolchain.records.replace import fresh, scratch, write
+from toolchain.records.slices import root_in, root_of, sources
+from toolchain.spec import SpecError
+from toolchain.targets import Target
+
+ABI_VERSION = 2  # of models of any shape
+TIMEOUT = 600.0  # seconds for the object of one operator
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a model's files go. cache: for objects of operators.
+
+    code: what the objects are made from, as it is found (roots of slices).
+    """
+
+    folder: Path
+    cache: Path
+    code: set[str] = field(default_factory=set)
+
+
+def build_graph(
+    graph: Graph,
+    target: Target,
+    place: Place,
+    runtime: Sequence[Path],
+    show: Callable[[str], None] = print,
+) -> dict[str, Any]:
+    """Write <name>.wasm and <name>.manifest.json; the latter.
+
+    Errors: SpecError for what cannot be built.
+    """
+    optimise(graph)
+    emitted = emit_model(graph)
+    out = place.folder / f"{graph.name}.wasm"
+    names = dict.fromkeys(n.op for n in _nodes(graph) if n.dtypes)
+    with in_use(place.cache), scratch(place.cache) as own, fresh(out) as wasm:
+        objects = _objects(list(names), target, place, show)
+        library = own / f"lib{graph.name}.a"
+        members = [*objects, *_model_objects(graph, emitted, target, own)]
+        archive([*members, *runtime], library)
+        show(f"link {graph.name}.wasm")
+        link(library, wasm, MAX_MEMORY, flat=True)
+        check_interface(wasm.read_bytes(), target.name)
+        manifest = _manifest(graph, emitted, target)
+        text = json.dumps(manifest, sort_keys=True, separators=(",", ":"))
+        add_custom_section(wasm, MANIFEST, text.encode())
+        validate(wasm.read_bytes(), str(out))
+        long = manifest | _artifacts(wasm, out, emitted)
+        text = json.dumps(long, indent=1, sort_keys=True)
+        write(out.with_suffix(".manifest.json"), text.encode() + b"\n")
+    return long
+
+
+def _nodes(graph: Graph) -> Iterable[Node]:
+    """Nodes of a graph and of its regions."""
+    for node in graph.nodes:
+        yield node
+        for region in node.regions:
+            yield from _nodes(region)
+
+
+def _model_objects(
+    graph: Graph, emitted: Emitted, target: Target, own: Path
+) -> list[Path]:
+    """The model's own objects: its data and its weights."""
+    signature = len(graph.name) + sum(
+        len(v.name) + 16 for v in (*graph.inputs, *graph.outputs)
+    )
+    texts = [
+        emitted.text,
+        table([graph.name]),
+        room([Room(emitted.arguments, signature + 16)]),
+    ]
+    model = own / f"model_{graph.name}.o"
+    model.write_bytes(emit(texts, target))
+    return [model, data_object(WEIGHTS, emitted.weights.blob(), own / f"{WEIGHTS}.o")]
+
+
+def _objects(
+    names: list[str], target: Target, place: Place, show: Callable[[str], None]
+) -> list[Path]:
+    """The object of each operator, from the cache where it is there and whole."""
+    made = [_made(n, target, place.cache) for n in names]
+    jobs = [
+        Job(
+            Path(n),
+            partial(m.make, partial(_compile, n, target, m.outputs[0])),
+            TIMEOUT,
+        )
+        for n, m in zip(names, made, strict=True)
+        if not m.current()
+    ]
+    failed = []
+    if jobs:
+        import tvm  # noqa: F401  # before the fork, so that it is imported once
+    for i, (job, reason) in enumerate(in_children(jobs, os.cpu_count() or 1), 1):
+        show(f"operator {i}/{len(jobs)} {job.label.stem}")
+        if reason is not None:
+            failed.append(f"{job.label.stem}: {reason}")
+    if failed:
+        raise SpecError("\n".join(failed))
+    for one in made:
+        place.code.update(one.code, one.found() or ())
+        use(one)
+    return [m.outputs[0] for m in made]
+
+
+def _made(name: str, target: Target, cache: Path) -> Made:
+    """The object of an operator, which its name and that of its parts decide."""
+    made = made_of(name)
+    parts = [name] if made is None else made.operators()
+    for part in parts:
+        operator(part)
+    code = (root_of(_compile), *(root_in(file_of(p), "KERNEL") for p in parts))
+    settings = [name, asdict(target), tool_versions()]
+    digests = [sources().digest(root) for root in code]
+    key = hash_of(json.dumps([digests, settings], sort_keys=True))[:16]
+    numbers = tuning.roots(target.name, dict(target.tuned))
+    out = cache / f"operator_{name}-{key}.o"
+    return Made((out,), code, settings=settings, named=numbers)
+
+
+def _compile(name: str, target: Target, out: Path) -> Iterable[str]:
+    """Write an operator's object; roots of what it names at run time."""
+    made = made_of(name)
+    if made is None:
+        path, numbers = file_of(name), dict(target.tuned)
+        data, description = compile_object(path, target.name, None, numbers)
+        write(out, data)
+        return description["code"]
+    with tuning.noted() as asked:
+        found = made.operator()
+        data, chosen = object_of(name, found, found.variants(), target)
+    write(out, data)
+    return [*chosen, *map(tuning.root, sorted(asked))]
+
+
+def _shape(value: Value) -> list[int | str]:
+    """Sizes as the manifest has them: numbers, expressions, or "?"."""
+    known = value.shape or ()
+    return [n if isinstance(n, int) else "?" if n is None else str(n) for n in known]
+
+
+def _tensors(values: Sequence[Value]) -> list[Mapping[str, Any]]:
+    return [{"name": v.name, "dtype": v.dtype, "shape": _shape(v)} for v in values]
+
+
+def _manifest(graph: Graph, emitted: Emitted, target: Target) -> dict[str, Any]:
+    """What stands in the module."""
+    return {
+        "abi_version": ABI_VERSION,
+        "target": target.name,
+        "features": list(target.features),
+        "model": graph.name,
+        "inputs": _tensors(graph.inputs),
+        "outputs": _tensors(graph.outputs),
+        "sizes": {n: list(bounds) for n, bounds in graph.sizes.items()},
+        "memory": {"weights": emitted.weights.size},
+        "tools": tool_versions(),
+    }
+
+
+def _artifacts(wasm: Path, out: Path, emitted: Emitted) -> dict[str, Any]:
+    data = wasm.read_bytes()
+    return {
+        "kernels": emitted.kernels,
+        "steps": emitted.steps,
+        "artifacts": {
+            out.name: {
+                "bytes": len(data),
+                "bytes_without_weights": len(data) - emitted.weights.size,
+                "sha256": hashlib.sha256(data).hexdigest(),
+            }
+        },
+    }

@@ -1,0 +1,122 @@
+"""Chains: elementwise operators that read each other's results, as one operator.
+
+Its formula is theirs in turn, so that it gives their bits.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import string
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import numpy as np
+
+from toolchain.dtypes import STORAGE
+from toolchain.graph.operators import operator
+from toolchain.spec import Bound, Expr, Input, Operator, Output, Pointwise, tensor_dtype
+from toolchain.spec.math import Let
+
+if TYPE_CHECKING:
+    from toolchain.spec import Kernel
+
+
+@dataclass(frozen=True)
+class Number:
+    """A constant operand."""
+
+    value: float
+    dtype: str
+
+
+# What a step reads: an input or a result by its number, inputs first; or a number.
+Operand: TypeAlias = int | Number
+
+
+@dataclass(frozen=True)
+class Step:
+    """An operator with its variant and attributes, over operands."""
+
+    operator: str
+    variant: tuple[str, ...]
+    attributes: tuple[tuple[str, float], ...]
+    operands: tuple[Operand, ...]
+
+    @property
+    def dtype(self) -> str:
+        """Dtype of its result."""
+        return tensor_dtype(operator(self.operator).outputs[0], self.variant)
+
+
+@dataclass(frozen=True)
+class Chain:
+    """Steps in order; the last one's result is the chain's. inputs: their dtypes."""
+
+    inputs: tuple[str, ...]
+    steps: tuple[Step, ...]
+
+    @property
+    def name(self) -> str:
+        """A name that says the operators and, by its hash, the rest."""
+        digest = hashlib.sha256(repr(self).encode()).hexdigest()[:10]
+        return f"{self.steps[-1].operator}_chain_{digest}"
+
+    def operators(self) -> list[str]:
+        """Names of its operators."""
+        return list(dict.fromkeys(s.operator for s in self.steps))
+
+    def operator(self) -> Operator:
+        """The chain as an operator of the library's kind."""
+        names = string.ascii_lowercase
+        return Operator(
+            collapse="elementwise.broadcast",
+            inputs=tuple(
+                Input(n, "n", dtype=d) for n, d in zip(names, self.inputs, strict=False)
+            ),
+            outputs=(Output(dtype=self.steps[-1].dtype),),
+            dtypes=(self.variant(),),
+            compute=Pointwise(self._formula),
+            reference=self._reference,
+            cases=lambda *_: (),
+            bound=Bound(why="of each operator, one after the other"),
+        )
+
+    def variant(self) -> tuple[str, ...]:
+        """Its only variant."""
+        return (self.inputs[0],)
+
+    def _formula(self, k: Kernel, *elements: Expr) -> Expr:
+        from toolchain.lower.te import Kernel as Compiled
+
+        let = Let()
+        values: list[Expr] = list(elements)
+        for step in self.steps:
+            found = operator(step.operator)
+            constants = {"n": 1, **dict(step.attributes)}
+            own = Compiled(found, step.variant, k.target, constants=constants)
+            assert isinstance(found.compute, Pointwise)
+            operands = [_operand(values, o) for o in step.operands]
+            result = found.compute.formula(own, *operands)
+            values.append(let(result.astype(own.output_dtypes[0])))
+        return let.around(values[-1])
+
+    def _reference(self, *arrays: Any) -> Any:
+        values = list(arrays)
+        for step in self.steps:
+            read = [
+                np.asarray(o.value, o.dtype) if isinstance(o, Number) else values[o]
+                for o in step.operands
+            ]
+            found = operator(step.operator)
+            result = found.reference(*read, **dict(step.attributes))
+            values.append(np.asarray(result).astype(step.dtype))
+        return values[-1]
+
+
+def _operand(values: Sequence[Expr], operand: Operand) -> Expr:
+    from tvm import tirx
+
+    if isinstance(operand, Number):
+        return tirx.const(operand.value, STORAGE.get(operand.dtype, operand.dtype))
+    return values[operand]

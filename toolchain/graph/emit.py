@@ -1,0 +1,435 @@
+"""Emit: a scheduled graph becomes constant data that runtime_stub/graph.c runs."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from llvmlite import ir
+from numpy.typing import NDArray
+
+from toolchain import layout
+from toolchain.abi import (
+    ALIGNMENT,
+    CHECKED_TENSOR_BYTES,
+    EARLY_BYTES,
+    GRAPH_PLACE_BYTES,
+    GRAPH_RESULT_BYTES,
+    MAX_RANK,
+    NO_VALUE,
+    Kind,
+    Param,
+    Step,
+    StepFlag,
+)
+from toolchain.codegen.data import NULL, Data, struct_constant, struct_type
+from toolchain.codegen.descriptor import add_model
+from toolchain.graph.graph import LOOP, PREFIX, Attribute, Graph, Node, Value
+from toolchain.graph.operators import operator
+from toolchain.graph.schedule import Schedule, is_late, schedule
+from toolchain.micro.builder import F64, I8, I16, I32, I64, PTR
+from toolchain.spec import DTYPES, SpecError, kernel_name
+
+WEIGHTS = "model_weights"
+UNBOUNDED = (1 << 31) - 1
+# Attributes of the graph's own operations, in the order in which C reads them, and
+# what stands where one is left out.
+_OWN: dict[str, dict[str, Any]] = {
+    "shape": {"start": 0, "end": UNBOUNDED},
+    "reshape": {"allowzero": 0, "shape": None},
+    "squeeze": {"axes": ()},
+    "unsqueeze": {"axes": None},
+    "flatten": {"axis": 1},
+    "if": {},
+    "loop": {},
+}
+
+
+@dataclass
+class Weights:
+    """The block of all constants: each content once."""
+
+    parts: list[NDArray[Any]] = field(default_factory=list)
+    offsets: list[int] = field(default_factory=list)
+    size: int = 0
+    _known: dict[bytes, int] = field(default_factory=dict)
+
+    def add(self, data: NDArray[Any]) -> int:
+        """The offset of a constant's elements."""
+        plain = np.ascontiguousarray(data)
+        digest = hashlib.sha256(plain.data if plain.size else b"").digest()
+        if plain.size == 0:
+            return 0
+        if digest not in self._known:
+            self._known[digest] = self.size
+            self.parts.append(plain)
+            self.offsets.append(self.size)
+            self.size += -(-plain.nbytes // ALIGNMENT) * ALIGNMENT
+        return self._known[digest]
+
+    def blob(self) -> bytes:
+        """The block."""
+        block = bytearray(self.size)
+        for part, at in zip(self.parts, self.offsets, strict=True):
+            block[at : at + part.nbytes] = part.tobytes()
+        return bytes(block)
+
+
+@dataclass
+class Emitted:
+    """A model as data. kernels: names of the operators that it calls.
+
+    steps: what errors call the file's node of each step. arguments: the most that a
+    step's call has.
+    """
+
+    text: str
+    weights: Weights
+    kernels: list[str]
+    steps: list[str]
+    arguments: int
+
+
+def emit_model(graph: Graph, external: bool = False) -> Emitted:
+    """A graph as data of an operator `ops_<name>`.
+
+    Errors: SpecError for what the runtime has no room for.
+    """
+    return _Emitter(graph, external).made()
+
+
+class _Emitter:
+    def __init__(self, graph: Graph, external: bool) -> None:
+        self.graph, self.external = graph, external
+        self.data = Data(graph.name)
+        self.weights = Weights()
+        self.kernels: dict[str, ir.Value] = {}
+        self.steps: list[str] = []
+        self.arguments = 1
+        self.count = 0
+        self.regions = any(n.regions for n in graph.nodes)
+        self.block = NULL if external else self.data.external(WEIGHTS, I8)
+
+    def made(self) -> Emitted:
+        main = _Region(self, self.graph).made()
+        frame = self._frame(main)
+        sizes = self._sizes()
+        names = list(self.graph.sizes)
+        model = struct_constant(
+            layout.MODEL,
+            graph=main.place,
+            dims=self.numbers(I64, self._dims(names)),
+            sizes=sizes,
+            weights=self.block,
+            frame=frame,
+            size_count=len(names),
+        )
+        tensors = [(v.name, v.dtype, _rank(v), 0) for v in self.graph.inputs]
+        if self.external:
+            tensors.append(("weights", "uint8", 1, 0))
+        inputs = len(tensors)
+        tensors += [
+            (v.name, v.dtype, v.rank or 0, Param.OPEN.value) for v in self.graph.outputs
+        ]
+        place = self.data.private("model", model)
+        add_model(self.data, self.graph.name, tensors, inputs, place, self.regions)
+        return Emitted(
+            str(self.data.module),
+            self.weights,
+            sorted(self.kernels),
+            self.steps,
+            max(self.arguments, len(tensors)),
+        )
+
+    def _sizes(self) -> ir.Value:
+        rows = [
+            struct_constant(
+                layout.GRAPH_SIZE, name=self.data.text(n), minimum=low, maximum=high
+            )
+            for n, (low, high) in self.graph.sizes.items()
+        ]
+        return self.data.array("sizes", struct_type(layout.GRAPH_SIZE), rows)
+
+    def _dims(self, names: list[str]) -> Iterator[int]:
+        """What runtime_stub/collapse_graph.c compares the inputs' sizes with."""
+        bound: dict[str, int] = {}
+        for i, value in enumerate(self.graph.inputs):
+            for axis, size in enumerate(value.shape or ()):
+                if isinstance(size, int):
+                    yield size
+                    continue
+                name = str(size)
+                before = bound.setdefault(name, i * MAX_RANK + axis + 1)
+                first = before == i * MAX_RANK + axis + 1
+                yield -1 - (names.index(name) | (0 if first else before) << 16)
+        if self.external:
+            yield self.weights.size
+
+    def _frame(self, main: _Region) -> ir.Value:
+        """The main frame: a struct that the runtime writes, and its memory."""
+        rooms = {
+            "values": CHECKED_TENSOR_BYTES * len(main.ids),
+            "places": GRAPH_PLACE_BYTES * len(main.ids),
+            "early": EARLY_BYTES * main.early,
+            "results": GRAPH_RESULT_BYTES * len(self.graph.outputs),
+        }
+        places = {}
+        for name, size in rooms.items():
+            places[name] = self.data.room(f".{name}", I8, max(size, 1))
+            places[name].linkage, places[name].align = "private", ALIGNMENT
+            places[name].type = PTR
+        frame = self.data.private(
+            "frame",
+            struct_constant(
+                layout.FRAME,
+                graph=main.place,
+                weights=self.block,
+                arena=NULL,
+                arena_bytes=0,
+                early_used=0,
+                step=0,
+                planned=0,
+                **places,
+            ),
+        )
+        frame.global_constant = False
+        return frame
+
+    def numbers(self, kind: ir.Type, items: Any) -> ir.Value:
+        """A pointer to a private array of integers."""
+        return self.data.numbers(self.name("numbers"), kind, list(items))
+
+    def name(self, what: str) -> str:
+        """A name that no other constant has."""
+        self.count += 1
+        return f"{what}.{self.count}"
+
+
+class _Region:
+    """A graph as data: the model's own, or a node's."""
+
+    def __init__(self, emitter: _Emitter, graph: Graph) -> None:
+        self.emitter, self.graph, self.data = emitter, graph, emitter.data
+        self.plan: Schedule = schedule(graph)
+        self.ids: dict[Value, int] = {}
+        self.early = 0
+        self.place: ir.Value = NULL
+
+    def made(self) -> _Region:
+        first = len(self.emitter.steps)
+        self.emitter.steps += [n.place or n.op for n in self.plan.nodes]
+        constants = self._number()
+        steps = [self._step(n) for n in self.plan.nodes]
+        row = struct_type(layout.STEP)
+        name, graph = self.emitter.name, self.graph
+        fields = {
+            "steps": self.data.array(name("steps"), row, steps),
+            "segments": self.emitter.numbers(I16, self.plan.segments),
+            "constants": self._constants(constants),
+            "outputs": self._outputs(),
+            "segment_count": len(self.plan.segments),
+            "constant_count": len(constants),
+            "input_count": len(graph.inputs),
+            "output_count": len(graph.outputs),
+            "value_count": len(self.ids),
+            "early_count": self.early,
+            "first": first,
+            "reads_elements": int(self.plan.reads_elements),
+        }
+        if max(len(self.ids), len(self.emitter.steps)) >= NO_VALUE:
+            raise SpecError(
+                f"{graph.name}: has {len(self.ids)} values, but a module takes "
+                f"{NO_VALUE - 1}; cut the model in parts"
+            )
+        graph_data = struct_constant(layout.GRAPH, **fields)
+        self.place = self.data.private(name("graph"), graph_data)
+        return self
+
+    def _number(self) -> list[Value]:
+        """Number the values: inputs, constants (which it gives), results."""
+        for value in self.graph.inputs:
+            self.ids[value] = len(self.ids)
+        read = [v for n in self.plan.nodes for v in _stored(n)]
+        read += self.graph.outputs
+        constants = [v for v in dict.fromkeys(read) if v.data is not None]
+        for value in constants:
+            self.ids[value] = len(self.ids)
+        for node in self.plan.nodes:
+            for value in node.outputs:
+                self.ids[value] = len(self.ids)
+            self.early += len(node.outputs) if node in self.plan.early else 0
+        return constants
+
+    def _constants(self, constants: list[Value]) -> ir.Value:
+        rows = []
+        for value in constants:
+            assert value.data is not None
+            shape = self.emitter.numbers(I32, value.data.shape)
+            rows.append(
+                struct_constant(
+                    layout.GRAPH_CONSTANT,
+                    offset=self.emitter.weights.add(value.data),
+                    shape=shape,
+                    rank=value.data.ndim,
+                    dtype=DTYPES.index(value.dtype),
+                )
+            )
+        kind = struct_type(layout.GRAPH_CONSTANT)
+        return self.data.array(self.emitter.name("constants"), kind, rows)
+
+    def _outputs(self) -> ir.Value:
+        rows = [
+            struct_constant(
+                layout.GRAPH_OUTPUT,
+                value=self.ids[value],
+                memory=NO_VALUE if memory is None else self.ids[memory],
+            )
+            for value, memory in zip(self.graph.outputs, self.plan.memory, strict=True)
+        ]
+        kind = struct_type(layout.GRAPH_OUTPUT)
+        return self.data.array(self.emitter.name("outputs"), kind, rows)
+
+    def _step(self, node: Node) -> ir.Constant:
+        own = node.op.startswith(PREFIX)
+        early = node in self.plan.early
+        late = is_late(node)
+        attributes = self._attributes(node, own)
+        ids = [NO_VALUE if v is None else self.ids[v] for v in _inputs(node)]
+        last = self.plan.last.get(node, [])
+        values = [*ids, *(self.ids[v] for v in (*node.outputs, *last))]
+        kind = Step[node.op.removeprefix(PREFIX).upper()] if own else Step.CALL
+        regions = [_Region(self.emitter, r).made().place for r in node.regions]
+        return struct_constant(
+            layout.STEP,
+            op=NULL if own else self._operator(node),
+            values=self.emitter.numbers(I16, values),
+            attributes=attributes,
+            regions=self.data.array(self.emitter.name("regions"), PTR, regions),
+            inputs=len(ids),
+            outputs=len(node.outputs),
+            last=len(last),
+            kind=kind.value,
+            flags=StepFlag.EARLY * early + StepFlag.LATE * late,
+            attribute_count=len(_names(node, own)),
+            units=_units(node, own),
+        )
+
+    def _operator(self, node: Node) -> ir.Value:
+        """The operator's description, which its object has."""
+        name = kernel_name(node.op, node.dtypes)
+        emitter = self.emitter
+        count = len(node.inputs) + len(node.outputs)
+        emitter.arguments = max(emitter.arguments, count + len(node.attributes))
+        if name not in emitter.kernels:
+            kind = struct_type(layout.OPERATOR)
+            emitter.kernels[name] = self.data.external(f"ops_{name}", kind)
+        return emitter.kernels[name]
+
+    def _attributes(self, node: Node, own: bool) -> ir.Value:
+        rows = []
+        for name in _names(node, own):
+            value = given(node, name)
+            found = self.ids[value] if isinstance(value, Value) else NO_VALUE
+            numbers = [] if isinstance(value, Value) else _flat(node, name, value)
+            rows.append(
+                struct_constant(
+                    layout.GRAPH_ATTRIBUTE,
+                    numbers=self._numbers(numbers),
+                    count=len(numbers),
+                    value=found,
+                )
+            )
+        kind = struct_type(layout.GRAPH_ATTRIBUTE)
+        return self.data.array(self.emitter.name("attributes"), kind, rows)
+
+    def _numbers(self, numbers: list[float]) -> ir.Value:
+        """Arguments as a caller would pass them."""
+        kind = ir.LiteralStructType([I32, I32, I64])
+        wide = ir.LiteralStructType([I32, I32, F64])
+        if any(isinstance(n, float) for n in numbers):
+            rows = [ir.Constant(wide, [Kind.FLOAT.value, 0, float(n)]) for n in numbers]
+            return self.data.array(self.emitter.name("floats"), wide, rows)
+        rows = [ir.Constant(kind, [Kind.INT.value, 0, int(n)]) for n in numbers]
+        return self.data.array(self.emitter.name("ints"), kind, rows)
+
+
+def _rank(value: Value) -> int:
+    if value.shape is None:
+        raise SpecError(
+            f"the input {value.name} has no rank in the file; give its shape, as in "
+            f"--shape {value.name}=1,3,224,224"
+        )
+    return len(value.shape)
+
+
+def _inputs(node: Node) -> list[Value | None]:
+    """All inputs that the runtime expects: optional ones at the end are absent."""
+    inputs = list(node.inputs)
+    if node.op.startswith(PREFIX):
+        return inputs
+    wanted = operator(node.op).inputs
+    return inputs + [None] * (len(wanted) - len(inputs))
+
+
+def _stored(node: Node) -> list[Value]:
+    """Values that a step names: inputs, and attributes that are no plain numbers."""
+    found = [v for v in node.inputs if v is not None]
+    found += [v for n in node.attributes if isinstance(v := given(node, n), Value)]
+    return found
+
+
+def _names(node: Node, own: bool) -> list[str]:
+    """Names of the attributes, in the runtime's order."""
+    if own:
+        return list(_OWN[node.op.removeprefix(PREFIX)])
+    return [a.name for a in operator(node.op).attributes]
+
+
+def given(node: Node, name: str) -> Attribute | None:
+    """An attribute; constants as plain numbers; None where it is left out."""
+    value = node.attributes.get(name)
+    if isinstance(value, Value) and value.data is not None:
+        return [n.item() for n in value.data.reshape(-1)]
+    return value
+
+
+def _flat(node: Node, name: str, value: Attribute | None) -> list[float]:
+    """The numbers of an attribute."""
+    if node.op.startswith(PREFIX):
+        value = _OWN[node.op.removeprefix(PREFIX)][name] if value is None else value
+        return _numbers_of(value)
+    found = next(a for a in operator(node.op).attributes if a.name == name)
+    if isinstance(value, str):
+        value = found.choices.index(value)
+    numbers = _numbers_of(value)
+    if found.kind == "float":
+        return [float(n) for n in numbers]
+    return [int(n) for n in numbers]
+
+
+def _numbers_of(value: Attribute | None) -> list[float]:
+    if value is None:
+        return []
+    values = value if isinstance(value, Sequence) else [value]
+    return [v for v in values if isinstance(v, (int, float))]
+
+
+def _units(node: Node, own: bool) -> int:
+    """Units of a call: variadic tensors, or entries of a list."""
+    if node.op == LOOP:
+        return int(node.attributes["carried"])  # type: ignore[arg-type]
+    if own:
+        return 0
+    found = operator(node.op)
+    if any(i.variadic for i in found.inputs):
+        return len(node.inputs) - len(found.inputs) + 1
+    if any(o.variadic for o in found.outputs):
+        return len(node.outputs)
+    for attribute in found.attributes:
+        value = given(node, attribute.name)
+        if attribute.per_unit and isinstance(value, Sequence):
+            return len(value) // attribute.per_unit
+    return 0

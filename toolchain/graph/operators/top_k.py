@@ -1,0 +1,73 @@
+"""values[..., i, ...], indices[..., i, ...] = i-th largest of x on axis, its place
+
+Attributes: k; largest=0 gives the smallest, in rising order. Results are always in
+order, also with sorted=0.
+Dtypes: indices are int64.
+Edges: of equal elements the first comes first; -0 equals 0; NaN is above all others.
+Errors: k above the size of the axis.
+Source: ONNX TopK-11, whose k is a tensor; MindSpore TopK.
+"""
+
+import numpy as np
+
+from toolchain.spec import Attribute, Bound, Case, Input, Operator, Output
+from toolchain.spec.cases import SPECIAL, shape_name, values
+
+TAKEN = (  # shape, axis, k
+    *(((17,), 0, k) for k in (0, 1, 2, 16, 17)),
+    ((3, 1031), 1, 5),
+    ((3, 1031), -1, 1000),
+    ((31, 5), 0, 7),
+    ((4, 6, 3), 1, 6),
+    ((0, 5), 1, 2),
+    ((2, 0), 1, 0),
+    ((2, 1, 3, 2, 2, 1, 2, 3), 2, 2),
+)
+
+
+def reference(x, k, axis, largest):
+    moved = np.moveaxis(x, axis, -1)
+    key = np.where(np.isnan(moved), np.inf, moved) if x.dtype.kind == "f" else moved
+    nan = moved != moved
+    order = np.empty(moved.shape, np.int64)
+    for row in np.ndindex(moved.shape[:-1]):
+        places = range(moved.shape[-1])
+        pairs = [(bool(nan[row][i]), key[row][i].item()) for i in places]
+        rising = sorted(places, key=lambda i, p=pairs: p[i])
+        falling = sorted(places, key=lambda i, p=pairs: p[i], reverse=True)
+        order[row] = falling if largest else rising
+    order = order[..., :k]
+    taken = np.take_along_axis(moved, order, -1)
+    return [np.moveaxis(taken, -1, axis), np.moveaxis(order, -1, axis)]
+
+
+def cases(dtypes, rng):
+    for shape, axis, k in TAKEN:
+        x = values(rng, shape, dtypes[0])
+        few = (values(rng, shape, dtypes[0], 0, 9) % np.array(7, x.dtype)) // 1
+        for largest in (1, 0):
+            given = {"k": k, "axis": axis, "largest": largest}
+            name = f"{shape_name(shape)}-axis{axis}-{k}-{largest}"
+            yield Case(name, (x,), given)
+            yield Case(f"{name}-ties", (few.astype(x.dtype),), given)
+    if dtypes[0] == "float32":
+        yield Case("special", (SPECIAL,), {"k": SPECIAL.size})
+        yield Case("special-least", (SPECIAL,), {"k": SPECIAL.size, "largest": 0})
+
+
+KERNEL = Operator(
+    collapse="own.plain",
+    inputs=(Input("x", ""),),
+    outputs=(Output("values"), Output("indices", dtype="int64")),
+    attributes=(
+        Attribute("k", minimum=0),
+        Attribute("axis", default=-1),
+        Attribute("largest", default=1, minimum=0, maximum=1),
+        Attribute("sorted", default=1, minimum=0, maximum=1),
+    ),
+    dtypes=("float32", "int32", "int8", "uint8", "int64"),
+    source="top_k.c",
+    reference=lambda x, k, axis, largest, sorted: reference(x, k, axis, largest),
+    cases=cases,
+    bound=Bound(why="elements of x"),
+)

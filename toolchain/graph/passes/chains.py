@@ -1,0 +1,123 @@
+"""Chains: elementwise nodes whose result one node alone reads become part of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from toolchain.abi import MAX_INPUTS
+from toolchain.graph.chains import Chain, Number, Operand, Step
+from toolchain.graph.graph import Graph, Node, Value
+from toolchain.graph.operators import add_chain, operator
+from toolchain.graph.shapes import infer
+from toolchain.spec import Pointwise
+
+# Of other dtypes LLVM would have to know which arithmetic wraps.
+DTYPES = ("float32", "bool")
+MOST = 24  # steps of a chain: a loop keeps its values in registers
+
+
+@dataclass
+class _Cluster:
+    """Nodes of a chain, in order."""
+
+    nodes: list[Node]
+
+    def reads(self) -> list[Value]:
+        """What they read that is no result of theirs, and no number."""
+        made = {n.output for n in self.nodes}
+        read = [
+            v
+            for n in self.nodes
+            for v in n.inputs
+            if v is not None and v not in made and not is_number(n, v)
+        ]
+        return list(dict.fromkeys(read))
+
+
+def join(graph: Graph) -> None:
+    """Join elementwise nodes."""
+    users, kept = graph.users(), set(graph.outputs)
+    open_ends: dict[Value, _Cluster] = {}
+    clusters: dict[Node, _Cluster] = {}
+    for node in graph.nodes:
+        if not _fits(node):
+            continue
+        cluster = _Cluster([node])
+        for value in dict.fromkeys(v for v in node.inputs if v in open_ends):
+            assert value is not None
+            joined = _Cluster([*open_ends[value].nodes, *cluster.nodes])
+            if len(joined.reads()) <= MAX_INPUTS and len(joined.nodes) <= MOST:
+                del clusters[open_ends[value].nodes[-1]]
+                cluster = joined
+        clusters[node] = cluster
+        if len(users.get(node.output, [])) == 1 and node.output not in kept:
+            open_ends[node.output] = cluster
+    _replace(graph, [c for c in clusters.values() if len(c.nodes) > 1])
+
+
+def _replace(graph: Graph, clusters: list[_Cluster]) -> None:
+    chains = {c.nodes[-1]: _chained(c) for c in clusters}
+    gone = {n for c in clusters for n in c.nodes[:-1]}
+    graph.nodes = [chains.get(n, n) for n in graph.nodes if n not in gone]
+
+
+def _fits(node: Node) -> bool:
+    """Whether a node is a formula of elements that has no loops of its own."""
+    if not node.dtypes or len(node.outputs) != 1:
+        return False
+    found = operator(node.op)
+    values = [*node.reads(), node.output]
+    if not found.collapse.startswith("elementwise.") or not node.inputs:
+        return False
+    formula = isinstance(found.compute, Pointwise) and found.compute.loops is None
+    plain = all(isinstance(v, (int, float, str)) for v in node.attributes.values())
+    return formula and plain and all(v.dtype in DTYPES for v in values)
+
+
+def is_number(node: Node, value: Value) -> bool:
+    """Whether an input of a node is a constant number that gives it no more axes."""
+    if value.data is None or value.data.size != 1:
+        return False
+    ranks = [v.rank for v in node.inputs if v is not None and v is not value]
+    return value.data.ndim == 0 or any(
+        r is not None and r >= value.data.ndim for r in ranks
+    )
+
+
+def _chained(cluster: _Cluster) -> Node:
+    """The one node that does the work of a cluster's."""
+    inputs = cluster.reads()
+    places = {v: i for i, v in enumerate(inputs)}
+    steps = []
+    for node in cluster.nodes:
+        steps.append(_step(node, places))
+        places[node.output] = len(places)
+    chain = Chain(tuple(v.dtype for v in inputs), tuple(steps))
+    last = cluster.nodes[-1]
+    name = add_chain(chain)
+    made = Node(name, list(inputs), last.outputs, {}, chain.variant(), place=last.place)
+    infer(made)
+    return made
+
+
+def _step(node: Node, places: dict[Value, int]) -> Step:
+    found = operator(node.op)
+    operands: list[Operand] = []
+    for i, tensor in enumerate(found.inputs):
+        value = node.inputs[i] if i < len(node.inputs) else None
+        if value is None:
+            dtype = node.inputs[0].dtype if node.inputs[0] else "float32"
+            operands.append(Number(tensor.fill, dtype))
+        elif value in places:
+            operands.append(places[value])
+        else:
+            assert value.data is not None
+            operands.append(Number(value.data.item(), value.dtype))
+    given = []
+    for attribute in found.attributes:
+        number = node.attributes.get(attribute.name, attribute.default)
+        if isinstance(number, str):
+            number = attribute.choices.index(number)
+        assert isinstance(number, (int, float))
+        given.append((attribute.name, number))
+    return Step(node.op, node.dtypes, tuple(given), tuple(operands))
