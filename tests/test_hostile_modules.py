@@ -45,6 +45,7 @@ FUNCTIONS = {
     "ops_signature": ("(param i32)", "(i32.const 64)"),
 }
 TENSOR = {"name": "x", "dtype": "float32", "shape": [2]}
+OPEN = TENSOR | {"shape": ["n"]}
 MODEL = {
     "abi_version": 1,
     "model": "net",
@@ -64,6 +65,7 @@ class Case:
     functions: tuple[tuple[str, str], ...] = ()  # whole texts, by name
     manifests: tuple[Any, ...] = (MODEL,)
     weights: bytes | None = None
+    signature: str = SIGNATURE
 
     def write(self, folder: Path, name: str) -> Path:
         """Write the module, with its weights beside it."""
@@ -72,7 +74,7 @@ class Case:
             given.get(f, f'(func (export "{f}") {takes} (result i32) {body})')
             for f, (takes, body) in FUNCTIONS.items()
         ]
-        data = f'(data (i32.const 64) "{SIGNATURE}\\00")'
+        data = f'(data (i32.const 64) "{self.signature}\\00")'
         end = "(global $end (mut i32) (i32.const 4096))"
         text = f"(module {self.memory} {data} {end} {self.extra} {' '.join(parts)})"
         path = folder / f"{name.replace(' ', '_')}.wasm"
@@ -97,6 +99,12 @@ def lie(**changes: object) -> tuple[Any, ...]:
 
 def shaped(shape: object, **changes: object) -> tuple[Any, ...]:
     return lie(inputs=[TENSOR | {"shape": shape} | changes])
+
+
+def late(**changes: object) -> tuple[Any, ...]:
+    """The manifest of a model with an open size."""
+    entries = {"inputs": [OPEN], "outputs": [OPEN | {"name": "y"}]}
+    return lie(**{"abi_version": 2, "sizes": {"n": [0, 512]}} | entries | changes)
 
 
 def weights(content: bytes, size: int, file: str = "w.safetensors") -> dict[str, Any]:
@@ -180,6 +188,18 @@ CASES = {
     "shape of 70 axes": Case(DAMAGED, manifests=shaped([1] * 70)),
     "dtype __proto__": Case(DAMAGED, manifests=shaped([2], dtype="__proto__")),
     "dtype constructor": Case(DAMAGED, manifests=shaped([2], dtype="constructor")),
+    "size a text": Case(DAMAGED, manifests=shaped(["n"])),
+    "shape unknown": Case(DAMAGED, manifests=shaped(None)),
+    "open size without a name": Case(
+        DAMAGED, manifests=late(inputs=[OPEN | {"shape": [""]}])
+    ),
+    "sizes a list": Case(DAMAGED, manifests=late(sizes=[])),
+    "sizes null": Case(DAMAGED, manifests=late(sizes=None)),
+    "bounds a number": Case(DAMAGED, manifests=late(sizes={"n": 5})),
+    "bounds of three": Case(DAMAGED, manifests=late(sizes={"n": [1, 2, 3]})),
+    "bounds of texts": Case(DAMAGED, manifests=late(sizes={"n": ["1", "2"]})),
+    "bounds the wrong way": Case(DAMAGED, manifests=late(sizes={"n": [2, 1]})),
+    "bounds of 2^31": Case(DAMAGED, manifests=late(sizes={"n": [0, 1 << 31]})),
     "weights elsewhere": Case(DAMAGED, **weights(FILE, 64, "../w.safetensors")),
     "weights of more bytes": Case("holds 64 bytes of weights", **weights(FILE, 10**9)),
     "weights of fewer bytes": Case("holds 64 bytes of weights", **weights(FILE, 0)),
@@ -369,3 +389,100 @@ def test_javascript_runs_what_it_took(tmp_path: Path) -> None:
         "ops_alloc gave a block at 4097",
         "",
     ] == json.loads(done.stdout)
+
+
+# Late outputs
+
+
+def gives(
+    rank: int = 1,
+    size: int = 2,
+    data: int = 4096,
+    dtype: int = 0x12002,
+    more: str = "",
+    index: int = 1,
+) -> str:
+    """Code of an ops_call that fills an output. dtype: code, bits and lanes, packed."""
+    output = f"(i32.load offset={16 * index + 8} (local.get 1))"
+    return (
+        f"(i32.store offset=12 {output} (i32.const {rank}))"
+        f"(i32.store offset=0 {output} (i32.const {data}))"
+        f"(i32.store offset=16 {output} (i32.const {dtype}))"
+        f"(i64.store (i32.load offset=20 {output}) (i64.const {size})) {more}"
+    )
+
+
+_SIZES = "(i32.load offset=20 (i32.load offset=24 (local.get 1)))"
+_HUGE = "".join(
+    f"(i64.store offset={8 * k} {_SIZES} (i64.const {0x7FFFFFFF * (k > 0)}))"
+    for k in range(8)
+)
+# What an ops_call may say of y that is not so; memory has 131072 bytes.
+LATE = {
+    "rank 9": (gives(rank=9), "gave y rank 9"),
+    "rank below 0": (gives(rank=-1), "gave y rank -1"),
+    "size below 0": (gives(size=-1), "gave y shape"),
+    "size of 2^40": (gives(size=1 << 40), "gave y"),
+    "no data": (gives(data=0), "gave y data at 0, which is no block"),
+    "odd data": (gives(data=4097), "gave y data at 4097, which is no block"),
+    "data at the end": (gives(data=131064, size=3), "gave y 12 bytes outside memory"),
+    "data outside": (gives(data=-64), "gave y 8 bytes outside memory"),
+    "size of memory": (gives(size=32768), "gave y 131072 bytes outside memory"),
+    "nothing but sizes": (gives(rank=8, more=_HUGE), "gave y shape"),
+    "another dtype": (gives(dtype=0x12000), "gave y another dtype"),
+    "another rank": (gives(rank=0), "instead of [n]"),
+    "nothing": ("", "gave y"),
+    "traps": ("(unreachable)", "unreachable"),
+}
+# Two outputs that together are larger than memory; a block that ops_free refuses.
+_WHOLE = gives(data=8, size=32766) + gives(data=8, size=32766, index=2)
+TWO = "net(x: float32) -> (y: float32, z: float32)"
+
+
+def late_modules(folder: Path) -> dict[str, tuple[Path, str]]:
+    """Modules whose ops_call lies, by name, and what both hosts say of them."""
+    found = {}
+    for name, (code, error) in LATE.items():
+        call = body("ops_call", f"{code} (i32.const 0)")
+        case = Case(error, functions=(call,), manifests=late())
+        found[name] = case.write(folder, name), error
+    call = body("ops_call", f"{gives()} (i32.const 0)")
+    free = body("ops_free", "(i32.const 5)")
+    case = Case("", functions=(call, free), manifests=late())
+    error = "gave y data at 4096, which is no block"
+    found["not freed"] = case.write(folder, "not freed"), error
+    outputs = [OPEN | {"name": n} for n in "yz"]
+    case = Case(
+        "",
+        functions=(body("ops_call", f"{_WHOLE} (i32.const 0)"),),
+        manifests=late(outputs=outputs),
+        signature=TWO,
+    )
+    error = "gave outputs of 262128 bytes, more than memory has"
+    found["too much"] = case.write(folder, "too much"), error
+    return found
+
+
+def test_python_checks_late_outputs(tmp_path: Path) -> None:
+    before = resident()
+    for name, (path, error) in late_modules(tmp_path).items():
+        library = ops_wasm32.load(path)
+        with pytest.raises((ops_wasm32.ModuleError, ops_wasm32.OpsError)) as caught:
+            library(np.zeros(2, np.float32))
+        assert error in str(caught.value), name
+    assert resident() - before < MEMORY
+
+
+@pytest.mark.skipif(shutil.which("node") is None, reason="Node is not installed")
+def test_javascript_checks_late_outputs(tmp_path: Path) -> None:
+    modules = late_modules(tmp_path)
+    runs = json.dumps([(str(path), "x") for path, _ in modules.values()])
+    script = RUN.format(loader=json.dumps(LOADER), runs=runs).replace(
+        'split(": ").slice(1).join(": ")', "toString()"
+    )
+    command = ["node", "--input-type=module", "-e", script]
+    done = subprocess.run(command, check=True, capture_output=True, text=True)
+    found = json.loads(done.stdout)
+    for (name, (_, error)), text in zip(modules.items(), found, strict=True):
+        assert isinstance(text, str), name
+        assert error in text, name

@@ -3,6 +3,12 @@
 //   const model = await load("net.wasm");               // a path, a URL or bytes
 //   const { probabilities } = model.run({ image });     // typed arrays by name
 //
+// A model with open sizes takes any at each call, and results say theirs:
+//
+//   const { logits } = model.run({ ids: { data, shape: [1, 12] } });
+//   logits.shape;                                       // [1, 12, 30000], say
+//   model.inputs, model.sizes;                          // what it takes
+//
 // Weights in a file beside the module are fetched and checked against the manifest.
 
 // A file may be anybody's: load() checks what it declares and runs none of its code.
@@ -63,7 +69,9 @@ const FUNCTIONS = {
 // End of tables.
 
 // The functions that a model needs.
-const NEEDED = ["ops_alloc", "ops_call", "ops_find", "ops_infer", "ops_last_error"];
+const NEEDED = ["alloc", "call", "find", "free", "infer", "last_error"].map(
+  (name) => `ops_${name}`,
+);
 const I32 = 0x7f;
 
 /** Read bytes: of a URL or, in Node, of a path. */
@@ -283,17 +291,19 @@ function manifestOf(sections, what) {
   }
   if (typeof manifest !== "object" || manifest === null || Array.isArray(manifest))
     throw damaged("it is no object");
-  const { abi_version: version, model, inputs, outputs, weights } = manifest;
-  if (version !== ABI_VERSION)
+  const { abi_version: version, model, inputs, outputs, sizes, weights } = manifest;
+  const late = version === ABI_VERSION_OPEN;
+  if (version !== ABI_VERSION && !late)
     throw new Error(
-      `${what}: has ABI version ${show(version)}, this file speaks ${ABI_VERSION}; build ` +
-        "the module anew or update this file",
+      `${what}: has ABI version ${show(version)}, this file speaks ${ABI_VERSION} and ` +
+        `${ABI_VERSION_OPEN}; build the module anew or update this file`,
     );
   if (model === undefined) throw new Error(`${what}: holds operators, but no model`);
   const problem =
     (!isName(model) && `model ${show(model)} is no name`) ||
-    tensorProblem("inputs", inputs) ||
-    tensorProblem("outputs", outputs) ||
+    tensorProblem("inputs", inputs, late) ||
+    tensorProblem("outputs", outputs, late) ||
+    (late && sizes !== undefined && sizesProblem(sizes)) ||
     (weights != null && weightsProblem(weights));
   if (problem) throw damaged(problem);
   return manifest;
@@ -313,17 +323,49 @@ function isSize(value) {
   return Number.isInteger(value) && value >= 0 && value < MEMORY;
 }
 
-/** What is wrong with a list of tensors, or "". */
-function tensorProblem(what, tensors) {
+/** Whether a value is a size of an axis. */
+function isAxis(value) {
+  return isSize(value) && value <= MAX_SIZE;
+}
+
+/** What is wrong with the bounds of named sizes, or "". */
+function sizesProblem(sizes) {
+  if (typeof sizes !== "object" || sizes === null || Array.isArray(sizes))
+    return "sizes is no object";
+  const wrong = Object.entries(sizes).find(
+    ([name, p]) =>
+      !(isName(name) && Array.isArray(p) && p.length === 2 && p.every(isAxis) && p[0] <= p[1]),
+  );
+  return wrong ? `the bounds of size ${show(wrong[0])} are none` : "";
+}
+
+function isKnown(shape) {
+  return shape !== null && shape.every(isSize);
+}
+
+function product(shape) {
+  return shape.reduce((a, b) => a * b, 1);
+}
+
+/** A shape for messages: 1x3, [batch, 3], any shape. */
+function shapeText(shape) {
+  if (shape === null) return "any shape";
+  return isKnown(shape) ? shape.join("x") : `[${shape.join(", ")}]`;
+}
+
+/** What is wrong with a list of tensors, or "". late: sizes may be texts. */
+function tensorProblem(what, tensors, late) {
   if (!Array.isArray(tensors)) return `${what} is no list`;
   let bytes = 0;
   for (const tensor of tensors) {
     const { name, dtype, shape } = tensor ?? {};
     if (!isName(name)) return `${show(name)} in ${what} is no name`;
     if (!DTYPES.has(dtype)) return `${show(dtype)} of ${show(name)} is no dtype`;
-    if (!Array.isArray(shape) || shape.length > MAX_RANK || !shape.every(isSize))
+    if (late && shape === null) continue;
+    const fits = (n) => isSize(n) || (late && isName(n));
+    if (!Array.isArray(shape) || shape.length > MAX_RANK || !shape.every(fits))
       return `the shape of ${show(name)} is no list of up to ${MAX_RANK} sizes`;
-    bytes += (shape.reduce((a, b) => a * b, 1) * DTYPES.get(dtype).bits) / 8;
+    bytes += isKnown(shape) ? (product(shape) * DTYPES.get(dtype).bits) / 8 : 0;
   }
   if (bytes >= MEMORY) return `${what} take ${bytes} bytes, more than a module can have`;
   const names = new Set(tensors.map((t) => t.name));
@@ -356,6 +398,11 @@ async function checked(file, { file: name, bytes, sha256 }) {
   return all.subarray(start);
 }
 
+/** The elements of an input that is given. */
+function dataOf(value) {
+  return value?.data ?? value;
+}
+
 function given(data) {
   if (data === undefined || data === null || typeof data !== "object") return "no array";
   return `${data.constructor?.name ?? "an object"} of ${data.length ?? 0} elements`;
@@ -376,6 +423,61 @@ export function writeTensor(view, head, argument, { data, rank, code, bits, shap
   view.setUint32(argument + ARGUMENT.v_int64, head, true);
 }
 
+/** The shape of an input's data: the one given with it, or what its length says.
+ *
+ *  wanted: as the manifest has it. bound: sizes by name that are known already. */
+function shapeOf({ name, dtype, shape: wanted, kind }, { data, shape }, bound) {
+  const error = () =>
+    new TypeError(
+      `input ${name} is ${given(data)}${shape ? ` of shape [${shape}]` : ""}; give ` +
+        (wanted && isKnown(wanted)
+          ? `a ${kind.name} of ${product(wanted)}: ${dtype} ${wanted.join("x")}`
+          : `{ data, shape } with a ${kind.name}: ${dtype} ${shapeText(wanted)}`),
+    );
+  if (!(data instanceof kind)) throw error();
+  const found = [...(shape ?? wanted ?? "?")].map((n) =>
+    isSize(n) || shape ? n : (bound.get(n)?.size ?? n),
+  );
+  const known = found.filter(isSize);
+  if (!shape && known.length === found.length - 1)
+    found[found.findIndex((n) => !isSize(n))] = data.length / product(known);
+  if (!found.every(isAxis) || product(found) !== data.length) throw error();
+  return found;
+}
+
+/** Note named sizes of an input. Errors: TypeError for a shape that the input or the
+ *  others do not allow, with the axis and the size. */
+function bindSizes({ name, shape: wanted }, shape, bounds, bound) {
+  if (wanted === null) return;
+  const takes = `${name} takes ${shapeText(wanted)}`;
+  if (shape.length !== wanted.length)
+    throw new TypeError(`input ${name} has shape [${shape.join(", ")}]; ${takes}`);
+  shape.forEach((size, axis) => {
+    const place = `axis ${axis} of input ${name}`;
+    const fail = (why) => {
+      throw new TypeError(`${place} has size ${size}${why}; ${takes}`);
+    };
+    const key = wanted[axis];
+    if (isSize(key) && key !== size) fail(` instead of ${key}`);
+    if (isSize(key) || !bounds.has(key)) return;
+    const [low, high] = bounds.get(key);
+    if (size < low || size > high)
+      fail(
+        `, but ${key} is ${low} ${high < MAX_SIZE ? `to ${high}` : "or more"}; give such a ` +
+          "size or compile the model with other bounds (--dim)",
+      );
+    const before = bound.get(key) ?? { size, place };
+    if (before.size !== size)
+      fail(`, but ${key} is ${before.size} by ${before.place}; give both the same size`);
+    bound.set(key, before);
+  });
+}
+
+/** A typed array that says its shape. */
+function withShape(array, shape) {
+  return Object.defineProperty(array, "shape", { value: shape });
+}
+
 class Model {
   #exports;
   #what;
@@ -385,17 +487,19 @@ class Model {
   #inputs;
   #kept;
   #outputs;
+  #late; // the module allocates the outputs
   #ready = false;
 
   constructor(instance, manifest, weights, what) {
     this.manifest = manifest;
+    this.#late = manifest.abi_version === ABI_VERSION_OPEN;
     this.#exports = instance.exports;
     this.#what = what;
     this.#weights = weights;
     const described = (tensor) => {
       const { code, bits, array: kind } = DTYPES.get(tensor.dtype);
-      const size = tensor.shape.reduce((a, b) => a * b, 1);
-      return { ...tensor, code, bits, kind, size };
+      const size = tensor.shape && isKnown(tensor.shape) ? product(tensor.shape) : 0;
+      return { ...tensor, code, bits, kind, size, at: 0, room: 0 };
     };
     this.#inputs = manifest.inputs.map(described);
     this.#outputs = manifest.outputs.map(described);
@@ -403,7 +507,23 @@ class Model {
     this.#kept = weights ? [described(file)] : [];
   }
 
-  /** Outputs by name, as typed arrays of their own, for inputs by name. */
+  /** Inputs: name, dtype and shape of each. */
+  get inputs() {
+    return this.manifest.inputs;
+  }
+
+  /** Outputs: the same. */
+  get outputs() {
+    return this.manifest.outputs;
+  }
+
+  /** Least and greatest of each size that shapes call by a name. */
+  get sizes() {
+    return (this.#late && this.manifest.sizes) || {};
+  }
+
+  /** Outputs by name, as typed arrays of their own with a shape, for inputs by name:
+   *  typed arrays, or { data, shape } where lengths leave shapes open. */
   run(inputs = {}) {
     if (typeof inputs !== "object" || inputs === null)
       throw new TypeError(`give an object with an array for each input: ${this.#names()}`);
@@ -411,23 +531,40 @@ class Model {
     for (const name of Object.keys(inputs))
       if (!known.has(name))
         throw new TypeError(`input ${name} is unknown; use ${this.#names()}`);
-    for (const { name, dtype, shape, size, kind } of this.#inputs) {
-      const data = Object.hasOwn(inputs, name) ? inputs[name] : undefined;
-      if (!(data instanceof kind) || data.length !== size)
-        throw new TypeError(
-          `input ${name} is ${given(data)}; give a ${kind.name} of ${size}: ${dtype} ` +
-            `${shape.join("x")}`,
-        );
-    }
+    const shapes = this.#shapes(inputs);
     if (!this.#ready) this.#prepare();
-    for (const { name, size, kind, at } of this.#inputs)
-      new kind(this.#exports.memory.buffer, at, size).set(inputs[name]);
+    if (this.#late) this.#point(this.#outputs, 0);
+    for (const tensor of this.#inputs)
+      this.#write(tensor, dataOf(inputs[tensor.name]), shapes.get(tensor.name));
     this.#checked(this.#exports.ops_call);
-    const results = this.#outputs.map(({ name, size, kind, at }) => [
-      name,
-      new kind(this.#exports.memory.buffer, at, size).slice(),
-    ]);
-    return Object.fromEntries(results); // a name of __proto__ is an entry too
+    const results = this.#late ? this.#taken() : this.#outputs;
+    const { buffer } = this.#exports.memory;
+    try {
+      // A name of __proto__ is an entry too.
+      return Object.fromEntries(
+        results.map(({ name, shape, size, kind, at }) => [
+          name,
+          withShape(new kind(buffer, at, size).slice(), shape),
+        ]),
+      );
+    } finally {
+      if (this.#late) this.#free(results);
+    }
+  }
+
+  /** Shapes of the inputs by name. Errors: TypeError. */
+  #shapes(inputs) {
+    const bounds = new Map(Object.entries(this.sizes));
+    const [bound, shapes] = [new Map(), new Map()];
+    const value = ({ name }) => (Object.hasOwn(inputs, name) ? inputs[name] : undefined);
+    const rank = (tensor) => (value(tensor)?.shape ? 0 : 1); // what has a shape is first
+    for (const tensor of [...this.#inputs].sort((a, b) => rank(a) - rank(b))) {
+      const found = value(tensor);
+      const shape = shapeOf(tensor, { data: dataOf(found), shape: found?.shape }, bound);
+      bindSizes(tensor, shape, bounds, bound);
+      shapes.set(tensor.name, shape);
+    }
+    return shapes;
   }
 
   #names() {
@@ -443,12 +580,12 @@ class Model {
     const tensors = this.#tensors();
     this.#arguments = this.#alloc(ARGUMENT.size * tensors.length);
     tensors.forEach((tensor, i) => this.#head(tensor, i));
-    this.#checked(this.#exports.ops_infer);
-    this.#outputs.forEach((tensor) => this.#checkShape(tensor));
-    for (const tensor of tensors) {
-      tensor.at = this.#alloc((tensor.size * tensor.bits) / 8);
-      new DataView(this.#exports.memory.buffer).setUint32(tensor.head + TENSOR.data, tensor.at, true);
+    if (!this.#late) {
+      this.#checked(this.#exports.ops_infer);
+      this.#outputs.forEach((tensor) => this.#checkShape(tensor));
     }
+    for (const tensor of this.#late ? this.#kept : tensors)
+      this.#reserve(tensor, (tensor.size * tensor.bits) / 8);
     for (const { at, size } of this.#kept) this.#bytes(at, size).set(this.#weights);
     this.#weights = null;
     this.#ready = true;
@@ -460,7 +597,8 @@ class Model {
 
   /** A DLTensor without data, and its argument. */
   #head(tensor, index) {
-    const { shape, code, bits } = tensor;
+    const { code, bits } = tensor;
+    const shape = tensor.shape && isKnown(tensor.shape) ? tensor.shape : [];
     tensor.sizes = this.#alloc(8 * MAX_RANK);
     tensor.head = this.#alloc(TENSOR.size);
     const argument = this.#arguments + ARGUMENT.size * index;
@@ -468,6 +606,75 @@ class Model {
     shape.forEach((n, k) => view.setBigInt64(tensor.sizes + 8 * k, BigInt(n), true));
     const form = { data: 0, rank: shape.length, code, bits, shape: tensor.sizes };
     writeTensor(view, tensor.head, argument, form);
+  }
+
+  /** Give a tensor room for its elements, and keep it for later calls. */
+  #reserve(tensor, bytes) {
+    if (tensor.at && bytes <= tensor.room) return;
+    if (tensor.at) this.#exports.ops_free(tensor.at);
+    tensor.at = 0;
+    tensor.at = this.#alloc(bytes);
+    tensor.room = bytes;
+    this.#point([tensor], tensor.at);
+  }
+
+  /** Set the data of tensors. */
+  #point(tensors, at) {
+    const view = new DataView(this.#exports.memory.buffer);
+    for (const { head } of tensors) view.setUint32(head + TENSOR.data, at, true);
+  }
+
+  /** Put an input into memory. */
+  #write(tensor, data, shape) {
+    if (this.#late) {
+      this.#reserve(tensor, data.byteLength);
+      const view = new DataView(this.#exports.memory.buffer);
+      view.setInt32(tensor.head + TENSOR.ndim, shape.length, true);
+      shape.forEach((n, k) => view.setBigInt64(tensor.sizes + 8 * k, BigInt(n), true));
+    }
+    new tensor.kind(this.#exports.memory.buffer, tensor.at, data.length).set(data);
+  }
+
+  /** The outputs that a call has allocated, where they lie in memory. */
+  #taken() {
+    const { buffer } = this.#exports.memory;
+    const view = new DataView(buffer);
+    let bytes = 0;
+    const found = this.#outputs.map(({ name, shape: wanted, kind, head, sizes, code, bits }) => {
+      const fail = (what) => this.#wrong(name, what);
+      const type = [TENSOR.code, TENSOR.bits].map((at) => view.getUint8(head + at));
+      if (type[0] !== code || type[1] !== bits) fail("another dtype");
+      const rank = view.getInt32(head + TENSOR.ndim, true);
+      if (rank < 0 || rank > MAX_RANK) fail(`rank ${rank}`);
+      const shape = Array.from({ length: rank }, (_, k) =>
+        Number(view.getBigInt64(sizes + 8 * k, true)),
+      );
+      const most = product(shape.map((n) => n || 1)); // sizes beside a 0 count too
+      if (!shape.every(isAxis) || most > 2 ** 56) fail(`shape [${shape.join(", ")}]`);
+      const [size, length] = [product(shape), (product(shape) * bits) / 8];
+      const at = view.getUint32(head + TENSOR.data, true);
+      if (!at || at % 8) fail(`data at ${at}, which is no block`);
+      if (at + length > buffer.byteLength) fail(`${length} bytes outside memory`);
+      bytes += length;
+      const fits = (n, k) => !isSize(n) || n === shape[k];
+      if (wanted && !(wanted.length === rank && wanted.every(fits)))
+        fail(`shape [${shape.join(", ")}] instead of ${shapeText(wanted)}`);
+      return { name, shape, size, kind, at };
+    });
+    if (bytes > buffer.byteLength)
+      this.#wrong("outputs", `of ${bytes} bytes, more than memory has`);
+    return found;
+  }
+
+  /** Free what #taken() found. */
+  #free(outputs) {
+    for (const { name, at } of outputs)
+      if (this.#exports.ops_free(at)) this.#wrong(name, `data at ${at}, which is no block`);
+  }
+
+  /** The error for an output that ops_call should not have given. */
+  #wrong(name, what) {
+    throw new Error(`${this.#what}: ops_call gave ${name} ${what}`);
   }
 
   /** Refuse an output whose shape, as the module infers it, is not the manifest's. */

@@ -6,9 +6,13 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
+from toolchain.abi import MAX_SIZE
 from toolchain.spec import SpecError
+
+# A size, or the least and greatest that it may have in a call.
+Dim: TypeAlias = "int | tuple[int, int]"
 
 
 @dataclass(frozen=True)
@@ -32,13 +36,17 @@ class Model:
 class Given:
     """What the user says of a model's inputs.
 
-    shapes: of inputs by name. dims: sizes by the names that a file gives them. values:
-    numbers, as texts, of inputs that become constants.
+    shapes: of inputs by name. dims: sizes by the names that a file gives them, each a
+    number or its bounds. values: numbers, as texts, of inputs that become constants.
     """
 
     shapes: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
-    dims: Mapping[str, int] = field(default_factory=dict)
+    dims: Mapping[str, Dim] = field(default_factory=dict)
     values: Mapping[str, Sequence[str]] = field(default_factory=dict)
+
+    def sizes(self) -> dict[str, int]:
+        """Those of dims that are numbers."""
+        return {n: size for n, size in self.dims.items() if isinstance(size, int)}
 
 
 class Places:
@@ -75,7 +83,7 @@ class OpenSizesError(SpecError):
 def read_model(
     path: Path,
     shapes: Mapping[str, tuple[int, ...]],
-    dims: Mapping[str, int] | None = None,
+    dims: Mapping[str, Dim] | None = None,
     values: Mapping[str, Sequence[str]] | None = None,
 ) -> Model:
     """Read a model file, by its suffix. Errors: SpecError, with every reason at once.
@@ -122,12 +130,26 @@ def shapes_of(words: Sequence[str]) -> dict[str, tuple[int, ...]]:
     return {n: tuple(int(k) for k in t.split(",")) for n, t in found.items()}
 
 
-def dims_of(words: Sequence[str]) -> dict[str, int]:
-    """Sizes by name, from texts such as batch=1. Errors: SpecError."""
+def dims_of(words: Sequence[str]) -> dict[str, Dim]:
+    """Sizes by name, from texts such as batch=1 or seq=1..512. Errors: SpecError."""
     found = _parsed(
-        words, r"\d+", "--dim {} is no size; give name=size, as in --dim batch=1"
+        words,
+        r"\d+(\.\.\d+)?",
+        "--dim {} is no size; give name=size, as in --dim batch=1, or bounds, as in "
+        "--dim seq=1..512",
     )
-    return {n: int(t) for n, t in found.items()}
+    return {name: _dim(name, text) for name, text in found.items()}
+
+
+def _dim(name: str, text: str) -> Dim:
+    """A size, or bounds. Errors: SpecError for what no size can be."""
+    ends = [int(n) for n in text.split("..")]
+    if ends != sorted(ends) or ends[-1] > MAX_SIZE:
+        raise SpecError(
+            f"--dim {name}={text}: is no range of sizes; give the least, then the "
+            f"greatest, which is at most {MAX_SIZE}"
+        )
+    return ends[0] if ends[0] == ends[-1] else (ends[0], ends[-1])
 
 
 def values_of(words: Sequence[str]) -> dict[str, list[str]]:

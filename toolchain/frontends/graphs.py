@@ -3,23 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from toolchain.abi import MAX_SIZE
 from toolchain.frontends import Given, plain, unique
 from toolchain.frontends.load import load, raise_some
 from toolchain.frontends.nodes.convert import Converter, Refusal
 from toolchain.frontends.nodes.rules import dtype_of_number
 from toolchain.frontends.nodes.scope import Scope
 from toolchain.frontends.refusals import Unsupported, reason_of, refuse
-from toolchain.frontends.sizes import given_shapes, inputs_of, name_of, with_values
+from toolchain.frontends.sizes import (
+    by_file,
+    called,
+    given_shapes,
+    inputs_of,
+    names_of,
+    with_values,
+)
 from toolchain.graph.builder import Builder
 from toolchain.graph.graph import Graph, Value
 from toolchain.graph.sizes import Size, named
 from toolchain.spec import SpecError
-
-GREATEST = (1 << 31) - 1  # of an open size
 
 
 @dataclass(frozen=True)
@@ -46,13 +52,11 @@ def graph_of(proto: Any, name: str, given: Given, where: str) -> GraphModel:
     """A loaded model as a Graph. where: what errors call it."""
     from onnx import inliner
 
-    fixed = {n: k for n, k in given.dims.items() if isinstance(k, int)}
-    proto = with_values(proto, replace(given, dims=fixed), where)
+    proto = with_values(proto, given, where)
     if proto.functions:
         proto = inliner.inline_local_functions(proto)
     graph = Graph(plain(name))
-    inputs = _inputs(proto, given, where)
-    graph.sizes = _sizes(inputs, given)
+    _read_inputs(proto, given, graph, where)
     opsets = {
         "" if o.domain == "ai.onnx" else o.domain: o.version for o in proto.opset_import
     }
@@ -61,53 +65,42 @@ def graph_of(proto: Any, name: str, given: Given, where: str) -> GraphModel:
     for value in weights:  # inputs with defaults, which are constants
         proto.graph.input.remove(value)
     names = [i.name for i in proto.graph.input]
-    scope.values |= dict(zip(names, inputs, strict=True))
+    scope.values |= dict(zip(names, graph.inputs, strict=True))
     try:
         results = converter.inlined(proto.graph, scope, "")
     except SpecError as error:
         raise SpecError(f"{where}: {error}") from None
     _raise(converter.refusals, where)
-    graph.inputs, graph.outputs = inputs, [v for v in results if v is not None]
+    graph.outputs = [v for v in results if v is not None]
     _finish(scope, proto, where)
     return GraphModel(graph.name, graph)
 
 
-def _inputs(proto: Any, given: Given, where: str) -> list[Value]:
-    """The inputs as values, whose open sizes have names."""
+def _read_inputs(proto: Any, given: Given, graph: Graph, where: str) -> None:
+    """Give the graph its inputs, whose open sizes have names and bounds."""
     shapes, _ = given_shapes(proto, given, where)
     inputs = inputs_of(proto)
-    values = []
+    given, names = by_file(given, inputs), names_of(inputs)
+    new = called(names.values())
+    sizes: dict[str, tuple[int, int]] = {}
     for value, name in zip(inputs, unique([i.name for i in inputs]), strict=True):
-        kind, known = value.type.tensor_type, shapes[value.name]
-        shape: tuple[Size | None, ...] | None = None
-        if known is not None:
-            shape = tuple(
-                _named(d, f"{name}.{i}") if n is None else n
-                for i, (n, d) in enumerate(zip(known, kind.shape.dim, strict=True))
-            )
-        values.append(Value(name, dtype_of_number(kind.elem_type), shape))
-    return values
-
-
-def _named(dim: Any, otherwise: str) -> Size:
-    """An open size by its name in the file."""
-    name = name_of(dim)
-    return named(size_name(name) if name else otherwise)
-
-
-def size_name(name: str) -> str:
-    """A size's name as expressions of sizes take it."""
-    return name if name.isidentifier() else plain(name)
-
-
-def _sizes(inputs: Sequence[Value], given: Given) -> dict[str, tuple[int, int]]:
-    """Least and greatest of each open size."""
-    open_ = [n for v in inputs for n in v.shape or () if not isinstance(n, int)]
-    limits = {str(n): (0, GREATEST) for n in open_}
-    for name, limit in given.dims.items():
-        if isinstance(limit, tuple) and size_name(name) in limits:
-            limits[size_name(name)] = limit
-    return limits
+        dtype = dtype_of_number(value.type.tensor_type.elem_type)
+        graph.inputs.append(Value(name, dtype))
+        known = shapes[value.name]
+        if known is None:
+            continue
+        shape: list[Size | None] = []
+        here = names[value.name] or [""] * len(known)
+        for size, said in zip(known, here, strict=True):
+            if size is None:
+                bounds = given.dims.get(said)
+                low, high = bounds if isinstance(bounds, tuple) else (0, MAX_SIZE)
+                sizes[new[said]] = low, high
+                shape.append(named(new[said], low, high))
+            else:
+                shape.append(size)
+        graph.inputs[-1].shape = tuple(shape)
+    graph.sizes = sizes
 
 
 def _raise(refusals: Sequence[Refusal], where: str) -> None:

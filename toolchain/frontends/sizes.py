@@ -7,17 +7,21 @@ nothing. Exporters write the last as no number, as -1 and as "?".
 from __future__ import annotations
 
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from keyword import kwlist
 from math import prod
 from typing import Any
 
 import numpy as np
 
-from toolchain.frontends import Given, OpenSizesError, plain
+from toolchain.frontends import Given, OpenSizesError, plain, unique
 from toolchain.frontends.standard import excess
 from toolchain.frontends.suggestions import likely_size, sizes_by_name, sizes_by_weights
 from toolchain.spec import SpecError
 
+# Names that mean something else in an expression of sizes.
+_RESERVED = (*kwlist, "min", "max")
 _SHOWN = 3  # inputs that a text lists
 
 
@@ -41,6 +45,36 @@ def number_of(dim: Any) -> int | None:
         return int(dim.dim_value) if dim.dim_value >= 0 else None
     text = str(dim.dim_param).strip()
     return int(text) if text.isascii() and text.isdecimal() else None
+
+
+def names_of(inputs: Sequence[Any]) -> dict[str, list[str]]:
+    """Names of the inputs' open sizes, by input; "" for sizes that are numbers.
+
+    An open size without a name of the file's is called by input and axis: x.0.
+    """
+    known = unique([i.name for i in inputs])
+    return {
+        value.name: [
+            "" if number_of(d) is not None else name_of(d) or f"{name}.{axis}"
+            for axis, d in enumerate(value.type.tensor_type.shape.dim)
+        ]
+        for value, name in zip(inputs, known, strict=True)
+    }
+
+
+def called(names: Iterable[Sequence[str]]) -> dict[str, str]:
+    """How modules call the sizes of names_of: as expressions take a name."""
+    said = list(dict.fromkeys(n for some in names for n in some if n))
+    plain_ = [f"{plain(n)}{'_' * (plain(n) in _RESERVED)}" for n in said]
+    return dict(zip(said, unique(plain_), strict=True))
+
+
+def by_file(given: Given, inputs: Sequence[Any]) -> Given:
+    """What the user says, with sizes by names_of; modules' own names are taken too."""
+    names = {new: name for name, new in called(names_of(inputs).values()).items()}
+    known = set(names.values())
+    dims = {n if n in known else names.get(n, n): d for n, d in given.dims.items()}
+    return replace(given, dims=dims)
 
 
 def with_values(proto: Any, given: Given, where: str) -> Any:
@@ -74,8 +108,9 @@ def _constant(value: Any, texts: Sequence[str], given: Given) -> Any:
     dtype = np.dtype(helper.tensor_dtype_to_np_dtype(kind.elem_type))
     if not kind.HasField("shape"):
         return elements(texts, dtype, () if len(texts) == 1 else (len(texts),))
+    sizes = given.sizes()
     shape = given.shapes.get(value.name) or tuple(
-        given.dims.get(name_of(d), -1) if (n := number_of(d)) is None else n
+        sizes.get(name_of(d), -1) if (n := number_of(d)) is None else n
         for d in kind.shape.dim
     )
     if len(shape) == 1 and shape[0] < 0:
@@ -141,6 +176,7 @@ def given_shapes(
     where what is given contradicts the file.
     """
     inputs = inputs_of(proto)
+    given = by_file(given, inputs)
     errors = _check_types(inputs, "input") + _check_types(proto.graph.output, "output")
     by_name = _by_name(inputs)
     shapes: dict[str, tuple[int, ...]] = {}
@@ -150,11 +186,12 @@ def given_shapes(
         elif name not in {i.name for i in proto.graph.input}:
             errors.append(_unknown(name, "--shape", inputs))
     errors += _unknown_dims(given, proto.graph.input)
-    sizes = {n: k for n, k in given.dims.items() if isinstance(k, int)}
+    sizes, names = given.sizes(), names_of(inputs)
     for value in inputs:
         if value.name in shapes:
             errors += _contradictions(value, shapes[value.name], sizes)
-    full = {v.name: _shape(v, shapes.get(v.name), sizes) for v in inputs}
+    errors += _outside(given, sizes)
+    full = {v.name: _shape(v, names[v.name], shapes.get(v.name), sizes) for v in inputs}
     errors += [
         f"input {v.name!r} {wrong}"
         for v in inputs
@@ -177,12 +214,23 @@ def _unknown(name: str, option: str, inputs: list[Any]) -> str:
 
 def _unknown_dims(given: Given, inputs: Any) -> list[str]:
     """Where --dim names what no input has."""
-    users = _users([i for i in inputs if i.type.HasField("tensor_type")])
-    names = ", ".join(users) or "none"
+    found = names_of([i for i in inputs if i.type.HasField("tensor_type")])
+    known = dict.fromkeys(n for names in found.values() for n in names if n)
     return [
-        f"no open size is named {name!r} (--dim); names: {names}"
+        f"no open size is named {name!r} (--dim); names: {', '.join(known) or 'none'}"
         for name in given.dims
-        if name not in users
+        if name not in known
+    ]
+
+
+def _outside(given: Given, sizes: Mapping[str, int]) -> list[str]:
+    """Where --shape gives a size outside of the bounds that --dim gives."""
+    return [
+        f"--dim {name}={dim[0]}..{dim[1]}: the shapes given have {sizes[name]}"
+        for name, dim in given.dims.items()
+        if isinstance(dim, tuple)
+        and name in sizes
+        and not dim[0] <= sizes[name] <= dim[1]
     ]
 
 
@@ -254,16 +302,20 @@ def _contradictions(
 
 
 def _shape(
-    value: Any, given: tuple[int, ...] | None, sizes: Mapping[str, int]
+    value: Any,
+    names: Sequence[str],
+    given: tuple[int, ...] | None,
+    sizes: Mapping[str, int],
 ) -> tuple[int | None, ...] | None:
     """The shape of an input, None for what is not known."""
     if given is not None:
         return given
     if not value.type.tensor_type.HasField("shape"):
         return None
+    dims = value.type.tensor_type.shape.dim
     return tuple(
-        sizes.get(name_of(d)) if (n := number_of(d)) is None else n
-        for d in value.type.tensor_type.shape.dim
+        sizes.get(name) if name else number_of(d)
+        for name, d in zip(names, dims, strict=True)
     )
 
 

@@ -12,13 +12,13 @@ from pathlib import Path
 from typing import Any
 
 from toolchain import tuning
-from toolchain.abi import MANIFEST, MAX_MEMORY
+from toolchain.abi import ABI_VERSION_OPEN, MANIFEST, MAX_MEMORY
 from toolchain.codegen.child import Job, in_children
 from toolchain.codegen.descriptor import table
 from toolchain.codegen.llvm import emit
 from toolchain.codegen.objects import compile_object, object_of
 from toolchain.codegen.room import Room, room
-from toolchain.graph.emit import WEIGHTS, Emitted, emit_model
+from toolchain.graph.emit import WEIGHTS, Emitted, Weights, emit_model
 from toolchain.graph.graph import Graph, Node, Value
 from toolchain.graph.operators import file_of, made_of, operator
 from toolchain.graph.passes import optimise
@@ -27,6 +27,7 @@ from toolchain.link.blob import data_object
 from toolchain.link.link import link
 from toolchain.link.manifest import check_interface
 from toolchain.link.module import add_custom_section, validate
+from toolchain.link.safetensors import Part, write_weights
 from toolchain.process.command import tool_versions
 from toolchain.records.cache import in_use, use
 from toolchain.records.definitions import hash_of
@@ -36,7 +37,6 @@ from toolchain.records.slices import root_in, root_of, sources
 from toolchain.spec import SpecError
 from toolchain.targets import Target
 
-ABI_VERSION = 2  # of models of any shape
 TIMEOUT = 600.0  # seconds for the object of one operator
 
 
@@ -45,11 +45,13 @@ class Place:
     """Where a model's files go. cache: for objects of operators.
 
     code: what the objects are made from, as it is found (roots of slices).
+    archive: whether lib<name>.a is written too, to link into programs.
     """
 
     folder: Path
     cache: Path
     code: set[str] = field(default_factory=set)
+    archive: bool = False
 
 
 def build_graph(
@@ -58,24 +60,33 @@ def build_graph(
     place: Place,
     runtime: Sequence[Path],
     show: Callable[[str], None] = print,
+    external: bool = False,
 ) -> dict[str, Any]:
-    """Write <name>.wasm and <name>.manifest.json; the latter.
+    """Write <name>.wasm, weights where external, <name>.manifest.json; the latter.
 
     Errors: SpecError for what cannot be built.
     """
     optimise(graph)
-    emitted = emit_model(graph)
+    emitted = emit_model(graph, external)
     out = place.folder / f"{graph.name}.wasm"
     names = dict.fromkeys(n.op for n in _nodes(graph) if n.dtypes)
     with in_use(place.cache), scratch(place.cache) as own, fresh(out) as wasm:
         objects = _objects(list(names), target, place, show)
         library = own / f"lib{graph.name}.a"
-        members = [*objects, *_model_objects(graph, emitted, target, own)]
+        members = [*objects, _model_object(graph, emitted, target, own)]
+        if not external:
+            block = own / f"{WEIGHTS}.o"
+            members.append(data_object(WEIGHTS, emitted.weights.blob(), block))
         archive([*members, *runtime], library)
+        if place.archive:
+            write(place.folder / library.name, library.read_bytes())
         show(f"link {graph.name}.wasm")
         link(library, wasm, MAX_MEMORY, flat=True)
         check_interface(wasm.read_bytes(), target.name)
         manifest = _manifest(graph, emitted, target)
+        if external:
+            path = out.with_suffix(".safetensors")
+            manifest["weights"] = _write_weights(emitted.weights, path)
         text = json.dumps(manifest, sort_keys=True, separators=(",", ":"))
         add_custom_section(wasm, MANIFEST, text.encode())
         validate(wasm.read_bytes(), str(out))
@@ -93,10 +104,8 @@ def _nodes(graph: Graph) -> Iterable[Node]:
             yield from _nodes(region)
 
 
-def _model_objects(
-    graph: Graph, emitted: Emitted, target: Target, own: Path
-) -> list[Path]:
-    """The model's own objects: its data and its weights."""
+def _model_object(graph: Graph, emitted: Emitted, target: Target, own: Path) -> Path:
+    """The object of the model's data, without its weights."""
     signature = len(graph.name) + sum(
         len(v.name) + 16 for v in (*graph.inputs, *graph.outputs)
     )
@@ -107,7 +116,7 @@ def _model_objects(
     ]
     model = own / f"model_{graph.name}.o"
     model.write_bytes(emit(texts, target))
-    return [model, data_object(WEIGHTS, emitted.weights.blob(), own / f"{WEIGHTS}.o")]
+    return model
 
 
 def _objects(
@@ -169,9 +178,24 @@ def _compile(name: str, target: Target, out: Path) -> Iterable[str]:
     return [*chosen, *map(tuning.root, sorted(asked))]
 
 
-def _shape(value: Value) -> list[int | str]:
-    """Sizes as the manifest has them: numbers, expressions, or "?"."""
-    known = value.shape or ()
+def _write_weights(weights: Weights, path: Path) -> dict[str, Any]:
+    """Write the block of constants beside the module; the manifest's entry."""
+    pairs = zip(weights.parts, weights.offsets, strict=True)
+    parts = [
+        Part(str(i), str(part.dtype), part.shape, at)
+        for i, (part, at) in enumerate(pairs)
+    ]
+    return write_weights(path, parts, weights.blob())
+
+
+def _shape(value: Value) -> list[int | str] | None:
+    """Sizes as the manifest has them: numbers, expressions, or "?".
+
+    None where the rank is unknown.
+    """
+    known = value.shape
+    if known is None:
+        return None
     return [n if isinstance(n, int) else "?" if n is None else str(n) for n in known]
 
 
@@ -182,7 +206,7 @@ def _tensors(values: Sequence[Value]) -> list[Mapping[str, Any]]:
 def _manifest(graph: Graph, emitted: Emitted, target: Target) -> dict[str, Any]:
     """What stands in the module."""
     return {
-        "abi_version": ABI_VERSION,
+        "abi_version": ABI_VERSION_OPEN,
         "target": target.name,
         "features": list(target.features),
         "model": graph.name,

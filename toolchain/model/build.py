@@ -11,12 +11,12 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from toolchain.abi import ABI_VERSION, ALIGNMENT, MANIFEST, MAX_MEMORY
+from toolchain.abi import ABI_VERSION, MANIFEST, MAX_MEMORY
 from toolchain.codegen.operators import loaded_operators
-from toolchain.dtypes import DTYPES
-from toolchain.frontends import read_model
+from toolchain.frontends import Dim, read_model
 from toolchain.link.manifest import check_interface
 from toolchain.link.module import add_custom_section, validate
+from toolchain.link.safetensors import Part, write_weights
 from toolchain.model.compile import (
     Place,
     compile_program,
@@ -56,7 +56,7 @@ class Options:
     shapes: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
     external: bool = False
     winograd: bool = False
-    dims: Mapping[str, int] = field(default_factory=dict)
+    dims: Mapping[str, Dim] = field(default_factory=dict)
     values: Mapping[str, Sequence[str]] = field(default_factory=dict)
     timeout: float = 600.0
     numbers: Mapping[str, int] = field(default_factory=dict)
@@ -103,11 +103,16 @@ def read_program(path: Path, options: Options, show: Callable[[str], None]) -> P
     import tvm.relax.frontend.onnx  # noqa: F401
 
     show(f"read {path.name}")
-    limits = confined.Limits(options.timeout, _MEMORY + _TIMES * _size(path))
+    limits = limits_for(path, options)
     program = confined.run(str(path), partial(_program, path, options), limits)
     for note in program.notes:
         show(note)
     return program
+
+
+def limits_for(path: Path, options: Options) -> confined.Limits:
+    """What reading a model may take."""
+    return confined.Limits(options.timeout, _MEMORY + _TIMES * _size(path))
 
 
 def _size(path: Path) -> int:
@@ -189,7 +194,12 @@ def _add_manifest(
         "tools": tool_versions(),
     }
     if program.external:
-        short["weights"] = _write_weights(program, out.with_suffix(".safetensors"))
+        parts = [
+            Part(f"{i}.{value.name}", value.dtype, value.shape, at)
+            for i, (value, at) in enumerate(program.weights.items())
+        ]
+        path = out.with_suffix(".safetensors")
+        short["weights"] = write_weights(path, parts, weights_blob(program))
     text = json.dumps(short, sort_keys=True, separators=(",", ":"))
     add_custom_section(wasm, MANIFEST, text.encode())
     data = wasm.read_bytes()
@@ -203,35 +213,4 @@ def _add_manifest(
                 "sha256": hashlib.sha256(data).hexdigest(),
             }
         },
-    }
-
-
-def _write_weights(program: Program, path: Path) -> dict[str, Any]:
-    """A .safetensors file, whose data is the block that the module takes."""
-    entries: dict[str, Any] = {}
-    blob = weights_blob(program)
-    end = 0
-    for i, (value, at) in enumerate(program.weights.items()):
-        if at > end:  # the format allows no holes
-            entries[f"padding.{i}"] = _entry("uint8", (at - end,), end, at)
-        end = at + value.bytes
-        entries[f"{i}.{value.name}"] = _entry(value.dtype, value.shape, at, end)
-    if end < len(blob):
-        entries["padding"] = _entry("uint8", (len(blob) - end,), end, len(blob))
-    header = json.dumps(entries, separators=(",", ":")).encode()
-    header += b" " * (-(len(header) + 8) % ALIGNMENT)
-    data = len(header).to_bytes(8, "little") + header + blob
-    write(path, data)
-    return {
-        "file": path.name,
-        "bytes": len(blob),
-        "sha256": hashlib.sha256(data).hexdigest(),
-    }
-
-
-def _entry(dtype: str, shape: tuple[int, ...], start: int, end: int) -> dict[str, Any]:
-    return {
-        "dtype": DTYPES[dtype].safetensors,
-        "shape": list(shape),
-        "data_offsets": [start, end],
     }

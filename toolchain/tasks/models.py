@@ -172,12 +172,31 @@ def compile_model(
     return place.code
 
 
+def compile_open(
+    file: Path,
+    target: str,
+    folder: Path,
+    runtime: Sequence[Path],
+    options: Mapping[str, Any],
+) -> None:
+    """Compile an ONNX file whose sizes are not all known."""
+    from toolchain.graph.build import Place
+    from toolchain.graph.files import build_model
+    from toolchain.model.build import Options
+
+    options = dict(options)
+    kept = options.pop("archive")
+    place = Place(folder, CACHE / target, archive=kept)
+    show = partial(print, f"  {file.stem} {target}:")
+    build_model(file, Options(target, **options), place, runtime, show)
+
+
 OPTIONS = (
     option("file", "", "the model: .onnx or .mindir", "f"),
     option("target", DEFAULT, f"one of {', '.join(TARGETS)}", "t"),
     option("out", "", "folder for the files (build/files/<name>/<target>)", "o"),
     option("shape", [], "an input's shape, as in image=1,3,224,224", "s"),
-    option("dim", [], "the size that the file calls by a name, as in batch=1"),
+    option("dim", [], "a size that the file leaves open: seq=128, or seq=1..512"),
     option("value", [], "an input made a constant, as in rate=16000 or axes=1,2"),
     option("timeout", 600.0, "seconds for reading the model"),
     option("winograd", False, "3x3 convolutions with fewer multiplications"),
@@ -201,8 +220,11 @@ def compile_file(
     archive: bool = False,
     **options: Any,
 ) -> None:
-    """Compile a model file. options: those of `OPTIONS`, by name."""
-    from toolchain.frontends import plain
+    """Compile a model file. options: those of `OPTIONS`, by name.
+
+    Sizes that neither an ONNX file nor the options give stay open.
+    """
+    from toolchain.frontends import OpenSizesError, plain
     from toolchain.spec import SpecError
 
     path, folder, runtime = _place(file, target, out)
@@ -210,7 +232,12 @@ def compile_file(
         raise SpecError(f"--weights {weights!r} is unknown; use embedded or external")
     given = _given(**options) | {"external": weights == "external"}
     given["archive"] = archive
-    compile_model(path, target, folder, runtime, given)
+    try:
+        compile_model(path, target, folder, runtime, given)
+    except OpenSizesError:
+        if path.suffix != ".onnx":
+            raise
+        compile_open(path, target, folder, runtime, given)
     wasm = folder / f"{plain(path.stem)}.wasm"
     print(f"{wasm}: {wasm.stat().st_size} bytes")
 

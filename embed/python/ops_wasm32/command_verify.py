@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     import onnxruntime
 
 BOUND = 1e-4  # for modules whose manifest says none
+_OTHERS = "; or give other sizes by --dim NAME=SIZE"
 
 
 def verify(options: argparse.Namespace) -> bool:
@@ -38,23 +39,21 @@ def verify(options: argparse.Namespace) -> bool:
     bound = BOUND if bound is None else bound
     original = _Original(options.against, library.model, options.values)
     verdicts: list[bool] = []
+    refused: list[_RefusedError] = []
     for arrays in tries:
         try:
             wanted = original.run(arrays)
         except _RefusedError as error:
-            if len(tries) == 1:
-                raise
-            print(f"{_sizes_text(library.model, arrays)}not compared: {error}")
+            refused.append(error)
             continue
         if not verdicts:
             print(f"against ONNX Runtime, {original.setting}; bound {bound:.3g}")
         print(end=_sizes_text(library.model, arrays))
         verdicts.append(_compared(library, arrays, wanted, bound))
     if not verdicts:
-        raise UserError(
-            f"{options.file}: ONNX Runtime takes none of these sizes; give others by "
-            "--dim NAME=SIZE, or inputs by -i FILE.npz"
-        )
+        raise UserError(f"{refused[-1]}{_OTHERS * bool(library.model.sizes)}")
+    for refusal in refused:
+        print(f"not compared: {refusal}")
     return all(verdicts)
 
 

@@ -127,7 +127,7 @@ def output_blocks(bound: Bound, head: bytes, memory: int) -> list[Block]:
         blocks.append(block)
     if (size := sum(b.bytes for b in blocks)) > memory:
         raise ModuleError(
-            f"{bound.kernel.name}: ops_call gave {size} bytes of outputs, more than "
+            f"{bound.kernel.name}: ops_call gave outputs of {size} bytes, more than "
             "memory has"
         )
     return blocks
