@@ -204,17 +204,14 @@ def test_inputs_with_unknown_sizes() -> None:
                 assert not rank, str(known)
 
 
-WRONG = {
+Wrong = tuple[str, list[tuple[int, ...]], dict[str, Attribute]]
+SLICED: dict[str, Attribute] = {"starts": [0, 0], "ends": [1, 1], "steps": [1]}
+WIDE: Wrong = ("max_pool", [(1, 3, 2, 2)], {"kernel_shape": [3, 3]})
+CUBIC: Wrong = ("resize", [(1, 1, 2, 2)], {"mode": "cubic", "sizes": [3, 3]})
+WRONG: dict[str, Wrong] = {
     "add: sizes 2 and 3 do not broadcast": ("add", [(2,), (3,)], {}),
-    "matmul: columns of a and rows of b must be equal": (
-        "matmul",
-        [(2, 3), (4, 5)],
-        {},
-    ),
-    "concat: sizes of axis 0 of the inputs must be": (
-        *("concat", [(2, 3), (4, 3)]),
-        {"axis": 1},
-    ),
+    "matmul: columns of a and rows of b": ("matmul", [(2, 3), (4, 5)], {}),
+    "concat: sizes of axis 0 of": ("concat", [(2, 3), (4, 3)], {"axis": 1}),
     "concat: its inputs have 1, 2 axes": ("concat", [(2,), (4, 3)], {"axis": 0}),
     "softmax: axis 2 is outside rank 2; use -2..1": ("softmax", [(2, 3)], {"axis": 2}),
     "reduce_sum: axes .* twice": ("reduce_sum", [(2, 3)], {"axes": [0, -2]}),
@@ -223,24 +220,12 @@ WRONG = {
     "reshape: .* must divide 6": ("reshape", [(2, 3)], {"shape": [4, -1]}),
     "reshape: shape has -1 twice": ("reshape", [(2, 3)], {"shape": [-1, -1]}),
     "transpose: perm has 1 entries": ("transpose", [(2, 3)], {"perm": [0]}),
-    "slice: steps has 1 entries": (
-        *("slice", [(2, 3)]),
-        {"starts": [0, 0], "ends": [1, 1], "steps": [1]},
-    ),
+    "slice: steps has 1 entries": ("slice", [(2, 3)], SLICED),
     "tile: repeats has 1 entries": ("tile", [(2, 3)], {"repeats": [1]}),
     "pad: pads has 2 entries": ("pad", [(2, 3)], {"pads": [1, 1]}),
-    "conv: w has rank 3 but must have rank 4": (
-        *("conv", [(1, 3, 8, 8), (4, 3, 3)]),
-        {},
-    ),
-    "max_pool: the window has more": (
-        *("max_pool", [(1, 3, 2, 2)]),
-        {"kernel_shape": [3, 3]},
-    ),
-    "resize: mode is 'cubic'; use one of nearest, linear": (
-        *("resize", [(1, 1, 2, 2)]),
-        {"mode": "cubic", "sizes": [3, 3]},
-    ),
+    "conv: w has rank 3 but must have": ("conv", [(1, 3, 8, 8), (4, 3, 3)], {}),
+    "max_pool: the window has more": WIDE,
+    "resize: mode is 'cubic'; use one of nearest, linear": CUBIC,
 }
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from keyword import iskeyword
 from pathlib import Path
 from typing import Any
 
@@ -79,22 +80,25 @@ def _inputs(proto: Any, given: Given, where: str) -> list[Value]:
         shape: tuple[Size | None, ...] | None = None
         if known is not None:
             shape = tuple(
-                _named(d, f"{name}.{i}") if n is None else n
+                _named(d, f"{name}_{i}", given) if n is None else n
                 for i, (n, d) in enumerate(zip(known, kind.shape.dim, strict=True))
             )
         values.append(Value(name, dtype_of_number(kind.elem_type), shape))
     return values
 
 
-def _named(dim: Any, otherwise: str) -> Size:
-    """An open size by its name in the file."""
+def _named(dim: Any, otherwise: str, given: Given) -> Size:
+    """An open size by its name in the file, within the limits that are given."""
     name = name_of(dim)
-    return named(size_name(name) if name else otherwise)
+    limits = given.dims.get(name) if name else None
+    low, high = limits if isinstance(limits, tuple) else (0, GREATEST)
+    return named(size_name(name) if name else otherwise, low, high)
 
 
 def size_name(name: str) -> str:
     """A size's name as expressions of sizes take it."""
-    return name if name.isidentifier() else plain(name)
+    name = plain(name)
+    return f"{name}_" if iskeyword(name) or name in ("min", "max") else name
 
 
 def _sizes(inputs: Sequence[Value], given: Given) -> dict[str, tuple[int, int]]:

@@ -85,8 +85,8 @@ class Call:
         units = self.units
         if entries and units is not None and len(entries) != units * declared.per_unit:
             raise self.fail(
-                f"{name} has {len(entries)} entries, but other lists or the tensors are "
-                f"for {units * declared.per_unit}; give as many"
+                f"{name} has {len(entries)} entries, but other lists or the tensors "
+                f"are for {units * declared.per_unit}; give as many"
             )
         if entries or units is None:
             return entries or None

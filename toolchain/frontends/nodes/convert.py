@@ -22,7 +22,7 @@ from toolchain.frontends.nodes.rules import Call, rules
 from toolchain.frontends.nodes.scope import REFUSED, Scope
 from toolchain.frontends.standard import excess, named_kinds, schema_of, type_of
 from toolchain.graph.graph import Value
-from toolchain.graph.sizes import Expression, Size
+from toolchain.graph.sizes import Expression, Size, parse
 from toolchain.process import confined
 from toolchain.spec import SpecError
 
@@ -170,7 +170,12 @@ def _made(call: Call) -> list[tuple[tuple[Size | None, ...] | None, str]]:
 
 
 def _size(size: int | str | None) -> Size | None:
-    return Expression(size) if isinstance(size, str) else size
+    if not isinstance(size, str):
+        return size
+    try:
+        return parse(size)
+    except SpecError:  # a name that the standard's inference has made up
+        return None
 
 
 def _type_of(value: Value) -> Any:
