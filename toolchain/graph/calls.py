@@ -11,7 +11,7 @@ from typing import TypeAlias
 
 from toolchain.graph.graph import Attribute, Node, Value
 from toolchain.graph.operators import operator
-from toolchain.graph.sizes import Size, equal
+from toolchain.graph.sizes import Size, equal, product
 from toolchain.spec import Attribute as Declared
 from toolchain.spec import SpecError
 
@@ -108,6 +108,10 @@ class Call:
         """An axis counted from 0; SpecError where it is none of so many."""
         return axis_of(self.node.op, name, axis, rank)
 
+    def count(self, shape: Shape) -> Size | None:
+        """The elements of a shape."""
+        return count_of(shape)
+
     def fail(self, text: str) -> SpecError:
         """What to raise where no call could succeed."""
         return SpecError(f"{self.node.op}: {text}")
@@ -163,6 +167,12 @@ def same(op: str, sizes: Iterable[Size | None], where: str) -> Size | None:
         if found is None or isinstance(size, int):
             found = size
     return found
+
+
+def count_of(sizes: Shape) -> Size | None:
+    """The elements of a shape, or of a part of it."""
+    known = [s for s in sizes or () if s is not None]
+    return None if sizes is None or len(known) < len(sizes) else product(known)
 
 
 def agreed(shapes: Sequence[Shape]) -> Shape:

@@ -4,7 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from toolchain.graph.calls import Call, Shape, agreed, axis_of, numbers_of, same
+from toolchain.graph.calls import (
+    Call,
+    Shape,
+    agreed,
+    axis_of,
+    count_of,
+    numbers_of,
+    same,
+)
 from toolchain.graph.collapses import shapes_of
 from toolchain.graph.elements import set_elements
 from toolchain.graph.graph import (
@@ -20,7 +28,7 @@ from toolchain.graph.graph import (
     Value,
 )
 from toolchain.graph.operators import operator
-from toolchain.graph.sizes import Size, equal, product
+from toolchain.graph.sizes import Size, equal
 from toolchain.graph.strided import reshaped
 from toolchain.graph.views import shape_part
 from toolchain.spec import Attribute as Declared
@@ -126,12 +134,7 @@ def _flatten(node: Node) -> list[Shape]:
     if not -len(x) <= axis <= len(x):
         raise SpecError(f"{node.op}: axis {axis} is outside rank {len(x)}")
     axis += len(x) if axis < 0 else 0
-    return [(_count(x[:axis]), _count(x[axis:]))]
-
-
-def _count(sizes: Sequence[Size | None]) -> Size | None:
-    known = [s for s in sizes if s is not None]
-    return product(known) if len(known) == len(sizes) else None
+    return [(count_of(x[:axis]), count_of(x[axis:]))]
 
 
 def _if(node: Node) -> list[Shape]:

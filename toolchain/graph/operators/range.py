@@ -8,6 +8,7 @@ Source: ONNX Range-11, whose arguments are tensors; MindSpore Range.
 
 import numpy as np
 
+from toolchain.graph.sizes import ceil_div, maximum
 from toolchain.spec import Attribute, Case, Operator
 
 TAKEN = (
@@ -33,6 +34,14 @@ def cases(dtypes, rng):
         yield Case("whole", (), given)
 
 
+def shapes(call):
+    start, limit, delta = map(call.number, ("start", "limit", "delta"))
+    if start is None or limit is None or not isinstance(delta, int) or delta == 0:
+        return [(None,)]
+    span = limit - start if delta > 0 else start - limit
+    return [(maximum(0, ceil_div(span, abs(delta))),)]
+
+
 KERNEL = Operator(
     collapse="own.plain",
     inputs=(),
@@ -43,6 +52,7 @@ KERNEL = Operator(
     ),
     dtypes=("int32", "int64"),
     source="range.c",
+    shapes=shapes,
     reference=reference,
     cases=cases,
 )
