@@ -91,7 +91,7 @@ def expected(
     named = {
         a.name: a.choices[int(a.default)]
         for a in operator.attributes
-        if a.choices and a.default is not None
+        if a.choices and a.default is not None and not a.per_unit
     }
     given = defaults | named | dict(case.attributes)
     plain = isinstance(reference, FunctionType)  # a numpy function has no signature

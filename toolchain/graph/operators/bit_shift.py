@@ -7,7 +7,6 @@ Source: ONNX BitShift-11, of unsigned numbers; MindSpore LeftShift, RightShift.
 
 import numpy as np
 
-from toolchain.dtypes import DTYPES
 from toolchain.spec import Attribute, Case, Input, Operator, pointwise, tir
 from toolchain.spec.cases import binary, values
 from toolchain.spec.math import Let
@@ -16,7 +15,7 @@ DIRECTION = Attribute("direction", default=0, choices=("LEFT", "RIGHT"))
 
 
 def formula(k, a, b):
-    let, bits = Let(), DTYPES[k.dtype].bits
+    let, bits = Let(), 8 * np.dtype(k.dtype).itemsize
     zero, most = tir.const(0, k.dtype), tir.const(bits - 1, k.dtype)
     outside = let(tir.Or(b < zero, b > most))
     wide = let(tir.Select(outside, most, b))

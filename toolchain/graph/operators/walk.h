@@ -88,6 +88,22 @@ static inline int32_t ops_shape_like(ops_request *call, ops_tensor *output,
   return ops_set_shape(call, output, like->rank, shape);
 }
 
+/* Fails where a tensor that is given has another shape. */
+static inline int32_t ops_expect(const ops_request *call, int32_t input,
+                                 int32_t rank, const int32_t *shape) {
+  const ops_tensor *tensor = &call->tensors[input];
+  ops_tensor wanted = {.rank = (uint8_t)rank};
+  int32_t same = tensor->rank == rank;
+  if (tensor->absent) return OPS_OK;
+  for (int32_t i = 0; i < rank; ++i) {
+    wanted.shape[i] = shape[i];
+    same = same && tensor->shape[i] == shape[i];
+  }
+  if (same) return OPS_OK;
+  return ops_fail_got(call, OPS_ERROR_SHAPE, "%s has shape %v but must be %v",
+                      tensor->name, tensor, &wanted);
+}
+
 static inline ops_tensor *ops_output(ops_request *call, int32_t o) {
   return &call->tensors[call->inputs + o];
 }

@@ -1,0 +1,70 @@
+/* dots.h: products of rows with rows, as weights of [outputs, inputs] lie. */
+#ifndef OPS_DOTS_H_
+#define OPS_DOTS_H_
+
+#include <stdint.h>
+
+typedef float ops_lanes __attribute__((vector_size(16), aligned(4)));
+
+/* out[i, j] += sum_k a[i, k] * w[j, k] for a tile of rows and columns. Vectors
+ * run along k, so that nothing is packed ahead. */
+static inline __attribute__((always_inline)) void ops_dots_tile(
+    const float *a, const float *w, int32_t depth, float *out, int32_t out_step,
+    int32_t rows, int32_t columns) {
+  ops_lanes sums[8] = {0};
+  float rest[8] = {0};
+  int32_t k = 0;
+  for (; k + 4 <= depth; k += 4) {
+#pragma clang loop unroll(full)
+    for (int32_t j = 0; j < columns; ++j) {
+      ops_lanes weights = *(const ops_lanes *)(w + (int64_t)j * depth + k);
+#pragma clang loop unroll(full)
+      for (int32_t i = 0; i < rows; ++i)
+        sums[i * columns + j] +=
+            *(const ops_lanes *)(a + (int64_t)i * depth + k) * weights;
+    }
+  }
+  for (; k < depth; ++k)
+#pragma clang loop unroll(full)
+    for (int32_t j = 0; j < columns; ++j)
+#pragma clang loop unroll(full)
+      for (int32_t i = 0; i < rows; ++i)
+        rest[i * columns + j] += a[(int64_t)i * depth + k] *
+                                 w[(int64_t)j * depth + k];
+#pragma clang loop unroll(full)
+  for (int32_t i = 0; i < rows; ++i)
+#pragma clang loop unroll(full)
+    for (int32_t j = 0; j < columns; ++j) {
+      ops_lanes s = sums[i * columns + j];
+      out[(int64_t)i * out_step + j] += ((s[0] + s[2]) + (s[1] + s[3])) +
+                                        rest[i * columns + j];
+    }
+}
+
+/* The same for any number of them: a [rows, depth], w [columns, depth], out
+ * [rows, out_step]. Weights come from memory once for two rows. */
+static void ops_dots(const float *a, int32_t rows, const float *w,
+                     int32_t columns, int32_t depth, float *out,
+                     int32_t out_step) {
+  int32_t i = 0;
+  for (; i + 2 <= rows; i += 2) {
+    const float *row = a + (int64_t)i * depth;
+    float *to = out + (int64_t)i * out_step;
+    int32_t j = 0;
+    for (; j + 4 <= columns; j += 4)
+      ops_dots_tile(row, w + (int64_t)j * depth, depth, to + j, out_step, 2, 4);
+    for (; j < columns; ++j)
+      ops_dots_tile(row, w + (int64_t)j * depth, depth, to + j, out_step, 2, 1);
+  }
+  if (i < rows) {
+    const float *row = a + (int64_t)i * depth;
+    float *to = out + (int64_t)i * out_step;
+    int32_t j = 0;
+    for (; j + 8 <= columns; j += 8)
+      ops_dots_tile(row, w + (int64_t)j * depth, depth, to + j, out_step, 1, 8);
+    for (; j < columns; ++j)
+      ops_dots_tile(row, w + (int64_t)j * depth, depth, to + j, out_step, 1, 1);
+  }
+}
+
+#endif /* OPS_DOTS_H_ */
