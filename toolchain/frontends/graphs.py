@@ -61,11 +61,14 @@ def graph_of(proto: Any, name: str, given: Given, where: str) -> GraphModel:
     weights = [i for i in proto.graph.input if i not in inputs_of(proto)]
     for value in weights:  # inputs with defaults, which are constants
         proto.graph.input.remove(value)
+    names = [i.name for i in proto.graph.input]
+    scope.values |= dict(zip(names, inputs, strict=True))
     try:
-        converter.inside(proto.graph, scope, inputs, "")
+        results = converter.inlined(proto.graph, scope, "")
     except SpecError as error:
         raise SpecError(f"{where}: {error}") from None
     _raise(converter.refusals, where)
+    graph.inputs, graph.outputs = inputs, [v for v in results if v is not None]
     _finish(scope, proto, where)
     return GraphModel(graph.name, graph)
 
@@ -114,7 +117,7 @@ def _sizes(inputs: Sequence[Value], given: Given) -> dict[str, tuple[int, int]]:
 def _raise(refusals: Sequence[Refusal], where: str) -> None:
     """Raise an error for refused nodes: for those that nothing knows, or the others."""
     unknown, groups = [], dict[tuple[str, str], list[str]]()
-    for r in refusals:
+    for r in dict.fromkeys(refusals):
         operator = r.operator + (f" (domain {r.domain})" if r.domain else "")
         if r.unknown:
             reason = reason_of(r.operator, r.domain)

@@ -27,6 +27,7 @@ from toolchain.graph.graph import (
 from toolchain.graph.operators import operator, output_dtypes, variant_of
 from toolchain.graph.references import computed, number_of
 from toolchain.graph.shapes import infer
+from toolchain.graph.sizes import Size
 from toolchain.graph.views import shape_part, viewed
 from toolchain.spec import SpecError
 
@@ -80,10 +81,10 @@ class Builder:
         attributes: Mapping[str, Attribute],
     ) -> list[Value]:
         if dtypes is None:
-            given = [None if v is None else v.dtype for v in inputs]
-            dtypes = variant_of(name, given)
+            kinds = [None if v is None else v.dtype for v in inputs]
+            dtypes = variant_of(name, kinds)
             if dtypes is None:
-                words = ", ".join(d or "nothing" for d in given)
+                words = ", ".join(d or "nothing" for d in kinds)
                 raise SpecError(
                     f"{name} takes no {words}; it takes "
                     f"{'; '.join(', '.join(v) for v in operator(name).variants())}"
@@ -91,7 +92,10 @@ class Builder:
         named = [
             Value(self._name(name), d) for d in output_dtypes(name, dtypes, outputs)
         ]
-        return self._add(Node(name, list(inputs), named, dict(attributes), dtypes))
+        tensors = operator(name).inputs
+        missing = 0 if tensors[-1:] and tensors[-1].variadic else len(tensors)
+        given = [*inputs, *[None] * (missing - len(inputs))]
+        return self._add(Node(name, given, named, dict(attributes), dtypes))
 
     def shape_of(self, x: Value, start: int = 0, end: int | None = None) -> Value:
         """Sizes of a value, as int64."""
@@ -116,6 +120,16 @@ class Builder:
     def flatten(self, x: Value, axis: int = 1) -> Value:
         """Two axes: those before `axis`, and the others."""
         return self._own(FLATTEN, x, x.dtype, {"axis": axis})
+
+    def value(
+        self, what: str, dtype: str, shape: tuple[Size | None, ...] | None = None
+    ) -> Value:
+        """A value of a name of its own, as an output of a node or a region's input."""
+        return Value(self._name(what), dtype, shape)
+
+    def add(self, node: Node) -> list[Value]:
+        """The outputs of a node with regions."""
+        return self._add(node)
 
     def _own(
         self, op: str, x: Value, dtype: str, attributes: dict[str, Attribute]

@@ -8,7 +8,7 @@ that stands in the way.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,9 +18,15 @@ from toolchain.dtypes import DTYPES
 from toolchain.frontends.definitions import definition
 from toolchain.frontends.load import array, dense, name_of, subgraphs
 from toolchain.frontends.nodes.automatic import automatic, is_automatic
-from toolchain.frontends.nodes.rules import Call, rules
+from toolchain.frontends.nodes.rules import Call, tables
 from toolchain.frontends.nodes.scope import REFUSED, Scope
-from toolchain.frontends.standard import excess, named_kinds, schema_of, type_of
+from toolchain.frontends.standard import (
+    NamedKinds,
+    excess,
+    named_kinds,
+    schema_of,
+    type_of,
+)
 from toolchain.graph.graph import Value
 from toolchain.graph.sizes import Expression, Size, parse
 from toolchain.process import confined
@@ -38,6 +44,10 @@ class Refusal:
     unknown: bool
 
 
+Shape = tuple[Size | None, ...] | None
+Made = list[tuple[Shape, str]]
+
+
 class UnknownOperatorError(SpecError):
     """Nothing converts the operator of a node."""
 
@@ -48,19 +58,8 @@ class Converter:
     def __init__(self) -> None:
         self.refusals: list[Refusal] = []
 
-    def inside(
-        self, graph: Any, scope: Scope, inputs: Sequence[Value], path: str
-    ) -> None:
-        """Convert a graph into a scope; its outputs become the graph's of the scope."""
-        into = scope.builder.graph
-        scope.values |= {i.name: v for i, v in zip(graph.input, inputs, strict=True)}
-        into.inputs = list(inputs)
-        results = self.inlined(graph, scope, path)
-        into.outputs = [v for v in results if v is not None]
-        into.inputs += scope.taken.values()
-
     def inlined(self, graph: Any, scope: Scope, path: str) -> list[Value | None]:
-        """Results of a graph whose nodes become nodes of the graph around it."""
+        """Results of a graph whose nodes become nodes of the scope's graph."""
         for tensor in graph.initializer:
             scope.values[tensor.name] = Value.constant(tensor.name, array(tensor))
         for sparse in graph.sparse_initializer:
@@ -112,11 +111,13 @@ class Converter:
         return results
 
     def _converted(self, call: Call) -> Sequence[Value | None]:
-        found = rules().get((call.domain, call.name))
+        found, fallback = (t.get((call.domain, call.name)) for t in tables())
         if found is not None:
             results = found(call)
         elif is_automatic(call):
             results = automatic(call)
+        elif fallback is not None:
+            results = fallback(call)
         elif is_defined(call.domain, call.name):
             results = self._defined(call)
         else:
@@ -140,7 +141,11 @@ class Converter:
                 f"is defined by operators that are not supported: "
                 f"{what or inner[0].operator}"
             )
-        return [scope[o] for o in body.output[: len(call.node.output)]]
+        used = len(call.node.output)
+        return [
+            scope[o] if call.wants(i) else None
+            for i, o in enumerate(body.output[:used])
+        ]
 
 
 def is_defined(domain: str, name: str) -> bool:
@@ -155,18 +160,39 @@ def _at(results: Sequence[Value | None], index: int) -> Value | None:
     return results[index] if index < len(results) else None
 
 
-def _made(call: Call) -> list[tuple[tuple[Size | None, ...] | None, str]]:
-    """What the standard says that a node makes. Errors: where it says no."""
-    given = [None if v is None else (_type_of(v), v.data) for v in call.inputs]
-    found = named_kinds(call.node, given, call.scope.opsets, call.domain)
-    made: list[tuple[tuple[Size | None, ...] | None, str]] = []
+def _made(call: Call) -> Made:
+    """What the standard says that a node makes. Errors: where it says no.
+
+    Its own inference takes sizes that it does not know for 0 here and there: what it
+    says of open sizes must not be taken at its word.
+    """
+    values = call.given()
+    is_open = any(v.shape is not None and v.known is None for v in values)
+    try:
+        found = _inferred(call, lambda v: v.shape)
+    except SpecError:
+        if not is_open:
+            raise
+        found = _inferred(call, lambda v: v.known)
+    made: Made = []
     for sizes, dtype in found:
         shape = None if sizes is None else tuple(map(_size, sizes))
+        if shape is not None and is_open:
+            wrong = is_defined(call.domain, call.name)
+            shape = tuple(None if wrong or n == 0 else n for n in shape)
         numbers = [n if isinstance(n, int) else None for n in shape or ()]
-        if wrong := excess(numbers, dtype):
-            raise SpecError(f"its result {wrong}")
+        if text := excess(numbers, dtype):
+            raise SpecError(f"its result {text}")
         made.append((shape, dtype))
     return made
+
+
+def _inferred(call: Call, shape_of: Callable[[Value], Shape]) -> NamedKinds:
+    given = [
+        None if v is None else (_type_of(v.dtype, shape_of(v)), v.data)
+        for v in call.inputs
+    ]
+    return named_kinds(call.node, given, call.scope.opsets, call.domain)
 
 
 def _size(size: int | str | None) -> Size | None:
@@ -178,18 +204,18 @@ def _size(size: int | str | None) -> Size | None:
         return None
 
 
-def _type_of(value: Value) -> Any:
-    if value.shape is None:
-        return type_of(None, value.dtype)
-    sizes = [str(n) if isinstance(n, Expression) else n for n in value.shape]
-    return type_of(tuple(sizes), value.dtype)
+def _type_of(dtype: str, shape: Shape) -> Any:
+    if shape is None:
+        return type_of(None, dtype)
+    sizes = [str(n) if isinstance(n, Expression) else n for n in shape]
+    return type_of(tuple(sizes), dtype)
 
 
 def _kind_of(value: Value | None) -> bytes:
     """The type of a value as a TypeProto; nothing where it is absent."""
     from onnx import TypeProto
 
-    kind = TypeProto() if value is None else _type_of(value)
+    kind = TypeProto() if value is None else _type_of(value.dtype, value.shape)
     return bytes(kind.SerializeToString())
 
 

@@ -24,23 +24,34 @@ from toolchain.spec import SpecError
 Results: TypeAlias = "Value | Sequence[Value | None] | None"
 Rule = Callable[["Call"], Results]
 RULES: dict[tuple[str, str], Rule] = {}
+# Rules for where the library has no operator of the same name.
+FALLBACKS: dict[tuple[str, str], Rule] = {}
 # An operand: a value, or a number that becomes a constant of the first value's dtype.
 Operand: TypeAlias = "Value | float | None"
 
 
+Table = Mapping[tuple[str, str], Rule]
+
+
 @cache
-def rules() -> Mapping[tuple[str, str], Rule]:
-    """All rules, by domain and operator."""
+def tables() -> tuple[Table, Table]:
+    """All rules and all fallbacks, by domain and operator."""
     for file in sorted(Path(__file__).parent.glob("[!_]*.py")):
         import_module(f"{__package__}.{file.stem}")
-    return RULES
+    return RULES, FALLBACKS
 
 
-def rule(*names: str, domain: str = "") -> Callable[[Rule], Rule]:
-    """Register a rule for operators of a domain."""
+def rule(
+    *names: str, domain: str = "", fallback: bool = False
+) -> Callable[[Rule], Rule]:
+    """Register a rule for operators of a domain.
+
+    fallback: it is used where the library has no operator of that name.
+    """
 
     def register(function: Rule) -> Rule:
-        RULES.update({(domain, name): function for name in names})
+        table = FALLBACKS if fallback else RULES
+        table.update({(domain, name): function for name in names})
         return function
 
     return register
@@ -57,15 +68,10 @@ def has(name: str) -> bool:
 
 
 class Regions(Protocol):
-    """What rules need of the conversion of a graph inside a node."""
-
-    def inside(
-        self, graph: Any, scope: Scope, inputs: Sequence[Value], path: str
-    ) -> None:
-        """Convert a graph into a scope; its outputs become the graph's of the scope."""
+    """The conversion of a graph inside a node."""
 
     def inlined(self, graph: Any, scope: Scope, path: str) -> list[Value | None]:
-        """Results of a graph whose nodes become nodes of the graph around it."""
+        """Results of a graph whose nodes become nodes of the scope's graph."""
 
 
 class Call:

@@ -6,6 +6,8 @@ it becomes an input of the region, and of the node that holds it.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from toolchain.graph.builder import Builder
 from toolchain.graph.graph import Graph, Value
 
@@ -14,7 +16,7 @@ REFUSED = Value("refused", "")
 
 
 class Scope:
-    """Names of a graph, a region or a function's body. outer: of a region, around it.
+    """Names of a graph, a region or a function's body. outer: where others are sought.
 
     taken: values from around a region, and the region's inputs for them.
     """
@@ -24,8 +26,11 @@ class Scope:
         builder: Builder,
         opsets: dict[str, int],
         outer: Scope | None = None,
+        *,
+        is_region: bool = False,
     ) -> None:
         self.builder, self.opsets, self.outer = builder, opsets, outer
+        self.is_region = is_region
         self.values: dict[str, Value | None] = {"": None}
         self.taken: dict[Value, Value] = {}
 
@@ -33,11 +38,12 @@ class Scope:
         """The value of a name; None where it is absent. Errors: KeyError."""
         if name in self.values or self.outer is None:
             return self.values[name]
-        return self.take(self.outer[name])
+        found = self.outer[name]
+        return self.take(found) if self.is_region and found is not None else found
 
-    def take(self, value: Value | None) -> Value | None:
+    def take(self, value: Value) -> Value:
         """A value from around the region, as the region has it."""
-        if value is None or value is REFUSED or value.data is not None:
+        if value is REFUSED or value.data is not None:
             return value
         if value not in self.taken:
             name = f"outer_{len(self.taken)}_{value.name}"
@@ -49,10 +55,24 @@ class Scope:
         """A scope for a region of a node of this graph."""
         builder = Builder(Graph(name))
         builder.place = self.builder.place
-        return Scope(builder, self.opsets, self)
+        return Scope(builder, self.opsets, self, is_region=True)
+
+    def inner(self) -> Scope:
+        """A scope for a graph whose nodes come into this one."""
+        return Scope(self.builder, self.opsets, self)
 
     def body(self, opsets: dict[str, int], values: dict[str, Value | None]) -> Scope:
         """A scope for the body of a function, in the same graph."""
         inside = Scope(self.builder, opsets)
         inside.values |= values
         return inside
+
+    def finish(self, inputs: Sequence[Value], outputs: Sequence[Value]) -> Graph:
+        """The region, without nodes that nothing needs, and with what it reads last."""
+        graph = self.builder.graph
+        graph.outputs = list(outputs)
+        graph.remove_dead()
+        read = {v for n in graph.nodes for v in n.reads()} | set(graph.outputs)
+        self.taken = {o: v for o, v in self.taken.items() if v in read}
+        graph.inputs = [*inputs, *self.taken.values()]
+        return graph

@@ -1,0 +1,256 @@
+"""Rules of operators on elements that the library names or writes otherwise."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import reduce
+
+import numpy as np
+
+from toolchain.frontends.nodes.rules import (
+    Call,
+    dtype_of_number,
+    has,
+    plain_numbers,
+    rule,
+)
+from toolchain.graph.graph import Value
+from toolchain.graph.operators import variant_of
+from toolchain.spec import SpecError
+
+_NAMED = {"And": "logical_and", "Or": "logical_or", "Xor": "logical_xor"}
+
+
+@rule(*_NAMED)
+def logical(c: Call) -> Value:
+    """Of bools."""
+    return c.call(_NAMED[c.name], c[0], c[1])
+
+
+@rule("Not")
+def negation(c: Call) -> Value:
+    """Of bools."""
+    return c.call("logical_not", c[0])
+
+
+@rule("Sum", "Max", "Min", "Mean")
+def chain(c: Call) -> Value:
+    """A chain of binary operations."""
+    step = {"Max": "maximum", "Min": "minimum"}.get(c.name, "add")
+    values = c.given()
+    total = reduce(lambda a, b: c.exact(step, a, b), values)
+    return c.call("div", total, len(values)) if c.name == "Mean" else total
+
+
+@rule("Clip")
+def clip(c: Call) -> Value:
+    """minimum(maximum(x, min), max); limits are attributes in old versions."""
+    x, limits = c[0], [c.optional(1), c.optional(2)]
+    if c.opset < 11:
+        given = [c.get("min"), c.get("max")]
+        limits = [None if v is None else c.constant(v, x.dtype) for v in given]
+    if limits == [None, None]:
+        return x
+    return c.exact("clip", x, *limits)
+
+
+@rule("Abs")
+def absolute(c: Call) -> Value:
+    """|x|; of int64 the larger of x and -x."""
+    x = c[0]
+    if x.dtype == "uint8":
+        return x
+    if variant_of("abs", [x.dtype]):
+        return c.call("abs", x)
+    return c.call("maximum", x, c.call("neg", x))
+
+
+@rule("Sign")
+def sign(c: Call) -> Value:
+    """1, 0 or -1; of int64 by comparisons."""
+    x = c[0]
+    if x.dtype != "int64":
+        return c.exact("sign", x)
+    above, below = (c.cast(c.call(name, x, 0), "int64") for name in ("greater", "less"))
+    return c.call("sub", above, below)
+
+
+@rule("Neg")
+def negative(c: Call) -> Value:
+    """-x."""
+    return c.exact("neg", c[0])
+
+
+@rule("Relu")
+def relu(c: Call) -> Value:
+    """max(x, 0)."""
+    x = c[0]
+    return c.call("maximum", x, 0) if x.dtype == "int64" else c.exact("relu", x)
+
+
+@rule("Pow")
+def power(c: Call) -> Value:
+    """Powers of x by an exponent of any dtype; the square and the root as such."""
+    x, y = c[0], c[1]
+    number = y.data.item() if y.data is not None and y.data.size == 1 else None
+    small = y.rank == 0 or (y.rank or 9) <= (x.rank or 0)
+    if small and number == 2:
+        return c.call("mul", x, x)
+    if small and x.dtype == "float32" and number == 0.5:
+        return c.call("sqrt", x)
+    if x.dtype == "float32" or (x.dtype in ("int32", "int8") and y.dtype == x.dtype):
+        return c.call("pow", x, c.cast(y, x.dtype))
+    if x.dtype == "int32" and y.dtype in ("int8", "uint8"):
+        return c.call("pow", x, c.cast(y, "int32"))
+    if y.dtype == "float32" and number is not None and number == int(number):
+        return _whole_power(c, x, c.constant(int(number), "int64"))
+    return _whole_power(c, x, y)
+
+
+def _whole_power(c: Call, x: Value, y: Value) -> Value:
+    """Integers by integers: int32's powers, whose exponents saturate."""
+    if x.dtype == "int64" or y.dtype == "float32":
+        # Exact below 2^24, as float32 has them; larger ones are refused.
+        raise SpecError(f"takes {x.dtype} to the power of {y.dtype}; use float32")
+    limits = c.call("clip", y, -(1 << 31) + 64, (1 << 31) - 1)
+    wide = c.call("pow", c.cast(x, "int32"), c.cast(limits, "int32"))
+    return c.cast(wide, x.dtype)
+
+
+@rule("Div")
+def divide(c: Call) -> Value:
+    """A quotient; of integers without its fraction."""
+    divisor = c[1].data
+    if divisor is not None and divisor.dtype.kind != "f" and not divisor.all():
+        raise SpecError("its divisor has a 0; correct the model")
+    return c.exact("div", c[0], c[1])
+
+
+@rule("Cast", "CastLike")
+def cast(c: Call) -> Value:
+    """As another dtype; floats beyond an integer's range become its end, NaN 0."""
+    if c.name == "CastLike":
+        return c.cast(c[0], c[1].dtype)
+    to = c.get("to")
+    return c.cast(c[0], to.lower() if isinstance(to, str) else dtype_of_number(to))
+
+
+@rule("Identity")
+def identity(c: Call) -> Value:
+    """The input itself."""
+    return c[0]
+
+
+@rule("Dropout")
+def dropout(c: Call) -> Sequence[Value | None]:
+    """The input itself, as in inference; the mask is true everywhere."""
+    training, ratio = c.setting(2), c.setting(1, default=0.5)
+    if isinstance(training, Value):
+        raise SpecError("its training_mode must be constant; export for inference")
+    if training and ratio != 0:
+        raise SpecError("drops at random in training mode; export for inference")
+    if not c.wants(1):
+        return [c[0]]
+    dtype = "bool" if c.opset >= 10 else c[0].dtype
+    shape = plain_numbers(c.builder.shape_of(c[0]))
+    return [c[0], filled(c, c.constant(1, dtype), shape)]
+
+
+def filled(c: Call, value: Value, shape: Value | Sequence[int]) -> Value:
+    """A value of one element as a whole tensor."""
+    if not isinstance(shape, Value) and len(shape) == 0:
+        return c.builder.reshape(value, [])
+    return c.call("expand", value, shape=shape)
+
+
+@rule("IsNaN")
+def is_nan(c: Call) -> Value:
+    """Where x differs from itself."""
+    return c.call("logical_not", c.call("equal", c[0], c[0]))
+
+
+@rule("IsInf")
+def is_inf(c: Call) -> Value:
+    """Infinities of the signs that are asked for."""
+    signs = {"detect_positive": np.inf, "detect_negative": -np.inf}
+    found = [c.call("equal", c[0], v) for n, v in signs.items() if c.get(n, 1)]
+    if not found:
+        none = c.call("less", c[0], c[0])  # false also for NaN
+        return none
+    return reduce(lambda a, b: c.call("logical_or", a, b), found)
+
+
+@rule("Swish")
+def swish(c: Call) -> Value:
+    """Return x / (1 + exp(-alpha x))."""
+    x, alpha = c[0], c.get("alpha", 1.0)
+    if alpha == 1:
+        return c.call("silu", x)
+    return c.call("mul", x, c.call("sigmoid", c.call("mul", x, alpha)))
+
+
+@rule("Mish")
+def mish(c: Call) -> Value:
+    """Return x tanh(log(1 + exp(x)))."""
+    return c.call("mul", c[0], c.call("tanh", c.call("softplus", c[0])))
+
+
+@rule("Selu")
+def selu(c: Call) -> Value:
+    """Gamma times Elu."""
+    below = c.call("elu", c[0], alpha=c.get("alpha", 1.6732632))
+    return c.call("mul", below, c.get("gamma", 1.050701))
+
+
+@rule("Celu")
+def celu(c: Call) -> Value:
+    """Return alpha (exp(x / alpha) - 1) below 0."""
+    x, alpha = c[0], c.get("alpha", 1.0)
+    inner = c.call("elu", c.call("div", x, alpha), alpha=1.0)
+    scaled = c.call("mul", inner, alpha)
+    return c.call("where", c.call("less", x, 0), scaled, x)
+
+
+@rule("PRelu")
+def parametric_relu(c: Call) -> Value:
+    """Return x, or its product by slope below 0."""
+    x, slope = c[0], c[1]
+    return c.call("where", c.call("less", x, 0), c.exact("mul", x, slope), x)
+
+
+@rule("ThresholdedRelu")
+def thresholded_relu(c: Call) -> Value:
+    """Return x above alpha, else 0, also for NaN."""
+    above = c.call("greater", c[0], c.get("alpha", 1.0))
+    return c.call("where", above, c[0], c.constant(0, c[0].dtype))
+
+
+@rule("Softsign")
+def softsign(c: Call) -> Value:
+    """Return x / (1 + |x|)."""
+    return c.call("div", c[0], c.call("add", c.call("abs", c[0]), 1))
+
+
+@rule("Shrink")
+def shrink(c: Call) -> Value:
+    """Return x moved towards 0 by bias where |x| > lambd, else 0."""
+    x, edge, bias = c[0], c.get("lambd", 0.5), c.get("bias", 0.0)
+    zero = c.constant(0, x.dtype)
+    below = c.call("less", x, -edge)
+    raised = c.call("where", below, c.call("add", x, bias), zero)
+    above = c.call("greater", x, edge)
+    return c.call("where", above, c.call("sub", x, bias), raised)
+
+
+@rule("Tan")
+def tangent(c: Call) -> Value:
+    """sin(x) / cos(x), where the library has no operator of its own."""
+    if has("tan"):
+        return c.call("tan", c[0])
+    return c.call("div", c.call("sin", c[0]), c.call("cos", c[0]))
+
+
+@rule("Where")
+def where(c: Call) -> Value:
+    """Return x where the condition holds, else y."""
+    return c.call("where", c[0], c[1], c[2])

@@ -1,0 +1,249 @@
+"""Rules of convolutions and pools.
+
+The library has them over one and two spatial axes; over three they are made of those.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import reduce
+from typing import Any
+
+from toolchain.frontends.nodes.rules import Call, rule
+from toolchain.frontends.nodes.shapes import joined, rank_of, size_at
+from toolchain.graph.graph import Value
+from toolchain.spec import SpecError
+
+
+class Window:
+    """What a node says of its windows. sizes: of a kernel, for each spatial axis."""
+
+    def __init__(self, c: Call, sizes: Sequence[Value | int]) -> None:
+        self.call, self.sizes, self.rank = c, list(sizes), len(sizes)
+        ones = [1] * self.rank
+        self.strides: list[int] = c.get("strides") or ones
+        self.dilations: list[int] = c.get("dilations") or ones
+
+    def pads(self, x: Value) -> Any:
+        """Begins, then ends: numbers, or a vector where auto_pad asks for open ones."""
+        rule_of = self.call.get("auto_pad", "NOTSET")
+        if rule_of in ("NOTSET", "", None):
+            return self.call.get("pads") or [0] * 2 * self.rank
+        if rule_of == "VALID":
+            return [0] * 2 * self.rank
+        before, after = [], []
+        for i in range(self.rank):
+            less, more = self._halves(size_at(self.call, x, 2 + i), i)
+            before.append(less if rule_of == "SAME_UPPER" else more)
+            after.append(more if rule_of == "SAME_UPPER" else less)
+        return joined(self.call, *before, *after)
+
+    def _halves(self, size: Value, axis: int) -> tuple[Value, Value]:
+        """The smaller and the larger half of an axis's pads."""
+        call, step = self.call.call, self.strides[axis]
+        reach = self.reach(axis)
+        steps = call("sub", call("div", call("add", size, step - 1), step), 1)
+        last = call("sub", call("add", call("mul", steps, step), reach), size)
+        total = call("maximum", last, 0)
+        less = call("div", total, 2)
+        return less, call("sub", total, less)
+
+    def reach(self, axis: int) -> Value | int:
+        """Elements that a window spans."""
+        size, step = self.sizes[axis], self.dilations[axis]
+        if isinstance(size, int):
+            return (size - 1) * step + 1
+        call = self.call.call
+        return call("add", call("mul", call("sub", size, 1), step), 1)
+
+    def attributes(self, x: Value) -> dict[str, Any]:
+        """As the library's operators take them."""
+        return {
+            "strides": self.strides,
+            "dilations": self.dilations,
+            "pads": self.pads(x),
+        }
+
+
+def kernel_of(c: Call, w: Value, given: Sequence[int] | None = None) -> Window:
+    """Windows of a convolution with weights w."""
+    sizes = given or c.get("kernel_shape")
+    if sizes is None:
+        rank = rank_of(w, "its weights") - 2
+        known = [None if w.shape is None else w.shape[2 + i] for i in range(rank)]
+        sizes = [
+            n if isinstance(n, int) else size_at(c, w, 2 + i)
+            for i, n in enumerate(known)
+        ]
+    return Window(c, sizes)
+
+
+@rule("Conv")
+def convolution(c: Call) -> Value:
+    """The library's; over three spatial axes as a sum over the first of the kernel."""
+    x, w, bias = c[0], c[1], c.optional(2)
+    window, group = kernel_of(c, w), c.get("group", 1)
+    if window.rank in (1, 2):
+        return c.call("conv", x, w, bias, group=group, **window.attributes(x))
+    if window.rank != 3:
+        raise SpecError(f"has {window.rank} spatial axes; use 1..3")
+    found = _deep(c, x, w, window, group)
+    if bias is None:
+        return found
+    return c.call("add", found, c.builder.unsqueeze(bias, [1, 2, 3]))
+
+
+def numbers_of(values: Any, what: str) -> list[int]:
+    """Numbers that must be known. Errors: SpecError."""
+    values = values if isinstance(values, list) else [values]
+    if any(isinstance(v, Value) for v in values):
+        raise SpecError(f"needs {what}, which is open here; give it")
+    return [int(v) for v in values]
+
+
+def _deep(c: Call, x: Value, w: Value, window: Window, group: int) -> Value:
+    """A convolution of volumes: for each plane of the kernel one of images."""
+    planes = numbers_of(window.sizes, "its kernel's size")[0]
+    pads = numbers_of(window.pads(x), "its pads")
+    x = c.call(
+        "pad", x, mode="constant", pads=[0, 0, pads[0], 0, 0, 0, 0, pads[3], 0, 0]
+    )
+    step, far = window.strides[0], window.dilations[0]
+    given: dict[str, Any] = {
+        "strides": window.strides[1:],
+        "dilations": window.dilations[1:],
+        "pads": [*pads[1:3], *pads[4:6]],
+        "group": group,
+    }
+    parts = []
+    for i in range(planes):
+        last = (planes - 1 - i) * far
+        ends = [-last] if last else [1 << 31]
+        part = c.call("slice", x, starts=[i * far], ends=ends, axes=[2], steps=[step])
+        plane = c.call("gather", w, c.constant(i, "int64"), axis=2)
+        parts.append(_by_image(c, part, "conv", plane, **given))
+    return reduce(lambda a, b: c.call("add", a, b), parts)
+
+
+def _by_image(c: Call, x: Value, name: str, *others: Value, **given: Any) -> Value:
+    """An operator of images over each plane of volumes [N, C, D, H, W]."""
+    planes = c.call("transpose", x, perm=[0, 2, 1, 3, 4])
+    flat = c.builder.reshape(
+        planes,
+        joined(
+            c,
+            c.constant([-1], "int64"),
+            c.builder.shape_of(x, 1, 2),
+            c.builder.shape_of(x, 3),
+        ),
+        0,
+    )
+    found = c.call(name, flat, *others, **given)
+    heads = (c.builder.shape_of(x, 0, 1), c.builder.shape_of(x, 2, 3))
+    shape = joined(c, *heads, c.builder.shape_of(found, 1))
+    whole = c.builder.reshape(found, shape, 1)
+    return c.call("transpose", whole, perm=[0, 2, 1, 3, 4])
+
+
+@rule("MaxPool", "AveragePool")
+def pool(c: Call) -> Sequence[Value]:
+    """The library's; over three spatial axes first the last two, then the first."""
+    x, window = c[0], Window(c, c.get("kernel_shape"))
+    name = "max_pool" if c.name == "MaxPool" else "average_pool"
+    given = window.attributes(x) | {"kernel_shape": window.sizes}
+    given["ceil_mode"] = c.get("ceil_mode", 0) or 0
+    if name == "average_pool":
+        given["count_include_pad"] = c.get("count_include_pad", 0) or 0
+    if c.wants(1):
+        raise SpecError("makes the places of the largest too; leave them out")
+    if window.rank in (1, 2):
+        return [c.exact(name, x, **given)]
+    if window.rank != 3:
+        raise SpecError(f"has {window.rank} spatial axes; use 1..3")
+    given["pads"] = numbers_of(given["pads"], "its pads")
+    return [_deep_pool(c, x, name, given)]
+
+
+def _deep_pool(c: Call, x: Value, name: str, given: dict[str, Any]) -> Value:
+    parts: list[dict[str, Any]] = []
+    for axes in ([1, 2], [0]):
+        part = {n: v for n, v in given.items() if not isinstance(v, list)}
+        for key in ("kernel_shape", "strides", "dilations"):
+            part[key] = [given[key][i] for i in axes]
+        part["pads"] = [given["pads"][i + j] for j in (0, 3) for i in axes]
+        parts.append(part)
+    planes = _by_image(c, x, name, **parts[0])
+    # Columns: [N, C, H, W, D] as [N, C H W, D].
+    moved = c.call("transpose", planes, perm=[0, 1, 3, 4, 2])
+    flat = c.builder.reshape(
+        moved, joined(c, size_at(c, moved, 0), -1, size_at(c, moved, 4)), 1
+    )
+    found = c.call(name, flat, **parts[1])
+    whole = joined(c, c.builder.shape_of(moved, 0, 4), c.builder.shape_of(found, 2))
+    return c.call("transpose", c.builder.reshape(found, whole, 1), perm=[0, 1, 4, 2, 3])
+
+
+@rule("LpPool")
+def norm_pool(c: Call) -> Value:
+    """The p-norm of windows: the root of a convolution of powers with ones."""
+    x, window, p = c[0], Window(c, c.get("kernel_shape")), c.get("p", 2)
+    if window.rank not in (1, 2):
+        raise SpecError(f"has {window.rank} spatial axes; use 1 or 2")
+    given = window.attributes(x)
+    if c.get("ceil_mode", 0):
+        pads = numbers_of(given["pads"], "its pads")
+        more = [n - 1 for n in window.strides]
+        ends = [p + n for p, n in zip(pads[window.rank :], more, strict=True)]
+        given["pads"] = pads[: window.rank] + ends
+    size = c.call("abs", x)
+    powers = {1: size, 2: c.call("mul", x, x)}.get(p)
+    powers = c.call("pow", size, float(p)) if powers is None else powers
+    spatial = c.builder.shape_of(x, 2)
+    alone = joined(c, c.constant([-1, 1], "int64"), spatial)
+    ones = c.call("expand", c.constant(1, "float32"), shape=[1, 1, *window.sizes])  # type: ignore[list-item]
+    found = c.call("conv", c.builder.reshape(powers, alone), ones, group=1, **given)
+    heads = joined(c, c.builder.shape_of(x, 0, 2), c.builder.shape_of(found, 2))
+    total = c.builder.reshape(found, heads, 1)
+    if p == 2:
+        return c.call("sqrt", total)
+    return total if p == 1 else c.call("pow", total, 1.0 / p)
+
+
+@rule("GlobalMaxPool", "GlobalLpPool", "GlobalAveragePool")
+def global_pool(c: Call) -> Value:
+    """Over all spatial axes."""
+    if c.name == "GlobalAveragePool":
+        return c.call("global_average_pool", c[0])
+    axes = [*range(2, rank_of(c[0]))]
+    if c.name == "GlobalMaxPool":
+        return c.call("reduce_max", c[0], axes=axes, keepdims=1)
+    if c.get("p", 2) == 2:
+        return c.call("reduce_l2", c[0], axes=axes, keepdims=1)
+    powers = c.call("pow", c.call("abs", c[0]), float(c.get("p")))
+    total = c.call("reduce_sum", powers, axes=axes, keepdims=1)
+    return c.call("pow", total, 1.0 / c.get("p"))
+
+
+@rule("LRN")
+def local_response(c: Call) -> Value:
+    """Give x / (bias + alpha / size sum x^2) ^ beta over a window of channels."""
+    x, size = c[0], c.get("size")
+    rank, before = rank_of(x), (size - 1) // 2
+    pads = [0] * 2 * rank
+    pads[1], pads[rank + 1] = before, size - 1 - before
+    square = c.call("pad", c.call("mul", x, x), mode="constant", pads=pads)
+    parts = []
+    for i in range(size):
+        rest = size - 1 - i
+        ends = [-rest] if rest else [1 << 31]
+        parts.append(c.call("slice", square, starts=[i], ends=ends, axes=[1]))
+    total = reduce(lambda a, b: c.call("add", a, b), parts)
+    base = c.call("mul", total, c.get("alpha", 1e-4) / size)
+    base = c.call("add", base, c.get("bias", 1.0))
+    beta = c.get("beta", 0.75)
+    root = c.call("sqrt", base)
+    if beta == 0.75:  # the usual one, without a power
+        root = c.call("mul", root, c.call("sqrt", root))
+    elif beta != 0.5:
+        root = c.call("pow", base, beta)
+    return c.call("div", x, root)
