@@ -6,6 +6,7 @@ import zlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import cache
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -61,7 +62,8 @@ def of_models() -> Iterator[Known]:
     for path in sorted(FOLDERS[1].glob("[!_]*.py")):
         dtypes = operator(path.stem).variants()[0]
         rng = np.random.default_rng(7)
-        for case in operator(path.stem).cases(dtypes, rng):
+        # The recurrent operators have 227 cases, whose references take seconds.
+        for case in islice(operator(path.stem).cases(dtypes, rng), 100):
             given = list(arrays(case))
             inputs = [
                 (ABSENT, ()) if a is None else (str(a.dtype), a.shape) for a in given

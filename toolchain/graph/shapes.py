@@ -28,7 +28,7 @@ from toolchain.graph.graph import (
     Value,
 )
 from toolchain.graph.operators import operator
-from toolchain.graph.sizes import Size, equal
+from toolchain.graph.sizes import Size, equal, maximum
 from toolchain.graph.strided import reshaped
 from toolchain.graph.views import shape_part
 from toolchain.spec import Attribute as Declared
@@ -42,7 +42,7 @@ def infer(node: Node) -> None:
     node could succeed: sizes that differ, an axis that is not there.
     """
     node.attributes = {n: settled(node, n, a) for n, a in node.attributes.items()}
-    for value, shape in zip(node.outputs, shapes(node), strict=True):
+    for value, shape in zip(node.outputs, shapes(node), strict=False):
         value.shape = shape
     set_elements(node)
 
@@ -175,7 +175,7 @@ def _steps(node: Node) -> Size | None:
     if count is None or not goes_on or not (after is before or _is_true(after)):
         return None
     (steps,) = numbers_of(count) or [None]
-    return max(steps, 0) if isinstance(steps, int) else None
+    return None if steps is None or isinstance(steps, float) else maximum(steps, 0)
 
 
 def _is_true(value: Value) -> bool:
