@@ -8,7 +8,6 @@ Source: ONNX Range-11, whose arguments are tensors; MindSpore Range.
 
 import numpy as np
 
-from toolchain.graph.sizes import ceil_div, maximum
 from toolchain.spec import Attribute, Case, Operator
 
 TAKEN = (
@@ -39,7 +38,7 @@ def shapes(call):
     if start is None or limit is None or not isinstance(delta, int) or delta == 0:
         return [(None,)]
     span = limit - start if delta > 0 else start - limit
-    return [(maximum(0, ceil_div(span, abs(delta))),)]
+    return [(call.steps(span, abs(delta)),)]
 
 
 KERNEL = Operator(
