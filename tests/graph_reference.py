@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from ops_wasm32.convert import Array
 
-from toolchain.graph.builder import computed
+from toolchain.graph.references import computed
 from toolchain.graph.graph import IF, LOOP, PREFIX, Attribute, Graph, Node, Value
 from toolchain.graph.views import viewed
 

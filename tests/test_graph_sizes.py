@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Callable
 
 import pytest
 
@@ -24,7 +25,7 @@ from toolchain.spec import SpecError
 
 SEQ, BATCH, WIDTH = named("seq", 1, 512), named("batch"), named("width")
 KNOWN = {"seq": SEQ, "batch": BATCH, "width": WIDTH}
-OPERATIONS = {
+OPERATIONS: dict[str, Callable[[Size, Size], Size]] = {
     "+": lambda a, b: a + b,
     "-": lambda a, b: a - b,
     "*": lambda a, b: a * b,

@@ -36,10 +36,14 @@ FOLDED = 1 << 20
 
 
 class Builder:
-    """Adds nodes to a graph. place: the file's node that they are for, for errors."""
+    """Adds nodes to a graph. place: the file's node that they are for, for errors.
 
-    def __init__(self, graph: Graph) -> None:
-        self.graph = graph
+    region: the graph may never run. A node whose shapes do not fit is no error then:
+    the runtime says so where it runs.
+    """
+
+    def __init__(self, graph: Graph, region: bool = False) -> None:
+        self.graph, self.region = graph, region
         self.place = ""
         self._count = 0
 
@@ -146,7 +150,11 @@ class Builder:
         known = self._computed(node)
         if known is not None:
             return known
-        infer(node)
+        try:
+            infer(node)
+        except SpecError:
+            if not self.region:
+                raise
         known = constants(node)
         if known is not None:
             return known

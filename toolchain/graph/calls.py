@@ -11,7 +11,7 @@ from typing import TypeAlias
 
 from toolchain.graph.graph import Attribute, Node, Value
 from toolchain.graph.operators import operator
-from toolchain.graph.sizes import Size, equal
+from toolchain.graph.sizes import Size, ceil_div, equal, maximum, product
 from toolchain.spec import Attribute as Declared
 from toolchain.spec import SpecError
 
@@ -85,8 +85,8 @@ class Call:
         units = self.units
         if entries and units is not None and len(entries) != units * declared.per_unit:
             raise self.fail(
-                f"{name} has {len(entries)} entries, but other lists or the tensors are "
-                f"for {units * declared.per_unit}; give as many"
+                f"{name} has {len(entries)} entries, but other lists or the tensors "
+                f"are for {units * declared.per_unit}; give as many"
             )
         if entries or units is None:
             return entries or None
@@ -107,6 +107,14 @@ class Call:
     def axis_of(self, name: str, axis: int, rank: int) -> int:
         """An axis counted from 0; SpecError where it is none of so many."""
         return axis_of(self.node.op, name, axis, rank)
+
+    def count(self, shape: Shape) -> Size | None:
+        """The elements of a shape."""
+        return count_of(shape)
+
+    def steps(self, span: Size, step: int) -> Size:
+        """How many steps of at least 1 it takes to cover a span; 0 where it is none."""
+        return maximum(0, ceil_div(span, step))
 
     def fail(self, text: str) -> SpecError:
         """What to raise where no call could succeed."""
@@ -163,6 +171,12 @@ def same(op: str, sizes: Iterable[Size | None], where: str) -> Size | None:
         if found is None or isinstance(size, int):
             found = size
     return found
+
+
+def count_of(sizes: Shape) -> Size | None:
+    """The elements of a shape, or of a part of it."""
+    known = [s for s in sizes or () if s is not None]
+    return None if sizes is None or len(known) < len(sizes) else product(known)
 
 
 def agreed(shapes: Sequence[Shape]) -> Shape:

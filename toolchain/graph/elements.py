@@ -13,6 +13,7 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from toolchain.graph.calls import numbers_of
 from toolchain.graph.graph import IF, SHAPE, VIEWS, Node, Value
 from toolchain.graph.references import referred
 from toolchain.graph.sizes import (
@@ -27,6 +28,7 @@ from toolchain.graph.sizes import (
 )
 from toolchain.graph.views import shape_part
 
+_STEPS = (("start", 0), ("delta", 1))  # attributes of range, with defaults
 MOST = 64  # elements of a tensor that are followed
 DTYPES = ("int64", "int32", "bool")
 
@@ -86,6 +88,8 @@ def _results(node: Node) -> list[Elements | None]:
     if node.op == IF:
         branches = [[elements(v) for v in r.outputs] for r in node.regions]
         return [_agreed(found) for found in zip(*branches, strict=True)]
+    if node.op == "range":
+        return [_range(node)]
     if any(isinstance(a, Value) for a in node.attributes.values()):
         return []
     given = [elements(v) for v in node.inputs]
@@ -100,6 +104,17 @@ def _results(node: Node) -> list[Elements | None]:
     if node.op in _FUNCTIONS:
         return [_each(_FUNCTIONS[node.op](node), given)]
     return []
+
+
+def _range(node: Node) -> Elements | None:
+    """From start on by delta, where it is known how many there are."""
+    start, delta = (numbers_of(node.attributes.get(n, d)) or [None] for n, d in _STEPS)
+    known, a, step = node.output.known, start[0], delta[0]
+    if known is None or known[0] > MOST or a is None or step is None:
+        return None
+    if isinstance(a, float) or isinstance(step, float):
+        return None
+    return _array([a + step * i for i in range(known[0])])
 
 
 def _moved(node: Node, given: list[Elements | None]) -> list[Elements | None]:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from toolchain.graph.calls import Call, Number, Shape
 from toolchain.graph.formulas import formulas
-from toolchain.graph.sizes import Size, product
+from toolchain.graph.sizes import Size
 
 LIFTED_AXIS = 2  # of size 1, which images of one spatial axis lack
 
@@ -68,8 +68,7 @@ def _canonical(call: Call, i: int, rank: int, lift: bool) -> list[Size | None]:
     if shape is None:
         return [None] * rank
     if call.rule == "flat":
-        known = [s for s in shape if s is not None]
-        return [product(known) if len(known) == len(shape) else None]
+        return [call.count(shape)]
     lead = rank - lift - len(shape)
     if lead < 0 or (lead and "pad_left" not in call.rule):
         raise call.fail(

@@ -28,12 +28,12 @@ def referred(node: Node, arrays: Sequence[NDArray[Any] | None]) -> list[Any]:
     """What the reference gives, floats in float64. arrays: may hold objects."""
     found = operator(node.op)
     given = _attributes(found, node)
-    wide = [
-        a.astype("float64") if a is not None and a.dtype.kind == "f" else a
-        for a in arrays
-    ]
     with np.errstate(all="ignore"), warnings.catch_warnings():
         warnings.simplefilter("ignore", RuntimeWarning)  # "Mean of empty slice"
+        wide = [
+            a.astype("float64") if a is not None and a.dtype.kind == "f" else a
+            for a in arrays
+        ]
         result = found.reference(*wide, **given)
     return list(result) if isinstance(result, (list, tuple)) else [result]
 

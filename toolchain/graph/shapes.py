@@ -4,7 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from toolchain.graph.calls import Call, Shape, agreed, axis_of, numbers_of, same
+from toolchain.graph.calls import (
+    Call,
+    Shape,
+    agreed,
+    axis_of,
+    count_of,
+    numbers_of,
+    same,
+)
 from toolchain.graph.collapses import shapes_of
 from toolchain.graph.elements import set_elements
 from toolchain.graph.graph import (
@@ -20,7 +28,7 @@ from toolchain.graph.graph import (
     Value,
 )
 from toolchain.graph.operators import operator
-from toolchain.graph.sizes import Size, equal, product
+from toolchain.graph.sizes import Size, equal, maximum
 from toolchain.graph.strided import reshaped
 from toolchain.graph.views import shape_part
 from toolchain.spec import Attribute as Declared
@@ -34,7 +42,7 @@ def infer(node: Node) -> None:
     node could succeed: sizes that differ, an axis that is not there.
     """
     node.attributes = {n: settled(node, n, a) for n, a in node.attributes.items()}
-    for value, shape in zip(node.outputs, shapes(node), strict=True):
+    for value, shape in zip(node.outputs, shapes(node), strict=False):
         value.shape = shape
     set_elements(node)
 
@@ -126,12 +134,7 @@ def _flatten(node: Node) -> list[Shape]:
     if not -len(x) <= axis <= len(x):
         raise SpecError(f"{node.op}: axis {axis} is outside rank {len(x)}")
     axis += len(x) if axis < 0 else 0
-    return [(_count(x[:axis]), _count(x[axis:]))]
-
-
-def _count(sizes: Sequence[Size | None]) -> Size | None:
-    known = [s for s in sizes if s is not None]
-    return product(known) if len(known) == len(sizes) else None
+    return [(count_of(x[:axis]), count_of(x[axis:]))]
 
 
 def _if(node: Node) -> list[Shape]:
@@ -172,7 +175,7 @@ def _steps(node: Node) -> Size | None:
     if count is None or not goes_on or not (after is before or _is_true(after)):
         return None
     (steps,) = numbers_of(count) or [None]
-    return max(steps, 0) if isinstance(steps, int) else None
+    return None if steps is None or isinstance(steps, float) else maximum(steps, 0)
 
 
 def _is_true(value: Value) -> bool:

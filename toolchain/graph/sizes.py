@@ -213,11 +213,19 @@ def product(sizes: tuple[Size, ...] | list[Size]) -> Size:
     return reduce(lambda a, b: a * b, sizes, 1)
 
 
-def evaluate(size: Size, names: Mapping[str, int]) -> int:
+def evaluate(size: Size, known: Mapping[str, int]) -> int:
     """The number that a size is. Errors: KeyError for a name without a number."""
     if isinstance(size, int):
         return size
-    return sum(n * prod(_value(a, names) for a in f) for f, n in size.terms)
+    return sum(n * prod(_value(a, known) for a in f) for f, n in size.terms)
+
+
+def names(size: Size) -> set[str]:
+    """The names that a size follows from."""
+    terms = () if isinstance(size, int) else size.terms
+    atoms = [atom for factors, _ in terms for atom in factors]
+    inner = [names(argument) for atom in atoms for argument in atom.arguments]
+    return {a.name for a in atoms if not a.arguments}.union(*inner)
 
 
 def parse(text: str, known: Mapping[str, Size] | None = None) -> Size:
@@ -233,10 +241,10 @@ def parse(text: str, known: Mapping[str, Size] | None = None) -> Size:
         ) from None
 
 
-def _value(atom: Atom, names: Mapping[str, int]) -> int:
+def _value(atom: Atom, known: Mapping[str, int]) -> int:
     if not atom.arguments:
-        return names[atom.name]
-    return _apply(atom.name, *(evaluate(a, names) for a in atom.arguments))
+        return known[atom.name]
+    return _apply(atom.name, *(evaluate(a, known) for a in atom.arguments))
 
 
 _FUNCTIONS: dict[str, Callable[..., Size]] = {"min": minimum, "max": maximum}

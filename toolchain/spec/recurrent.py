@@ -189,6 +189,18 @@ WEIGHTS = (
 )
 
 
+def shapes(call: Any) -> list[Any]:
+    """Shapes of y and of the last states, from those of x and r."""
+    x, layout = call.shape(0) or (None,) * 3, call.integer("layout")
+    directions, _, hidden = call.shape(2) or (None,) * 3
+    if layout is None:
+        return [(None,) * 3 + (hidden,), *[(None,) * 2 + (hidden,)] * 2]
+    batch, steps = x[1 - layout], x[layout]
+    y = (batch, steps, directions) if layout else (steps, directions, batch)
+    last = (batch, directions) if layout else (directions, batch)
+    return [(*y, hidden), *[(*last, hidden)] * 2]
+
+
 def operator(
     name: str,
     functions: int,
@@ -208,6 +220,7 @@ def operator(
         units=2,
         dtypes=("float32",),
         source=f"{name}.c",
+        shapes=shapes,
         reference=reference,
         cases=cases,
         narrow="products with the largest numbers cancel",

@@ -53,7 +53,7 @@ class Scope:
 
     def region(self, name: str) -> Scope:
         """A scope for a region of a node of this graph."""
-        builder = Builder(Graph(name))
+        builder = Builder(Graph(name), region=True)
         builder.place = self.builder.place
         return Scope(builder, self.opsets, self, is_region=True)
 

@@ -71,14 +71,14 @@ def variant_of(name: str, dtypes: Sequence[str | None]) -> tuple[str, ...] | Non
     """
     found = operator(name)
     for variant in found.variants():
-        wanted = [tensor_dtype(t, variant) for t in _spread(found.inputs, len(dtypes))]
+        wanted = [tensor_dtype(t, variant) for t in spread(found.inputs, len(dtypes))]
         pairs = zip(dtypes, wanted, strict=False)
         if all(given in (None, dtype) for given, dtype in pairs):
             return variant
     return None
 
 
-def _spread(tensors: Sequence[Input], count: int) -> list[Input]:
+def spread(tensors: Sequence[Input], count: int) -> list[Input]:
     """An input for each of `count` tensors: a variadic one is repeated."""
     found: list[Input] = []
     for tensor in tensors:

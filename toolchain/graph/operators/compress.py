@@ -37,6 +37,16 @@ def cases(dtypes, rng):
             yield Case(f"{name}-all{all_of}", (x, same), {"axis": axis})
 
 
+def shapes(call):
+    x, axes = call.shape(0), call.numbers("axis")
+    if axes == []:
+        return [(None,)]
+    if x is None or axes is None or not isinstance(axes[0], int):
+        return [None]
+    axis = call.axis_of("axis", axes[0], len(x))
+    return [(*x[:axis], None, *x[axis + 1 :])]
+
+
 KERNEL = Operator(
     collapse="own.plain",
     inputs=(Input("x", ""), Input("condition", "", dtype="bool")),
@@ -45,6 +55,7 @@ KERNEL = Operator(
     units=1,
     dtypes=DTYPES,
     source="compress.c",
+    shapes=shapes,
     reference=reference,
     cases=cases,
     bound=Bound(why="elements of x"),

@@ -26,6 +26,7 @@ KERNEL = Operator(
     attributes=(Attribute("k", default=0),),
     dtypes=tuple(product(DTYPES, DTYPES)),
     source="eye_like.c",
+    shapes=lambda call: [call.shape(0)],
     reference=lambda x, k: np.eye(*x.shape, k),
     cases=cases,
     bound=Bound(why="ones and zeros"),

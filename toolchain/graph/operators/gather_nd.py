@@ -51,12 +51,22 @@ def cases(dtypes, rng):
         yield Case(name, given, {"batch_dims": batches})
 
 
+def shapes(call):
+    data, indices = call.shape(0), call.shape(1)
+    batches = call.integer("batch_dims")
+    length = indices[-1] if indices else None
+    if data is None or batches is None or not isinstance(length, int):
+        return [None]
+    return [(*indices[:-1], *data[batches + length :])]
+
+
 KERNEL = Operator(
     collapse="own.plain",
     inputs=(Input("data", ""), Input("indices", "", dtype=1)),
     attributes=(Attribute("batch_dims", default=0, minimum=0, maximum=7),),
     dtypes=tuple((d, i) for d in DTYPES for i in ("int32", "int64")),
     source="gather_nd.c",
+    shapes=shapes,
     reference=reference,
     cases=cases,
     bound=Bound(why="elements of data"),

@@ -24,6 +24,11 @@ def cases(dtypes, rng):
     yield Case("none", (np.zeros((3, 5), dtypes[0]),))
 
 
+def shapes(call):
+    x = call.shape(0)
+    return [(None if x is None else max(len(x), 1), None)]
+
+
 KERNEL = Operator(
     collapse="own.plain",
     inputs=(Input("x", ""),),
@@ -31,6 +36,7 @@ KERNEL = Operator(
     dtypes=DTYPES,
     stored_as={"int8": "uint8", "bool": "uint8"},
     source="non_zero.c",
+    shapes=shapes,
     reference=reference,
     cases=cases,
 )

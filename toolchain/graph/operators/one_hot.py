@@ -37,6 +37,16 @@ def cases(dtypes, rng):
             yield Case(name, (indices, on_off), given)
 
 
+def shapes(call):
+    indices, depth = call.shape(0), call.number("depth")
+    if indices is None:
+        return [None]
+    axis = call.axis("axis", len(indices) + 1)
+    if axis is None:
+        return [(None,) * (len(indices) + 1)]
+    return [(*indices[:axis], depth, *indices[axis:])]
+
+
 KERNEL = Operator(
     collapse="own.plain",
     inputs=(Input("indices", ""), Input("values", "", dtype=1)),
@@ -47,6 +57,7 @@ KERNEL = Operator(
     ),
     dtypes=tuple(product(("int32", "int64", "float32"), DTYPES)),
     source="one_hot.c",
+    shapes=shapes,
     reference=reference,
     cases=cases,
     bound=Bound(why="elements of values"),

@@ -33,6 +33,14 @@ def cases(dtypes, rng):
         yield Case("whole", (), given)
 
 
+def shapes(call):
+    start, limit, delta = map(call.number, ("start", "limit", "delta"))
+    if start is None or limit is None or not isinstance(delta, int) or delta == 0:
+        return [(None,)]
+    span = limit - start if delta > 0 else start - limit
+    return [(call.steps(span, abs(delta)),)]
+
+
 KERNEL = Operator(
     collapse="own.plain",
     inputs=(),
@@ -43,6 +51,7 @@ KERNEL = Operator(
     ),
     dtypes=("int32", "int64"),
     source="range.c",
+    shapes=shapes,
     reference=reference,
     cases=cases,
 )

@@ -6,6 +6,8 @@ Errors: delta 0 or NaN, an infinite start with an infinite limit.
 Source: ONNX Range-11, whose arguments are tensors; MindSpore Range.
 """
 
+from math import ceil, isfinite
+
 import numpy as np
 
 from toolchain.spec import Attribute, Bound, Case, Operator
@@ -29,6 +31,15 @@ def cases(dtypes, rng):
         yield Case(f"{start}-{limit}-{delta}", (), given)
 
 
+def shapes(call):
+    numbers = [call.number(name) for name in ("start", "limit", "delta")]
+    if not all(isinstance(n, (int, float)) for n in numbers) or not numbers[2]:
+        return [(None,)]
+    start, limit, delta = numbers
+    count = (limit - start) / delta
+    return [(max(0, ceil(count)) if isfinite(count) else None,)]
+
+
 KERNEL = Operator(
     collapse="own.plain",
     inputs=(),
@@ -39,6 +50,7 @@ KERNEL = Operator(
     ),
     dtypes=("float32",),
     source="range_of_floats.c",
+    shapes=shapes,
     reference=reference,
     cases=cases,
     bound=Bound(ulp=0.5, why="one rounding"),

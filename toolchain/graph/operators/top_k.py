@@ -55,6 +55,16 @@ def cases(dtypes, rng):
         yield Case("special-least", (SPECIAL,), {"k": SPECIAL.size, "largest": 0})
 
 
+def shapes(call):
+    x, k = call.shape(0), call.number("k")
+    if x is None:
+        return [None, None]
+    axis = call.axis("axis", len(x))
+    if axis is None:
+        return [(None,) * len(x)] * 2
+    return [(*x[:axis], k, *x[axis + 1 :])] * 2
+
+
 KERNEL = Operator(
     collapse="own.plain",
     inputs=(Input("x", ""),),
@@ -67,6 +77,7 @@ KERNEL = Operator(
     ),
     dtypes=("float32", "int32", "int8", "uint8", "int64"),
     source="top_k.c",
+    shapes=shapes,
     reference=lambda x, k, axis, largest, sorted: reference(x, k, axis, largest),
     cases=cases,
     bound=Bound(why="elements of x"),

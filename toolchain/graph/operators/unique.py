@@ -63,6 +63,19 @@ def cases(dtypes, rng):
         yield Case("special-rows", (twice.reshape(2, -1),), {"axis": [1]})
 
 
+def shapes(call):
+    x, axes = call.shape(0), call.numbers("axis")
+    slices = (None,)
+    if axes == []:
+        y, inverse = slices, (call.count(x),)
+    elif x is None or axes is None or not isinstance(axes[0], int):
+        y, inverse = None, slices
+    else:
+        axis = call.axis_of("axis", axes[0], len(x))
+        y, inverse = (*x[:axis], None, *x[axis + 1 :]), (x[axis],)
+    return [y, slices, inverse, slices]
+
+
 KERNEL = Operator(
     collapse="own.plain",
     inputs=(Input("x", ""),),
@@ -80,6 +93,7 @@ KERNEL = Operator(
     dtypes=DTYPES,
     stored_as={"bool": "uint8"},
     source="unique.c",
+    shapes=shapes,
     reference=reference,
     cases=cases,
     bound=Bound(why="elements of x"),
