@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from math import prod
 
 import numpy as np
 
@@ -76,6 +77,8 @@ class _Rewriter:
             return self._along(node, "axes")
         if node.op == "global_average_pool":
             return self._average(node)
+        if node.op in _POOLS:
+            return self._pool(node)
         return False
 
     def _transpose(self, node: Node) -> bool:
@@ -174,6 +177,21 @@ class _Rewriter:
         self._append(new, [self.copies[value]], rank)
         return True
 
+    def _pool(self, node: Node) -> bool:
+        """Windows of an image, unless they overlap so much that only planes fold."""
+        value, given = node.inputs[0], dict(node.attributes)
+        assert value is not None
+        taps, steps = (_whole(given.get(n, ())) for n in ("kernel_shape", "strides"))
+        padded = given.pop("count_include_pad", 0)
+        overlap = prod(taps) > OVERLAP * prod(steps)
+        if len(taps) != 2 or overlap or value.dtype != "float32":
+            return False
+        kinds = _POOLS[node.op]
+        given["kind"] = kinds[1] if padded and len(kinds) > 1 else kinds[0]
+        new = replace(node, op="pool_last", attributes=given)
+        self._append(new, [self.copies[value]], 4)
+        return True
+
     def _append(self, node: Node, inputs: list[Value | None], rank: int) -> None:
         """Add a node over copies; its output waits behind a transpose."""
         out = node.output
@@ -188,6 +206,9 @@ class _Rewriter:
         )
 
 
+_POOLS = {"max_pool": ("max",), "average_pool": ("mean", "mean_padded")}
+# How often an element may be read tap by tap, as in runtime_stub/windows.c.
+OVERLAP = 64
 _REDUCTIONS = ("reduce_mean", "reduce_sum", "reduce_max", "reduce_min")
 
 
