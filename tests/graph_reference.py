@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 from ops_wasm32.convert import Array
 
-from toolchain.graph.references import computed
 from toolchain.graph.graph import IF, LOOP, PREFIX, Attribute, Graph, Node, Value
+from toolchain.graph.references import computed
 from toolchain.graph.views import viewed
 
 MOST_STEPS = 1 << 12  # of a loop without a count
