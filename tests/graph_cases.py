@@ -36,6 +36,10 @@ from toolchain.frontends.graphs import graph_of
 from toolchain.spec import SpecError
 
 FIXED, OPEN, FROZEN = KINDS = ("fixed", "open", "frozen")
+# Cases whose results the standard leaves open.
+RANDOM = ("test_bernoulli_seed",)
+# Cases whose expected results have rounding errors of their own, and how large.
+INEXACT = {"test_dft_inverse": 4e-7, "test_dft_inverse_opset19": 4e-7}
 
 
 def prepared(case: Any, sizes: str) -> tuple[onnx.ModelProto, list[Array]]:
@@ -74,8 +78,11 @@ def difference(case: Any, results: Iterable[Array]) -> str:
         want = np.asarray(want)
         if want.shape != got.shape:
             return f"output {i} has shape {got.shape}, expected {want.shape}"
+        if case.name in RANDOM:
+            continue
+        absolute = max(case.atol, INEXACT.get(case.name, 0.0))
         try:
-            np.testing.assert_allclose(got, want, rtol=case.rtol, atol=case.atol)
+            np.testing.assert_allclose(got, want, rtol=case.rtol, atol=absolute)
         except AssertionError as error:
             return f"output {i}: " + " ".join(str(error).split())[:200]
     return ""
