@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -24,3 +26,9 @@ def bits(seed: int, count: int) -> NDArray[np.uint64]:
 def doubles(seed: int, count: int) -> NDArray[np.float64]:
     """Numbers in [0, 1), of 53 bits."""
     return (bits(seed, count) >> np.uint64(11)).astype(np.float64) * 2.0**-53
+
+
+def shapes(call: Any) -> list[Any]:
+    """The shape of random numbers: their attribute."""
+    sizes = call.sizes("shape")
+    return [None if sizes is None else tuple(sizes)]

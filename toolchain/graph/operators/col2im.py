@@ -53,8 +53,19 @@ def cases(dtypes, rng):
         yield Case("x".join(map(str, image)), (values(rng, shape, "float32"),), given)
 
 
+def shapes(call):
+    x, image = call.shape(0) or (None,) * 3, call.sizes("image_shape")
+    block = call.sizes("block_shape")
+    if image is None:
+        return [None]
+    taps = None if block is None else call.count(tuple(block))
+    channels = None if x[1] is None or taps is None else x[1] // taps
+    return [(x[0], channels, *image)]
+
+
 KERNEL = Operator(
     collapse="own.plain",
+    shapes=shapes,
     inputs=(Input("x", ""),),
     attributes=(
         Attribute("image_shape", minimum=0, per_unit=1),

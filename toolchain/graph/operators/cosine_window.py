@@ -34,6 +34,7 @@ def cases(dtypes, rng):
 
 KERNEL = Operator(
     collapse="own.plain",
+    shapes=lambda call: [(call.number("size"),)],
     inputs=(),
     attributes=(
         Attribute("size", minimum=0),

@@ -61,8 +61,25 @@ def cases(dtypes, rng):
             yield Case(name, (values(rng, shape, "float32"),), given)
 
 
+def shapes(call):
+    x = call.shape(0)
+    numbers = [call.integer(n) for n in ("axis", "inverse", "onesided")]
+    if x is None or None in numbers:
+        return [x and (None,) * len(x)]
+    axis, inverse, onesided = numbers
+    axis, out = call.axis_of("axis", axis, len(x)), list(x)
+    halved, length, size = inverse and onesided, call.number("dft_length"), x[axis]
+    if not length and length is not None:
+        length = None if size is None else 2 * (size - 1) if halved else size
+    if length is not None and onesided and not inverse:
+        length = length // 2 + 1
+    out[axis], out[-1] = length, 1 if halved else 2
+    return [tuple(out)]
+
+
 KERNEL = Operator(
     collapse="own.plain",
+    shapes=shapes,
     inputs=(Input("x", ""),),
     attributes=(
         Attribute("axis", default=-2),

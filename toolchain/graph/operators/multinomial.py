@@ -36,6 +36,7 @@ def cases(dtypes, rng):
 
 KERNEL = Operator(
     collapse="own.plain",
+    shapes=lambda call: [((call.shape(0) or [None])[0], call.number("sample_size"))],
     inputs=(Input("x", ""),),
     outputs=(Output(dtype=1),),
     attributes=(Attribute("sample_size", default=1, minimum=0), SEED),

@@ -9,7 +9,7 @@ Source: ONNX RandomNormal-22, whose seed is a float; MindSpore StandardNormal.
 import numpy as np
 
 from toolchain.spec import Attribute, Bound, Case, Operator
-from toolchain.spec.random import SEED, SHAPE, doubles
+from toolchain.spec.random import SEED, SHAPE, doubles, shapes
 
 
 def normal(seed, count):
@@ -38,6 +38,7 @@ def cases(dtypes, rng):
 
 KERNEL = Operator(
     collapse="own.plain",
+    shapes=shapes,
     inputs=(),
     attributes=(
         SHAPE,

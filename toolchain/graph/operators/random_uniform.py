@@ -9,7 +9,7 @@ Source: ONNX RandomUniform-22, whose seed is a float; MindSpore UniformReal.
 import numpy as np
 
 from toolchain.spec import Attribute, Bound, Case, Operator
-from toolchain.spec.random import SEED, SHAPE, doubles
+from toolchain.spec.random import SEED, SHAPE, doubles, shapes
 
 
 def reference(low, high, seed, shape=()):
@@ -26,6 +26,7 @@ def cases(dtypes, rng):
 
 KERNEL = Operator(
     collapse="own.plain",
+    shapes=shapes,
     inputs=(),
     attributes=(
         SHAPE,

@@ -51,8 +51,23 @@ def cases(dtypes, rng):
     yield Case("none", (np.zeros((0, 8, 1), "f4"), None), given)
 
 
+def shapes(call):
+    signal, window = call.shape(0) or (None,) * 3, None
+    if not call.absent(1):
+        window = call.shape(1) or (None,)
+    length, step = call.number("frame_length"), call.number("frame_step")
+    if length == 0 and window is not None:
+        length = window[0]
+    if None in (length, step) or call.integer("onesided") is None:
+        return [(signal[0], None, None, 2)]
+    frames = None if signal[1] is None else (signal[1] - length) // step + 1
+    bins = length // 2 + 1 if call.integer("onesided") else length
+    return [(signal[0], frames, bins, 2)]
+
+
 KERNEL = Operator(
     collapse="own.plain",
+    shapes=shapes,
     inputs=(Input("signal", ""), Input("window", "", optional=True)),
     attributes=(
         Attribute("frame_step", minimum=1),
