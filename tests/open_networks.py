@@ -36,9 +36,7 @@ def text(net: Net) -> dict[str, Any]:
     x = net.op("Add", x, net.op("Gather", net.normal((64, WIDTH), 0.5), steps))
     split = [net.constant(np.array([n])) for n in (HEADS, WIDTH // HEADS)]
     shape = net.op("Concat", batch, length, *split, axis=0)
-    q, k, v = (
-        net.op("Reshape", net.dense(x, (WIDTH, WIDTH)), shape) for _ in range(3)
-    )
+    q, k, v = (net.op("Reshape", net.dense(x, (WIDTH, WIDTH)), shape) for _ in range(3))
     q, v = (net.op("Transpose", t, perm=[0, 2, 1, 3]) for t in (q, v))
     scores = net.op("MatMul", q, net.op("Transpose", k, perm=[0, 2, 3, 1]))
     axes = net.constant(np.array([1, 2]))
@@ -199,7 +197,9 @@ def beam(net: Net) -> dict[str, Any]:
     top, places = body.op("TopK", flat, body.constant(np.array([count])), outputs=2)
     size = body.constant(np.array(words))
     parents = body.op("Div", places, size)
-    chosen = body.op("Unsqueeze", body.op("Mod", places, size), body.constant(np.array([1])))
+    chosen = body.op(
+        "Unsqueeze", body.op("Mod", places, size), body.constant(np.array([1]))
+    )
     rows = body.op("Gather", "kept", parents, axis=0)
     kept = body.op("Concat", rows, chosen, axis=1)
     best = body.op("Unsqueeze", top, body.constant(np.array([1])))
@@ -222,7 +222,10 @@ def beam(net: Net) -> dict[str, Any]:
     )
     kept, best = net.op("Loop", n, "", start, before, outputs=2, body=graph)
     words_as_numbers = net.op("Cast", kept, to=TensorProto.FLOAT)
-    return {"words": (words_as_numbers, (count, "length")), "scores": (best, (count, 1))}
+    return {
+        "words": (words_as_numbers, (count, "length")),
+        "scores": (best, (count, 1)),
+    }
 
 
 def _floats(rng: Rng, *shape: int) -> NDArray[Any]:

@@ -87,7 +87,7 @@ def convolution(c: Call) -> Value:
         return c.call("conv", x, w, bias, group=group, **window.attributes(x))
     if window.rank != 3:
         raise SpecError(f"has {window.rank} spatial axes; use 1..3")
-    found = _deep(c, x, w, window, group)
+    found = deep(c, x, w, window, numbers_of(window.pads(x), "its pads"))
     if bias is None:
         return found
     return c.call("add", found, c.builder.unsqueeze(bias, [1, 2, 3]))
@@ -101,19 +101,17 @@ def numbers_of(values: Any, what: str) -> list[int]:
     return [int(v) for v in values]
 
 
-def _deep(c: Call, x: Value, w: Value, window: Window, group: int) -> Value:
+def deep(c: Call, x: Value, w: Value, window: Window, pads: Sequence[int]) -> Value:
     """A convolution of volumes: for each plane of the kernel one of images."""
     planes = numbers_of(window.sizes, "its kernel's size")[0]
-    pads = numbers_of(window.pads(x), "its pads")
-    x = c.call(
-        "pad", x, mode="constant", pads=[0, 0, pads[0], 0, 0, 0, 0, pads[3], 0, 0]
-    )
+    before, after = [0, 0, pads[0], 0, 0], [0, 0, pads[3], 0, 0]
+    x = c.call("pad", x, mode="constant", pads=before + after)
     step, far = window.strides[0], window.dilations[0]
     given: dict[str, Any] = {
         "strides": window.strides[1:],
         "dilations": window.dilations[1:],
         "pads": [*pads[1:3], *pads[4:6]],
-        "group": group,
+        "group": c.get("group", 1),
     }
     parts = []
     for i in range(planes):
@@ -143,6 +141,26 @@ def _by_image(c: Call, x: Value, name: str, *others: Value, **given: Any) -> Val
     shape = joined(c, *heads, c.builder.shape_of(found, 1))
     whole = c.builder.reshape(found, shape, 1)
     return c.call("transpose", whole, perm=[0, 2, 1, 3, 4])
+
+
+@rule("CausalConvWithState")
+def causal_convolution(c: Call) -> Sequence[Value]:
+    """A convolution of each channel with what came before; and the last of that."""
+    x, w, past = c[0], c[1], c.optional(3)
+    channels = plain_numbers(c.builder.reshape(size_at(c, w, 0), []))
+    before = c.call("sub", size_at(c, w, 2), 1)
+    if past is None:
+        none = c.constant([0, 0], "int64")
+        whole = joined(c, none, before, none, 0)
+        wide = c.call("pad", x, mode="constant", pads=whole)
+    else:
+        wide = c.call("concat", past, x, axis=2)
+    found = c.call("conv", wide, w, c.optional(2), group=channels)
+    if c.get("activation", "none") != "none":
+        found = c.call("silu", found)
+    first = plain_numbers(size_at(c, x, 2))
+    rest = c.call("slice", wide, starts=first, ends=[1 << 31], axes=[2])
+    return [found, rest]
 
 
 @rule("MaxPool", "AveragePool")
