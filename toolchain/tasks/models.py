@@ -179,7 +179,7 @@ def compile_open(
     runtime: Sequence[Path],
     options: Mapping[str, Any],
 ) -> None:
-    """Compile an ONNX file whose sizes are not all known."""
+    """Compile an ONNX file of which not all is known before a call."""
     from toolchain.graph.build import Place
     from toolchain.graph.files import build_model
     from toolchain.model.build import Options
@@ -222,9 +222,11 @@ def compile_file(
 ) -> None:
     """Compile a model file. options: those of `OPTIONS`, by name.
 
-    Sizes that neither an ONNX file nor the options give stay open.
+    Sizes that neither an ONNX file nor the options give stay open. So does what the
+    file leaves to a call, such as how often a loop runs or how many elements are found.
     """
     from toolchain.frontends import OpenSizesError, plain
+    from toolchain.process.confined import LimitError
     from toolchain.spec import SpecError
 
     path, folder, runtime = _place(file, target, out)
@@ -234,10 +236,15 @@ def compile_file(
     given["archive"] = archive
     try:
         compile_model(path, target, folder, runtime, given)
-    except OpenSizesError:
+    except LimitError:
+        raise
+    except SpecError as error:
         if path.suffix != ".onnx":
             raise
-        compile_open(path, target, folder, runtime, given)
+        try:
+            compile_open(path, target, folder, runtime, given)
+        except SpecError as other:
+            raise (other if isinstance(error, OpenSizesError) else error) from None
     wasm = folder / f"{plain(path.stem)}.wasm"
     print(f"{wasm}: {wasm.stat().st_size} bytes")
 
