@@ -121,12 +121,31 @@ static int32_t place_result(ops_frame *frame, int32_t k, int64_t bytes) {
   return OPS_OK;
 }
 
+/* Whether an output takes the place of an operand that this step reads last:
+ * elementwise, each element is read before it is written. */
+static int32_t take_operand(ops_frame *frame, const ops_step *step,
+                            uint16_t value) {
+  const uint16_t *last = step->values + step->inputs + step->outputs;
+  if (!step->op->family->collapse->in_place || step->outputs != 1) return 0;
+  for (int32_t i = 0; i < step->last; ++i) {
+    ops_graph_place *from = &frame->places[last[i]];
+    if (last[i] == value || from->place != OPS_PLACE_ARENA ||
+        frame->values[last[i]].bytes != frame->values[value].bytes)
+      continue;
+    from->passed = 1;
+    frame->places[value].offset = from->offset;
+    return 1;
+  }
+  return 0;
+}
+
 /* Says where an output of a step will lie. */
 static int32_t place(ops_frame *frame, layout *arena, const ops_step *step,
                      uint16_t value) {
   ops_tensor *tensor = &frame->values[value];
   ops_graph_place *to = &frame->places[value];
   to->offset = 0;
+  to->passed = 0;
   if (step->flags & OPS_STEP_EARLY) {
     if (tensor->bytes > OPS_EARLY_BYTES) return ops_graph_own(frame, value);
     to->place = OPS_PLACE_EARLY;
@@ -143,7 +162,8 @@ static int32_t place(ops_frame *frame, layout *arena, const ops_step *step,
     return OPS_OK;
   }
   to->place = OPS_PLACE_ARENA;
-  to->offset = take(arena, round_up(tensor->bytes));
+  if (!take_operand(frame, step, value))
+    to->offset = take(arena, round_up(tensor->bytes));
   return OPS_OK;
 }
 
@@ -224,7 +244,7 @@ static int32_t plan_step(ops_frame *frame, layout *arena,
   value += step->outputs;
   for (int32_t i = 0; !code && i < step->last; ++i) {
     const ops_graph_place *at = &frame->places[value[i]];
-    if (at->place == OPS_PLACE_ARENA)
+    if (at->place == OPS_PLACE_ARENA && !at->passed)
       give(arena, at->offset, round_up(frame->values[value[i]].bytes));
   }
   return code;

@@ -106,6 +106,7 @@ enum {
 typedef struct {
   uint32_t offset; /* in the segment's arena */
   uint8_t place;
+  uint8_t passed; /* its memory is that of a later value */
 } ops_graph_place;
 
 /* Where an output goes. */

@@ -9,33 +9,50 @@ from typing import Any
 import numpy as np
 from ops_wasm32.convert import Array
 
-from toolchain.graph.references import computed
 from toolchain.graph.graph import IF, LOOP, PREFIX, Attribute, Graph, Node, Value
+from toolchain.graph.references import computed
+from toolchain.graph.sizes import evaluate
 from toolchain.graph.views import viewed
 
 MOST_STEPS = 1 << 12  # of a loop without a count
 
 
-def run(graph: Graph, inputs: Sequence[Array]) -> list[Array]:
-    """The graph's outputs."""
+def run(
+    graph: Graph, inputs: Sequence[Array], names: Mapping[str, int] | None = None
+) -> list[Array]:
+    """The graph's outputs. names: of a region, what named sizes are."""
     values = dict(zip(graph.inputs, inputs, strict=True))
+    names = _names(values) if names is None else names
+    for value, array in values.items():
+        _check_known(value, array, names)
     for node in graph.nodes:
         given = [None if v is None else _read(values, v) for v in node.inputs]
-        results = _run(node, given, values)
+        results = _run(node, given, values, names)
         for value, result in zip(node.outputs, results, strict=True):
             assert value not in values, f"{value.name} is written twice"
             assert str(result.dtype) == value.dtype, (node.op, result.dtype)
-            _check_shape(value, result.shape)
+            _check_known(value, result, names)
             values[value] = result
     return [_read(values, v) for v in graph.outputs]
 
 
-def _check_shape(value: Value, shape: tuple[int, ...]) -> None:
-    """What is known of a shape before must be so."""
-    if value.shape is not None:
-        assert len(shape) == len(value.shape), (value, shape)
-        pairs = zip(value.shape, shape, strict=True)
-        assert all(n == m for n, m in pairs if isinstance(n, int)), (value, shape)
+def _names(values: Mapping[Value, Array]) -> dict[str, int]:
+    """What the sizes are that inputs name."""
+    pairs = [(v.shape or (), a.shape) for v, a in values.items()]
+    sizes = [p for names, numbers in pairs for p in zip(names, numbers, strict=True)]
+    return {str(s): n for s, n in sizes if not isinstance(s, int)}
+
+
+def _check_known(value: Value, array: Array, names: Mapping[str, int]) -> None:
+    """What is known of a shape and of elements before must be so."""
+    for known, found in (
+        (value.shape, array.shape),
+        (value.sizes, tuple(array.ravel().tolist())),
+    ):
+        if known is not None:
+            assert len(found) == len(known), (value, found)
+            pairs = [(n, m) for n, m in zip(known, found, strict=True) if n is not None]
+            assert all(evaluate(n, names) == m for n, m in pairs), (value, found, names)
 
 
 def _read(values: Mapping[Value, Array], value: Value) -> Array:
@@ -43,13 +60,16 @@ def _read(values: Mapping[Value, Array], value: Value) -> Array:
 
 
 def _run(
-    node: Node, inputs: list[Array | None], values: Mapping[Value, Array]
+    node: Node,
+    inputs: list[Array | None],
+    values: Mapping[Value, Array],
+    names: Mapping[str, int],
 ) -> Sequence[Array]:
     attributes = {n: _number(values, a) for n, a in node.attributes.items()}
     if node.op == IF:
-        return _branch(node, inputs)
+        return _branch(node, inputs, names)
     if node.op == LOOP:
-        return _loop(node, inputs)
+        return _loop(node, inputs, names)
     if node.op.startswith(PREFIX):
         assert inputs[0] is not None
         return [viewed(node.op, inputs[0], attributes)]
@@ -62,14 +82,18 @@ def _number(values: Mapping[Value, Array], attribute: Attribute) -> Any:
     return attribute
 
 
-def _branch(node: Node, inputs: list[Array | None]) -> list[Array]:
+def _branch(
+    node: Node, inputs: list[Array | None], names: Mapping[str, int]
+) -> list[Array]:
     condition, *given = inputs
     assert condition is not None
     region = node.regions[0 if condition.item() else 1]
-    return run(region, [v for v in given if v is not None])
+    return run(region, [v for v in given if v is not None], names)
 
 
-def _loop(node: Node, inputs: list[Array | None]) -> list[Array]:
+def _loop(
+    node: Node, inputs: list[Array | None], names: Mapping[str, int]
+) -> list[Array]:
     count, condition, *given = inputs
     (region,) = node.regions
     carried = node.attributes["carried"]
@@ -82,7 +106,7 @@ def _loop(node: Node, inputs: list[Array | None]) -> list[Array]:
     step = 0
     while going and step < limit:
         first = [np.array(step, "int64"), np.array(going)]
-        go, *results = run(region, [*first, *kept, *outer])
+        go, *results = run(region, [*first, *kept, *outer], names)
         going = condition is None or bool(go.item())
         kept = results[:carried]
         for row, value in zip(rows, results[carried:], strict=True):

@@ -122,7 +122,7 @@ def run_case(case: Any, target: str, runtime: list[Path], cache: Path) -> Outcom
             outcome = Outcome(case.name, operator, kind, reason)
         except SpecError as error:
             text = str(error).replace(f"{folder}/model.onnx: ", "")
-            kind = DTYPE if _foreign(text) else REFUSED
+            kind = DTYPE if foreign(text) else REFUSED
             outcome = Outcome(case.name, operator, kind, text)
         except Exception as error:
             text = f"{type(error).__name__}: {str(error)[-600:]}"
@@ -134,7 +134,7 @@ def run_case(case: Any, target: str, runtime: list[Path], cache: Path) -> Outcom
     return outcome
 
 
-def _foreign(text: str) -> bool:
+def foreign(text: str) -> bool:
     """Whether the case's own inputs or outputs are of types that modules lack."""
     return all(
         re.match(r"(input|output) '[^']*' (has dtype|is \w+;|has no shape)", line)

@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 import pytest
 
+from toolchain.graph.size_texts import parse
 from toolchain.graph.sizes import (
     Size,
     at_least,
@@ -18,7 +19,6 @@ from toolchain.graph.sizes import (
     maximum,
     minimum,
     named,
-    parse,
     remainder,
 )
 from toolchain.spec import SpecError
@@ -80,6 +80,10 @@ def test_expressions_are_what_their_arithmetic_says() -> None:
         (3 * ((SEQ + 1) // 2), "3*((seq + 1)//2)"),
         (((SEQ - 1) // 2 + 1 - 1) // 2 + 1, "(seq + 3)//4"),
         ((SEQ + 1) * (SEQ + 1) // (SEQ + 1), "seq + 1"),
+        (BATCH * SEQ * WIDTH // (4 * BATCH * SEQ), "width//4"),
+        ((6 * SEQ + 2) // 4, "(3*seq + 1)//2"),
+        ((6 * SEQ + 2) % 4, "2*((3*seq + 1)%2)"),
+        (BATCH * SEQ % (BATCH * WIDTH), "batch*(seq%width)"),
         (minimum(SEQ, 512), "seq"),
         (minimum(SEQ, minimum(100, BATCH)), "min(100, batch, seq)"),
         (maximum(0, SEQ - 1), "seq - 1"),

@@ -105,6 +105,8 @@ def _check_attribute(declared: Declared, given: Attribute) -> None:
     name = declared.name
     if isinstance(given, Value):
         _check_value(declared, given)
+    elif isinstance(given, str) and not declared.per_unit:
+        _check_number(declared, given)
     elif declared.per_unit:
         if isinstance(given, str) or not isinstance(given, Sequence):
             raise SpecError(f"{name} is {given!r}, but must be a list")
@@ -112,9 +114,6 @@ def _check_attribute(declared: Declared, given: Attribute) -> None:
             raise SpecError(f"{name} has {len(given)} entries, an uneven number")
         for number in given:
             _check_number(declared, number)
-    elif isinstance(given, str):
-        if given not in declared.choices:
-            raise SpecError(f"{name} is {given!r}; it takes {declared.choices}")
     elif isinstance(given, Sequence):
         raise SpecError(f"{name} is {given!r}, but must be one number")
     else:
@@ -122,6 +121,12 @@ def _check_attribute(declared: Declared, given: Attribute) -> None:
 
 
 def _check_number(declared: Declared, given: object) -> None:
+    """A number within its limits, or the name of a choice."""
+    if isinstance(given, str) and declared.choices:
+        if given not in declared.choices:
+            known = ", ".join(declared.choices)
+            raise SpecError(f"{declared.name} holds {given!r}, none of {known}")
+        return
     wanted = Integral if declared.kind == "int" else Real
     if not isinstance(given, wanted):
         raise SpecError(f"{declared.name} holds {given!r}, but is {declared.kind}")

@@ -45,13 +45,15 @@ class Place:
     """Where a model's files go. cache: for objects of operators.
 
     code: what the objects are made from, as it is found (roots of slices).
-    archive: whether lib<name>.a is written too, to link into programs.
+    archive: whether lib<name>.a is written too, to link into programs. ready: objects
+    of operators that the library's build has already.
     """
 
     folder: Path
     cache: Path
     code: set[str] = field(default_factory=set)
     archive: bool = False
+    ready: Mapping[str, Path] = field(default_factory=dict)
 
 
 def build_graph(
@@ -123,6 +125,8 @@ def _objects(
     names: list[str], target: Target, place: Place, show: Callable[[str], None]
 ) -> list[Path]:
     """The object of each operator, from the cache where it is there and whole."""
+    ready = [place.ready[n] for n in names if n in place.ready]
+    names = [n for n in names if n not in place.ready]
     made = [_made(n, target, place.cache) for n in names]
     jobs = [
         Job(
@@ -145,7 +149,7 @@ def _objects(
     for one in made:
         place.code.update(one.code, one.found() or ())
         use(one)
-    return [m.outputs[0] for m in made]
+    return [*ready, *(m.outputs[0] for m in made)]
 
 
 def _made(name: str, target: Target, cache: Path) -> Made:

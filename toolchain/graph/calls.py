@@ -11,7 +11,7 @@ from typing import TypeAlias
 
 from toolchain.graph.graph import Attribute, Node, Value
 from toolchain.graph.operators import operator
-from toolchain.graph.sizes import Size, ceil_div, equal, maximum, product
+from toolchain.graph.sizes import Size, ceil_div, equal, maximum, minimum, product
 from toolchain.spec import Attribute as Declared
 from toolchain.spec import SpecError
 
@@ -111,6 +111,10 @@ class Call:
     def count(self, shape: Shape) -> Size | None:
         """The elements of a shape."""
         return count_of(shape)
+
+    def least(self, *sizes: Size) -> Size:
+        """The least of some sizes."""
+        return minimum(*sizes)
 
     def steps(self, span: Size, step: int) -> Size:
         """How many steps of at least 1 it takes to cover a span; 0 where it is none."""

@@ -13,7 +13,14 @@ from functools import cache
 from typing import TypeAlias
 
 from toolchain.graph.operators import operator
-from toolchain.graph.sizes import Size, floor_div, maximum, minimum, remainder
+from toolchain.graph.sizes import (
+    Size,
+    floor_div,
+    holds_at_least,
+    maximum,
+    minimum,
+    remainder,
+)
 from toolchain.lower.te import Kernel
 from toolchain.spec.tvm import Expr
 from toolchain.targets import DEFAULT, TARGETS
@@ -103,12 +110,8 @@ def _or(a: Size | None, b: Size | None) -> Size | None:
     return _not(_and(_not(a), _not(b)))
 
 
-def _at_least(a: Size, b: Size) -> Size:
-    return minimum(1, maximum(0, a - b + 1))
-
-
 def _equal(a: Size, b: Size) -> Size:
-    return _at_least(a, b) * _at_least(b, a)
+    return holds_at_least(a, b) * holds_at_least(b, a)
 
 
 def _quotient(a: Size, b: Size) -> Size | None:
@@ -145,10 +148,10 @@ _OPERATIONS: dict[str, _Operation] = {
     "Max": _of_sizes(maximum),
     "EQ": _of_sizes(_equal),
     "NE": _of_sizes(lambda a, b: 1 - _equal(a, b)),
-    "GE": _of_sizes(_at_least),
-    "LE": _of_sizes(lambda a, b: _at_least(b, a)),
-    "GT": _of_sizes(lambda a, b: 1 - _at_least(b, a)),
-    "LT": _of_sizes(lambda a, b: 1 - _at_least(a, b)),
+    "GE": _of_sizes(holds_at_least),
+    "LE": _of_sizes(lambda a, b: holds_at_least(b, a)),
+    "GT": _of_sizes(lambda a, b: 1 - holds_at_least(b, a)),
+    "LT": _of_sizes(lambda a, b: 1 - holds_at_least(a, b)),
     "And": _and,
     "Or": _or,
 }

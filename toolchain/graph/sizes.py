@@ -12,12 +12,12 @@ and loading it takes a second.
 
 from __future__ import annotations
 
-import ast
+from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property, reduce
 from keyword import iskeyword
-from math import prod
+from math import gcd, prod
 from typing import TypeAlias
 
 from toolchain.spec import SpecError
@@ -134,7 +134,7 @@ def named(name: str, low: int = 0, high: int = LARGEST) -> Size:
 
     Errors: SpecError where the name could not stand in an expression's text.
     """
-    if not name.isidentifier() or iskeyword(name) or name in _FUNCTIONS:
+    if not name.isidentifier() or iskeyword(name) or name in ("min", "max"):
         raise SpecError(f"a size may not be called {name!r}; use letters, digits and _")
     return low if low == high else _single(Atom(name, (), (low, high)))
 
@@ -156,6 +156,11 @@ def at_least(a: Size, b: Size) -> bool | None:
     return True if low >= 0 else False if high < 0 else None
 
 
+def holds_at_least(a: Size, b: Size) -> Size:
+    """1 where a >= b, else 0, as a size."""
+    return minimum(1, maximum(0, a - b + 1))
+
+
 def ceil_div(a: Size, b: Size) -> Size:
     """The quotient, rounded up."""
     return -floor_div(-a, b) if isinstance(a, int) else floor_div(a + b - 1, b)
@@ -166,6 +171,7 @@ def floor_div(a: Size, b: Size) -> Size:
     if isinstance(a, int) and isinstance(b, int):
         return a // b
     whole, rest = _divided(a, b)
+    rest, b, _ = _reduced(rest, b)
     (low, high), (least, most) = bounds(rest), bounds(b)
     if rest == 0:
         return whole
@@ -187,15 +193,15 @@ def remainder(a: Size, b: Size) -> Size:
     """What a // b leaves, of b's sign. Errors: ZeroDivisionError for the number 0."""
     if isinstance(a, int) and isinstance(b, int):
         return a % b
-    rest = _divided(a, b)[1]
+    rest, b, common = _reduced(_divided(a, b)[1], b)
     (low, high), (least, most) = bounds(rest), bounds(b)
     if isinstance(b, int) and low // b == high // b:
-        return rest - low // b * b
+        return common * (rest - low // b * b)
     if rest == 0 or (low >= 0 and at_least(b, rest + 1)):
-        return rest
+        return common * rest
     far = max(abs(least), abs(most)) - 1
     found = (0 if least > 0 else -far, min(high, far) if low >= 0 else far)
-    return _single(Atom("%", (rest, b), found))
+    return common * _single(Atom("%", (rest, b), found))
 
 
 def minimum(*sizes: Size) -> Size:
@@ -228,26 +234,12 @@ def names(size: Size) -> set[str]:
     return {a.name for a in atoms if not a.arguments}.union(*inner)
 
 
-def parse(text: str, known: Mapping[str, Size] | None = None) -> Size:
-    """The size that a text says. known: sizes of names; others are `named`.
-
-    Errors: SpecError for a text that is no expression over names.
-    """
-    try:
-        return _parsed(ast.parse(text, mode="eval").body, known or {})
-    except (SyntaxError, ValueError, ZeroDivisionError):
-        raise SpecError(
-            f"{text!r} is no size; use whole numbers, names, +, -, *, //, %, min, max"
-        ) from None
-
-
 def _value(atom: Atom, known: Mapping[str, int]) -> int:
     if not atom.arguments:
         return known[atom.name]
     return _apply(atom.name, *(evaluate(a, known) for a in atom.arguments))
 
 
-_FUNCTIONS: dict[str, Callable[..., Size]] = {"min": minimum, "max": maximum}
 _OPERATIONS: dict[str, Callable[..., Size]] = {
     **{"//": floor_div, "%": remainder, "min": minimum, "max": maximum}
 }
@@ -257,31 +249,6 @@ def _apply(operation: str, *numbers: int) -> int:
     result = _OPERATIONS[operation](*numbers)
     assert isinstance(result, int)
     return result
-
-
-_SYNTAX: dict[type[ast.operator], Callable[[Size, Size], Size]] = {
-    ast.Add: lambda a, b: a + b,
-    ast.Sub: lambda a, b: a - b,
-    ast.Mult: lambda a, b: a * b,
-    ast.FloorDiv: floor_div,
-    ast.Mod: remainder,
-}
-
-
-def _parsed(node: ast.expr, known: Mapping[str, Size]) -> Size:
-    match node:
-        case ast.Name(name):
-            return known[name] if name in known else named(name)
-        case ast.Constant(int(number)) if not isinstance(number, bool):
-            return number
-        case ast.UnaryOp(ast.USub(), operand):
-            return -_parsed(operand, known)
-        case ast.BinOp(left, operation, right) if type(operation) in _SYNTAX:
-            a, b = _parsed(left, known), _parsed(right, known)
-            return _SYNTAX[type(operation)](a, b)
-        case ast.Call(ast.Name(name), [*arguments], []) if name in _FUNCTIONS:
-            return _FUNCTIONS[name](*(_parsed(a, known) for a in arguments))
-    raise ValueError
 
 
 def _single(atom: Atom) -> Expression:
@@ -334,6 +301,18 @@ def _divided(a: Size, b: Size) -> tuple[Size, Size]:
             if not factors:
                 return quotient, rest + a
     return quotient, rest
+
+
+def _reduced(a: Size, b: Size) -> tuple[Size, Size, Size]:
+    """Both over the factors that all their terms have, and those factors."""
+    terms = [*_terms(a).items(), *_terms(b).items()]
+    shared = Counter(terms[0][0])
+    for factors, _ in terms:
+        shared &= Counter(factors)
+    common = _made({tuple(shared.elements()): gcd(*(n for _, n in terms))})
+    if a == 0 or common in (0, 1):
+        return a, b, 1
+    return _divided(a, common)[0], _divided(b, common)[0], common
 
 
 def _without(factors: Factors, removed: Factors) -> Factors | None:

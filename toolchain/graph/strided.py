@@ -13,6 +13,7 @@ from toolchain.graph.sizes import (
     ceil_div,
     equal,
     floor_div,
+    holds_at_least,
     maximum,
     minimum,
     product,
@@ -75,20 +76,17 @@ def slice_size(
     back = 1 if step < 0 else 0
     first = _position(start, size, 0, size - back)
     last = _position(end, size, -back, size - back)
-    if first is None or last is None:
-        return None
     length = maximum(0, first - last if back else last - first)
     return ceil_div(length, abs(step))
 
 
-def _position(given: Size, size: Size, low: Size, high: Size) -> Size | None:
+def _position(given: Size, size: Size, low: Size, high: Size) -> Size:
     """A position, from the end where it is negative, within low..high."""
     if isinstance(given, int) and abs(given) >= LARGEST:
         return high if given > 0 else minimum(low, high)
-    negative = at_least(-1, given)
-    if negative is None and not at_least(given, 0):
-        return None
-    return minimum(maximum(given + size if negative else given, low), high)
+    # size - 1 is negative only where size is 0, and then it makes no difference.
+    positive = 1 if given in (size, size - 1) else holds_at_least(given, 0)
+    return minimum(maximum(given + size * (1 - positive), low), high)
 
 
 def _expand(call: Call, x: Shape) -> Shape:

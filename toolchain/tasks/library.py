@@ -105,6 +105,18 @@ def compile_tasks(profile: Profile) -> Iterator[Task]:
             )
 
 
+def current_objects(profile: Profile, target: str) -> dict[str, Path]:
+    """Objects of operators that are built, and what they would be if built now."""
+    folder = profile.folders[target]
+    found = {}
+    for task in compile_tasks(dataclasses.replace(profile, targets=(target,))):
+        (made_now,) = task["uptodate"]
+        name = task["name"].partition(":")[2]
+        if made_now.current():
+            found[name] = folder / "obj" / f"{name}.o"
+    return found
+
+
 def compile_operator(
     path: Path,
     target: str,

@@ -8,9 +8,14 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from toolchain.profile import ROOT, Profile
+from toolchain.profile import ROOT, Profile, full_profile
 from toolchain.targets import DEFAULT, TARGETS, simd_families
-from toolchain.tasks.library import runtime_names, runtime_objects, settings
+from toolchain.tasks.library import (
+    current_objects,
+    runtime_names,
+    runtime_objects,
+    settings,
+)
 from toolchain.tasks.making import Task, command, made, option
 
 CACHE = ROOT / "build" / "cache"  # a folder for each target
@@ -179,14 +184,15 @@ def compile_open(
     runtime: Sequence[Path],
     options: Mapping[str, Any],
 ) -> None:
-    """Compile an ONNX file of which not all is known before a call."""
+    """Compile an ONNX file whose sizes are not all known, or whose nodes need that."""
     from toolchain.graph.build import Place
     from toolchain.graph.files import build_model
     from toolchain.model.build import Options
 
     options = dict(options)
     kept = options.pop("archive")
-    place = Place(folder, CACHE / target, archive=kept)
+    ready = current_objects(full_profile(), target)
+    place = Place(folder, CACHE / target, archive=kept, ready=ready)
     show = partial(print, f"  {file.stem} {target}:")
     build_model(file, Options(target, **options), place, runtime, show)
 

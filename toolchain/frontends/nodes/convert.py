@@ -129,9 +129,13 @@ class Converter:
         """Results by the operators that the standard defines it by."""
         kinds = [_kind_of(v) for v in call.inputs]
         body, opsets = definition(call.node, call.domain, call.opset, kinds)
+        if not body.node:
+            raise SpecError(
+                "is defined for known shapes alone; give them by --dim or --shape"
+            )
         given = [*call.inputs, *[None] * len(body.input)]
         values = dict(zip(body.input, given, strict=False))
-        scope = call.scope.body(opsets, values)
+        scope = call.scope.body(call.scope.opsets | opsets, values)
         before = len(self.refusals)
         self._nodes(body, scope, call.path)
         if inner := self.refusals[before:]:

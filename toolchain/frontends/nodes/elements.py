@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import reduce
 
+from toolchain.frontends.nodes.control import looped
 from toolchain.frontends.nodes.rules import (
     Call,
     dtype_of_number,
     plain_numbers,
     rule,
 )
+from toolchain.frontends.nodes.scope import Scope
 from toolchain.graph.graph import Value
 from toolchain.graph.operators import variant_of
 from toolchain.spec import SpecError
@@ -105,13 +107,39 @@ def power(c: Call) -> Value:
 
 
 def _whole_power(c: Call, x: Value, y: Value) -> Value:
-    """Integers by integers: int32's powers, whose exponents saturate."""
-    if x.dtype == "int64" or y.dtype == "float32":
-        # Exact below 2^24, as float32 has them; larger ones are refused.
-        raise SpecError(f"takes {x.dtype} to the power of {y.dtype}; use float32")
-    limits = c.call("clip", y, -(1 << 31) + 64, (1 << 31) - 1)
-    wide = c.call("pow", c.cast(x, "int32"), c.cast(limits, "int32"))
-    return c.cast(wide, x.dtype)
+    """Integers to the power of numbers of another dtype, cut to x's dtype.
+
+    Powers by whole numbers are exact and wrap; others are those of float32.
+    """
+    whole = y if y.dtype != "float32" else c.call("floor", y)
+    exact = c.cast(_by_squares(c, c.cast(x, "int64"), c.cast(whole, "int64")), x.dtype)
+    if y.dtype != "float32":
+        return exact
+    real = c.cast(c.call("pow", c.cast(x, "float32"), y), x.dtype)
+    return c.call("where", c.call("equal", whole, y), exact, real)
+
+
+def _by_squares(c: Call, x: Value, y: Value) -> Value:
+    """x^y in int64, a loop over the bits of y; below 0 the true value, cut."""
+    shape = c.builder.shape_of(c.call("add", x, y))
+    one = filled(c, c.constant(1, "int64"), plain_numbers(shape))
+    state = [one, c.call("mul", one, x), c.call("mul", one, c.call("maximum", y, 0))]
+
+    def step(scope: Scope, first: list[Value], carried: list[Value]) -> list[Value]:
+        call, two = scope.builder.call, scope.builder.constant(2, "int64")
+        total, power, rest = carried
+        odd = call("equal", call("mod", rest, two), call("div", two, two))
+        kept = call("where", odd, call("mul", total, power), total)
+        rest = call("div", rest, two)
+        return [first[1], kept, call("mul", power, power), rest]
+
+    bits = c.constant(63, "int64")
+    found, _, _ = looped(c, bits, c.constant(True, "bool"), state, step)
+    assert found is not None
+    sign = c.call("sub", 1, c.call("mul", c.call("mod", y, 2), 2))
+    odd_one = c.call("where", c.call("equal", x, -1), sign, c.constant(0, "int64"))
+    small = c.call("where", c.call("equal", x, 1), c.constant(1, "int64"), odd_one)
+    return c.call("where", c.call("less", y, 0), small, found)
 
 
 @rule("Div")

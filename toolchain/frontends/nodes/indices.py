@@ -10,6 +10,7 @@ from toolchain.frontends.nodes.rules import (
     plain_numbers,
     rule,
 )
+from toolchain.frontends.nodes.shapes import numbers, rank_of, size_at
 from toolchain.graph.graph import Value
 from toolchain.spec import SpecError
 
@@ -47,3 +48,45 @@ def one_hot(c: Call) -> Value:
 def scatter(c: Call) -> Value:
     """ScatterElements, as it was called."""
     return c.call("scatter_elements", c[0], c[1], c[2], axis=c.get("axis", 0))
+
+
+@rule("GridSample")
+def grid_sample(c: Call) -> Value:
+    """Images at places."""
+    names = {"bilinear": "linear", "bicubic": "cubic"}  # as opset 16 has them
+    mode = str(c.get("mode", "linear"))
+    if c[0].rank not in (None, 4):
+        raise SpecError(f"takes tensors of rank {c[0].rank}; use images, of rank 4")
+    given = {"padding_mode": c.get("padding_mode", "zeros")}
+    given["align_corners"] = c.get("align_corners", 0)
+    return c.call("grid_sample", c[0], c[1], mode=names.get(mode, mode), **given)
+
+
+@rule("TensorScatter")
+def tensor_scatter(c: Call) -> Value:
+    """Updates of a cache, written from an index of each batch on."""
+    cache, update = c[0], c[1]
+    axis, rank = c.get("axis", -2) % rank_of(cache), rank_of(cache)
+    count = numbers(c, plain_numbers(size_at(c, update, axis)))
+    places = c.builder.unsqueeze(count, [i for i in range(rank) if i != axis])
+    if (start := c.optional(2)) is not None:
+        first = c.builder.unsqueeze(c.cast(start, "int64"), [*range(1, rank)])
+        places = c.call("add", places, first)
+    if c.get("mode", "linear") == "circular":
+        size = c.builder.reshape(size_at(c, cache, axis), [])
+        places = c.call("mod", places, size)
+    shape = plain_numbers(c.builder.shape_of(update))
+    indices = c.call("expand", places, shape=shape)
+    return c.call("scatter_elements", cache, indices, update, axis=axis)
+
+
+@rule("OptionalHasElement")
+def has_element(c: Call) -> Value:
+    """Whether there is an input: known, as tensors are always there."""
+    return c.constant(c.optional(0) is not None, "bool")
+
+
+@rule("OptionalGetElement")
+def element(c: Call) -> Value:
+    """The tensor itself."""
+    return c[0]

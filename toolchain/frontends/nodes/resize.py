@@ -20,6 +20,8 @@ LIBRARY = ("half_pixel", "asymmetric", "align_corners", "pytorch_half_pixel")
 # Indices of elements, and their weights where these are not 1.
 Taps = list[tuple[Value, Value | None]]
 OTHERS = ("half_pixel_symmetric", "tf_crop_and_resize")
+# Numerators and denominators of scales that sizes are multiplied by exactly.
+SHORT = 1 << 10
 
 
 class Axis:
@@ -98,12 +100,24 @@ def _axes(
         else:
             assert scales is not None
             scale = c.builder.reshape(c.call("gather", scales, at, axis=0), [])
-            exact = c.call("floor", c.call("mul", scale, real))
-            wanted = c.builder.reshape(c.cast(exact, "int64"), [1])
+            wanted = _times(c, size, scale, real)
         found.append(Axis(place, size, wanted, scale))
     if sizes is not None and _policy(c) != "stretch":
         return _kept_aspect(c, found)
     return found
+
+
+def _times(c: Call, size: Value, scale: Value, real: Value) -> Value:
+    """A size times a scale, rounded down; real: the size as a float.
+
+    In integers where the scale is a short fraction: so the result is known as a size.
+    """
+    if scale.data is not None:
+        above, below = float(scale.data.item()).as_integer_ratio()
+        if max(above, below) < SHORT:
+            return c.call("div", c.call("mul", size, above), below)
+    exact = c.call("floor", c.call("mul", scale, real))
+    return c.builder.reshape(c.cast(exact, "int64"), [1])
 
 
 def _kept_aspect(c: Call, axes: list[Axis]) -> list[Axis]:

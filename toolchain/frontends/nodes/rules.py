@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from importlib import import_module
 from pathlib import Path
-from typing import Any, Protocol, TypeAlias
+from typing import Any, Protocol, TypeAlias, TypeVar
 
 import numpy as np
 
@@ -23,6 +23,7 @@ from toolchain.spec import SpecError
 
 Results: TypeAlias = "Value | Sequence[Value | None] | None"
 Rule = Callable[["Call"], Results]
+RuleT = TypeVar("RuleT", bound=Rule)
 RULES: dict[tuple[str, str], Rule] = {}
 # Rules for where the library has no operator of the same name.
 FALLBACKS: dict[tuple[str, str], Rule] = {}
@@ -43,13 +44,13 @@ def tables() -> tuple[Table, Table]:
 
 def rule(
     *names: str, domain: str = "", fallback: bool = False
-) -> Callable[[Rule], Rule]:
+) -> Callable[[RuleT], RuleT]:
     """Register a rule for operators of a domain.
 
     fallback: it is used where the library has no operator of that name.
     """
 
-    def register(function: Rule) -> Rule:
+    def register(function: RuleT) -> RuleT:
         table = FALLBACKS if fallback else RULES
         table.update({(domain, name): function for name in names})
         return function

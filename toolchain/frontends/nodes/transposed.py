@@ -6,7 +6,7 @@ from typing import Any
 
 from toolchain.frontends.nodes.rules import Call, rule
 from toolchain.frontends.nodes.shapes import joined, size_at
-from toolchain.frontends.nodes.windows import Window, kernel_of
+from toolchain.frontends.nodes.windows import Window, deep, kernel_of
 from toolchain.graph.graph import Value
 from toolchain.spec import SpecError
 
@@ -16,13 +16,21 @@ def conv_transpose(c: Call) -> Value:
     """By Conv with the kernel turned round."""
     x, w, bias = c[0], c[1], c.optional(2)
     window, group = kernel_of(c, w), c.get("group", 1)
-    if window.rank not in (1, 2):
-        raise SpecError(f"has {window.rank} spatial axes; use 1 or 2")
+    if window.rank not in (1, 2, 3):
+        raise SpecError(f"has {window.rank} spatial axes; use 1 to 3")
     wide = _stretched(c, x, window)
     wide = c.call("pad", wide, mode="constant", pads=_amounts(c, x, window))
     dilations: Any = window.dilations
     weights = _turned(c, w, group, window.rank)
-    return c.call("conv", wide, weights, bias, group=group, dilations=dilations)
+    if window.rank < 3:
+        return c.call("conv", wide, weights, bias, group=group, dilations=dilations)
+    window.strides = [1] * 3
+    found = deep(c, wide, weights, window, [0] * 6)
+    return found if bias is None else c.call("add", found, _aligned(c, bias))
+
+
+def _aligned(c: Call, bias: Value) -> Value:
+    return c.builder.unsqueeze(bias, [1, 2, 3])
 
 
 def _stretched(c: Call, x: Value, window: Window) -> Value:

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from functools import reduce
 from typing import Any
 
-from toolchain.frontends.nodes.rules import Call, rule
+from toolchain.frontends.nodes.rules import Call, plain_numbers, rule
 from toolchain.frontends.nodes.shapes import joined, rank_of, size_at
 from toolchain.graph.graph import Value
 from toolchain.spec import SpecError
@@ -87,7 +87,7 @@ def convolution(c: Call) -> Value:
         return c.call("conv", x, w, bias, group=group, **window.attributes(x))
     if window.rank != 3:
         raise SpecError(f"has {window.rank} spatial axes; use 1..3")
-    found = _deep(c, x, w, window, group)
+    found = deep(c, x, w, window, numbers_of(window.pads(x), "its pads"))
     if bias is None:
         return found
     return c.call("add", found, c.builder.unsqueeze(bias, [1, 2, 3]))
@@ -101,19 +101,17 @@ def numbers_of(values: Any, what: str) -> list[int]:
     return [int(v) for v in values]
 
 
-def _deep(c: Call, x: Value, w: Value, window: Window, group: int) -> Value:
+def deep(c: Call, x: Value, w: Value, window: Window, pads: Sequence[int]) -> Value:
     """A convolution of volumes: for each plane of the kernel one of images."""
     planes = numbers_of(window.sizes, "its kernel's size")[0]
-    pads = numbers_of(window.pads(x), "its pads")
-    x = c.call(
-        "pad", x, mode="constant", pads=[0, 0, pads[0], 0, 0, 0, 0, pads[3], 0, 0]
-    )
+    before, after = [0, 0, pads[0], 0, 0], [0, 0, pads[3], 0, 0]
+    x = c.call("pad", x, mode="constant", pads=before + after)
     step, far = window.strides[0], window.dilations[0]
     given: dict[str, Any] = {
         "strides": window.strides[1:],
         "dilations": window.dilations[1:],
         "pads": [*pads[1:3], *pads[4:6]],
-        "group": group,
+        "group": c.get("group", 1),
     }
     parts = []
     for i in range(planes):
@@ -145,6 +143,26 @@ def _by_image(c: Call, x: Value, name: str, *others: Value, **given: Any) -> Val
     return c.call("transpose", whole, perm=[0, 2, 1, 3, 4])
 
 
+@rule("CausalConvWithState")
+def causal_convolution(c: Call) -> Sequence[Value]:
+    """A convolution of each channel with what came before; and the last of that."""
+    x, w, past = c[0], c[1], c.optional(3)
+    channels = plain_numbers(c.builder.reshape(size_at(c, w, 0), []))
+    before = c.call("sub", size_at(c, w, 2), 1)
+    if past is None:
+        none = c.constant([0, 0], "int64")
+        whole = joined(c, none, before, none, 0)
+        wide = c.call("pad", x, mode="constant", pads=whole)
+    else:
+        wide = c.call("concat", past, x, axis=2)
+    found = c.call("conv", wide, w, c.optional(2), group=channels)
+    if c.get("activation", "none") != "none":
+        found = c.call("silu", found)
+    first = plain_numbers(size_at(c, x, 2))
+    rest = c.call("slice", wide, starts=first, ends=[1 << 31], axes=[2])
+    return [found, rest]
+
+
 @rule("MaxPool", "AveragePool")
 def pool(c: Call) -> Sequence[Value]:
     """The library's; over three spatial axes first the last two, then the first."""
@@ -155,7 +173,9 @@ def pool(c: Call) -> Sequence[Value]:
     if name == "average_pool":
         given["count_include_pad"] = c.get("count_include_pad", 0) or 0
     if c.wants(1):
-        raise SpecError("makes the places of the largest too; leave them out")
+        given["storage_order"] = c.get("storage_order", 0) or 0
+        outputs: dict[str, Any] = {"dtypes": None, "outputs": 2}
+        return c.builder.calls("max_pool_with_indices", x, **outputs, **given)
     if window.rank in (1, 2):
         return [c.exact(name, x, **given)]
     if window.rank != 3:
@@ -185,28 +205,26 @@ def _deep_pool(c: Call, x: Value, name: str, given: dict[str, Any]) -> Value:
 
 @rule("LpPool")
 def norm_pool(c: Call) -> Value:
-    """The p-norm of windows: the root of a convolution of powers with ones."""
-    x, window, p = c[0], Window(c, c.get("kernel_shape")), c.get("p", 2)
-    if window.rank not in (1, 2):
-        raise SpecError(f"has {window.rank} spatial axes; use 1 or 2")
-    given = window.attributes(x)
-    if c.get("ceil_mode", 0):
-        pads = numbers_of(given["pads"], "its pads")
-        more = [n - 1 for n in window.strides]
-        ends = [p + n for p, n in zip(pads[window.rank :], more, strict=True)]
-        given["pads"] = pads[: window.rank] + ends
-    size = c.call("abs", x)
-    powers = {1: size, 2: c.call("mul", x, x)}.get(p)
-    powers = c.call("pow", size, float(p)) if powers is None else powers
-    spatial = c.builder.shape_of(x, 2)
-    alone = joined(c, c.constant([-1, 1], "int64"), spatial)
-    ones = c.call("expand", c.constant(1, "float32"), shape=[1, 1, *window.sizes])  # type: ignore[list-item]
-    found = c.call("conv", c.builder.reshape(powers, alone), ones, group=1, **given)
-    heads = joined(c, c.builder.shape_of(x, 0, 2), c.builder.shape_of(found, 2))
-    total = c.builder.reshape(found, heads, 1)
-    if p == 2:
-        return c.call("sqrt", total)
-    return total if p == 1 else c.call("pow", total, 1.0 / p)
+    """The p-norm of windows."""
+    window = Window(c, c.get("kernel_shape"))
+    given = window.attributes(c[0]) | {"kernel_shape": window.sizes}
+    given["ceil_mode"] = c.get("ceil_mode", 0) or 0
+    return c.call("lp_pool", c[0], p=c.get("p", 2), **given)
+
+
+@rule("MaxUnpool")
+def max_unpool(c: Call) -> Value:
+    """What MaxPool with indices took, put back."""
+    window = Window(c, c.get("kernel_shape"))
+    given: dict[str, Any] = {
+        "kernel_shape": window.sizes,
+        "strides": window.strides,
+        "pads": window.pads(c[0]),
+    }
+    if (shape := c.optional(2)) is not None:
+        spatial = c.call("slice", shape, starts=[2], ends=[1 << 31], axes=[0])
+        given["output_shape"] = plain_numbers(spatial)
+    return c.call("max_unpool", c[0], c[1], **given)
 
 
 @rule("GlobalMaxPool", "GlobalLpPool", "GlobalAveragePool")
@@ -222,28 +240,3 @@ def global_pool(c: Call) -> Value:
     powers = c.call("pow", c.call("abs", c[0]), float(c.get("p")))
     total = c.call("reduce_sum", powers, axes=axes, keepdims=1)
     return c.call("pow", total, 1.0 / c.get("p"))
-
-
-@rule("LRN")
-def local_response(c: Call) -> Value:
-    """Give x / (bias + alpha / size sum x^2) ^ beta over a window of channels."""
-    x, size = c[0], c.get("size")
-    rank, before = rank_of(x), (size - 1) // 2
-    pads = [0] * 2 * rank
-    pads[1], pads[rank + 1] = before, size - 1 - before
-    square = c.call("pad", c.call("mul", x, x), mode="constant", pads=pads)
-    parts = []
-    for i in range(size):
-        rest = size - 1 - i
-        ends = [-rest] if rest else [1 << 31]
-        parts.append(c.call("slice", square, starts=[i], ends=ends, axes=[1]))
-    total = reduce(lambda a, b: c.call("add", a, b), parts)
-    base = c.call("mul", total, c.get("alpha", 1e-4) / size)
-    base = c.call("add", base, c.get("bias", 1.0))
-    beta = c.get("beta", 0.75)
-    root = c.call("sqrt", base)
-    if beta == 0.75:  # the usual one, without a power
-        root = c.call("mul", root, c.call("sqrt", root))
-    elif beta != 0.5:
-        root = c.call("pow", base, beta)
-    return c.call("div", x, root)

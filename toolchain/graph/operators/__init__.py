@@ -31,7 +31,9 @@ class Made(Protocol):
     """An operator that a pass makes. name: its own, with a hash of all it does."""
 
     @property
-    def name(self) -> str: ...
+    def name(self) -> str:
+        """Its own name."""
+        ...
 
     def operator(self) -> Operator:
         """The operator."""

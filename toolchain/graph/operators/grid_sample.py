@@ -111,8 +111,15 @@ def cases(dtypes, rng):
                     yield Case(name, (x, grid), given)
 
 
+def shapes(call):
+    x, grid = (call.shape(i) or (None,) * 4 for i in (0, 1))
+    images = call.same((x[0], grid[0]), "images of x and of grid")
+    return [(images, x[1], *grid[1:3])]
+
+
 KERNEL = Operator(
     collapse="own.plain",
+    shapes=shapes,
     inputs=(Input("x", ""), Input("grid", "")),
     attributes=(
         Attribute("mode", default=0, choices=MODES),

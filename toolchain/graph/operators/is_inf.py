@@ -17,8 +17,6 @@ from toolchain.spec import (
 )
 from toolchain.spec.cases import unary
 
-FLAG = {"default": 1, "minimum": 0, "maximum": 1}
-
 
 def formula(k, x):
     infinity = tir.const(float("inf"), "float32")
@@ -45,8 +43,8 @@ KERNEL = Operator(
     inputs=(Input("x", "n"),),
     outputs=(Output(dtype="bool"),),
     attributes=(
-        Attribute("detect_negative", **FLAG),
-        Attribute("detect_positive", **FLAG),
+        Attribute("detect_negative", default=1, minimum=0, maximum=1),
+        Attribute("detect_positive", default=1, minimum=0, maximum=1),
     ),
     dtypes=("float32",),
     compute=pointwise(formula),

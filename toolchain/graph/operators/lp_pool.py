@@ -8,7 +8,7 @@ Source: ONNX LpPool-22; MindSpore LPPool1d, LPPool2d.
 
 import numpy as np
 
-from toolchain.spec import Attribute, Bound, Case, Input, Operator
+from toolchain.spec import Attribute, Bound, Case, Input, Operator, window_shapes
 from toolchain.spec import windows as w
 from toolchain.spec.cases import values
 from toolchain.spec.cases_windows import pooled, pooling
@@ -31,6 +31,7 @@ def cases(dtypes, rng):
 
 KERNEL = Operator(
     collapse="own.plain",
+    shapes=window_shapes.pooled,
     inputs=(Input("x", ""),),
     attributes=(
         *(w.CEIL_MODE, w.KERNEL_SHAPE, w.STRIDES, w.PADS, w.DILATIONS),

@@ -11,7 +11,15 @@ Source: ONNX MaxPool-22 with both outputs; MindSpore MaxPoolWithArgmax.
 
 import numpy as np
 
-from toolchain.spec import Attribute, Bound, Case, Input, Operator, Output
+from toolchain.spec import (
+    Attribute,
+    Bound,
+    Case,
+    Input,
+    Operator,
+    Output,
+    window_shapes,
+)
 from toolchain.spec import windows as w
 from toolchain.spec.cases import values
 from toolchain.spec.cases_windows import pooled, pooling
@@ -71,6 +79,7 @@ def cases(dtypes, rng):
 
 KERNEL = Operator(
     collapse="own.plain",
+    shapes=window_shapes.pooled,
     inputs=(Input("x", ""),),
     outputs=(Output(), Output("indices", dtype="int64")),
     attributes=(

@@ -11,7 +11,7 @@ MaxUnpool2D.
 
 import numpy as np
 
-from toolchain.spec import Attribute, Bound, Case, Input, Operator
+from toolchain.spec import Attribute, Bound, Case, Input, Operator, window_shapes
 from toolchain.spec import windows as w
 from toolchain.spec.cases import shape_name, values
 
@@ -55,6 +55,7 @@ def cases(dtypes, rng):
 
 KERNEL = Operator(
     collapse="own.plain",
+    shapes=window_shapes.unpooled,
     inputs=(Input("x", ""), Input("indices", "", dtype="int64")),
     attributes=(
         *(w.CEIL_MODE, w.KERNEL_SHAPE, w.STRIDES, w.PADS, w.DILATIONS),

@@ -10,6 +10,8 @@ Edges: a score of NaN is never taken; boxes without an area overlap nothing.
 Source: ONNX NonMaxSuppression-11, whose attributes but one are tensors.
 """
 
+from typing import Any
+
 import numpy as np
 
 from toolchain.spec import Attribute, Case, Input, Operator, Output
@@ -38,7 +40,7 @@ def overlap(a, b, threshold):
 
 
 def chosen(boxes, scores, center, most, iou, least):
-    kept = []
+    kept: list[tuple[Any, Any]] = []
     for i in np.argsort(-scores, kind="stable"):
         known = np.isneginf(least) and not np.isnan(scores[i])
         if (known or scores[i] > np.float32(least)) and len(kept) < most:

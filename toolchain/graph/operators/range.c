@@ -17,7 +17,7 @@ static int32_t shape(ops_request *call) {
     return ops_fail(call, OPS_ERROR_ATTRIBUTE,
                     "delta is 0; use a step that leads from start to limit");
   uint64_t count = count_of(ops_int(call, 0, 0), ops_int(call, 1, 0), delta);
-  int64_t size = count > INT32_MAX ? INT64_MAX : (int64_t)count;
+  int64_t size = count > INT64_MAX ? INT64_MAX : (int64_t)count;
   return ops_set_shape(call, &call->tensors[0], 1, &size);
 }
 

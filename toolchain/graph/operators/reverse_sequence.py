@@ -11,8 +11,6 @@ import numpy as np
 from toolchain.spec import DTYPES, Attribute, Bound, Case, Input, Operator
 from toolchain.spec.cases import shape_name, values
 
-AXIS = {"minimum": 0, "maximum": 1}
-
 
 def reference(x, sequence_lens, batch_axis, time_axis):
     del batch_axis
@@ -35,8 +33,8 @@ KERNEL = Operator(
     collapse="own.plain",
     inputs=(Input("x", ""), Input("sequence_lens", "", dtype="int64")),
     attributes=(
-        Attribute("batch_axis", default=1, **AXIS),
-        Attribute("time_axis", default=0, **AXIS),
+        Attribute("batch_axis", default=1, minimum=0, maximum=1),
+        Attribute("time_axis", default=0, minimum=0, maximum=1),
     ),
     dtypes=DTYPES,
     source="reverse_sequence.c",

@@ -105,8 +105,15 @@ def cases(dtypes, rng):
     yield Case("wide", (wide, rois, np.zeros(5, "int64")), given)
 
 
+def shapes(call):
+    x, rois = call.shape(0) or (None,) * 4, call.shape(1) or (None,) * 2
+    cells = (call.number("output_height"), call.number("output_width"))
+    return [(rois[0], x[1], *cells)]
+
+
 KERNEL = Operator(
     collapse="own.plain",
+    shapes=shapes,
     inputs=(
         Input("x", ""),
         Input("rois", ""),

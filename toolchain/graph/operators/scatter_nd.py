@@ -13,19 +13,10 @@ Source: ONNX ScatterND-18; MindSpore TensorScatterUpdate.
 
 import numpy as np
 
-from toolchain.spec import DTYPES, Attribute, Bound, Case, Input, Operator
+from toolchain.spec import DTYPES, Bound, Case, Input, Operator
 from toolchain.spec.cases import shape_name, values
+from toolchain.spec.scatter import JOINS, REDUCTION
 
-REDUCTION = Attribute(
-    "reduction", default=0, choices=("none", "add", "mul", "max", "min")
-)
-JOINS = {
-    "none": lambda a, b: b,
-    "add": np.add,
-    "mul": np.multiply,
-    "max": np.maximum,
-    "min": np.minimum,
-}
 TAKEN = (  # shape, shape of the indices
     ((17,), (5, 1)),
     ((7, 5), (60, 2)),

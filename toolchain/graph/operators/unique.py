@@ -9,6 +9,8 @@ equals 0, and y has the first of equal slices.
 Source: ONNX Unique-11; MindSpore Unique with sorted=0.
 """
 
+from typing import Any
+
 import numpy as np
 
 from toolchain.spec import DTYPES, Attribute, Bound, Case, Input, Operator, Output
@@ -34,7 +36,7 @@ def reference(x, sorted, axis=()):
     at = axis[0] if axis else 0
     moved = np.moveaxis(x, at, 0) if axis else x.reshape(-1)
     rows = [tuple(key(v) for v in row.ravel().tolist()) for row in moved]
-    first = {}
+    first: dict[Any, int] = {}
     for i, row in enumerate(rows):
         first.setdefault(row, i)
     order = list(first)

@@ -1,0 +1,110 @@
+"""ONNX's own node test cases as graphs, in numpy: see graph_reference.py.
+
+python tests/graph_cases.py [--sizes KIND[,KIND...]] [PATTERN]
+
+KIND is how much of the inputs is known when a case is converted: `fixed` its shapes,
+`open` none of its sizes, `frozen` also the elements of its small inputs.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections import Counter, defaultdict
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+import onnx
+from graph_reference import run
+from node_cases import (
+    DTYPE,
+    FAILED,
+    PASSED,
+    REFUSED,
+    WRONG,
+    Outcome,
+    foreign,
+    frozen,
+    node_cases,
+    operator_of,
+)
+from ops_wasm32.convert import Array
+
+from toolchain.frontends import Given
+from toolchain.frontends.graphs import graph_of
+from toolchain.spec import SpecError
+
+FIXED, OPEN, FROZEN = KINDS = ("fixed", "open", "frozen")
+# Cases whose results the standard leaves open.
+RANDOM = ("test_bernoulli_seed",)
+# Cases whose expected results have rounding errors of their own, and how large.
+INEXACT = {"test_dft_inverse": 4e-7, "test_dft_inverse_opset19": 4e-7}
+
+
+def prepared(case: Any, sizes: str) -> tuple[onnx.ModelProto, list[Array]]:
+    """The case's model and its inputs. sizes: one of KINDS."""
+    model, inputs = frozen(case, sizes == FROZEN)
+    if sizes == OPEN:
+        for value in model.graph.input:
+            for i, dim in enumerate(value.type.tensor_type.shape.dim):
+                dim.dim_param = f"{value.name}_{i}"
+        for value in model.graph.output:
+            value.type.tensor_type.ClearField("shape")
+    return model, inputs
+
+
+def outcome_of(case: Any, sizes: str) -> Outcome:
+    """What becomes of a case."""
+    operator = operator_of(case)
+    model, inputs = prepared(case, sizes)
+    try:
+        graph = graph_of(model, "model", Given(), "file").graph
+        reason = difference(case, run(graph, inputs))
+        return Outcome(case.name, operator, WRONG if reason else PASSED, reason)
+    except SpecError as error:
+        text = str(error).replace("file: ", "")
+        kind = DTYPE if foreign(text) else REFUSED
+        return Outcome(case.name, operator, kind, text)
+    except Exception as error:
+        text = f"{type(error).__name__}: {error}"
+        return Outcome(case.name, operator, FAILED, text)
+
+
+def difference(case: Any, results: Iterable[Array]) -> str:
+    """What is wrong with the results; nothing where they are right."""
+    expected = case.data_sets[0][1]
+    for i, (want, got) in enumerate(zip(expected, results, strict=True)):
+        want = np.asarray(want)
+        if want.shape != got.shape:
+            return f"output {i} has shape {got.shape}, expected {want.shape}"
+        if case.name in RANDOM:
+            continue
+        absolute = max(case.atol, INEXACT.get(case.name, 0.0))
+        try:
+            np.testing.assert_allclose(got, want, rtol=case.rtol, atol=absolute)
+        except AssertionError as error:
+            return f"output {i}: " + " ".join(str(error).split())[:200]
+    return ""
+
+
+def main() -> int:
+    """Run the cases; 1 where a result is wrong."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("pattern", nargs="?", default=".")
+    parser.add_argument("--sizes", default=",".join(KINDS[:2]))
+    options = parser.parse_args()
+    counts: dict[str, Counter[str]] = defaultdict(Counter)
+    for case in node_cases(options.pattern).values():
+        for sizes in options.sizes.split(","):
+            found = outcome_of(case, sizes)
+            counts[sizes][found.kind] += 1
+            if found.kind not in (PASSED, DTYPE):
+                print(f"{sizes} {found.kind} {found.case}: {found.reason[:300]}")
+    for sizes, count in counts.items():
+        print(sizes, dict(count))
+    return any(c[WRONG] + c[FAILED] for c in counts.values())
+
+
+if __name__ == "__main__":
+    sys.exit(main())

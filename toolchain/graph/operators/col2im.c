@@ -1,0 +1,112 @@
+/* col2im.c: columns of blocks back into images, where blocks overlap added up.
+ */
+#include "windows3.h"
+
+enum {
+  IMAGE_SHAPE,
+  BLOCK_SHAPE,
+  COLUMN_STRIDES,
+  COLUMN_PADS,
+  COLUMN_DILATIONS
+};
+
+static window_axes axes_of(const ops_request *call) {
+  window_axes windows = {.spatial = call->units};
+  for (int32_t i = 0; i < SPATIAL; ++i) {
+    int32_t a = i - (SPATIAL - call->units);
+    windows.axes[i] = (window_axis){1, 1, 1, 1, 0, 0};
+    if (a >= 0)
+      windows.axes[i] =
+          (window_axis){ops_int(call, IMAGE_SHAPE, a),
+                        ops_int(call, BLOCK_SHAPE, a),
+                        ops_int(call, COLUMN_STRIDES, a),
+                        ops_int(call, COLUMN_DILATIONS, a),
+                        ops_int(call, COLUMN_PADS, a),
+                        ops_int(call, COLUMN_PADS, call->units + a)};
+  }
+  return windows;
+}
+
+/* A product that stays below 2^62. */
+static int64_t times(int64_t a, int64_t b) {
+  return a && b > ((int64_t)1 << 62) / a ? (int64_t)1 << 62 : a * b;
+}
+
+static int32_t shape(ops_request *call) {
+  const ops_tensor *x = &call->tensors[0];
+  int64_t out[2 + SPATIAL] = {0}, taps = 1, blocks = 1;
+  if (call->units < 1 || call->units > SPATIAL)
+    return ops_fail_got(call, OPS_ERROR_ARGUMENT,
+                        "has lists for %d axes; give them for 1 to %d",
+                        call->units, SPATIAL);
+  window_axes windows = axes_of(call);
+  for (int32_t i = 0; i < SPATIAL; ++i) {
+    int64_t count = ops_window_count(&windows.axes[i], 0);
+    if (count < 0)
+      return ops_fail_got(call, OPS_ERROR_SHAPE,
+                          "a block is longer than axis %d of the image with "
+                          "its pads; make block_shape smaller",
+                          i - (SPATIAL - call->units));
+    taps = times(taps, windows.axes[i].taps);
+    blocks = times(blocks, count);
+    int32_t at = 2 + i - (SPATIAL - call->units);
+    if (at >= 2) out[at] = windows.axes[i].size;
+  }
+  if (x->rank != 3 || x->shape[1] % taps || x->shape[2] != blocks)
+    return ops_fail_got(call, OPS_ERROR_SHAPE,
+                        "x must be [N, a multiple of %l, %l], by the %l taps "
+                        "and %l blocks of an image",
+                        taps, blocks, taps, blocks);
+  out[0] = x->shape[0];
+  out[1] = x->shape[1] / taps;
+  return ops_set_shape(call, ops_output(call, 0), 2 + call->units, out);
+}
+
+/* Windows along an axis whose tap t lies in the image: from first up to end. */
+static void windows_of(const window_axis *axis, int64_t t, int64_t count,
+                       int64_t *first, int64_t *end) {
+  int64_t place = t * axis->dilation - axis->begin, stride = axis->stride;
+  *first = place < 0 ? (-place + stride - 1) / stride : 0;
+  *end = place < axis->size ? (axis->size - place + stride - 1) / stride : 0;
+  if (*end > count) *end = count;
+}
+
+/* Adds one tap of all blocks to a plane. */
+static void add_tap(const window_axis *axes, const int64_t *tap,
+                    const int64_t *count, const float *from, float *plane) {
+  int64_t first[SPATIAL], end[SPATIAL], begin[SPATIAL];
+  for (int32_t i = 0; i < SPATIAL; ++i) {
+    windows_of(&axes[i], tap[i], count[i], &first[i], &end[i]);
+    begin[i] = tap[i] * axes[i].dilation - axes[i].begin;
+  }
+  for (int64_t z = first[0]; z < end[0]; ++z)
+    for (int64_t y = first[1]; y < end[1]; ++y) {
+      int64_t row = (begin[0] + z * axes[0].stride) * axes[1].size + begin[1] +
+                    y * axes[1].stride;
+      const float *columns = from + (z * count[1] + y) * count[2];
+      float *to = plane + row * axes[2].size + begin[2];
+      for (int64_t x = first[2]; x < end[2]; ++x)
+        to[x * axes[2].stride] += columns[x];
+    }
+}
+
+static int32_t run(ops_request *call) {
+  const ops_tensor *x = &call->tensors[0], *out = ops_output(call, 0);
+  window_axes windows = axes_of(call);
+  const window_axis *axes = windows.axes;
+  int64_t count[SPATIAL], blocks = x->shape[2], tap[SPATIAL];
+  int64_t size = ops_product(out->shape, 2, out->rank);
+  for (int32_t i = 0; i < SPATIAL; ++i)
+    count[i] = ops_window_count(&axes[i], 0);
+  const float *from = (const float *)x->data;
+  float *plane = (float *)out->data;
+  __builtin_memset(plane, 0, (uint32_t)out->bytes);
+  for (int64_t at = 0; at < out->count && x->count; at += size, plane += size)
+    for (tap[0] = 0; tap[0] < axes[0].taps; ++tap[0])
+      for (tap[1] = 0; tap[1] < axes[1].taps; ++tap[1])
+        for (tap[2] = 0; tap[2] < axes[2].taps; ++tap[2], from += blocks)
+          add_tap(axes, tap, count, from, plane);
+  return OPS_OK;
+}
+
+const ops_collapse ops_collapse_col2im = {shape, run, 0};
