@@ -80,7 +80,7 @@ def _memory(module: ops_wasm32.Library) -> int:
 @pytest.mark.parametrize("both", ["text"], indirect=True)
 def test_sizes_that_contradict_each_other_are_named(both: Both) -> None:
     ids, seen = np.zeros((2, 5), np.int64), np.zeros((2, 6), np.int64)
-    text = r"axis 1 of seen .*length.*5.*axis 1 of ids|seen.*\(2, 6\).*length"
+    text = "seen.*6.*length is 5.*ids"
     with pytest.raises((ops_wasm32.OpsError, ops_wasm32.ArgumentError), match=text):
         both.module(ids, seen)
 
