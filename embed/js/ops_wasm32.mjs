@@ -498,7 +498,7 @@ class Model {
     this.#weights = weights;
     const described = (tensor) => {
       const { code, bits, array: kind } = DTYPES.get(tensor.dtype);
-      const size = tensor.shape && isKnown(tensor.shape) ? product(tensor.shape) : 0;
+      const size = tensor.shape && isKnown(tensor.shape) ? product(tensor.shape) : NaN;
       return { ...tensor, code, bits, kind, size, at: 0, room: 0 };
     };
     this.#inputs = manifest.inputs.map(described);
@@ -531,11 +531,17 @@ class Model {
     for (const name of Object.keys(inputs))
       if (!known.has(name))
         throw new TypeError(`input ${name} is unknown; use ${this.#names()}`);
-    const shapes = this.#shapes(inputs);
+    const plain = ({ name, kind, size }) => {
+      const data = Object.hasOwn(inputs, name) ? inputs[name] : undefined;
+      return data instanceof kind && data.length === size && !data.shape;
+    };
+    const shapes = this.#inputs.every(plain) ? null : this.#shapes(inputs);
     if (!this.#ready) this.#prepare();
     if (this.#open) this.#point(this.#outputs, 0);
-    for (const tensor of this.#inputs)
-      this.#write(tensor, dataOf(inputs[tensor.name]), shapes.get(tensor.name));
+    for (const tensor of this.#inputs) {
+      const shape = shapes?.get(tensor.name) ?? tensor.shape;
+      this.#write(tensor, dataOf(inputs[tensor.name]), shape);
+    }
     this.#checked(this.#exports.ops_call);
     const results = this.#open ? this.#taken() : this.#outputs;
     const { buffer } = this.#exports.memory;
