@@ -186,7 +186,7 @@ def compile_open(
 ) -> None:
     """Compile an ONNX file whose sizes are not all known, or whose nodes need that."""
     from toolchain.graph.build import Place
-    from toolchain.graph.files import build_model
+    from toolchain.model.any_shape import build_model
     from toolchain.model.build import Options
 
     options = dict(options)
