@@ -154,6 +154,23 @@ def test_an_output_that_is_another_view_is_refused(tmp_path: Path, view: str) ->
     assert error.startswith("line 10: apart has strides or an offset; declare it")
 
 
+ARRAY = """\
+'''out[i] = e^x[i].'''
+from toolchain.spec import Bound, Input, Operator, pointwise
+from toolchain.spec import math as m
+
+KERNEL = Operator(collapse="elementwise.broadcast", inputs=(Input("x", "n"),),
+    dtypes=("float32",), reference=None, cases=None, bound=Bound(ulp=2, why="it"),
+    compute=lambda k: pointwise(lambda k, x: m.exp(x))(k))
+"""
+
+
+def test_functions_of_arrays_get_addresses(tmp_path: Path) -> None:
+    path = tmp_path / "mine.py"
+    path.write_text(ARRAY)
+    compile_object(path, "simd128")
+
+
 TAKEN = {
     "plain": (each("y[i] * 2"), lambda x, y, a: y * 2),
     "bounded": (each("y[i] // tir.max(k.a, 1)"), lambda x, y, a: y // max(a, 1)),

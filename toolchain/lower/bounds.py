@@ -56,7 +56,8 @@ def _first_fault(
 
 def _is_ours(form: Callable[[Any], Any]) -> bool:
     """Whether a function of an operator is defined in a file of this project."""
-    file = Path(str(getattr(form, "__globals__", {}).get("__file__", "")))
+    of = getattr(form, "func", form)  # of a partial
+    file = Path(str(getattr(of, "__globals__", {}).get("__file__", "")))
     return any(
         file.is_relative_to(_ROOT / folder) for folder in ("kernels", "toolchain")
     )

@@ -2,7 +2,8 @@
 
 Of operators of users alone: nests of this project call micro-kernels, which get
 addresses, and are tested case by case. A statement of a kind that is not known here is
-refused, as is an address that goes to a function other than a micro-kernel.
+refused, as is an address that goes to a function other than a micro-kernel or one of
+toolchain.spec.math.
 """
 
 from __future__ import annotations
@@ -24,10 +25,11 @@ from toolchain.lower.terms import (
     name_of,
     negated,
 )
+from toolchain.spec import math
 from toolchain.spec.tvm import Buffer, Expr, Stmt, Tensor, tir
 
 _Condition = Callable[[Expr], Expr]
-_MICRO = "micro_"
+_OURS = ("micro_", math.SYMBOL)  # micro-kernels, functions of arrays
 _LOAD = "TensorLoad"  # of a buffer
 _ADDRESSES = ("tvm_access_ptr", "address_of")
 _EXTERN = ("call_extern", "call_pure_extern")
@@ -134,7 +136,7 @@ class NestChecker(Checker):
 
     def _call(self, e: Expr) -> Iterator[Fault]:
         name = name_of(e)
-        if name in _EXTERN and str(e.args[0].value).startswith(_MICRO):
+        if name in _EXTERN and str(e.args[0].value).startswith(_OURS):
             return
         for argument in e.args:
             if any(is_call(argument, name) for name in _ADDRESSES):
