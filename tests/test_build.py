@@ -160,6 +160,12 @@ def test_interface_that_is_not_the_written_one_fails(built: Project) -> None:
     assert built.doit("build", "profile=small.toml").code == 0
 
 
+def test_zig_keeps_no_object(built: Project) -> None:
+    """An object lies in the build alone: a copy in zig's cache would never go."""
+    kept = (built.folder / "build/.zig").rglob("*")
+    assert [path for path in kept if path.is_file()] == []
+
+
 def test_clean_removes_the_build(built: Project) -> None:
     name = built.profile(SMALL, "cleaned")
     assert built.doit("build", name).code == 0

@@ -12,9 +12,10 @@ from typing import Any
 
 from toolchain import tuning
 from toolchain.abi import MAX_MEMORY
+from toolchain.records import states
 from toolchain.targets import TARGETS
 
-ROOT = Path(__file__).parent.parent
+ROOT = states.ROOT
 KERNELS = ROOT / "kernels"
 COMPILE_TIMEOUT = 300  # seconds; the slowest operator takes under 20
 _LEAST_MEMORY = 1 << 20

@@ -25,6 +25,7 @@ from pathlib import Path
 from typing import IO, TypeVar
 
 from toolchain.process.command import ToolError
+from toolchain.records.states import ROOT
 from toolchain.spec import SpecError
 
 T = TypeVar("T")
@@ -164,11 +165,10 @@ class _Foreign:
 
 
 def _frames(error: BaseException) -> str:
-    ours = str(Path(__file__).parents[2])
     found = [
         f"{Path(f.filename).name}:{f.lineno}"
         for f in traceback.extract_tb(error.__traceback__)
-        if f.filename.startswith(ours) and "site-packages" not in f.filename
+        if f.filename.startswith(str(ROOT)) and "site-packages" not in f.filename
     ]
     return " > ".join(found[-_FRAMES:])
 
