@@ -275,7 +275,7 @@ def scale(x: Array, packed: Array, b: Array | None, **attributes: Any) -> Array:
     return reference(np.abs(x), np.abs(packed), b, **free)
 
 
-# Windows that reach far beyond an image, whose taps are read one by one.
+# Windows that reach far beyond an image, whose taps are read singly.
 SPARSE = {"dilations": (300, 400), "pads": (300, 400, 299, 398), "strides": (299, 400)}
 # x, rows and columns of a window, features, then attributes.
 CASES: tuple[tuple[tuple[int, ...], tuple[int, int], int, dict[str, Any]], ...] = (

@@ -168,7 +168,7 @@ class Reader:
 
 
 def joined(text: str) -> list[str]:
-    """Lines of a shell, those that end with a backslash with the next."""
+    """Lines of a shell; a line that ends with a backslash is joined with the next."""
     return text.replace("\\\n", " ").splitlines()
 
 

@@ -93,7 +93,7 @@ def test_it_loads_nothing_large(built: Project, words: tuple[str, ...]) -> None:
 
 
 def test_it_opens_a_record_for_each_target_and_no_more(built: Project) -> None:
-    """No source but those that are run, and no output."""
+    """No source but the ones that are run, and no output."""
     found = files(built, watched(built, "build", "profile=small.toml"))
     records = [name for name in found if name.endswith(".made")]
     made = built.folder.glob("build/profiles/small/**/.*.made")

@@ -63,7 +63,7 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Project:
 
 
 def stale(project: Project) -> list[str]:
-    """Tasks that have something to do, but for those that always have."""
+    """Tasks that have something to do, but for tasks that always have."""
     done = project.doit("list", "--all", "--status", "profile=small.toml")
     words = [line.split()[:2] for line in done.text.splitlines()]
     makes = ("compile:", "runtime:", "archive:", "module:", "models:")

@@ -196,7 +196,7 @@ def _timeout(path: Path, value: Any) -> float:
 def _tuning(
     path: Path, given: Any, targets: tuple[str, ...]
 ) -> dict[str, dict[str, int]]:
-    """Numbers by target; those of [tuning.<target>] before those of [tuning]."""
+    """Numbers by target; [tuning.<target>] comes before [tuning]."""
     tables = given if isinstance(given, dict) else {}
     for name in tables:
         if name in TARGETS and name not in targets:

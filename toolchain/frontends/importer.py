@@ -276,7 +276,7 @@ class Importer:
         self.origins: dict[Any, frozenset[str]] = {}
         # Inputs that a user may hold constant.
         self.settings: dict[str, Any] = {}
-        self.node: Any = None  # the one that is converted
+        self.node: Any = None  # the node that is being converted
         self.makers: dict[str, str] = {}  # nodes by the values that they make
         self.notes: list[str] = []  # what the user should know of the file
 
@@ -789,7 +789,7 @@ def _newest(versions: list[int], opset: int) -> int:
 
 
 def _fill(graph: Any, given: dict[str, Any]) -> None:
-    """Put values for attributes that refer to those of the function."""
+    """Put values for attributes that refer to attributes of the function."""
     for node in graph.node:
         for i in range(len(node.attribute))[::-1]:
             name, source = node.attribute[i].name, node.attribute[i].ref_attr_name

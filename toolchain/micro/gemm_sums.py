@@ -138,7 +138,7 @@ class Sums:
     def _sum_rest(
         self, a: ir.Value, b: ir.Value, start: ir.Value, sums: list[ir.Value]
     ) -> list[ir.Value]:
-        """The products of k from `start` on, one by one."""
+        """The products of k from `start` on, a k at a time."""
         build, depth = self.builder, self.argument["depth"]
         before = build.block
         head, rest, after = new_blocks(build, "head", "rest", "after")

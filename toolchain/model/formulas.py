@@ -85,7 +85,7 @@ def is_elementwise(node: Node) -> bool:
 
 
 def written(builder: Any, node: Node, inputs: list[Any], target: Target) -> Any | None:
-    """The node as a call of TIR that the library's formula makes; None without one.
+    """The node as a call of TIR by the library's formula; None without a formula.
 
     inputs: in Relax.
     """

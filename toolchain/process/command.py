@@ -57,7 +57,7 @@ def replacement(variable: str) -> list[str] | None:
 
 
 def tool(variable: str) -> list[str]:
-    """Command line of a tool: the environment's, or the one of the ziglang wheel."""
+    """Command line of a tool: the environment's, or the ziglang wheel's."""
     override = os.environ.get(variable)
     if override:
         _check_version(variable, override)

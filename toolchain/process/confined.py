@@ -85,7 +85,7 @@ def run(label: str, action: Callable[[], T], limits: Limits) -> T:
 
     label: what errors call the work, such as the path of a file. Errors: SpecError
     where the process runs out of time or memory, ends by a signal, or raises what
-    none of our own errors is; those that our errors are come as they are.
+    none of our own errors is; exceptions that our errors derive from stay as they are.
     """
     place = mmap.mmap(-1, _PLACE)
     with tempfile.TemporaryFile() as log, tempfile.TemporaryFile() as out:

@@ -91,7 +91,7 @@ class Block:
         most = target.tuning("depthwise.block")
         room = tir.truncdiv(most, self.row) - y.reach - 1
         fitting = tir.truncdiv(tir.max(room, 0), y.stride) + 1
-        # Blocks of equal height, in whole tiles; the last may overlap the one before.
+        # Blocks of equal height, in whole tiles; the last may overlap its neighbour.
         parts = ceil_div(rows, tir.max(fitting, height))
         tiles = ceil_div(ceil_div(rows, tir.max(parts, 1)), height)
         self.rows = tir.min(rows, tiles * height)

@@ -1,4 +1,4 @@
-"""Models: those of models/, and the files that a command line names."""
+"""Models: the files of models/, and the files that a command line names."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _EVERY_TARGET = ("lenet", "lenet_int8")
 def sources(heavy: bool) -> dict[str, Path]:
     """Model files and recipes by name; names that start with _ are neither.
 
-    heavy: those that `build` leaves out, the networks in the onnx package with them.
+    heavy: what `build` leaves out, with the networks of the onnx package.
     """
     found = {
         p.stem: p
@@ -201,7 +201,7 @@ def compile_file(
     archive: bool = False,
     **options: Any,
 ) -> None:
-    """Compile a model file. options: those of `OPTIONS`, by name."""
+    """Compile a model file. options: values of `OPTIONS`, by name."""
     from toolchain.frontends import plain
     from toolchain.spec import SpecError
 
