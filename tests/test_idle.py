@@ -49,7 +49,7 @@ LOADED = {
 def built(tmp_path_factory: pytest.TempPathFactory) -> Project:
     """A copy with a small profile built, long enough ago."""
     project = copy_project(tmp_path_factory.mktemp("idle") / "project")
-    done = project.doit("build", project.profile(PROFILE))
+    done = project.doit("build", project.begun(PROFILE))
     assert done.code == 0, done.text
     time.sleep(2.5)  # see states.py: a file shows a write when it is older than 2 s
     assert project.doit("build", "profile=small.toml").ran == []

@@ -56,7 +56,7 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Project:
     """A copy with operators and a model built; tests put back what they change."""
     project = copy_project(tmp_path_factory.mktemp("made") / "project")
     write_model(project.folder / "models" / "tiny.onnx", 1)
-    done = project.doit("build", "models", project.profile(PROFILE))
+    done = project.doit("build", "models", project.begun(PROFILE))
     assert done.code == 0, done.text
     assert stale(project) == []
     return project

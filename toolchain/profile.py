@@ -89,7 +89,10 @@ def load_profile(path: Path | None) -> Profile:
     try:
         data = tomllib.loads(path.read_text())
     except OSError as error:
-        raise ProfileError(f"{path}: cannot be read ({error.strerror})") from None
+        file = path.with_name(f"{path.name}.toml")
+        advice = f"; did you mean {file}?" if file.exists() else ""
+        text = f"{path}: cannot be read ({error.strerror}){advice}"
+        raise ProfileError(text) from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ProfileError(f"{path}: is not valid TOML: {error}") from None
     if unknown := sorted(set(data) - set(_KEYS)):
