@@ -299,7 +299,7 @@ def sample(options: argparse.Namespace) -> tuple[list[Mutant], int]:
 
 
 def survivors(bench: Bench, chosen: list[Mutant], verbose: bool) -> tuple[int, int]:
-    """Try each mutant and print those that survive; how many do, and were tried."""
+    """Try each mutant and print the survivors; how many survive, and were tried."""
     survive = tried = 0
     for mutant in chosen:
         try:

@@ -213,7 +213,7 @@ def _info(name: str, value: Array) -> ValueInfoProto:
 
 
 def _attributes(cell: Cell, results: Sequence[Array]) -> dict[str, Any]:
-    """Attributes as ONNX has them; those that are inputs there as arrays."""
+    """Attributes as ONNX has them; arrays where ONNX has inputs."""
     form, given = FORMS[cell.operator], dict(cell.case.attributes)
     x = cell.case.inputs[0]
     if cell.operator == "cast":

@@ -241,8 +241,8 @@ def test_a_room_that_is_too_small(tmp_path: Path, room_for: int, code: int) -> N
         assert module.call("net", *args) == code
     assert module.infer("net", *args) == code
     if code:
-        text = "net: lacks ops_room; takes 5 arguments, got 5 in all; see ops_signature"
-        assert module.error() == text
+        text = "net: lacks room; link anew; takes 5 arguments, got 5 in all"
+        assert module.error() == f"{text}; see ops_signature"
 
 
 def test_a_signature_is_cut_where_its_room_ends(tmp_path: Path) -> None:

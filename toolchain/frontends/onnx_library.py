@@ -1,4 +1,4 @@
-"""ONNX operators that kernels/ has, as calls of those."""
+"""ONNX operators that kernels/ has, as calls of its operators."""
 
 from __future__ import annotations
 

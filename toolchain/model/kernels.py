@@ -30,7 +30,7 @@ from toolchain.spec import Operator, SpecError, math, tensor_dtype
 from toolchain.spec import microkernels as micro
 from toolchain.targets import Target
 
-# Operators of the library, and those that models alone call.
+# Operators of the library, and operators that only models call.
 FOLDERS = (KERNELS, Path(__file__).parent / "operators")
 
 
@@ -50,7 +50,7 @@ class Instance:
     """An operator whose sizes and attributes (as flattened) are known.
 
     dtypes: one of the operator's variants. columns: its second form, whose rows lie k
-    elements apart. Errors: SpecError where the constants are not exactly those that the
+    elements apart. Errors: SpecError where the constants are not exactly what the
     form has; what is not known would be read from slots that nothing fills.
     """
 
@@ -259,7 +259,7 @@ define i32 @kernel_{self.name}(ptr %slots) {{
 
 @dataclass(frozen=True)
 class Joined:
-    """Puts rows side by side: sizes of those of each source, in bytes, and their count.
+    """Puts rows side by side: the size of each source's rows in bytes, and their count.
 
     Bytes of a row are REGISTER or more.
     """
@@ -383,7 +383,7 @@ class Lowered:
         return [(tuple(int(n) for n in b.shape), str(b.dtype)) for b in buffers]
 
     def check(self, inputs: list[Value], outputs: list[Value]) -> None:
-        """SpecError where tensors are others than those of the function."""
+        """SpecError where the function takes other tensors."""
         given = [*inputs, *outputs]
         if [(v.shape, v.dtype) for v in given] != self.tensors:
             raise SpecError(

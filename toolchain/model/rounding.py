@@ -2,7 +2,7 @@
 
 n roundings one after the other are an error of about sqrt(n) of them (Higham and Mary,
 A New Approach to Probabilistic Rounding Error Analysis, 2019). A sum of n products has
-n; those of operations that follow one another come together. So the bound grows with
+n; errors of operations that follow one another add up. So the bound grows with
 the depth of a model.
 """
 

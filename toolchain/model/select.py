@@ -74,7 +74,7 @@ def _permute(node: Node) -> list[Node] | None:
 def _planes(node: Node, axes: list[int]) -> list[Node] | None:
     """Planes of 4-byte elements whose columns are contiguous in the input.
 
-    axes: of the input, as the output has them, without those of size 1.
+    axes: of the input, as the output has them, without axes of size 1.
     """
     x = node.inputs[0]
     if x.dtype not in ("float32", "int32") or x.bytes < 4 * PLANE:

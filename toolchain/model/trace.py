@@ -1,4 +1,4 @@
-"""Trace: a module whose steps can be timed one by one, and what each of them is."""
+"""Trace: a module whose steps can be timed each, and what each step is."""
 
 from __future__ import annotations
 

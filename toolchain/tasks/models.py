@@ -1,4 +1,4 @@
-"""Models: those of models/, and the files that a command line names."""
+"""Models: the files of models/, and the files that a command line names."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ _EVERY_TARGET = ("lenet", "lenet_int8")
 def sources(heavy: bool) -> dict[str, Path]:
     """Model files and recipes by name; names that start with _ are neither.
 
-    heavy: those that `build` leaves out, the networks in the onnx package with them.
+    heavy: what `build` leaves out, with the networks of the onnx package.
     """
     found = {
         p.stem: p
