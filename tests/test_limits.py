@@ -82,6 +82,11 @@ def test_many_elementwise_inputs(library: ops_wasm32.Library) -> None:
     np.testing.assert_array_equal(library.call("four", a, b, c), want)
 
 
+def test_defaults_at_the_ends_of_int64(library: ops_wasm32.Library) -> None:
+    result = library.call("ends", np.zeros(2, np.int64))
+    assert result.tolist() == [-(2**63), 2**63 - 1]
+
+
 def test_an_absent_first_input(library: ops_wasm32.Library) -> None:
     y = np.arange(3, dtype=np.float32)
     for _ in range(2):
