@@ -342,7 +342,8 @@ def wanted_cells(
     """Cases of an operator that ONNX has nodes for.
 
     few: of each kernel the cases with special values, and one more of each set of
-    attributes, of words among their values and of inputs, with elements and without.
+    attributes, of words among their values, of lists with a 0 and of inputs, with
+    elements and without.
     """
     profile = replace(load_profile(None), targets=(target,))
     seen: set[object] = set()
@@ -352,13 +353,19 @@ def wanted_cells(
         plain = not cell.case.name.startswith(("special", "extreme"))
         sizes = tuple(-1 if v is None else np.size(v) > 0 for v in cell.case.inputs)
         given = sorted(cell.case.attributes.items())
-        words = [f"{n}={v if isinstance(v, str) else ''}" for n, v in given]
-        kind = (cell.kernel, *words, *sizes[:3])
+        kind = (cell.kernel, *(f"{n}={_word(v)}" for n, v in given), *sizes[:3])
         if few and plain and kind in seen:
             continue
         if plain:
             seen.add(kind)
         yield cell
+
+
+def _word(value: object) -> object:
+    """What counts of an attribute's value: all of a word, the zeros of a list."""
+    if isinstance(value, str):
+        return value
+    return isinstance(value, (tuple, list)) and 0 in value
 
 
 def reasons(operators: Iterable[str]) -> dict[str, int]:

@@ -144,3 +144,18 @@ def pad(c: Call) -> Any:
         c.inputs[0] = c.emit(op.strided_slice(c[0], given, begin, end))
         c.inputs[1] = np.maximum(pads, 0)
     return c.importer.by_tvm(c)
+
+
+@converter("Split")
+def split(c: Call) -> Any:
+    """Parts along an axis; TVM takes none without elements, so they are constants."""
+    given = c.constant(1, "split") if c.opset >= 13 else c.get("split")
+    if given is None or np.all(given):
+        return c.importer.by_tvm(c)
+    shape, axis = list(c.shape(0)), c.get("axis", 0)
+    ends = [int(end) for end in np.cumsum([n for n in given if n])][:-1]
+    whole = c.emit(relax_ops().split(c[0], ends, axis)) if ends else [c[0]]
+    left = iter(whole)
+    shape[axis] = 0
+    none = np.zeros(shape, dtype_of(c[0]))
+    return [next(left) if n else none for n in given]

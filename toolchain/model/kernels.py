@@ -571,12 +571,13 @@ def _register_math() -> None:
     for name in MATH:
 
         def rule(call: Any, name: str = name) -> Any:
-            # In float32 for other types too: there is no formula for more digits.
-            args = [
-                a if str(a.ty) == "float32" else a.astype("float32") for a in call.args
-            ]
-            result = getattr(math, name)(*args)
-            kind = str(call.ty)
-            return result if kind == "float32" else result.astype(kind)
+            # In float32 for other types too: there is no formula for more digits. Of a
+            # whole exponent above 2^24 all digits count.
+            kind, args = str(call.ty), list(call.args)
+            wide = name == "pow" and kind == "float64"
+            for i in range(1 if wide else len(args)):
+                args[i] = args[i].astype("float32")
+            result = (math.pow_wide if wide else getattr(math, name))(*args)
+            return result.astype(kind)
 
         tirx.op.register_intrin_lowering(f"tirx.{name}", "llvm", f=rule, level=99)

@@ -60,7 +60,7 @@ from toolchain.spec.math.instructions import (
     trunc,
 )
 from toolchain.spec.math.logistic import sigmoid, silu, softplus
-from toolchain.spec.math.powers import log, pow
+from toolchain.spec.math.powers import log, pow, pow_wide
 from toolchain.spec.math.trigonometry import circular, cos, sin
 
 __all__ = [
@@ -93,6 +93,7 @@ __all__ = [
     "maximum",
     "minimum",
     "pow",
+    "pow_wide",
     "relative_rest",
     "rint",
     "sigmoid",
