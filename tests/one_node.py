@@ -223,8 +223,8 @@ def _attributes(cell: Cell, results: Sequence[Array]) -> dict[str, Any]:
         given["output_dtype"] = helper.np_dtype_to_tensor_dtype(results[0].dtype)
     if cell.operator == "resize":
         given["sizes"] = (*x.shape[:2], *given["sizes"])
-    if not given.get("perm", (0,)):
-        del given["perm"]  # of a scalar: ONNX has no empty lists
+    if "perm" in given:  # ONNX has no axes below 0 there, and no empty lists
+        given["perm"] = [axis % np.ndim(x) for axis in given["perm"]] or [0]
     for name in set(given).intersection(form.settings):
         dtype = x.dtype if name == "value" else np.int64
         given[name] = np.array(given[name], dtype)

@@ -80,6 +80,8 @@ def _reduction(c: Call) -> str:
 def scatter_elements(c: Call) -> Any:
     """Updates at indices along an axis, as one scatter of elements."""
     op, shape, at = relax_ops(), c.shape(0), c.shape(1)
+    if 0 in at:
+        return c[0]
     axis = c.get("axis", 0) % len(shape)
     indices = _limited(c, c[1], shape[axis], constant_of(c.value(1)))
     # TVM's scatter_elements takes indices only where their other sizes are the data's.
@@ -95,6 +97,8 @@ def scatter_elements(c: Call) -> Any:
 @converter("ScatterND")
 def scatter_nd(c: Call) -> Any:
     """Updates at tuples of indices."""
+    if 0 in c.shape(1)[:-1]:
+        return c[0]
     indices = _limited(c, c[1], c.shape(0)[: c.shape(1)[-1]], constant_of(c.value(1)))
     return relax_ops().scatter_nd(c[0], indices, c[2], _reduction(c))
 

@@ -261,6 +261,8 @@ def _matmul(node: Node) -> list[Node] | None:
     ):
         return None
     rows, depth, columns = a.shape[-2], a.shape[-1], b.shape[-1]
+    if not depth:
+        return None
     one = Instance.of("matmul", {"M": rows, "K": depth, "N": columns})
     if batches[2] == 1:
         return [_kernel([a, b], node.output, one)]
