@@ -224,7 +224,8 @@ def _attributes(cell: Cell, results: Sequence[Array]) -> dict[str, Any]:
     if cell.operator == "resize":
         given["sizes"] = (*x.shape[:2], *given["sizes"])
     if "perm" in given:  # ONNX has no axes below 0 there, and no empty lists
-        given["perm"] = [axis % np.ndim(x) for axis in given["perm"]] or [0]
+        perm = [axis % np.ndim(x) for axis in given.pop("perm")]
+        given |= {"perm": perm} if perm else {}
     for name in set(given).intersection(form.settings):
         dtype = x.dtype if name == "value" else np.int64
         given[name] = np.array(given[name], dtype)
