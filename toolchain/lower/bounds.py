@@ -15,7 +15,8 @@ from collections.abc import Callable, Iterator
 from types import FrameType
 from typing import Any
 
-from toolchain.lower.proofs import LOAD, Checker, constant, is_call, kind_of
+from toolchain.lower.parts import constant, is_call, kind_of
+from toolchain.lower.proofs import LOAD, Checker
 from toolchain.spec import Attribute, Operator, SpecError
 from toolchain.spec.tvm import Expr, Tensor
 
@@ -28,7 +29,7 @@ def check_bounds(
     Gives whether a quotient is right only inside of the loops and conditions around it:
     TVM's common subexpressions would take it out of them.
     """
-    checker = Checker(list(_known(operator, kernel)))
+    checker = Checker([*_known(operator, kernel)], kernel.variables.values())
     fault = next(checker.tensors(outputs), None)
     if fault is not None:
         line = _line_of(operator, kernel, form)
@@ -87,7 +88,7 @@ def _line_of(operator: Operator, kernel: Any, form: Callable[[Any], Any]) -> int
     finally:
         sys.setprofile(before)
     found = list(outputs) if isinstance(outputs, (list, tuple)) else [outputs]
-    checker = Checker(list(_known(operator, kernel)))
+    checker = Checker([*_known(operator, kernel)], kernel.variables.values())
     fault = next(checker.tensors(found), None)
     if fault is None:
         return None
