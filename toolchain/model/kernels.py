@@ -161,25 +161,34 @@ def _check_count(
 class Batched:
     """A kernel run several times; strides: bytes that each pointer moves on."""
 
-    kernel: Instance
+    kernel: Instance | Batched
     count: int
     strides: tuple[int, ...]
+
+    @property
+    def operator(self) -> str:
+        """The operator that is run."""
+        return self.kernel.operator
 
     @property
     def name(self) -> str:
         """A name that says the kernel, how often, and by its hash the strides."""
         digest = hashlib.sha256(repr(self).encode()).hexdigest()[:10]
-        return f"{self.kernel.operator}_{self.count}_{digest}"
+        return f"{self.operator}_{self.count}_{digest}"
 
     def check(self, inputs: list[Value], outputs: list[Value]) -> None:
         """SpecError where tensors are no such batches of what the kernel is for."""
-        self.kernel.check_dtypes(inputs, outputs)
+        self.check_dtypes(inputs, outputs)
         for value, stride in zip([*inputs, *outputs], self.strides, strict=True):
             if value.bytes <= (self.count - 1) * stride:
                 raise SpecError(
                     f"run {self.count} starts outside {value.name}: strides of "
                     f"{stride} bytes in {value.bytes}"
                 )
+
+    def check_dtypes(self, inputs: list[Value], outputs: list[Value]) -> None:
+        """As those of the kernel."""
+        self.kernel.check_dtypes(inputs, outputs)
 
     def texts(self, target: Target) -> list[str]:
         """IR with `i32 kernel_<name>(ptr slots)`; slots: inputs, then outputs."""
@@ -571,12 +580,13 @@ def _register_math() -> None:
     for name in MATH:
 
         def rule(call: Any, name: str = name) -> Any:
-            # In float32 for other types too: there is no formula for more digits.
-            args = [
-                a if str(a.ty) == "float32" else a.astype("float32") for a in call.args
-            ]
-            result = getattr(math, name)(*args)
-            kind = str(call.ty)
-            return result if kind == "float32" else result.astype(kind)
+            # In float32 for other types too: there is no formula for more digits. Of a
+            # whole exponent above 2^24 all digits count.
+            kind, args = str(call.ty), list(call.args)
+            wide = name == "pow" and kind == "float64"
+            for i in range(1 if wide else len(args)):
+                args[i] = args[i].astype("float32")
+            result = (math.pow_wide if wide else getattr(math, name))(*args)
+            return result.astype(kind)
 
         tirx.op.register_intrin_lowering(f"tirx.{name}", "llvm", f=rule, level=99)

@@ -16,7 +16,6 @@ from typing import Any
 
 import numpy as np
 
-from toolchain.graph.sizes import floor_div
 from toolchain.spec import Attribute, Bound, Case, Input, Operator
 from toolchain.spec import windows as w
 from toolchain.spec.cases import Array, Rng, shape_name, values
@@ -67,7 +66,7 @@ def _windows(size: Any, taps: Any, given: tuple[int, ...], up: bool) -> Any:
     if size is None or (up and not isinstance(size, int)):
         return None
     room = size + before + after - (taps - 1) * dilation - 1
-    found = floor_div(room + (stride - 1 if up else 0), stride) + 1
+    found = (room + (stride - 1 if up else 0)) // stride + 1
     late = up and (found - 1) * stride >= size + before
     return found - 1 if late else found
 
