@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import onnx
 import pytest
-from graph_cases import FIXED, FROZEN, OPEN, outcome_of
+from graph_cases import FIXED, FROZEN, OPEN, SHARED, outcome_of
 from graph_reference import run
 from node_cases import DTYPE, PASSED, node_cases
 from onnx import TensorProto, helper
@@ -23,6 +23,9 @@ from toolchain.spec import SpecError
 EACH = 19  # of ONNX's cases
 # Cases of the sample that are refused: python tests/graph_cases.py tells why.
 REFUSED = ("test_convinteger_with_padding",)
+
+
+@pytest.mark.parametrize("sizes", [FIXED, OPEN, SHARED, FROZEN])
 def test_a_sample_of_the_cases_of_the_standard(sizes: str) -> None:
     cases = list(node_cases().values())[::EACH]
     found = [outcome_of(c, sizes) for c in cases]
