@@ -23,6 +23,7 @@ from toolchain.spec import SpecError
 EACH = 19  # of ONNX's cases
 # Cases of the sample that are refused: python tests/graph_cases.py tells why.
 REFUSED = ("test_convinteger_with_padding",)
+BOOL, INT64 = TensorProto.BOOL, TensorProto.INT64
 
 
 @pytest.mark.parametrize("sizes", [FIXED, OPEN, SHARED, FROZEN])
@@ -186,3 +187,25 @@ def test_an_output_is_a_value_of_its_own() -> None:
     graph = read(model(nodes, outputs=outputs))
     assert len(set(graph.outputs)) == 3
     assert [v.name for v in graph.outputs] == ["y", "z", "x"]
+
+
+def test_sequences_are_taken_apart_while_reading() -> None:
+    nodes = [
+        helper.make_node("SplitToSequence", ["x"], ["s"], axis=1, keepdims=0),
+        helper.make_node("SequenceAt", ["s", "last"], ["p"]),
+        helper.make_node("SequenceInsert", ["s", "p", "first"], ["t"]),
+        node("ConcatFromSequence", "t", axis=0, new_axis=1),
+    ]
+    weights = {"last": np.array(-1), "first": np.array(0)}
+    proto = model(nodes, [info("x", ("n", 3))], weights=weights)
+    x = np.array([[1, 2, 3], [4, 5, 6]], "f4")
+    assert results(proto, x)[0].tolist() == [[3, 6], [1, 4], [2, 5], [3, 6]]
+
+
+def test_a_sequence_whose_length_is_open_is_refused() -> None:
+    nodes = [
+        helper.make_node("SplitToSequence", ["x"], ["s"], axis=0),
+        node("ConcatFromSequence", "s", axis=1),
+    ]
+    with pytest.raises(SpecError, match="needs the size of axis 0, which is open"):
+        read(model(nodes, [info("x", ("n", 3))]))

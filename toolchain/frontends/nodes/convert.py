@@ -19,7 +19,7 @@ from toolchain.frontends.definitions import definition
 from toolchain.frontends.load import array, dense, name_of, subgraphs
 from toolchain.frontends.nodes.automatic import automatic, is_automatic
 from toolchain.frontends.nodes.rules import Call, tables
-from toolchain.frontends.nodes.scope import REFUSED, Scope
+from toolchain.frontends.nodes.scope import REFUSED, Items, Scope
 from toolchain.frontends.standard import (
     NamedKinds,
     excess,
@@ -171,6 +171,8 @@ def _made(call: Call) -> Made:
     says of open sizes must not be taken at its word.
     """
     values = call.given()
+    if any(isinstance(v, Items) for v in values):
+        return []
     is_open = any(v.shape is not None and v.known is None for v in values)
     try:
         found = _inferred(call, lambda v: v.shape)
