@@ -26,10 +26,8 @@ static void add_up(const float *x, int32_t classes, double *sums) {
   float peak = peak_of(x, classes);
   double total = 0;
   for (int32_t c = 0; c < classes; ++c) {
-    if (x[c] == peak)
-      total += 1;
-    else if (x[c] < peak)
-      total += ops_math_exp_difference(x[c], peak);
+    if (x[c] <= peak)
+      total += x[c] == peak ? 1 : ops_math_exp_difference(x[c], peak);
     sums[c] = total;
   }
 }
