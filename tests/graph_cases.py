@@ -1,7 +1,8 @@
-"""ONNX's own node test cases as graphs, in numpy: see graph_reference.py.
+"""ONNX's own node test cases as graphs: in numpy (see graph_reference.py), or built.
 
-python tests/graph_cases.py [--sizes KIND[,KIND...]] [PATTERN]
+python tests/graph_cases.py [--sizes KIND[,KIND...]] [--target NAME] [PATTERN]
 
+With --target each case is built as a model and run in wasmtime, after `doit runtime`.
 KIND is how much of the inputs is known when a case is converted: `fixed` its shapes,
 `open` none of its sizes, `frozen` also the elements of its small inputs.
 """
@@ -10,18 +11,22 @@ from __future__ import annotations
 
 import argparse
 import sys
+import tempfile
 from collections import Counter, defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import onnx
+import ops_wasm32
 from graph_reference import run
 from node_cases import (
     DTYPE,
     FAILED,
     PASSED,
     REFUSED,
+    ROOT,
     WRONG,
     Outcome,
     foreign,
@@ -33,7 +38,9 @@ from ops_wasm32.convert import Array
 
 from toolchain.frontends import Given
 from toolchain.frontends.graphs import graph_of
+from toolchain.graph.graph import Graph
 from toolchain.spec import SpecError
+from toolchain.targets import TARGETS
 
 FIXED, OPEN, FROZEN = KINDS = ("fixed", "open", "frozen")
 # Cases whose results the standard leaves open.
@@ -54,13 +61,28 @@ def prepared(case: Any, sizes: str) -> tuple[onnx.ModelProto, list[Array]]:
     return model, inputs
 
 
-def outcome_of(case: Any, sizes: str) -> Outcome:
-    """What becomes of a case."""
+def built(graph: Graph, inputs: Sequence[Array], target: str) -> list[Array]:
+    """The results of a graph that is built for a target."""
+    from toolchain.graph.build import Place, build_graph
+    from toolchain.tasks.library import runtime_objects
+
+    runtime = runtime_objects(ROOT / "build" / target)
+    with tempfile.TemporaryDirectory(prefix="ops_case_") as folder:
+        place = Place(Path(folder), ROOT / "build" / "cache" / target)
+        build_graph(graph, TARGETS[target], place, runtime, lambda _: None)
+        library = ops_wasm32.load(Path(folder) / f"{graph.name}.wasm")
+        results = library.call(graph.name, *inputs)
+    return list(results) if isinstance(results, tuple | list) else [results]
+
+
+def outcome_of(case: Any, sizes: str, target: str = "") -> Outcome:
+    """What becomes of a case. target: where it is built for; "": in numpy."""
     operator = operator_of(case)
     model, inputs = prepared(case, sizes)
     try:
         graph = graph_of(model, "model", Given(), "file").graph
-        reason = difference(case, run(graph, inputs))
+        results = built(graph, inputs, target) if target else run(graph, inputs)
+        reason = difference(case, results)
         return Outcome(case.name, operator, WRONG if reason else PASSED, reason)
     except SpecError as error:
         text = str(error).replace("file: ", "")
@@ -93,14 +115,16 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("pattern", nargs="?", default=".")
     parser.add_argument("--sizes", default=",".join(KINDS[:2]))
+    parser.add_argument("--target", default="")
     options = parser.parse_args()
     counts: dict[str, Counter[str]] = defaultdict(Counter)
     for case in node_cases(options.pattern).values():
         for sizes in options.sizes.split(","):
-            found = outcome_of(case, sizes)
+            found = outcome_of(case, sizes, options.target)
             counts[sizes][found.kind] += 1
             if found.kind not in (PASSED, DTYPE):
-                print(f"{sizes} {found.kind} {found.case}: {found.reason[:300]}")
+                text = f"{sizes} {found.kind} {found.case}: {found.reason[:300]}"
+                print(text, flush=True)
     for sizes, count in counts.items():
         print(sizes, dict(count))
     return any(c[WRONG] + c[FAILED] for c in counts.values())

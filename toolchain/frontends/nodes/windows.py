@@ -1,12 +1,11 @@
 """Rules of convolutions and pools.
 
-The library has them over one and two spatial axes; over three they are made of those.
+The library pools over one and two spatial axes; over three that is made of those.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import reduce
 from typing import Any
 
 from toolchain.frontends.nodes.rules import Call, plain_numbers, rule
@@ -80,17 +79,13 @@ def kernel_of(c: Call, w: Value, given: Sequence[int] | None = None) -> Window:
 
 @rule("Conv")
 def convolution(c: Call) -> Value:
-    """The library's; over three spatial axes as a sum over the first of the kernel."""
+    """The library's, or that of volumes."""
     x, w, bias = c[0], c[1], c.optional(2)
     window, group = kernel_of(c, w), c.get("group", 1)
-    if window.rank in (1, 2):
-        return c.call("conv", x, w, bias, group=group, **window.attributes(x))
-    if window.rank != 3:
+    if window.rank not in (1, 2, 3):
         raise SpecError(f"has {window.rank} spatial axes; use 1..3")
-    found = deep(c, x, w, window, numbers_of(window.pads(x), "its pads"))
-    if bias is None:
-        return found
-    return c.call("add", found, c.builder.unsqueeze(bias, [1, 2, 3]))
+    name = "conv_3d" if window.rank == 3 else "conv"
+    return c.call(name, x, w, bias, group=group, **window.attributes(x))
 
 
 def numbers_of(values: Any, what: str) -> list[int]:
@@ -99,28 +94,6 @@ def numbers_of(values: Any, what: str) -> list[int]:
     if any(isinstance(v, Value) for v in values):
         raise SpecError(f"needs {what}, which is open here; give it")
     return [int(v) for v in values]
-
-
-def deep(c: Call, x: Value, w: Value, window: Window, pads: Sequence[int]) -> Value:
-    """A convolution of volumes: for each plane of the kernel one of images."""
-    planes = numbers_of(window.sizes, "its kernel's size")[0]
-    before, after = [0, 0, pads[0], 0, 0], [0, 0, pads[3], 0, 0]
-    x = c.call("pad", x, mode="constant", pads=before + after)
-    step, far = window.strides[0], window.dilations[0]
-    given: dict[str, Any] = {
-        "strides": window.strides[1:],
-        "dilations": window.dilations[1:],
-        "pads": [*pads[1:3], *pads[4:6]],
-        "group": c.get("group", 1),
-    }
-    parts = []
-    for i in range(planes):
-        last = (planes - 1 - i) * far
-        ends = [-last] if last else [1 << 31]
-        part = c.call("slice", x, starts=[i * far], ends=ends, axes=[2], steps=[step])
-        plane = c.call("gather", w, c.constant(i, "int64"), axis=2)
-        parts.append(_by_image(c, part, "conv", plane, **given))
-    return reduce(lambda a, b: c.call("add", a, b), parts)
 
 
 def _by_image(c: Call, x: Value, name: str, *others: Value, **given: Any) -> Value:

@@ -10,7 +10,7 @@ Source: ONNX TopK-11, whose k is a tensor; MindSpore TopK.
 
 import numpy as np
 
-from toolchain.spec import Attribute, Bound, Case, Input, Operator, Output
+from toolchain.spec import DTYPES, Attribute, Bound, Case, Input, Operator, Output
 from toolchain.spec.cases import SPECIAL, shape_name, values
 
 TAKEN = (  # shape, axis, k
@@ -71,7 +71,7 @@ KERNEL = Operator(
         Attribute("largest", default=1, minimum=0, maximum=1),
         Attribute("sorted", default=1, minimum=0, maximum=1),
     ),
-    dtypes=("float32", "int32", "int8", "uint8", "int64"),
+    dtypes=tuple(d for d in DTYPES if d != "bool"),
     source="top_k.c",
     shapes=shapes,
     reference=reference,
