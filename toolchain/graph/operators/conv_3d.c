@@ -96,17 +96,22 @@ static void pack(const plan_type *plan, const float *w) {
         *to++ = f < plan->features ? w[f * depth + k] : 0;
 }
 
+/* A row of the copy. */
+static float *row_of(const plan_type *plan, int64_t c, int64_t z, int64_t y) {
+  int64_t row = (c * plan->wide[0] + z) * plan->wide[1] + y;
+  return plan->copy + row * plan->wide[2];
+}
+
 /* Channels between zeros, which are there already. */
 static void copy(const plan_type *plan, const float *x) {
   uint32_t bytes = (uint32_t)plan->size[2] * 4;
   for (int64_t c = 0; c < plan->channels; ++c)
     for (int64_t z = 0; z < plan->size[0]; ++z)
-      for (int64_t y = 0; y < plan->size[1]; ++y, x += plan->size[2]) {
-        int64_t row = (c * plan->wide[0] + z + plan->begin[0]) * plan->wide[1] +
-                      y + plan->begin[1];
-        __builtin_memcpy(plan->copy + row * plan->wide[2] + plan->begin[2], x,
-                         bytes);
-      }
+      for (int64_t y = 0; y < plan->size[1]; ++y, x += plan->size[2])
+        __builtin_memcpy(
+            row_of(plan, c, z + plan->begin[0], y + plan->begin[1]) +
+                plan->begin[2],
+            x, bytes);
 }
 
 /* sums += w * a row of taps from `row` on. */
@@ -126,17 +131,14 @@ static inline const float *add_row(const plan_type *plan, ops_quad (*sums)[2],
 /* A block of the output at (z, y, x), from channels and taps. */
 static void block(const plan_type *plan, const float *w, int64_t z, int64_t y,
                   int64_t x, ops_quad (*sums)[2]) {
-  const int64_t *wide = plan->wide;
+  const int64_t *step = plan->stride, *gap = plan->dilation;
   for (int64_t c = 0; c < plan->channels; ++c)
     for (int64_t r = 0; r < plan->taps[0]; ++r)
-      for (int64_t s = 0; s < plan->taps[1]; ++s) {
-        int64_t row =
-            (c * wide[0] + z * plan->stride[0] + r * plan->dilation[0]) *
-                wide[1] +
-            y * plan->stride[1] + s * plan->dilation[1];
+      for (int64_t s = 0; s < plan->taps[1]; ++s)
         w = add_row(plan, sums, w,
-                    plan->copy + row * wide[2] + x * plan->stride[2]);
-      }
+                    row_of(plan, c, z * step[0] + r * gap[0],
+                           y * step[1] + s * gap[1]) +
+                        x * step[2]);
 }
 
 /* One group of one image; b is NULL where the bias is absent. */

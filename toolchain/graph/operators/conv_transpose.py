@@ -8,6 +8,8 @@ Source: ONNX ConvTranspose-22, whose auto_pad and output_shape become pads; Mind
 Conv2DTranspose.
 """
 
+from typing import Any
+
 import numpy as np
 
 from toolchain.spec import (
@@ -21,7 +23,7 @@ from toolchain.spec import (
 )
 from toolchain.spec.cases import values
 
-TAKEN = (  # x, w, attributes
+TAKEN: tuple[Any, ...] = (  # x, w, attributes
     ((1, 1, 3, 3), (1, 2, 3, 3), {}),
     ((2, 3, 5, 4), (3, 5, 2, 3), {"strides": [2, 3], "pads": [1, 0, 1, 2]}),
     ((1, 4, 7, 9), (4, 3, 3, 3), {"dilations": [2, 1], "pads": [2, 1, 0, 1]}),
@@ -94,7 +96,7 @@ def reference(x, w, b, group, **given):
             out[(slice(None), slice(g * features, (g + 1) * features), *at)] += part
     sizes = full + more - before - after
     cut = [slice(max(p, 0), max(p, 0) + n) for p, n in zip(before, sizes, strict=True)]
-    out = out[(..., *cut)]
+    out = out[(slice(None), slice(None), *cut)]
     return out if b is None else out + b.reshape(-1, *[1] * len(cut))
 
 

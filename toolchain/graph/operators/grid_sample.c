@@ -94,16 +94,20 @@ static int32_t find(const ops_request *call, float place, int32_t size,
   return 2;
 }
 
+static float row_of(const float *row, const around *x, int32_t count) {
+  float total = 0;
+  for (int32_t j = 0; j < count; ++j)
+    if (x->at[j] >= 0) total += row[x->at[j]] * x->weight[j];
+  return total;
+}
+
 static float value_of(const float *plane, const around *y, const around *x,
                       int32_t count, int32_t width) {
   float total = 0;
-  for (int32_t i = 0; i < count; ++i) {
-    float row = 0;
-    for (int32_t j = 0; j < count; ++j)
-      if (y->at[i] >= 0 && x->at[j] >= 0)
-        row += plane[(int64_t)y->at[i] * width + x->at[j]] * x->weight[j];
-    total += row * y->weight[i];
-  }
+  for (int32_t i = 0; i < count; ++i)
+    if (y->at[i] >= 0)
+      total += row_of(plane + (int64_t)y->at[i] * width, x, count) *
+               y->weight[i];
   return total;
 }
 

@@ -14,16 +14,20 @@ static int32_t shape(ops_request *call) {
   return ops_set_shape(call, ops_output(call, 0), 2, out);
 }
 
+/* The largest that is a number; -inf where none is. */
+static float peak_of(const float *x, int32_t classes) {
+  float peak = -__builtin_inff();
+  for (int32_t c = 0; c < classes; ++c) peak = x[c] > peak ? x[c] : peak;
+  return peak;
+}
+
 /* sums[c] = exp(x[0]) + ... + exp(x[c]), less a factor. */
 static void add_up(const float *x, int32_t classes, double *sums) {
-  float peak = -__builtin_inff();
+  float peak = peak_of(x, classes);
   double total = 0;
-  for (int32_t c = 0; c < classes; ++c) peak = x[c] > peak ? x[c] : peak;
   for (int32_t c = 0; c < classes; ++c) {
-    if (x[c] == peak)
-      total += 1;
-    else if (x[c] < peak)
-      total += ops_math_exp_difference(x[c], peak);
+    if (x[c] <= peak)
+      total += x[c] == peak ? 1 : ops_math_exp_difference(x[c], peak);
     sums[c] = total;
   }
 }

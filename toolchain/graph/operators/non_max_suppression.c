@@ -39,16 +39,15 @@ static box corners(const float *given, int64_t center) {
   return (box){a < c ? a : c, b < d ? b : d, a < c ? c : a, b < d ? d : b};
 }
 
+static float area(box b) { return (b.bottom - b.top) * (b.right - b.left); }
+
 /* Whether two boxes share more of their union than the threshold. */
 static int32_t overlap(box a, box b, float threshold) {
-  float top = a.top > b.top ? a.top : b.top;
-  float left = a.left > b.left ? a.left : b.left;
-  float bottom = a.bottom < b.bottom ? a.bottom : b.bottom;
-  float right = a.right < b.right ? a.right : b.right;
-  if (!(bottom > top && right > left)) return 0;
-  float shared = (bottom - top) * (right - left);
-  float one = (a.bottom - a.top) * (a.right - a.left);
-  float other = (b.bottom - b.top) * (b.right - b.left);
+  box c = {a.top > b.top ? a.top : b.top, a.left > b.left ? a.left : b.left,
+           a.bottom < b.bottom ? a.bottom : b.bottom,
+           a.right < b.right ? a.right : b.right};
+  if (!(c.bottom > c.top && c.right > c.left)) return 0;
+  float shared = area(c), one = area(a), other = area(b);
   float both = one + other - shared;
   return one > 0 && other > 0 && both > 0 && shared / both > threshold;
 }

@@ -254,7 +254,7 @@ static inline void recurrent_direction(recurrence *run, int32_t chunk,
 static inline int32_t recurrent_check_lens(const recurrence *run) {
   for (int32_t b = 0; b < run->batch; ++b) {
     int32_t length = recurrent_length(run, b);
-    if (length < 0 || length > run->steps)
+    if ((uint32_t)length > (uint32_t)run->steps)
       return ops_fail(run->call, OPS_ERROR_ATTRIBUTE,
                       "sequence_lens[%d] is %d, outside the %d steps of x; use "
                       "0..%d",

@@ -66,7 +66,7 @@ static inline int32_t ops_tuples_offsets(const ops_request *call,
     for (int32_t c = 0; c < tuples.length; ++c, ++i) {
       int32_t axis = batches + c, size = data->shape[axis];
       int64_t index = ops_index(indices, i);
-      if ((uint64_t)(index + size) >= 2 * (uint64_t)size)
+      if (ops_outside(index, size))
         return ops_check_index(call, indices, i, axis, size);
       offset += (index < 0 ? index + size : index) * strides[axis];
     }

@@ -51,12 +51,17 @@ static inline int64_t ops_index(const ops_tensor *tensor, int64_t i) {
                                     : ((const int32_t *)tensor->data)[i];
 }
 
+/* Whether a number is no index of an axis of that size: [-size, size). */
+static inline int32_t ops_outside(int64_t index, int32_t size) {
+  return (uint64_t)(index + size) >= 2 * (uint64_t)size;
+}
+
 /* Whether an element is an index of an axis of that size: [-size, size). */
 static inline int32_t ops_check_index(const ops_request *call,
                                       const ops_tensor *indices, int32_t i,
                                       int32_t axis, int32_t size) {
   int64_t index = ops_index(indices, i);
-  if (index >= -(int64_t)size && index < size) return OPS_OK;
+  if (!ops_outside(index, size)) return OPS_OK;
   if (size == 0)
     return ops_fail(call, OPS_ERROR_ATTRIBUTE,
                     "%s[%d] is %l, but axis %d has size 0; use no indices",
@@ -72,7 +77,7 @@ static inline int32_t ops_check_indices(const ops_request *call,
                                         int32_t size) {
   int32_t count = (int32_t)indices->count, bad = 0;
   for (int32_t i = 0; i < count; ++i)
-    bad |= (uint64_t)(ops_index(indices, i) + size) >= 2 * (uint64_t)size;
+    bad |= ops_outside(ops_index(indices, i), size);
   for (int32_t i = 0; bad && i < count; ++i) {
     int32_t code = ops_check_index(call, indices, i, axis, size);
     if (code) return code;

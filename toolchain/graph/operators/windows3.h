@@ -48,11 +48,16 @@ static inline int32_t ops_window_axes(const ops_request *call,
   return OPS_OK;
 }
 
+/* Elements from a window's first tap to its last, less one. */
+static inline int64_t ops_window_reach(const window_axis *axis) {
+  return axis->dilation * (axis->taps - 1);
+}
+
 /* Windows along an axis; below 0 where none fits. */
 static inline int64_t ops_window_count(const window_axis *axis,
                                        int64_t ceil_mode) {
-  int64_t room = axis->size + axis->begin + axis->end -
-                 axis->dilation * (axis->taps - 1) - 1;
+  int64_t room = axis->size + axis->begin + axis->end - ops_window_reach(axis) -
+                 1;
   if (room < 0) return -1;
   int64_t count = (ceil_mode ? room + axis->stride - 1 : room) / axis->stride;
   /* The last window begins in x or in the pads before it. */
