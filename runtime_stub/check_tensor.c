@@ -61,15 +61,15 @@ int32_t ops_check_tensor(ops_request *call, ops_tensor *tensor,
     return ops_check_block(given->shape, OPS_MAX_RANK * sizeof(int64_t), 8,
                            "shape");
   }
+  if (param->flags & OPS_PARAM_OPEN && !given->data)
+    return ops_check_block(given->shape, OPS_MAX_RANK * sizeof(int64_t), 8,
+                           "shape");
   if (given->device.device_type != 1)
     return ops_fail_with(call, OPS_ERROR_ARGUMENT,
                          "%s%s is on device type %l; use 1, the CPU", name, 0,
                          given->device.device_type, 0);
   if (!same_dtype(&given->dtype, &ops_dtypes[tensor->dtype]))
     return fail_dtype(call, tensor, &given->dtype);
-  if (param->flags & OPS_PARAM_OPEN && !given->data)
-    return ops_check_block(given->shape, OPS_MAX_RANK * sizeof(int64_t), 8,
-                           "shape");
   uint32_t rank = (uint32_t)given->ndim;
   uint32_t bytes = rank <= OPS_MAX_RANK ? rank * (uint32_t)sizeof(int64_t) : 0;
   code = ops_check_block(given->shape, bytes, 8, "shape");

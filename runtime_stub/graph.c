@@ -371,6 +371,15 @@ static void end(ops_frame *frame, int32_t failed) {
   }
 }
 
+/* Whether the shapes of a plan stay true: no step finds out its own, and none
+ * follows from elements. */
+static int32_t keeps_plan(const ops_graph *graph) {
+  if (graph->segment_count != 1 || graph->reads_elements) return 0;
+  for (uint32_t i = 0; i < graph->segments[0]; ++i)
+    if (graph->steps[i].flags & OPS_STEP_LATE) return 0;
+  return 1;
+}
+
 static int32_t run(ops_frame *frame) {
   const ops_graph *graph = frame->graph;
   uint32_t start = 0;
@@ -389,7 +398,7 @@ static int32_t run(ops_frame *frame) {
     int32_t code = finish_result(frame, k);
     if (code) return code;
   }
-  frame->planned = graph->segment_count == 1 && !graph->reads_elements;
+  frame->planned = frame->planned || keeps_plan(graph);
   return OPS_OK;
 }
 

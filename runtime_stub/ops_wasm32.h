@@ -6,7 +6,7 @@
  * its attributes, in the order and with the names that ops_signature() gives.
  * The library never prints, never traps and imports nothing.
  *
- * Version 2 is version 1 with late outputs, which models with open sizes have:
+ * Version 2 is version 1 with open outputs, which models with open sizes have:
  * where the data of an output is NULL, ops_call allocates it. Libraries of
  * operators, and models whose sizes are all known, have version 1.
  */
@@ -20,7 +20,7 @@ extern "C" {
 #endif
 
 #define OPS_ABI_VERSION 1u
-/* Of modules whose model may have late outputs. */
+/* Of modules whose model has open outputs. */
 #define OPS_ABI_VERSION_OPEN 2u
 /* Tensors have at most this many axes. */
 #define OPS_MAX_RANK 8
@@ -124,7 +124,9 @@ int32_t ops_find(const char *name);
  * is the largest that can be; where nothing bounds it, OPS_ERROR_SHAPE: leave
  * that output to ops_call, with data NULL. */
 int32_t ops_infer(uint32_t index, const TVMFFIAny *args, int32_t n);
-/* Runs an operator. Outputs have the shapes that ops_infer says.
+/* Runs an operator. Outputs have the shapes that ops_infer says; where a size
+ * follows from elements, that is the largest, and the call sets ndim and shape
+ * to what it has found.
  *
  * Version 2: an output of a model with open sizes may have data NULL, and a
  * shape pointer with room for OPS_MAX_RANK entries. The call then sets ndim,

@@ -41,7 +41,9 @@ def text(net: Net) -> dict[str, Any]:
     scores = net.op("MatMul", q, net.op("Transpose", k, perm=[0, 2, 3, 1]))
     axes = net.constant(np.array([1, 2]))
     mask = net.op("Unsqueeze", net.op("Cast", seen, to=TensorProto.BOOL), axes)
-    mask = net.op("Where", mask, *(net.constant(np.float32(n)) for n in (0, -3.4e38)))
+    mask = net.op(
+        "Where", mask, *(net.constant(np.array(n, "float32")) for n in (0, -3.4e38))
+    )
     mixed = net.op("MatMul", net.op("Softmax", net.op("Add", scores, mask)), v)
     flat = net.op("Concat", batch, length, net.constant(np.array([-1])), axis=0)
     mixed = net.op("Reshape", net.op("Transpose", mixed, perm=[0, 2, 1, 3]), flat)
@@ -134,10 +136,12 @@ def looped(net: Net) -> dict[str, Any]:
     body.count = 100
     step = body.op("Cast", "i", to=TensorProto.FLOAT)
     row = body.op("ReduceMean", "state", body.constant(np.array([0])), keepdims=1)
-    row = body.op("Add", body.op("Mul", row, body.constant(np.float32(0.9))), step)
+    row = body.op(
+        "Add", body.op("Mul", row, body.constant(np.array(0.9, "float32"))), step
+    )
     state = body.op("Concat", "state", row, axis=0)
     total = body.op("ReduceSum", state, keepdims=0)
-    going = body.op("Less", total, body.constant(np.float32(500)))
+    going = body.op("Less", total, body.constant(np.array(500, "float32")))
     body.nodes.append(helper.make_node("Identity", [going], ["going"]))
     body.nodes.append(helper.make_node("Identity", [state], ["next"]))
     body.nodes.append(helper.make_node("Identity", [total], ["total"]))
@@ -162,11 +166,11 @@ def looped(net: Net) -> dict[str, Any]:
 def data_dependent(net: Net) -> dict[str, Any]:
     """The elements above 0, and a branch on how many there are."""
     x = net.input("x", ("rows", "columns"))
-    above = net.op("Greater", x, net.constant(np.float32(0)))
+    above = net.op("Greater", x, net.constant(np.array(0, "float32")))
     places = net.op("Transpose", net.op("NonZero", above), perm=[1, 0])
     found = net.op("GatherND", x, places)
     rows = net.op("ReduceMax", x, net.constant(np.array([1])), keepdims=0)
-    some = net.op("Greater", rows, net.constant(np.float32(1)))
+    some = net.op("Greater", rows, net.constant(np.array(1, "float32")))
     kept = net.op("Compress", x, some, axis=0)
     count = net.op("Size", found)
     many = net.op("Greater", count, net.constant(np.array(12)))
@@ -191,7 +195,12 @@ def beam(net: Net) -> dict[str, Any]:
     body = Net("body", seed=2)
     body.count = 400
     last = body.op("Gather", "kept", body.constant(np.array(-1)), axis=1)
-    scores = body.op("LogSoftmax", body.op("Gather", table, last), axis=-1)
+    step = body.op("Cast", "i", to=TensorProto.FLOAT)
+    # Another table in each step: no two sequences are worth the same.
+    slope = body.op("Mul", step, body.constant(np.array(0.1, "float32")))
+    chosen = body.op("Gather", table, last)
+    chosen = body.op("Mul", chosen, body.op("Exp", slope))
+    scores = body.op("LogSoftmax", chosen, axis=-1)
     scores = body.op("Add", scores, "best")
     flat = body.op("Reshape", scores, body.constant(np.array([-1])))
     top, places = body.op("TopK", flat, body.constant(np.array([count])), outputs=2)
@@ -228,8 +237,8 @@ def beam(net: Net) -> dict[str, Any]:
     }
 
 
-def _floats(rng: Rng, *shape: int) -> NDArray[Any]:
-    return rng.standard_normal(shape).astype("float32")
+def _floats(rng: Rng, *shape: Any) -> NDArray[Any]:
+    return rng.standard_normal([int(n) for n in shape]).astype("float32")
 
 
 def _text_inputs(rng: Rng) -> Inputs:

@@ -144,14 +144,14 @@ def file(tmp_path: Path) -> Path:
 
 
 def test_what_the_error_shows_works_when_pasted(file: Path, tmp_path: Path) -> None:
-    words = ["model", "--file", str(file), "--out", str(tmp_path)]
+    words = ["trace", "--file", str(file), "--out", str(tmp_path)]
     code, text = doit(*words)
     assert code
     (line,) = [x for x in text.splitlines() if x.startswith("run: ")]
     shown = shlex.split(line.removeprefix("run: "))
     assert ["--dim", "batch=1", "--dim", "length=128"] == shown[-4:]
-    code, text = doit(*shown[shown.index("model") :])
-    assert (code, (tmp_path / "open.wasm").exists()) == (0, True), text
+    code, text = doit(*shown[shown.index("trace") :])
+    assert (code, (tmp_path / "trace.html").exists()) == (0, True), text
 
 
 @pytest.mark.parametrize(

@@ -260,7 +260,7 @@ FAULTS: list[tuple[Callable[[Graph], None], str]] = [
     (number_for_list, "starts is 0, but must be a list"),
     (fraction, "axis holds 0.5, but is int"),
     (outside_its_limits, "axes holds 1099511627776, outside"),
-    (value_of_other_dtype, "ends follows from x, float32, but must be int64 or int32"),
+    (value_of_other_dtype, "ends follows from x, float32, but is int"),
     (value_of_matrix, "ends follows from ends, which has too many elements"),
     (wrong_rank, r"mul.1 has shape \[batch, 4\].* gives \[batch, seq, 4\]"),
     (wrong_size, r"mul.1 has shape \[batch, seq, 5\].* gives \[batch, seq, 4\]"),

@@ -101,7 +101,7 @@ def shaped(shape: object, **changes: object) -> tuple[Any, ...]:
     return lie(inputs=[TENSOR | {"shape": shape} | changes])
 
 
-def late(**changes: object) -> tuple[Any, ...]:
+def opened(**changes: object) -> tuple[Any, ...]:
     """The manifest of a model with an open size."""
     entries = {"inputs": [OPEN], "outputs": [OPEN | {"name": "y"}]}
     return lie(**{"abi_version": 2, "sizes": {"n": [0, 512]}} | entries | changes)
@@ -191,15 +191,15 @@ CASES = {
     "size a text": Case(DAMAGED, manifests=shaped(["n"])),
     "shape unknown": Case(DAMAGED, manifests=shaped(None)),
     "open size without a name": Case(
-        DAMAGED, manifests=late(inputs=[OPEN | {"shape": [""]}])
+        DAMAGED, manifests=opened(inputs=[OPEN | {"shape": [""]}])
     ),
-    "sizes a list": Case(DAMAGED, manifests=late(sizes=[])),
-    "sizes null": Case(DAMAGED, manifests=late(sizes=None)),
-    "bounds a number": Case(DAMAGED, manifests=late(sizes={"n": 5})),
-    "bounds of three": Case(DAMAGED, manifests=late(sizes={"n": [1, 2, 3]})),
-    "bounds of texts": Case(DAMAGED, manifests=late(sizes={"n": ["1", "2"]})),
-    "bounds the wrong way": Case(DAMAGED, manifests=late(sizes={"n": [2, 1]})),
-    "bounds of 2^31": Case(DAMAGED, manifests=late(sizes={"n": [0, 1 << 31]})),
+    "sizes a list": Case(DAMAGED, manifests=opened(sizes=[])),
+    "sizes null": Case(DAMAGED, manifests=opened(sizes=None)),
+    "bounds a number": Case(DAMAGED, manifests=opened(sizes={"n": 5})),
+    "bounds of three": Case(DAMAGED, manifests=opened(sizes={"n": [1, 2, 3]})),
+    "bounds of texts": Case(DAMAGED, manifests=opened(sizes={"n": ["1", "2"]})),
+    "bounds the wrong way": Case(DAMAGED, manifests=opened(sizes={"n": [2, 1]})),
+    "bounds of 2^31": Case(DAMAGED, manifests=opened(sizes={"n": [0, 1 << 31]})),
     "weights elsewhere": Case(DAMAGED, **weights(FILE, 64, "../w.safetensors")),
     "weights of more bytes": Case("holds 64 bytes of weights", **weights(FILE, 10**9)),
     "weights of fewer bytes": Case("holds 64 bytes of weights", **weights(FILE, 0)),
@@ -391,7 +391,7 @@ def test_javascript_runs_what_it_took(tmp_path: Path) -> None:
     ] == json.loads(done.stdout)
 
 
-# Late outputs
+# Open outputs
 
 
 def gives(
@@ -418,7 +418,7 @@ _HUGE = "".join(
     for k in range(8)
 )
 # What an ops_call may say of y that is not so; memory has 131072 bytes.
-LATE = {
+GIVEN = {
     "rank 9": (gives(rank=9), "gave y rank 9"),
     "rank below 0": (gives(rank=-1), "gave y rank -1"),
     "size below 0": (gives(size=-1), "gave y shape"),
@@ -439,23 +439,23 @@ _WHOLE = gives(data=8, size=32766) + gives(data=8, size=32766, index=2)
 TWO = "net(x: float32) -> (y: float32, z: float32)"
 
 
-def late_modules(folder: Path) -> dict[str, tuple[Path, str]]:
+def open_modules(folder: Path) -> dict[str, tuple[Path, str]]:
     """Modules whose ops_call lies, by name, and what both hosts say of them."""
     found = {}
-    for name, (code, error) in LATE.items():
+    for name, (code, error) in GIVEN.items():
         call = body("ops_call", f"{code} (i32.const 0)")
-        case = Case(error, functions=(call,), manifests=late())
+        case = Case(error, functions=(call,), manifests=opened())
         found[name] = case.write(folder, name), error
     call = body("ops_call", f"{gives()} (i32.const 0)")
     free = body("ops_free", "(i32.const 5)")
-    case = Case("", functions=(call, free), manifests=late())
+    case = Case("", functions=(call, free), manifests=opened())
     error = "gave y data at 4096, which is no block"
     found["not freed"] = case.write(folder, "not freed"), error
     outputs = [OPEN | {"name": n} for n in "yz"]
     case = Case(
         "",
         functions=(body("ops_call", f"{_WHOLE} (i32.const 0)"),),
-        manifests=late(outputs=outputs),
+        manifests=opened(outputs=outputs),
         signature=TWO,
     )
     error = "gave outputs of 262128 bytes, more than memory has"
@@ -463,9 +463,9 @@ def late_modules(folder: Path) -> dict[str, tuple[Path, str]]:
     return found
 
 
-def test_python_checks_late_outputs(tmp_path: Path) -> None:
+def test_python_checks_open_outputs(tmp_path: Path) -> None:
     before = resident()
-    for name, (path, error) in late_modules(tmp_path).items():
+    for name, (path, error) in open_modules(tmp_path).items():
         library = ops_wasm32.load(path)
         with pytest.raises((ops_wasm32.ModuleError, ops_wasm32.OpsError)) as caught:
             library(np.zeros(2, np.float32))
@@ -474,8 +474,8 @@ def test_python_checks_late_outputs(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(shutil.which("node") is None, reason="Node is not installed")
-def test_javascript_checks_late_outputs(tmp_path: Path) -> None:
-    modules = late_modules(tmp_path)
+def test_javascript_checks_open_outputs(tmp_path: Path) -> None:
+    modules = open_modules(tmp_path)
     runs = json.dumps([(str(path), "x") for path, _ in modules.values()])
     script = RUN.format(loader=json.dumps(LOADER), runs=runs).replace(
         'split(": ").slice(1).join(": ")', "toString()"

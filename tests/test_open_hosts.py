@@ -13,7 +13,7 @@ import numpy as np
 import onnx
 import ops_wasm32
 import pytest
-from late_model import MANIFEST_OF_NET, write_late_model
+from open_module import MANIFEST_OF_NET, write_open_module
 from ops_wasm32.convert import Array
 from test_command import fails, run
 
@@ -25,7 +25,7 @@ LARGEST = (64, 512)
 
 @pytest.fixture(scope="module")
 def wasm(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_late_model(tmp_path_factory.mktemp("late"))
+    return write_open_module(tmp_path_factory.mktemp("open"))
 
 
 @pytest.fixture(scope="module")
@@ -117,7 +117,7 @@ def test_numbers_and_bounds_in_shapes(tmp_path: Path) -> None:
     ]
     outputs = [{"name": "sum", "dtype": "float32", "shape": [3, "seq"]}]
     outputs.append(MANIFEST_OF_NET["outputs"][1])
-    path = write_late_model(tmp_path, inputs=inputs, sizes={"seq": [4, 4]})
+    path = write_open_module(tmp_path, inputs=inputs, sizes={"seq": [4, 4]})
     net = ops_wasm32.load(path)
     assert (2, 4) == net(ones(2, 4), ones(2, 4)).sum.shape
     with pytest.raises(ops_wasm32.ArgumentError, match="size 1 instead of 2; x takes"):
@@ -126,7 +126,7 @@ def test_numbers_and_bounds_in_shapes(tmp_path: Path) -> None:
         net(ones(2, 3), ones(2, 3))
     with pytest.raises(ops_wasm32.OpsError, match="axis 1 of mask must have size 4"):
         net(ones(2, 4), ones(2, 3))  # which the module alone can see
-    path = write_late_model(tmp_path, outputs=outputs)
+    path = write_open_module(tmp_path, outputs=outputs)
     with pytest.raises(ops_wasm32.ModuleError, match=r"\(2, 4\) instead of \[3, seq\]"):
         ops_wasm32.load(path)(ones(2, 4), ones(2, 4))
 
@@ -188,7 +188,7 @@ def test_verify_sees_another_shape(
     capsys: pytest.CaptureFixture[str], original: Path, tmp_path: Path
 ) -> None:
     outputs = [t | {"shape": ["?", "?"]} for t in MANIFEST_OF_NET["outputs"]]
-    wasm = write_late_model(tmp_path, outputs=outputs)
+    wasm = write_open_module(tmp_path, outputs=outputs)
     proto = onnx.load(original)
     proto.graph.node[2].op_type = "Identity"
     del proto.graph.node[2].attribute[:]

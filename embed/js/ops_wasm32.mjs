@@ -292,8 +292,8 @@ function manifestOf(sections, what) {
   if (typeof manifest !== "object" || manifest === null || Array.isArray(manifest))
     throw damaged("it is no object");
   const { abi_version: version, model, inputs, outputs, sizes, weights } = manifest;
-  const late = version === ABI_VERSION_OPEN;
-  if (version !== ABI_VERSION && !late)
+  const open = version === ABI_VERSION_OPEN;
+  if (version !== ABI_VERSION && !open)
     throw new Error(
       `${what}: has ABI version ${show(version)}, this file speaks ${ABI_VERSION} and ` +
         `${ABI_VERSION_OPEN}; build the module anew or update this file`,
@@ -301,9 +301,9 @@ function manifestOf(sections, what) {
   if (model === undefined) throw new Error(`${what}: holds operators, but no model`);
   const problem =
     (!isName(model) && `model ${show(model)} is no name`) ||
-    tensorProblem("inputs", inputs, late) ||
-    tensorProblem("outputs", outputs, late) ||
-    (late && sizes !== undefined && sizesProblem(sizes)) ||
+    tensorProblem("inputs", inputs, open) ||
+    tensorProblem("outputs", outputs, open) ||
+    (open && sizes !== undefined && sizesProblem(sizes)) ||
     (weights != null && weightsProblem(weights));
   if (problem) throw damaged(problem);
   return manifest;
@@ -353,16 +353,16 @@ function shapeText(shape) {
   return isKnown(shape) ? shape.join("x") : `[${shape.join(", ")}]`;
 }
 
-/** What is wrong with a list of tensors, or "". late: sizes may be texts. */
-function tensorProblem(what, tensors, late) {
+/** What is wrong with a list of tensors, or "". open: sizes may be texts. */
+function tensorProblem(what, tensors, open) {
   if (!Array.isArray(tensors)) return `${what} is no list`;
   let bytes = 0;
   for (const tensor of tensors) {
     const { name, dtype, shape } = tensor ?? {};
     if (!isName(name)) return `${show(name)} in ${what} is no name`;
     if (!DTYPES.has(dtype)) return `${show(dtype)} of ${show(name)} is no dtype`;
-    if (late && shape === null) continue;
-    const fits = (n) => isSize(n) || (late && isName(n));
+    if (open && shape === null) continue;
+    const fits = (n) => isSize(n) || (open && isName(n));
     if (!Array.isArray(shape) || shape.length > MAX_RANK || !shape.every(fits))
       return `the shape of ${show(name)} is no list of up to ${MAX_RANK} sizes`;
     bytes += isKnown(shape) ? (product(shape) * DTYPES.get(dtype).bits) / 8 : 0;
@@ -487,18 +487,18 @@ class Model {
   #inputs;
   #kept;
   #outputs;
-  #late; // the module allocates the outputs
+  #open; // the module allocates the outputs
   #ready = false;
 
   constructor(instance, manifest, weights, what) {
     this.manifest = manifest;
-    this.#late = manifest.abi_version === ABI_VERSION_OPEN;
+    this.#open = manifest.abi_version === ABI_VERSION_OPEN;
     this.#exports = instance.exports;
     this.#what = what;
     this.#weights = weights;
     const described = (tensor) => {
       const { code, bits, array: kind } = DTYPES.get(tensor.dtype);
-      const size = tensor.shape && isKnown(tensor.shape) ? product(tensor.shape) : 0;
+      const size = tensor.shape && isKnown(tensor.shape) ? product(tensor.shape) : NaN;
       return { ...tensor, code, bits, kind, size, at: 0, room: 0 };
     };
     this.#inputs = manifest.inputs.map(described);
@@ -519,7 +519,7 @@ class Model {
 
   /** Least and greatest of each size that shapes call by a name. */
   get sizes() {
-    return (this.#late && this.manifest.sizes) || {};
+    return (this.#open && this.manifest.sizes) || {};
   }
 
   /** Outputs by name, as typed arrays of their own with a shape, for inputs by name:
@@ -531,13 +531,19 @@ class Model {
     for (const name of Object.keys(inputs))
       if (!known.has(name))
         throw new TypeError(`input ${name} is unknown; use ${this.#names()}`);
-    const shapes = this.#shapes(inputs);
+    const plain = ({ name, kind, size }) => {
+      const data = Object.hasOwn(inputs, name) ? inputs[name] : undefined;
+      return data instanceof kind && data.length === size && !data.shape;
+    };
+    const shapes = this.#inputs.every(plain) ? null : this.#shapes(inputs);
     if (!this.#ready) this.#prepare();
-    if (this.#late) this.#point(this.#outputs, 0);
-    for (const tensor of this.#inputs)
-      this.#write(tensor, dataOf(inputs[tensor.name]), shapes.get(tensor.name));
+    if (this.#open) this.#point(this.#outputs, 0);
+    for (const tensor of this.#inputs) {
+      const shape = shapes?.get(tensor.name) ?? tensor.shape;
+      this.#write(tensor, dataOf(inputs[tensor.name]), shape);
+    }
     this.#checked(this.#exports.ops_call);
-    const results = this.#late ? this.#taken() : this.#outputs;
+    const results = this.#open ? this.#taken() : this.#outputs;
     const { buffer } = this.#exports.memory;
     try {
       // A name of __proto__ is an entry too.
@@ -548,7 +554,7 @@ class Model {
         ]),
       );
     } finally {
-      if (this.#late) this.#free(results);
+      if (this.#open) this.#free(results);
     }
   }
 
@@ -580,11 +586,11 @@ class Model {
     const tensors = this.#tensors();
     this.#arguments = this.#alloc(ARGUMENT.size * tensors.length);
     tensors.forEach((tensor, i) => this.#head(tensor, i));
-    if (!this.#late) {
+    if (!this.#open) {
       this.#checked(this.#exports.ops_infer);
       this.#outputs.forEach((tensor) => this.#checkShape(tensor));
     }
-    for (const tensor of this.#late ? this.#kept : tensors)
+    for (const tensor of this.#open ? this.#kept : tensors)
       this.#reserve(tensor, (tensor.size * tensor.bits) / 8);
     for (const { at, size } of this.#kept) this.#bytes(at, size).set(this.#weights);
     this.#weights = null;
@@ -626,7 +632,7 @@ class Model {
 
   /** Put an input into memory. */
   #write(tensor, data, shape) {
-    if (this.#late) {
+    if (this.#open) {
       this.#reserve(tensor, data.byteLength);
       const view = new DataView(this.#exports.memory.buffer);
       view.setInt32(tensor.head + TENSOR.ndim, shape.length, true);

@@ -137,11 +137,9 @@ def _check_number(declared: Declared, given: object) -> None:
 
 
 def _check_value(declared: Declared, given: Value) -> None:
-    wanted = ("int64", "int32") if declared.kind == "int" else ("float32",)
-    if given.dtype not in wanted:
+    if declared.kind == "int" and given.dtype.startswith("float"):
         raise SpecError(
-            f"{declared.name} follows from {given.name}, {given.dtype}, but must be "
-            f"{' or '.join(wanted)}"
+            f"{declared.name} follows from {given.name}, {given.dtype}, but is int"
         )
     several = given.known is not None and given.known not in ((), (1,))
     if (several and not declared.per_unit) or (given.rank or 0) > 1:

@@ -14,7 +14,9 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import numpy as np
 
 from toolchain.dtypes import STORAGE
+from toolchain.graph.graph import Node, Value
 from toolchain.graph.operators import operator
+from toolchain.graph.references import computed
 from toolchain.spec import Bound, Expr, Input, Operator, Output, Pointwise, tensor_dtype
 from toolchain.spec.math import Let
 
@@ -108,9 +110,9 @@ class Chain:
                 np.asarray(o.value, o.dtype) if isinstance(o, Number) else values[o]
                 for o in step.operands
             ]
-            found = operator(step.operator)
-            result = found.reference(*read, **dict(step.attributes))
-            values.append(np.asarray(result).astype(step.dtype))
+            out, attributes = Value("", step.dtype), dict(step.attributes)
+            node = Node(step.operator, [], [out], {**attributes}, step.variant)
+            values += computed(node, read)
         return values[-1]
 
 

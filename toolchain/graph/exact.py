@@ -6,8 +6,8 @@ Sizes by name come from the inputs' axes, those of outputs from the operator's f
 from __future__ import annotations
 
 from toolchain.graph.calls import Call, Number, Shape
-from toolchain.graph.formulas import formulas
-from toolchain.graph.sizes import Size
+from toolchain.graph.formulas import compared, formulas
+from toolchain.graph.sizes import Expression, Size, maximum
 
 LIFTED_AXIS = 2  # of size 1, which images of one spatial axis lack
 
@@ -16,6 +16,7 @@ def exact(call: Call) -> list[Shape]:
     """Shapes of the outputs of a node whose collapse is "exact"."""
     lifted = _lifted(call)
     known = _sizes(call, lifted) | _attributes(call)
+    known |= _compared(call, known)
     found = formulas(call.node.op, call.node.dtypes)
     for condition, text in found.requirements:
         if condition(known) == 0:
@@ -31,6 +32,17 @@ def exact(call: Call) -> list[Shape]:
             del whole[LIFTED_AXIS]
         shapes.append(tuple(whole))
     return shapes
+
+
+def _compared(call: Call, known: dict[str, Size | None]) -> dict[str, Size | None]:
+    """What variables are in comparisons: a call has attributes in their limits."""
+    least = {n: a.limits()[0] for a in call.operator.attributes for n in a.names()}
+    return {
+        compared(name): maximum(size, int(least[name]))
+        if isinstance(size, Expression) and name in least
+        else size
+        for name, size in known.items()
+    }
 
 
 def _lifted(call: Call) -> bool | None:

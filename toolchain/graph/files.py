@@ -32,14 +32,14 @@ def build_model(
     given = Given(options.shapes, options.dims, options.values)
     limits = limits_for(path, options)
     model = confined.run(str(path), partial(read_graph, path, given), limits)
-    names = ", ".join(model.graph.sizes) or "none"
-    show(f"open sizes: {names}")
+    if model.graph.sizes:
+        show(f"open sizes: {', '.join(model.graph.sizes)}")
     for note in model.notes:
         show(note)
     if options.winograd:
         raise SpecError(
-            f"{path}: --winograd needs all sizes, and these are open: {names}; give "
-            "them by --dim, or leave it out"
+            f"{path}: --winograd takes models whose sizes are all known; give them by "
+            "--dim, or leave it out"
         )
     target, external = options.built_for(), options.external
     try:

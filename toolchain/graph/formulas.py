@@ -51,8 +51,16 @@ def formulas(name: str, variant: tuple[str, ...]) -> Formulas:
     )
 
 
-def formula(e: Expr | int) -> Formula:
-    """What an integer expression or a condition of TIR is, from sizes by name."""
+def compared(name: str) -> str:
+    """What a variable is called where it is compared: there its limits count."""
+    return f"{name}?"
+
+
+def formula(e: Expr | int, inside: bool = False) -> Formula:
+    """What an integer expression or a condition of TIR is, from sizes by name.
+
+    inside: of a comparison.
+    """
     if hasattr(e, "asobject"):  # `a == b` is an expression only when asked
         e = e.asobject()
     kind = type(e).__name__
@@ -60,29 +68,32 @@ def formula(e: Expr | int) -> Formula:
         number = int(e)
         return lambda _: number
     if kind == "Var":
-        name = str(e.name)
+        name = compared(str(e.name)) if inside else str(e.name)
         return lambda known: known[name]
     if kind == "Cast":
-        return formula(e.value)
+        return formula(e.value, inside)
     if kind == "Not":
         inner = formula(e.a)
         return lambda known: _not(inner(known))
     if kind in ("Select", "Call"):
-        return _selection(e, kind)
+        return _selection(e, kind, inside)
     if kind not in _OPERATIONS:
         return lambda _: None
-    a, b, operation = formula(e.a), formula(e.b), _OPERATIONS[kind]
+    inside = inside or kind in _COMPARISONS
+    a, b = formula(e.a, inside), formula(e.b, inside)
+    operation = _OPERATIONS[kind]
     return lambda known: operation(a(known), b(known))
 
 
-def _selection(e: Expr, kind: str) -> Formula:
+def _selection(e: Expr, kind: str, inside: bool) -> Formula:
     if kind == "Select":
         parts = [e.condition, e.true_value, e.false_value]
     elif e.op.name in ("tirx.if_then_else", "tir.if_then_else"):
         parts = list(e.args)
     else:
         return lambda _: None
-    condition, yes, no = map(formula, parts)
+    condition = formula(parts[0])
+    yes, no = (formula(part, inside) for part in parts[1:])
 
     def selected(known: Mapping[str, Size | None]) -> Size | None:
         holds = condition(known)
@@ -136,6 +147,7 @@ def _of_sizes(function: Callable[[Size, Size], Size | None]) -> _Operation:
     return lambda a, b: None if a is None or b is None else function(a, b)
 
 
+_COMPARISONS = ("EQ", "NE", "GE", "LE", "GT", "LT")
 _OPERATIONS: dict[str, _Operation] = {
     "Add": _of_sizes(lambda a, b: a + b),
     "Sub": _of_sizes(lambda a, b: a - b),

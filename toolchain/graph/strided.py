@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+from toolchain.dtypes import DTYPES
 from toolchain.graph.broadcasting import broadcast
 from toolchain.graph.calls import Call, Shape
 from toolchain.graph.sizes import (
     LARGEST,
     Size,
     at_least,
+    bounds,
     ceil_div,
     equal,
     floor_div,
@@ -61,8 +63,20 @@ def _slice(call: Call, x: Shape) -> Shape:
             raise call.fail(f"axes {axes} have an axis twice; give each axis once")
         seen.add(axis)
         start, end, step = (None if v is None else v[i] for v in (starts, ends, steps))
+        most = _greatest(call, x, axis)
+        if isinstance(end, int) and end >= most:
+            end = LARGEST
         sizes[axis] = slice_size(sizes[axis], start, end, step)
     return tuple(sizes)
+
+
+def _greatest(call: Call, x: tuple[Size | None, ...], axis: int) -> int:
+    """What an axis has at most: a tensor takes fewer than 2^31 bytes."""
+    value = call.node.inputs[0]
+    bytes_ = DTYPES[value.dtype].bits // 8 if value and value.dtype in DTYPES else 1
+    for size in x[:axis] + x[axis + 1 :]:
+        bytes_ *= 0 if size is None else bounds(size)[0]
+    return LARGEST // bytes_ if bytes_ > 0 else LARGEST
 
 
 def slice_size(

@@ -156,7 +156,7 @@ def _check_memory(program: Program, path: Path) -> None:
     total = sum(parts.values())
     if total + _REST >= MAX_MEMORY:
         texts = ", ".join(f"{n} {k}" for k, n in parts.items())
-        raise SpecError(
+        raise confined.LimitError(
             f"{path}: takes {total} bytes ({texts}), and wasm32 addresses "
             f"{MAX_MEMORY}; give smaller shapes, or cut the model in parts"
         )

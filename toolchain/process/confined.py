@@ -43,6 +43,10 @@ _FRAMES = 3  # of our own, in the text for a mistake of ours
 _place: mmap.mmap | None = None
 
 
+class LimitError(SpecError):
+    """What takes more time or memory than there is, or ends its process."""
+
+
 @dataclass(frozen=True)
 class Limits:
     """What a function may take: seconds, and bytes beside what is there already.
@@ -95,12 +99,12 @@ def run(label: str, action: Callable[[], T], limits: Limits) -> T:
         where = place[:].rstrip(b"\0").decode(errors="replace")
         label = f"{label}: {where}" if where else label
         if status is None:
-            raise SpecError(
+            raise LimitError(
                 f"{label}: took longer than {limits.seconds:g} s; give it more, as in "
                 f"--timeout {2 * limits.seconds:g}, or cut the model in parts"
             )
         if status:
-            raise SpecError(f"{label}: {_ended(status, said, limits)}")
+            raise LimitError(f"{label}: {_ended(status, said, limits)}")
         out.seek(0)
         good, result = pickle.load(out)
     if good:
@@ -234,7 +238,7 @@ def _error(label: str, error: Exception | _Foreign, limits: Limits) -> Exception
     if error.kind == "RecursionError":
         return SpecError(f"{label}: is nested too deep; flatten the model")
     if error.kind == "MemoryError" or "bad_alloc" in error.text:
-        return SpecError(f"{label}: {_memory(limits)}")
+        return LimitError(f"{label}: {_memory(limits)}")
     where = f" ({error.frames})" if error.frames else ""
     return SpecError(
         f"{label}: cannot be compiled: {error.kind}{where}; change or leave out what "

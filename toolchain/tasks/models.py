@@ -228,9 +228,11 @@ def compile_file(
 ) -> None:
     """Compile a model file. options: those of `OPTIONS`, by name.
 
-    Sizes that neither an ONNX file nor the options give stay open.
+    Sizes that neither an ONNX file nor the options give stay open. So does what the
+    file leaves to a call, such as how often a loop runs or how many elements are found.
     """
     from toolchain.frontends import OpenSizesError, plain
+    from toolchain.process.confined import LimitError
     from toolchain.spec import SpecError
 
     path, folder, runtime = _place(file, target, out)
@@ -240,16 +242,15 @@ def compile_file(
     given["archive"] = archive
     try:
         compile_model(path, target, folder, runtime, given)
+    except LimitError:
+        raise
     except SpecError as error:
         if path.suffix != ".onnx":
             raise
-        open_sizes = isinstance(error, OpenSizesError)
         try:
             compile_open(path, target, folder, runtime, given)
-        except SpecError:
-            if open_sizes:
-                raise
-            raise error from None
+        except SpecError as other:
+            raise (other if isinstance(error, OpenSizesError) else error) from None
     wasm = folder / f"{plain(path.stem)}.wasm"
     print(f"{wasm}: {wasm.stat().st_size} bytes")
 

@@ -34,7 +34,7 @@ class Resident:
 class Bound:
     """A call ready to be made.
 
-    attributes: flattened; None stands for the default. late: whether the module
+    attributes: flattened; None stands for the default. is_open: whether the module
     allocates the outputs, as version 2 of the ABI has it.
     """
 
@@ -42,7 +42,7 @@ class Bound:
     inputs: tuple[Array | Resident | None, ...]
     outputs: tuple[Param, ...]
     attributes: tuple[_Value, ...]
-    late: bool = False
+    is_open: bool = False
 
 
 def bind(

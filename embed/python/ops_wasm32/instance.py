@@ -107,8 +107,8 @@ class Instance:
 
     def call(self, bound: Bound) -> list[Array]:
         """Make a call; the outputs are copies."""
-        if bound.late:
-            return self._call_late(bound)
+        if bound.is_open:
+            return self._call_open(bound)
         self._reserve(head_bytes(bound))
         shapes = self._infer(bound)
         pairs = list(zip(bound.outputs, shapes, strict=True))
@@ -123,7 +123,7 @@ class Instance:
             for param, shape, start in outputs
         ]
 
-    def _call_late(self, bound: Bound) -> list[Array]:
+    def _call_open(self, bound: Bound) -> list[Array]:
         """Make a call whose outputs the module allocates."""
         self._write(bound, [()] * len(bound.outputs), [])
         self._checked("ops_call", bound)

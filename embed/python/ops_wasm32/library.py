@@ -207,8 +207,8 @@ class Library:
             arrays = self.model.arrays(inputs, named)
             (kernel,) = signatures
             weights = self._resident_weights()
-            late = self.model.late
-            return Bound(kernel, (*arrays, *weights), kernel.outputs, (), late)
+            is_open = self.model.is_open
+            return Bound(kernel, (*arrays, *weights), kernel.outputs, (), is_open)
         return bind(operator, signatures, inputs, named, data_dtype)
 
     def _resident_weights(self) -> tuple[Resident, ...]:

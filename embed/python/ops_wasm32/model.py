@@ -70,7 +70,7 @@ class Model:
 
     tolerance: how far its results may be from those of another order of sums,
     relative to an element or the mean of its output; None where the manifest says none.
-    sizes: least and greatest of each named size. late: whether the module allocates
+    sizes: least and greatest of each named size. is_open: whether the module allocates
     the outputs, whose shapes follow in the call.
     """
 
@@ -80,7 +80,7 @@ class Model:
     weights: Weights | None
     tolerance: float | None = None
     sizes: Bounds = field(default_factory=dict)
-    late: bool = False
+    is_open: bool = False
 
     def arrays(
         self, positional: Sequence[object], named: Mapping[str, object]
@@ -107,7 +107,8 @@ class Model:
         if missing := [str(t) for t in self.inputs if given.get(t.name) is None]:
             raise ArgumentError(f"{self.name}: inputs are missing: {listed(missing)}")
         arrays = [self._array(t, given[t.name]) for t in self.inputs]
-        self.bind(arrays)
+        if self.is_open:
+            self.bind(arrays)
         return arrays
 
     def bind(self, arrays: Sequence[Array]) -> dict[str, int]:
@@ -146,7 +147,7 @@ class Model:
         Errors: ModuleError, where the manifest says other shapes.
         """
         for tensor, array in zip(self.outputs, arrays, strict=True):
-            if not fits(tensor.shape, array.shape):
+            if self.is_open and not fits(tensor.shape, array.shape):
                 raise ModuleError(
                     f"{self.name}: its manifest does not fit its results: "
                     f"{tensor.name} has shape {array.shape} instead of "
@@ -184,15 +185,15 @@ def model_of(manifest: Manifest, what: str) -> Model | None:
         return None
     try:
         weights = manifest.get("weights")
-        late = manifest.get("abi_version") == ABI_VERSION_OPEN
+        is_open = manifest.get("abi_version") == ABI_VERSION_OPEN
         return Model(
             _text(manifest["model"]),
-            _tensors(manifest["inputs"], late),
-            _tensors(manifest["outputs"], late),
+            _tensors(manifest["inputs"], is_open),
+            _tensors(manifest["outputs"], is_open),
             _weights(weights) if weights is not None else None,
             _tolerance(manifest.get("tolerance")),
-            _sizes(manifest.get("sizes", {})) if late else {},
-            late,
+            _sizes(manifest.get("sizes", {})) if is_open else {},
+            is_open,
         )
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise ModuleError(f"{what}: its manifest is damaged: {error!r}") from None
@@ -221,8 +222,8 @@ def _bounds(low: object, high: object) -> tuple[int, int]:
     return _size(low), _size(high)
 
 
-def _tensors(entries: Sequence[Manifest], late: bool) -> tuple[Tensor, ...]:
-    tensors = tuple(_tensor(entry, late) for entry in entries)
+def _tensors(entries: Sequence[Manifest], is_open: bool) -> tuple[Tensor, ...]:
+    tensors = tuple(_tensor(entry, is_open) for entry in entries)
     if len({t.name for t in tensors}) < len(tensors):
         raise ValueError("two tensors have one name")
     known = [(t.dtype, known_shape(t.shape)) for t in tensors]
@@ -240,13 +241,14 @@ def _tolerance(value: object) -> float | None:
     return value
 
 
-def _tensor(entry: Manifest, late: bool) -> Tensor:
+def _tensor(entry: Manifest, is_open: bool) -> Tensor:
     if entry["dtype"] not in DTYPES:
         raise ValueError(f"{entry['dtype']!r} is no dtype")
     name, shape = _text(entry["name"]), entry["shape"]
-    if late and shape is None:
+    if is_open and shape is None:
         return Tensor(name, entry["dtype"], None)
-    sizes = tuple(_text(n) if late and isinstance(n, str) else _size(n) for n in shape)
+    text = str if is_open else ()  # what a size may be beside a number
+    sizes = tuple(_text(n) if isinstance(n, text) else _size(n) for n in shape)
     if len(sizes) > MAX_RANK:
         raise ValueError(f"a shape of {len(sizes)} axes has more than {MAX_RANK}")
     return Tensor(name, entry["dtype"], sizes)

@@ -74,6 +74,10 @@ def _sorted(
     for n, v in attributes.items():
         if known[n].per_unit and isinstance(v, int | float):
             attributes[n] = [v]
+        elif known[n].kind == "int" and isinstance(
+            v, float
+        ):  # the seed of random numbers
+            attributes[n] = int(v)
     while tensors and tensors[-1] is None:
         tensors.pop()
     _check_choices(found, attributes)

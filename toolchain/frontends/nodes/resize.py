@@ -17,11 +17,10 @@ from toolchain.graph.graph import Value
 from toolchain.spec import SpecError
 
 LIBRARY = ("half_pixel", "asymmetric", "align_corners", "pytorch_half_pixel")
+MOST_PARTS = 1 << 10  # of a scale that is a simple fraction
 # Indices of elements, and their weights where these are not 1.
 Taps = list[tuple[Value, Value | None]]
 OTHERS = ("half_pixel_symmetric", "tf_crop_and_resize")
-# Numerators and denominators of scales that sizes are multiplied by exactly.
-SHORT = 1 << 10
 
 
 class Axis:
@@ -100,22 +99,20 @@ def _axes(
         else:
             assert scales is not None
             scale = c.builder.reshape(c.call("gather", scales, at, axis=0), [])
-            wanted = _times(c, size, scale, real)
+            wanted = _scaled(c, size, scale, real)
         found.append(Axis(place, size, wanted, scale))
     if sizes is not None and _policy(c) != "stretch":
         return _kept_aspect(c, found)
     return found
 
 
-def _times(c: Call, size: Value, scale: Value, real: Value) -> Value:
-    """A size times a scale, rounded down; real: the size as a float.
-
-    In integers where the scale is a short fraction: so the result is known as a size.
-    """
-    if scale.data is not None:
-        above, below = float(scale.data.item()).as_integer_ratio()
-        if max(above, below) < SHORT:
-            return c.call("div", c.call("mul", size, above), below)
+def _scaled(c: Call, size: Value, scale: Value, real: Value) -> Value:
+    """floor(scale * size); in integers where the scale is a simple fraction."""
+    if scale.data is not None and np.isfinite(scale.data.item()):
+        up, down = float(scale.data.item()).as_integer_ratio()
+        if down <= MOST_PARTS:
+            whole = size if up == 1 else c.call("mul", size, up)
+            return whole if down == 1 else c.call("div", whole, down)
     exact = c.call("floor", c.call("mul", scale, real))
     return c.builder.reshape(c.cast(exact, "int64"), [1])
 
@@ -279,7 +276,8 @@ def _nearest(c: Call, places: Value) -> Value:
     """The nearest element; ties are ties whatever the rounding before."""
     rounding = _rounding(c)
     half = c.constant(0.5, "float32")
-    near = c.constant(2.0**-12, "float32")
+    size = c.call("add", c.call("abs", places), 1)
+    near = c.call("mul", size, 2.0**-20)  # some roundings of places
     if rounding in ("floor", "round_prefer_ceil"):
         moved = c.call("add", places, half) if rounding != "floor" else places
         found = c.call("floor", c.call("add", moved, near))

@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from toolchain.graph.graph import Graph
 from toolchain.graph.passes import chains, layout, patterns, products, views
+from toolchain.graph.verify import verify
 
 Pass = Callable[[Graph], None]
 PASSES: dict[str, Pass] = {
@@ -18,10 +19,19 @@ PASSES: dict[str, Pass] = {
 
 
 def optimise(graph: Graph) -> None:
-    """Run all passes over a graph and its regions, in order."""
+    """Run all passes over a graph and its regions, in order; each is verified.
+
+    Errors: SpecError where a frontend or a pass has made a mistake.
+    """
+    verify(graph, "the frontend")
+    for name, run in PASSES.items():
+        _everywhere(graph, run)
+        verify(graph, name)
+
+
+def _everywhere(graph: Graph, run: Pass) -> None:
     for node in graph.nodes:
         for region in node.regions:
-            optimise(region)
-    for run in PASSES.values():
-        run(graph)
-        graph.remove_dead()
+            _everywhere(region, run)
+    run(graph)
+    graph.remove_dead()

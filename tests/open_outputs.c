@@ -1,4 +1,4 @@
-/* late_outputs.c: a module of version 2 by hand, of one model:
+/* open_outputs.c: a module of version 2 by hand, of one model:
  *
  *   net(x: float32, mask: float32) -> (sum: float32, where: int64)
  *

@@ -1,4 +1,4 @@
-"""The module of tests/late_outputs.c, with a manifest of open sizes."""
+"""The module of tests/open_outputs.c, with a manifest of open sizes."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from toolchain.link.link import link
 from toolchain.link.module import add_custom_section
 from toolchain.targets import TARGETS
 
-SOURCE = Path(__file__).with_name("late_outputs.c")
+SOURCE = Path(__file__).with_name("open_outputs.c")
 TARGET = "mvp"
 MEMORY = 1 << 21  # bytes: what leaks is seen after some calls
 MANIFEST_OF_NET: dict[str, Any] = {
@@ -39,7 +39,7 @@ MANIFEST_OF_NET: dict[str, Any] = {
 }
 
 
-def write_late_model(folder: Path, **changes: Any) -> Path:
+def write_open_module(folder: Path, **changes: Any) -> Path:
     """Compile and link the module. changes: of its manifest."""
     own, rest, library = (folder / f"net{s}" for s in (".o", "_rest.o", ".a"))
     compile_c(SOURCE, TARGETS[TARGET], own)
