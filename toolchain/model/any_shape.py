@@ -1,4 +1,4 @@
-"""Any shape: a model file becomes a module in which sizes that nobody gives stay open."""
+"""Any shape: a model file becomes a module that leaves sizes to each call."""
 
 from __future__ import annotations
 
