@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import ops_wasm32
@@ -171,7 +173,7 @@ def test_functions_of_arrays_get_addresses(tmp_path: Path) -> None:
     compile_object(path, "simd128")
 
 
-TAKEN = {
+TAKEN: dict[str, tuple[str, Callable[..., Any]]] = {
     "plain": (each("y[i] * 2"), lambda x, y, a: y * 2),
     "bounded": (each("y[i] // tir.max(k.a, 1)"), lambda x, y, a: y // max(a, 1)),
     "required": (

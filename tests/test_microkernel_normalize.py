@@ -53,8 +53,9 @@ def test_a_row_whose_squares_are_lost_begins_with_nan(
     for depth, lost in product((1, 5, 16, 40), (0, 2)):
         inverses = np.array([1, 2, 3], "float32")
         inverses[lost] = inverse
-        arrays = (whole(kernel.rng, n) for n in ((3, depth), 3))
-        check(kernel, *arrays, inverses, *(whole(kernel.rng, (2, depth))))
+        x, means = (whole(kernel.rng, n) for n in ((3, depth), 3))
+        scale, bias = whole(kernel.rng, (2, depth))
+        check(kernel, x, means, inverses, scale, bias)
 
 
 @SUITE.each()

@@ -46,8 +46,9 @@ def normalized(k: Kernel, statistics: Statistics, *inputs: Tensor) -> Tensor:
         def emit(first: Expr, count: Expr) -> None:
             squares, means = statistics(first, count, x)
             inverses = inverse_roots(k, squares)
-            kind, means = ("centred", means) if others else ("scaled", inverses)
-            factors, row = (means, inverses, scale, bias), first * k.n
+            kind = "scaled" if means is None else "centred"
+            about = inverses if means is None else means  # of those nothing is read
+            factors, row = (about, inverses, scale, bias), first * k.n
             some = tir.call_extern(
                 *("int32", micro.NORMALIZE(kind)),
                 *(x.access_ptr("r", offset=row), *(b.access_ptr("r") for b in factors)),
