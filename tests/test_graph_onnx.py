@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import onnx
+import onnxruntime
 import pytest
 from graph_cases import FIXED, FROZEN, OPEN, SHARED, outcome_of
 from graph_reference import run
@@ -209,3 +210,57 @@ def test_a_sequence_whose_length_is_open_is_refused() -> None:
     ]
     with pytest.raises(SpecError, match="needs the size of axis 0, which is open"):
         read(model(nodes, [info("x", ("n", 3))]))
+
+
+MS = "com.microsoft"
+RNG = np.random.default_rng(0)
+FLOATS = {
+    n: RNG.normal(size=s).astype("f4")
+    for n, s in {
+        **{"x": (2, 4, 8), "r": (2, 4, 8), "s": (8,), "b": (8,), "w": (8, 24)},
+        **{"v": (24,), "i": (2, 3, 5, 5), "k": (4, 3, 3, 3)},
+    }.items()
+}
+OTHERS = {
+    "q": RNG.integers(0, 255, (8, 6), "uint8"),
+    "qs": np.array(0.01, "f4"),
+    "qz": np.array(128, "uint8"),
+    "mask": np.array([[1, 1, 1, 0], [1, 1, 0, 0]], "int32"),
+}
+OPTIMISED: list[tuple[str, list[str], int, dict[str, Any]]] = [
+    ("FusedMatMul", ["x", "r"], 1, {"transB": 1, "alpha": 0.5}),
+    ("FusedConv", ["i", "k"], 1, {"pads": [1, 1, 1, 1], "activation": "Relu"}),
+    ("BiasGelu", ["x", "b"], 1, {}),
+    ("FastGelu", ["x", "b"], 1, {}),
+    ("QuickGelu", ["x"], 1, {"alpha": 1.5}),
+    ("SkipLayerNormalization", ["x", "r", "s", "b"], 4, {"epsilon": 1e-5}),
+    ("SkipSimplifiedLayerNormalization", ["x", "r", "s"], 4, {"epsilon": 1e-5}),
+    ("Attention", ["x", "w", "v", "mask"], 1, {"num_heads": 2}),
+    ("Attention", ["x", "w", "v"], 1, {"num_heads": 2, "unidirectional": 1}),
+    ("MultiHeadAttention", ["x", "r", "r"], 1, {"num_heads": 2}),
+    ("DynamicQuantizeMatMul", ["x", "q", "qs", "qz"], 1, {}),
+]
+
+
+@pytest.mark.parametrize(
+    ("name", "inputs", "outputs", "attributes"),
+    OPTIMISED,
+    ids=[f"{i}-{o[0]}" for i, o in enumerate(OPTIMISED)],
+)
+def test_operators_of_the_optimiser_are_those_of_onnx_runtime(
+    name: str, inputs: list[str], outputs: int, attributes: dict[str, Any]
+) -> None:
+    names = ["y", "", "", "sum"][:outputs]
+    fused = helper.make_node(name, inputs, names, domain=MS, **attributes)
+    values = {n: v for n, v in (FLOATS | OTHERS).items() if n in inputs}
+    kinds = {n: helper.np_dtype_to_tensor_dtype(v.dtype) for n, v in values.items()}
+    proto = model(
+        [fused],
+        [info(n, [None] * v.ndim, kinds[n]) for n, v in values.items()],
+        [info(n, None) for n in names if n],
+    )
+    proto.opset_import.append(helper.make_opsetid(MS, 1))
+    session = onnxruntime.InferenceSession(proto.SerializeToString())
+    found = results(proto, *values.values())
+    for want, got in zip(session.run(None, values), found, strict=True):
+        np.testing.assert_allclose(got, want, rtol=2e-5, atol=2e-5)
