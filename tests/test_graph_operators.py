@@ -155,6 +155,12 @@ REFUSED: tuple[tuple[str, tuple[Any, ...], dict[str, Any], str], ...] = (
         {},
         "w is longer than axis 2 of x with its pads",
     ),
+    (
+        "conv_3d",  # the product of its sizes leaves 64 bits
+        (np.ones((1,) * 5, "f4"), np.ones((1,) * 5, "f4"), None),
+        {"pads": [1 << 20] * 6, "strides": [1 << 20] * 3},
+        "no memory for a workspace of",
+    ),
     ("det", (X,), {}, "x must be [..., M, M], of square matrices"),
     ("dft", (X,), {}, "the last of size 1 (real) or 2 (complex)"),
     ("dft", (X[..., None],), {"axis": 2}, "axis 2 is no axis of a signal"),
@@ -232,6 +238,12 @@ def test_a_late_output_has_the_largest_size_before_the_call(
     found = library.call("non_zero", x)
     np.testing.assert_array_equal(found, [[1, 3]])
     assert library.infer("non_zero", x) == [((1, 4), "int64")]
+
+
+def test_steps_without_sequences_take_no_time(library: ops_wasm32.Library) -> None:
+    x = np.zeros((2**31 - 1, 0, 4), "f4")
+    y, *_ = library.call("lstm", x, *LSTM[1:], *NONE)
+    assert y.shape == (2**31 - 1, 1, 0, 2)
 
 
 def author_error(tmp_path: Path, text: str, source: str | None = None) -> str:

@@ -27,11 +27,6 @@ static window_axes axes_of(const ops_request *call) {
   return windows;
 }
 
-/* A product that stays below 2^62. */
-static int64_t times(int64_t a, int64_t b) {
-  return a && b > ((int64_t)1 << 62) / a ? (int64_t)1 << 62 : a * b;
-}
-
 static int32_t shape(ops_request *call) {
   const ops_tensor *x = &call->tensors[0];
   int64_t out[2 + SPATIAL] = {0}, taps = 1, blocks = 1;
@@ -47,8 +42,8 @@ static int32_t shape(ops_request *call) {
                           "a block is longer than axis %d of the image with "
                           "its pads; make block_shape smaller",
                           i - (SPATIAL - call->units));
-    taps = times(taps, windows.axes[i].taps);
-    blocks = times(blocks, count);
+    taps = ops_times(taps, windows.axes[i].taps);
+    blocks = ops_times(blocks, count);
     int32_t at = 2 + i - (SPATIAL - call->units);
     if (at >= 2) out[at] = windows.axes[i].size;
   }

@@ -171,7 +171,8 @@ static int32_t run(ops_request *call) {
   int64_t groups = ops_int(call, GROUP, 0), images = x->shape[0];
   int64_t blocks = (plan.features + BLOCK_ROWS - 1) / BLOCK_ROWS;
   int64_t weights = blocks * BLOCK_ROWS * ops_product(w->shape, 1, 5);
-  int64_t volume = plan.channels * plan.wide[0] * plan.wide[1] * plan.wide[2];
+  int64_t volume = plan.channels;
+  for (int32_t a = 0; a < AXES; ++a) volume = ops_times(volume, plan.wide[a]);
   plan.copy = ops_workspace(call, (volume + weights) * 4);
   if (!plan.copy) return OPS_ERROR_MEMORY;
   plan.weights = plan.copy + volume;

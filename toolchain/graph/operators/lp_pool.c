@@ -49,10 +49,11 @@ static int32_t run(ops_request *call) {
   int32_t code = ops_window_axes(call, &windows);
   if (code || !output->count) return code;
   ops_window_sizes(output, sizes);
-  for (int64_t at = 0; at < x->count; at += size)
+  for (int64_t plane = 0; plane < ops_product(x->shape, 0, 2); ++plane)
     EACH_WINDOW(windows.axes, sizes, taps) {
       double sum = 0;
-      EACH_TAP(windows.axes, taps, place) sum += power(from[at + place], p);
+      EACH_TAP(windows.axes, taps, place)
+      sum += power(from[plane * size + place], p);
       *out++ = root(sum, p);
     }
   return OPS_OK;

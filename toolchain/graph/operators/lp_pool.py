@@ -26,6 +26,8 @@ def cases(dtypes, rng):
         for p in (1, 2, 3):
             yield Case(f"{case.name}-{p}", case.inputs, {**case.attributes, "p": p})
     given = {"kernel_shape": [2, 3, 2], "pads": [1, 0, 0, 0, 1, 1], "p": 2}
+    pads = {"kernel_shape": [2, 2], "pads": [1, 1, 1, 1], "p": 2}
+    yield Case("pads-alone", (np.zeros((2, 3, 0, 4), "f4"),), pads)
     yield Case("deep", (values(rng, (2, 3, 5, 6, 7), dtypes[0]),), given)
 
 

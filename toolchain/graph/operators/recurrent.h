@@ -281,6 +281,7 @@ static inline int32_t recurrent_run(recurrence run, recurrent_step *step,
   int32_t code = recurrent_check_lens(&run);
   if (code) return code;
   int64_t states = (int64_t)run.batch * run.hidden;
+  if (!states) return OPS_OK;
   int32_t chunk =
       run.batch && run.batch < RECURRENT_ROWS ? RECURRENT_ROWS / run.batch : 1;
   int64_t rows = (int64_t)chunk * run.batch;

@@ -85,6 +85,12 @@ static inline int32_t ops_check_indices(const ops_request *call,
   return OPS_OK;
 }
 
+/* A product that is 2^40 at most: more than memory has. */
+static inline int64_t ops_times(int64_t a, int64_t b) {
+  const int64_t most = (int64_t)1 << 40;
+  return a && b > most / a ? most : a * b;
+}
+
 /* The shape of a tensor, as ops_set_shape takes it. */
 static inline int32_t ops_shape_like(ops_request *call, ops_tensor *output,
                                      const ops_tensor *like) {
