@@ -105,11 +105,11 @@ EDITS = {
     "its bound": ("kernels/softmax.py", "Bound(ulp=8", "Bound(ulp=9", []),
     "its formula": ("kernels/relu.py", ZERO, ZERO.replace("0", "5"), objects("relu")),
     "a micro-kernel": (
-        *("toolchain/micro/reductions.py", "STRIP = ", "STRIP = 2 * "),
+        *("toolchain/micro/reductions.py", "half = lanes // 2", "half = lanes"),
         objects("softmax"),
     ),
     "a micro-kernel that nothing uses": (
-        *("toolchain/micro/dot.py", "UNROLL = 4", "UNROLL = 8", []),
+        *("toolchain/micro/dot.py", "shift = i32(16)", "shift = i32(8)", []),
     ),
     "a function of spec/math": (
         *(

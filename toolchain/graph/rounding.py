@@ -25,8 +25,8 @@ LEVELS = 5 / 255
 # to 64; places between pixels are differences of numbers as large as an image.
 ENLARGED = 4096
 OPEN = 256  # elements along an axis, or steps of a loop, before a call decides
-# Calls may have many elements, and the largest error is that of the worst one: LeNet on
-# 32 images is at 0.3 of the bound.
+# Calls may have many elements, and the largest error is that of the worst one: of LeNet
+# on 32 images it is at 0.3 of the bound.
 _MORE = 4
 _QUANTIZE = ("quantize_linear", "round")
 # Operators that round nothing.
@@ -46,9 +46,10 @@ def tolerance(graph: Graph) -> float:
 
     graph: as frontends write it, before any pass.
     """
+    most = _MORE * LEVELS
     if any(n.op in _QUANTIZE for n in graph.nodes):
-        return LEVELS
-    return min(LEVELS, _MORE * MARGIN * ROUNDING * sqrt(max(_longest(graph), 1.0)))
+        return most
+    return min(most, _MORE * MARGIN * ROUNDING * sqrt(max(_longest(graph), 1.0)))
 
 
 def _longest(graph: Graph) -> float:

@@ -42,12 +42,12 @@ def function(name: str, target: Target) -> str:
     return str(module)
 
 
-@cache
 def array(name: str, target: Target) -> str:
     """IR of `i32 ops_math_array_<name>(ptr x, ptr out, i32 n, float, ...)`.
 
     array_sum_<name> has a pointer more, to what the results add up to: infinity, and
-    no results, where an element is beyond limits that the function itself has.
+    no results, where an element is beyond limits that the function itself has. Made
+    anew in each call, as what it asks of the target's tuning is noted then.
     """
     module, symbol = ir.Module(name), f"{math.SYMBOL}{_ARRAY}{name}"
     summed, name = name.startswith(_SUM), name.removeprefix(_SUM)

@@ -13,7 +13,6 @@ from toolchain.micro.builder import I1, I32, I64, PTR, gep_bytes, i32
 from toolchain.micro.reductions import (
     INFINITE,
     LOWEST,
-    STEP,
     Fold,
     Writer,
     in_pairs,
@@ -47,7 +46,7 @@ class _ArgRows(Writer):
     def emit(self) -> None:
         """A loop over rows."""
         build, argument = self.build, self.argument
-        deep = build.icmp_signed(">=", argument["depth"], i32(STEP * self.lanes))
+        deep = build.icmp_signed(">=", argument["depth"], i32(self.step * self.lanes))
         first = build.icmp_signed("==", argument["last"], i32(0))
         able = build.and_(deep, first)
 
@@ -121,7 +120,7 @@ class _ArgRows(Writer):
         kind = self.kind(I32, self.lanes)
         at, wanted = build.inttoptr(address, PTR), self.splat(top, self.lanes)
         bits = i32(0)
-        for v in range(STEP):
+        for v in range(self.step):
             here = gep_bytes(build, at, v * self.lanes * 4)
             same = build.icmp_signed("==", build.load(here, typ=kind, align=4), wanted)
             mask = build.zext(build.bitcast(same, ir.IntType(self.lanes)), I32)

@@ -58,9 +58,9 @@ class _Slide:
     ) -> None:
         self.even, self.target = kind == "even", target
         self.stride = 1 if kind == 1 else 2
-        # Two in a step, with exits between: 2.15 ns a register where it was 3.04
-        # (wasmtime; 2.1 where it was 2.4 in Node). At stride 1 that gains nothing.
-        self.steps = self.stride
+        # Rows in a step, with exits between.
+        two = self.stride == 2
+        self.steps = target.tuning("slide.rows") if two else 1
         self.lanes = target.lanes()
         self.register = vector(F32, self.lanes)
         sizes = "rows columns x_row o_row x_tap w_row w_tap w_step"

@@ -186,15 +186,15 @@ def compile_open(
 ) -> None:
     """Compile an ONNX file whose sizes are not all known, or whose nodes need that."""
     from toolchain.graph.build import Place
+    from toolchain.model.any_shape import build_model
     from toolchain.model.build import Options
-    from toolchain.model.open import build_open
 
     options = dict(options)
     kept = options.pop("archive")
     ready = current_objects(full_profile(), target)
     place = Place(folder, CACHE / target, archive=kept, ready=ready)
     show = partial(print, f"  {file.stem} {target}:")
-    build_open(file, Options(target, **options), place, runtime, show)
+    build_model(file, Options(target, **options), place, runtime, show)
 
 
 OPTIONS = (

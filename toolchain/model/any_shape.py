@@ -1,4 +1,4 @@
-"""Open: a model file becomes a module in which sizes that nobody gives stay open."""
+"""Any shape: a model file becomes a module that leaves sizes to each call."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from toolchain.process import confined
 from toolchain.spec import SpecError
 
 
-def build_open(
+def build_model(
     path: Path,
     options: Options,
     place: Place,
@@ -27,6 +27,8 @@ def build_open(
     A process of its own reads the file: see confined. Errors: SpecError for a model
     that cannot be built, with every reason at once.
     """
+    import tvm  # noqa: F401  # before the fork, so that it is imported once
+
     given = Given(options.shapes, options.dims, options.values)
     limits = limits_for(path, options)
     model = confined.run(str(path), partial(read_graph, path, given), limits)
