@@ -42,7 +42,7 @@ APART int32_t solve_units(ops_request *call, int32_t n) {
   const char *before = each ? "beside whole units, " : 0;
   call->units = rest > 0 && each ? rest / each : 0;
   if (!has_room(n))
-    before = "lacks ops_room; ";
+    before = "lacks room; link anew; ";
   else if (rest == call->units * each && call->units <= family->units)
     return OPS_OK;
   return ops_fail_with(call, OPS_ERROR_ARGUMENT,

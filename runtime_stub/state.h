@@ -61,7 +61,7 @@ typedef struct {
 
 /* collapse_rows.c: x in canonical sizes. */
 typedef struct {
-  uint32_t axes; /* bit i: axis i of x belongs to the rows */
+  uint32_t axes; /* bit i below the rank: axis i of x belongs to the rows */
   int32_t each;  /* REDUCE_AXES over no axes at all: each element is a row */
   int64_t o, n;  /* rows, and elements of a row */
   int64_t k;     /* `run` alone: from an element of a row to the next */

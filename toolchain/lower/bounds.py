@@ -47,7 +47,8 @@ def _first_fault(
 ) -> tuple[Checker, Fault | None]:
     """The first fault, and the checker as it is then."""
     in_place = operator.collapse.startswith("elementwise")
-    checker = NestChecker(list(_known(operator, kernel)), in_place)
+    attributes = kernel.variables.values()
+    checker = NestChecker([*_known(operator, kernel)], attributes, in_place)
     faults = [checker.tensors(outputs)]
     if not _is_ours(form):
         faults.append(checker.nests(outputs))

@@ -30,13 +30,13 @@ def sources(text: str) -> list[str]:
 
 @cache
 def function(name: str, target: Target) -> str:
-    """IR of `float ops_math_<name>(float, ...)`."""
+    """IR of `float ops_math_<name>(...)`, whose parameters are float or double."""
     definition = math.definition(name, fused=target.contract)
     formula, module = Formula(target), ir.Module(name)
     formula.names = {v: v.name for v in definition.parameters}
     result = formula.value(definition.result)
-    names = [v.name for v in definition.parameters]
-    build, parameters = define_inlined(module, f"{math.SYMBOL}{name}", names)
+    types = {v.name: formula.of(v) for v in definition.parameters}
+    build, parameters = define_inlined(module, f"{math.SYMBOL}{name}", types)
     values = formula.emit(build, parameters)
     build.ret(resolved(result, values, parameters))
     return str(module)

@@ -9,7 +9,7 @@ toolchain.spec.math.
 from __future__ import annotations
 
 import operator
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from typing import Any
@@ -26,7 +26,7 @@ from toolchain.lower.terms import (
     negated,
 )
 from toolchain.spec import math
-from toolchain.spec.tvm import Buffer, Expr, Stmt, Tensor, tir
+from toolchain.spec.tvm import Buffer, Expr, Stmt, Tensor, Var, tir
 
 _Condition = Callable[[Expr], Expr]
 _OURS = ("micro_", math.SYMBOL)  # micro-kernels, functions of arrays
@@ -38,8 +38,10 @@ _EXTERN = ("call_extern", "call_pure_extern")
 class NestChecker(Checker):
     """Proves nests. in_place: whether an output may be an input's memory."""
 
-    def __init__(self, known: list[Expr], in_place: bool) -> None:
-        super().__init__(known)
+    def __init__(
+        self, known: list[Expr], attributes: Iterable[Var], in_place: bool
+    ) -> None:
+        super().__init__(known, attributes)
         self.in_place = in_place
         self.inputs: set[Any] = set()  # buffers
         self.read: list[tuple[Expr, Expr]] = []  # loads of them, their variables

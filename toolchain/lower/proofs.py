@@ -11,8 +11,10 @@ from itertools import product
 from typing import Any
 
 from toolchain.lower.terms import (
+    DIVISIONS,
     IF,
     LOAD,
+    SUMS,
     children,
     constant,
     dtype_of,
@@ -27,13 +29,19 @@ from toolchain.lower.terms import (
     parts,
     slope,
     unequal,
+    wrapping,
 )
 from toolchain.spec.tvm import Expr, Tensor, Var, tir
 
-DIVISIONS = ("Div", "Mod", "FloorDiv", "FloorMod")
-_ARITHMETIC = ("Add", "Sub", "Mul", "Min", "Max", *DIVISIONS)
+_ARITHMETIC = (*SUMS, "Min", "Max", *DIVISIONS)
 _CONDITIONS = ("And", "Or", "EQ", "NE", "LT", "LE", "GT", "GE")
 _SHIFTS = ("LShift", "RShift")
+_WRAPS = (
+    "it reads {0} at the remainder or quotient of a sum with {1}, which may pass 2^31 "
+    "and wrap; take {1} % n first, where n is what the sum is divided by, or give an "
+    "attribute minimum and maximum within 2^30"
+)
+NEAR = 2**30  # a sum of an index and what is no larger stays below 2^31
 _MOST_LOOPS = 6  # whose first and last values are tried: 64 corners
 
 
@@ -48,7 +56,8 @@ class Fault:
 class Checker:
     """Proves expressions by what is known where they stand."""
 
-    def __init__(self, known: list[Expr]) -> None:
+    def __init__(self, known: list[Expr], attributes: Iterable[Var] = ()) -> None:
+        self.attributes = {key_of(variable) for variable in attributes}
         self.values: dict[Any, Expr] = {}
         self.loads: list[tuple[str, Expr]] = []
         self.ranges: list[tuple[Var, Expr, Expr]] = []
@@ -151,6 +160,12 @@ class Checker:
 
     def _read(self, e: Expr, tensor: Tensor, indices: list[Expr]) -> Iterator[Fault]:
         for index, size in zip(indices, tensor.shape, strict=True):
+            large = next(
+                filter(self._is_large, map(self._plain, wrapping(index))), None
+            )
+            if large is not None:
+                yield Fault(e, _WRAPS.format(tensor.op.name, self._shown(large)))
+                return
             end = self._plain(constant(0, index) + size)
             at, most = self._shown(index), self._shown(size)
             lacking = []
@@ -169,6 +184,16 @@ class Checker:
                     "state in requires what makes it hold",
                 )
                 return
+
+    def _is_large(self, term: Expr) -> bool:
+        """Whether a term of int32 is an element or attribute, and maybe above NEAR."""
+        if kind_of(term) != "Var" or dtype_of(term) != "int32":
+            return False
+        read = any(term.same_as(variable) for _, variable in self.loads)
+        near = (term >= constant(-NEAR, term), term <= constant(NEAR, term))
+        return (read or key_of(term) in self.attributes) and not self._proved(
+            near, self.known, loads=True
+        )
 
     def _holds(self, place: Expr, test: Callable[[Expr], Expr], side: int) -> bool:
         """Whether an index is right wherever the loops are.
@@ -211,7 +236,7 @@ class Checker:
             rest = tir.Var("rest", dtype_of(e))
             self.ranges.append((rest, constant(0, e), e.b))
             return rest
-        if kind in ("Add", "Sub", "Mul"):
+        if kind in SUMS:
             return type(e)(self._without_rests(e.a), self._without_rests(e.b))
         return e
 

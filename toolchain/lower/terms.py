@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 from toolchain.spec.tvm import Expr, Tensor, Var, tir
 
+DIVISIONS = ("Div", "Mod", "FloorDiv", "FloorMod")
+SUMS = ("Add", "Sub", "Mul")
 IF, LOAD = "if_then_else", "tensor_load"  # calls
 _OPPOSITE = {"LT": "GE", "GE": "LT", "GT": "LE", "LE": "GT", "EQ": "NE", "NE": "EQ"}
 
@@ -131,3 +134,17 @@ def constant(value: int, like: Expr) -> Expr:
 def key_of(variable: Var) -> Any:
     """What tells variables, and buffers, apart."""
     return variable.__chandle__()
+
+
+def wrapping(e: Expr) -> Iterator[Expr]:
+    """Terms and factors of which an index takes the remainder or quotient."""
+    if kind_of(e) in DIVISIONS and kind_of(e.a) in SUMS:
+        todo = [e.a]
+        while todo:
+            part = todo.pop()
+            if kind_of(part) in SUMS:
+                todo += [part.a, part.b]
+            else:
+                yield part
+    for child in children(e):
+        yield from wrapping(child)

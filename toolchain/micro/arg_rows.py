@@ -33,7 +33,7 @@ def arg_rows(module: ir.Module, name: str, target: Target, kind: str) -> None:
     (smallest not negative), or that does not fill a step; where `last` is not 0, all.
     As integers, the largest signed one is the largest positive float, and the largest
     unsigned one the smallest negative float; a NaN is beyond the infinities of one of
-    both. Each lane keeps the step where it met its best; the first of those that are as
+    both. Each lane keeps the step where it met its best; the first of steps that are as
     good as any lane's is searched. No branch depends on where that is, so that rows
     overlap in a processor. o: int64.
     """

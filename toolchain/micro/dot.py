@@ -211,7 +211,7 @@ class _Tile:
             store_at(build, total, row, offset)
 
     def _add_part(self, sums: list[ir.Value]) -> None:
-        """Add to c the elements of the tile that lie in it, one by one."""
+        """Add to c the elements of the tile that lie in it, an element at a time."""
         build = self.builder
         *_, c, _, _, stride, _, kept, height, width = self.function.args
         with build.goto_entry_block():

@@ -48,7 +48,7 @@ def halve(module: ir.Module, name: str, target: Target) -> None:
 
     o[i, j] = max of x[2 * i - top + r, 2 * j - left + s] for r, s < 3, where that is in
     x [height, width]; top and left are 0 or 1, width is at least BUFFERED, columns at
-    least those of windows that end in x, and each window begins before the end of x.
+    least the windows that end in x, and each window begins before the end of x.
     Gives 1, and no result, where an element may be NaN: the larger of two is one
     instruction where none is.
     """

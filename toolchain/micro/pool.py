@@ -181,8 +181,8 @@ class _Pool:
         if narrow:
             sizes[1, 1] = 0
 
-        def some(ways: list[tuple[int, int]]) -> None:
-            (n, lanes), *rest = ways
+        def some(tiles: list[tuple[int, int]]) -> None:
+            (n, lanes), *rest = tiles
 
             def loop() -> None:
                 for_overlapping(build, count, n * lanes, lambda j: body(j, n, lanes))

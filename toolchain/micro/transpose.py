@@ -192,7 +192,7 @@ def _store(build: ir.IRBuilder, value: ir.Value, pointer: ir.Value, count: int) 
 
 
 def _transposed(build: ir.IRBuilder, rows: list[ir.Value]) -> list[ir.Value]:
-    """Columns of a square block whose rows are given; those that lack repeat."""
+    """Columns of a square block whose rows are given; missing rows are repeats."""
     vector = rows[0].type
     lanes = vector.count
     rows = [rows[min(i, len(rows) - 1)] for i in range(lanes)]

@@ -75,7 +75,7 @@ class Regions:
                     self._fold(ins[0], n, m, tir.truncdiv(m, per), region)
 
     def _touch(self, image: Buffer, n: Expr, channel: Expr) -> None:
-        """Read a plane ahead, line by line, where the image is larger than caches are.
+        """Read a plane ahead, row by row, where the image is larger than caches are.
 
         Registers of columns go down it, each time along a few bytes of every row.
         """
