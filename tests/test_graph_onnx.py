@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import onnx
+import onnxruntime
 import pytest
 from graph_cases import FIXED, FROZEN, OPEN, outcome_of
 from graph_reference import run
@@ -23,6 +24,10 @@ from toolchain.spec import SpecError
 EACH = 19  # of ONNX's cases
 # Cases of the sample that are refused: python tests/graph_cases.py tells why.
 REFUSED = ("test_convinteger_with_padding",)
+BOOL, INT64 = TensorProto.BOOL, TensorProto.INT64
+
+
+@pytest.mark.parametrize("sizes", [FIXED, OPEN, FROZEN])
 def test_a_sample_of_the_cases_of_the_standard(sizes: str) -> None:
     cases = list(node_cases().values())[::EACH]
     found = [outcome_of(c, sizes) for c in cases]
@@ -183,3 +188,79 @@ def test_an_output_is_a_value_of_its_own() -> None:
     graph = read(model(nodes, outputs=outputs))
     assert len(set(graph.outputs)) == 3
     assert [v.name for v in graph.outputs] == ["y", "z", "x"]
+
+
+def test_sequences_are_taken_apart_while_reading() -> None:
+    nodes = [
+        helper.make_node("SplitToSequence", ["x"], ["s"], axis=1, keepdims=0),
+        helper.make_node("SequenceAt", ["s", "last"], ["p"]),
+        helper.make_node("SequenceInsert", ["s", "p", "first"], ["t"]),
+        node("ConcatFromSequence", "t", axis=0, new_axis=1),
+    ]
+    weights = {"last": np.array(-1), "first": np.array(0)}
+    proto = model(nodes, [info("x", ("n", 3))], weights=weights)
+    x = np.array([[1, 2, 3], [4, 5, 6]], "f4")
+    assert results(proto, x)[0].tolist() == [[3, 6], [1, 4], [2, 5], [3, 6]]
+
+
+def test_a_sequence_whose_length_is_open_is_refused() -> None:
+    nodes = [
+        helper.make_node("SplitToSequence", ["x"], ["s"], axis=0),
+        node("ConcatFromSequence", "s", axis=1),
+    ]
+    with pytest.raises(SpecError, match="needs the size of axis 0, which is open"):
+        read(model(nodes, [info("x", ("n", 3))]))
+
+
+MS = "com.microsoft"
+RNG = np.random.default_rng(0)
+FLOATS = {
+    n: RNG.normal(size=s).astype("f4")
+    for n, s in {
+        **{"x": (2, 4, 8), "r": (2, 4, 8), "s": (8,), "b": (8,), "w": (8, 24)},
+        **{"v": (24,), "i": (2, 3, 5, 5), "k": (4, 3, 3, 3)},
+    }.items()
+}
+OTHERS = {
+    "q": RNG.integers(0, 255, (8, 6), "uint8"),
+    "qs": np.array(0.01, "f4"),
+    "qz": np.array(128, "uint8"),
+    "mask": np.array([[1, 1, 1, 0], [1, 1, 0, 0]], "int32"),
+}
+OPTIMISED: list[tuple[str, list[str], int, dict[str, Any]]] = [
+    ("FusedMatMul", ["x", "r"], 1, {"transB": 1, "alpha": 0.5}),
+    ("FusedConv", ["i", "k"], 1, {"pads": [1, 1, 1, 1], "activation": "Relu"}),
+    ("BiasGelu", ["x", "b"], 1, {}),
+    ("FastGelu", ["x", "b"], 1, {}),
+    ("QuickGelu", ["x"], 1, {"alpha": 1.5}),
+    ("SkipLayerNormalization", ["x", "r", "s", "b"], 4, {"epsilon": 1e-5}),
+    ("SkipSimplifiedLayerNormalization", ["x", "r", "s"], 4, {"epsilon": 1e-5}),
+    ("Attention", ["x", "w", "v", "mask"], 1, {"num_heads": 2}),
+    ("Attention", ["x", "w", "v"], 1, {"num_heads": 2, "unidirectional": 1}),
+    ("MultiHeadAttention", ["x", "r", "r"], 1, {"num_heads": 2}),
+    ("DynamicQuantizeMatMul", ["x", "q", "qs", "qz"], 1, {}),
+]
+
+
+@pytest.mark.parametrize(
+    ("name", "inputs", "outputs", "attributes"),
+    OPTIMISED,
+    ids=[f"{i}-{o[0]}" for i, o in enumerate(OPTIMISED)],
+)
+def test_operators_of_the_optimiser_are_those_of_onnx_runtime(
+    name: str, inputs: list[str], outputs: int, attributes: dict[str, Any]
+) -> None:
+    names = ["y", "", "", "sum"][:outputs]
+    fused = helper.make_node(name, inputs, names, domain=MS, **attributes)
+    values = {n: v for n, v in (FLOATS | OTHERS).items() if n in inputs}
+    kinds = {n: helper.np_dtype_to_tensor_dtype(v.dtype) for n, v in values.items()}
+    proto = model(
+        [fused],
+        [info(n, [None] * v.ndim, kinds[n]) for n, v in values.items()],
+        [info(n, None) for n in names if n],
+    )
+    proto.opset_import.append(helper.make_opsetid(MS, 1))
+    session = onnxruntime.InferenceSession(proto.SerializeToString())
+    found = results(proto, *values.values())
+    for want, got in zip(session.run(None, values), found, strict=True):
+        np.testing.assert_allclose(got, want, rtol=2e-5, atol=2e-5)

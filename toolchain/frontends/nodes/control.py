@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from toolchain.frontends.nodes.rules import Call, rule
-from toolchain.frontends.nodes.scope import REFUSED, Scope
+from toolchain.frontends.nodes.scope import REFUSED, Items, Scope
 from toolchain.frontends.nodes.shapes import rank_of, size_at
 from toolchain.graph.graph import IF, LOOP, Graph, Node, Value
 from toolchain.graph.sizes import Size
@@ -29,6 +29,8 @@ def _results(call: Call, body: Any, scope: Scope) -> list[Value]:
     found = [v for v in call.regions.inlined(body, scope, call.path) if v is not None]
     if len(found) < len(body.output):
         raise SpecError("has a result that is absent; export the model again")
+    if scope.is_region and any(isinstance(v, Items) for v in found):
+        raise SpecError("has a sequence as a result; use tensors")
     return found
 
 
@@ -61,6 +63,8 @@ def _either(c: Call, a: Value, b: Value) -> Value:
 def loop(c: Call) -> Sequence[Value]:
     """A region that runs again and again."""
     state, body = [v for v in c.inputs[2:] if v is not None], c.attributes["body"]
+    if any(isinstance(v, Items) for v in state):
+        raise SpecError("carries a sequence; use tensors")
     names = [i.name for i in body.input]
 
     def convert(scope: Scope, first: list[Value], carried: list[Value]) -> list[Value]:

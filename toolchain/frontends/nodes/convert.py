@@ -19,7 +19,7 @@ from toolchain.frontends.definitions import definition
 from toolchain.frontends.load import array, dense, name_of, subgraphs
 from toolchain.frontends.nodes.automatic import automatic, is_automatic
 from toolchain.frontends.nodes.rules import Call, tables
-from toolchain.frontends.nodes.scope import REFUSED, Scope
+from toolchain.frontends.nodes.scope import REFUSED, Items, Scope
 from toolchain.frontends.standard import (
     NamedKinds,
     excess,
@@ -89,11 +89,21 @@ class Converter:
         try:
             return self._results(node, inputs, scope, at)
         except SpecError as error:
-            unknown = isinstance(error, UnknownOperatorError)
-            self.refusals.append(
-                Refusal(node.op_type, str(node.domain), at, str(error), unknown)
+            reason, unknown = str(error), isinstance(error, UnknownOperatorError)
+        except (MemoryError, RecursionError):
+            raise
+        except Exception as error:
+            kinds = ", ".join(_text(v) for v in inputs if v is not None) or "no inputs"
+            reason, unknown = (
+                (
+                    f"cannot be converted from {kinds}; change or leave out this node"
+                    f"{confined.words(str(error))}"
+                ),
+                False,
             )
-            return [REFUSED] * len(node.output)
+        found = Refusal(node.op_type, str(node.domain), at, reason, unknown)
+        self.refusals.append(found)
+        return [REFUSED] * len(node.output)
 
     def _results(
         self, node: Any, inputs: list[Value | None], scope: Scope, at: str
@@ -171,6 +181,8 @@ def _made(call: Call) -> Made:
     says of open sizes must not be taken at its word.
     """
     values = call.given()
+    if any(isinstance(v, Items) for v in values):
+        return []
     is_open = any(v.shape is not None and v.known is None for v in values)
     try:
         found = _inferred(call, lambda v: v.shape)
@@ -207,6 +219,14 @@ def _type_of(dtype: str, shape: Shape) -> Any:
         return type_of(None, dtype)
     sizes = [str(n) if isinstance(n, Expression) else n for n in shape]
     return type_of(tuple(sizes), dtype)
+
+
+def _text(value: Value) -> str:
+    """A value's dtype and shape, as in float32[n, 3]."""
+    if value.shape is None:
+        return value.dtype
+    sizes = ["?" if n is None else str(n) for n in value.shape]
+    return f"{value.dtype}[{', '.join(sizes)}]"
 
 
 def _kind_of(value: Value | None) -> bytes:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
+from toolchain.frontends.nodes.automatic import automatic
 from toolchain.frontends.nodes.rules import (
     Call,
     dtype_of_number,
@@ -90,3 +92,11 @@ def has_element(c: Call) -> Value:
 def element(c: Call) -> Value:
     """The tensor itself."""
     return c[0]
+
+
+@rule("STFT")
+def spectrogram(c: Call) -> Sequence[Value | None]:
+    """The library's; of signals without their last axis of one number too."""
+    if c[0].rank == 2:
+        c.inputs[0] = c.builder.unsqueeze(c[0], [-1])
+    return automatic(c)

@@ -15,6 +15,14 @@ from toolchain.graph.graph import Graph, Value
 REFUSED = Value("refused", "")
 
 
+class Items(Value):
+    """A sequence of tensors, whose number is known: it is no value of the graph."""
+
+    def __init__(self, items: Sequence[Value]) -> None:
+        super().__init__("sequence", "sequence")
+        self.items = list(items)
+
+
 class Scope:
     """Names of a graph, a region or a function's body. outer: where others are sought.
 
@@ -45,6 +53,8 @@ class Scope:
         """A value from around the region, as the region has it."""
         if value is REFUSED or value.data is not None:
             return value
+        if isinstance(value, Items):
+            return Items([self.take(v) for v in value.items])
         if value not in self.taken:
             name = f"outer_{len(self.taken)}_{value.name}"
             sizes = value.sizes
