@@ -123,7 +123,7 @@ class Wasmtime:
         return pack_pointer(self._store(head))
 
     def write(self, index: int, array: Array) -> None:
-        """Give an input, by its number among those that are there, other elements."""
+        """Give an input, by its number among the inputs there are, other elements."""
         self.exports["memory"].write(self.store, array.tobytes(), self._inputs[index])
 
     def run(self, n: int) -> float:

@@ -88,8 +88,46 @@ def web_module(folder: Path) -> Path:
     return package / "dist" / "ort-wasm-simd-threaded.wasm"
 
 
+class WebModel:
+    """A model in ONNX Runtime Web, which a process of ort.mjs has loaded.
+
+    seconds: to create the session from bytes; for the first of a process, with the
+    start of its module.
+    """
+
+    def __init__(
+        self,
+        process: NodeProcess,
+        file: str | Path,
+        feeds: dict[str, Array],
+        *,
+        key: str = "model",
+        optimized: bool = False,
+    ) -> None:
+        self.process, self.key = process, key
+        self.seconds = float(
+            process.ask(
+                do="load",
+                key=key,
+                model=str(file),
+                feeds=files(process, feeds),
+                optimized=optimized,
+            )
+        )
+
+    def results(self) -> list[Array]:
+        """The outputs."""
+        folder = self.process.folder.name
+        found = self.process.ask(do="results", key=self.key, folder=folder)
+        return [np.fromfile(y["file"], y["dtype"]).reshape(y["shape"]) for y in found]
+
+    def run(self, n: int) -> float:
+        """Seconds of n inferences."""
+        return float(self.process.ask(do="run", key=self.key, n=n))
+
+
 class OnnxRuntimeWeb:
-    """ONNX Runtime Web: its WebAssembly provider in Node, one thread."""
+    """An operator in ONNX Runtime Web: its WebAssembly provider, one thread."""
 
     name = ORT_WEB
 
@@ -103,28 +141,23 @@ class OnnxRuntimeWeb:
         if case.onnx is None:
             return False
         self.onnx = case.onnx
-        self._load("one", 1)
-        self._load("many", 1 + FIRST_NODES)
+        self.one = self._load("one", 1)
+        self.many = self._load("many", 1 + FIRST_NODES)
         self.nodes = FIRST_NODES
         self._times(1)
         nodes = enough_nodes(self._difference())
         if nodes != self.nodes:
-            self._load("many", 1 + nodes)
+            self.many = self._load("many", 1 + nodes)
             self.nodes = nodes
         return True
 
-    def _load(self, key: str, nodes: int) -> None:
+    def _load(self, key: str, nodes: int) -> WebModel:
         data, feeds = model(self.onnx, nodes)
-        self.process.ask(
-            do="load",
-            key=key,
-            model=self.process.file(f"{key}.onnx", data),
-            feeds=files(self.process, feeds),
-        )
+        file = self.process.file(f"{key}.onnx", data)
+        return WebModel(self.process, file, feeds, key=key)
 
     def _times(self, n: int) -> tuple[float, float]:
-        one = self.process.ask(do="run", key="one", n=n)
-        return float(one), float(self.process.ask(do="run", key="many", n=n))
+        return self.one.run(n), self.many.run(n)
 
     def _difference(self) -> float:
         one, many = self._times(1)
@@ -132,7 +165,7 @@ class OnnxRuntimeWeb:
 
     def result(self) -> Array:
         """The result, in the layout of ours."""
-        (y,) = web_results(self.process, "many")
+        (y,) = self.many.results()
         return laid_out(y, self.onnx)
 
     def run(self, n: int) -> float:
@@ -143,13 +176,7 @@ class OnnxRuntimeWeb:
 
     def overhead(self, n: int = 50) -> float:
         """Seconds of a call of the model with one node, binding included."""
-        return float(self.process.ask(do="run", key="one", n=n)) / n
-
-
-def web_results(process: NodeProcess, key: str) -> list[Array]:
-    """The outputs of a model that ONNX Runtime Web has loaded."""
-    found = process.ask(do="results", key=key, folder=process.folder.name)
-    return [np.fromfile(y["file"], y["dtype"]).reshape(y["shape"]) for y in found]
+        return self.one.run(n) / n
 
 
 def laid_out(y: Array, form: Onnx | Tfjs) -> Array:

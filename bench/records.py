@@ -8,7 +8,7 @@ Json = dict[str, Any]  # an object of a JSON file that another program describes
 
 
 class Rounds(TypedDict):
-    """A participant's times. seconds: of one call, round by round; work: of one."""
+    """A participant's times. seconds: of a call, round by round; work: of a call."""
 
     seconds: list[float]
     work: float

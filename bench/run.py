@@ -72,7 +72,7 @@ def run(build: Path, rows: list[Row], folder: Path) -> Results:
 
 
 def announced(rows: list[AnyRow]) -> Iterator[AnyRow]:
-    """Rows one by one; each is named before it is measured."""
+    """Rows in their order; each is named before it is measured."""
     for i, row in enumerate(rows, 1):
         print(f"[{i}/{len(rows)}] {row.name}", flush=True)
         yield row

@@ -3,7 +3,7 @@
 Shapes: rows o of n elements along `axis`; keepdims=1 leaves the axis with size 1.
 Dtypes: no arithmetic; out is int64.
 Edges: of equal elements the first, or with select_last_index=1 the last; the first
-(last) NaN where there is one, as in numpy; an axis of size 0 is an error.
+(last) NaN if a row has NaN, as in numpy; an axis of size 0 is an error.
 Source: ONNX ArgMax-13; MindSpore Argmax.
 """
 

@@ -196,18 +196,18 @@ def direct(k: Kernel, spatial: Spatial, ins: list[Buffer], out: Buffer) -> None:
     with (
         script.serial(0, k.N) as n,
         script.serial(0, k.M) as m,
-        script.serial(0, rows) as line,
+        script.serial(0, rows) as row,
     ):
         with script.serial(0, columns) as i:
-            script.buffer_store(out, b[m], [n, m, line, i])
+            script.buffer_store(out, b[m], [n, m, row, i])
         with script.serial(0, k.D) as c:
             channel = tir.truncdiv(m, per) * k.D + c
 
-            def add(i: Expr, row: Expr, r: Expr, s: Expr, column: Expr) -> None:
-                value = x[n, channel, row, column] * w[m, c, r, s]
-                script.buffer_store(out, out[n, m, line, i] + value, [n, m, line, i])
+            def add(i: Expr, source: Expr, r: Expr, s: Expr, column: Expr) -> None:
+                value = x[n, channel, source, column] * w[m, c, r, s]
+                script.buffer_store(out, out[n, m, row, i] + value, [n, m, row, i])
 
-            each_tap(spatial, line, columns, add)
+            each_tap(spatial, row, columns, add)
 
 
 def requires(k: Kernel) -> list[tuple[Expr, str]]:

@@ -198,26 +198,26 @@ def direct(k: Kernel, spatial: Spatial, ins: list[Buffer], out: Buffer) -> None:
     (image, packed, b), (y, x) = ins, spatial
     with (
         script.serial(0, k.N) as n,
-        script.serial(0, y.out()) as line,
+        script.serial(0, y.out()) as row,
         script.serial(0, x.out()) as column,
         script.serial(0, k.features) as m,
     ):
-        at = [n, line, column, m]
+        at = [n, row, column, m]
         script.buffer_store(out, b[tir.min(m, k.M - 1)], at)
-        (top, bottom), (left, right) = y.taps_inside(line), x.taps_inside(column)
+        (top, bottom), (left, right) = y.taps_inside(row), x.taps_inside(column)
         with (
             script.serial(0, bottom - top) as i,
             script.serial(0, right - left) as j,
             script.serial(0, k.C) as c,
         ):
             r, s = top + i, left + j
-            row, place = (
+            source, place = (
                 axis.first(position) + tap * axis.dilation
-                for axis, position, tap in ((y, line, r), (x, column, s))
+                for axis, position, tap in ((y, row, r), (x, column, s))
             )
             panel, lane = tir.truncdiv(m, PANEL_WIDTH), tir.truncmod(m, PANEL_WIDTH)
             weight = packed[panel, (r * x.taps + s) * k.C + c, lane]
-            more = image[n, row, place, c] * weight
+            more = image[n, source, place, c] * weight
             script.buffer_store(out, out[tuple(at)] + more, at)
         value = out[tuple(at)]
         value = tir.Select(value < k.minimum, k.minimum, value)
@@ -275,7 +275,7 @@ def scale(x: Array, packed: Array, b: Array | None, **attributes: Any) -> Array:
     return reference(np.abs(x), np.abs(packed), b, **free)
 
 
-# Windows that reach far beyond an image, whose taps are read one by one.
+# Windows that reach far beyond an image, whose taps are read singly.
 SPARSE = {"dilations": (300, 400), "pads": (300, 400, 299, 398), "strides": (299, 400)}
 # x, rows and columns of a window, features, then attributes.
 CASES: tuple[tuple[tuple[int, ...], tuple[int, int], int, dict[str, Any]], ...] = (

@@ -13,31 +13,22 @@ import numpy as np
 from toolchain.spec import Bound, Input, Operator, tir
 from toolchain.spec import script as T  # noqa: N812  # TVM's own name for it
 from toolchain.spec.cases import trailing
-from toolchain.spec.nest import as_written, materialized
-from toolchain.spec.normalization import inverse_roots, normalized
-from toolchain.spec.rows import DEVIATIONS, SUM, TRAILING, each_element
+from toolchain.spec.nest import as_written
+from toolchain.spec.normalization import normalized
+from toolchain.spec.rows import DEVIATIONS, SUM, TRAILING
 
 
 def compute(k):
-    def emit(first, count, buffers, out, lost):
-        x, scale, bias = buffers
+    def statistics(first, count, x):
         means, squares = (T.alloc_buffer((4,), k.dtype) for _ in range(2))
         SUM.rows(x, means, count, k.n, first * k.n, extra=k.n)
         with T.serial(0, count) as i:
             shift = tir.reinterpret("int32", means[i])
             row = (first + i) * k.n
             DEVIATIONS.rows(x, squares, 1, k.n, row, extra=shift, at=i)
-        inverses = inverse_roots(k, squares, lost)
-        with T.serial(0, count) as i:
-            mean, inverse = materialized(means[i]), materialized(inverses[i])
+        return squares, means
 
-            def scaled(r):
-                value = (x[first + i, r] - mean) * inverse * scale[r] + bias[r]
-                T.buffer_store(out, value, [first + i, r])
-
-            each_element(k, scaled)
-
-    return normalized(k, emit, *k.inputs)
+    return normalized(k, statistics, *k.inputs)
 
 
 def statistics(x, axis, epsilon):

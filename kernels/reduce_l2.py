@@ -1,6 +1,6 @@
 """out[o] = sqrt(sum_i x[o, i]^2)
 
-Shapes: rows o of n elements, those of `axes` (none: all axes, or with
+Shapes: rows o of n elements along `axes` (none: all axes, or with
 noop_with_empty_axes=1 none, which gives |x|); keepdims=1 leaves axes of size 1.
 Dtypes: float32, added up in float32; squares that leave it, in float64.
 Edges: 0 for an empty row.

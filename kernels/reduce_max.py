@@ -1,6 +1,6 @@
 """out[o] = max_i x[o, i]
 
-Shapes: rows o of n elements, those of `axes` (none: all axes, or with
+Shapes: rows o of n elements along `axes` (none: all axes, or with
 noop_with_empty_axes=1 a copy of x); keepdims=1 leaves axes of size 1.
 Dtypes: no arithmetic, so no accumulator.
 Edges: a NaN in a row gives NaN; an empty row gives -inf, or the smallest integer.

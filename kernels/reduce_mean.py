@@ -1,6 +1,6 @@
 """out[o] = sum_i x[o, i] / n
 
-Shapes: rows o of n elements, those of `axes` (none: all axes, or with
+Shapes: rows o of n elements along `axes` (none: all axes, or with
 noop_with_empty_axes=1 a copy of x); keepdims=1 leaves axes of size 1.
 Dtypes: float32 added up in float32; int8 in int32 (which holds 2^24 of them),
 int32 and int64 in int64. The quotient of integers is truncated, as in ONNX Runtime.

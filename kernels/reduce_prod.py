@@ -1,6 +1,6 @@
 """out[o] = product_i x[o, i]
 
-Shapes: rows o of n elements, those of `axes` (none: all axes, or with
+Shapes: rows o of n elements along `axes` (none: all axes, or with
 noop_with_empty_axes=1 a copy of x); keepdims=1 leaves axes of size 1.
 Dtypes: float32 multiplied in float32; integers in their own width, which gives the
 bits that a wider accumulator would be cut to.

@@ -5,7 +5,7 @@ By MindSpore 2.10.0 on a CPU, in an environment of its own (it needs no network)
     pip install mindspore==2.10.0 && python models/_export_mindspore.py
 
 Both files come from one network with the same weights. MindSpore rounds nothing when
-it writes them, so ONNX Runtime on the one is the reference of the other.
+it writes them, so ONNX Runtime on the ONNX file is the reference of the MindIR file.
 """
 
 from __future__ import annotations
@@ -111,7 +111,7 @@ class Net(nn.Cell):
 
 
 def main() -> None:
-    """Write both files beside this one."""
+    """Write both files beside this script."""
     ms.set_context(mode=ms.GRAPH_MODE, device_target="CPU")
     folder = Path(__file__).resolve().parent
     net = Net().set_train(False)

@@ -33,18 +33,16 @@ int32_t ops_search_block(uint32_t start, uint32_t bytes, uint32_t alignment,
 
 /* Whether the room of the module holds so many arguments. Operators that the
  * toolchain made need no more. */
-static inline __attribute__((always_inline)) int32_t has_room(int32_t n) {
-  return n <= ops_room_size.arguments;
-}
+INLINE int32_t has_room(int32_t n) { return n <= ops_room_size.arguments; }
 
 /* Finds how many units a call has. */
-static int32_t solve_units(ops_request *call, int32_t n) {
+APART int32_t solve_units(ops_request *call, int32_t n) {
   const ops_family *family = call->family;
   int32_t each = family->each, rest = n - family->fixed;
   const char *before = each ? "beside whole units, " : 0;
   call->units = rest > 0 && each ? rest / each : 0;
   if (!has_room(n))
-    before = "lacks ops_room; ";
+    before = "lacks room; link anew; ";
   else if (rest == call->units * each && call->units <= family->units)
     return OPS_OK;
   return ops_fail_with(call, OPS_ERROR_ARGUMENT,
@@ -77,8 +75,8 @@ static int32_t check_tensors(ops_request *call, const TVMFFIAny *args) {
 /* An output that overlaps another tensor. Tensors without elements share
  * nothing. An elementwise kernel reads an element before it writes it, so that
  * it may run in place. */
-static int32_t check_shared(const ops_request *call, const ops_tensor *output,
-                            const ops_tensor *other) {
+APART int32_t check_shared(const ops_request *call, const ops_tensor *output,
+                           const ops_tensor *other) {
   if (!(output->bytes * other->bytes)) return OPS_OK;
   if (call->family->collapse->in_place && output->data == other->data &&
       other < &call->tensors[call->inputs] && output->count == other->count &&
@@ -106,7 +104,7 @@ static int32_t check_overlaps(const ops_request *call) {
 }
 
 /* All tensors, one by one. */
-static int32_t check_all(ops_request *call, const TVMFFIAny *args, int32_t n) {
+APART int32_t check_all(ops_request *call, const TVMFFIAny *args, int32_t n) {
   int32_t code;
   call->inputs = call->outputs = 0;
   ops_state.checked = "arguments";

@@ -114,8 +114,8 @@ static int32_t check_units(const ops_request *call) {
       call->units == spatial)
     return OPS_OK;
   return ops_fail_got(call, OPS_ERROR_ARGUMENT,
-                      "has lists for %d axes but %s has %d spatial ones; pass "
-                      "lists for those, or empty ones",
+                      "has lists for %d axes but %s has %d spatial axes; "
+                      "pass lists for all spatial axes, or empty lists",
                       call->units, call->tensors[0].name, spatial);
 }
 

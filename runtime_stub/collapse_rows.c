@@ -33,7 +33,7 @@ static int32_t one_axis(ops_request *call, int32_t trailing) {
   const char *name = call->family->attributes[0].name;
   int32_t axis = ops_axis(call, name, ops_int(call, 0, 0), x->rank);
   if (axis < 0) return OPS_ERROR_ATTRIBUTE;
-  plan->axes = trailing ? (1u << x->rank) - (1u << axis) : 1u << axis;
+  plan->axes = (trailing ? -1u : 1u) << axis;
   return OPS_OK;
 }
 
@@ -46,7 +46,7 @@ static int32_t many_axes(ops_request *call) {
   if (!count && ops_int(call, 1, 0))
     plan->each = 1;
   else if (!count)
-    plan->axes = (1u << x->rank) - 1;
+    plan->axes = -1u;
   for (int32_t i = 0; i < count; ++i) {
     int64_t given = ops_int(call, 2, i);
     int32_t axis = ops_axis(call, name, given, x->rank);
@@ -67,7 +67,7 @@ static int32_t spatial_axes(ops_request *call) {
                     "%s %x has rank %d; use at least 3, the axes from 2 on are "
                     "reduced",
                     x->name, x, (int32_t)x->rank);
-  plan->axes = (1u << x->rank) - 4;
+  plan->axes = -4u;
   return OPS_OK;
 }
 

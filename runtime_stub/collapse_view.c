@@ -1,16 +1,18 @@
 /* collapse_view.c: operators whose output is a strided view of their input.
  *
- * Kernel: out[m * om + n] = x[m * sm + n * sn], strides in elements and of any
- * sign; slots: x (the plane's first element), out, a bound for all offsets, m,
- * n, sm, sn, om. Adjacent axes merge where their strides allow it, so that a
- * contiguous copy is a single call with m = 1. n is the last axis. m is the
- * axis that is contiguous in x if n is not, which is a transpose, and otherwise
- * the last but one. The other axes are looped over here.
+ * Kernel: out[i * om + j] = x[i * sm + j * sn] for i < m and j < n, strides in
+ * elements and of any sign. Adjacent axes merge where their strides allow it,
+ * so that a contiguous copy is a single call with m = 1. n is the last axis. m
+ * is the axis that is contiguous in x if n is not, which is a transpose, and
+ * otherwise the last but one. The other axes are looped over here.
  */
 #include "call.h"
 
+/* The kernel's slots: the plane's first element of x, where it goes, a bound
+ * for all offsets, the sizes and the strides. */
+enum { X, OUT, BOUND, M, N, SM, SN, OM, SLOTS };
 /* A view has an axis for each axis of x or unit; tile has two for each. */
-enum { SLOTS = 8, MAX_AXES = 2 * OPS_MAX_RANK };
+enum { MAX_AXES = 2 * OPS_MAX_RANK };
 /* Beyond any size; its product with a size is far from overflow. */
 static const int64_t huge = (int64_t)1 << 31;
 
@@ -213,7 +215,7 @@ static int32_t split(const ops_request *call, const ops_tensor *x,
   whole(x, v);
   int64_t size = x->shape[axis], total = 0;
   for (int32_t i = 0; i < call->outputs; ++i) {
-    int64_t part = clamp(part_size(call, i, size), 0, huge);
+    int64_t part = part_size(call, i, size);
     if (i == output) {
       v->start = total * v->stride[axis];
       v->size[axis] = part;
@@ -249,7 +251,8 @@ static int32_t reshape_sizes(const ops_request *call, const ops_tensor *x,
     int64_t size = v->size[i] = reshape_entry(call, x, i);
     if (size < -1) return OPS_ERROR_ATTRIBUTE;
     if (size >= 0) {
-      *known = clamp(*known * clamp(size, 0, huge), 0, huge);
+      *known *= size;
+      if (*known > huge) *known = huge;
     } else if (*open < 0) {
       *open = i;
     } else {
@@ -306,9 +309,7 @@ static int32_t shape(ops_request *call) {
     int32_t code =
         rules[call->family->rule](call, &call->tensors[0], output, &v);
     if (code) return code;
-    for (int32_t i = 0; i < v.rank; ++i) {
-      v.size[i] *= clamp(copies(call, i), -huge, huge);
-    }
+    for (int32_t i = 0; i < v.rank; ++i) v.size[i] *= copies(call, i);
     code = ops_set_shape(call, &call->tensors[call->inputs + output], v.rank,
                          v.size);
     if (code) return code;
@@ -339,13 +340,13 @@ static int32_t loop(const ops_request *call, view *v, ops_slot *slots,
   int64_t index[MAX_AXES] = {0}, to = 1;
   for (int32_t i = v->rank - 1; i >= 0; to *= v->size[i--]) v->to[i] = to;
   int32_t second = second_axis(v);
-  slots[7].i = second < 0 ? 0 : v->to[second];
-  take(v, v->rank - 1, &slots[4], &slots[6]);
-  take(v, second, &slots[3], &slots[5]);
-  uint8_t *x = slots[0].p, *out = slots[1].p;
+  slots[OM].i = second < 0 ? 0 : v->to[second];
+  take(v, v->rank - 1, &slots[N], &slots[SN]);
+  take(v, second, &slots[M], &slots[SM]);
+  uint8_t *x = slots[X].p, *out = slots[OUT].p;
   for (;;) {
-    slots[0].p = x;
-    slots[1].p = out;
+    slots[X].p = x;
+    slots[OUT].p = out;
     int32_t code = ops_run_kernel(call, call->op->kernel, slots);
     if (code) return code;
     int32_t axis = v->rank - 1;
@@ -374,9 +375,9 @@ static int32_t run(ops_request *call) {
       push(&merged, v.size[i], v.stride[i]);
     }
     ops_slot slots[SLOTS];
-    slots[0].p = x->data + v.start * x->itemsize;
-    slots[1].p = out->data;
-    slots[2].i = x->count > out->count ? x->count : out->count;
+    slots[X].p = x->data + v.start * x->itemsize;
+    slots[OUT].p = out->data;
+    slots[BOUND].i = x->count > out->count ? x->count : out->count;
     int32_t code = loop(call, &merged, slots, x->itemsize);
     if (code) return code;
   }

@@ -7,8 +7,6 @@
  */
 #include "check.h"
 
-#define INLINE static inline __attribute__((always_inline))
-
 INLINE int32_t is_hinted(const void *block, uint32_t bytes,
                          uint32_t alignment) {
   return ops_is_hinted((uint32_t)(uintptr_t)block, bytes, alignment);

@@ -13,21 +13,19 @@
 /* Where in the table an address of that hash was found last. A hint: the piece
  * says whether it holds, so only a table that moves makes them wrong. Blocks in
  * a row and blocks 2^n bytes apart have hints of their own. */
-static inline __attribute__((always_inline)) uint32_t *ops_hint(
-    uint32_t address) {
+INLINE uint32_t *ops_hint(uint32_t address) {
   return &ops_state.heap.hints[address / OPS_ALIGNMENT * 0x9e3779b1u >> 24];
 }
 
 /* An entry of the table by its distance in bytes from the first table. */
-static inline __attribute__((always_inline)) uint32_t *ops_entry(
-    uint32_t distance) {
+INLINE uint32_t *ops_entry(uint32_t distance) {
   return (uint32_t *)((uintptr_t)ops_state.heap.first + distance);
 }
 
 /* Whether bytes at an aligned address lie in a live block, by the hint; 0 says
  * nothing. A call asks this ten times. No piece past the last one is live. */
-static inline __attribute__((always_inline)) int32_t
-ops_is_hinted(uint32_t start, uint32_t bytes, uint32_t alignment) {
+INLINE int32_t ops_is_hinted(uint32_t start, uint32_t bytes,
+                             uint32_t alignment) {
   const uint32_t *piece = ops_entry(*ops_hint(start));
   uint32_t from = piece[0] - OPS_LIVE, end = piece[1];
   /* The state of the next piece is less than 8, and so are multiples of 8. */

@@ -16,6 +16,12 @@
 
 #include "operator.h"
 
+/* The runtime is compiled for size (toolchain/link/clang.py). What every call
+ * runs is INLINE where it is small; what few calls run is APART: in a function
+ * that calls much, cranelift keeps variables in memory. */
+#define INLINE static inline __attribute__((always_inline))
+#define APART static __attribute__((noinline))
+
 /* What the arrays of the runtime hold. An operator that needs more is refused
  * when it is compiled (toolchain/codegen/limits.py, check_limits), which
  * takes the numbers from toolchain/abi.py; every build compares them. Other
@@ -55,7 +61,7 @@ typedef struct {
 
 /* collapse_rows.c: x in canonical sizes. */
 typedef struct {
-  uint32_t axes; /* bit i: axis i of x belongs to the rows */
+  uint32_t axes; /* bit i below the rank: axis i of x belongs to the rows */
   int32_t each;  /* REDUCE_AXES over no axes at all: each element is a row */
   int64_t o, n;  /* rows, and elements of a row */
   int64_t k;     /* `run` alone: from an element of a row to the next */
@@ -145,9 +151,9 @@ struct ops_request {
 /* memory.c writes all of it, whenever a block is made, freed or searched. It
  * outlives calls. */
 typedef struct {
-  uint32_t *table;     /* `first`, and elsewhere as it grows; NULL at first */
-  uint32_t pages;      /* that the table takes; 0 while it is `first` */
-  uint32_t last;       /* the table's last entry */
+  uint32_t table; /* bytes from `first`, which it is at first, to the table */
+  uint32_t pages; /* that the table takes; 0 while it is `first` */
+  uint32_t last;  /* the table's last entry */
   uint32_t first_free; /* no piece before this one is free */
   /* Where an address of each hash was found last, in bytes from `first`; 0, an
    * entry that is never live, where it was not. See ops_is_hinted. */

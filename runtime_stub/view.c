@@ -112,8 +112,8 @@ static int64_t magnitude(int64_t stride) {
   return stride < 0 ? -stride : stride;
 }
 
-/* Takes two axes out of the view: the last, and the other one with the smallest
- * stride in the source. */
+/* Takes two axes out of the view: the last, and among the others the
+ * axis with the smallest stride in the source. */
 static plane take_plane(view *v) {
   int32_t last = --v->rank, row = last - 1;
   plane p = {1, v->size[last], 0, v->from[last], 0};

@@ -11,6 +11,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from project import take_objects
+
 from toolchain.profile import ROOT
 
 DOCUMENTS = [
@@ -42,6 +44,9 @@ STAND_INS = {
     ".ci/run": "bash -n .ci/run",
     ".venv/bin/doit one_node": ".venv/bin/doit one_node -o add",  # test_one_node.py
 }
+
+# Readers share what zig compiles of its own: its C library takes a minute or two.
+ZIG = {"ZIG_GLOBAL_CACHE_DIR": str(ROOT / "build" / ".zig")}
 
 
 @dataclass(frozen=True)
@@ -77,7 +82,7 @@ def copy_of_all(folder: Path) -> Path:
     skipped = (".git", ".venv", "build", "dist", ".*_cache", "__pycache__")
     shutil.copytree(ROOT, folder, ignore=shutil.ignore_patterns(*skipped))
     (folder / ".venv").symlink_to(sys.prefix)
-    ignored = shutil.ignore_patterns("bench", "profiles", ".lock*")
+    ignored = shutil.ignore_patterns("bench", "profiles", "files", ".lock*", ".zig")
     # Outputs are replaced whole, never written into, so that links are safe.
     shutil.copytree(
         ROOT / "build", folder / "build", ignore=ignored, copy_function=_link_or_copy
@@ -112,6 +117,8 @@ class Reader:
                 file = self.folder / block.file
                 file.parent.mkdir(parents=True, exist_ok=True)
                 file.write_text(block.text)
+                if block.language == "toml":
+                    take_objects(self.folder, file)
             elif block.language == "text":
                 assert said is None or shown(block.text, said), (
                     f"{block.where}: it printed\n{said}"
@@ -158,7 +165,7 @@ class Reader:
         done = subprocess.run(
             ["bash", "-c", command],
             cwd=self.folder,
-            env={**os.environ, "PYTHONPATH": paths, "PATH": tools},
+            env={**os.environ, **ZIG, "PYTHONPATH": paths, "PATH": tools},
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
@@ -168,7 +175,7 @@ class Reader:
 
 
 def joined(text: str) -> list[str]:
-    """Lines of a shell, those that end with a backslash with the next."""
+    """Lines of a shell; a line that ends with a backslash is joined with the next."""
     return text.replace("\\\n", " ").splitlines()
 
 

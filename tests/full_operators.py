@@ -155,7 +155,28 @@ KERNEL = Operator(
     cases=None,
 )
 """
+# Defaults at the ends of int64, which descriptors hold as float64.
+ENDS = """'''out[i] = x[i] + (low if i == 0 else high).'''
+from toolchain.spec import Attribute, Bound, Input, Operator, Output, te, tir
+
+WIDE = {"dtype": "int64", "unbounded": True}
+KERNEL = Operator(
+    collapse="exact.plain",
+    inputs=(Input("x", "n"),),
+    attributes=(
+        Attribute("low", default=-(2**63), **WIDE),
+        Attribute("high", default=2**63 - 1, **WIDE),
+    ),
+    dtypes=("int64",),
+    compute=lambda k: te.compute(
+        (k.n,), lambda i: k.x[i] + tir.Select(i == 0, k.low, k.high), name="out"
+    ),
+    reference=None,
+    cases=None,
+)
+"""
 SOURCES = {
+    "ends": ENDS,
     "first": FIRST,
     "many": MANY,
     "outputs": OUTPUTS,

@@ -4,7 +4,9 @@ python tests/graph_cases.py [--sizes KIND[,KIND...]] [--target NAME] [PATTERN]
 
 With --target each case is built as a model and run in wasmtime, after `doit runtime`.
 KIND is how much of the inputs is known when a case is converted: `fixed` its shapes,
-`open` none of its sizes, `frozen` also the elements of its small inputs.
+`open` none of its sizes, `shared` which sizes are equal, and which are 1, `frozen` also
+the elements of its small inputs. The passes run too: they keep the results, and the
+verifier finds no fault before or after them.
 """
 
 from __future__ import annotations
@@ -39,10 +41,11 @@ from ops_wasm32.convert import Array
 from toolchain.frontends import Given
 from toolchain.frontends.graphs import graph_of
 from toolchain.graph.graph import Graph
+from toolchain.graph.passes import optimise
 from toolchain.spec import SpecError
 from toolchain.targets import TARGETS
 
-FIXED, OPEN, FROZEN = KINDS = ("fixed", "open", "frozen")
+FIXED, OPEN, SHARED, FROZEN = KINDS = ("fixed", "open", "shared", "frozen")
 # Cases whose results the standard leaves open.
 RANDOM = ("test_bernoulli_seed",)
 # Cases whose expected results have rounding errors of their own, and how large.
@@ -52,10 +55,13 @@ INEXACT = {"test_dft_inverse": 4e-7, "test_dft_inverse_opset19": 4e-7}
 def prepared(case: Any, sizes: str) -> tuple[onnx.ModelProto, list[Array]]:
     """The case's model and its inputs. sizes: one of KINDS."""
     model, inputs = frozen(case, sizes == FROZEN)
-    if sizes == OPEN:
+    if sizes in (OPEN, SHARED):
         for value in model.graph.input:
             for i, dim in enumerate(value.type.tensor_type.shape.dim):
-                dim.dim_param = f"{value.name}_{i}"
+                if sizes == OPEN:
+                    dim.dim_param = f"{value.name}_{i}"
+                elif dim.dim_value != 1:
+                    dim.dim_param = f"n{dim.dim_value}"
         for value in model.graph.output:
             value.type.tensor_type.ClearField("shape")
     return model, inputs
@@ -83,6 +89,10 @@ def outcome_of(case: Any, sizes: str, target: str = "") -> Outcome:
         graph = graph_of(model, "model", Given(), "file").graph
         results = built(graph, inputs, target) if target else run(graph, inputs)
         reason = difference(case, results)
+        if not reason and not target:
+            optimise(graph)
+            reason = difference(case, run(graph, inputs))
+            reason = f"after the passes: {reason}" if reason else ""
         return Outcome(case.name, operator, WRONG if reason else PASSED, reason)
     except SpecError as error:
         text = str(error).replace("file: ", "")
@@ -114,7 +124,7 @@ def main() -> int:
     """Run the cases; 1 where a result is wrong."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("pattern", nargs="?", default=".")
-    parser.add_argument("--sizes", default=",".join(KINDS[:2]))
+    parser.add_argument("--sizes", default=",".join(KINDS[:3]))
     parser.add_argument("--target", default="")
     options = parser.parse_args()
     counts: dict[str, Counter[str]] = defaultdict(Counter)

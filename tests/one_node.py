@@ -115,10 +115,20 @@ NO_NODE = {
 
 
 # Operators whose models, on targets that fuse multiply-adds, are held to the operator's
-# bound instead of the library's bits, and why.
+# bound instead of the library's bits, and a case that shows why. LLVM fuses them in
+# vectors alone, and with constants for sizes takes other elements as vectors.
 FUSED = {
-    "gemm": "alpha and beta are constants of a model; seen on relaxed-simd alone",
-    "layer_normalization": "sizes are constants of a model; seen on relaxed-simd alone",
+    "batch_normalization": "5x7",
+    "conv": "huge-stride-depthwise",
+    "cos": "7x13",
+    "elu": "2x1x3x1x2x1x2x3",
+    "gemm": "c()",
+    "hard_sigmoid": "7x13",
+    "layer_normalization": "epsilon",
+    "pow": "7x13-13",
+    "resize": "linear-asymmetric-3",
+    "sin": "7x13",
+    "softplus": "2x1x3x1x2x1x2x3",
 }
 
 
@@ -213,7 +223,7 @@ def _info(name: str, value: Array) -> ValueInfoProto:
 
 
 def _attributes(cell: Cell, results: Sequence[Array]) -> dict[str, Any]:
-    """Attributes as ONNX has them; those that are inputs there as arrays."""
+    """Attributes as ONNX has them; arrays where ONNX has inputs."""
     form, given = FORMS[cell.operator], dict(cell.case.attributes)
     x = cell.case.inputs[0]
     if cell.operator == "cast":
@@ -223,8 +233,9 @@ def _attributes(cell: Cell, results: Sequence[Array]) -> dict[str, Any]:
         given["output_dtype"] = helper.np_dtype_to_tensor_dtype(results[0].dtype)
     if cell.operator == "resize":
         given["sizes"] = (*x.shape[:2], *given["sizes"])
-    if not given.get("perm", (0,)):
-        del given["perm"]  # of a scalar: ONNX has no empty lists
+    if "perm" in given:  # ONNX has no axes below 0 there, and no empty lists
+        perm = [axis % np.ndim(x) for axis in given.pop("perm")]
+        given |= {"perm": perm} if perm else {}
     for name in set(given).intersection(form.settings):
         dtype = x.dtype if name == "value" else np.int64
         given[name] = np.array(given[name], dtype)
@@ -342,7 +353,8 @@ def wanted_cells(
     """Cases of an operator that ONNX has nodes for.
 
     few: of each kernel the cases with special values, and one more of each set of
-    attributes, of words among their values and of inputs, with elements and without.
+    attributes, of words among their values, of lists with a 0 and of inputs, with
+    elements and without.
     """
     profile = replace(load_profile(None), targets=(target,))
     seen: set[object] = set()
@@ -352,13 +364,19 @@ def wanted_cells(
         plain = not cell.case.name.startswith(("special", "extreme"))
         sizes = tuple(-1 if v is None else np.size(v) > 0 for v in cell.case.inputs)
         given = sorted(cell.case.attributes.items())
-        words = [f"{n}={v if isinstance(v, str) else ''}" for n, v in given]
-        kind = (cell.kernel, *words, *sizes[:3])
+        kind = (cell.kernel, *(f"{n}={_word(v)}" for n, v in given), *sizes[:3])
         if few and plain and kind in seen:
             continue
         if plain:
             seen.add(kind)
         yield cell
+
+
+def _word(value: object) -> object:
+    """What counts of an attribute's value: all of a word, the zeros of a list."""
+    if isinstance(value, str):
+        return value
+    return isinstance(value, (tuple, list)) and 0 in value
 
 
 def reasons(operators: Iterable[str]) -> dict[str, int]:

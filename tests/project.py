@@ -7,10 +7,12 @@ import re
 import shutil
 import subprocess
 import sys
+import tomllib
 from dataclasses import dataclass
 from pathlib import Path
 
 from toolchain.profile import ROOT
+from toolchain.targets import TARGETS
 
 SOURCES = (
     "dodo.py",
@@ -61,6 +63,12 @@ class Project:
         (self.folder / f"{name}.toml").write_text(text)
         return f"profile={name}.toml"
 
+    def begun(self, text: str, name: str = "small") -> str:
+        """A profile whose build finds objects of the project's own; as `profile`."""
+        word = self.profile(text, name)
+        take_objects(self.folder, self.folder / f"{name}.toml")
+        return word
+
     def artifacts(self, name: str = "small") -> dict[str, bytes]:
         """Content of everything that a build of a profile leaves."""
         top = self.folder / "build" / "profiles" / name
@@ -76,6 +84,27 @@ class Project:
         text = path.read_text()
         assert old in text
         path.write_text(text.replace(old, new, 1))
+
+
+def take_objects(folder: Path, profile: Path) -> None:
+    """Give a profile of a copy the objects that the project's own build has.
+
+    Records lie beside them, so that a build of the copy makes again what its edits
+    changed, and no more. That a build from nothing gives the same bytes in any folder
+    is a test of its own.
+    """
+    wanted = tomllib.loads(profile.read_text())
+    names = [f"obj/{name}.o" for name in wanted.get("operators", ())]
+    for target in {*wanted.get("targets", TARGETS)} & {*TARGETS}:
+        theirs = ROOT / "build" / target
+        ours = folder / "build" / "profiles" / profile.stem / target
+        for path in (*(theirs / "runtime").glob("*.o"), *map(theirs.joinpath, names)):
+            new = (ours / path.relative_to(theirs)).parent
+            new.mkdir(parents=True, exist_ok=True)
+            record = path.with_name(f".{path.name}.made")
+            for file in (path, path.with_suffix(".json"), record):
+                if file.exists():
+                    shutil.copyfile(file, new / file.name)
 
 
 def copy_project(folder: Path) -> Project:

@@ -84,6 +84,17 @@ def test_the_runtimes_own_memory_is_refused(module: Module) -> None:
     assert "is in no live block" in module.error()
 
 
+def test_memory_grows_by_what_the_last_piece_lacks() -> None:
+    """A free piece before the last one is no part of it."""
+    module, megabyte = Module(library_path("mvp")), 1 << 20
+    first, last = module.alloc(megabyte - 64), module.alloc(64)
+    assert last == first + megabyte - 64  # the end of what the first one added
+    assert module.run("ops_free", first) == 0
+    assert module.alloc(2 * megabyte) == last + 64
+    assert module.run("ops_free", last) == 0
+    assert module.alloc(megabyte) == first
+
+
 def test_memory_that_runs_out(module: Module) -> None:
     size, blocks = 1 << 30, []
     while block := module.run("ops_alloc", size):

@@ -167,6 +167,26 @@ def divided(a, b, dtype):
     return let.around(quotient(let, let(a), let(b), dtype))
 """
 # All that the errors advise, and what loops and conditions make right.
+REFUSED |= {
+    "a sum that wraps": (
+        operator(TENSORS, formula="k.y[(i + k.a) % k.n]", attributes=A),
+        "line 9: it reads y at the remainder or quotient of a sum with a, which may "
+        "pass 2^31 and wrap; take a % n first, where n is what the sum is divided by, "
+        "or give an attribute minimum and maximum within 2^30",
+    ),
+    "a product that wraps": (
+        operator(
+            TENSORS,
+            formula="k.y[(i * k.a) % k.n]",
+            attributes=A.replace(")", ", minimum=0)"),
+        ),
+        "line 9: it reads y at the remainder or quotient of a sum with a, which",
+    ),
+    "a sum with an element": (
+        operator(TENSORS, formula="k.y[(i + k.y[i]) % k.n]"),
+        "line 9: it reads y at the remainder or quotient of a sum with y[i], which",
+    ),
+}
 TAKEN: dict[str, tuple[str, Callable[[Any, Any, int], Any]]] = {
     "at_least": (
         operator(ELEMENTS, formula="x // tir.max(k.a, 1)", attributes=A),
@@ -211,6 +231,14 @@ TAKEN: dict[str, tuple[str, Callable[[Any, Any, int], Any]]] = {
     "selected": (
         operator(TENSORS, formula="tir.Select(i < k.m, k.x[i], k.y[i])"),
         lambda x, y, a: np.array([*x[: y.size], *y[x.size :]], int),
+    ),
+    "around": (
+        operator(TENSORS, formula="k.y[(i + k.a % k.n) % k.n]", attributes=A),
+        lambda x, y, a: np.roll(y, -a),
+    ),
+    "around_by_elements": (
+        operator(TENSORS, formula="k.y[(i + k.y[i] % k.n) % k.n]"),
+        lambda x, y, a: y[(np.arange(y.size) + y) % y.size] if y.size else y,
     ),
     "conditional": (
         operator(
@@ -282,9 +310,13 @@ FITS = {
     "a window": operator(
         TENSORS, size="k.n - k.m + 1", formula=WINDOW.format("k.y[i + j]")
     ),
-    "around": operator(TENSORS, formula="k.y[(i + k.a) % k.n]", attributes=A),
+    "around": operator(
+        TENSORS,
+        formula="k.y[(i + k.a) % k.n]",
+        attributes=A.replace(")", ", minimum=-(2**30), maximum=2**30)"),
+    ),
     "around backwards": operator(
-        TENSORS, formula="k.y[k.n - 1 - (i + k.a) % k.n]", attributes=A
+        TENSORS, formula="k.y[k.n - 1 - (i + k.a % k.n) % k.n]", attributes=A
     ),
     "rows": operator(TENSORS, size="k.m", formula="k.x[k.m - 1 - (k.m - 1 - i)]"),
 }

@@ -56,6 +56,8 @@ WRONG = [
         "model: option --fiel is unknown; did you mean --file? `doit help model` lists",
     ),
     (["archive", "--file", "x"], "archive: option --file is unknown; it takes none"),
+    (["build", "--profile=x"], "option --profile is unknown; write profile=FILE.toml"),
+    (["model", "--profile", "x"], "option --profile is unknown; write profile=FILE"),
     (["fuzz", "-w", "x"], "fuzz: option -w is unknown; `doit help fuzz` lists the op"),
     (["model", "--t", "x"], "option --t may be --target, --timeout; write it out"),
     (["model", "--file"], "model: option --file lacks its value"),

@@ -106,27 +106,6 @@ CASES: dict[str, Case] = {
         ),
         "f4",
     ),
-    "no_largest": (
-        "ReduceMax",
-        [np.zeros((2, 0), "f4"), np.array([1])],
-        {},
-        lambda x, _: np.full((2, 1), -INF),
-        "f4",
-    ),
-    "no_smallest": (
-        "ReduceMin",
-        [np.zeros((2, 0), "f4"), np.array([1])],
-        {},
-        lambda x, _: np.full((2, 1), INF),
-        "f4",
-    ),
-    "no_product": (
-        "ReduceProd",
-        [np.zeros((2, 0), "f4"), np.array([1])],
-        {},
-        lambda x, _: np.ones((2, 1)),
-        "f4",
-    ),
 }
 
 

@@ -48,7 +48,7 @@ def test_nesting_that_is_too_deep(tmp_path: Path) -> None:
 
 
 def test_functions_that_grow(save: Save) -> None:
-    """Each calls the one below twice: 2^22 nodes."""
+    """Each function calls the next twice: 2^22 nodes."""
     imports = [helper.make_opsetid("", 20), helper.make_opsetid("own", 1)]
     proto = model([node("F22", "x", domain="own")])
     for i in range(23):

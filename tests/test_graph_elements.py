@@ -161,10 +161,12 @@ def test_large_tensors_are_not_followed(builder: Builder) -> None:
 def test_attributes_that_are_constants_become_numbers(builder: Builder) -> None:
     builder.call("slice", X, starts=ints(builder, 1), ends=ints(builder, 9))
     builder.call("softmax", X, axis=builder.constant(1))
+    builder.call("softmax", X, axis=[2])
     builder.unsqueeze(X, ints(builder, 0, 1))
     assert [n.attributes for n in builder.graph.nodes] == [
         {"starts": [1], "ends": [9]},
         {"axis": 1},
+        {"axis": 2},
         {"axes": [0, 1]},
     ]
 

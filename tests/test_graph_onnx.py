@@ -9,7 +9,7 @@ import numpy as np
 import onnx
 import onnxruntime
 import pytest
-from graph_cases import FIXED, FROZEN, OPEN, outcome_of
+from graph_cases import FIXED, FROZEN, OPEN, SHARED, outcome_of
 from graph_reference import run
 from node_cases import DTYPE, PASSED, node_cases
 from onnx import TensorProto, helper
@@ -27,7 +27,7 @@ REFUSED = ("test_convinteger_with_padding",)
 BOOL, INT64 = TensorProto.BOOL, TensorProto.INT64
 
 
-@pytest.mark.parametrize("sizes", [FIXED, OPEN, FROZEN])
+@pytest.mark.parametrize("sizes", [FIXED, OPEN, SHARED, FROZEN])
 def test_a_sample_of_the_cases_of_the_standard(sizes: str) -> None:
     cases = list(node_cases().values())[::EACH]
     found = [outcome_of(c, sizes) for c in cases]

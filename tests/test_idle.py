@@ -49,7 +49,7 @@ LOADED = {
 def built(tmp_path_factory: pytest.TempPathFactory) -> Project:
     """A copy with a small profile built, long enough ago."""
     project = copy_project(tmp_path_factory.mktemp("idle") / "project")
-    done = project.doit("build", project.profile(PROFILE))
+    done = project.doit("build", project.begun(PROFILE))
     assert done.code == 0, done.text
     time.sleep(2.5)  # see states.py: a file shows a write when it is older than 2 s
     assert project.doit("build", "profile=small.toml").ran == []
@@ -93,7 +93,7 @@ def test_it_loads_nothing_large(built: Project, words: tuple[str, ...]) -> None:
 
 
 def test_it_opens_a_record_for_each_target_and_no_more(built: Project) -> None:
-    """No source but those that are run, and no output."""
+    """No source but the ones that are run, and no output."""
     found = files(built, watched(built, "build", "profile=small.toml"))
     records = [name for name in found if name.endswith(".made")]
     made = built.folder.glob("build/profiles/small/**/.*.made")

@@ -82,6 +82,11 @@ def test_many_elementwise_inputs(library: ops_wasm32.Library) -> None:
     np.testing.assert_array_equal(library.call("four", a, b, c), want)
 
 
+def test_defaults_at_the_ends_of_int64(library: ops_wasm32.Library) -> None:
+    result = library.call("ends", np.zeros(2, np.int64))
+    assert result.tolist() == [-(2**63), 2**63 - 1]
+
+
 def test_an_absent_first_input(library: ops_wasm32.Library) -> None:
     y = np.arange(3, dtype=np.float32)
     for _ in range(2):
@@ -241,8 +246,8 @@ def test_a_room_that_is_too_small(tmp_path: Path, room_for: int, code: int) -> N
         assert module.call("net", *args) == code
     assert module.infer("net", *args) == code
     if code:
-        text = "net: lacks ops_room; takes 5 arguments, got 5 in all; see ops_signature"
-        assert module.error() == text
+        text = "net: lacks room; link anew; takes 5 arguments, got 5 in all"
+        assert module.error() == f"{text}; see ops_signature"
 
 
 def test_a_signature_is_cut_where_its_room_ends(tmp_path: Path) -> None:

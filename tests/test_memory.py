@@ -6,7 +6,7 @@ import random
 from pathlib import Path
 
 import pytest
-from abi import Arg, Module, integer
+from abi import Arg, Module, integer, none
 from linking import link_built
 
 MEMORY = 7
@@ -18,7 +18,9 @@ def path(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A library whose memory ends at 1 MiB."""
     folder = tmp_path_factory.mktemp("memory")
     return link_built(
-        folder, ["add", "matmul", "matmul_integer", "reduce_sum"], max_memory=MEGABYTE
+        folder,
+        ["add", "matmul", "matmul_integer", "pad", "reduce_sum"],
+        max_memory=MEGABYTE,
     )
 
 
@@ -69,6 +71,16 @@ def test_call_without_workspace_fails_and_then_works(path: Path) -> None:
     assert "no memory for a workspace of 16384 bytes" in module.error()
     for block in blocks:
         assert module.run("ops_free", block) == 0
+    assert module.run("ops_call", index, packed, len(args)) == 0, module.error()
+
+
+def test_a_pass_over_no_elements_needs_no_workspace(path: Path) -> None:
+    """Two columns are cut off from no rows, then a row is added."""
+    module = Module(path)
+    x, out = module.tensor([0, 5]), module.tensor([1, 3])
+    args = (x, out, none(), none(), *map(integer, (1, 0, 0, -2)))
+    index, packed = module.find("pad_float32"), module.pack(args)
+    fill(module)
     assert module.run("ops_call", index, packed, len(args)) == 0, module.error()
 
 

@@ -10,8 +10,7 @@ from folds import Fold, elements
 from microkernels import In, Kernel, Out, Suite, around, mixed
 from ops_wasm32.convert import Array
 
-from toolchain.micro.arg_columns import ROWS
-from toolchain.micro.reductions import STRIP
+from toolchain.tuning.table import TABLE
 
 _ELEMENTS = ("f32", "i8", "i32", "i64")
 _NAMES = (
@@ -19,6 +18,7 @@ _NAMES = (
     "micro_arg_min_f32",
 )
 SUITE = Suite(_NAMES, _NAMES, unroll=False)
+ROWS, STRIP = (TABLE[n].value for n in ("arg.rows", "reduce.strip"))
 DEPTHS = (1, 2, ROWS - 1, ROWS, ROWS + 1, 2 * ROWS + 1, 37)
 
 

@@ -9,10 +9,11 @@ import pytest
 from folds import elements
 from microkernels import In, Kernel, Out, Suite, around, whole
 
-from toolchain.micro.arg_find import BLOCK
+from toolchain.tuning.table import TABLE
 
 _NAMES = tuple(f"micro_arg_find_{e}" for e in ("f32", "i8", "i32", "i64"))
 SUITE = Suite(_NAMES, _NAMES, unroll=False)
+BLOCK = TABLE["arg.block"].value
 
 
 @SUITE.each("micro_arg_find")

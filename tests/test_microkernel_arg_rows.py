@@ -7,10 +7,10 @@ import pytest
 from microkernels import In, Kernel, Out, Suite, around, mixed, whole
 from ops_wasm32.convert import Array
 
-from toolchain.micro.reductions import STEP
+from toolchain.tuning.table import TABLE
 
 SUITE = Suite(simd=("micro_arg_first_max_f32", "micro_arg_first_min_f32"), unroll=False)
-STEPS = STEP * 4  # elements
+STEPS = TABLE["reduce.step"].value * 4  # elements
 DEPTHS = around(STEPS, 2 * STEPS, 3 * STEPS + 17, least=STEPS)
 
 

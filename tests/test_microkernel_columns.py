@@ -21,12 +21,12 @@ from microkernels import (
 )
 from ops_wasm32.convert import Array
 
-from toolchain.micro.columns import BLOCK
-from toolchain.micro.reductions import STRIP
+from toolchain.tuning.table import TABLE
 
 _NAMES = tuple(f"micro_columns_{fold}" for fold in FOLDS)
 SUITE = Suite(_NAMES, _NAMES, unroll=False)
 EXTREMES = "micro_columns_(max|min)_f32"
+BLOCK, STRIP = (TABLE[f"reduce.{n}"].value for n in ("rows", "strip"))
 DEPTHS = (0, 1, 2, 3, BLOCK - 1, BLOCK, BLOCK + 1, 2 * BLOCK + 1)
 
 

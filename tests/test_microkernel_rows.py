@@ -10,11 +10,12 @@ from folds import FOLDS, Fold, expected
 from microkernels import In, Kernel, Out, Suite, around, integers, mixed, whole
 from ops_wasm32.convert import Array
 
-from toolchain.micro.reductions import STEP
+from toolchain.tuning.table import TABLE
 
 _NAMES = tuple(f"micro_rows_{fold}" for fold in FOLDS)
 SUITE = Suite(_NAMES, _NAMES, unroll=False)
 EXTREMES = "micro_rows_(max|min)_f32"
+STEP = TABLE["reduce.step"].value
 
 
 def check(

@@ -5,9 +5,11 @@ from __future__ import annotations
 import numpy as np
 from microkernels import In, Kernel, Out, Suite
 
-from toolchain.micro.touch import LINE, STEP
+from toolchain.micro.touch import LINE
+from toolchain.tuning.table import TABLE
 
 SUITE = Suite(("micro_touch",), ("micro_touch",))
+STEP = TABLE["touch.step"].value
 
 
 @SUITE.each("micro_touch")

@@ -9,9 +9,10 @@ import numpy as np
 from microkernels import In, Kernel, Out, Suite, around, in_turn, integers
 from ops_wasm32.convert import Array
 
-from toolchain.micro.transpose import LINE
+from toolchain.tuning.table import TABLE
 
 REGISTER = 16  # bytes
+LINE = TABLE["view.line"].value
 SUITE = Suite(
     simd=(
         "micro_transpose_8_16x16",

@@ -251,7 +251,7 @@ QUANTIZED = [(dtype, z, r) for dtype, z in LEAST for r in (True, False)]
 def test_quantized_layers_are_exact(
     target: str, tmp_path: Path, pytestconfig: pytest.Config
 ) -> None:
-    """By scales that are powers of 2 every level is the one that integers give."""
+    """By scales that are powers of 2 every level is what integers give."""
     parts = _Parts("quantized")
     net, rng = parts.net, np.random.default_rng(0)
     bytes_ = rng.integers(0, 256, (6, 32)).astype("uint8")

@@ -8,8 +8,10 @@ from pathlib import Path
 
 import pytest
 from mutant_places import EQUIVALENT, Mutant, mutants_of, read_equivalent
+from mutants import LEFT_OUT
 
 from toolchain.link.clang import RUNTIME
+from toolchain.profile import ROOT
 
 MUTANTS = Path(__file__).with_name("mutants.py")
 
@@ -44,6 +46,15 @@ def test_the_equivalent_ones_are_there(every: list[Mutant]) -> None:
     listed = read_equivalent(EQUIVALENT)
     assert set(listed) <= {m.key for m in every}
     assert all(listed.values())
+
+
+def test_what_is_left_out_is_there() -> None:
+    """A test that pytest does not know by that name would be run for each mutant."""
+    files = sorted({test.partition("::")[0] for test in LEFT_OUT})
+    words = [sys.executable, "-m", "pytest", "-n0", "--collect-only", "-q", *files]
+    done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, check=True)
+    for test in LEFT_OUT:
+        assert f"\n{test}" in f"\n{done.stdout}"
 
 
 def test_some_are_noticed() -> None:

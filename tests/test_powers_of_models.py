@@ -1,4 +1,7 @@
-"""Integers to the power of any dtype, inside models, against whole numbers wrapped."""
+"""Powers inside models whose exponents have another dtype.
+
+Integers against whole numbers wrapped; float32 against numpy's float64, rounded.
+"""
 
 from __future__ import annotations
 
@@ -76,3 +79,45 @@ def test_roots_of_integers_are_cut(tmp_path: Path, pytestconfig: pytest.Config) 
     net.outputs.append(helper.make_tensor_value_info("y", TensorProto.INT32, None))
     (found,) = run(net, tmp_path, pytestconfig.getoption("--profile-file"))
     assert found.tolist() == [3, 31, 1]
+
+
+FLOATS = (-1, 1, -1.0000001, 1.0000001, -0.9999999, -2, 0.0, -0.0, np.nan, np.inf)
+WHOLE = (0, 3, -3, 2**24, 2**24 + 1, -(2**24) - 1, 2**31 - 1, -(2**31))
+LONG = (2**32 + 1, 2**53 - 1, -(2**53) + 1, 2**62)
+
+
+@pytest.mark.parametrize(("by", "more"), [("int32", ()), ("int64", LONG)])
+@pytest.mark.parametrize("constant", [True, False])
+def test_powers_of_floats_see_all_of_a_whole_exponent(
+    by: str,
+    more: tuple[int, ...],
+    constant: bool,
+    tmp_path: Path,
+    pytestconfig: pytest.Config,
+) -> None:
+    """float32 has no 2^24 + 1, with which -1 and all near 1 have another power."""
+    net, x = Net(), np.array([*FLOATS, -np.inf], "float32")[:, None]
+    exponents = np.array([*WHOLE, *more], by)
+    net.inputs["x"], y = x, "y"
+    if constant:
+        y = net.constant(exponents, "y")
+    else:
+        net.inputs["y"] = exponents
+    net.node("Pow", ["x", y], "out")
+    net.outputs.append(helper.make_tensor_value_info("out", TensorProto.FLOAT, None))
+    (found,) = run(net, tmp_path, pytestconfig.getoption("--profile-file"))
+    with np.errstate(all="ignore"):
+        want = np.power(x.astype("float64"), exponents).astype("float32")
+    np.testing.assert_array_max_ulp(found, want, 1)
+    assert np.array_equal(np.signbit(found), np.signbit(want) & ~np.isnan(want))
+
+
+def test_roots_of_floats(tmp_path: Path, pytestconfig: pytest.Config) -> None:
+    net = Net()
+    net.inputs["x"] = np.array([4, -4, 0.0, -0.0, np.inf, -np.inf], "float32")
+    net.node("Pow", ["x", net.constant(np.array(0.5, "f4"), "half")], "y")
+    net.outputs.append(helper.make_tensor_value_info("y", TensorProto.FLOAT, None))
+    (found,) = run(net, tmp_path, pytestconfig.getoption("--profile-file"))
+    want = np.array([2, np.nan, 0, 0, np.inf, np.inf])
+    assert np.array_equal(found, want, equal_nan=True)
+    assert not np.signbit(found[2:]).any()

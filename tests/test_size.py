@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from abi import runtime_objects
 from project import Project, copy_project
 
 from toolchain.abi import declaration
@@ -12,7 +13,6 @@ from toolchain.codegen.descriptor import table
 from toolchain.codegen.llvm import emit
 from toolchain.codegen.room import room
 from toolchain.link.archive import archive
-from toolchain.link.clang import RUNTIME, compile_c
 from toolchain.link.link import link
 from toolchain.targets import TARGETS
 
@@ -23,7 +23,7 @@ MAX_MEMORY = 1 << 30
 def built(tmp_path_factory: pytest.TempPathFactory) -> Project:
     """A copy with add in float32 built for every target."""
     project = copy_project(tmp_path_factory.mktemp("size") / "project")
-    done = project.doit("build", project.profile('operators = {add = ["float32"]}'))
+    done = project.doit("build", project.begun('operators = {add = ["float32"]}'))
     assert done.code == 0, done.text
     return project
 
@@ -31,11 +31,8 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Project:
 @pytest.mark.parametrize("target", TARGETS)
 def test_bare_runtime_is_under_8_kb(tmp_path: Path, target: str) -> None:
     """All of the ABI, checks of attributes included, and no operator."""
-    members = []
-    for source in sorted(RUNTIME.glob("*.c")):
-        if not source.stem.startswith("collapse_"):
-            members.append(tmp_path / f"{source.stem}.o")
-            compile_c(source, TARGETS[target], members[-1])
+    objects = runtime_objects(target)
+    members = [path for path in objects if not path.stem.startswith("collapse_")]
     # What a call's attributes need is part of the checker; without an operator
     # that has some, nothing else refers to it.
     part = "ops_check_attributes"

@@ -142,6 +142,49 @@ def check(target: str, call: Call) -> bool:
     return used > 0
 
 
+# Rows of a batch
+
+
+@pytest.mark.parametrize("target", TARGETS)
+@pytest.mark.parametrize("kernel", ["matmul_float32", "matmul_integer_int8_int8"])
+def test_a_batch_with_one_b_is_one_product(kernel: str, target: str) -> None:
+    """Not a call of the kernel for each of its rows: that takes 5 times as long."""
+    _, dtypes = split_kernel(kernel)
+    zero_points = [np.zeros((), dtypes[0])] * (len(dtypes) - 1)
+
+    def used(*shapes: tuple[int, ...]) -> int:
+        inputs = [np.zeros(shape, dtypes[0]) for shape in shapes]
+        return library(target).used(Call(kernel, (*inputs, *zero_points), {}))[0]
+
+    together = used((400, 4), (4, 2))
+    assert 0 < used((400, 1, 4), (4, 2)) < 1.1 * together
+    assert 0 < used((20, 20, 1, 4), (1, 4, 2)) < 1.1 * together
+
+
+# Axes that follow each other, and blocks that are known
+
+
+@pytest.mark.parametrize("target", TARGETS)
+def test_axes_that_are_one_cost_nothing(target: str) -> None:
+    def used(kernel: str, *shapes: tuple[int, ...], **given: Any) -> int:
+        return library(target).used(empty(kernel, *shapes, **given))[0]
+
+    two, one = (5000, 2), (10_000,)
+    split = used("tile_float32", two, repeats=[1, 1])
+    assert 0 < split < 1.1 * used("tile_float32", one, repeats=[1])
+    split = used("add_float32", (50, 40, 10), (50, 1, 1))
+    assert 0 < split < 1.1 * used("add_float32", (50, 400), (50, 1))
+
+
+@pytest.mark.parametrize("target", TARGETS)
+def test_blocks_are_searched_once(target: str) -> None:
+    """And such calls go without most checks."""
+    call = Call("add_float32", (np.zeros(4, np.float32),) * 2, {})
+    fresh = Fueled(library_path(target))
+    first, second = (fresh.used(call)[0] for _ in range(2))
+    assert 0 < second < 0.6 * first
+
+
 # Any attributes
 
 

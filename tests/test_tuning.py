@@ -111,7 +111,7 @@ def test_a_target_comes_before_all(tmp_path: Path) -> None:
 @pytest.fixture(scope="module")
 def built(tmp_path_factory: pytest.TempPathFactory) -> Project:
     project = copy_project(tmp_path_factory.mktemp("tuning") / "project")
-    done = project.doit("build", project.profile(PROFILE))
+    done = project.doit("build", project.begun(PROFILE))
     assert done.code == 0, done.text
     return project
 

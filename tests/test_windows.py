@@ -15,7 +15,7 @@ from test_time import Call, Fueled, around, pool
 from toolchain.spec.cases_windows import pooled
 from toolchain.targets import TARGETS
 
-COUNT = 8
+COUNT, FEW = 8, 3
 KERNELS = (
     "max_pool_float32",
     "max_pool_int8",
@@ -49,6 +49,17 @@ def overlapping(rng: random.Random, dtype: str) -> tuple[Any, dict[str, Any]]:
     return x.astype(dtype), given | {"dilations": gaps}
 
 
+def inside(rng: random.Random, dtype: str) -> tuple[Any, dict[str, Any]]:
+    """A plane and windows without pads: it is larger than what they give."""
+    sizes = [rng.randint(1, 3), rng.randint(800, 900)]
+    taps = [rng.randint(1, min(2, sizes[0])), sizes[1] // 2]
+    turn = rng.choice((1, -1))
+    sizes, taps = sizes[::turn], taps[::turn]
+    low = 0 if dtype == "uint8" else -99
+    x = np.random.default_rng(rng.randrange(1 << 30)).integers(low, 99, (1, 1, *sizes))
+    return x.astype(dtype), {"kernel_shape": taps}
+
+
 @pytest.mark.parametrize("target", TARGETS)
 @pytest.mark.parametrize("kernel", KERNELS)
 def test_each_window_has_its_taps(kernel: str, target: str) -> None:
@@ -57,16 +68,30 @@ def test_each_window_has_its_taps(kernel: str, target: str) -> None:
     mean = kernel.startswith("average")
     lowest = -np.inf if dtype == "float32" else np.iinfo(dtype).min
 
-    def fold(taps: Any, inside: tuple[int, int]) -> Any:
-        return np.sum(taps) / inside[0] if mean else np.max(taps, initial=lowest)
+    def fold(taps: Any, count: tuple[int, int]) -> Any:
+        return np.sum(taps) / count[0] if mean else np.max(taps, initial=lowest)
 
-    for _ in range(COUNT):
-        x, given = overlapping(rng, dtype)
+    for some in (overlapping,) * COUNT + (inside,) * FEW:
+        x, given = some(rng, dtype)
         with np.errstate(invalid="ignore"):  # no taps inside: 0 / 0
             want = pooled(x.astype(np.float64), fold, 0, **given).astype(dtype)
         got = library(target).call(kernel, x, **given)
         # Sums of integers are exact, and divided once.
         np.testing.assert_array_equal(got, want, str(given))
+
+
+@pytest.mark.parametrize("target", TARGETS)
+def test_the_limit_of_overlaps(target: str) -> None:
+    """30 windows of 313 taps read 64 * (59 + 30) + 4096 elements, places among them."""
+    x = np.ones((1, 1, 59), np.float32)
+    x[..., 0] = 2**24  # to which 1 adds nothing
+
+    def mean(after: int) -> Any:
+        given = {"kernel_shape": [313], "pads": [283, after]}
+        return library(target).call("average_pool", x, **given)[0, 0, 29]
+
+    assert mean(0) == np.float32(2**24 / 59)  # tap by tap
+    assert mean(1) == np.float32((2**24 + 58) / 59)  # folds of folds
 
 
 def test_a_nan_stays_and_zeros_have_signs() -> None:

@@ -102,7 +102,7 @@ class Param(IntEnum):
 
 
 class Attr(IntEnum):
-    """What kind an attribute is of; the names are those of operator files."""
+    """What kind an attribute is of; the names are as in operator files."""
 
     INT = 0
     FLOAT = 1

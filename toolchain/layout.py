@@ -74,7 +74,7 @@ class Struct:
 
     @property
     def size(self) -> int:
-        """Bytes of it: those of its fields, up to a multiple of the widest word."""
+        """Bytes of it: the fields' bytes, up to a multiple of the widest word."""
         *_, last = fields = list(self.fields())
         widest = max(f.word.size for f in fields)
         return -(-(last.offset + last.size) // widest) * widest

@@ -12,9 +12,10 @@ from typing import Any
 
 from toolchain import tuning
 from toolchain.abi import MAX_MEMORY
+from toolchain.records import states
 from toolchain.targets import TARGETS
 
-ROOT = Path(__file__).parent.parent
+ROOT = states.ROOT
 KERNELS = ROOT / "kernels"
 COMPILE_TIMEOUT = 300  # seconds; the slowest operator takes under 20
 _LEAST_MEMORY = 1 << 20
@@ -88,7 +89,10 @@ def load_profile(path: Path | None) -> Profile:
     try:
         data = tomllib.loads(path.read_text())
     except OSError as error:
-        raise ProfileError(f"{path}: cannot be read ({error.strerror})") from None
+        file = path.with_name(f"{path.name}.toml")
+        advice = f"; did you mean {file}?" if file.exists() else ""
+        text = f"{path}: cannot be read ({error.strerror}){advice}"
+        raise ProfileError(text) from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ProfileError(f"{path}: is not valid TOML: {error}") from None
     if unknown := sorted(set(data) - set(_KEYS)):
@@ -195,7 +199,7 @@ def _timeout(path: Path, value: Any) -> float:
 def _tuning(
     path: Path, given: Any, targets: tuple[str, ...]
 ) -> dict[str, dict[str, int]]:
-    """Numbers by target; those of [tuning.<target>] before those of [tuning]."""
+    """Numbers by target; [tuning.<target>] comes before [tuning]."""
     tables = given if isinstance(given, dict) else {}
     for name in tables:
         if name in TARGETS and name not in targets:

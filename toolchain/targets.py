@@ -77,7 +77,7 @@ def by_preference() -> list[Target]:
 def simd_families() -> list[list[Target]]:
     """The targets with SIMD by their features, best first.
 
-    The first of a family is the one for engines that another is not tuned for.
+    The first of a family is for engines that no other is tuned for.
     """
     found: dict[tuple[str, ...], list[Target]] = {}
     for target in by_preference():

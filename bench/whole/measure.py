@@ -26,7 +26,7 @@ from bench.measure import (
     timed,
 )
 from bench.models import inference_session
-from bench.peers import files, web_results
+from bench.peers import WebModel, files
 from bench.records import Json, MeasuredModel
 from bench.row import ORT_WEB, TARGETS
 from bench.whole.rows import BUILT, Row
@@ -82,7 +82,10 @@ def measured(bench: Bench, row: Row) -> MeasuredModel:
     inputs = random_inputs(model, seed=0, max_int=1)
     native = Native(bench.onnx(row), inputs)
     loader = partial(Loader, deployed[TARGETS[0]], model, inputs)
-    web = partial(Web, bench.onnx(row), native.feeds)
+
+    def web(process: NodeProcess) -> WebModel:
+        return WebModel(process, bench.onnx(row), native.feeds, optimized=True)
+
     with bench.process("library.mjs") as node, bench.process("ort.mjs") as other:
         hosts: Hosts = {}
         for target in TARGETS:
@@ -152,7 +155,7 @@ def _starts(
     bench: Bench,
     modules: dict[str, Path],
     loader: Callable[[NodeProcess], Loader],
-    web: Callable[[NodeProcess], Web],
+    web: Callable[[NodeProcess], WebModel],
 ) -> dict[str, list[float]]:
     """Seconds of starts, each in a process of its own: V8 keeps what it compiled.
 
@@ -200,35 +203,6 @@ class Loader:
     def run(self, n: int) -> float:
         """Seconds of n inferences."""
         return float(self.process.ask(do="run_model", key=self.key, n=n))
-
-
-class Web:
-    """A model in ONNX Runtime Web, with all of its optimisations.
-
-    seconds: to create the session from bytes, its own module included.
-    """
-
-    def __init__(
-        self, file: Path, feeds: dict[str, Array], process: NodeProcess
-    ) -> None:
-        self.process = process
-        self.seconds = float(
-            process.ask(
-                do="load",
-                key="model",
-                model=str(file),
-                feeds=files(process, feeds),
-                optimized=True,
-            )
-        )
-
-    def results(self) -> list[Array]:
-        """The outputs."""
-        return web_results(self.process, "model")
-
-    def run(self, n: int) -> float:
-        """Seconds of n inferences."""
-        return float(self.process.ask(do="run", key="model", n=n))
 
 
 class Native:

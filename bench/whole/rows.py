@@ -29,7 +29,7 @@ class Row:
 
     model: its name in models/. options: of `toolchain.model.build.Options`, where the
     model is built with others than by default. onnx: the file for ONNX Runtime, where
-    it is not the one that the model is made of. tolerance: the largest difference
+    the model is made of another. tolerance: the largest difference
     from ONNX Runtime's result, in its largest magnitude.
 
     Goals are upper limits. web: time with and without fused multiply-adds, divided by

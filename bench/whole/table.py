@@ -37,7 +37,7 @@ _TITLES = (
 
 
 def _in_node() -> str:
-    """Which module Node runs where it is not the one of that name."""
+    """Which module Node runs where it is not the target's own."""
     pairs = ((t, others[0]) for t, others in NODE_LIBRARIES.items())
     return ", ".join(f"{a} is the module for {b}" for a, b in pairs if a != b)
 

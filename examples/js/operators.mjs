@@ -36,11 +36,12 @@ class Library {
    *  inputs: tensors, null where an optional one is absent. attributes: numbers by
    *  name, or lists of them; a number that is left out has its default. */
   call(operator, inputs, attributes = {}) {
+    checkInputs(operator, inputs);
     const blocks = [];
     const alloc = (bytes) => this.#alloc(bytes, blocks);
     try {
       const index = this.wasm.ops_find(this.#store(operator, alloc));
-      if (index < 0) throw new Error(`${operator}: there is no such operator`);
+      if (index < 0) throw new Error(`no ${operator}; there are ${this.#names()}`);
       const signature = this.#text(this.wasm.ops_signature(index));
       const dtype = signature.match(/-> \(\w+: (\w+)\)/)?.[1];
       if (!dtype) throw new Error(`${operator}: more than one output: ${signature}`);
@@ -128,6 +129,11 @@ class Library {
     return at;
   }
 
+  #names() {
+    const indices = [...Array(this.wasm.ops_count()).keys()];
+    return indices.map((i) => this.#text(this.wasm.ops_name(i))).join(", ");
+  }
+
   #check(code) {
     if (code) throw new Error(this.#text(this.wasm.ops_last_error()));
   }
@@ -138,6 +144,28 @@ class Library {
   }
 }
 
+/** TypeError where inputs are not what `call` takes. */
+function checkInputs(operator, inputs) {
+  if (!Array.isArray(inputs))
+    throw new TypeError(`${operator}: give a list of tensors, as in [x]`);
+  inputs.forEach((tensor, i) => {
+    if (tensor === null) return;
+    const what = `${operator}: input ${i}`;
+    const { data, shape } = tensor ?? {};
+    if (!Object.values(DTYPES).some(([, , kind]) => data instanceof kind)) {
+      const names = new Set(Object.values(DTYPES).map(([, , kind]) => kind.name));
+      throw new TypeError(`${what}: its data must be ${[...names].join(", ")}`);
+    }
+    if (!Array.isArray(shape))
+      throw new TypeError(`${what}: lacks its shape, as in shape: [${data.length}]`);
+    if (shape.length > MAX_RANK || shape.reduce((a, b) => a * b, 1) !== data.length)
+      throw new TypeError(
+        `${what}: shape [${shape}] does not hold ${data.length} elements, or has ` +
+          `more than ${MAX_RANK} axes`,
+      );
+  });
+}
+
 /** Kinds and values of attributes, in the order of a signature. */
 function attributesOf(signature, given) {
   const words = signature.split("; ").slice(1);
@@ -145,7 +173,9 @@ function attributesOf(signature, given) {
   const names = known.map(([, name]) => name);
   for (const name of Object.keys(given))
     if (!names.includes(name))
-      throw new TypeError(`attribute ${name} is unknown; use ${names.join(", ")}`);
+      throw new TypeError(
+        `attribute ${name} is unknown; use ${names.join(", ") || "none"}`,
+      );
   return known.flatMap(([, name, kind, list]) => {
     if (list && !(name in given)) throw new TypeError(`give a list for ${name}`);
     const values = [given[name]].flat();

@@ -18,7 +18,7 @@ def kernel_flags(
 ) -> str:
     """Say what LLVM may do: fuse multiply-adds, reorder a reduction; wrap integers."""
     if variant[0] != "float32":
-        # TVM declares that integers never overflow; those of tensors wrap.
+        # TVM declares that integers never overflow; integers of tensors wrap.
         flags = r"( = (?:add|sub|mul|shl))(?: nuw| nsw)+"
         text = rewrite(text, "an integer flag", flags, r"\1", SOME)
         check("an integer flag more", len(_WRAPS.findall(text)), exactly(0))

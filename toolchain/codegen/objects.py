@@ -137,7 +137,7 @@ def check_symbols(
     """SpecError where an object calls what the runtime does not define.
 
     That would fail the link of the whole library, or pull a scalar libm into a
-    vector loop: exp, log, ... of TE become calls, those of toolchain.spec.math not.
+    vector loop: exp, log, ... of TE become calls, and toolchain.spec.math's do not.
     """
     functions = {
         i.removeprefix("env.").removesuffix(" func")

@@ -34,7 +34,7 @@ def operator_room(operator: Operator, kernels: Iterable[str]) -> Room:
 
 
 def argument_counts(operator: Operator) -> tuple[int, int]:
-    """Arguments of a call that come once, and those that come for each unit."""
+    """Arguments of a call that come once, and arguments that come for each unit."""
     tensors, attributes = operator.tensors(), operator.attributes
     return (
         sum(not t.variadic for t in tensors) + sum(not a.per_unit for a in attributes),

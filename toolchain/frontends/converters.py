@@ -116,12 +116,15 @@ def power_of(emit: Emit, x: Any, exponent: Any) -> Any:
     """X to an exponent of any dtype, as x's dtype.
 
     Integers multiply and wrap, in int64 where the exponent's dtype has larger numbers;
-    floats are powers as float32 has them. An integer's power by a float that is whole
-    is one by an integer, others are cut.
+    floats are powers as float32 has them, in float64 where the exponent's dtype has
+    numbers that theirs has not. An integer's power by a float that is whole is one by
+    an integer, others are cut.
     """
     op, dtype, by = relax_ops(), dtype_of(x), dtype_of(exponent)
     if dtype.startswith("float"):
-        return emit(op.power(x, emit(op.astype(exponent, dtype))))
+        kind = dtype if np.can_cast(by, dtype) else "float64"
+        base, count = (emit(op.astype(v, kind)) for v in (x, exponent))
+        return emit(op.astype(emit(op.power(base, count)), dtype))
     if by.startswith("float"):
         whole = emit(op.floor(exponent))
         exact = power_of(emit, x, emit(cast_to(emit, whole, "int64")))

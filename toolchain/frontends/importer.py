@@ -237,7 +237,7 @@ class Importer:
         self.origins: dict[Any, frozenset[str]] = {}
         # Inputs that a user may hold constant.
         self.settings: dict[str, Any] = {}
-        self.node: Any = None  # the one that is converted
+        self.node: Any = None  # the node that is being converted
         self.makers: dict[str, str] = {}  # nodes by the values that they make
         self.notes: list[str] = []  # what the user should know of the file
 

@@ -137,7 +137,7 @@ def name_of(node: Any, index: int) -> str:
 
 
 def _tensors(model: Any) -> Iterator[Any]:
-    """All tensors of a model: weights, and those in attributes."""
+    """All tensors of a model: weights, and tensors in attributes."""
     found = list(graphs(model.graph))
     nodes = [n for g in found for n in g.node]
     nodes += [n for f in model.functions for n in f.node]
@@ -294,7 +294,7 @@ def _check_outputs(path: Path, graph: Any) -> None:
 
 
 def _put_in_order(where: str, graph: Any, outer: set[str]) -> None:
-    """Sort nodes so that each comes after those that it reads; changed in place.
+    """Sort nodes so that each comes after the nodes that it reads; changed in place.
 
     Nodes that are sorted stay where they are. Errors: SpecError for values that
     nothing makes, and for nodes that wait for each other.

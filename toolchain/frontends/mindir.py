@@ -299,7 +299,7 @@ class _Importer:
         self._raise_problems()  # what follows would only repeat it
 
     def _checked(self, result: Any) -> Any:
-        """A node's result, where tensors are such as the runtime holds."""
+        """A node's result, with tensors as the runtime has them."""
         from tvm import relax
 
         for value in _flat(result):
@@ -372,7 +372,7 @@ def _attribute(attribute: Any, path: Path, strict: bool = False) -> Any:
     if kind in schema.INTEGERS:
         return _one(attribute, "i", "ints", int)
     if kind == schema.TENSORS and len(attribute.tensors) == 1:
-        # A type such as the one that Cast makes, or a tensor in a list.
+        # A type, as Cast makes, or a tensor in a list.
         tensor = attribute.tensors[0]
         return _array(tensor, path) if tensor.raw_data else tensor.data_type
     if strict and kind not in schema.EMPTY:
@@ -381,7 +381,7 @@ def _attribute(attribute: Any, path: Path, strict: bool = False) -> Any:
 
 
 def _one(attribute: Any, single: str, several: str, convert: Any) -> Any:
-    """The number of an attribute; elements of a tuple are stored as a list of one."""
+    """The number of an attribute; an element of a tuple is a list of length 1."""
     if attribute.HasField(single):
         return convert(getattr(attribute, single))
     values = [convert(v) for v in getattr(attribute, several)]

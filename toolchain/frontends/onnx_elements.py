@@ -77,7 +77,7 @@ def power(c: Call) -> Any:
         if value is None and exponent.size == 1 and exponent.ndim <= len(c.shape(0)):
             value = exponent.item()
         simple: dict[float, Callable[[], Any]] = {
-            0.5: lambda: op.sqrt(x),
+            0.5: lambda: _root(c, x),
             1.0: lambda: x,
             2.0: lambda: op.multiply(x, x),
             3.0: lambda: op.multiply(c.emit(op.multiply(x, x)), x),
@@ -85,7 +85,19 @@ def power(c: Call) -> Any:
         }
         if value in simple:
             return simple[value]()
+        exact = exponent.astype(dtype_of(x))
+        if np.array_equal(exact, exponent):
+            return power_of(c.emit, x, const(exact, exact.dtype))
     return power_of(c.emit, x, c[1])
+
+
+def _root(c: Call, x: Any) -> Any:
+    """The square root, but 0 of -0 and inf of -inf, as a power has them."""
+    op, dtype = relax_ops(), dtype_of(x)
+    zero, least, most = (const(v, dtype) for v in (0, -np.inf, np.inf))
+    finite = c.emit(op.where(c.emit(op.equal(x, least)), most, x))
+    none = c.emit(op.equal(x, zero))
+    return op.where(none, zero, c.emit(op.sqrt(finite)))
 
 
 @converter("Mod")

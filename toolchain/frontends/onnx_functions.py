@@ -1,4 +1,4 @@
-"""ONNX functions of elements, by those that toolchain.spec.math has."""
+"""ONNX functions of elements, by the functions of toolchain.spec.math."""
 
 from __future__ import annotations
 

@@ -80,6 +80,8 @@ def _reduction(c: Call) -> str:
 def scatter_elements(c: Call) -> Any:
     """Updates at indices along an axis, as one scatter of elements."""
     op, shape, at = relax_ops(), c.shape(0), c.shape(1)
+    if 0 in at:
+        return c[0]
     axis = c.get("axis", 0) % len(shape)
     indices = _limited(c, c[1], shape[axis], constant_of(c.value(1)))
     # TVM's scatter_elements takes indices only where their other sizes are the data's.
@@ -95,6 +97,8 @@ def scatter_elements(c: Call) -> Any:
 @converter("ScatterND")
 def scatter_nd(c: Call) -> Any:
     """Updates at tuples of indices."""
+    if 0 in c.shape(1)[:-1]:
+        return c[0]
     indices = _limited(c, c[1], c.shape(0)[: c.shape(1)[-1]], constant_of(c.value(1)))
     return relax_ops().scatter_nd(c[0], indices, c[2], _reduction(c))
 
@@ -144,3 +148,18 @@ def pad(c: Call) -> Any:
         c.inputs[0] = c.emit(op.strided_slice(c[0], given, begin, end))
         c.inputs[1] = np.maximum(pads, 0)
     return c.importer.by_tvm(c)
+
+
+@converter("Split")
+def split(c: Call) -> Any:
+    """Parts along an axis; TVM takes none without elements, so they are constants."""
+    given = c.constant(1, "split") if c.opset >= 13 else c.get("split")
+    if given is None or np.all(given):
+        return c.importer.by_tvm(c)
+    shape, axis = list(c.shape(0)), c.get("axis", 0)
+    ends = [int(end) for end in np.cumsum([n for n in given if n])][:-1]
+    whole = c.emit(relax_ops().split(c[0], ends, axis)) if ends else [c[0]]
+    left = iter(whole)
+    shape[axis] = 0
+    none = np.zeros(shape, dtype_of(c[0]))
+    return [next(left) if n else none for n in given]

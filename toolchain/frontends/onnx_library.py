@@ -1,4 +1,4 @@
-"""ONNX operators that kernels/ has, as calls of those."""
+"""ONNX operators that kernels/ has, as calls of its operators."""
 
 from __future__ import annotations
 
@@ -68,12 +68,12 @@ def _marked(c: Call, name: str, x: Any, axis: int) -> Any:
 
 @converter("ReduceMax", "ReduceMin")
 def extreme(c: Call) -> Any:
-    """TVM's; of bool as 8-bit integers."""
+    """TVM's; of bool as bytes, whose largest of none is 0 and whose least is not."""
     c.constant(1, "axes")
     if dtype_of(c[0]) != "bool":
         return c.importer.by_tvm(c)
     op = relax_ops()
-    c.inputs[0] = c.emit(op.astype(c[0], "int8"))
+    c.inputs[0] = c.emit(op.astype(c[0], "uint8"))
     return op.astype(c.emit(c.importer.by_tvm(c)), "bool")
 
 

@@ -65,9 +65,9 @@ def _parsed(name: str) -> tuple[ast.expr, set[str]] | None:
 def sizes_by_name(
     likely: Mapping[str, int], given: Mapping[str, int]
 ) -> dict[str, int]:
-    """A size for each open name, those that are expressions of others as these say.
+    """A size for each open name; a name that is an expression of others follows them.
 
-    likely: what each is by itself. given: those that the user gives.
+    likely: what each is by itself. given: sizes that the user gives.
     """
     expressions = {n: p for n in likely if (p := _parsed(n)) is not None}
     parts = {n for _, names in expressions.values() for n in names}

@@ -22,6 +22,7 @@ from toolchain.graph.emit import WEIGHTS, Emitted, Weights, emit_model
 from toolchain.graph.graph import Graph, Node, Value
 from toolchain.graph.operators import file_of, made_of, operator
 from toolchain.graph.passes import optimise
+from toolchain.graph.rounding import tolerance
 from toolchain.link.archive import archive
 from toolchain.link.blob import data_object
 from toolchain.link.link import link
@@ -68,6 +69,7 @@ def build_graph(
 
     Errors: SpecError for what cannot be built.
     """
+    allowed = tolerance(graph)
     optimise(graph)
     emitted = emit_model(graph, external)
     out = place.folder / f"{graph.name}.wasm"
@@ -85,7 +87,7 @@ def build_graph(
         show(f"link {graph.name}.wasm")
         link(library, wasm, MAX_MEMORY, flat=True)
         check_interface(wasm.read_bytes(), target.name)
-        manifest = _manifest(graph, emitted, target)
+        manifest = _manifest(graph, emitted, target) | {"tolerance": allowed}
         if external:
             path = out.with_suffix(".safetensors")
             manifest["weights"] = _write_weights(emitted.weights, path)

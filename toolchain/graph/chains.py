@@ -17,7 +17,16 @@ from toolchain.dtypes import STORAGE
 from toolchain.graph.graph import Node, Value
 from toolchain.graph.operators import operator
 from toolchain.graph.references import computed
-from toolchain.spec import Bound, Expr, Input, Operator, Output, Pointwise, tensor_dtype
+from toolchain.spec import (
+    Bound,
+    Expr,
+    Input,
+    Operator,
+    Output,
+    Pointwise,
+    tensor_dtype,
+    tir,
+)
 from toolchain.spec.math import Let
 
 if TYPE_CHECKING:
@@ -117,8 +126,6 @@ class Chain:
 
 
 def _operand(values: Sequence[Expr], operand: Operand) -> Expr:
-    from tvm import tirx
-
     if isinstance(operand, Number):
-        return tirx.const(operand.value, STORAGE.get(operand.dtype, operand.dtype))
+        return tir.const(operand.value, STORAGE.get(operand.dtype, operand.dtype))
     return values[operand]

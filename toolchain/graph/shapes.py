@@ -55,10 +55,13 @@ def shapes(node: Node) -> list[Shape]:
 
 
 def settled(node: Node, name: str, given: Attribute) -> Attribute:
-    """An attribute: the numbers of a constant, or as it is."""
-    if not isinstance(given, Value) or given.data is None:
+    """An attribute: numbers for a constant; one for a list where one is declared."""
+    if isinstance(given, (list, tuple)):
+        numbers: list[float] = list(given)
+    elif isinstance(given, Value) and given.data is not None:
+        numbers = given.data.ravel().tolist()
+    else:
         return given
-    numbers: list[float] = given.data.ravel().tolist()
     if node.op in _OWN:
         single = name in ("axis", "start", "end", "allowzero")
     else:

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from llvmlite import ir
 
 from toolchain.lower.expressions import resolved
-from toolchain.lower.forms import BLOCK, Form
+from toolchain.lower.forms import Form
 from toolchain.lower.signatures import define_array, folded
 from toolchain.lower.stages import ELEMENT
 from toolchain.micro.builder import (
@@ -104,7 +104,7 @@ class ArrayFunction:
         count = max(len(form.buffers) for form in self.forms)
         self.buffers: dict[str, ir.Value] = {}
         for name, kind in (("narrow", F32), ("wide", F64)):
-            rows = ir.ArrayType(ir.ArrayType(kind, BLOCK), count)
+            rows = ir.ArrayType(ir.ArrayType(kind, self.form.block), count)
             self.buffers[name] = self._aligned(rows)
         self.rest = self._aligned(ir.ArrayType(F32, self.step))
 
@@ -147,7 +147,7 @@ class ArrayFunction:
         build.position_at_end(self.inner)
         steps = build.and_(left, i32(-self.step))
         smin = declared(build.module, "llvm.smin.i32", I32, [I32, I32])
-        most = build.call(smin, [steps, i32(BLOCK)])
+        most = build.call(smin, [steps, i32(self.form.block)])
         build.branch(self.begin)
         build.position_at_end(self.begin)
         self.size, source, to = (

@@ -4,20 +4,27 @@ No call may trap or read outside its tensors, whatever its arguments. So each in
 division, shift and read of a `te.compute` must be right for all sizes, elements, and
 attributes that the runtime lets pass; an operator for which that is not so is refused.
 Known are the ranges of sizes and attributes, what `requires` says, the loops around an
-expression, and the conditions of if_then_else. Loop nests (toolchain/spec/nest.py) are
-not looked into: what they need, their author says in `requires`.
+expression, and the conditions of if_then_else. Statements of a te.extern are looked
+into where a user's file computes (see `nests`); what nests of this project need, their
+author says in `requires`.
 """
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterator
+from itertools import chain
+from pathlib import Path
 from types import FrameType
 from typing import Any
 
-from toolchain.lower.proofs import LOAD, Checker, constant, is_call, kind_of
+from toolchain.lower.nests import NestChecker
+from toolchain.lower.proofs import Checker, Fault
+from toolchain.lower.terms import LOAD, constant, is_call, kind_of
 from toolchain.spec import Attribute, Operator, SpecError
 from toolchain.spec.tvm import Expr, Tensor
+
+_ROOT = Path(__file__).parents[2]
 
 
 def check_bounds(
@@ -28,12 +35,33 @@ def check_bounds(
     Gives whether a quotient is right only inside of the loops and conditions around it:
     TVM's common subexpressions would take it out of them.
     """
-    checker = Checker(list(_known(operator, kernel)))
-    fault = next(checker.tensors(outputs), None)
+    checker, fault = _first_fault(operator, kernel, form, outputs)
     if fault is not None:
         line = _line_of(operator, kernel, form)
         raise SpecError(f"line {line}: {fault.text}" if line else fault.text)
     return checker.inside
+
+
+def _first_fault(
+    operator: Operator, kernel: Any, form: Callable[[Any], Any], outputs: list[Tensor]
+) -> tuple[Checker, Fault | None]:
+    """The first fault, and the checker as it is then."""
+    in_place = operator.collapse.startswith("elementwise")
+    attributes = kernel.variables.values()
+    checker = NestChecker([*_known(operator, kernel)], attributes, in_place)
+    faults = [checker.tensors(outputs)]
+    if not _is_ours(form):
+        faults.append(checker.nests(outputs))
+    return checker, next(chain.from_iterable(faults), None)
+
+
+def _is_ours(form: Callable[[Any], Any]) -> bool:
+    """Whether a function of an operator is defined in a file of this project."""
+    of = getattr(form, "func", form)  # of a partial
+    file = Path(str(getattr(of, "__globals__", {}).get("__file__", "")))
+    return any(
+        file.is_relative_to(_ROOT / folder) for folder in ("kernels", "toolchain")
+    )
 
 
 def _known(operator: Operator, kernel: Any) -> Iterator[Expr]:
@@ -87,8 +115,7 @@ def _line_of(operator: Operator, kernel: Any, form: Callable[[Any], Any]) -> int
     finally:
         sys.setprofile(before)
     found = list(outputs) if isinstance(outputs, (list, tuple)) else [outputs]
-    checker = Checker(list(_known(operator, kernel)))
-    fault = next(checker.tensors(found), None)
+    _, fault = _first_fault(operator, kernel, form, found)
     if fault is None:
         return None
     return next((line for e, line in made if _makes(e, fault.node)), None)

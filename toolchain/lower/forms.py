@@ -10,19 +10,13 @@ from toolchain.micro.builder import F32, F64, WORD, splat
 from toolchain.spec import math
 from toolchain.targets import Target
 
-# Elements that go through one stage before the next: their buffers stay in L1.
-BLOCK = 256
-# Vectors that a step of a short formula takes: 10 % faster than one, which leaves half
-# of its instructions to the loop; 4: 2 % faster yet, and a third more code.
-TOGETHER = 2
-SHORT = 40
-
 
 class Form:
     """A formula of vectors in stages: short (within limits) or full.
 
-    main: blocks go through it first. together: vectors of a step. limits: of values of
-    the first stage, with the operation of each.
+    main: blocks go through it first. block: elements that go through a stage before the
+    next. together: vectors of a step. limits: of values of the first stage, with the
+    operation of each.
     """
 
     def __init__(self, name: str, target: Target, short: bool, main: bool) -> None:
@@ -38,9 +32,12 @@ class Form:
         self.limits = [
             (_number(self.formula.value(x.value)), x) for x in definition.limits
         ]
-        self.stages = Stages(self.formula, self.last, [v for v, _ in self.limits])
+        limited = [v for v, _ in self.limits]
+        self.stages = Stages(self.formula, self.last, limited, target)
         moving = len(self.stages.numbers) - self.stages.numbers.count(BEFORE)
-        self.together = TOGETHER if main and moving <= SHORT else 1
+        few = main and moving <= target.tuning("array.short")
+        self.together = target.tuning("array.together") if few else 1
+        self.block = target.tuning("array.block")
         self.blocks: list[ir.Block] = []  # of the stages
 
     @property
@@ -52,9 +49,9 @@ class Form:
         """Which buffer a value goes through, at which byte, and bytes of a vector."""
         wide = [b for b, of in self.buffers.items() if of.element == F64]
         if v in wide:
-            return "wide", 2 * WORD * BLOCK * wide.index(v), 2 * WORD * self.lanes
+            return "wide", 2 * WORD * self.block * wide.index(v), 2 * WORD * self.lanes
         narrow = [b for b in self.buffers if b not in wide]
-        return "narrow", WORD * BLOCK * narrow.index(v), WORD * self.lanes
+        return "narrow", WORD * self.block * narrow.index(v), WORD * self.lanes
 
     def before(
         self, build: ir.IRBuilder, given: dict[str, ir.Value]

@@ -30,24 +30,24 @@ def sources(text: str) -> list[str]:
 
 @cache
 def function(name: str, target: Target) -> str:
-    """IR of `float ops_math_<name>(float, ...)`."""
+    """IR of `float ops_math_<name>(...)`, whose parameters are float or double."""
     definition = math.definition(name, fused=target.contract)
     formula, module = Formula(target), ir.Module(name)
     formula.names = {v: v.name for v in definition.parameters}
     result = formula.value(definition.result)
-    names = [v.name for v in definition.parameters]
-    build, parameters = define_inlined(module, f"{math.SYMBOL}{name}", names)
+    types = {v.name: formula.of(v) for v in definition.parameters}
+    build, parameters = define_inlined(module, f"{math.SYMBOL}{name}", types)
     values = formula.emit(build, parameters)
     build.ret(resolved(result, values, parameters))
     return str(module)
 
 
-@cache
 def array(name: str, target: Target) -> str:
     """IR of `i32 ops_math_array_<name>(ptr x, ptr out, i32 n, float, ...)`.
 
     array_sum_<name> has a pointer more, to what the results add up to: infinity, and
-    no results, where an element is beyond limits that the function itself has.
+    no results, where an element is beyond limits that the function itself has. Made
+    anew in each call, as what it asks of the target's tuning is noted then.
     """
     module, symbol = ir.Module(name), f"{math.SYMBOL}{_ARRAY}{name}"
     summed, name = name.startswith(_SUM), name.removeprefix(_SUM)

@@ -10,8 +10,8 @@ from llvmlite import ir
 
 from toolchain.abi import SLOT_BYTES
 from toolchain.lower.bounds import limits
-from toolchain.lower.proofs import DIVISIONS
 from toolchain.lower.te import Kernel
+from toolchain.lower.terms import DIVISIONS
 from toolchain.micro.builder import I1, I8, I32, I64, PTR
 from toolchain.spec import Operator, SpecError
 from toolchain.spec.tvm import Expr, Tensor

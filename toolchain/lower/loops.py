@@ -69,7 +69,8 @@ def _short_first(
     formula.names = {v: v.name for v in definition.parameters}
     result = formula.value(definition.result)
     limits = [(formula.value(limit.value), limit) for limit in definition.limits]
-    build, given = define_inlined(module, f"ops_short_{name}", names)
+    types = dict.fromkeys(names, F32)
+    build, given = define_inlined(module, f"ops_short_{name}", types)
     values = formula.emit(build, given)
     checked = [(resolved(at, values, given), limit) for at, limit in limits]
     within = build.icmp_signed("==", _beyond(build, checked), i32(0))

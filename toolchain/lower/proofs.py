@@ -10,13 +10,38 @@ from functools import partial
 from itertools import product
 from typing import Any
 
+from toolchain.lower.terms import (
+    DIVISIONS,
+    IF,
+    LOAD,
+    SUMS,
+    children,
+    constant,
+    dtype_of,
+    is_call,
+    is_free,
+    is_integer,
+    is_linear,
+    key_of,
+    kind_of,
+    made_by,
+    negated,
+    parts,
+    slope,
+    unequal,
+    wrapping,
+)
 from toolchain.spec.tvm import Expr, Tensor, Var, tir
 
-DIVISIONS = ("Div", "Mod", "FloorDiv", "FloorMod")
-_ARITHMETIC = ("Add", "Sub", "Mul", "Min", "Max", *DIVISIONS)
+_ARITHMETIC = (*SUMS, "Min", "Max", *DIVISIONS)
 _CONDITIONS = ("And", "Or", "EQ", "NE", "LT", "LE", "GT", "GE")
-_IF, LOAD = "if_then_else", "tensor_load"
 _SHIFTS = ("LShift", "RShift")
+_WRAPS = (
+    "it reads {0} at the remainder or quotient of a sum with {1}, which may pass 2^31 "
+    "and wrap; take {1} % n first, where n is what the sum is divided by, or give an "
+    "attribute minimum and maximum within 2^30"
+)
+NEAR = 2**30  # a sum of an index and what is no larger stays below 2^31
 _MOST_LOOPS = 6  # whose first and last values are tried: 64 corners
 
 
@@ -31,9 +56,10 @@ class Fault:
 class Checker:
     """Proves expressions by what is known where they stand."""
 
-    def __init__(self, known: list[Expr]) -> None:
+    def __init__(self, known: list[Expr], attributes: Iterable[Var] = ()) -> None:
+        self.attributes = {key_of(variable) for variable in attributes}
         self.values: dict[Any, Expr] = {}
-        self.loads: dict[tuple[Any, ...], Expr] = {}
+        self.loads: list[tuple[str, Expr]] = []
         self.ranges: list[tuple[Var, Expr, Expr]] = []
         # Conditions, and whether they hold for divisions too.
         self.known = [(self._plain(c), True) for c in known]
@@ -42,7 +68,7 @@ class Checker:
 
     def tensors(self, outputs: list[Tensor]) -> Iterator[Fault]:
         """Faults of all that outputs are made of."""
-        for tensor in _computed(outputs):
+        for tensor in made_by(outputs, "ComputeOp"):
             for size in tensor.shape:
                 yield from self.faults(size)
             with self._loops(tensor.op.axis):
@@ -54,16 +80,16 @@ class Checker:
         kind = kind_of(e)
         if kind == "Let":
             yield from self.faults(e.value)
-            self.values[_key(e.var)] = self._plain(e.value)
+            self.values[key_of(e.var)] = self._plain(e.value)
             yield from self.faults(e.body)
         elif kind == "Reduce":
             with self._loops(e.axis):
                 for source in e.source:
                     yield from self.faults(source)
-        elif kind == "Select" or is_call(e, _IF):
-            yield from self._branches(*_parts(e), divisions=kind != "Select")
+        elif kind == "Select" or is_call(e, IF):
+            yield from self._branches(*parts(e), divisions=kind != "Select")
         else:
-            for child in _children(e):
+            for child in children(e):
                 yield from self.faults(child)
             yield from self._fault(e, kind)
 
@@ -73,13 +99,13 @@ class Checker:
         """A select computes both of its sides; TVM makes a branch only of its loads."""
         yield from self.faults(condition)
         plain = self._plain(condition)
-        for holds, branch in ((plain, yes), (_negated(plain), no)):
+        for holds, branch in ((plain, yes), (negated(plain), no)):
             self.known.append((holds, divisions))
             yield from self.faults(branch)
             self.known.pop()
 
     def _fault(self, e: Expr, kind: str) -> Iterator[Fault]:
-        if kind in DIVISIONS and _is_integer(e):
+        if kind in DIVISIONS and is_integer(e):
             yield from self._division(e)
         elif kind in _SHIFTS:
             yield from self._shift(e)
@@ -87,7 +113,7 @@ class Checker:
             yield from self._read(e, e.args[0], list(e.args[1:]))
 
     def _shift(self, e: Expr) -> Iterator[Fault]:
-        most = int("".join(filter(str.isdigit, _dtype(e)))) - 1
+        most = int("".join(filter(str.isdigit, dtype_of(e)))) - 1
         s = self._plain(e.b)
         if not self._proved((s >= 0, s <= most), self.known):
             by = self._shown(e.b)
@@ -99,7 +125,7 @@ class Checker:
             )
 
     def _division(self, e: Expr) -> Iterator[Fault]:
-        by, signed = self._shown(e.b), not _dtype(e).startswith("uint")
+        by, signed = self._shown(e.b), not dtype_of(e).startswith("uint")
         divisor = self._plain(e.b)
         if self._divides(divisor, self.known):
             if "[" not in by and kind_of(divisor) != "IntImm":
@@ -123,17 +149,23 @@ class Checker:
     def _divides(self, by: Expr, known: list[tuple[Expr, bool]]) -> bool:
         """Whether there is a quotient by `by`, whatever is divided."""
         if kind_of(by) == "Select":
-            condition, yes, no = _parts(by)
-            sides = ((condition, yes), (_negated(condition), no))
+            condition, yes, no = parts(by)
+            sides = ((condition, yes), (negated(condition), no))
             return all(self._divides(b, [*known, (c, True)]) for c, b in sides)
         zero, minus_one = (constant(v, by) for v in (0, -1))
-        tests = [(by > zero,), (by < minus_one,), (_unequal(by, 0), _unequal(by, -1))]
-        if _dtype(by).startswith("uint"):
-            tests = [(by > zero,), (_unequal(by, 0),)]
+        tests = [(by > zero,), (by < minus_one,), (unequal(by, 0), unequal(by, -1))]
+        if dtype_of(by).startswith("uint"):
+            tests = [(by > zero,), (unequal(by, 0),)]
         return any(self._proved(test, known) for test in tests)
 
     def _read(self, e: Expr, tensor: Tensor, indices: list[Expr]) -> Iterator[Fault]:
         for index, size in zip(indices, tensor.shape, strict=True):
+            large = next(
+                filter(self._is_large, map(self._plain, wrapping(index))), None
+            )
+            if large is not None:
+                yield Fault(e, _WRAPS.format(tensor.op.name, self._shown(large)))
+                return
             end = self._plain(constant(0, index) + size)
             at, most = self._shown(index), self._shown(size)
             lacking = []
@@ -153,6 +185,16 @@ class Checker:
                 )
                 return
 
+    def _is_large(self, term: Expr) -> bool:
+        """Whether a term of int32 is an element or attribute, and maybe above NEAR."""
+        if kind_of(term) != "Var" or dtype_of(term) != "int32":
+            return False
+        read = any(term.same_as(variable) for _, variable in self.loads)
+        near = (term >= constant(-NEAR, term), term <= constant(NEAR, term))
+        return (read or key_of(term) in self.attributes) and not self._proved(
+            near, self.known, loads=True
+        )
+
     def _holds(self, place: Expr, test: Callable[[Expr], Expr], side: int) -> bool:
         """Whether an index is right wherever the loops are.
 
@@ -171,14 +213,14 @@ class Checker:
     def _holds_at_ends(
         self, place: Expr, test: Callable[[Expr], Expr], side: int
     ) -> bool:
-        loops = [loop for loop in self.ranges if not _is_free(place, loop[0])]
-        if len(loops) > _MOST_LOOPS or not all(_is_linear(place, v) for v, *_ in loops):
+        loops = [loop for loop in self.ranges if not is_free(place, loop[0])]
+        if len(loops) > _MOST_LOOPS or not all(is_linear(place, v) for v, *_ in loops):
             return False
         ends = [
             [
                 (v, value)
                 for value, way in ((first, -1), (first + (n - 1), 1))
-                if _slope(place, v) * side != -way
+                if slope(place, v) * side != -way
             ]
             for v, first, n in loops
         ]
@@ -191,17 +233,17 @@ class Checker:
         """An expression with a variable from 0 to b - 1 for each a % b."""
         kind = kind_of(e)
         if kind == "FloorMod" and self._proved((e.b >= 1,), self.known, loads=True):
-            rest = tir.Var("rest", _dtype(e))
+            rest = tir.Var("rest", dtype_of(e))
             self.ranges.append((rest, constant(0, e), e.b))
             return rest
-        if kind in ("Add", "Sub", "Mul"):
+        if kind in SUMS:
             return type(e)(self._without_rests(e.a), self._without_rests(e.b))
         return e
 
     def _with(self, e: Expr, values: Iterable[tuple[Var, Expr]]) -> Expr:
         """An expression for values of its variables."""
         before = dict(self.values)
-        self.values |= {_key(variable): value for variable, value in values}
+        self.values |= {key_of(variable): value for variable, value in values}
         found = self._plain(e)
         self.values = before
         return found
@@ -228,13 +270,20 @@ class Checker:
     @contextmanager
     def _loops(self, axes: Any) -> Iterator[None]:
         """Inside loops: the variables are in their ranges, which are not empty."""
-        before = len(self.ranges), len(self.known)
-        for axis in axes:
-            start, extent = self._plain(axis.dom.min), self._plain(axis.dom.extent)
-            self.ranges.append((axis.var, start, extent))
-            self.known.append((extent >= 1, True))
+        with ExitStack() as loops:
+            for a in axes:
+                loops.enter_context(self._loop(a.var, a.dom.min, a.dom.extent))
+            yield
+
+    @contextmanager
+    def _loop(self, variable: Var, first: Expr, count: Expr) -> Iterator[None]:
+        """Inside a loop."""
+        first, count = self._plain(first), self._plain(count)
+        self.ranges.append((variable, first, count))
+        self.known.append((count >= 1, True))
         yield
-        del self.ranges[before[0] :], self.known[before[1] :]
+        self.ranges.pop()
+        self.known.pop()
 
     def _plain(self, e: Expr) -> Expr:
         """An expression without loads and calls, which become variables."""
@@ -242,153 +291,37 @@ class Checker:
         if kind in ("IntImm", "FloatImm"):
             return e
         if kind == "Var":
-            return self.values.get(_key(e), e)
+            return self.values.get(key_of(e), e)
         if kind in _ARITHMETIC or kind in _CONDITIONS:
             return type(e)(self._plain(e.a), self._plain(e.b))
         if kind == "Not":
             return type(e)(self._plain(e.a))
-        if kind == "Cast" and _is_integer(e) and _is_integer(e.value):
-            return type(e)(_dtype(e), self._plain(e.value))
+        if kind == "Cast" and is_integer(e) and is_integer(e.value):
+            return type(e)(dtype_of(e), self._plain(e.value))
         if kind == "Select":
-            return type(e)(*map(self._plain, _parts(e)))
+            return type(e)(*map(self._plain, parts(e)))
         return self._unknown(e)
 
     def _unknown(self, e: Expr) -> Expr:
         """The variable that stands for a load or a call: equal ones have the same."""
         if not is_call(e, LOAD):
-            return tir.Var("value", _dtype(e))
+            return tir.Var("value", dtype_of(e))
         places = [self._shown(i) for i in e.args[1:]]
         name = f"{e.args[0].op.name}[{', '.join(places)}]"
-        key = (name, _dtype(e))
-        if key not in self.loads:
-            self.loads[key] = tir.Var(f"load{len(self.loads)}_", _dtype(e))
-        return self.loads[key]
+        for shown, variable in self.loads:
+            if shown == name and dtype_of(variable) == dtype_of(e):
+                return variable
+        return self._named(name, dtype_of(e))
+
+    def _named(self, name: str, dtype: str) -> Expr:
+        """A new variable, which texts show by a name."""
+        variable = tir.Var(f"load{len(self.loads)}_", dtype)
+        self.loads.append((name, variable))
+        return variable
 
     def _shown(self, e: Expr) -> str:
         """An expression as the operator's file has it, nearly."""
         text = str(self._plain(e)).replace("T.", "")
-        for (name, _), variable in self.loads.items():
+        for name, variable in self.loads:
             text = text.replace(variable.name, name)
         return text
-
-
-_OPPOSITE = {"LT": "GE", "GE": "LT", "GT": "LE", "LE": "GT", "EQ": "NE", "NE": "EQ"}
-
-
-def _negated(condition: Expr) -> Expr:
-    """The opposite of a condition, without Not, by which nothing is proved."""
-    kind = kind_of(condition)
-    if kind in _OPPOSITE:
-        return getattr(tir, _OPPOSITE[kind])(condition.a, condition.b)
-    if kind in ("And", "Or"):
-        other = tir.Or if kind == "And" else tir.And
-        return other(_negated(condition.a), _negated(condition.b))
-    return condition.a if kind == "Not" else tir.Not(condition)
-
-
-def _unequal(e: Expr, value: int) -> Expr:
-    return tir.NE(e, constant(value, e))
-
-
-def _is_free(e: Expr, variable: Var) -> bool:
-    """Whether a variable does not occur in an expression."""
-    if kind_of(e) == "Var":
-        return bool(_key(e) != _key(variable))
-    return all(_is_free(child, variable) for child in _children(e))
-
-
-def _is_linear(e: Expr, variable: Var) -> bool:
-    """Whether an expression is linear in a variable, others fixed."""
-    kind = kind_of(e)
-    if kind == "Var" or _is_free(e, variable):
-        return True
-    if kind in ("Add", "Sub"):
-        return _is_linear(e.a, variable) and _is_linear(e.b, variable)
-    if kind == "Mul":
-        free, other = (e.a, e.b) if _is_free(e.a, variable) else (e.b, e.a)
-        return _is_free(free, variable) and _is_linear(other, variable)
-    return False
-
-
-def _slope(e: Expr, variable: Var) -> int:
-    """1 where a linear expression grows with a variable, -1 where it falls, else 0."""
-    kind = kind_of(e)
-    if kind == "Var":
-        return int(not _is_free(e, variable))
-    if kind in ("Add", "Sub"):
-        a, b = _slope(e.a, variable), _slope(e.b, variable)
-        b = -b if kind == "Sub" else b
-        if _is_free(e.a, variable) or _is_free(e.b, variable) or a == b:
-            return a or b
-    if kind == "Mul":
-        for factor, other in ((e.a, e.b), (e.b, e.a)):
-            if kind_of(factor) == "IntImm":
-                sign = (factor.value > 0) - (factor.value < 0)
-                return int(sign * _slope(other, variable))
-    return 0
-
-
-def _computed(outputs: list[Tensor]) -> list[Tensor]:
-    """The tensors made by te.compute, of which outputs are made."""
-    found: dict[str, Tensor] = {}
-    todo = list(outputs)
-    while todo:
-        tensor = todo.pop(0)
-        if tensor.op.name not in found:
-            found[tensor.op.name] = tensor
-            todo.extend(tensor.op.input_tensors)
-    return [t for t in found.values() if kind_of(t.op) == "ComputeOp"]
-
-
-def _children(e: Expr) -> list[Expr]:
-    """What an expression is made of."""
-    kind = kind_of(e)
-    if kind == "Call":
-        return [a for a in e.args if kind_of(a) != "Tensor"]
-    if kind == "Reduce":
-        return list(e.source)
-    if kind == "Select":
-        return list(_parts(e))
-    names = ("a", "b", "value", "body")
-    found = [getattr(e, n) for n in names if hasattr(e, n)]
-    return [c for c in found if hasattr(c, "expr_ty")]
-
-
-def _parts(e: Expr) -> tuple[Expr, Expr, Expr]:
-    """Condition and sides of a select or of if_then_else."""
-    if kind_of(e) == "Select":
-        return e.condition, e.true_value, e.false_value
-    condition, yes, no = e.args
-    return condition, yes, no
-
-
-def kind_of(e: Any) -> str:
-    """The name of an expression's class."""
-    return type(e).__name__
-
-
-def _name(e: Expr) -> str:
-    """Name of the operation that a call is of, without its dialect's."""
-    return str(getattr(e.op, "name", "")).rpartition(".")[2]
-
-
-def is_call(e: Expr, name: str) -> bool:
-    """Whether an expression is a call of an operation."""
-    return kind_of(e) == "Call" and _name(e) == name
-
-
-def _dtype(e: Expr) -> str:
-    return str(e.expr_ty().dtype)
-
-
-def _is_integer(e: Expr) -> bool:
-    return "int" in _dtype(e)
-
-
-def constant(value: int, like: Expr) -> Expr:
-    """A constant of another expression's dtype."""
-    return tir.const(value, _dtype(like))
-
-
-def _key(variable: Var) -> Any:
-    return variable.__chandle__()

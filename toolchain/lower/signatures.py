@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from llvmlite import ir
 
@@ -11,15 +11,17 @@ from toolchain.spec import math
 
 
 def define_inlined(
-    module: ir.Module, symbol: str, names: Sequence[str]
+    module: ir.Module, symbol: str, types: Mapping[str, ir.Type]
 ) -> tuple[ir.IRBuilder, dict[str, ir.Value]]:
-    """`float <symbol>(float, ...)`, always inlined: its builder and its parameters."""
-    signature = ir.FunctionType(F32, [F32] * len(names))
-    function = ir.Function(module, signature, symbol)
+    """`float <symbol>(...)`, always inlined: its builder and its parameters.
+
+    types: of parameters, by their names.
+    """
+    function = ir.Function(module, ir.FunctionType(F32, types.values()), symbol)
     function.linkage = "linkonce_odr hidden"
     function.attributes.add("alwaysinline")
     function.attributes.add("nounwind")
-    return entry_builder(function), _named(function, names)
+    return entry_builder(function), _named(function, [*types])
 
 
 def define_array(

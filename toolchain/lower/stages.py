@@ -12,11 +12,9 @@ from collections.abc import Sequence
 from llvmlite import ir
 
 from toolchain.lower.expressions import Formula
+from toolchain.targets import Target
 
-# Cycles of a stage's chain of operations, about; most values that go from one stage to
-# the next where there are more than two. Cycles of an operation; others take one.
-STAGE = 24
-CROSSING = 6
+# Cycles of an operation; others take one.
 _CYCLES = {"fadd": 3, "fsub": 3, "fmul": 3, "fdiv": 11, "call": 2}
 BEFORE = -1  # the stage of what no element enters: once, before the loops
 ELEMENT = "x"  # the parameter that is an element
@@ -30,8 +28,11 @@ class Stages:
     that goes from one stage to later ones, by number.
     """
 
-    def __init__(self, formula: Formula, result: int, limits: Sequence[int]) -> None:
+    def __init__(
+        self, formula: Formula, result: int, limits: Sequence[int], target: Target
+    ) -> None:
         self.formula, self.result, self.limits = formula, result, limits
+        self.number = target.tuning
         self.operands = [
             [o for o in operation.operands if isinstance(o, int)]
             for operation in formula.operations
@@ -62,7 +63,8 @@ class Stages:
             cycles = _CYCLES.get(self.formula.operations[v].opcode, 1)
             for o in self.operands[v]:
                 left[o] = max(left[o], (left[v] + cycles) * varies[o])
-        chosen = self._cuts(left, max(2, round(max(left) / STAGE)))
+        count = round(max(left) / self.number("array.stage"))
+        chosen = self._cuts(left, max(2, count))
         return [
             sum(n < c for c in chosen) if moves else BEFORE
             for n, moves in zip(left, varies, strict=True)
@@ -73,14 +75,14 @@ class Stages:
 
         Each cut lies, not far from equal parts, where the fewest values go across.
         """
-        found = []
+        found, part = [], self.number("array.cut") * (count - 1)
         for i in range(1, count):
-            middle, most = max(left) * i // count, max(left) // (5 * (count - 1))
+            middle, most = max(left) * i // count, max(left) // part
             near = range(middle - most, middle + most + 1)
             found.append(
                 min((self._crossing(left, c), abs(c - middle), c) for c in near)
             )
-        if count > 2 and max(found)[0] > CROSSING:
+        if count > 2 and max(found)[0] > self.number("array.crossing"):
             return self._cuts(left, count - 1)
         return [c for _, _, c in found]
 

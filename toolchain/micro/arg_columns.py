@@ -7,13 +7,18 @@ from functools import partial
 
 from llvmlite import ir
 
-from toolchain.micro.builder import I32, I64, for_overlapping, gep_bytes, i32
-from toolchain.micro.reductions import STRIP, Fold, Writer
+from toolchain.micro.builder import (
+    I32,
+    I64,
+    for_overlapping,
+    gep_bytes,
+    i32,
+    select_signed,
+)
+from toolchain.micro.reductions import Fold, Writer
 from toolchain.micro.registry import emits
 from toolchain.spec.microkernels import ARG_COLUMNS
 from toolchain.targets import Target
-
-ROWS, VECTORS = 4, 2  # of a tile of floats: what eight registers hold
 
 
 @emits(ARG_COLUMNS)
@@ -46,8 +51,10 @@ class _ArgColumns(Writer):
         """A loop over strips of columns."""
         build, argument, fold = self.build, self.argument, self.fold
         self.index = I64 if fold.element == "i64" else I32
-        self.bests = self.variable(ir.ArrayType(fold.total, STRIP))
-        self.steps = self.variable(ir.ArrayType(self.index, STRIP))
+        number = fold.target.tuning
+        self.rows, self.vectors = number("arg.rows"), number("arg.vectors")
+        self.bests = self.variable(ir.ArrayType(fold.total, self.strip))
+        self.steps = self.variable(ir.ArrayType(self.index, self.strip))
         depth, width = argument["depth"], argument["width"]
         self.end = build.sub(depth, i32(1))
         self.backwards = build.icmp_signed("!=", argument["last"], i32(0))
@@ -60,7 +67,7 @@ class _ArgColumns(Writer):
             self._strip(i, build.select(fits, first, last))
 
         def matrix(i: ir.Value) -> None:
-            self.loop(i32(0), width, STRIP, partial(strip, i))
+            self.loop(i32(0), width, self.strip, partial(strip, i))
 
         self.loop(i32(0), argument["outer"], 1, matrix)
         build.ret(i32(0))
@@ -68,8 +75,7 @@ class _ArgColumns(Writer):
     def _strip(self, i: ir.Value, first: ir.Value) -> None:
         build, fold, argument = self.build, self.fold, self.argument
         count = build.sub(argument["width"], first)
-        fits = build.icmp_signed("<", count, i32(STRIP))
-        count = build.select(fits, count, i32(STRIP))
+        count = select_signed(build, "<", count, i32(self.strip))
         row = build.mul(i, argument["depth"])
         row = build.select(self.backwards, build.add(row, self.end), row)
         at = build.add(build.mul(row, argument["width"]), first)
@@ -92,13 +98,13 @@ class _ArgColumns(Writer):
             quick = build.icmp_signed("!=", quick, i32(0))
             with build.if_else(quick) as (then, otherwise):
                 with then:
-                    self._keep(source, count, ROWS, VECTORS, nan)
+                    self._keep(source, count, self.rows, self.vectors, nan)
                 with otherwise:
                     self._keep(source, count, 1, 1, None)
             return self._write(source, out, count, quick)
 
-        wide = build.icmp_signed(">=", count, i32(VECTORS * self.lanes))
-        deep = build.icmp_signed(">=", argument["depth"], i32(ROWS))
+        wide = build.icmp_signed(">=", count, i32(self.vectors * self.lanes))
+        deep = build.icmp_signed(">=", argument["depth"], i32(self.rows))
         quick = build.zext(build.and_(wide, deep), I32)
         self.with_retry(quick, i32(0), attempt)
 
@@ -174,7 +180,7 @@ class _ArgColumns(Writer):
         at = gep_bytes(build, at, build.mul(c, i32(4)))
         before, others = i32(0), quick
         row = build.select(quick, self.row, i32(0))  # there may be no others
-        for _ in range(ROWS - 1):
+        for _ in range(self.rows - 1):
             value = build.load(at, typ=I32, align=4)
             others = build.and_(others, build.icmp_signed("!=", value, best))
             before = build.add(before, build.zext(others, I32))

@@ -5,7 +5,6 @@ from __future__ import annotations
 from llvmlite import ir
 
 from toolchain.micro.builder import (
-    I16,
     I32,
     I64,
     define_function,
@@ -20,8 +19,6 @@ from toolchain.micro.reductions import Fold
 from toolchain.micro.registry import emits
 from toolchain.spec.microkernels import ARG_FIND
 from toolchain.targets import Target
-
-BLOCK = 16  # elements that are searched together
 
 
 @emits(ARG_FIND)
@@ -39,6 +36,7 @@ class _Find:
         function = define_function(module, name, ("x", "v", "o", "count", "last"))
         self.build = entry_builder(function)
         self.x, self.v, self.out, self.count, self.last = function.args
+        self.block = fold.target.tuning("arg.block")
 
     def emit(self) -> None:
         """A loop over blocks; the rest, and a search for NaN, go by elements."""
@@ -55,16 +53,16 @@ class _Find:
         build.position_at_end(head)
         at = build.phi(I32)
         at.add_incoming(i32(0), entry)
-        whole = build.sub(limit, i32(BLOCK))
+        whole = build.sub(limit, i32(self.block))
         build.cbranch(build.icmp_signed("<=", at, whole), block, single)
 
         build.position_at_end(block)
-        first = self._place(at, BLOCK)
+        first = self._place(at, self.block)
         bits = self._matches(first, value)
         build.cbranch(build.icmp_signed("==", bits, i32(0)), onward, hit)
 
         build.position_at_end(onward)
-        at.add_incoming(build.add(at, i32(BLOCK)), onward)
+        at.add_incoming(build.add(at, i32(self.block)), onward)
         build.branch(head)
 
         build.position_at_end(hit)
@@ -112,11 +110,12 @@ class _Find:
     def _matches(self, first: ir.Value, value: ir.Value) -> ir.Value:
         """A bit for each element of a block: whether it is the value."""
         build, fold = self.build, self.fold
-        elements = self._load(first, ir.VectorType(fold.scalar, BLOCK))
+        elements = self._load(first, ir.VectorType(fold.scalar, self.block))
         wide = splat(build, value, elements.type)
         floats = fold.element == "f32"
         compare = build.fcmp_ordered if floats else build.icmp_signed
-        return build.zext(build.bitcast(compare("==", elements, wide), I16), I32)
+        mask = ir.IntType(self.block)
+        return build.zext(build.bitcast(compare("==", elements, wide), mask), I32)
 
     def _chosen(self, bits: ir.Value) -> ir.Value:
         """The number of the first bit that is set, or of the last."""

@@ -13,7 +13,6 @@ from toolchain.micro.builder import I1, I32, I64, PTR, gep_bytes, i32
 from toolchain.micro.reductions import (
     INFINITE,
     LOWEST,
-    STEP,
     Fold,
     Writer,
     in_pairs,
@@ -34,7 +33,7 @@ def arg_rows(module: ir.Module, name: str, target: Target, kind: str) -> None:
     (smallest not negative), or that does not fill a step; where `last` is not 0, all.
     As integers, the largest signed one is the largest positive float, and the largest
     unsigned one the smallest negative float; a NaN is beyond the infinities of one of
-    both. Each lane keeps the step where it met its best; the first of those that are as
+    both. Each lane keeps the step where it met its best; the first of steps that are as
     good as any lane's is searched. No branch depends on where that is, so that rows
     overlap in a processor. o: int64.
     """
@@ -47,7 +46,7 @@ class _ArgRows(Writer):
     def emit(self) -> None:
         """A loop over rows."""
         build, argument = self.build, self.argument
-        deep = build.icmp_signed(">=", argument["depth"], i32(STEP * self.lanes))
+        deep = build.icmp_signed(">=", argument["depth"], i32(self.step * self.lanes))
         first = build.icmp_signed("==", argument["last"], i32(0))
         able = build.and_(deep, first)
 
@@ -121,7 +120,7 @@ class _ArgRows(Writer):
         kind = self.kind(I32, self.lanes)
         at, wanted = build.inttoptr(address, PTR), self.splat(top, self.lanes)
         bits = i32(0)
-        for v in range(STEP):
+        for v in range(self.step):
             here = gep_bytes(build, at, v * self.lanes * 4)
             same = build.icmp_signed("==", build.load(here, typ=kind, align=4), wanted)
             mask = build.zext(build.bitcast(same, ir.IntType(self.lanes)), I32)

@@ -27,7 +27,7 @@ def check_name(name: str, *rules: tuple[bool, str]) -> None:
 
 
 def vector(scalar: ir.Type, lanes: int) -> ir.Type:
-    """Type of so many elements side by side; of one, the scalar's."""
+    """Type of so many elements side by side; for 1, the scalar's type."""
     return scalar if lanes == 1 else ir.VectorType(scalar, lanes)
 
 

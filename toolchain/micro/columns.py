@@ -11,12 +11,10 @@ from functools import partial
 from llvmlite import ir
 
 from toolchain.micro.builder import F32, gep_bytes, i32, select_signed
-from toolchain.micro.reductions import STRIP, Fold, Writer
+from toolchain.micro.reductions import Fold, Writer
 from toolchain.micro.registry import emits
 from toolchain.spec.microkernels import COLUMNS
 from toolchain.targets import Target
-
-BLOCK = 16  # rows that are folded in registers
 
 
 @emits(COLUMNS)
@@ -39,8 +37,10 @@ class _Columns(Writer):
     def emit(self) -> None:
         """A loop over strips of columns."""
         build, fold = self.build, self.fold
-        self.vectors = 4 if fold.element == "f32" and self.lanes > 1 else 1
-        size = STRIP + self.vectors * self.lanes
+        floats = fold.element == "f32" and self.lanes > 1
+        self.vectors = fold.target.tuning("reduce.vectors") if floats else 1
+        self.rows = fold.target.tuning("reduce.rows")
+        size = self.strip + self.vectors * self.lanes
         self.totals = self.variable(ir.ArrayType(fold.total, size))
         outer, width = self.argument["outer"], self.argument["width"]
         self.loop(i32(0), outer, 1, self._matrix)
@@ -74,11 +74,11 @@ class _Columns(Writer):
             # By whole tiles: narrow tiles then meet all columns that wide tiles met.
             last = build.sub(width, tile)
             first = select_signed(build, "<", first, last)
-            left = select_signed(build, "<", build.sub(width, first), i32(STRIP))
+            left = select_signed(build, "<", build.sub(width, first), i32(self.strip))
             narrow = i32(self.lanes)
             self.with_retry(tile, narrow, partial(self._strip, i, first, left))
 
-        self.loop(i32(0), width, STRIP, strip)
+        self.loop(i32(0), width, self.strip, strip)
 
     def _place(self, first: ir.Value, at: ir.Value, tile: ir.Value) -> ir.Value:
         """The first column of the tile at a place of the strip."""
@@ -117,7 +117,7 @@ class _Columns(Writer):
             build.store(empty, self._total(at), align=fold.bytes)
 
         def block(b: ir.Value) -> None:
-            rows = select_signed(build, "<", build.sub(n, b), i32(BLOCK))
+            rows = select_signed(build, "<", build.sub(n, b), i32(self.rows))
             row = build.add(build.mul(i, n), b)
 
             def tiles(vectors: int) -> None:
@@ -139,7 +139,7 @@ class _Columns(Writer):
             return None
 
         self.loop(i32(0), whole, self.lanes, clear)
-        self.loop(i32(0), n, BLOCK, block)
+        self.loop(i32(0), n, self.rows, block)
         self.loop(i32(0), whole, self.lanes, partial(self._write, i, first, tile))
 
     def _tile(

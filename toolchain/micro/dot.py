@@ -40,7 +40,6 @@ from toolchain.micro.registry import emits
 from toolchain.spec.microkernels import DOT
 from toolchain.targets import Target
 
-UNROLL = 4  # steps between two updates of the pointers
 # The sums of a tile with the block from which the loop is left with them.
 _Exit = tuple[ir.Block, list[ir.Value]]
 
@@ -65,7 +64,7 @@ def dot(
     elif part == "columns":
         pack_columns(module, name, columns)
     else:
-        _Tile(module, name, rows, columns, lanes).emit()
+        _Tile(module, name, rows, columns, target).emit()
 
 
 class _Tile:
@@ -79,11 +78,13 @@ class _Tile:
     """
 
     def __init__(
-        self, module: ir.Module, name: str, rows: int, columns: int, lanes: int
+        self, module: ir.Module, name: str, rows: int, columns: int, target: Target
     ) -> None:
-        self.rows, self.columns, self.lanes = rows, columns, lanes
-        self.vectors = columns // lanes
-        self.register = vector(I32, lanes)
+        self.rows, self.columns, self.lanes = rows, columns, target.lanes()
+        self.vectors = columns // self.lanes
+        self.register = vector(I32, self.lanes)
+        # Steps between two updates of the pointers.
+        self.unroll = target.tuning("eight_bit.unroll")
         names = (*"abce", "depth", "stride", "other", "kept", "height", "width")
         self.function = define_function(module, name, names)
         self.builder = entry_builder(self.function)
@@ -124,15 +125,17 @@ class _Tile:
         add_incoming(phis, start, entry)
         left_panel, right_panel, left, *sums = phis
         exits: list[_Exit] = []
-        for step in range(UNROLL):
+        for step in range(self.unroll):
             sums = self._step(left_panel, right_panel, step, sums)
             left = build.sub(left, i32(1))
             finished = build.icmp_signed("==", left, i32(0))
             following = loop
-            if step == UNROLL - 1:
-                size = UNROLL * self.rows * self.lanes * WORD
+            if step == self.unroll - 1:
+                size = self.unroll * self.rows * self.lanes * WORD
                 moved = gep_bytes(build, left_panel, size)
-                columns = gep_bytes(build, right_panel, UNROLL * self.columns * WORD)
+                columns = gep_bytes(
+                    build, right_panel, self.unroll * self.columns * WORD
+                )
                 add_incoming(phis, [moved, columns, left, *sums], build.block)
             else:
                 (following,) = new_blocks(build, "step")
@@ -208,7 +211,7 @@ class _Tile:
             store_at(build, total, row, offset)
 
     def _add_part(self, sums: list[ir.Value]) -> None:
-        """Add to c the elements of the tile that lie in it, one by one."""
+        """Add to c the elements of the tile that lie in it, an element at a time."""
         build = self.builder
         *_, c, _, _, stride, _, kept, height, width = self.function.args
         with build.goto_entry_block():

@@ -63,7 +63,7 @@ class _Double:
             for out, value in zip(self.outs, rows, strict=True):
                 self._store(value, out, end, 0)
         self._whole(build.and_(last, i32(-LANES)))
-        # The last register overlaps the one before.
+        # The last register overlaps its neighbour.
         place = build.sub(last, i32(LANES))
         left, right = (self._between(place, _VECTOR, k) for k in (0, 1))
         for out, *pair in zip(self.outs, left, right, strict=True):
@@ -104,7 +104,7 @@ class _Double:
         return self._mixed(*(self._load(s, i, offset, kind) for s in self.sources))
 
     def _parts(self, value: ir.Value) -> list[ir.Value]:
-        """What a value gives to the place near it and to the one beyond."""
+        """What a value gives to the place near it and to the place beyond."""
         return [
             self.build.fmul(value, self._constant(weight, value.type))
             for weight in (_NEAR, _FAR)

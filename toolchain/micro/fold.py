@@ -59,7 +59,7 @@ def fold(module: ir.Module, name: str, target: Target, rows: int, columns: int) 
 
     i32 (ptr x, w, b, t, o, i32 taps, rows, count, size, x_row, o_row, x_step, o_step),
     for p < count in tiles of `size`, r < rows and j < columns. rows is at most the
-    tile's. count is at least `size`, the last tile may overlap the one before. *_row:
+    tile's. count is at least `size`, the last tile may overlap its neighbour. *_row:
     bytes from a row to the next; *_step: from p to p + 1; the table holds bytes.
     """
     tile = Tile(rows, columns, target)

@@ -138,7 +138,7 @@ class Sums:
     def _sum_rest(
         self, a: ir.Value, b: ir.Value, start: ir.Value, sums: list[ir.Value]
     ) -> list[ir.Value]:
-        """The products of k from `start` on, one by one."""
+        """The products of k from `start` on, a k at a time."""
         build, depth = self.builder, self.argument["depth"]
         before = build.block
         head, rest, after = new_blocks(build, "head", "rest", "after")
@@ -167,7 +167,7 @@ class Sums:
         b: list[ir.Value],
         step: int,
         sums: list[ir.Value],
-        way_out: _Exit,
+        exit_: _Exit,
     ) -> list[ir.Value]:
         """The sums with the products of one k, `step` behind the pointers."""
         build, tile = self.builder, self.tile
@@ -179,7 +179,7 @@ class Sums:
             factor = None
             for v in range(tile.vectors):
                 if len(result) == tile.barrier > 0:
-                    self._barrier([*result, *sums[len(result) :]], way_out)
+                    self._barrier([*result, *sums[len(result) :]], exit_)
                 if v not in columns:
                     panel, at = divmod(v, tile.vectors // tile.panels)
                     at = skipped + at * tile.bytes
@@ -207,7 +207,7 @@ class Sums:
             rows = load_at(build, a[0], at * WORD, tile.register)
         return splat_lane(build, rows, row % tile.lanes), rows
 
-    def _barrier(self, sums: list[ir.Value], way_out: _Exit, number: int = 0) -> None:
+    def _barrier(self, sums: list[ir.Value], exit_: _Exit, number: int = 0) -> None:
         """A scheduling barrier: an exit that is never taken and takes the sums.
 
         Cranelift computes them before it. number: of the barriers of a step, which
@@ -215,10 +215,10 @@ class Sums:
         """
         build = self.builder
         beyond = build.sub(self.beyond, i32(number)) if number else self.beyond
-        never = build.icmp_signed("==", way_out.left, beyond)
-        way_out.exits.append((build.block, sums))
+        never = build.icmp_signed("==", exit_.left, beyond)
+        exit_.exits.append((build.block, sums))
         following = build.append_basic_block("half")
-        build.cbranch(never, way_out.done, following)
+        build.cbranch(never, exit_.done, following)
         build.position_at_end(following)
 
     def _multiply_add(

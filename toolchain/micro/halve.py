@@ -38,7 +38,6 @@ from toolchain.targets import Target
 TAPS = 3
 LANES = 4
 _VECTOR = ir.VectorType(F32, LANES)
-UNROLL = 2
 BUFFERED = 12  # last columns, for windows that end past the registers
 _STEP = 2 * LANES  # columns of x that a register of windows ends in
 
@@ -49,20 +48,20 @@ def halve(module: ir.Module, name: str, target: Target) -> None:
 
     o[i, j] = max of x[2 * i - top + r, 2 * j - left + s] for r, s < 3, where that is in
     x [height, width]; top and left are 0 or 1, width is at least BUFFERED, columns at
-    least those of windows that end in x, and each window begins before the end of x.
+    least the windows that end in x, and each window begins before the end of x.
     Gives 1, and no result, where an element may be NaN: the larger of two is one
     instruction where none is.
     """
-    del target  # without SIMD there is no use for it
-    _Halve(module, name).emit()
+    _Halve(module, name, target).emit()
 
 
 class _Halve:
-    def __init__(self, module: ir.Module, name: str) -> None:
+    def __init__(self, module: ir.Module, name: str, target: Target) -> None:
         sizes = ("height", "width", "top", "left", "rows", "columns")
         self.function = define_function(module, name, (*"xo", *sizes))
         self.given = {a.name: a for a in self.function.args}
         self.given["o"].add_attribute("noalias")
+        self.unroll = target.tuning("pool.halve_unroll")  # registers in a step
         self.build = entry_builder(self.function)
         # Of all elements: where one is NaN it is too, as with infinities of both signs.
         self.sum = alloca(self.build, _VECTOR)
@@ -119,7 +118,7 @@ class _Halve:
     def _registers(self, first: list[ir.Value]) -> None:
         """Registers of windows. first: the rows, the result, how many, what they take.
 
-        Two in a step, which share its cost.
+        Several in a step share its cost.
         """
         build, entry = self.build, self.build.block
         block, done = new_blocks(build, "windows", "done")
@@ -127,16 +126,16 @@ class _Halve:
         build.position_at_end(block)
         phis = [build.phi(value.type) for value in first]
         *pointers, left, carried = phis
-        for step in range(UNROLL):
+        for step in range(self.unroll):
             carried = self._windows(pointers, step, carried)
             left = build.sub(left, i32(1))
-            if step < UNROLL - 1:
+            if step < self.unroll - 1:
                 (following,) = new_blocks(build, "more")
                 build.cbranch(build.icmp_signed("==", left, i32(0)), done, following)
                 build.position_at_end(following)
         *rows, out = pointers
-        moved = [gep_bytes(build, row, UNROLL * _STEP * WORD) for row in rows]
-        moved.append(gep_bytes(build, out, UNROLL * LANES * WORD))
+        moved = [gep_bytes(build, row, self.unroll * _STEP * WORD) for row in rows]
+        moved.append(gep_bytes(build, out, self.unroll * LANES * WORD))
         add_incoming(phis, first, entry)
         add_incoming(phis, [*moved, left, carried], build.block)
         build.cbranch(build.icmp_signed("==", left, i32(0)), done, block)

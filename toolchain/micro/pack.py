@@ -124,7 +124,7 @@ def _transpose(
     source: ir.Value,
     width: int,
 ) -> None:
-    """4 x 4 elements, by two levels of interleaving; 2 x 4 by one."""
+    """4 x 4 elements, by two levels of interleaving; 2 x 4, by a single level."""
     loaded = [load_at(build, row, source, _FOUR) for row in rows]
     low, high = (0, 4, 1, 5), (2, 6, 3, 7)
     if len(rows) == 2:

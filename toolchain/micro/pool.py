@@ -40,7 +40,6 @@ from toolchain.targets import Target
 
 _ELEMENTS = {"f32": F32, "i8": I8, "u8": I8}
 _BYTES = {"f32": 4, "i8": 1, "u8": 1}
-VECTORS = 4  # registers that share what a tap costs beside its arithmetic
 
 
 @emits(POOL)
@@ -56,17 +55,18 @@ def pool(module: ir.Module, name: str, target: Target, kind: str, element: str) 
     lanes = target.lanes(8 * _BYTES[element])
     exact = None
     if kind == "max" and element == "f32" and lanes > 1:
-        exact = _Pool(module, f"{name}_nan", kind, element, lanes).emit(None)
-    _Pool(module, name, kind, element, lanes).emit(exact)
+        exact = _Pool(module, f"{name}_nan", kind, element, target).emit(None)
+    _Pool(module, name, kind, element, target).emit(exact)
 
 
 class _Pool:
     def __init__(
-        self, module: ir.Module, name: str, kind: str, element: str, lanes: int
+        self, module: ir.Module, name: str, kind: str, element: str, target: Target
     ) -> None:
-        self.kind, self.element, self.lanes = kind, element, lanes
+        self.kind, self.element, self.target = kind, element, target
         self.scalar = _ELEMENTS[element]
         self.bytes = _BYTES[element]
+        self.lanes = target.lanes(8 * self.bytes)
         self.function = define_function(module, name, tuple("xolt"))
         self.build = entry_builder(self.function)
         self.x, self.out, self.line, self.table = self.function.args
@@ -80,13 +80,14 @@ class _Pool:
         }
         self.sums = None
         # Registers of bytes hold enough to share with; four would cost 0.7 KB each.
-        self.vectors = VECTORS if self.element == "f32" else 1
-        if self.element == "f32" and self.kind == "max" and self.lanes > 1:
+        floats = self.element == "f32"
+        self.vectors = self.target.tuning("pool.vectors") if floats else 1
+        if floats and self.kind == "max" and self.lanes > 1:
             if exact is None:
                 self.vectors = 1
             else:
                 kind = self._unit(self.lanes)
-                self.sums = [alloca(build, kind) for _ in range(VECTORS)]
+                self.sums = [alloca(build, kind) for _ in range(self.vectors)]
                 for place in self.sums:
                     build.store(ir.Constant(kind, None), place)
         if exact is not None:
@@ -180,8 +181,8 @@ class _Pool:
         if narrow:
             sizes[1, 1] = 0
 
-        def some(ways: list[tuple[int, int]]) -> None:
-            (n, lanes), *rest = ways
+        def some(tiles: list[tuple[int, int]]) -> None:
+            (n, lanes), *rest = tiles
 
             def loop() -> None:
                 for_overlapping(build, count, n * lanes, lambda j: body(j, n, lanes))

@@ -37,8 +37,6 @@ from toolchain.targets import Target
 _ELEMENTS = {"f32": F32, "i8": I8, "i32": I32, "i64": I64}
 _WIDER = {"f32": F32, "i8": I32, "i32": I64, "i64": I64}
 INFINITE, LOWEST = 0x7F800000, 0xFF800000  # the bits of infinities
-STEP = 8  # vectors of a row that are taken together
-STRIP = 1024  # columns whose results stay in L1
 _Of = Callable[[ir.Value, ir.Value], ir.Value]
 
 
@@ -155,6 +153,16 @@ class Writer:
         zero = ir.Constant(self.kind(F32, self.noted_lanes), None)
         self.build.store(zero, self.noted)
 
+    @property
+    def step(self) -> int:
+        """Vectors of a row that are taken together."""
+        return self.fold.target.tuning("reduce.step")
+
+    @property
+    def strip(self) -> int:
+        """Columns whose results stay in L1."""
+        return self.fold.target.tuning("reduce.strip")
+
     def emit(self) -> None:
         """The function."""
         raise NotImplementedError
@@ -214,10 +222,10 @@ class Writer:
         address counts: an index that must not be negative took five instructions of
         31 more.
         """
-        build, n, size = self.build, self.argument["depth"], STEP * self.lanes
+        build, n, size = self.build, self.argument["depth"], self.step * self.lanes
         head, inside, after = new_blocks(build, "step_head", "step", "steps_done")
         row = build.ptrtoint(source, I32)
-        body(row, self.consecutive(source, STEP))
+        body(row, self.consecutive(source, self.step))
         first = build.and_(build.sub(n, i32(1)), i32(size - 1))
         start, end = (
             build.add(row, build.mul(count, i32(self.fold.bytes)))
@@ -230,7 +238,7 @@ class Writer:
         address.add_incoming(start, before)
         build.cbranch(build.icmp_signed("!=", address, end), inside, after)
         build.position_at_end(inside)
-        body(address, self.consecutive(build.inttoptr(address, source.type), STEP))
+        body(address, self.consecutive(build.inttoptr(address, source.type), self.step))
         following = build.add(address, i32(size * self.fold.bytes))
         address.add_incoming(following, build.block)
         build.branch(head)

@@ -13,7 +13,6 @@ from toolchain.micro.builder import F32, I32, gep_bytes, i32
 from toolchain.micro.reductions import (
     INFINITE,
     LOWEST,
-    STEP,
     Fold,
     Writer,
     in_pairs,
@@ -71,7 +70,9 @@ class _Rows(Writer):
         at = i32(0)
         if fold.chooses:
             at = self._extreme(source, total)
-        for count in (8, 1) if fold.element == "f32" and not fold.chooses else (1,):
+        for count in (
+            (self.step, 1) if fold.element == "f32" and not fold.chooses else (1,)
+        ):
             last = build.sub(n, i32(count * self.lanes - 1))
             at = self.loop(at, last, count * self.lanes, partial(step, vectors=count))
         build.store(self.across(build.load(total, typ=kind), exact), value)
@@ -96,7 +97,7 @@ class _Rows(Writer):
         low, high = self.variable(bits), self.variable(bits)
         for place, start in ((low, LOWEST), (high, 0)):
             build.store(self.splat(i32(start), self.lanes), place)
-        enough = build.icmp_signed(">=", n, i32(STEP * self.lanes))
+        enough = build.icmp_signed(">=", n, i32(self.step * self.lanes))
 
         def compared(_: ir.Value, terms: list[ir.Value]) -> None:
             terms = [build.bitcast(x, bits) for x in terms]

@@ -43,7 +43,7 @@ def slide(module: ir.Module, name: str, target: Target, kind: int | str) -> None
 
     "even": x[i * 2 + r, 2 * j + s] instead. i32 (ptr x, w, b, o, i32 rows, columns,
     x_row, o_row, x_tap, w_row, w_tap, w_step), for i < rows, at least 1, and
-    j < columns, at least a register's; the last register may overlap the one before.
+    j < columns, at least a register's; the last register may overlap its neighbour.
     *_row, *_tap: bytes from one to the next; w_step: 0 where w and b are one register
     for all columns, else 1. Reads no element that no window has. "even" takes top and
     left besides: 1 where a row above x and a column beside it are the image's pads, and
@@ -58,9 +58,9 @@ class _Slide:
     ) -> None:
         self.even, self.target = kind == "even", target
         self.stride = 1 if kind == 1 else 2
-        # Two in a step, with exits between: 2.15 ns a register where it was 3.04
-        # (wasmtime; 2.1 where it was 2.4 in Node). At stride 1 that gains nothing.
-        self.steps = self.stride
+        # Rows in a step, with exits between.
+        two = self.stride == 2
+        self.steps = target.tuning("slide.rows") if two else 1
         self.lanes = target.lanes()
         self.register = vector(F32, self.lanes)
         sizes = "rows columns x_row o_row x_tap w_row w_tap w_step"
@@ -99,7 +99,7 @@ class _Slide:
         self.beside, self.steps = False, steps
 
     def _strip(self, column: ir.Value) -> None:
-        """A loop over rows. Begun: rows of which lines are folded in already."""
+        """A loop over rows. Begun: output rows that hold some rows of x already."""
         build, given = self.build, self.argument
         at = build.shl(column, i32(2))
         self._take(build.mul(at, given["w_step"]))
@@ -112,7 +112,7 @@ class _Slide:
         self._rows([source, gep_bytes(build, given["o"], at), given["rows"], *begun])
 
     def _begin(self, source: ir.Value) -> list[ir.Value]:
-        """Where lines go on after those of rows that are begun, and their sums."""
+        """Where x goes on after the rows that are begun, and their sums."""
         build, lines = self.build, range(TAPS - self.stride)
         begun: list[ir.Value] = []
         before, (inside, joined) = build.block, new_blocks(build, "inside", "joined")
@@ -210,7 +210,7 @@ class _Slide:
     def _line(
         self, line: int, source: ir.Value, begun: list[ir.Value]
     ) -> list[ir.Value]:
-        """Sums with a line of x folded in, the oldest first, and the one it begins.
+        """Sums with a row of x folded in, the oldest first, and the sum that it begins.
 
         line: its number, from the first of the oldest sum's.
         """

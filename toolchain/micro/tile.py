@@ -75,23 +75,26 @@ class Tile:
     @property
     def unroll(self) -> int:
         """Steps of k between two updates of the pointers."""
-        if not self.target.has("simd128"):
-            return 1
         if self.barrier:
-            return 3  # from 4 on cranelift spills sums
-        return 8 if self.kind == "f32" and self.form == "splat" else 4
+            return self.target.tuning("gemm.barrier_unroll")
+        splat = self.kind == "f32" and self.form == "splat"
+        return self.target.tuning("gemm.splat_unroll" if splat else "gemm.unroll")
 
     @property
     def phases(self) -> int:
-        """Sums of an element, each of every so many k: where chains would wait."""
-        return 4 if self.rows * self.columns == PANEL_WIDTH and self.lanes > 1 else 1
+        """Sums of an element, each of every so many k: where chains would wait.
+
+        As many as a register of the row has elements, which the phases take in turn.
+        """
+        return self.lanes if self.rows * self.columns == PANEL_WIDTH else 1
 
     @property
     def barrier(self) -> int:
         """Products of a step ahead of a scheduling barrier; 0: there is none."""
-        halved = self.kind == "f32" and self.form == "shuffle"
-        halved = halved and self.target.overwrites_factor
-        return self.rows * self.columns // self.lanes // 2 if halved else 0
+        parted = self.kind == "f32" and self.form == "shuffle"
+        if not (parted and self.target.overwrites_factor):
+            return 0
+        return self.rows * self.vectors // self.target.tuning("gemm.barrier")
 
     @property
     def register(self) -> ir.Type:

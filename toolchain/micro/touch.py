@@ -17,17 +17,17 @@ from toolchain.micro.registry import emits
 from toolchain.spec.microkernels import TOUCH
 from toolchain.targets import Target
 
-LINE, STEP = 64, 256  # bytes of a cache line, and that a step touches
+LINE = 64  # bytes of a cache line
 
 
 @emits(TOUCH)
 def touch(module: ir.Module, name: str, target: Target) -> None:
-    """i32 (ptr x, o, i32 bytes): brings x, at least STEP bytes, into the caches.
+    """i32 (ptr x, o, i32 bytes): brings x, at least a step, into the caches.
 
     In order, as processors fetch ahead best. o[0] is what they have in common, so that
     no load is left out.
     """
-    del target
+    size_of_step = target.tuning("touch.step")
     function = define_function(module, name, (*"xo", "bytes"))
     x, out, size = function.args
     build = entry_builder(function)
@@ -35,10 +35,10 @@ def touch(module: ir.Module, name: str, target: Target) -> None:
 
     def step(i: ir.Value) -> None:
         seen = build.load(out, typ=I32, align=WORD)
-        for line in range(0, STEP, LINE):
+        for line in range(0, size_of_step, LINE):
             at = gep_bytes(build, gep_bytes(build, x, i), line)
             seen = build.xor(seen, build.load(at, typ=I32, align=WORD))
         build.store(seen, out, align=WORD)
 
-    for_overlapping(build, size, STEP, step)
+    for_overlapping(build, size, size_of_step, step)
     build.ret(i32(0))

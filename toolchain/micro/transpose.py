@@ -26,8 +26,6 @@ from toolchain.micro.registry import emits
 from toolchain.spec.microkernels import COPY, TRANSPOSE
 from toolchain.targets import Target
 
-LINE = 64  # bytes of a cache line
-
 
 @emits(TRANSPOSE)
 def transpose(
@@ -78,7 +76,7 @@ def copy_rows(module: ir.Module, name: str, target: Target) -> None:
 
     Width is at least a register. A memory.copy of each row takes longer.
     """
-    del target
+    line = target.tuning("view.line")
     build, (source, out_first, pitch, to, height, width) = _begin(module, name)
     vector, one = ir.VectorType(I8, REGISTER), i32(1)
 
@@ -95,10 +93,10 @@ def copy_rows(module: ir.Module, name: str, target: Target) -> None:
 
             _walk(build, width, size, ((at, one), (out, one)), piece)
 
-        wide = build.icmp_signed(">=", width, i32(LINE))
+        wide = build.icmp_signed(">=", width, i32(line))
         with build.if_else(wide) as (then, otherwise):
             with then:
-                some(LINE)
+                some(line)
             with otherwise:
                 some(REGISTER)
 
@@ -194,7 +192,7 @@ def _store(build: ir.IRBuilder, value: ir.Value, pointer: ir.Value, count: int) 
 
 
 def _transposed(build: ir.IRBuilder, rows: list[ir.Value]) -> list[ir.Value]:
-    """Columns of a square block whose rows are given; those that lack repeat."""
+    """Columns of a square block whose rows are given; missing rows are repeats."""
     vector = rows[0].type
     lanes = vector.count
     rows = [rows[min(i, len(rows) - 1)] for i in range(lanes)]

@@ -2,7 +2,7 @@
 
 Sums, products and squares of floats fold in float32. Where a partial result became an
 infinity or NaN, or squares lost their digits as denormals, the result may be a number
-all the same. Few results are such: these loops are short, not fast.
+all the same. Such results are rare: these loops are short, not fast.
 
 The micro-kernels of rows and columns call sum and product.
 """
@@ -45,7 +45,7 @@ def wide(module: ir.Module, name: str, target: Target, kind: str) -> None:
     r < depth, rows of x `stride` elements apart: a sum divided by `extra`, a product,
     or a norm, the root of the sum of squares.
     """
-    del target  # elements go one by one
+    del target  # an element at a time
     _Fold(module, name, kind).emit()
 
 

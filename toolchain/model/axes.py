@@ -66,7 +66,7 @@ def along(
 
 
 def _groups(shape: Sequence[int], axes: set[int]) -> list[tuple[int, bool]]:
-    """Sizes of neighbours that are all in rows, or all not; without those of size 1."""
+    """Sizes of neighbours that are all in rows, or all not; without sizes of 1."""
     groups: list[tuple[int, bool]] = []
     for i, size in enumerate(shape):
         if size == 1:

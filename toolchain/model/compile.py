@@ -166,7 +166,7 @@ def _objects(
 def _failure(nodes: list[Node], reason: str) -> str:
     """Why a kernel cannot be compiled, what it is, and what to do.
 
-    nodes: those that call it.
+    nodes: the nodes that call it.
     """
     (first, *_) = nodes
     shapes = ", ".join(f"{v.dtype}{list(v.shape)}" for v in first.inputs)

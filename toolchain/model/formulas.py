@@ -22,7 +22,7 @@ _WIDE = ("clip", "leaky_relu", "maximum", "minimum", "relu", "sign")
 
 
 @dataclass(frozen=True)
-class Twin:
+class Counterpart:
     """An operator of the library that says what a node of Relax does.
 
     constants: operands after the node's own.
@@ -33,46 +33,48 @@ class Twin:
     constants: tuple[float, ...] = ()
 
 
-def _clip(node: Node) -> Twin:
-    return Twin("clip", {}, (node.attributes["min"], node.attributes["max"]))
+def _clip(node: Node) -> Counterpart:
+    return Counterpart("clip", {}, (node.attributes["min"], node.attributes["max"]))
 
 
-def _leaky(node: Node) -> Twin:
-    return Twin("leaky_relu", {"alpha": node.attributes["alpha"]})
+def _leaky(node: Node) -> Counterpart:
+    return Counterpart("leaky_relu", {"alpha": node.attributes["alpha"]})
 
 
-def _same(name: str) -> Callable[[Node], Twin]:
-    return lambda node: Twin(name)
+def _same(name: str) -> Callable[[Node], Counterpart]:
+    return lambda node: Counterpart(name)
 
 
-def _integers(name: str) -> Callable[[Node], Twin | None]:
+def _integers(name: str) -> Callable[[Node], Counterpart | None]:
     """Of integers alone; floats are right as Relax has them."""
 
-    def rule(node: Node) -> Twin | None:
-        return None if node.inputs[0].dtype.startswith("float") else Twin(name)
+    def rule(node: Node) -> Counterpart | None:
+        return None if node.inputs[0].dtype.startswith("float") else Counterpart(name)
 
     return rule
 
 
-_TWINS: dict[str, Callable[[Node], Twin | None]] = {
-    "abs": lambda node: Twin("abs"),
-    "astype": lambda node: Twin("cast"),
+_COUNTERPARTS: dict[str, Callable[[Node], Counterpart | None]] = {
+    "abs": lambda node: Counterpart("abs"),
+    "astype": lambda node: Counterpart("cast"),
     "clip": _clip,
     "divide": _integers("div"),
     **{name: _same(name) for name in ("erf", "exp", "sigmoid", "tanh")},
-    "equal": lambda node: Twin("equal") if node.inputs[0].dtype == "bool" else None,
-    "floor_mod": lambda node: Twin("mod", {"fmod": 0}),
-    "maximum": lambda node: Twin("maximum"),
-    "minimum": lambda node: Twin("minimum"),
-    "mod": lambda node: Twin("mod", {"fmod": 1}),
-    "nn.gelu": lambda node: Twin("gelu", {"approximate": "none"}),
-    "nn.gelu_tanh": lambda node: Twin("gelu", {"approximate": "tanh"}),
+    "equal": lambda node: (
+        Counterpart("equal") if node.inputs[0].dtype == "bool" else None
+    ),
+    "floor_mod": lambda node: Counterpart("mod", {"fmod": 0}),
+    "maximum": lambda node: Counterpart("maximum"),
+    "minimum": lambda node: Counterpart("minimum"),
+    "mod": lambda node: Counterpart("mod", {"fmod": 1}),
+    "nn.gelu": lambda node: Counterpart("gelu", {"approximate": "none"}),
+    "nn.gelu_tanh": lambda node: Counterpart("gelu", {"approximate": "tanh"}),
     "nn.leakyrelu": _leaky,
-    "nn.relu": lambda node: Twin("relu"),
-    "nn.relu6": lambda node: Twin("clip", {}, (0.0, 6.0)),
-    "nn.silu": lambda node: Twin("silu"),
-    "round": lambda node: Twin("round"),
-    "sign": lambda node: Twin("sign"),
+    "nn.relu": lambda node: Counterpart("relu"),
+    "nn.relu6": lambda node: Counterpart("clip", {}, (0.0, 6.0)),
+    "nn.silu": lambda node: Counterpart("silu"),
+    "round": lambda node: Counterpart("round"),
+    "sign": lambda node: Counterpart("sign"),
 }
 
 
@@ -83,23 +85,23 @@ def is_elementwise(node: Node) -> bool:
 
 
 def written(builder: Any, node: Node, inputs: list[Any], target: Target) -> Any | None:
-    """The node as a call of TIR that the library's formula makes; None without one.
+    """The node as a call of TIR by the library's formula; None without a formula.
 
     inputs: in Relax.
     """
-    twin = _twin(node)
-    if twin is None:
+    other = _counterpart(node)
+    if other is None:
         return None
-    found = operator(twin.operator)
-    variant = _variant(twin.operator, found, node)
+    found = operator(other.operator)
+    variant = _variant(other.operator, found, node)
     if variant is None or not isinstance(found.compute, Pointwise):
         return None
-    if any(abs(v) == inf for v in twin.constants) and "float" not in variant[0]:
+    if any(abs(v) == inf for v in other.constants) and "float" not in variant[0]:
         return None
-    constants = _constants(found, twin.attributes)
+    constants = _constants(found, other.attributes)
     kernel = Kernel(found, variant, target, constants=constants)
-    compute = _compute(found, kernel, node.output.shape, twin.constants)
-    return builder.call_te(compute, *inputs, primfunc_name_hint=twin.operator)
+    compute = _compute(found, kernel, node.output.shape, other.constants)
+    return builder.call_te(compute, *inputs, primfunc_name_hint=other.operator)
 
 
 def alone(graph: Graph) -> None:
@@ -119,22 +121,22 @@ def alone(graph: Graph) -> None:
 
 def _instance(node: Node) -> Instance | None:
     """The library's operator with the node's sizes, where it has loops of its own."""
-    twin = _twin(node)
-    if twin is None or twin.constants or len(node.inputs) != 1:
+    other = _counterpart(node)
+    if other is None or other.constants or len(node.inputs) != 1:
         return None
-    found = operator(twin.operator)
-    variant = _variant(twin.operator, found, node)
-    own = isinstance(found.compute, Pointwise) and found.compute.loops is not None
-    if not own or variant is None:
+    found = operator(other.operator)
+    variant = _variant(other.operator, found, node)
+    loops = isinstance(found.compute, Pointwise) and found.compute.loops is not None
+    if not loops or variant is None:
         return None
-    constants = _constants(found, twin.attributes) | {"n": node.output.count}
-    return Instance.of(twin.operator, constants, variant)
+    constants = _constants(found, other.attributes) | {"n": node.output.count}
+    return Instance.of(other.operator, constants, variant)
 
 
-def _twin(node: Node) -> Twin | None:
+def _counterpart(node: Node) -> Counterpart | None:
     if is_elementwise(node):
-        return Twin(node.op.removeprefix(PREFIX), node.attributes)
-    rule = _TWINS.get(node.op)
+        return Counterpart(node.op.removeprefix(PREFIX), node.attributes)
+    rule = _COUNTERPARTS.get(node.op)
     return rule(node) if rule else None
 
 

@@ -30,7 +30,7 @@ from toolchain.spec import Operator, SpecError, math, tensor_dtype
 from toolchain.spec import microkernels as micro
 from toolchain.targets import Target
 
-# Operators of the library, and those that models alone call.
+# Operators of the library, and operators that only models call.
 FOLDERS = (KERNELS, Path(__file__).parent / "operators")
 
 
@@ -50,7 +50,7 @@ class Instance:
     """An operator whose sizes and attributes (as flattened) are known.
 
     dtypes: one of the operator's variants. columns: its second form, whose rows lie k
-    elements apart. Errors: SpecError where the constants are not exactly those that the
+    elements apart. Errors: SpecError where the constants are not exactly what the
     form has; what is not known would be read from slots that nothing fills.
     """
 
@@ -161,25 +161,34 @@ def _check_count(
 class Batched:
     """A kernel run several times; strides: bytes that each pointer moves on."""
 
-    kernel: Instance
+    kernel: Instance | Batched
     count: int
     strides: tuple[int, ...]
+
+    @property
+    def operator(self) -> str:
+        """The operator that is run."""
+        return self.kernel.operator
 
     @property
     def name(self) -> str:
         """A name that says the kernel, how often, and by its hash the strides."""
         digest = hashlib.sha256(repr(self).encode()).hexdigest()[:10]
-        return f"{self.kernel.operator}_{self.count}_{digest}"
+        return f"{self.operator}_{self.count}_{digest}"
 
     def check(self, inputs: list[Value], outputs: list[Value]) -> None:
         """SpecError where tensors are no such batches of what the kernel is for."""
-        self.kernel.check_dtypes(inputs, outputs)
+        self.check_dtypes(inputs, outputs)
         for value, stride in zip([*inputs, *outputs], self.strides, strict=True):
             if value.bytes <= (self.count - 1) * stride:
                 raise SpecError(
                     f"run {self.count} starts outside {value.name}: strides of "
                     f"{stride} bytes in {value.bytes}"
                 )
+
+    def check_dtypes(self, inputs: list[Value], outputs: list[Value]) -> None:
+        """As those of the kernel."""
+        self.kernel.check_dtypes(inputs, outputs)
 
     def texts(self, target: Target) -> list[str]:
         """IR with `i32 kernel_<name>(ptr slots)`; slots: inputs, then outputs."""
@@ -259,7 +268,7 @@ define i32 @kernel_{self.name}(ptr %slots) {{
 
 @dataclass(frozen=True)
 class Joined:
-    """Puts rows side by side: sizes of those of each source, in bytes, and their count.
+    """Puts rows side by side: the size of each source's rows in bytes, and their count.
 
     Bytes of a row are REGISTER or more.
     """
@@ -383,7 +392,7 @@ class Lowered:
         return [(tuple(int(n) for n in b.shape), str(b.dtype)) for b in buffers]
 
     def check(self, inputs: list[Value], outputs: list[Value]) -> None:
-        """SpecError where tensors are others than those of the function."""
+        """SpecError where the function takes other tensors."""
         given = [*inputs, *outputs]
         if [(v.shape, v.dtype) for v in given] != self.tensors:
             raise SpecError(
@@ -571,12 +580,13 @@ def _register_math() -> None:
     for name in MATH:
 
         def rule(call: Any, name: str = name) -> Any:
-            # In float32 for other types too: there is no formula for more digits.
-            args = [
-                a if str(a.ty) == "float32" else a.astype("float32") for a in call.args
-            ]
-            result = getattr(math, name)(*args)
-            kind = str(call.ty)
-            return result if kind == "float32" else result.astype(kind)
+            # In float32 for other types too: there is no formula for more digits. Of a
+            # whole exponent above 2^24 all digits count.
+            kind, args = str(call.ty), list(call.args)
+            wide = name == "pow" and kind == "float64"
+            for i in range(1 if wide else len(args)):
+                args[i] = args[i].astype("float32")
+            result = (math.pow_wide if wide else getattr(math, name))(*args)
+            return result.astype(kind)
 
         tirx.op.register_intrin_lowering(f"tirx.{name}", "llvm", f=rule, level=99)

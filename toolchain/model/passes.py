@@ -1,4 +1,4 @@
-"""Passes: a graph's way from what the frontends read to kernels, in order."""
+"""Passes: what turns a graph that the frontends read into kernels, in order."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def to_kernels(
 ) -> Graph:
     """The graph with a kernel or a view for each node.
 
-    module: the one that the graph came from, for functions that its calls name.
+    module: what the graph was read from, for functions that its calls name.
     target: what formulas of elements are written for.
     places: what errors call the nodes of the file, by the names of values.
     after: called with the graph after each pass. Errors: SpecError.

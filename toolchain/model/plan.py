@@ -79,7 +79,7 @@ def _best(ranges: dict[Value, list[int]]) -> dict[Value, int]:
 
 
 def _pack(order: list[Value], ranges: dict[Value, list[int]]) -> dict[Value, int]:
-    """Each value in the first gap between those that live at the same time."""
+    """Each value in the first gap between values that live at the same time."""
     placed = _Placed(ranges)
     offsets: dict[Value, int] = {}
     for value in order:
@@ -142,7 +142,7 @@ class _Group:
         self.memory: NDArray[np.int64] = np.full((2, len(firsts)), -1)
 
     def alive(self, earliest: int, first: int, last: int) -> NDArray[np.int64] | None:
-        """Memory of those that live between two steps; None for none.
+        """Memory of the values that live between two steps; None for none.
 
         earliest: the first step of the longest of the group that reaches `first`.
         """

@@ -22,7 +22,7 @@ def lower_rest(
 ) -> Graph:
     """The graph with every remaining operation as fused TIR kernels.
 
-    module: the one that the graph came from, for functions that its calls name.
+    module: what the graph was read from, for functions that its calls name.
     places: what errors call the nodes of the file, by the names of values. target: what
     formulas are written for. Errors: SpecError for operations that TVM has no kernels
     for.
@@ -125,7 +125,7 @@ class Writer:
         self.builder = relax.BlockBuilder()
         self.names: dict[Value, Any] = {}
         self.functions: dict[str, Any] = {}
-        # Nodes by the names that their calls have in Relax, and those of each kernel.
+        # Nodes by the names that their calls have in Relax; the nodes of each kernel.
         self.calls: dict[str, Node] = {}
         self.parts: dict[str, list[Node]] = {}
 

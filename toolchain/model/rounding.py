@@ -1,33 +1,24 @@
 """Rounding: how far a model's float32 results may be from those of another order.
 
-n roundings one after the other are an error of about sqrt(n) of them (Higham and Mary,
-A New Approach to Probabilistic Rounding Error Analysis, 2019). A sum of n products has
-n; those of operations that follow one another come together. So the bound grows with
-the depth of a model.
+See toolchain/graph/rounding.py.
 """
 
 from __future__ import annotations
 
 from math import prod, sqrt
 
+from toolchain.graph.rounding import ENLARGED, LEVELS, MARGIN, ROUNDING
 from toolchain.model.graph import Graph, Node, Value
 
-ROUNDING = 2.0**-24  # the relative error of one rounding
-# Both results have errors, and functions and quotients enlarge them: the models of
-# models/ are at 0.02 to 0.3 of the bound.
-MARGIN = 4
-WINOGRAD = 10  # its errors are so many times as large
-# Where activations are quantized to 8 bits, an error moves some by one level of 255,
-# and one level in a layer moves others: of the results' range.
-LEVELS = 5 / 255
+WINOGRAD = 10  # its products have errors so many times as large
 _EXACT = {
     *("astype", "broadcast_to", "clip", "concat", "expand_dims", "flatten", "max"),
     *("min", "nn.dropout", "nn.max_pool2d", "nn.relu", "nn.relu6", "permute_dims"),
     *("reshape", "split", "squeeze", "strided_slice", "take", "where"),
 }
-# Functions whose relative error is that of their argument times its magnitude, here up
-# to 64; places between pixels are differences of numbers as large as an image.
-_ENLARGED = dict.fromkeys(("sin", "cos", "tan", "exp", "power", "sinh", "cosh"), 4096)
+_ENLARGED = dict.fromkeys(
+    ("sin", "cos", "tan", "exp", "power", "sinh", "cosh"), ENLARGED
+)
 _ENLARGED["image.resize2d"] = 256
 _ALONG_AXES = ("nn.softmax", "nn.log_softmax", "nn.layer_norm", "cumsum")
 

@@ -74,7 +74,7 @@ def _permute(node: Node) -> list[Node] | None:
 def _planes(node: Node, axes: list[int]) -> list[Node] | None:
     """Planes of 4-byte elements whose columns are contiguous in the input.
 
-    axes: of the input, as the output has them, without those of size 1.
+    axes: of the input, as the output has them, without axes of size 1.
     """
     x = node.inputs[0]
     if x.dtype not in ("float32", "int32") or x.bytes < 4 * PLANE:
@@ -251,22 +251,47 @@ def _gemm(node: Node) -> list[Node]:
 
 
 def _matmul(node: Node) -> list[Node] | None:
-    """A product of two tensors: one for each index of the batch axes."""
+    """A product of two tensors: one for each index of the batch axes.
+
+    A tensor of one axis is a row if it comes first, else a column.
+    """
     a, b = node.inputs
-    if len(a.shape) < 2 or len(b.shape) < 2 or not _floats(node):
+    if not _floats(node) or not a.shape[-1]:
         return None
-    batches = [int(np.prod(v.shape[:-2])) for v in (a, b, node.output)]
-    if any(n not in (1, batches[2]) for n in batches) or (
-        len(a.shape) != len(b.shape) and 1 not in batches[:2]
-    ):
-        return None
-    rows, depth, columns = a.shape[-2], a.shape[-1], b.shape[-1]
-    one = Instance.of("matmul", {"M": rows, "K": depth, "N": columns})
-    if batches[2] == 1:
-        return [_kernel([a, b], node.output, one)]
-    sizes = (rows * depth, depth * columns, rows * columns)
-    strides = tuple(4 * s if n > 1 else 0 for s, n in zip(sizes, batches, strict=True))
-    return [_kernel([a, b], node.output, Batched(one, batches[2], strides))]
+    first = a.shape if len(a.shape) > 1 else (1, *a.shape)
+    second = b.shape if len(b.shape) > 1 else (*b.shape, 1)
+    rows, depth, columns = first[-2], first[-1], second[-1]
+    runs = _batches(first, second)
+    # Rows of several products by one matrix are rows of one product.
+    while runs and runs[-1][1][:2] == (4 * rows * depth, 0):
+        rows *= runs.pop()[0]
+    sizes = {"M": rows, "K": depth, "N": columns}
+    kernel: Instance | Batched = Instance.of("matmul", sizes)
+    for count, strides in reversed(runs):
+        kernel = Batched(kernel, count, strides)
+    return [_kernel([a, b], node.output, kernel)]
+
+
+def _batches(
+    a: tuple[int, ...], b: tuple[int, ...]
+) -> list[tuple[int, tuple[int, ...]]]:
+    """Runs of batch axes, from the outside in: how many products of float32.
+
+    With the bytes from one to the next in both factors and in the result.
+    """
+    rank = max(len(a), len(b))
+    factors = [(1,) * (rank - len(s)) + s for s in (a, b)]
+    result = (*np.broadcast_shapes(a[:-2], b[:-2]), a[-2], b[-1])
+    runs: list[tuple[int, tuple[int, ...]]] = []
+    for axis, count in enumerate(result[:-2]):
+        if count == 1:
+            continue
+        shapes = (*factors, result)
+        step = tuple(0 if s[axis] == 1 else 4 * prod(s[axis + 1 :]) for s in shapes)
+        if runs and runs[-1][1] == tuple(count * n for n in step):
+            count *= runs.pop()[0]
+        runs.append((count, step))
+    return runs
 
 
 def _quantized_convolution(node: Node) -> list[Node]:

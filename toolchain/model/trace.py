@@ -1,4 +1,4 @@
-"""Trace: a module whose steps can be timed one by one, and what each of them is."""
+"""Trace: a module whose steps can be timed each, and what each step is."""
 
 from __future__ import annotations
 
@@ -84,7 +84,9 @@ def describe(program: Program, target: str, sizes: dict[str, int]) -> dict[str, 
 def operations(node: Node) -> float | None:
     """Multiplications and additions of a product; None where none are counted."""
     kernel = node.attributes["kernel"]
-    instance = kernel.kernel if isinstance(kernel, Batched) else kernel
+    instance = kernel
+    while isinstance(instance, Batched):
+        instance = instance.kernel
     if not isinstance(instance, Instance) or instance.operator not in _OPERATIONS:
         return None
     each = _OPERATIONS[instance.operator](dict(instance.constants))
@@ -94,7 +96,7 @@ def operations(node: Node) -> float | None:
 def _label(kernel: Any) -> str:
     """What a kernel does, without the numbers that make its name its own."""
     if isinstance(kernel, Batched):
-        return f"{kernel.count} × {kernel.kernel.operator}"
+        return f"{kernel.count} × {_label(kernel.kernel)}"
     name: str = kernel.name
     return re.sub(r"(?<=[a-z])\d+(?=_|$)", "", name.rpartition("_")[0])
 

@@ -7,11 +7,14 @@ import re
 import shlex
 import subprocess
 import sys
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+
+from toolchain.records.replace import scratch
+from toolchain.records.states import ROOT
 
 # Environment variable that replaces a tool, and the wheel's tool it replaces.
 TOOLS = {
@@ -54,7 +57,7 @@ def replacement(variable: str) -> list[str] | None:
 
 
 def tool(variable: str) -> list[str]:
-    """Command line of a tool: the environment's, or the one of the ziglang wheel."""
+    """Command line of a tool: the environment's, or the ziglang wheel's."""
     override = os.environ.get(variable)
     if override:
         _check_version(variable, override)
@@ -83,17 +86,21 @@ def run(arguments: Sequence[str | Path], *, cwd: Path | None = None) -> str:
     """Run a program and return its standard output; ToolError where it fails."""
     words = [str(a) for a in arguments]
     shown = shlex.join(words)
-    # zig keeps a cache in the home folder by default; ours lives with the build.
-    environment = {**os.environ, "ZIG_GLOBAL_CACHE_DIR": str(zig_cache())}
-    try:
-        done = subprocess.run(
-            words, cwd=cwd, env=environment, capture_output=True, text=True, check=False
-        )
-    except OSError as error:
-        raise ToolError(
-            f"{words[0]}: cannot be run ({error.strerror}); install it, or unset the "
-            f"environment variable that names it ({', '.join(TOOLS)})"
-        ) from None
+    with _zig_folders() as environment:
+        try:
+            done = subprocess.run(
+                words,
+                cwd=cwd,
+                env=environment,
+                capture_output=True,
+                text=True,
+                check=False,
+            )
+        except OSError as error:
+            raise ToolError(
+                f"{words[0]}: cannot be run ({error.strerror}); install it, or unset "
+                f"the environment variable that names it ({', '.join(TOOLS)})"
+            ) from None
     if done.returncode:
         raise ToolError(
             f"{Path(words[0]).name} failed with exit code {done.returncode}\n"
@@ -102,7 +109,19 @@ def run(arguments: Sequence[str | Path], *, cwd: Path | None = None) -> str:
     return done.stdout
 
 
-def zig_cache() -> Path:
-    """Folder where zig may keep what it has compiled."""
+@contextmanager
+def _zig_folders() -> Iterator[dict[str, str]]:
+    """The environment of a tool, in which zig keeps what it compiles in our folders.
+
+    Its own libraries stay in build/.zig; by default it would take the home folder. An
+    object of ours has a record beside it, so that a second copy in a cache would only
+    take place: it goes with the run.
+    """
     given = os.environ.get("ZIG_GLOBAL_CACHE_DIR")
-    return Path(given) if given else Path(__file__).parents[2] / "build" / ".zig"
+    folder = Path(given) if given else ROOT / "build" / ".zig"
+    with scratch(folder) as own:
+        yield {
+            **os.environ,
+            "ZIG_GLOBAL_CACHE_DIR": str(folder),
+            "ZIG_LOCAL_CACHE_DIR": str(own),
+        }

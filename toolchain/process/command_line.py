@@ -199,6 +199,8 @@ def _option_text(what: str, topic: str, parser: CmdParse, error: Any) -> str:
     if "unique prefix" in error.msg:
         fitting = ", ".join(f"--{n}" for n in names if n.startswith(error.opt))
         return f"{what}: option {word} may be {fitting}; write it out"
+    if error.opt in VARIABLES:
+        return f"{what}: option {word} is unknown; write {error.opt}=FILE.toml"
     if not names:
         return f"{what}: option {word} is unknown; it takes none"
     close = _close(error.opt, names)

@@ -25,6 +25,7 @@ from pathlib import Path
 from typing import IO, TypeVar
 
 from toolchain.process.command import ToolError
+from toolchain.records.states import ROOT
 from toolchain.spec import SpecError
 
 T = TypeVar("T")
@@ -88,7 +89,7 @@ def run(label: str, action: Callable[[], T], limits: Limits) -> T:
 
     label: what errors call the work, such as the path of a file. Errors: SpecError
     where the process runs out of time or memory, ends by a signal, or raises what
-    none of our own errors is; those that our errors are come as they are.
+    none of our own errors is; exceptions that our errors derive from stay as they are.
     """
     place = mmap.mmap(-1, _PLACE)
     with tempfile.TemporaryFile() as log, tempfile.TemporaryFile() as out:
@@ -168,11 +169,10 @@ class _Foreign:
 
 
 def _frames(error: BaseException) -> str:
-    ours = str(Path(__file__).parents[2])
     found = [
         f"{Path(f.filename).name}:{f.lineno}"
         for f in traceback.extract_tb(error.__traceback__)
-        if f.filename.startswith(ours) and "site-packages" not in f.filename
+        if f.filename.startswith(str(ROOT)) and "site-packages" not in f.filename
     ]
     return " > ".join(found[-_FRAMES:])
 

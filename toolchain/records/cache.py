@@ -50,6 +50,6 @@ def _trim(folder: Path, limit: int) -> None:
 
 
 def _last_use(sized: tuple[Made, int]) -> float:
-    """Time of the record; where there is none, a build was killed: 0."""
+    """Time of the record; 0 without a record, which a killed build leaves behind."""
     entry, _ = sized
     return entry.record.stat().st_mtime if entry.record.exists() else 0.0

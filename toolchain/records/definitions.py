@@ -16,7 +16,7 @@ _TESTED = ("reference", "reference_scale", "cases", "bound")
 # Decorators that change nothing but their definition, or that register it for those
 # who name it.
 _PLAIN = {"cache", "contextmanager", "dataclass", "math_function", "emits"}
-# A decorator by which its definition becomes part of the one that it names.
+# A decorator by which its definition becomes part of the definition that it names.
 _PART = "short_form"
 _Scope = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
 _Function = ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda

@@ -39,7 +39,7 @@ def scratch(parent: Path) -> Iterator[Path]:
 
 
 def _own(path: Path) -> Path:
-    """`.<process>.<name>` beside a path; those of processes that are gone go."""
+    """`.<process>.<name>` beside a path; what ended processes left is removed."""
     if path.parent.is_dir():
         for other in path.parent.iterdir():
             _, process, name = (*other.name.split(".", 2), "", "")[:3]

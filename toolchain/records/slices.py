@@ -31,7 +31,7 @@ from toolchain.records.states import ROOT, State, load, save, settled, state
 # Of these tables an output follows from single entries, which its settings hold.
 _BY_SETTINGS = {("toolchain.targets", "TARGETS"), ("toolchain.tuning.table", "TABLE")}
 _INSIDE = f"{ROOT}{os.sep}"
-_MOST = 1000  # sources that are kept, those of before edits too
+_MOST = 1000  # sources that are kept, also as they were before edits
 _Definition = tuple[str, str]  # module or file, name
 
 

@@ -75,7 +75,7 @@ def _stamp(content: str) -> str:
 class Contents:
     """What is in files: a hash, and of C the names that it includes in quotes.
 
-    kept: a file for what is found in those that are not being written.
+    kept: a file for what is found in files that are not being written.
     """
 
     def __init__(self, kept: Path | None = None) -> None:

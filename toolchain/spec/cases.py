@@ -129,7 +129,7 @@ def unary_all(low: float = -10, high: float = 10) -> Cases:
             yield Case("sorted", (np.sort(dense),))
             near = values(rng, (20011,), "float32", max(low, -NEAR), min(high, NEAR))
             yield Case("near", (near,))
-            # One to a block of zeros, as another might send the block the long way.
+            # A single value in zeros, as another could send its block the long path.
             alone = np.zeros((FAR.size, 300), "float32")
             alone[:, 150] = FAR
             yield Case("alone", (alone.reshape(-1),))

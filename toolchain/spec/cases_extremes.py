@@ -59,7 +59,7 @@ RUN = 9  # as many equal ones: whole windows
 def every_case(
     operator: Operator, dtypes: tuple[str, ...], rng: np.random.Generator
 ) -> Iterator[Case]:
-    """The operator's own cases, and those of extremes."""
+    """The operator's own cases, and the cases of extremes."""
     own = []
     for case in operator.cases(dtypes, rng):
         own.append(case)

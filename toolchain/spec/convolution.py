@@ -145,20 +145,20 @@ def is_sparse(target: Target, copied: Expr, elements: Expr) -> Expr:
 
 def each_tap(
     spatial: Spatial,
-    line: Expr,
+    row: Expr,
     columns: Expr,
     body: Callable[[Expr, Expr, Expr, Expr, Expr], None],
 ) -> None:
-    """For an output row: body(x, row, r, s, column) wherever a tap is in the image.
+    """For an output row: body(x, source, r, s, column) wherever a tap is in the image.
 
-    x: position in the output row; row, column: place in the image. The innermost
+    x: position in the output row; source, column: place in the image. The innermost
     loop is over x, apart for strides 1 and 2, so that LLVM vectorises it.
     """
     y, x = spatial
     with T.serial(0, y.taps) as r:
-        row = materialized(y.first(line) + r * y.dilation)
+        source = materialized(y.first(row) + r * y.dilation)
         with (
-            T.If(tir.all(row >= 0, row < y.size)),
+            T.If(tir.all(source >= 0, source < y.size)),
             T.Then(),
             T.serial(0, x.taps) as s,
         ):
@@ -167,7 +167,7 @@ def each_tap(
 
             def loop(step: Expr) -> None:
                 with T.serial(0, high - low) as i:
-                    body(low + i, row, r, s, (low + i) * step + shift)
+                    body(low + i, source, r, s, (low + i) * step + shift)
 
             _by_stride(x.stride, loop)
 

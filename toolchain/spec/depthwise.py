@@ -91,7 +91,7 @@ class Block:
         most = target.tuning("depthwise.block")
         room = tir.truncdiv(most, self.row) - y.reach - 1
         fitting = tir.truncdiv(tir.max(room, 0), y.stride) + 1
-        # Blocks of equal height, in whole tiles; the last may overlap the one before.
+        # Blocks of equal height, in whole tiles; the last may overlap its neighbour.
         parts = ceil_div(rows, tir.max(fitting, height))
         tiles = ceil_div(ceil_div(rows, tir.max(parts, 1)), height)
         self.rows = tir.min(rows, tiles * height)
@@ -130,7 +130,7 @@ class Block:
                 with T.Else():
                     self._zero(i, 1)
 
-    def _copy_row(self, image: Buffer, line: list[Expr], i: Expr) -> None:
+    def _copy_row(self, image: Buffer, row: list[Expr], i: Expr) -> None:
         x = self.x
         skipped = tir.truncmod(x.begin, x.stride)
 
@@ -140,11 +140,11 @@ class Block:
                 start = tir.truncdiv(first + x.begin, x.stride)
                 count = tir.max(ceil_div(x.size - first, x.stride), 0)
                 with T.serial(0, count) as j:
-                    value = image[(*line, first + j * x.stride)]
+                    value = image[(*row, first + j * x.stride)]
                     T.buffer_store(self.buffer, value, [i, p, start + j])
 
         def whole() -> None:
-            source = pointer(image, [*line, 0], "r")
+            source = pointer(image, [*row, 0], "r")
             target = pointer(self.buffer, [i, 0, x.begin], "w")
             call(micro.COPY(), source, target, 0, 0, 1, x.size * WORD)
 
@@ -268,15 +268,15 @@ class PixelRows:
         y, x = self.y, self.x
         self._taps(self.full, y.taps, x.taps)
         low, high = self.middle
-        with T.serial(0, self.k.N) as n, T.serial(0, self.out.shape[1]) as line:
-            rows = y.taps_inside(line)
+        with T.serial(0, self.k.N) as n, T.serial(0, self.out.shape[1]) as row:
+            rows = y.taps_inside(row)
             with T.If(low < high), T.Then():
-                self._middle(n, line, rows)
+                self._middle(n, row, rows)
             with T.serial(0, low) as column:
-                self._end(n, line, rows, column)
+                self._end(n, row, rows, column)
             with T.serial(0, self.columns - high) as i:
-                self._end(n, line, rows, high + i)
-            self._limit(n, line)
+                self._end(n, row, rows, high + i)
+            self._limit(n, row)
 
     def _taps(self, table: Buffer, rows: Expr, columns: Expr) -> None:
         y, x = self.y, self.x
@@ -286,7 +286,7 @@ class PixelRows:
             T.buffer_store(table, place, [tap, 0])
             T.buffer_store(table, (r * x.taps + s) * self.pixel, [tap, 1])
 
-    def _middle(self, n: Expr, line: Expr, rows: Expr) -> None:
+    def _middle(self, n: Expr, row: Expr, rows: Expr) -> None:
         """Pixels all of whose columns of taps lie in the image."""
         y, x, (low, high) = self.y, self.x, self.middle
         count, lanes = high - low, self.k.target.lanes()
@@ -297,15 +297,15 @@ class PixelRows:
 
         def tiles() -> None:
             height = tir.min(count, self.k.target.tuning("depthwise.rows"))
-            self._fold((n, line, low), rows, 0, self.full, x.taps, height, count)
+            self._fold((n, row, low), rows, 0, self.full, x.taps, height, count)
 
         paths = [
-            (tir.all(slides, x.stride == stride), partial(self._slide, stride, n, line))
+            (tir.all(slides, x.stride == stride), partial(self._slide, stride, n, row))
             for stride in (1, 2)
         ]
         choose(paths, tiles)
 
-    def _slide(self, stride: int, n: Expr, line: Expr) -> None:
+    def _slide(self, stride: int, n: Expr, row: Expr) -> None:
         """Blocks of pixels that stay in L1, as each register of channels takes them."""
         y, x, (low, high) = self.y, self.x, self.middle
         count, number = high - low, self.k.target.tuning
@@ -317,19 +317,19 @@ class PixelRows:
             first = low + part * size
             call(
                 micro.SLIDE(stride),
-                pointer(self.image, [n, y.first(line), x.first(first), 0], "r"),
+                pointer(self.image, [n, y.first(row), x.first(first), 0], "r"),
                 self.w.access_ptr("r"),
                 self.b.access_ptr("r"),
-                pointer(self.out, [n, line, first, 0], "w"),
+                pointer(self.out, [n, row, first, 0], "w"),
                 *(tir.min(size, high - first), self.k.C, self.pixel, self.pixel),
                 *(y.dilation * x.size * self.pixel, self.pixel, TAPS * self.pixel, 1),
             )
 
-    def _end(self, n: Expr, line: Expr, rows: Expr, column: Expr) -> None:
+    def _end(self, n: Expr, row: Expr, rows: Expr, column: Expr) -> None:
         """A pixel some of whose columns of taps lie outside."""
         first, last = self.x.taps_inside(column)
         self._taps(self.part, rows[1] - rows[0], last - first)
-        self._fold((n, line, column), rows, first, self.part, last - first, 1, 1)
+        self._fold((n, row, column), rows, first, self.part, last - first, 1, 1)
 
     def _fold(
         self,
@@ -342,11 +342,11 @@ class PixelRows:
         count: Expr,
     ) -> None:
         """Pixels from `place`; entries: of the table, for each row of taps."""
-        n, line, column = place
+        n, row, column = place
         y, x, k = self.y, self.x, self.k
         width = _width(k.target)
         taps = (rows[1] - rows[0]) * entries
-        top = y.first(line) + rows[0] * y.dilation
+        top = y.first(row) + rows[0] * y.dilation
         left = x.first(column) + first * x.dilation
         with T.If(tir.all(taps > 0, width <= k.C)):
             with T.Then(), T.serial(0, ceil_div(k.C, width)) as block:
@@ -357,7 +357,7 @@ class PixelRows:
                     pointer(self.w, [rows[0], first, c], "r"),
                     pointer(self.b, [c], "r"),
                     table.access_ptr("r"),
-                    pointer(self.out, [n, line, column, c], "w"),
+                    pointer(self.out, [n, row, column, c], "w"),
                     taps,
                     height,
                     count,
@@ -368,20 +368,20 @@ class PixelRows:
                     self.pixel,
                 )
             with T.Else(), T.serial(0, count) as i, T.serial(0, k.C) as c:
-                self._single(n, line, column + i, c, rows)
+                self._single(n, row, column + i, c, rows)
 
-    def _single(self, n: Expr, line: Expr, column: Expr, c: Expr, rows: Expr) -> None:
+    def _single(self, n: Expr, row: Expr, column: Expr, c: Expr, rows: Expr) -> None:
         """One element, where channels are few or taps none."""
-        y, x, at = self.y, self.x, [n, line, column, c]
+        y, x, at = self.y, self.x, [n, row, column, c]
         T.buffer_store(self.out, self.b[c], at)
         first, last = x.taps_inside(column)
         with T.serial(0, rows[1] - rows[0]) as i, T.serial(0, last - first) as j:
             r, s = rows[0] + i, first + j
-            row = y.first(line) + r * y.dilation
-            value = self.image[n, row, x.first(column) + s * x.dilation, c]
+            source = y.first(row) + r * y.dilation
+            value = self.image[n, source, x.first(column) + s * x.dilation, c]
             T.buffer_store(self.out, self.out[tuple(at)] + value * self.w[r, s, c], at)
 
-    def _limit(self, n: Expr, line: Expr) -> None:
+    def _limit(self, n: Expr, row: Expr) -> None:
         k, out = self.k, self.out
         least, most = (tir.const(sign * INFINITY, "float32") for sign in (-1, 1))
         with (
@@ -390,7 +390,7 @@ class PixelRows:
             T.serial(0, self.columns) as i,
             T.serial(0, k.C) as c,
         ):
-            at = [n, line, i, c]
+            at = [n, row, i, c]
             value = out[tuple(at)]
             value = tir.Select(value < k.minimum, k.minimum, value)
             T.buffer_store(out, tir.Select(k.maximum < value, k.maximum, value), at)

@@ -210,8 +210,8 @@ class _Block:
     def _pack_rows(self, p: Expr, depth: Expr) -> None:
         whole, job = self.whole, self.job
         height, width = whole.tile
-        line = p * height
-        rows = [whole.row + row + line for row, _ in job.a]
+        row = p * height
+        rows = [whole.row + offset + row for offset, _ in job.a]
         values = [
             whole.a.values.access_ptr("r", offset=r * whole.depth + k + self.start)
             for r, (_, k) in zip(rows, job.a, strict=True)
@@ -220,15 +220,15 @@ class _Block:
         call(
             micro.DOT("rows", height, width),
             *(*values, *zeros, self.left.access_ptr("w"), whole.depth, depth),
-            *(job.rows - line, whole.a.sign, job.signs[0]),
+            *(job.rows - row, whole.a.sign, job.signs[0]),
         )
 
     def _pack_columns(self, q: Expr, columns: Expr, depth: Expr, chunk: Expr) -> None:
         whole, job = self.whole, self.job
         height, width = whole.tile
-        source, line, k = whole.b.values, q * width, chunk * CHUNK
+        source, first, k = whole.b.values, q * width, chunk * CHUNK
         stride = source.shape[1]
-        at = [whole.column + column + self.first + line for _, column in job.b]
+        at = [whole.column + column + self.first + first for _, column in job.b]
         values = [
             source.access_ptr("r", offset=(row + self.start + k) * stride + j)
             for (row, _), j in zip(job.b, at, strict=True)
@@ -237,17 +237,17 @@ class _Block:
         call(
             micro.DOT("columns", height, width),
             *(*values, *zeros, pointer(self.right, [q, chunk * (CHUNK // 2), 0], "w")),
-            *(stride, tir.min(depth - k, CHUNK), columns - line),
+            *(stride, tir.min(depth - k, CHUNK), columns - first),
             *(whole.b.sign, job.signs[1]),
         )
 
     def _tile(self, p: Expr, q: Expr, columns: Expr, depth: Expr) -> None:
         whole, job = self.whole, self.job
         height, width = whole.tile
-        line, column = p * height, q * width
+        row, column = p * height, q * width
         outs = [
             whole.out.access_ptr(
-                "rw", offset=(i + line) * whole.step + j + self.first + column
+                "rw", offset=(i + row) * whole.step + j + self.first + column
             )
             for i, j in job.out
         ]
@@ -256,7 +256,7 @@ class _Block:
             *(self.left.access_ptr("r"), pointer(self.right, [q, 0, 0], "r"), *outs),
             *(ceil_div(depth, 2), whole.step * 4, job.signs[2]),
             tir.Select(self.start > 0, tir.const(3, "int32"), job.kept),
-            *(job.rows - line, columns - column),
+            *(job.rows - row, columns - column),
         )
 
 

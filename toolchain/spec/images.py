@@ -37,18 +37,18 @@ class Planes:
     ) -> None:
         self.target, self.image, self.channels = k.target, image, channels
         self.y, self.x = y, x
-        self.lines = y.phases * y.length
+        self.rows = y.phases * y.length
         self.pitch = x.phases * x.length + SLACK
 
     def sparse(self) -> Expr:
         """Whether the copy of a channel is mostly pads; a condition."""
         y, x = self.y, self.x
         elements = y.size * x.size + y.out() * x.out()
-        return is_sparse(self.target, self.lines * self.pitch, elements)
+        return is_sparse(self.target, self.rows * self.pitch, elements)
 
     def fits(self) -> tuple[Expr, str]:
         """Whether the copy can be had, and reached by int32."""
-        plane = self.lines * self.pitch
+        plane = self.rows * self.pitch
         return (
             tir.all(plane <= MOST // 2, plane * self.channels <= MOST // 2),
             "the padded image is larger than 2^29 elements; use smaller pads",
@@ -57,15 +57,15 @@ class Planes:
     def allocate(self, depth: Expr) -> None:
         """Memory for the copy, and where each tap lies in it."""
         y, x = self.y, self.x
-        shape = (tir.max(self.channels, 1), self.lines, self.pitch)
+        shape = (tir.max(self.channels, 1), self.rows, self.pitch)
         self.buffer = T.alloc_buffer(shape, "float32")
         self.offsets = T.alloc_buffer((tir.max(depth, 1),), "int32")
-        self.lines, self.pitch = materialized(self.lines), materialized(self.pitch)
+        self.rows, self.pitch = materialized(self.rows), materialized(self.pitch)
         with T.serial(0, depth) as k:
-            row, s = tir.truncdiv(k, x.taps), tir.truncmod(k, x.taps)
-            channel, r = tir.truncdiv(row, y.taps), tir.truncmod(row, y.taps)
-            line = channel * self.lines + y.place(r)
-            T.buffer_store(self.offsets, line * self.pitch + x.place(s), [k])
+            taps, s = tir.truncdiv(k, x.taps), tir.truncmod(k, x.taps)
+            channel, r = tir.truncdiv(taps, y.taps), tir.truncmod(taps, y.taps)
+            row = channel * self.rows + y.place(r)
+            T.buffer_store(self.offsets, row * self.pitch + x.place(s), [k])
 
     def copy(self, start: Expr) -> None:
         """Fill the copy from an image at start."""
@@ -76,33 +76,33 @@ class Planes:
             T.serial(0, y.length) as i,
             T.serial(0, x.phases) as b,
         ):
-            row = materialized(i * y.stride + a - y.begin)
-            within = tir.all(row >= 0, row < y.size)
+            source = materialized(i * y.stride + a - y.begin)
+            within = tir.all(source >= 0, source < y.size)
             length = materialized(x.length)
             low, high = (
                 materialized(tir.Select(within, limit, length))
                 for limit in x.inside(b, length)
             )
-            line, first = materialized(a * y.length + i), materialized(b * length)
-            base = start + (c * y.size + row) * x.size + b - x.begin
-            self._clear(c, line, first, low)
+            row, first = materialized(a * y.length + i), materialized(b * length)
+            base = start + (c * y.size + source) * x.size + b - x.begin
+            self._clear(c, row, first, low)
 
             def loop(step: Expr) -> None:
                 with T.serial(0, high - low) as j:
                     value = self.image[0, 0, 0, base + (low + j) * step]
-                    T.buffer_store(self.buffer, value, [c, line, first + low + j])
+                    T.buffer_store(self.buffer, value, [c, row, first + low + j])
 
             with T.If(x.stride == 1):
                 with T.Then():
                     loop(1)
                 with T.Else():
                     loop(x.stride)
-            self._clear(c, line, first + high, length - high)
+            self._clear(c, row, first + high, length - high)
 
-    def _clear(self, channel: Expr, line: Expr, first: Expr, count: Expr) -> None:
+    def _clear(self, channel: Expr, row: Expr, first: Expr, count: Expr) -> None:
         with T.serial(0, count) as j:
             zero = tir.const(0, "float32")
-            T.buffer_store(self.buffer, zero, [channel, line, first + j])
+            T.buffer_store(self.buffer, zero, [channel, row, first + j])
 
     def pack(self, block: Block) -> None:
         """Fill a block's panels: column j is output pixel j, k is (channel, r, s).
@@ -121,11 +121,11 @@ class Planes:
 
         with T.serial(0, block.panel_count()) as p:
             pixel = block.first + p * width
-            line, column = tir.truncdiv(pixel, columns), tir.truncmod(pixel, columns)
-            parts = tir.min(ceil_div(column + width, columns), rows - line)
+            row, column = tir.truncdiv(pixel, columns), tir.truncmod(pixel, columns)
+            parts = tir.min(ceil_div(column + width, columns), rows - row)
             with T.If(parts == 1):
                 with T.Then(), T.serial(0, block.depth) as k:
-                    copy(p, k, 0, line * self.pitch + column)
+                    copy(p, k, 0, row * self.pitch + column)
                 with (
                     T.Else(),
                     T.serial(0, block.depth) as k,
@@ -133,7 +133,7 @@ class Planes:
                 ):
                     ahead = part * columns - column
                     lane = tir.max(ahead, 0)
-                    copy(p, k, lane, (line + part) * self.pitch + lane - ahead)
+                    copy(p, k, lane, (row + part) * self.pitch + lane - ahead)
 
 
 class Pixels:
@@ -163,7 +163,7 @@ class Pixels:
     def sparse(self) -> Expr:
         """Whether the padded copy, if one is needed, is mostly pads; a condition."""
         pixels = self.y.size * self.x.size + self.y.out() * self.x.out()
-        copied = self.planes.lines * self.planes.pitch
+        copied = self.planes.rows * self.planes.pitch
         much = is_sparse(self.target, copied, pixels * self.channels)
         return tir.all(tir.Not(self.bare), much)
 
@@ -174,7 +174,7 @@ class Pixels:
 
     def allocate(self) -> None:
         """Memory for the padded copy."""
-        shape = (tir.Select(self.bare, self.one, self.planes.lines), self.planes.pitch)
+        shape = (tir.Select(self.bare, self.one, self.planes.rows), self.planes.pitch)
         self.planes.buffer = T.alloc_buffer((1, *shape), "float32")
 
     def copy(self, start: Expr) -> None:
@@ -183,17 +183,19 @@ class Pixels:
         with T.If(tir.Not(self.bare)), T.Then():
             self.planes.copy(start)
 
-    def _places(self, block: Block, pixel: Expr, lines: int) -> tuple[Expr, list[Expr]]:
+    def _places(
+        self, block: Block, pixel: Expr, pixels: int
+    ) -> tuple[Expr, list[Expr]]:
         """Where a window begins, and the others from there; past the last the last."""
-        line, column = (
+        row, column = (
             materialized(of(pixel, self.columns)) for of in (tir.truncdiv, tir.truncmod)
         )
         down = self.y.stride * self.pitch
         along = self.x.stride * self.channels
         places = [self.none]
-        start = line * down + column * along
+        start = row * down + column * along
         return_step = materialized(down - (self.columns - 1) * along)
-        for i in range(1, lines):
+        for i in range(1, pixels):
             ends = column + 1 == self.columns
             step = tir.Select(ends, return_step, along)
             step = tir.Select(pixel + i < block.size, step, self.none)
@@ -208,30 +210,30 @@ class Pixels:
         """
 
         def pack(block: Block) -> None:
-            def some(p: Expr, first: Expr, lines: int) -> None:
+            def some(p: Expr, first: Expr, pixels: int) -> None:
                 pixel = tir.min(block.first + p * block.width + first, block.size - 1)
                 pixel = materialized(pixel)
                 if not self.single:
-                    self._pack_runs(block, p, first, lines, pixel)
+                    self._pack_runs(block, p, first, pixels, pixel)
                     return
                 # All pixels in a row of the result, and in the image.
-                last = tir.truncmod(pixel, self.columns) + lines <= self.columns
-                whole = tir.all(last, pixel + lines <= block.size)
+                last = tir.truncmod(pixel, self.columns) + pixels <= self.columns
+                whole = tir.all(last, pixel + pixels <= block.size)
                 with T.If(whole):
                     with T.Then():
-                        self._pack_taps(block, p, first, lines, pixel)
+                        self._pack_taps(block, p, first, pixels, pixel)
                     with T.Else():
-                        self._pack_runs(block, p, first, lines, pixel)
+                        self._pack_runs(block, p, first, pixels, pixel)
 
             each_group(block, self.target, some)
 
         return pack
 
     def _pack_runs(
-        self, block: Block, p: Expr, first: Expr, lines: int, pixel: Expr
+        self, block: Block, p: Expr, first: Expr, pixels: int, pixel: Expr
     ) -> None:
         """Windows that may lie anywhere, run by run of elements."""
-        start, places = self._places(block, pixel, lines)
+        start, places = self._places(block, pixel, pixels)
         flat = self.x.dilation == 1
         down, along = self.y.dilation * self.pitch, self.x.dilation * self.channels
         # Rows of a window are runs; where it is dilated, its taps.
@@ -257,7 +259,7 @@ class Pixels:
                     put(self.planes.buffer, 0)
 
     def _pack_taps(
-        self, block: Block, p: Expr, first: Expr, lines: int, pixel: Expr
+        self, block: Block, p: Expr, first: Expr, pixels: int, pixel: Expr
     ) -> None:
         """A single channel: tap by tap the elements of neighbouring pixels."""
         lanes = T.vectorized if block.broadcast == 1 else T.serial
@@ -265,7 +267,7 @@ class Pixels:
         with (
             T.serial(0, self.y.taps) as r,
             T.serial(0, self.x.taps) as s,
-            lanes(0, lines) as i,
+            lanes(0, pixels) as i,
         ):
             place = r * self.y.dilation * self.pitch + s * self.x.dilation
             value = self._element(at + place + i)

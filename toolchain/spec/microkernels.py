@@ -122,6 +122,8 @@ COLUMNS = Form(
 ARG_COLUMNS = Form("micro_arg_<max>_<f32|i8|i32|i64>", "micro_arg_<min>_<f32>")
 ARG_ROWS = Form("micro_arg_first_<max|min>_f32")
 ARG_FIND = Form("micro_arg_find_<f32|i8|i32|i64>")
+# The last pass of a normalization of rows.
+NORMALIZE = Form("micro_normalize_<scaled|centred>")
 # Reductions, and normalized rows, that left float32 on the way: again in float64.
 WIDE = Form("micro_wide_<sum|product|norm>")
 WIDE_NORMALIZATION = Form("micro_wide_normalization")

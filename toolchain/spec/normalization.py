@@ -8,10 +8,13 @@ from toolchain.spec import math as m
 from toolchain.spec import microkernels as micro
 from toolchain.spec.kernel import Kernel
 from toolchain.spec.nest import call, materialized, nest
-from toolchain.spec.tvm import Buffer, Tensor, tir
+from toolchain.spec.tvm import Buffer, Expr, Tensor, tir
 from toolchain.spec.tvm import script as T  # noqa: N812  # TVM's own name for it
 
 MOST = 0x58800000  # the bits of 2^50: inverse roots up to which squares keep digits
+# What a function of (first, count, x) emits of up to four rows: the sums of squares,
+# and the means that these are about, where rows are centred.
+Statistics = Callable[[Expr, Expr, Buffer], tuple[Buffer, Buffer | None]]
 
 
 def each_four(k: Kernel, emit: Callable[..., None], *inputs: Tensor) -> Tensor:
@@ -27,25 +30,37 @@ def each_four(k: Kernel, emit: Callable[..., None], *inputs: Tensor) -> Tensor:
     return nest((k.o, k.n), inputs, body, k.output_dtypes[0])
 
 
-def normalized(k: Kernel, emit: Callable[..., None], *inputs: Tensor) -> Tensor:
-    """The same of a normalization: emit(first, count, inputs, out, lost).
+def normalized(k: Kernel, statistics: Statistics, *inputs: Tensor) -> Tensor:
+    """Tensor of a nest: (x - mean) / sqrt(squares / n + epsilon) * scale + bias.
 
-    inputs: x, scale and, if rows are centred, the bias. lost: for inverse_roots;
-    rows that it makes NaN are done again, in float64.
+    inputs: x, scale and, where rows are centred, the bias. A row whose squares left
+    float32 begins with NaN, and is done again in float64.
     """
 
     def body(buffers: list[Buffer], out: Buffer) -> None:
+        x, scale, *others = buffers
+        bias = others[0] if others else scale  # which nothing reads
         lost = T.alloc_buffer((1,), "int32")
         T.buffer_store(lost, tir.const(0, "int32"), [0])
-        _each_four(k, emit, buffers, out, lost)
-        pointers = [b.access_ptr("r") for b in buffers]
-        pointers += [pointers[1]] * (3 - len(buffers))
-        with T.If(tir.And(lost[0] != 0, k.n > 0)), T.Then():
-            call(
-                micro.WIDE_NORMALIZATION(),
-                *(*pointers, out.access_ptr("rw"), k.o, k.n),
-                *(tir.reinterpret("int32", k.epsilon), int(len(buffers) > 2)),
+
+        def emit(first: Expr, count: Expr) -> None:
+            squares, means = statistics(first, count, x)
+            inverses = inverse_roots(k, squares)
+            kind, means = ("centred", means) if others else ("scaled", inverses)
+            factors, row = (means, inverses, scale, bias), first * k.n
+            some = tir.call_extern(
+                *("int32", micro.NORMALIZE(kind)),
+                *(x.access_ptr("r", offset=row), *(b.access_ptr("r") for b in factors)),
+                *(out.access_ptr("w", offset=row), count, k.n),
             )
+            T.buffer_store(lost, lost[0] | some, [0])
+
+        with T.If(k.n > 0), T.Then():
+            _each_four(k, emit)
+        ends = (*(b.access_ptr("r") for b in (x, scale, bias)), out.access_ptr("rw"))
+        epsilon = tir.reinterpret("int32", k.epsilon)
+        with T.If(lost[0] != 0), T.Then():
+            call(micro.WIDE_NORMALIZATION(), *ends, k.o, k.n, epsilon, len(others))
 
     return nest((k.o, k.n), inputs, body, k.output_dtypes[0])
 
@@ -59,20 +74,10 @@ def _each_four(
         emit(b * step, tir.min(k.o - b * step, step), *given)
 
 
-def inverse_roots(k: Kernel, squares: Buffer, lost: Buffer) -> Buffer:
-    """Emit and give a buffer of 1 / sqrt(squares / n + epsilon), of four rows.
-
-    NaN where squares left float32, which `lost` says then; of fewer rows, perhaps too
-    where only the others did.
-    """
+def inverse_roots(k: Kernel, squares: Buffer) -> Buffer:
+    """Emit and give a buffer of 1 / sqrt(squares / n + epsilon), of four rows."""
     inverses = T.alloc_buffer((4,), k.dtype)
     with T.vectorized(0, 4) as i:
         mean = squares[i] / k.n.astype("float32")
         T.buffer_store(inverses, 1 / m.sqrt(mean + k.epsilon), [i])
-    with T.serial(0, 4) as i:
-        bits = tir.reinterpret("uint32", inverses[i]) - tir.const(1, "uint32")
-        beyond = bits >= tir.const(MOST, "uint32")
-        nan = tir.const(float("nan"), "float32")
-        T.buffer_store(inverses, tir.Select(beyond, nan, inverses[i]), [i])
-        T.buffer_store(lost, lost[0] | beyond.astype("int32"), [0])
     return inverses

@@ -1,6 +1,6 @@
 """Matrix products over packed panels: the loop nest around a micro-kernel.
 
-`Product` is the one nest of matmul, gemm and conv: blocks of both factors are packed
+`Product` is the loop nest of matmul, gemm and conv: blocks of both factors are packed
 into panels, and each pair of panels goes through a micro-kernel
 (toolchain/micro/builder.py). The operator says how a factor is packed: as rows of a
 matrix, as columns of a matrix, or as windows of an image.
@@ -217,7 +217,7 @@ class Product:
 
             alone = rest is None and isinstance(self.left, MatrixRows)
             if alone and tile.lanes > 1 and tile.kind == "f32":
-                # A tile takes longer than a few last rows one by one.
+                # A tile takes longer than the few last rows take by themselves.
                 with T.If(rows * self.tuning("last_rows") <= tile.rows):
                     with T.Then():
                         one = replace(self, panels=row_panels(tile.target))
@@ -286,7 +286,7 @@ class Product:
             replace(self, panels=half).multiply(down, last)
 
     def multiply(self, down: Block, across: Block, last: Expr = True) -> None:
-        """Multiply two blocks that are packed; last: of those of a depth."""
+        """Multiply two packed blocks; last: whether K ends with them."""
         tile = self.panels
         out = pointer(self.out, self.place(down.first, across.first), "rw")
         start = self.start

@@ -16,7 +16,6 @@ from toolchain.spec.nest import call, materialized, pointer
 from toolchain.spec.tvm import script as T  # noqa: N812  # TVM's own name for it
 from toolchain.targets import Target
 
-TOUCHED = 256  # bytes of what micro.TOUCH touches at least
 REGIONS = 5  # above, below, left, right, and the middle
 MIDDLE = 4
 # What the table holds of a region, in elements: its size; where it begins in the output
@@ -76,18 +75,15 @@ class Regions:
                     self._fold(ins[0], n, m, tir.truncdiv(m, per), region)
 
     def _touch(self, image: Buffer, n: Expr, channel: Expr) -> None:
-        """Read a plane ahead, line by line, where the image is larger than caches are.
+        """Read a plane ahead, row by row, where the image is larger than caches are.
 
         Registers of columns go down it, each time along a few bytes of every row.
         """
         plane = self.y.size * self.x.size * WORD
         images = self.k.N * self.k.C * plane
-        with (
-            T.If(
-                tir.all(images > self.k.target.tuning("regions.l2"), plane >= TOUCHED)
-            ),
-            T.Then(),
-        ):
+        number = self.k.target.tuning
+        large = images > number("regions.l2")
+        with T.If(tir.all(large, plane >= number("touch.step"))), T.Then():
             source = pointer(image, [n, channel, 0, 0], "r")
             # Of the weights, which come next.
             call(micro.TOUCH(), source, self.weights.access_ptr("w"), plane)

@@ -27,7 +27,7 @@ TABLE = (
     *("rows", "columns", "width", "taps"),
     *("down", "across", "stride", "begin", "blank", "blank"),
 )
-LINES = len(TABLE) // 2
+HEAD = len(TABLE) // 2
 HALVED = 3  # taps along each axis of what micro.HALVE takes
 # Kinds of runtime_stub/windows.h.
 FOLDS = {
@@ -156,7 +156,7 @@ class _Planes:
         # The table, or what the runtime takes for each element instead of it.
         most = tir.max(y.size * x.size, self.rows * self.columns)
         elements = tir.Select(self.small, k.index(0), most)
-        self.table = T.alloc_buffer((self.rows + LINES + elements, 2), "int32")
+        self.table = T.alloc_buffer((self.rows + HEAD + elements, 2), "int32")
         self.axes = T.alloc_buffer((2 * len(WINDOW_AXIS.types),), "int32")
         words = [
             {**vars(axis), "windows": count}[name]
@@ -187,8 +187,8 @@ class _Planes:
         with T.serial(0, self.rows) as i:
             first, last = y.taps_inside(i)
             place = (y.first(i) + first * y.dilation) * x.size * size
-            T.buffer_store(self.table, place, [i + LINES, 0])
-            T.buffer_store(self.table, tir.max(last - first, 0), [i + LINES, 1])
+            T.buffer_store(self.table, place, [i + HEAD, 0])
+            T.buffer_store(self.table, tir.max(last - first, 0), [i + HEAD, 1])
 
     def _plane(self, ends: tuple[Expr, Expr], plain: Expr) -> None:
         """Fold a plane; ends: pointers to it and to its result."""

@@ -31,7 +31,7 @@ def bench_task(profile: Profile, after: Iterable[str]) -> Task:
 def bench_models(words: list[str], models: list[str]) -> list[str]:
     """Tasks that `doit bench models` needs, by the words of the command line.
 
-    models: those that it can measure. doit reads a task's own words too late for this.
+    models: what it can measure. doit reads a task's own words too late for this.
     """
     if "bench" not in words:
         return []

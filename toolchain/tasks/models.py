@@ -1,4 +1,4 @@
-"""Models: those of models/, and the files that a command line names."""
+"""Models: the files of models/, and the files that a command line names."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ _EVERY_TARGET = ("lenet", "lenet_int8")
 def sources(heavy: bool) -> dict[str, Path]:
     """Model files and recipes by name; names that start with _ are neither.
 
-    heavy: those that `build` leaves out, the networks in the onnx package with them.
+    heavy: what `build` leaves out, with the networks of the onnx package.
     """
     found = {
         p.stem: p
@@ -186,15 +186,15 @@ def compile_open(
 ) -> None:
     """Compile an ONNX file whose sizes are not all known, or whose nodes need that."""
     from toolchain.graph.build import Place
-    from toolchain.graph.files import build_model
     from toolchain.model.build import Options
+    from toolchain.model.open import build_open
 
     options = dict(options)
     kept = options.pop("archive")
     ready = current_objects(full_profile(), target)
     place = Place(folder, CACHE / target, archive=kept, ready=ready)
     show = partial(print, f"  {file.stem} {target}:")
-    build_model(file, Options(target, **options), place, runtime, show)
+    build_open(file, Options(target, **options), place, runtime, show)
 
 
 OPTIONS = (

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True)
 class Number:
-    """value: on every target but those of `targets`. least, most: its range.
+    """value: on every target that `targets` does not name. least, most: its range.
 
     multiple: what it must be a multiple of. power: whether it must be a power of two.
     """

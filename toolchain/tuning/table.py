@@ -73,6 +73,24 @@ TABLE: dict[str, Number] = {
         *(3, 1, 8, "last rows one by one, if this many times them fit a tile"),
         "a third of a tile: one by one they take less time than the tile",
     ),
+    "gemm.unroll": Number(
+        *(4, 1, 16, "steps of k between two updates of the pointers"),
+        "2: 64^3 as fast, 1 KB less of code; 8: as fast, 2 KB more",
+        {SCALAR: 1},
+    ),
+    "gemm.splat_unroll": Number(
+        *(8, 1, 16, "the same, of float32 panels that are splat"),
+        "4: 64^3 takes 1.1 to 1.3 of the time; 16: as fast, 1.3 KB more of code",
+        {SCALAR: 1},
+    ),
+    "gemm.barrier_unroll": Number(
+        *(3, 1, 16, "the same, where a scheduling barrier divides a step"),
+        "from 4 to 8 on cranelift spills sums in most forms of the tile",
+    ),
+    "gemm.barrier": Number(
+        *(2, 2, 8, "parts of a step, of which the first is ahead of the barrier"),
+        "FMA beside shuffles, with a barrier after half of the products: 3 % faster",
+    ),
     # Convolutions as products (kernels/conv.py, conv_packed.py, spec/images.py).
     "conv.small_m": Number(
         *(3, 1, 8, "output channels of a group from which it is a matrix product"),
@@ -97,7 +115,15 @@ TABLE: dict[str, Number] = {
         *(320, 16, 8192, "K of a part of a row of taps, of weights beyond L2"),
         "20 KB of a broadcast panel and 10 KB of weights; 200 and 400: 1 to 3 % slower",
     ),
-    # Depthwise convolutions (toolchain/spec/depthwise.py, regions.py).
+    "winograd.block": Number(
+        *(1 << 19, 1 << 12, 1 << 26, "elements of a group of tiles, before and after"),
+        "2 MiB, of an L2 of 1 MiB and an L3 of more; other sizes were not compared",
+    ),
+    "winograd.step": Number(
+        *(12, 1, 64, "what the tiles of a group are a multiple of"),
+        "whole tiles of the products, of 4 and of 6 rows",
+    ),
+    # Depthwise convolutions (toolchain/spec/depthwise.py, regions.py; slide, touch).
     "depthwise.rows": Number(
         *(4, 1, 4, "rows of a tile of the result"),
         "4 x 8 sums, weights and loads fill 16 registers",
@@ -149,6 +175,16 @@ TABLE: dict[str, Number] = {
         ),
         "of a usual L2; 112 x 112 x 32 at stride 2: 108 to 95 us",
     ),
+    "slide.rows": Number(
+        *(2, 1, 4, "rows of the result in a step, at stride 2"),
+        "with exits between them 2.15 ns a register instead of 3.04 (wasmtime; Node "
+        "2.1 instead of 2.4); at stride 1 that gains nothing",
+    ),
+    "touch.step": Number(
+        *(256, 64, 4096, "bytes that a step reads ahead"),
+        "four lines; other sizes were not compared",
+        multiple=64,
+    ),
     # Copies and transposes (toolchain/spec/movement.py).
     "view.short_row": Number(
         *(16, 1, 1024, "elements below which a row is not copied by itself"),
@@ -174,7 +210,17 @@ TABLE: dict[str, Number] = {
         "128 x 64, 64 x 128, 128 x 128, 256 x 64: 5 to 40 % slower",
         power=True,
     ),
-    # Folds of windows, rows and columns (spec/windows.py, rows.py, softmax.py).
+    # Folds of windows, rows and columns (spec/windows.py, rows.py, softmax.py; pool,
+    # halve, rows, columns, arg_*).
+    "pool.vectors": Number(
+        *(4, 1, 8, "registers of floats that share what a tap costs beside them"),
+        "bytes, of which one register holds 16, take one: four would cost 0.7 KB",
+    ),
+    "pool.halve_unroll": Number(
+        *(2, 1, 8, "registers of windows in a step, where maxima are halved"),
+        "8 columns take 1.96 ns (Node 1.82), with an exit per register more; 4: no "
+        "faster",
+    ),
     "pool.reach": Number(
         *(16, 1, 1024, "elements below which a window's reach is not asked about"),
         "such windows never read an element more often than 4 times that",
@@ -188,10 +234,43 @@ TABLE: dict[str, Number] = {
         "256: reads are 15 % slower",
         multiple=16,
     ),
+    "reduce.step": Number(
+        *(8, 1, 8, "vectors of a row that are taken together"),
+        "4: rows of 1000 take 1.00 to 1.02 of the time, 0.2 KB less of code; 16 spill",
+        power=True,
+    ),
+    "reduce.rows": Number(
+        *(16, 1, 1024, "rows of a block that columns are folded down in registers"),
+        "32: 15 % slower where rows are 4 KB",
+    ),
+    "reduce.vectors": Number(
+        *(4, 1, 8, "vectors of a tile of columns of floats"),
+        "8 spill for a maximum, and are 5 % faster for a sum",
+        power=True,
+    ),
+    "arg.rows": Number(
+        *(4, 1, 8, "rows of a tile of columns whose best is looked for"),
+        "what eight registers hold beside 2 vectors: 13 GB/s row by row, 24 to 36 so; "
+        "8 rows: slower",
+        power=True,
+    ),
+    "arg.vectors": Number(
+        *(2, 1, 4, "vectors of the same tile"),
+        "as arg.rows",
+    ),
+    "arg.block": Number(
+        *(16, 8, 32, "elements of a row that are searched together"),
+        "32: 1.5 KB more of code, 8: 0.1 KB less; their speed was not compared",
+        power=True,
+    ),
     "normalize.short_row": Number(
         *(512, 1, 1 << 14, "elements of a row up to which four are done together"),
         "rows of 128: roots and quotients of four rows in a vector 25 % faster; rows "
         "of 1000: four do not stay in L1, 12 % slower",
+    ),
+    "normalize.vectors": Number(
+        *(4, 1, 8, "vectors in a step of the last pass over a row"),
+        "2: rows of 128 take 1.04 of the time; 8: 0.98, and 0.1 KB more of code",
     ),
     "softmax.short_row": Number(
         *(
@@ -237,6 +316,38 @@ TABLE: dict[str, Number] = {
         ),
         "from there on seven products cost less than eight",
         multiple=16,
+    ),
+    "eight_bit.unroll": Number(
+        *(4, 1, 16, "steps of a tile between two updates of the pointers"),
+        "2 and 8: 256^3 within 2 %, 0.3 KB less and 0.6 KB more of code",
+    ),
+    # Functions of arrays (toolchain/lower/arrays.py, forms.py, stages.py).
+    "array.block": Number(
+        *(256, 16, 1024, "elements that go through one stage before the next"),
+        "their buffers stay in L1; 128: 2 % slower",
+        multiple=16,
+    ),
+    "array.together": Number(
+        *(2, 1, 4, "vectors in a step of a short formula"),
+        "10 % faster than one, which leaves half of its instructions to the loop; 4: 2 "
+        "% faster yet, and a third more code",
+        power=True,
+    ),
+    "array.short": Number(
+        *(40, 0, 1000, "operations up to which a formula is short"),
+        "steps of two of all formulas: 1.2 KB more of code, which gelu and erf are",
+    ),
+    "array.stage": Number(
+        *(24, 1, 1000, "cycles of a stage's chain of operations, about"),
+        "two stages of 25 are better than one of 50; three are worse for exp",
+    ),
+    "array.cut": Number(
+        *(5, 1, 100, "a part of a chain by this number is how far a cut may move"),
+        "2 and 20: 0.1 KB more of code, as more values cross a cut",
+    ),
+    "array.crossing": Number(
+        *(6, 1, 64, "most values that cross a cut, of more than two stages"),
+        "more buffers than 6 cost more than the stages gain",
     ),
     "resize.step": Number(
         *(16, 4, 64, "columns of a step between two rows"),

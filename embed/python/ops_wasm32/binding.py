@@ -1,4 +1,4 @@
-"""Binding: the arguments of a Python call become those of one kernel."""
+"""Binding: the arguments of a Python call become arguments of a kernel."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def bind(
 ) -> Bound:
     """Choose the kernel for a call and put its arguments in order.
 
-    kernels: those of one operator; they differ in dtypes only. data_dtype: only
+    kernels: of a single operator; they differ in dtypes only. data_dtype: only
     kernels of that first dtype.
     """
     tensors, attributes, options = _sort_names(operator, kernels[0], named)
@@ -110,7 +110,7 @@ def _inputs(
     positional: Sequence[object],
     named: Mapping[str, object],
 ) -> list[object]:
-    """One value for each input, those of a variadic one after the other."""
+    """A value for each input; a variadic input has its values one after the other."""
     params = list(kernel.inputs)
     rest = list(positional)
     values: list[object] = []

@@ -80,7 +80,7 @@ _NUMBERED = re.compile(r"arr_\d+")  # as numpy.savez names what has no name
 
 
 def read_inputs(path: Path) -> tuple[list[object], dict[str, object]]:
-    """Inputs of a model in a .npz, those in order and those by name."""
+    """Inputs of a model in a .npz: the arrays in order, and the arrays by name."""
     arrays = _read_npz(path)
     if all(map(_NUMBERED.fullmatch, arrays)):
         return list(arrays.values()), {}

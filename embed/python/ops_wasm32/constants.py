@@ -12,7 +12,7 @@ import numpy as np
 from ops_wasm32.convert import Array, to_array
 from ops_wasm32.errors import ArgumentError, listed
 
-# Of ONNX Runtime's names for dtypes those that are not numpy's.
+# ONNX Runtime's names for dtypes, where they are not numpy's.
 _DTYPES = {"float": "float32", "double": "float64"}
 _BOOLS = {"true": True, "false": False, "1": True, "0": False}
 
@@ -22,7 +22,7 @@ def constants_of(
 ) -> dict[str, Array]:
     """Arrays by the names of inputs, from texts such as rate=16000 or axes=1,2.
 
-    inputs: those of ONNX Runtime's session. shapes: of the inputs that are no
+    inputs: of ONNX Runtime's session. shapes: of the inputs that are no
     constants, in order; they say what sizes with names are. One number fills an input.
     Errors: ArgumentError.
     """

@@ -12,7 +12,7 @@ class ModuleError(ValueError):
 class ArgumentError(TypeError, ValueError):
     """A call with an unknown name, a missing argument, or a wrong kind or dtype.
 
-    Both a TypeError and a ValueError: callers catch the one they think of.
+    Both a TypeError and a ValueError: callers catch either.
     """
 
 

@@ -1,4 +1,4 @@
-"""Where modules are: the bundled ones, or those of a source checkout."""
+"""Where modules are: in the package, or in the build of a source checkout."""
 
 from __future__ import annotations
 

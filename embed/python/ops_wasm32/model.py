@@ -66,9 +66,9 @@ class Weights:
 
 @dataclass(frozen=True)
 class Model:
-    """A model; its inputs and outputs are those that callers see.
+    """A model; its inputs and outputs are as callers see them.
 
-    tolerance: how far its results may be from those of another order of sums,
+    tolerance: how far its results may be from results by another order of sums,
     relative to an element or the mean of its output; None where the manifest says none.
     sizes: least and greatest of each named size. is_open: whether the module allocates
     the outputs, whose shapes follow in the call.

@@ -153,7 +153,7 @@ def _check_start(reader: _Reader) -> None:
 
 
 def read_manifest(data: bytes, what: str) -> Manifest:
-    """Read the manifest within a module; ModuleError where there is none."""
+    """Read the manifest within a module; ModuleError where it has none."""
     found = _manifests(data, what)
     if not found:
         raise ModuleError(

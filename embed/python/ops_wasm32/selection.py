@@ -30,7 +30,7 @@ def choose_kernel(
     options: Mapping[str, object],
     data_dtype: str | None,
 ) -> Signature:
-    """Find the one kernel that takes the dtypes of the inputs as they are."""
+    """Find the kernel that takes the dtypes of the inputs as they are."""
     wanted = [dtype_of(value) for value in given]
     kernels = _selected(operator, kernels, options, data_dtype)
     fitting = [

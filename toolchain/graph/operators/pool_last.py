@@ -16,8 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from toolchain.graph.sizes import floor_div
-from toolchain.spec import Attribute, Bound, Case, Input, Operator
+from toolchain.spec import Attribute, Bound, Case, Input, Operator, window_shapes
 from toolchain.spec import windows as w
 from toolchain.spec.cases import Array, Rng, shape_name, values
 from toolchain.spec.cases_windows import pooled
@@ -61,36 +60,6 @@ def cases(dtypes: tuple[str, ...], rng: Rng) -> Iterator[Case]:
     yield Case("special", (x,), {"kernel_shape": [3, 3]})
 
 
-def _windows(size: Any, taps: Any, given: tuple[int, ...], up: bool) -> Any:
-    """How many windows lie along an axis. given: stride, pads, dilation."""
-    stride, before, after, dilation = given
-    if size is None or (up and not isinstance(size, int)):
-        return None
-    room = size + before + after - (taps - 1) * dilation - 1
-    found = floor_div(room + (stride - 1 if up else 0), stride) + 1
-    late = up and (found - 1) * stride >= size + before
-    return found - 1 if late else found
-
-
-def shapes(call: Any) -> list[Any]:
-    """Shapes of the output."""
-    x = call.shape(0)
-    names = ("kernel_shape", "strides", "pads", "dilations")
-    taps, strides, pads, gaps = (call.numbers(n) for n in names)
-    if x is None or len(x) != 4:
-        return [(None,) * 4]
-    sizes = [
-        _windows(
-            x[1 + i],
-            taps[i],
-            (strides[i], pads[i], pads[i + 2], gaps[i]),
-            bool(call.integer("ceil_mode")),
-        )
-        for i in range(2)
-    ]
-    return [(x[0], *sizes, x[3])]
-
-
 KERNEL = Operator(
     collapse="own.plain",
     inputs=(Input("x", ""),),
@@ -107,6 +76,6 @@ KERNEL = Operator(
     source="pool_last.c",
     reference=reference,
     cases=cases,
-    shapes=shapes,
+    shapes=window_shapes.pooled_last,
     bound=Bound(ulp=4, why="9 additions and a division"),
 )

@@ -83,7 +83,7 @@ class _Convolution:
             T.buffer_store(self.image, self.x[n, y, x, c], at)
 
     def _gather(self, i: Any, pixel: Any) -> None:
-        """Window of a pixel: its lines are in one piece where they have no gaps."""
+        """Window of a pixel: its rows are in one piece where they have no gaps."""
         k = self.k
         y, x = tir.truncdiv(pixel, k.OX), tir.truncmod(pixel, k.OX)
         run, count = int(k.C), int(k.S)

@@ -22,9 +22,6 @@ from toolchain.spec.panels import PANEL_WIDTH, Block, MatrixRows, shuffled_panel
 from toolchain.spec.product import Product
 
 NUMBERS = PATCH**2
-# Numbers and sums of as many tiles as these elements hold (2 MiB) stay in cache, and
-# whole tiles of the micro-kernels with 4 and with 6 rows.
-BLOCK, STEP = 1 << 19, 12
 
 
 def compute(k: Any) -> Any:
@@ -43,8 +40,9 @@ class _Convolution:
         self.depth, self.features = int(k.C), int(k.M)
         self.down, self.across = -(-int(k.OY) // TILE), -(-int(k.OX) // TILE)
         self.tiles = self.down * self.across
-        fits = BLOCK // (NUMBERS * (self.depth + self.features)) // STEP * STEP
-        self.group = min(max(fits, STEP), self.tiles)
+        most, step = (k.target.tuning(f"winograd.{n}") for n in ("block", "step"))
+        fits = most // (NUMBERS * (self.depth + self.features)) // step * step
+        self.group = min(max(fits, step), self.tiles)
         self.rows = self.down * TILE + PATCH - TILE
         self.columns = self.across * TILE + PATCH - TILE
         self.image = self._buffer(self.rows, self.columns * self.depth)

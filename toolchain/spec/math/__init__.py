@@ -61,7 +61,7 @@ from toolchain.spec.math.instructions import (
 )
 from toolchain.spec.math.inverses import acos, asin, atan
 from toolchain.spec.math.logistic import mish, sigmoid, silu, softplus
-from toolchain.spec.math.powers import log, pow
+from toolchain.spec.math.powers import log, pow, pow_wide
 from toolchain.spec.math.trigonometry import circular, cos, sin, tan
 
 __all__ = [
@@ -102,6 +102,7 @@ __all__ = [
     "minimum",
     "mish",
     "pow",
+    "pow_wide",
     "relative_rest",
     "rint",
     "sigmoid",

@@ -5,11 +5,12 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable
 from functools import wraps
-from typing import Concatenate, NamedTuple, ParamSpec
+from typing import Concatenate, NamedTuple, ParamSpec, TypeAlias
 
 from toolchain.spec.tvm import Expr, Var, tir
 
 P = ParamSpec("P")
+Wide: TypeAlias = Expr  # annotates parameters of float64; others are float32
 
 
 def dtype_of(x: Expr) -> str:
@@ -111,7 +112,7 @@ def short_form(of: Callable[P, Expr]) -> Callable[[Callable[..., Expr]], None]:
 
 
 class Definition(NamedTuple):
-    """A function's parameters (variables of float32), result and limits of operands."""
+    """A function's parameters (variables), result and limits of operands."""
 
     parameters: list[Var]
     result: Expr
@@ -129,7 +130,10 @@ def definition(name: str, short: bool = False, fused: bool = False) -> Definitio
     fused: where multiply-adds are one operation, whose fastest formula may be another.
     """
     body, let = (_SHORT if short else _DEFINITIONS)[name], Let(fused)
-    _, *names = inspect.signature(body).parameters
-    parameters = [tir.Var(n, "float32") for n in names]
+    _, *given = inspect.signature(body).parameters.values()
+    parameters = [
+        tir.Var(p.name, "float64" if p.annotation == "Wide" else "float32")
+        for p in given
+    ]
     result = let.around(body(let, *parameters))
     return Definition(parameters, result, let.limits)

@@ -16,7 +16,7 @@ from toolchain.spec.math.blocks import (
     i32,
     polynomial,
 )
-from toolchain.spec.math.definitions import Let, math_function
+from toolchain.spec.math.definitions import Let, Wide, dtype_of, math_function
 from toolchain.spec.math.exponentials import LN2_HI, LN2_LO, round_for_scales, scales
 from toolchain.spec.math.instructions import (
     absolute,
@@ -127,17 +127,29 @@ def pow(let: Let, x: Expr, y: Expr) -> Expr:
     pow(-1, +-inf) = 1; NaN for finite x < 0 and y not an integer; x < 0 and an odd y
     give the sign, of 0 and inf too.
     """
+    return _power(let, x, y)
+
+
+@math_function
+def pow_wide(let: Let, x: Expr, y: Wide) -> Expr:
+    """Pow with a float64 exponent, such as an integer above 2^24: x^y, rounded once."""
+    return _power(let, x, y)
+
+
+def _power(let: Let, x: Expr, y: Expr) -> Expr:
+    """x^y in float32, for a float32 x."""
+    exact = f32 if dtype_of(y) == "float32" else f64
     magnitude = let(absolute(x))
     # A finite y keeps 0 * y = 0 where |x| = 1.
-    exponent = at_least(let, at_most(let, y, f32(LARGEST)), f32(-LARGEST))
+    exponent = at_least(let, at_most(let, y, exact(LARGEST)), exact(-LARGEST))
     t = let(exponent.astype("float64") * _log2_magnitude(let, magnitude))
     m, s = exp2_parts(let, at_least(let, at_most(let, t, f64(129)), f64(-254)))
-    half = let(y * f32(0.5))
+    half = let(y * exact(0.5))
     whole = let(tir.EQ(floor(y), y))
     odd = tir.And(whole, tir.NE(floor(half), half))
     power = let(m * s)
     signed = tir.Select(odd, copysign(power, x), power)
     negative = tir.And(x < f32(0), x > f32(-INF))
     real = tir.Select(tir.And(negative, tir.NE(floor(y), y)), f32(NAN), signed)
-    one = tir.Or(tir.EQ(x, f32(1)), tir.EQ(y, f32(0)))
+    one = tir.Or(tir.EQ(x, f32(1)), tir.EQ(y, exact(0)))
     return tir.Select(one, f32(1), real)
