@@ -135,7 +135,7 @@ REFUSED: tuple[tuple[str, tuple[Any, ...], dict[str, Any], str], ...] = (
         {},
         "batch_indices[1] is 1, outside the 1 images of x; use 0..0",
     ),
-    ("grid_sample", (IMAGE, X), {}, "grid must be [N, rows, columns, 2]"),
+    ("grid_sample", (IMAGE, X), {}, "grid must be [N, places..., 2]"),
     (
         "conv_transpose",
         (IMAGE, np.ones((3, 1, 2, 2), "f4"), None),

@@ -57,8 +57,8 @@ def grid_sample(c: Call) -> Value:
     """Images at places."""
     names = {"bilinear": "linear", "bicubic": "cubic"}  # as opset 16 has them
     mode = str(c.get("mode", "linear"))
-    if c[0].rank not in (None, 4):
-        raise SpecError(f"takes tensors of rank {c[0].rank}; use images, of rank 4")
+    if c[0].rank not in (None, 4, 5):
+        raise SpecError(f"takes tensors of rank {c[0].rank}; use those of rank 4 or 5")
     given = {"padding_mode": c.get("padding_mode", "zeros")}
     given["align_corners"] = c.get("align_corners", 0)
     return c.call("grid_sample", c[0], c[1], mode=names.get(mode, mode), **given)

@@ -8,15 +8,24 @@ enum { ZEROS, BORDER, REFLECTION };
 
 static int32_t shape(ops_request *call) {
   const ops_tensor *x = &call->tensors[X], *grid = &call->tensors[GRID];
-  if (x->rank != 4)
-    return ops_fail_got(call, OPS_ERROR_SHAPE, "x must be [N, C, H, W]");
-  if (grid->rank != 4 || grid->shape[0] != x->shape[0] || grid->shape[3] != 2)
+  int32_t rank = x->rank, last = rank - 1;
+  int64_t out[OPS_MAX_RANK] = {x->shape[0], x->shape[1]};
+  if (rank != 4 && rank != 5)
     return ops_fail_got(call, OPS_ERROR_SHAPE,
-                        "grid must be [N, rows, columns, 2], with N of x");
-  if (grid->count && !(x->shape[2] && x->shape[3]))
+                        "x must be [N, C, H, W] or [N, C, D, H, W]");
+  if (grid->rank != rank || grid->shape[0] != x->shape[0] ||
+      grid->shape[last] != rank - 2)
+    return ops_fail_got(call, OPS_ERROR_SHAPE,
+                        "grid must be [N, places..., %d], with N and as many "
+                        "axes as x",
+                        rank - 2);
+  if (grid->count && !ops_product(x->shape, 2, rank))
     return ops_fail_got(call, OPS_ERROR_SHAPE, "images of x have no pixels");
-  int64_t out[] = {x->shape[0], x->shape[1], grid->shape[1], grid->shape[2]};
-  return ops_set_shape(call, ops_output(call, 0), 4, out);
+  if (rank == 5 && ops_int(call, MODE, 0) == CUBIC)
+    return ops_fail(call, OPS_ERROR_ATTRIBUTE,
+                    "mode cubic takes images, not volumes; use linear");
+  for (int32_t i = 1; i < last; ++i) out[i + 1] = grid->shape[i];
+  return ops_set_shape(call, ops_output(call, 0), rank, out);
 }
 
 /* A place of the grid, from -1 to 1, in pixels. */
@@ -111,23 +120,50 @@ static float value_of(const float *plane, const around *y, const around *x,
   return total;
 }
 
+/* Pixels around a place of the grid, along the axes of a volume. */
+typedef struct {
+  around axes[3]; /* depth, height, width; an image has depth 1 */
+  int32_t count;  /* along height and width */
+  int32_t depth;  /* along depth */
+} region;
+
+static region find_all(const ops_request *call, const float *grid,
+                       const int32_t *sizes, int32_t volume) {
+  region found;
+  found.axes[0] = (around){{0}, {1}};
+  found.depth = volume ? find(call, grid[2], sizes[0], &found.axes[0]) : 1;
+  find(call, grid[1], sizes[1], &found.axes[1]);
+  found.count = find(call, grid[0], sizes[2], &found.axes[2]);
+  return found;
+}
+
+static float sample(const float *x, const region *at, const int32_t *sizes) {
+  const around *z = &at->axes[0];
+  int64_t plane = (int64_t)sizes[1] * sizes[2];
+  float total = 0;
+  for (int32_t i = 0; i < at->depth; ++i)
+    if (z->at[i] >= 0)
+      total += z->weight[i] * value_of(x + z->at[i] * plane, &at->axes[1],
+                                       &at->axes[2], at->count, sizes[2]);
+  return total;
+}
+
 static int32_t run(ops_request *call) {
   const ops_tensor *x = &call->tensors[X], *out = ops_output(call, 0);
-  int32_t height = x->shape[2], width = x->shape[3], channels = x->shape[1];
-  int64_t plane = (int64_t)height * width;
-  int64_t places = ops_product(out->shape, 2, 4);
+  int32_t volume = x->rank == 5, axes = x->rank - 2, channels = x->shape[1];
+  const int32_t *last = &x->shape[x->rank - 3];
+  int32_t sizes[3] = {volume ? last[0] : 1, last[1], last[2]};
+  int64_t size = ops_product(x->shape, 2, x->rank);
+  int64_t places = ops_product(out->shape, 2, out->rank);
   const float *from = (const float *)x->data;
   const float *grid = (const float *)call->tensors[GRID].data;
   float *to = (float *)out->data;
   if (!out->count) return OPS_OK;
-  for (int32_t n = 0; n < x->shape[0]; ++n, from += channels * plane) {
-    for (int64_t i = 0; i < places; ++i, grid += 2) {
-      around rows, columns;
-      int32_t count = find(call, grid[1], height, &rows);
-      find(call, grid[0], width, &columns);
+  for (int32_t n = 0; n < x->shape[0]; ++n, from += channels * size) {
+    for (int64_t i = 0; i < places; ++i, grid += axes) {
+      region at = find_all(call, grid, sizes, volume);
       for (int64_t c = 0; c < channels; ++c)
-        to[c * places + i] =
-            value_of(from + c * plane, &rows, &columns, count, width);
+        to[c * places + i] = sample(from + c * size, &at, sizes);
     }
     to += channels * places;
   }

@@ -1,6 +1,7 @@
 """out[n, c, i, j] = x[n, c] at the place grid[n, i, j] = (column, row)
 
-Shapes: x [N, C, H, W], grid [N, rows, columns, 2], out [N, C, rows, columns].
+Shapes: x [N, C, H, W], grid [N, rows, columns, 2], out [N, C, rows, columns]; of
+volumes x [N, C, D, H, W], and a place has a third number.
 Places: from -1 to 1; align_corners=1 has both at the middle of a pixel, else they are
 the edges of the image.
 Attributes: mode linear, nearest (halves to even) or cubic (Keys, a = -3/4);
@@ -8,6 +9,8 @@ padding_mode zeros, border or reflection, for places outside.
 Edges: a place of NaN gives NaN, or 0 with mode nearest.
 Source: ONNX GridSample-22; MindSpore GridSampler2D.
 """
+
+from itertools import product
 
 import numpy as np
 
@@ -66,27 +69,28 @@ def around(place, size, mode, padding, corners):
 
 
 def reference(x, grid, mode, padding_mode, align_corners):
-    images, channels, height, width = x.shape
-    out = np.zeros((images, channels, *grid.shape[1:3]))
+    images, channels, *sizes = x.shape
+    out = np.zeros((images, channels, *grid.shape[1:-1]))
     if not out.size:
         return out
-    for n, i, j in np.ndindex(images, *grid.shape[1:3]):
+    for n, *place in np.ndindex(grid.shape[:-1]):
         given = mode, padding_mode, align_corners
-        rows = around(grid[n, i, j, 1], height, *given)
-        columns = around(grid[n, i, j, 0], width, *given)
-        for y, wy in rows:
-            row = np.zeros(channels)
-            for at, wx in columns:
-                if 0 <= y < height and 0 <= at < width:
-                    row += x[n, :, int(y), int(at)] * wx
-            out[n, :, i, j] += row * wy
+        named = grid[(n, *place)][::-1]
+        axes = [around(v, s, *given) for v, s in zip(named, sizes, strict=True)]
+        total = np.zeros(channels)
+        for pixel in product(*axes):
+            at, weights = zip(*pixel, strict=True)
+            if all(0 <= p < s for p, s in zip(at, sizes, strict=True)):
+                total += x[(n, slice(None), *map(int, at))] * np.prod(weights)
+        out[(n, slice(None), *place)] = total
     return out
 
 
 def scale(x, grid, **given):
     # A weight of a cubic is between -1 and 1.5.
-    peak = np.max(np.abs(x), (2, 3), keepdims=True, initial=0)
-    shape = (*x.shape[:2], *grid.shape[1:3])
+    axes = tuple(range(2, x.ndim))
+    peak = np.max(np.abs(x), axes, keepdims=True, initial=0)
+    shape = (*x.shape[:2], *grid.shape[1:-1])
     return np.broadcast_to(np.where(np.isfinite(peak), peak, 1), shape)
 
 
@@ -94,11 +98,12 @@ def cases(dtypes, rng):
     for shape, places in (
         *(((1, 1, 3, 2), (2, 4)), ((2, 3, 5, 7), (6, 5)), ((1, 2, 1, 1), (2, 2))),
         *(((1, 3, 4, 4), (0, 3)), ((0, 3, 4, 4), (2, 3))),
+        ((2, 3, 3, 4, 5), (2, 3, 4)),
     ):
         x = values(rng, shape, "float32")
-        grid = values(rng, (shape[0], *places, 2), "float32", -1.6, 1.6)
+        grid = values(rng, (shape[0], *places, len(places)), "float32", -1.6, 1.6)
         grid.reshape(-1)[::7] = np.resize([-1, 1, 0, 3, -5], grid.size)[::7]
-        for mode in MODES:
+        for mode in MODES[: None if len(places) == 2 else -1]:
             for padding in PADDINGS:
                 for corners in (0, 1):
                     given = {
@@ -112,9 +117,12 @@ def cases(dtypes, rng):
 
 
 def shapes(call):
-    x, grid = (call.shape(i) or (None,) * 4 for i in (0, 1))
+    known = call.shape(1) or call.shape(0)
+    if known is None:
+        return [None]
+    x, grid = (call.shape(i) or (None,) * len(known) for i in (0, 1))
     images = call.same((x[0], grid[0]), "images of x and of grid")
-    return [(images, x[1], *grid[1:3])]
+    return [(images, x[1], *grid[1:-1])]
 
 
 KERNEL = Operator(
