@@ -8,78 +8,11 @@
 #include "graph.h"
 
 #include "call.h"
+#include "graph_arena.h"
 #include "memory.h"
-
-/* Gaps that are remembered; of more the smallest is forgotten. */
-enum { GAPS = 64 };
-
-typedef struct {
-  uint64_t top;
-  int32_t count;
-  struct {
-    uint32_t start, end;
-  } gaps[GAPS];
-} layout;
-
-/* -- offsets in an arena -- */
 
 static uint32_t round_up(int64_t bytes) {
   return ((uint32_t)bytes + OPS_ALIGNMENT - 1) & -OPS_ALIGNMENT;
-}
-
-static void drop(layout *arena, int32_t i) {
-  arena->gaps[i] = arena->gaps[--arena->count];
-}
-
-/* The offset of the smallest gap of at least that size, or of the top. */
-static uint32_t take(layout *arena, uint32_t size) {
-  int32_t best = -1;
-  uint32_t least = UINT32_MAX;
-  for (int32_t i = 0; i < arena->count; ++i) {
-    uint32_t room = arena->gaps[i].end - arena->gaps[i].start;
-    if (room >= size && room < least) best = i, least = room;
-  }
-  if (best < 0) { /* a gap at the top grows */
-    uint32_t start = (uint32_t)arena->top;
-    for (int32_t i = 0; i < arena->count; ++i)
-      if (arena->gaps[i].end == arena->top) {
-        start = arena->gaps[i].start;
-        drop(arena, i);
-        break;
-      }
-    arena->top = (uint64_t)start + size;
-    return start;
-  }
-  uint32_t start = arena->gaps[best].start;
-  arena->gaps[best].start += size;
-  if (least == size) drop(arena, best);
-  return start;
-}
-
-static void give(layout *arena, uint32_t start, uint32_t size) {
-  uint32_t end = start + size;
-  for (int32_t i = 0; i < arena->count;) {
-    uint32_t from = arena->gaps[i].start, to = arena->gaps[i].end;
-    if (to != start && from != end) {
-      ++i;
-      continue;
-    }
-    if (from < start) start = from;
-    if (to > end) end = to;
-    drop(arena, i);
-  }
-  int32_t at = arena->count;
-  if (at == GAPS) { /* in place of the smallest */
-    at = 0;
-    for (int32_t i = 1; i < GAPS; ++i)
-      if (arena->gaps[i].end - arena->gaps[i].start <
-          arena->gaps[at].end - arena->gaps[at].start)
-        at = i;
-  } else {
-    ++arena->count;
-  }
-  arena->gaps[at].start = start;
-  arena->gaps[at].end = end;
 }
 
 /* -- where values lie -- */
@@ -140,7 +73,7 @@ static int32_t take_operand(ops_frame *frame, const ops_step *step,
 }
 
 /* Says where an output of a step will lie. */
-static int32_t place(ops_frame *frame, layout *arena, const ops_step *step,
+static int32_t place(ops_frame *frame, ops_arena *arena, const ops_step *step,
                      uint16_t value) {
   ops_tensor *tensor = &frame->values[value];
   ops_graph_place *to = &frame->places[value];
@@ -163,7 +96,7 @@ static int32_t place(ops_frame *frame, layout *arena, const ops_step *step,
   }
   to->place = OPS_PLACE_ARENA;
   if (!take_operand(frame, step, value))
-    to->offset = take(arena, round_up(tensor->bytes));
+    to->offset = ops_arena_take(arena, round_up(tensor->bytes));
   return OPS_OK;
 }
 
@@ -221,7 +154,7 @@ static int32_t infer_step(ops_frame *frame, const ops_step *step) {
   return code;
 }
 
-static int32_t plan_step(ops_frame *frame, layout *arena,
+static int32_t plan_step(ops_frame *frame, ops_arena *arena,
                          const ops_step *step) {
   const uint16_t *value = step->values + step->inputs;
   if (step->kind >= OPS_STEP_IF) return OPS_OK;
@@ -245,7 +178,8 @@ static int32_t plan_step(ops_frame *frame, layout *arena,
   for (int32_t i = 0; !code && i < step->last; ++i) {
     const ops_graph_place *at = &frame->places[value[i]];
     if (at->place == OPS_PLACE_ARENA && !at->passed)
-      give(arena, at->offset, round_up(frame->values[value[i]].bytes));
+      ops_arena_give(arena, at->offset,
+                     round_up(frame->values[value[i]].bytes));
   }
   return code;
 }
@@ -279,7 +213,7 @@ static const ops_step *step_at(ops_frame *frame, uint32_t i) {
 }
 
 static int32_t plan_segment(ops_frame *frame, uint32_t start, uint32_t end) {
-  layout arena = {.top = 0, .count = 0};
+  ops_arena arena = {.top = 0, .count = 0};
   for (uint32_t i = start; i < end; ++i) {
     int32_t code = plan_step(frame, &arena, step_at(frame, i));
     if (code) return code;

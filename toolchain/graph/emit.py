@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -27,25 +27,20 @@ from toolchain.abi import (
 )
 from toolchain.codegen.data import NULL, Data, struct_constant, struct_type
 from toolchain.codegen.descriptor import add_model
-from toolchain.graph.graph import LOOP, PREFIX, Attribute, Graph, Node, Value
-from toolchain.graph.operators import operator
+from toolchain.graph.graph import PREFIX, Graph, Node, Value
 from toolchain.graph.schedule import Schedule, is_late, schedule
+from toolchain.graph.steps import (
+    given,
+    inputs_of,
+    names_of,
+    numbers_of,
+    stored,
+    units_of,
+)
 from toolchain.micro.builder import F64, I8, I16, I32, I64, PTR
 from toolchain.spec import DTYPES, SpecError, kernel_name
 
 WEIGHTS = "model_weights"
-UNBOUNDED = (1 << 31) - 1
-# Attributes of the graph's own operations, in the order in which C reads them, and
-# what stands where one is left out.
-_OWN: dict[str, dict[str, Any]] = {
-    "shape": {"start": 0, "end": UNBOUNDED},
-    "reshape": {"allowzero": 0, "shape": None},
-    "squeeze": {"axes": ()},
-    "unsqueeze": {"axes": None},
-    "flatten": {"axis": 1},
-    "if": {},
-    "loop": {},
-}
 
 
 @dataclass
@@ -252,7 +247,7 @@ class _Region:
         """Number the values: inputs, constants (which it gives), results."""
         for value in self.graph.inputs:
             self.ids[value] = len(self.ids)
-        read = [v for n in self.plan.nodes for v in _stored(n)]
+        read = [v for n in self.plan.nodes for v in stored(n)]
         read += self.graph.outputs
         constants = [v for v in dict.fromkeys(read) if v.data is not None]
         for value in constants:
@@ -297,7 +292,7 @@ class _Region:
         early = node in self.plan.early
         late = is_late(node)
         attributes = self._attributes(node, own)
-        ids = [NO_VALUE if v is None else self.ids[v] for v in _inputs(node)]
+        ids = [NO_VALUE if v is None else self.ids[v] for v in inputs_of(node)]
         last = self.plan.last.get(node, [])
         values = [*ids, *(self.ids[v] for v in (*node.outputs, *last))]
         kind = Step[node.op.removeprefix(PREFIX).upper()] if own else Step.CALL
@@ -313,8 +308,8 @@ class _Region:
             last=len(last),
             kind=kind.value,
             flags=StepFlag.EARLY * early + StepFlag.LATE * late,
-            attribute_count=len(_names(node, own)),
-            units=_units(node, own),
+            attribute_count=len(names_of(node, own)),
+            units=units_of(node, own),
         )
 
     def _operator(self, node: Node) -> ir.Value:
@@ -330,10 +325,10 @@ class _Region:
 
     def _attributes(self, node: Node, own: bool) -> ir.Value:
         rows = []
-        for name in _names(node, own):
+        for name in names_of(node, own):
             value = given(node, name)
             found = self.ids[value] if isinstance(value, Value) else NO_VALUE
-            numbers = [] if isinstance(value, Value) else _flat(node, name, value)
+            numbers = [] if isinstance(value, Value) else numbers_of(node, name, value)
             rows.append(
                 struct_constant(
                     layout.GRAPH_ATTRIBUTE,
@@ -363,73 +358,3 @@ def _rank(value: Value) -> int:
             f"--shape {value.name}=1,3,224,224"
         )
     return len(value.shape)
-
-
-def _inputs(node: Node) -> list[Value | None]:
-    """All inputs that the runtime expects: optional ones at the end are absent."""
-    inputs = list(node.inputs)
-    if node.op.startswith(PREFIX):
-        return inputs
-    wanted = operator(node.op).inputs
-    return inputs + [None] * (len(wanted) - len(inputs))
-
-
-def _stored(node: Node) -> list[Value]:
-    """Values that a step names: inputs, and attributes that are no plain numbers."""
-    found = [v for v in node.inputs if v is not None]
-    found += [v for n in node.attributes if isinstance(v := given(node, n), Value)]
-    return found
-
-
-def _names(node: Node, own: bool) -> list[str]:
-    """Names of the attributes, in the runtime's order."""
-    if own:
-        return list(_OWN[node.op.removeprefix(PREFIX)])
-    return [a.name for a in operator(node.op).attributes]
-
-
-def given(node: Node, name: str) -> Attribute | None:
-    """An attribute; constants as plain numbers; None where it is left out."""
-    value = node.attributes.get(name)
-    if isinstance(value, Value) and value.data is not None:
-        return [n.item() for n in value.data.reshape(-1)]
-    return value
-
-
-def _flat(node: Node, name: str, value: Attribute | None) -> list[float]:
-    """The numbers of an attribute."""
-    if node.op.startswith(PREFIX):
-        value = _OWN[node.op.removeprefix(PREFIX)][name] if value is None else value
-        return _numbers_of(value)
-    found = next(a for a in operator(node.op).attributes if a.name == name)
-    if isinstance(value, str):
-        value = found.choices.index(value)
-    numbers = _numbers_of(value)
-    if found.kind == "float":
-        return [float(n) for n in numbers]
-    return [int(n) for n in numbers]
-
-
-def _numbers_of(value: Attribute | None) -> list[float]:
-    if value is None:
-        return []
-    values = value if isinstance(value, Sequence) else [value]
-    return [v for v in values if isinstance(v, (int, float))]
-
-
-def _units(node: Node, own: bool) -> int:
-    """Units of a call: variadic tensors, or entries of a list."""
-    if node.op == LOOP:
-        return int(node.attributes["carried"])  # type: ignore[arg-type]
-    if own:
-        return 0
-    found = operator(node.op)
-    if any(i.variadic for i in found.inputs):
-        return len(node.inputs) - len(found.inputs) + 1
-    if any(o.variadic for o in found.outputs):
-        return len(node.outputs)
-    for attribute in found.attributes:
-        value = given(node, attribute.name)
-        if attribute.per_unit and isinstance(value, Sequence):
-            return len(value) // attribute.per_unit
-    return 0
