@@ -15,6 +15,10 @@ from open_networks import NETWORKS, Inputs, network
 from ops_wasm32.convert import Array
 
 from toolchain.frontends import Given
+from toolchain.graph.builder import Builder
+from toolchain.graph.emit import emit_model
+from toolchain.graph.graph import IF, Graph, Node, Value
+from toolchain.spec import SpecError
 
 SIZES, CALLS = 10, 2000
 # Of the largest magnitude: a few hundred roundings in a row.
@@ -96,3 +100,59 @@ def test_a_bound_is_held(tmp_path: Path) -> None:
     errors = (ops_wasm32.OpsError, ops_wasm32.ArgumentError)
     with pytest.raises(errors, match="length"):
         module(ids, ids)
+
+
+def _nested(depth: int) -> onnx.ModelProto:
+    """A condition inside a condition, and so on; the innermost negates."""
+    info = onnx.helper.make_tensor_value_info
+    kind = onnx.TensorProto.FLOAT
+
+    def branch(level: int, name: str) -> onnx.GraphProto:
+        out = f"{name}_{level}"
+        made = onnx.helper.make_node("Neg", ["x"], [out])
+        if level < depth:
+            made = onnx.helper.make_node(
+                "If",
+                ["c"],
+                [out],
+                then_branch=branch(level + 1, f"{name}t"),
+                else_branch=onnx.helper.make_graph(
+                    [onnx.helper.make_node("Abs", ["x"], [f"{out}_abs"])],
+                    f"else_{level}",
+                    [],
+                    [info(f"{out}_abs", kind, ["n"])],
+                ),
+            )
+        return onnx.helper.make_graph([made], name, [], [info(out, kind, ["n"])])
+
+    graph = branch(0, "b")
+    graph.input.extend([info("x", kind, ["n"]), info("c", onnx.TensorProto.BOOL, [])])
+    return onnx.helper.make_model(
+        graph, opset_imports=[onnx.helper.make_opsetid("", 20)], ir_version=9
+    )
+
+
+def test_conditions_in_conditions(tmp_path: Path) -> None:
+    onnx.save(_nested(20), tmp_path / "deep.onnx")
+    module: Any = model_of(tmp_path / "deep.onnx")
+    x = np.array([1, -2], np.float32)
+    assert module(x, np.array(True)).tolist() == [-1, 2]
+    assert module(x, np.array(False)).tolist() == [1, 2]
+
+
+def test_regions_are_only_so_deep() -> None:
+    def graph(depth: int) -> Graph:
+        inputs = [Value("c", "bool", ()), Value("x", "float32", (1,))]
+        made = Graph("deep", inputs)
+        builder = Builder(made)
+        out = builder.call("neg", inputs[1])
+        if depth:
+            out = Value("y", "float32", (1,))
+            regions = [graph(depth - 1), graph(0)]
+            made.nodes.append(Node(IF, [inputs[0], *inputs], [out], {}, (), regions))
+        made.outputs = [out]
+        return made
+
+    emit_model(graph(32))
+    with pytest.raises(SpecError, match="32 levels of If"):
+        emit_model(graph(33))

@@ -41,6 +41,8 @@ from toolchain.micro.builder import F64, I8, I16, I32, I64, PTR
 from toolchain.spec import DTYPES, SpecError, kernel_name
 
 WEIGHTS = "model_weights"
+# Regions in regions: each takes half a KiB of the stack (link.STACK_BYTES).
+DEEPEST = 32
 
 
 @dataclass
@@ -206,8 +208,9 @@ class _Emitter:
 class _Region:
     """A graph as data: the model's own, or a node's."""
 
-    def __init__(self, emitter: _Emitter, graph: Graph) -> None:
+    def __init__(self, emitter: _Emitter, graph: Graph, depth: int = 0) -> None:
         self.emitter, self.graph, self.data = emitter, graph, emitter.data
+        self.depth = depth
         self.plan: Schedule = schedule(graph)
         self.ids: dict[Value, int] = {}
         self.early = 0
@@ -296,7 +299,13 @@ class _Region:
         last = self.plan.last.get(node, [])
         values = [*ids, *(self.ids[v] for v in (*node.outputs, *last))]
         kind = Step[node.op.removeprefix(PREFIX).upper()] if own else Step.CALL
-        regions = [_Region(self.emitter, r).made().place for r in node.regions]
+        if node.regions and self.depth == DEEPEST:
+            raise SpecError(
+                f"{node.place}: stands inside {DEEPEST} others, and a module takes "
+                f"{DEEPEST} levels of If, Loop and Scan; flatten some of them"
+            )
+        inner = [_Region(self.emitter, r, self.depth + 1) for r in node.regions]
+        regions = [region.made().place for region in inner]
         return struct_constant(
             layout.STEP,
             op=NULL if own else self._operator(node),
