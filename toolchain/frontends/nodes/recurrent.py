@@ -27,7 +27,7 @@ def recurrent(c: Call) -> Sequence[Value]:
         value = c.get(a.name)
         if value is not None and not a.per_unit:
             given[a.name] = value
-    if names := c.get("activations"):
+    if names := c.attributes.get("activations"):  # the standard's are the library's
         given |= _activations(c, [_snake(n) for n in names])
     inputs = [c.optional(i) for i in range(len(found.inputs))]
     outputs = len(found.outputs)
