@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -195,7 +195,7 @@ class _Emitter:
         frame.global_constant = False
         return frame
 
-    def numbers(self, kind: ir.Type, items: Any) -> ir.Value:
+    def numbers(self, kind: ir.Type, items: Iterable[int]) -> ir.Value:
         """A pointer to a private array of integers."""
         return self.data.numbers(self.name("numbers"), kind, list(items))
 

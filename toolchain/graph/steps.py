@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 from toolchain.graph.graph import LOOP, PREFIX, Attribute, Node, Value
 from toolchain.graph.operators import operator
@@ -11,7 +10,7 @@ from toolchain.graph.operators import operator
 UNBOUNDED = (1 << 31) - 1
 # Attributes of the graph's own operations, in the order in which C reads them, and
 # what stands where one is left out.
-_OWN: dict[str, dict[str, Any]] = {
+_OWN: dict[str, dict[str, Attribute | None]] = {
     "shape": {"start": 0, "end": UNBOUNDED},
     "reshape": {"allowzero": 0, "shape": None},
     "squeeze": {"axes": ()},

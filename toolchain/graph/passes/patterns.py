@@ -10,14 +10,15 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from math import sqrt
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 import numpy as np
 
 from toolchain.graph.graph import Attribute, Graph, Node, Value
 from toolchain.graph.shapes import infer
 
-Tree: TypeAlias = "str | float | Named | tuple[Any, ...]"
+Branch: TypeAlias = tuple["Tree", ...]  # an operator, then its operands
+Tree: TypeAlias = "str | float | Named | Branch"
 Found: TypeAlias = dict[str, Value]
 COMMUTE = ("add", "mul")
 
@@ -34,7 +35,7 @@ class Named:
 class Pattern:
     """A tree, and the node that does the same. make: None where it does not fit."""
 
-    tree: tuple[Any, ...]
+    tree: Branch
     make: Callable[[Found, Node], Node | None]
 
 
@@ -56,11 +57,11 @@ class _Matcher:
     def __init__(self, graph: Graph) -> None:
         self.makers = graph.producers()
 
-    def match(self, node: Node, tree: tuple[Any, ...]) -> Found | None:
+    def match(self, node: Node, tree: Branch) -> Found | None:
         """What the names of a tree are, where a node is it."""
         return self._node(node, tree, {})
 
-    def _node(self, node: Node, tree: tuple[Any, ...], found: Found) -> Found | None:
+    def _node(self, node: Node, tree: Branch, found: Found) -> Found | None:
         op, *operands = tree
         inputs = [v for v in node.inputs if v is not None]
         if node.op != op or len(inputs) < len(operands):
@@ -182,7 +183,7 @@ def _gelus() -> list[Pattern]:
         ("add", ("erf", inner), 1.0)
         for inner in (("div", "x", sqrt(2)), ("mul", "x", half))
     ]
-    trees = []
+    trees: list[Branch] = []
     for g in grown:
         trees += [
             ("mul", ("mul", "x", g), 0.5),
@@ -190,7 +191,7 @@ def _gelus() -> list[Pattern]:
             ("mul", ("mul", "x", 0.5), g),
         ]
     cubes = (("pow", "x", 3.0), ("mul", ("mul", "x", "x"), "x"))
-    tanhs = []
+    tanhs: list[Branch] = []
     for cube in cubes:
         inner = ("add", "x", ("mul", cube, 0.044715))
         tanh = ("add", ("tanh", ("mul", inner, sqrt(2 / np.pi))), 1.0)

@@ -300,7 +300,8 @@ def _channels_last(product: Product) -> list[Node]:
 def _convolution(product: Product, x: Value, weights: Array) -> Node:
     node = product.node
     features, _, rows, columns = weights.shape
-    attributes: dict[str, Any] = _windows(node, weights.ndim) | _limits(product)
+    attributes: dict[str, Attribute] = {**_windows(node, weights.ndim)}
+    attributes |= _limits(product)
     name = f"{node.output.name}_last"
     if node.attributes.get("group", 1) != 1:
         taps = _weights(node, np.ascontiguousarray(weights[:, 0].transpose(1, 2, 0)))
@@ -332,7 +333,11 @@ def _windows(node: Node, rank: int) -> dict[str, list[int]]:
 
 
 def _node(
-    source: Node, op: str, inputs: list[Value | None], name: str, **attributes: Any
+    source: Node,
+    op: str,
+    inputs: list[Value | None],
+    name: str,
+    **attributes: Attribute,
 ) -> Node:
     """A node that does part of the work of another one."""
     own = op.startswith("graph.")
