@@ -4,15 +4,12 @@
 
 uint32_t ops_count(void) { return ops_table_count; }
 
-APART const ops_operator *no_operator(uint32_t index) {
+static const ops_operator *at(uint32_t index) {
+  if (index < ops_table_count) return ops_table[index];
   ops_fail_with(0, OPS_ERROR_OPERATOR,
                 "%s%sno operator %l; there are %l, see ops_find", 0, 0, index,
                 ops_table_count);
   return 0;
-}
-
-INLINE const ops_operator *at(uint32_t index) {
-  return index < ops_table_count ? ops_table[index] : no_operator(index);
 }
 
 const char *ops_name(uint32_t index) {

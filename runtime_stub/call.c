@@ -14,7 +14,6 @@ int32_t ops_infer_operator(const ops_operator *op, const TVMFFIAny *args,
                            int32_t n) {
   ops_request *call = &ops_state.call;
   call->inferring = 1;
-  call->args = args;
   int32_t code = ops_check(call, op, args, n);
   if (!code) code = op->family->collapse->shape(call);
   /* Nothing of the caller's is read from here on: what is written may overlap
@@ -34,7 +33,6 @@ int32_t ops_call_operator(const ops_operator *op, const TVMFFIAny *args,
   const ops_collapse *collapse = op->family->collapse;
   ops_request *call = &ops_state.call;
   call->inferring = 0;
-  call->args = args;
   int32_t code = ops_check(call, op, args, n);
   if (!code) code = collapse->shape(call);
   return code ? code : collapse->run(call);

@@ -13,7 +13,7 @@ int32_t ops_search_block(uint32_t start, uint32_t bytes, uint32_t alignment,
                          const char *what) {
   const char *fault = ops_range_fault(start, bytes);
   if (bytes && start & (alignment - 1))
-    fault = " is misaligned; align it to its elements";
+    fault = " is misaligned; align to elements";
   if (!fault) return OPS_OK;
   ops_fail_start(&ops_state.call);
   ops_put(what);
@@ -36,13 +36,13 @@ int32_t ops_search_block(uint32_t start, uint32_t bytes, uint32_t alignment,
 INLINE int32_t has_room(int32_t n) { return n <= ops_room_size.arguments; }
 
 /* Finds how many units a call has. */
-APART int32_t solve_units(ops_request *call, int32_t n) {
+static int32_t solve_units(ops_request *call, int32_t n) {
   const ops_family *family = call->family;
   int32_t each = family->each, rest = n - family->fixed;
   const char *before = each ? "beside whole units, " : 0;
   call->units = rest > 0 && each ? rest / each : 0;
   if (!has_room(n))
-    before = "lacks room; link anew; ";
+    before = "no room; ";
   else if (rest == call->units * each && call->units <= family->units)
     return OPS_OK;
   return ops_fail_with(call, OPS_ERROR_ARGUMENT,
@@ -75,16 +75,15 @@ static int32_t check_tensors(ops_request *call, const TVMFFIAny *args) {
 /* An output that overlaps another tensor. Tensors without elements share
  * nothing. An elementwise kernel reads an element before it writes it, so that
  * it may run in place. */
-APART int32_t check_shared(const ops_request *call, const ops_tensor *output,
-                           const ops_tensor *other) {
+static int32_t check_shared(const ops_request *call, const ops_tensor *output,
+                            const ops_tensor *other) {
   if (!(output->bytes * other->bytes)) return OPS_OK;
   if (call->family->collapse->in_place && output->data == other->data &&
       other < &call->tensors[call->inputs] && output->count == other->count &&
       output->bytes == other->bytes)
     return OPS_OK;
   return ops_fail_with(call, OPS_ERROR_POINTER,
-                       "data of %s overlaps data of %s; give it memory of its "
-                       "own",
+                       "data of %s overlaps data of %s; use other memory",
                        output->name, other->name, 0, 0);
 }
 
@@ -104,7 +103,7 @@ static int32_t check_overlaps(const ops_request *call) {
 }
 
 /* All tensors, one by one. */
-APART int32_t check_all(ops_request *call, const TVMFFIAny *args, int32_t n) {
+static int32_t check_all(ops_request *call, const TVMFFIAny *args, int32_t n) {
   int32_t code;
   call->inputs = call->outputs = 0;
   ops_state.checked = "arguments";

@@ -54,19 +54,20 @@ int32_t ops_check_tensor(ops_request *call, ops_tensor *tensor,
   ops_state.checked = name;
   code = ops_check_block(given, sizeof *given, 8, "DLTensor");
   if (code) return code;
-  /* An output while inferring needs only room for the answer. */
-  if (call->inferring && param - call->family->params >= call->family->inputs) {
+  tensor->room = given->shape;
+  /* An output while inferring, or one that the call allocates, needs only room
+   * for the answer. */
+  if ((call->inferring &&
+       param >= call->family->params + call->family->inputs) ||
+      (param->flags & OPS_PARAM_OPEN && !given->data)) {
     tensor->answer = arg->v_tensor;
-    tensor->room = given->shape;
+    tensor->absent = 1;
     return ops_check_block(given->shape, OPS_MAX_RANK * sizeof(int64_t), 8,
                            "shape");
   }
-  if (param->flags & OPS_PARAM_OPEN && !given->data)
-    return ops_check_block(given->shape, OPS_MAX_RANK * sizeof(int64_t), 8,
-                           "shape");
   if (given->device.device_type != 1)
     return ops_fail_with(call, OPS_ERROR_ARGUMENT,
-                         "%s%s is on device type %l; use 1, the CPU", name, 0,
+                         "%s%s is on device type %l; use 1 (CPU)", name, 0,
                          given->device.device_type, 0);
   if (!same_dtype(&given->dtype, &ops_dtypes[tensor->dtype]))
     return fail_dtype(call, tensor, &given->dtype);

@@ -50,6 +50,7 @@ INLINE int32_t take(ops_tensor *tensor, const DLTensor *given, uint8_t dtype) {
   tensor->dtype = dtype;
   tensor->itemsize = (uint8_t)itemsize;
   tensor->absent = 0;
+  tensor->room = given->shape;
   return 1;
 }
 

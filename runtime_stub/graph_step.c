@@ -82,7 +82,6 @@ int32_t ops_step_bind(ops_frame *frame, const ops_step *step,
   const uint8_t *dtype = step->op->dtypes;
   ops_tensor *tensor = call->tensors;
   call->op = step->op;
-  call->args = 0;
   call->family = family;
   call->inputs = step->inputs;
   call->outputs = step->outputs;
@@ -106,6 +105,7 @@ int32_t ops_step_bind(ops_frame *frame, const ops_step *step,
       tensor->absent = 0;
     }
     tensor->name = param->name;
+    tensor->room = 0;
     if (param->flags & OPS_PARAM_VARIADIC && more > 0 && t < step->inputs) {
       --more;
     } else if (!(param->flags & OPS_PARAM_VARIADIC && t >= step->inputs)) {

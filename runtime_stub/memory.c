@@ -38,9 +38,8 @@ static ops_heap *const heap = &ops_state.heap;
 _Static_assert(OPS_HINTS == 1 << (32 - 24),
                "ops_hint takes the upper 8 of 32 bits");
 
-INLINE uint32_t *piece_of(uint32_t i) { return ops_entry(heap->table) + i; }
-INLINE uint32_t start_of(uint32_t entry) { return entry & -ALIGNMENT; }
-INLINE uint32_t state_of(uint32_t entry) { return entry % ALIGNMENT; }
+static uint32_t start_of(uint32_t i) { return heap->table[i] & -ALIGNMENT; }
+static uint32_t state_of(uint32_t i) { return heap->table[i] % ALIGNMENT; }
 
 /* One byte less than 4 GiB where memory is that large. */
 static uint32_t memory_end(void) {
@@ -48,12 +47,14 @@ static uint32_t memory_end(void) {
   return pages * PAGE - pages / PAGE;
 }
 
-/* The piece of an address. */
+/* The piece of an address. The first look-up makes the table: a state that is
+ * all zero takes no bytes of the module. */
 static uint32_t find(uint32_t address) {
-  uint32_t low = 0, high = heap->last, *table = piece_of(0);
+  uint32_t low = 0, high = heap->last;
+  if (!heap->table) heap->table = heap->first;
   while (low < high) {
     uint32_t middle = (low + high + 1) / 2;
-    if (table[middle] <= (address | (ALIGNMENT - 1)))
+    if (heap->table[middle] <= (address | (ALIGNMENT - 1)))
       low = middle;
     else
       high = middle - 1;
@@ -63,22 +64,21 @@ static uint32_t find(uint32_t address) {
 
 /* Puts an entry before entry i. */
 static void insert(uint32_t i, uint32_t entry) {
-  uint32_t *to = piece_of(i), *at = piece_of(++heap->last);
+  uint32_t *to = heap->table + i, *at = heap->table + ++heap->last;
   for (; at != to; --at) *at = at[-1];
   *at = entry;
 }
 
 static void erase(uint32_t i) {
-  uint32_t *at = piece_of(i), *last = piece_of(--heap->last);
+  uint32_t *at = heap->table + i, *last = heap->table + --heap->last;
   for (; at <= last; ++at) *at = at[1];
 }
 
 /* Frees a piece and joins it with free neighbours. */
 static void release(uint32_t i) {
-  uint32_t *piece = piece_of(i);
-  *piece = start_of(*piece) + FREE;
-  if (state_of(piece[1]) == FREE) erase(i + 1);
-  if (state_of(piece[-1]) == FREE) erase(i--);
+  heap->table[i] = start_of(i) + FREE;
+  if (state_of(i + 1) == FREE) erase(i + 1);
+  if (state_of(i - 1) == FREE) erase(i--);
   if (i < heap->first_free) heap->first_free = i;
 }
 
@@ -87,9 +87,9 @@ static uint32_t grow(uint32_t pages) {
   uint32_t before = __builtin_wasm_memory_grow(0, pages);
   if (before == UINT32_MAX) return 0;
   uint32_t i = heap->last, start = before * PAGE, end = start + pages * PAGE;
-  if (*piece_of(i) != start) ++i; /* others have grown memory too */
-  *piece_of(i) = start + TABLE;
-  *piece_of(i + 1) = end ? end : -ALIGNMENT;
+  if (heap->table[i] != start) ++i; /* others have grown memory too */
+  heap->table[i] = start + TABLE;
+  heap->table[i + 1] = end ? end : -ALIGNMENT;
   heap->last = i + 1;
   return i;
 }
@@ -97,15 +97,16 @@ static uint32_t grow(uint32_t pages) {
 /* Makes room in the table for one call, or moves the table to twice the memory.
  * The old table keeps its memory, full of zeros: hints may point to it. */
 static int32_t reserve(void) {
-  uint32_t *old = piece_of(0), pages = 2 * heap->pages + 1;
+  find(0); /* makes the table */
+  uint32_t *old = heap->table, pages = 2 * heap->pages + 1;
   if (heap->last < OPS_FIRST_ENTRIES - SPARE + heap->pages * PAGE_ENTRIES)
     return 1;
   uint32_t i = grow(pages);
   if (!i) return 0;
-  heap->table = start_of(*piece_of(i)) - (uint32_t)(uintptr_t)heap->first;
+  heap->table = (uint32_t *)(uintptr_t)start_of(i);
   heap->pages = pages;
   for (uint32_t j = 0; j <= heap->last; ++j) {
-    *piece_of(j) = old[j];
+    heap->table[j] = old[j];
     old[j] = 0;
   }
   return 1;
@@ -113,22 +114,22 @@ static int32_t reserve(void) {
 
 /* The first free piece of that size, or 0. */
 static uint32_t fit(uint32_t size) {
-  uint32_t *table = piece_of(0), *at = table + heap->first_free,
+  uint32_t *table = heap->table, *at = table + heap->first_free,
            *last = table + heap->last;
-  while (at < last && state_of(*at) != FREE) ++at;
+  while (at < last && *at % ALIGNMENT != FREE) ++at;
   heap->first_free = (uint32_t)(at - table);
   /* The state of the next piece adds less than ALIGNMENT. */
   for (; at < last; ++at)
-    if (state_of(*at) == FREE && at[1] - *at + FREE >= size)
+    if (*at % ALIGNMENT == FREE && at[1] - *at + FREE >= size)
       return (uint32_t)(at - table);
   return 0;
 }
 
 /* Adds memory in which a block of that size fits; 0 when there is none. */
 static uint32_t grow_to_fit(uint32_t size) {
-  uint32_t *last = piece_of(heap->last), end = start_of(*last);
-  if (heap->last && end == memory_end() && state_of(last[-1]) == FREE)
-    size -= end - start_of(last[-1]);
+  uint32_t end = start_of(heap->last), before = heap->last - 1;
+  if (heap->last && end == memory_end() && state_of(before) == FREE)
+    size -= end - start_of(before);
   uint32_t pages = size / PAGE + (size % PAGE != 0);
   uint32_t i = grow(pages < GROWTH ? GROWTH : pages);
   if (!i) i = grow(pages);
@@ -142,9 +143,9 @@ static void *allocate(uint32_t bytes, uint32_t state) {
   uint32_t i = fit(size);
   if (!i && grow_to_fit(size)) i = fit(size);
   if (!i) return 0;
-  uint32_t *piece = piece_of(i), start = start_of(*piece);
-  if (start_of(piece[1]) - start != size) insert(i + 1, start + size + FREE);
-  *piece = start + state;
+  uint32_t start = start_of(i);
+  if (start_of(i + 1) - start != size) insert(i + 1, start + size + FREE);
+  heap->table[i] = start + state;
   return (void *)(uintptr_t)start;
 }
 
@@ -156,8 +157,8 @@ void *ops_alloc(uint32_t bytes) {
 
 int32_t ops_free(void *block) {
   uint32_t start = (uint32_t)(uintptr_t)block, i = find(start);
-  uint32_t entry = *piece_of(i), state = state_of(entry);
-  if (start_of(entry) != start || (state != LIVE && state != WORKSPACE))
+  uint32_t state = state_of(i);
+  if (start_of(i) != start || (state != LIVE && state != WORKSPACE))
     return ops_fail_with(0, OPS_ERROR_POINTER,
                          "ops_free: %s%s%l is no live block; pass what "
                          "ops_alloc gave, once",
@@ -168,10 +169,10 @@ int32_t ops_free(void *block) {
 
 const char *ops_range_fault(uint32_t start, uint32_t bytes) {
   if (!bytes) return 0;
-  uint32_t i = find(start), *piece = piece_of(i);
-  *ops_hint(start) = heap->table + i * (uint32_t)sizeof *piece;
-  uint32_t state = state_of(*piece), from = start_of(*piece);
-  uint32_t end = i < heap->last ? start_of(piece[1]) : memory_end();
+  uint32_t i = find(start), *piece = heap->table + i;
+  *ops_hint(start) = (uint32_t)((uintptr_t)piece - (uintptr_t)heap->first);
+  uint32_t state = *piece % ALIGNMENT, from = *piece & -ALIGNMENT;
+  uint32_t end = i < heap->last ? piece[1] & -ALIGNMENT : memory_end();
   uint32_t room = start < end ? end - start : 0;
   ops_state.left = room;
   if (!start) return " is null";
@@ -195,7 +196,7 @@ int32_t ops_check_block(const void *block, uint32_t bytes, uint32_t alignment,
 }
 
 /* A size from 2^31 on overflowed int32, or is negative. */
-INLINE void *allocate_size(uint64_t bytes, uint32_t state) {
+static void *allocate_size(uint64_t bytes, uint32_t state) {
   return bytes > INT32_MAX ? 0 : allocate((uint32_t)bytes, state);
 }
 
@@ -215,6 +216,6 @@ int TVMBackendFreeWorkspace(int device_type, int device_id, void *block) {
 
 uint64_t ops_free_workspaces(void) {
   for (uint32_t i = heap->last; i; --i)
-    if (state_of(*piece_of(i)) == WORKSPACE) release(i);
+    if (state_of(i) == WORKSPACE) release(i);
   return ops_state.asked;
 }

@@ -17,10 +17,8 @@
 #include "operator.h"
 
 /* The runtime is compiled for size (toolchain/link/clang.py). What every call
- * runs is INLINE where it is small; what few calls run is APART: in a function
- * that calls much, cranelift keeps variables in memory. */
+ * runs is INLINE where it is small. */
 #define INLINE static inline __attribute__((always_inline))
-#define APART static __attribute__((noinline))
 
 /* What the arrays of the runtime hold. An operator that needs more is refused
  * when it is compiled (toolchain/codegen/limits.py, check_limits), which
@@ -45,7 +43,7 @@ typedef struct {
   const char *name; /* of its parameter */
   union {
     uint8_t *data;    /* byte_offset included; NULL if absent */
-    DLTensor *answer; /* only while inferring: where an output's shape goes */
+    DLTensor *answer; /* of an output that is absent: what is to be filled */
   };
   int64_t bytes;
   int64_t count; /* elements */
@@ -53,8 +51,10 @@ typedef struct {
   uint8_t rank;
   uint8_t dtype;    /* ops_dtype */
   uint8_t itemsize; /* bytes */
-  uint8_t absent;   /* an optional input that was not given */
-  int64_t *room;    /* of an answer: its sizes, OPS_MAX_RANK of them */
+  uint8_t absent;   /* an optional input that was not given; an output without
+                       data */
+  int64_t *room;    /* the caller's sizes, OPS_MAX_RANK of them where it is
+                       absent; NULL in a step of a model */
 } ops_tensor;
 
 /* -- what a collapse finds out in `shape` and uses in `run` -- */
@@ -135,8 +135,6 @@ struct ops_request {
     ops_elementwise_plan elementwise;
     ops_unary_plan unary;
   } plan;
-  /* What the caller passed: written by call.c. NULL in a step of a model. */
-  const TVMFFIAny *args;
   /* Inputs, then outputs, as ops_check fills them. `shape` of the collapse says
    * by ops_set_shape what rank and shape the outputs must have. */
   ops_tensor tensors[];
@@ -151,9 +149,9 @@ struct ops_request {
 /* memory.c writes all of it, whenever a block is made, freed or searched. It
  * outlives calls. */
 typedef struct {
-  uint32_t table; /* bytes from `first`, which it is at first, to the table */
-  uint32_t pages; /* that the table takes; 0 while it is `first` */
-  uint32_t last;  /* the table's last entry */
+  uint32_t *table;     /* `first`, and elsewhere as it grows; NULL at first */
+  uint32_t pages;      /* that the table takes; 0 while it is `first` */
+  uint32_t last;       /* the table's last entry */
   uint32_t first_free; /* no piece before this one is free */
   /* Where an address of each hash was found last, in bytes from `first`; 0, an
    * entry that is never live, where it was not. See ops_is_hinted. */

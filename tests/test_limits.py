@@ -246,7 +246,7 @@ def test_a_room_that_is_too_small(tmp_path: Path, room_for: int, code: int) -> N
         assert module.call("net", *args) == code
     assert module.infer("net", *args) == code
     if code:
-        text = "net: lacks room; link anew; takes 5 arguments, got 5 in all"
+        text = "net: no room; takes 5 arguments, got 5 in all"
         assert module.error() == f"{text}; see ops_signature"
 
 

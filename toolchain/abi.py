@@ -32,7 +32,7 @@ PAGE = 65536  # bytes of linear memory
 MAX_MEMORY = 1 << 32  # bytes that wasm32 can address
 MANIFEST = "ops_wasm32.manifest"  # custom section of a module
 # What a module writes, which the tensors of a call follow: runtime_stub/state.h.
-STATE_BYTES, CHECKED_TENSOR_BYTES = 11712, 64
+STATE_BYTES, CHECKED_TENSOR_BYTES = 11704, 64
 # Of a model of any shape: runtime_stub/graph.h. A value that is none; bytes of the
 # memory for a value that is computed early, for a result, and for a value's place.
 NO_VALUE, EARLY_BYTES, GRAPH_RESULT_BYTES, GRAPH_PLACE_BYTES = 0xFFFF, 64, 72, 8
