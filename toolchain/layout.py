@@ -161,7 +161,7 @@ STEP = Struct(
     {
         **{"op": "ptr", "values": "ptr", "attributes": "ptr", "regions": "ptr"},
         **{"inputs": "u16", "outputs": "u16", "last": "u16"},
-        **{"kind": "u8", "flags": "u8", "attribute_count": "u8", "units": "u8"},
+        **{"units": "u16", "kind": "u8", "flags": "u8", "attribute_count": "u8"},
     },
 )
 GRAPH_CONSTANT = Struct(

@@ -19,6 +19,7 @@ from toolchain.abi import (
     GRAPH_PLACE_BYTES,
     GRAPH_RESULT_BYTES,
     MAX_RANK,
+    MAX_VALUES,
     NO_VALUE,
     Kind,
     Param,
@@ -28,6 +29,7 @@ from toolchain.abi import (
 from toolchain.codegen.data import NULL, Data, struct_constant, struct_type
 from toolchain.codegen.descriptor import add_model
 from toolchain.graph.graph import PREFIX, Graph, Node, Value
+from toolchain.graph.operators import operator
 from toolchain.graph.schedule import Schedule, is_late, schedule
 from toolchain.graph.steps import (
     given,
@@ -326,6 +328,12 @@ class _Region:
         name = kernel_name(node.op, node.dtypes)
         emitter = self.emitter
         count = len(node.inputs) + len(node.outputs)
+        units, listed = units_of(node, own=False), operator(node.op).attributes
+        if sum(units * a.per_unit or 1 for a in listed) > MAX_VALUES:
+            raise SpecError(
+                f"{node.place}: {node.op} has lists of {units} numbers, but a call "
+                f"takes {MAX_VALUES} numbers in all; cut the node in parts"
+            )
         emitter.arguments = max(emitter.arguments, count + len(node.attributes))
         if name not in emitter.kernels:
             kind = struct_type(layout.OPERATOR)
