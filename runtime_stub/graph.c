@@ -259,7 +259,9 @@ static void set_constants(ops_frame *frame) {
       count *= tensor->shape[i] = from->shape[i];
     tensor->count = count;
     tensor->bytes = count * tensor->itemsize;
-    tensor->data = (uint8_t *)(uintptr_t)frame->weights + from->offset;
+    tensor->data = (uint8_t *)(uintptr_t)from->data;
+    if (!from->data)
+      tensor->data = (uint8_t *)(uintptr_t)frame->weights + from->offset;
   }
 }
 

@@ -58,8 +58,9 @@ typedef struct {
   uint8_t attribute_count;
 } ops_step;
 
-/* A constant: where it lies in the weights, its dtype and shape. */
+/* A constant: where it lies, its dtype and shape. */
 typedef struct {
+  const uint8_t *data; /* NULL: in the weights, at the offset */
   uint32_t offset;
   const int32_t *shape;
   uint8_t rank;

@@ -166,7 +166,7 @@ STEP = Struct(
 )
 GRAPH_CONSTANT = Struct(
     "ops_graph_constant",
-    {"offset": "u32", "shape": "ptr", "rank": "u8", "dtype": "u8"},
+    {"data": "ptr", "offset": "u32", "shape": "ptr", "rank": "u8", "dtype": "u8"},
 )
 GRAPH_OUTPUT = Struct("ops_graph_output", {"value": "u16", "memory": "u16"})
 GRAPH = Struct(
