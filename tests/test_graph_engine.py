@@ -32,8 +32,9 @@ def normal(*shape: int) -> Array:
     return RNG.standard_normal(shape).astype("f4")
 
 
-def built(proto: onnx.ModelProto, folder: Path) -> Path:
-    return module_of(graph_of(proto, "m", Given(), "file").graph, folder)
+def built(proto: onnx.ModelProto, folder: Path, external: bool = False) -> Path:
+    graph = graph_of(proto, "m", Given(), "file").graph
+    return module_of(graph, folder, external=external)
 
 
 def agree(
@@ -237,6 +238,11 @@ def test_axes_of_size_one_move_in_tensors_without_elements(tmp_path: Path) -> No
         agree(proto, tmp_path, *((normal(*s),) for s in shapes))
 
 
+def test_axes_that_stay_may_be_of_size_one(tmp_path: Path) -> None:
+    proto = model([node("Transpose", "x", perm=[0, 1])], [info("x", ("n", "m"))])
+    agree(proto, tmp_path, *((normal(*s),) for s in ((2, 3), (1, 3), (2, 1), (1, 1))))
+
+
 def test_a_constant_of_more_axes_gives_more(tmp_path: Path) -> None:
     weights = {"w": normal(4, 3, 1, 1), "k": np.full((1,) * 5, 2, "f4")}
     for operator in ("Add", "Sub"):
@@ -260,3 +266,31 @@ def test_gelu_with_constants_of_more_axes(axes: int, tmp_path: Path) -> None:
     graph = graph_of(proto, "m", Given(), "file").graph
     agree(proto, tmp_path, (normal(2, 3),), tolerance=1e-5)
     assert graph.outputs[0].rank == max(axes, 2)
+
+
+def test_external_weights_may_move(tmp_path: Path) -> None:
+    """What decides shapes is read by ops_infer, too, which is given no weights."""
+    nodes = [
+        make("Shape", ["x"], ["s"]),
+        make("Gather", ["s", "order"], ["g"]),
+        make("MatMul", ["x", "w"], ["p"]),
+        node("Reshape", "p", "g"),
+    ]
+    weights = {"order": np.array([1, 0, 2]), "w": normal(4, 4)}
+    proto = model(nodes, [info("x", ("n", "m", 4))], None, weights)
+    path = built(proto, tmp_path, external=True)
+    x = normal(2, 5, 4)
+    assert ops_wasm32.load(path).infer("m", x) == [((5, 2, 4), "float32")]
+    block = (tmp_path / "m.safetensors").read_bytes()
+    block = block[8 + int.from_bytes(block[:8], "little") :]
+    module = Module(path)
+    given = module.tensor([2, 5, 4])
+    module.write(module.data(given), x.tobytes())
+    for _ in range(3):
+        weights_there = module.tensor([len(block)], "uint8")
+        at = module.write(module.data(weights_there), block)
+        out = unknown(module)
+        assert module.call("m", given, weights_there, out) == 0
+        wanted = (x @ weights["w"]).ravel()
+        np.testing.assert_allclose(module.floats(out, 40), wanted, rtol=1e-4, atol=1e-5)
+        module.write(at, b"\xff" * len(block))

@@ -23,12 +23,13 @@ def _views(node: Node) -> list[Node]:
     moved = [a for a in axes if shape[a] != 1]
     if moved != sorted(moved):
         return []
-    name = f"{node.output.name}_squeezed"
-    rest = Value(name, node.output.dtype, tuple(shape[a] for a in moved))
     ones = [a for a in axes if shape[a] == 1]
-    before: dict[str, Attribute] = {"axes": sorted(ones)}
+    source, made = node.inputs, []
+    if ones:  # a squeeze of no axes would take all that turn out to be 1
+        name = f"{node.output.name}_squeezed"
+        rest = Value(name, node.output.dtype, tuple(shape[a] for a in moved))
+        before: dict[str, Attribute] = {"axes": sorted(ones)}
+        made = [Node(SQUEEZE, source, [rest], before, place=node.place)]
+        source = [rest]
     after: dict[str, Attribute] = {"axes": [i for i, a in enumerate(axes) if a in ones]}
-    return [
-        Node(SQUEEZE, node.inputs, [rest], before, place=node.place),
-        Node(UNSQUEEZE, [rest], node.outputs, after, place=node.place),
-    ]
+    return [*made, Node(UNSQUEEZE, source, node.outputs, after, place=node.place)]
