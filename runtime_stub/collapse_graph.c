@@ -128,10 +128,16 @@ static int32_t infer(ops_request *call) {
   int32_t inputs = call->inputs, outputs = call->outputs;
   set_inputs(frame, call);
   set_results(frame, call);
-  int32_t code = frame->graph->reads_elements ? ops_graph_fail_elements()
-                                              : ops_graph_infer(frame);
+  int32_t code = OPS_UNKNOWN_SIZES;
+  if (!frame->graph->reads_elements) code = ops_graph_infer(frame);
+  call->op = op; /* a step may have set another one */
+  if (code == OPS_UNKNOWN_SIZES)
+    return ops_fail_with(call, OPS_ERROR_SHAPE,
+                         "%s%ssizes of outputs follow from elements of inputs; "
+                         "pass outputs with "
+                         "data = NULL to ops_call, which allocates them",
+                         0, 0, 0, 0);
   if (code) return name_step(op, frame->step, code);
-  call->op = op;
   call->family = op->family;
   call->inputs = inputs;
   call->outputs = outputs;

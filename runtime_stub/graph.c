@@ -352,14 +352,6 @@ int32_t ops_graph_run(ops_frame *frame) {
   return code;
 }
 
-int32_t ops_graph_fail_elements(void) {
-  return ops_fail_with(0, OPS_ERROR_SHAPE,
-                       "%s%ssizes of outputs follow from elements of inputs; "
-                       "pass outputs with "
-                       "data = NULL to ops_call, which allocates them",
-                       0, 0, 0, 0);
-}
-
 int32_t ops_graph_infer(ops_frame *frame) {
   const ops_graph *graph = frame->graph;
   ops_graph_result *results = frame->results;
@@ -373,5 +365,5 @@ int32_t ops_graph_infer(ops_frame *frame) {
   end(frame, 0);
   for (int32_t k = 0; known && k < graph->output_count; ++k)
     known = frame->values[graph->outputs[k].value].itemsize != 0;
-  return code || known ? code : ops_graph_fail_elements();
+  return code || known ? code : OPS_UNKNOWN_SIZES;
 }

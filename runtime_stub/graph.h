@@ -15,7 +15,7 @@
 
 #include "state.h"
 
-enum { OPS_NO_VALUE = 0xffff };
+enum { OPS_NO_VALUE = 0xffff, OPS_UNKNOWN_SIZES = -1 };
 
 /* What a step is: OPS_STEP_CALL of its operator, or the graph's own. */
 enum {
@@ -151,9 +151,9 @@ typedef struct ops_model {
 int32_t ops_graph_run(ops_frame *frame);
 /* Finds the shapes of its outputs alone: of the values that graph->outputs
  * names. Reads elements of its inputs where graph->reads_elements says so.
- * Fails where they follow from what it computes. */
+ * OPS_UNKNOWN_SIZES, without a text, where they follow from what it computes.
+ */
 int32_t ops_graph_infer(ops_frame *frame);
-int32_t ops_graph_fail_elements(void);
 
 /* A block for a value, freed after the step that reads it last. */
 int32_t ops_graph_own(ops_frame *frame, uint16_t value);

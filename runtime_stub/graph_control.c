@@ -224,6 +224,11 @@ static int32_t stack_nothing(loop *l) {
   int32_t stacked = l->step->outputs - l->carried, code = OPS_OK;
   if (l->iteration || !stacked) return OPS_OK;
   code = ops_graph_infer(l->inner);
+  if (code == OPS_UNKNOWN_SIZES)
+    code = ops_fail_with(0, OPS_ERROR_SHAPE,
+                         "%s%sa loop without iterations stacks parts whose "
+                         "sizes its iterations would find; give it one or more",
+                         0, 0, 0, 0);
   for (int32_t o = l->carried; !code && o < l->step->outputs; ++o) {
     uint16_t part = l->inner->graph->outputs[1 + o].value;
     const ops_tensor *from = &l->inner->values[part];

@@ -294,3 +294,15 @@ def test_external_weights_may_move(tmp_path: Path) -> None:
         wanted = (x @ weights["w"]).ravel()
         np.testing.assert_allclose(module.floats(out, 40), wanted, rtol=1e-4, atol=1e-5)
         module.write(at, b"\xff" * len(block))
+
+
+def test_a_loop_of_no_iterations_that_stacks_what_it_finds(tmp_path: Path) -> None:
+    nodes = [
+        make("Exp", ["s"], ["t"]),
+        make("NonZero", ["s"], ["places"]),
+        make("Cast", ["places"], ["row"], to=TensorProto.FLOAT),
+    ]
+    library = ops_wasm32.load(built(looped(nodes, {}), tmp_path))
+    with pytest.raises(ops_wasm32.OpsError, match="give it one or more"):
+        library(np.array(0), normal(2, 3))
+    assert library(np.array(2), normal(2, 3))[1].shape == (2, 2, 6)
