@@ -306,3 +306,13 @@ def test_a_loop_of_no_iterations_that_stacks_what_it_finds(tmp_path: Path) -> No
     with pytest.raises(ops_wasm32.OpsError, match="give it one or more"):
         library(np.array(0), normal(2, 3))
     assert library(np.array(2), normal(2, 3))[1].shape == (2, 2, 6)
+
+
+def test_limits_twice_are_compiled(tmp_path: Path) -> None:
+    nodes = [
+        make("Clip", ["x", "low", "high"], ["a"]),
+        make("Relu", ["a"], ["b"]),
+        node("Clip", "b", "low", "high"),
+    ]
+    weights = {"low": np.array(-0.5, "f4"), "high": np.array(1, "f4")}
+    agree(model(nodes, [info("x", ("n",))], None, weights), tmp_path, (normal(9),))
