@@ -63,8 +63,10 @@ static int32_t check_inputs(const ops_request *call) {
 
 /* -- the frame -- */
 
-/* Inputs as the graph sees them; whether all have the sizes that they had. */
+/* Inputs as the graph sees them; whether all have the sizes that they had, and
+ * the weights lie where they lay. */
 static int32_t set_inputs(ops_frame *frame, const ops_request *call) {
+  const uint8_t *before = frame->weights;
   int32_t same = 1;
   for (int32_t t = 0; t < frame->graph->input_count; ++t) {
     same &= ops_same_shape(&frame->values[t], &call->tensors[t]);
@@ -72,7 +74,7 @@ static int32_t set_inputs(ops_frame *frame, const ops_request *call) {
   }
   if (!call->family->model->weights)
     frame->weights = call->tensors[call->inputs - 1].data;
-  return same;
+  return same && frame->weights == before;
 }
 
 static void set_results(ops_frame *frame, const ops_request *call) {
@@ -128,9 +130,16 @@ static int32_t infer(ops_request *call) {
   int32_t inputs = call->inputs, outputs = call->outputs;
   set_inputs(frame, call);
   set_results(frame, call);
-  int32_t code = ops_graph_infer(frame);
+  int32_t code = OPS_UNKNOWN_SIZES;
+  if (!frame->graph->reads_elements) code = ops_graph_infer(frame);
+  call->op = op; /* a step may have set another one */
+  if (code == OPS_UNKNOWN_SIZES)
+    return ops_fail_with(call, OPS_ERROR_SHAPE,
+                         "%s%ssizes of outputs follow from elements of inputs; "
+                         "pass outputs with "
+                         "data = NULL to ops_call, which allocates them",
+                         0, 0, 0, 0);
   if (code) return name_step(op, frame->step, code);
-  call->op = op;
   call->family = op->family;
   call->inputs = inputs;
   call->outputs = outputs;

@@ -45,11 +45,16 @@ static int32_t result_of(const ops_graph *graph, uint16_t value) {
 }
 
 /* Memory for a result: the caller's, or a block. */
-static int32_t place_result(ops_frame *frame, int32_t k, int64_t bytes) {
+static int32_t place_result(ops_frame *frame, int32_t k,
+                            const ops_tensor *found) {
   ops_graph_result *result = &frame->results[k];
-  if (result->given.data) return OPS_OK;
-  result->given.data = ops_allocate((uint64_t)bytes);
-  if (!result->given.data) return ops_fail_memory(0, 0, " a result of", bytes);
+  if (result->given.data)
+    return result->owned || result->given.bytes == found->bytes
+               ? OPS_OK
+               : fail_shape(result, found);
+  result->given.data = ops_allocate((uint64_t)found->bytes);
+  if (!result->given.data)
+    return ops_fail_memory(0, 0, " a result of", found->bytes);
   result->owned = 1;
   return OPS_OK;
 }
@@ -63,8 +68,9 @@ static int32_t take_operand(ops_frame *frame, const ops_step *step,
   for (int32_t i = 0; i < step->last; ++i) {
     ops_graph_place *from = &frame->places[last[i]];
     if (last[i] == value || from->place != OPS_PLACE_ARENA ||
-        frame->values[last[i]].bytes != frame->values[value].bytes)
-      continue;
+        frame->values[last[i]].bytes != frame->values[value].bytes ||
+        frame->values[last[i]].count != frame->values[value].count)
+      continue; /* as many bytes may be a row that is broadcast */
     from->passed = 1;
     frame->places[value].offset = from->offset;
     return 1;
@@ -87,9 +93,6 @@ static int32_t place(ops_frame *frame, ops_arena *arena, const ops_step *step,
   }
   int32_t k = result_of(frame->graph, value);
   if (k >= 0 && frame->results) {
-    const ops_graph_result *result = &frame->results[k];
-    if (result->given.data && result->given.bytes != tensor->bytes)
-      return fail_shape(result, tensor);
     to->place = OPS_PLACE_RESULT;
     to->offset = (uint32_t)k;
     return OPS_OK;
@@ -97,6 +100,8 @@ static int32_t place(ops_frame *frame, ops_arena *arena, const ops_step *step,
   to->place = OPS_PLACE_ARENA;
   if (!take_operand(frame, step, value))
     to->offset = ops_arena_take(arena, round_up(tensor->bytes));
+  if (arena->top > INT32_MAX - OPS_ALIGNMENT)
+    return ops_fail_memory(0, 0, " values of", (int64_t)arena->top);
   return OPS_OK;
 }
 
@@ -110,7 +115,7 @@ static int32_t locate(ops_frame *frame, const ops_step *step) {
       tensor->data = frame->arena + at->offset;
     } else if (at->place == OPS_PLACE_RESULT) {
       int32_t k = (int32_t)at->offset;
-      int32_t code = place_result(frame, k, tensor->bytes);
+      int32_t code = place_result(frame, k, tensor);
       if (code) return code;
       tensor->data = frame->results[k].given.data;
     }
@@ -157,7 +162,11 @@ static int32_t infer_step(ops_frame *frame, const ops_step *step) {
 static int32_t plan_step(ops_frame *frame, ops_arena *arena,
                          const ops_step *step) {
   const uint16_t *value = step->values + step->inputs;
-  if (step->kind >= OPS_STEP_IF) return OPS_OK;
+  if (step->kind >= OPS_STEP_IF) {
+    for (int32_t o = 0; o < step->outputs; ++o)
+      frame->values[value[o]].itemsize = 0; /* unknown until it has run */
+    return OPS_OK;
+  }
   frame->values[*value].data = 0;
   int32_t code = infer_step(frame, step);
   if (code || (is_own(step) && step->kind != OPS_STEP_SHAPE)) {
@@ -218,8 +227,6 @@ static int32_t plan_segment(ops_frame *frame, uint32_t start, uint32_t end) {
     int32_t code = plan_step(frame, &arena, step_at(frame, i));
     if (code) return code;
   }
-  if (arena.top > INT32_MAX - OPS_ALIGNMENT)
-    return ops_fail_memory(0, 0, " values of", (int64_t)arena.top);
   frame->arena_bytes = (uint32_t)arena.top;
   return OPS_OK;
 }
@@ -252,7 +259,9 @@ static void set_constants(ops_frame *frame) {
       count *= tensor->shape[i] = from->shape[i];
     tensor->count = count;
     tensor->bytes = count * tensor->itemsize;
-    tensor->data = (uint8_t *)(uintptr_t)frame->weights + from->offset;
+    tensor->data = (uint8_t *)(uintptr_t)from->data;
+    if (!from->data)
+      tensor->data = (uint8_t *)(uintptr_t)frame->weights + from->offset;
   }
 }
 
@@ -268,7 +277,7 @@ static int32_t finish_result(ops_frame *frame, int32_t k) {
     return fail_shape(result, found);
   if (memory == OPS_NO_VALUE ||
       frame->places[memory].place != OPS_PLACE_RESULT) {
-    int32_t code = place_result(frame, k, found->bytes);
+    int32_t code = place_result(frame, k, found);
     if (code) return code;
     __builtin_memcpy(result->given.data, found->data, (size_t)found->bytes);
   }
@@ -346,18 +355,15 @@ int32_t ops_graph_run(ops_frame *frame) {
 int32_t ops_graph_infer(ops_frame *frame) {
   const ops_graph *graph = frame->graph;
   ops_graph_result *results = frame->results;
-  if (graph->segment_count != 1 || graph->reads_elements)
-    return ops_fail_with(0, OPS_ERROR_SHAPE,
-                         "%s%ssizes of outputs follow from elements of inputs; "
-                         "pass outputs with "
-                         "data = NULL to ops_call, which allocates them",
-                         0, 0, 0, 0);
   frame->early_used = 0;
   frame->results = 0;
   frame->planned = 0;
   set_constants(frame);
   int32_t code = plan_segment(frame, 0, graph->segments[0]);
+  int32_t known = graph->segment_count == 1;
   frame->results = results;
   end(frame, 0);
-  return code;
+  for (int32_t k = 0; known && k < graph->output_count; ++k)
+    known = frame->values[graph->outputs[k].value].itemsize != 0;
+  return code || known ? code : OPS_UNKNOWN_SIZES;
 }

@@ -15,7 +15,7 @@
 
 #include "state.h"
 
-enum { OPS_NO_VALUE = 0xffff };
+enum { OPS_NO_VALUE = 0xffff, OPS_UNKNOWN_SIZES = -1 };
 
 /* What a step is: OPS_STEP_CALL of its operator, or the graph's own. */
 enum {
@@ -50,15 +50,17 @@ typedef struct {
   const ops_graph *const *regions;
   uint16_t inputs; /* absent ones are OPS_NO_VALUE */
   uint16_t outputs;
-  uint16_t last; /* values whose memory nothing reads after this step */
+  uint16_t last;  /* values whose memory nothing reads after this step */
+  uint16_t units; /* 0 where an attribute's value decides them; of a loop the
+                     number of carried values */
   uint8_t kind;
   uint8_t flags;
   uint8_t attribute_count;
-  uint8_t units; /* of its operator, where no attribute's value decides them */
 } ops_step;
 
-/* A constant: where it lies in the weights, its dtype and shape. */
+/* A constant: where it lies, its dtype and shape. */
 typedef struct {
+  const uint8_t *data; /* NULL: in the weights, at the offset */
   uint32_t offset;
   const int32_t *shape;
   uint8_t rank;
@@ -148,7 +150,9 @@ typedef struct ops_model {
  * belongs to the caller: blocks of results. Fails with everything released. */
 int32_t ops_graph_run(ops_frame *frame);
 /* Finds the shapes of its outputs alone: of the values that graph->outputs
- * names. Fails where they follow from elements. */
+ * names. Reads elements of its inputs where graph->reads_elements says so.
+ * OPS_UNKNOWN_SIZES, without a text, where they follow from what it computes.
+ */
 int32_t ops_graph_infer(ops_frame *frame);
 
 /* A block for a value, freed after the step that reads it last. */

@@ -133,6 +133,13 @@ static void set_inputs(loop *l) {
     to[i] = l->frame->values[l->step->values[i]];
 }
 
+static int32_t continues(const ops_tensor *whole, const ops_tensor *part) {
+  int32_t same = whole->rank == part->rank + 1;
+  for (int32_t i = 0; same && i < part->rank; ++i)
+    same = whole->shape[i + 1] == part->shape[i];
+  return same;
+}
+
 /* Appends a block to what is stacked, which doubles as it fills. */
 static int32_t stack(loop *l, int32_t o, const ops_tensor *part) {
   uint16_t value = output_of(l, o);
@@ -149,8 +156,7 @@ static int32_t stack(loop *l, int32_t o, const ops_tensor *part) {
           part->rank, 0);
     for (int32_t i = 0; i < part->rank; ++i)
       whole->shape[i + 1] = part->shape[i];
-  } else if (whole->rank != part->rank + 1 ||
-             ops_product(whole->shape, 1, whole->rank) != part->count) {
+  } else if (!continues(whole, part)) {
     return ops_fail_with(0, OPS_ERROR_SHAPE,
                          "a loop stacks %s%v after parts of another shape", 0,
                          part, 0, 0);
@@ -218,6 +224,11 @@ static int32_t stack_nothing(loop *l) {
   int32_t stacked = l->step->outputs - l->carried, code = OPS_OK;
   if (l->iteration || !stacked) return OPS_OK;
   code = ops_graph_infer(l->inner);
+  if (code == OPS_UNKNOWN_SIZES)
+    code = ops_fail_with(0, OPS_ERROR_SHAPE,
+                         "%s%sa loop without iterations stacks parts whose "
+                         "sizes its iterations would find; give it one or more",
+                         0, 0, 0, 0);
   for (int32_t o = l->carried; !code && o < l->step->outputs; ++o) {
     uint16_t part = l->inner->graph->outputs[1 + o].value;
     const ops_tensor *from = &l->inner->values[part];

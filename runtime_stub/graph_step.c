@@ -38,10 +38,10 @@ static int32_t numbers(ops_frame *frame, const ops_graph_attribute *attribute,
   return attribute->count;
 }
 
-/* Units by the first list that a value gives. */
+/* Units as the compiler knows them, or by the first list that a value gives. */
 static int32_t units_of(const ops_frame *frame, const ops_step *step) {
   const ops_attribute *known = step->op->family->attributes;
-  for (int32_t a = 0; a < step->attribute_count; ++a) {
+  for (int32_t a = 0; !step->units && a < step->attribute_count; ++a) {
     uint16_t value = step->attributes[a].value;
     if (value != OPS_NO_VALUE && known[a].per_unit)
       return (int32_t)frame->values[value].count / known[a].per_unit;
@@ -179,6 +179,10 @@ static int32_t reshape(const ops_tensor *x, const TVMFFIAny *numbers,
                        int32_t count, shape *to) {
   const int64_t most = (int64_t)1 << 31;
   int64_t known = 1, open = -1;
+  if (count - 1 > OPS_MAX_RANK)
+    return ops_fail_with(0, OPS_ERROR_ATTRIBUTE,
+                         "reshape: %s%v cannot get %l axes; use 0 to %l", 0, x,
+                         count - 1, OPS_MAX_RANK);
   for (int32_t i = 0; i < count - 1; ++i) {
     int64_t size = numbers[i + 1].v_int64;
     if (!size && !numbers[0].v_int64) {

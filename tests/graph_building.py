@@ -22,12 +22,14 @@ def ready(target: str) -> dict[str, Path]:
     return current_objects(full_profile(), target)
 
 
-def module_of(graph: Graph, folder: Path, target: str = DEFAULT) -> Path:
+def module_of(
+    graph: Graph, folder: Path, target: str = DEFAULT, external: bool = False
+) -> Path:
     """The module of a graph, in a folder."""
     cache_folder = ROOT / "build" / "cache" / target
     place = Place(folder, cache_folder, ready=ready(target))
     runtime = runtime_objects(ROOT / "build" / target)
-    build_graph(graph, TARGETS[target], place, runtime, lambda _: None)
+    build_graph(graph, TARGETS[target], place, runtime, lambda _: None, external)
     return folder / f"{graph.name}.wasm"
 
 

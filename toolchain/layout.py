@@ -161,12 +161,12 @@ STEP = Struct(
     {
         **{"op": "ptr", "values": "ptr", "attributes": "ptr", "regions": "ptr"},
         **{"inputs": "u16", "outputs": "u16", "last": "u16"},
-        **{"kind": "u8", "flags": "u8", "attribute_count": "u8", "units": "u8"},
+        **{"units": "u16", "kind": "u8", "flags": "u8", "attribute_count": "u8"},
     },
 )
 GRAPH_CONSTANT = Struct(
     "ops_graph_constant",
-    {"offset": "u32", "shape": "ptr", "rank": "u8", "dtype": "u8"},
+    {"data": "ptr", "offset": "u32", "shape": "ptr", "rank": "u8", "dtype": "u8"},
 )
 GRAPH_OUTPUT = Struct("ops_graph_output", {"value": "u16", "memory": "u16"})
 GRAPH = Struct(

@@ -19,6 +19,7 @@ from toolchain.abi import (
     GRAPH_PLACE_BYTES,
     GRAPH_RESULT_BYTES,
     MAX_RANK,
+    MAX_VALUES,
     NO_VALUE,
     Kind,
     Param,
@@ -27,7 +28,8 @@ from toolchain.abi import (
 )
 from toolchain.codegen.data import NULL, Data, struct_constant, struct_type
 from toolchain.codegen.descriptor import add_model
-from toolchain.graph.graph import PREFIX, Graph, Node, Value
+from toolchain.graph.graph import PREFIX, SHAPE, Graph, Node, Value
+from toolchain.graph.operators import operator
 from toolchain.graph.schedule import Schedule, is_late, schedule
 from toolchain.graph.steps import (
     given,
@@ -195,6 +197,12 @@ class _Emitter:
         frame.global_constant = False
         return frame
 
+    def elements(self, data: NDArray[Any]) -> ir.Value:
+        """A pointer to a private copy of a constant's elements, aligned."""
+        block = data.tobytes()
+        words = np.frombuffer(block + bytes(-len(block) % 8), "<i8").tolist()
+        return self.numbers(I64, words)
+
     def numbers(self, kind: ir.Type, items: Iterable[int]) -> ir.Value:
         """A pointer to a private array of integers."""
         return self.data.numbers(self.name("numbers"), kind, list(items))
@@ -263,13 +271,17 @@ class _Region:
 
     def _constants(self, constants: list[Value]) -> ir.Value:
         rows = []
+        early = {v for n in self.plan.early if n.op != SHAPE for v in n.reads()}
         for value in constants:
             assert value.data is not None
             shape = self.emitter.numbers(I32, value.data.shape)
+            # ops_infer reads what early nodes do, but no weights of the caller.
+            inside = self.emitter.external and value in early
             rows.append(
                 struct_constant(
                     layout.GRAPH_CONSTANT,
-                    offset=self.emitter.weights.add(value.data),
+                    data=self.emitter.elements(value.data) if inside else NULL,
+                    offset=0 if inside else self.emitter.weights.add(value.data),
                     shape=shape,
                     rank=value.data.ndim,
                     dtype=DTYPES.index(value.dtype),
@@ -326,6 +338,12 @@ class _Region:
         name = kernel_name(node.op, node.dtypes)
         emitter = self.emitter
         count = len(node.inputs) + len(node.outputs)
+        units, listed = units_of(node, own=False), operator(node.op).attributes
+        if sum(units * a.per_unit or 1 for a in listed) > MAX_VALUES:
+            raise SpecError(
+                f"{node.place}: {node.op} has lists of {units} numbers, but a call "
+                f"takes {MAX_VALUES} numbers in all; cut the node in parts"
+            )
         emitter.arguments = max(emitter.arguments, count + len(node.attributes))
         if name not in emitter.kernels:
             kind = struct_type(layout.OPERATOR)

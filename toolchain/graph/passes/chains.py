@@ -33,6 +33,12 @@ class _Cluster:
         ]
         return list(dict.fromkeys(read))
 
+    def fits(self) -> bool:
+        """Whether they are one chain: TVM does not come to an end on limits twice."""
+        limits = sum(n.op == "clip" for n in self.nodes)
+        few = len(self.reads()) <= MAX_INPUTS and len(self.nodes) <= MOST
+        return few and limits <= 1
+
 
 def join(graph: Graph) -> None:
     """Join elementwise nodes."""
@@ -46,7 +52,7 @@ def join(graph: Graph) -> None:
         for value in dict.fromkeys(v for v in node.inputs if v in open_ends):
             assert value is not None
             joined = _Cluster([*open_ends[value].nodes, *cluster.nodes])
-            if len(joined.reads()) <= MAX_INPUTS and len(joined.nodes) <= MOST:
+            if joined.fits():
                 del clusters[open_ends[value].nodes[-1]]
                 cluster = joined
         clusters[node] = cluster

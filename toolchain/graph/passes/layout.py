@@ -88,14 +88,14 @@ class _Rewriter:
         if not isinstance(perm, Sequence) or len(perm) < 3:
             return False
         rank = len(perm)
+        copy = self.copies.get(x)  # of three axes to_first and to_last are the same
+        if list(perm) == to_last(rank) and copy is not None:
+            self.same[node.output] = copy
+            return True
         if list(perm) == to_first(rank) and x.data is None:
             self._need(x)
             self.copies[node.output] = x
             self.waiting[node.output] = node
-            return True
-        copy = self.copies.get(x)
-        if list(perm) == to_last(rank) and copy is not None:
-            self.same[node.output] = copy
             return True
         if list(perm) == to_last(rank):
             self._need(x)
@@ -108,7 +108,7 @@ class _Rewriter:
         """A value with its channels last; None where that takes more than copies."""
         if value in self.copies:
             return self.copies[value]
-        if value.data is not None and value.data.size == 1:
+        if value.data is not None and value.data.size == 1 and value.data.ndim <= rank:
             return value
         if value.data is not None and value.data.ndim <= rank:
             wide = value.data.reshape(

@@ -104,8 +104,14 @@ def _is_number(value: Value, number: float) -> bool:
 def _made(
     node: Node, op: str, inputs: Sequence[Value | None], **attributes: Attribute
 ) -> Node:
-    """A node in place of another one."""
+    """A node in place of another one, whose result has the axes of its first input.
+
+    A constant of more axes would have given it more.
+    """
     if any(v is not None and v.dtype != "float32" for v in inputs):
+        return node
+    x, rank = inputs[0], node.output.rank
+    if x is None or rank is None or x.rank != rank:
         return node
     made = Node(
         op, list(inputs), node.outputs, attributes, ("float32",), place=node.place
