@@ -16,8 +16,8 @@ DTYPES = ("float32", "bool")
 MOST = 24  # steps of a chain: a loop keeps its values in registers
 
 # TVM does not come to an end on more limits, one in the other.
-LIMITS = {"clip": 2, "minimum": 1, "maximum": 1}
-MOST_LIMITS = 2
+LIMITS = {"clip": 2, "minimum": 1, "maximum": 1, "relu": 1}
+MOST_LIMITS = 3
 
 
 @dataclass
