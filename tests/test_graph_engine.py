@@ -308,11 +308,14 @@ def test_a_loop_of_no_iterations_that_stacks_what_it_finds(tmp_path: Path) -> No
     assert library(np.array(2), normal(2, 3))[1].shape == (2, 2, 6)
 
 
-def test_limits_twice_are_compiled(tmp_path: Path) -> None:
-    nodes = [
-        make("Clip", ["x", "low", "high"], ["a"]),
-        make("Relu", ["a"], ["b"]),
-        node("Clip", "b", "low", "high"),
-    ]
+@pytest.mark.parametrize(
+    "operators", [["Clip", "Relu", "Clip"], ["Min", "Max", "Min", "Max"]]
+)
+def test_limits_twice_are_compiled(operators: list[str], tmp_path: Path) -> None:
     weights = {"low": np.array(-0.5, "f4"), "high": np.array(1, "f4")}
-    agree(model(nodes, [info("x", ("n",))], None, weights), tmp_path, (normal(9),))
+    given = {"Clip": ["low", "high"], "Min": ["high"], "Max": ["low"], "Relu": []}
+    names = ["x", "a", "b", "c"][: len(operators)]
+    pairs = list(zip(operators, names, [*names[1:], "y"], strict=True))
+    nodes = [make(op, [source, *given[op]], [to]) for op, source, to in pairs]
+    proto = model(nodes, [info("x", ("n",))], None, weights)
+    agree(proto, tmp_path, (normal(9),))

@@ -15,6 +15,10 @@ from toolchain.spec import Pointwise
 DTYPES = ("float32", "bool")
 MOST = 24  # steps of a chain: a loop keeps its values in registers
 
+# TVM does not come to an end on more limits, one in the other.
+LIMITS = {"clip": 2, "minimum": 1, "maximum": 1, "relu": 1}
+MOST_LIMITS = 3
+
 
 @dataclass
 class _Cluster:
@@ -34,10 +38,10 @@ class _Cluster:
         return list(dict.fromkeys(read))
 
     def fits(self) -> bool:
-        """Whether they are one chain: TVM does not come to an end on limits twice."""
-        limits = sum(n.op == "clip" for n in self.nodes)
+        """Whether they are one chain."""
+        limits = sum(LIMITS.get(n.op, 0) for n in self.nodes)
         few = len(self.reads()) <= MAX_INPUTS and len(self.nodes) <= MOST
-        return few and limits <= 1
+        return few and limits <= MOST_LIMITS
 
 
 def join(graph: Graph) -> None:
