@@ -6,7 +6,7 @@
 const char *ops_kind_name(int32_t kind) {
   static const char names[][8] = {"nothing", "an int", "a bool", "a float"};
   if ((uint32_t)kind < 4) return names[kind];
-  return kind == OPS_KIND_TENSOR ? "a tensor" : "another kind";
+  return kind == OPS_KIND_TENSOR ? "a tensor" : "unknown";
 }
 
 int32_t ops_search_block(uint32_t start, uint32_t bytes, uint32_t alignment,
@@ -39,7 +39,7 @@ INLINE int32_t has_room(int32_t n) { return n <= ops_room_size.arguments; }
 static int32_t solve_units(ops_request *call, int32_t n) {
   const ops_family *family = call->family;
   int32_t each = family->each, rest = n - family->fixed;
-  const char *before = each ? "beside whole units, " : 0;
+  const char *before = each ? "beside units, " : 0;
   call->units = rest > 0 && each ? rest / each : 0;
   if (!has_room(n))
     before = "no room; ";

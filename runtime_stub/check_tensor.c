@@ -43,8 +43,7 @@ int32_t ops_check_tensor(ops_request *call, ops_tensor *tensor,
   const char *name = tensor->name;
   int32_t kind = arg->type_index, code;
   tensor->data = 0;
-  tensor->bytes = tensor->count = 0;
-  tensor->rank = 0;
+  tensor->bytes = tensor->count = tensor->rank = 0;
   tensor->absent = !kind;
   if (!kind && param->flags & OPS_PARAM_OPTIONAL) return OPS_OK;
   if (kind != OPS_KIND_TENSOR)
@@ -67,7 +66,7 @@ int32_t ops_check_tensor(ops_request *call, ops_tensor *tensor,
   }
   if (given->device.device_type != 1)
     return ops_fail_with(call, OPS_ERROR_ARGUMENT,
-                         "%s%s is on device type %l; use 1 (CPU)", name, 0,
+                         "%s%s is on device type %l; use 1", name, 0,
                          given->device.device_type, 0);
   if (!same_dtype(&given->dtype, &ops_dtypes[tensor->dtype]))
     return fail_dtype(call, tensor, &given->dtype);

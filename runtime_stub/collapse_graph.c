@@ -63,18 +63,22 @@ static int32_t check_inputs(const ops_request *call) {
 
 /* -- the frame -- */
 
-/* Inputs as the graph sees them; whether all have the sizes that they had, and
- * the weights lie where they lay. */
-static int32_t set_inputs(ops_frame *frame, const ops_request *call) {
+/* Whether the weights, where they are the last input, lie where they lay. */
+static int32_t set_weights(ops_frame *frame, const ops_request *call) {
   const uint8_t *before = frame->weights;
-  int32_t same = 1;
+  if (!call->family->model->weights)
+    frame->weights = call->tensors[call->inputs - 1].data;
+  return frame->weights == before;
+}
+
+/* Inputs as the graph sees them; whether a plan for the last ones holds. */
+static int32_t set_inputs(ops_frame *frame, const ops_request *call) {
+  int32_t same = set_weights(frame, call);
   for (int32_t t = 0; t < frame->graph->input_count; ++t) {
     same &= ops_same_shape(&frame->values[t], &call->tensors[t]);
     frame->values[t] = call->tensors[t];
   }
-  if (!call->family->model->weights)
-    frame->weights = call->tensors[call->inputs - 1].data;
-  return same && frame->weights == before;
+  return same;
 }
 
 static void set_results(ops_frame *frame, const ops_request *call) {

@@ -10,11 +10,11 @@ static void drop(ops_arena *arena, int32_t i) {
 /* Memory at the top; a gap that ends there grows. */
 static uint32_t extend(ops_arena *arena, uint32_t size) {
   uint32_t start = (uint32_t)arena->top;
-  for (int32_t i = 0; i < arena->count; ++i) {
-    if (arena->gaps[i].end != arena->top) continue;
+  int32_t i = 0;
+  while (i < arena->count && arena->gaps[i].end != arena->top) ++i;
+  if (i < arena->count) {
     start = arena->gaps[i].start;
     drop(arena, i);
-    break;
   }
   arena->top = (uint64_t)start + size;
   return start;

@@ -23,6 +23,7 @@ from toolchain.graph.graph import Graph, Node, Value
 from toolchain.graph.operators import file_of, made_of, operator
 from toolchain.graph.passes import optimise
 from toolchain.graph.rounding import tolerance
+from toolchain.link import clang
 from toolchain.link.archive import archive
 from toolchain.link.blob import data_object
 from toolchain.link.link import link
@@ -166,7 +167,8 @@ def _made(name: str, target: Target, cache: Path) -> Made:
     key = hash_of(json.dumps([digests, settings], sort_keys=True))[:16]
     numbers = tuning.roots(target.name, dict(target.tuned))
     out = cache / f"operator_{name}-{key}.o"
-    return Made((out,), code, settings=settings, named=numbers)
+    files = () if made else tuple(clang.sources(file_of(name).with_suffix(".c")))
+    return Made((out,), code, files, settings, numbers)
 
 
 def _compile(name: str, target: Target, out: Path) -> Iterable[str]:
