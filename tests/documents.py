@@ -11,8 +11,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from project import take_objects
-
 from toolchain.profile import ROOT
 
 DOCUMENTS = [
@@ -117,8 +115,6 @@ class Reader:
                 file = self.folder / block.file
                 file.parent.mkdir(parents=True, exist_ok=True)
                 file.write_text(block.text)
-                if block.language == "toml":
-                    take_objects(self.folder, file)
             elif block.language == "text":
                 assert said is None or shown(block.text, said), (
                     f"{block.where}: it printed\n{said}"

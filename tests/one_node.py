@@ -124,7 +124,6 @@ FUSED = {
     "elu": "2x1x3x1x2x1x2x3",
     "gemm": "c()",
     "hard_sigmoid": "7x13",
-    "layer_normalization": "epsilon",
     "pow": "7x13-13",
     "resize": "linear-asymmetric-3",
     "sin": "7x13",

@@ -34,7 +34,8 @@ print(json.dumps({"code": code, "opened": opened, "modules": sorted(sys.modules)
 LOADED = {
     "bench": {"errors", "whole", "whole.rows"},
     "toolchain": {
-        *("abi", "link", "link.artifacts", "link.package", "profile", "targets"),
+        *("abi", "link", "link.artifacts", "link.clang", "link.package", "profile"),
+        "targets",
         *("process", "process.command", "process.command_line", "process.progress"),
         *("process.workers", "records", "records.definitions", "records.lock"),
         *("records.made", "records.replace", "records.slices", "records.states"),
