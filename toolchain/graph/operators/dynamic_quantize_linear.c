@@ -1,7 +1,7 @@
 /* dynamic_quantize_linear.c: floats to uint8 by the range of them and 0. */
 #include "eight_bit.h"
 
-enum { LANES = 4, REGISTERS = 4 };
+enum { LANES = 4, REGISTERS = 3 };
 
 static int32_t shape(ops_request *call) {
   int32_t code = ops_shape_like(call, ops_output(call, 0), &call->tensors[0]);
@@ -19,23 +19,28 @@ static inline eight_reals lesser(eight_reals a, eight_reals b) {
 #endif
 }
 
-/* The least of some numbers and 0; NaN counts as 0. sign: -1 for the greatest,
- * which then is less than 0. */
-static float least(const float *x, int64_t count, float sign) {
-  eight_reals found[REGISTERS] = {0};
+/* ends[0] is the least of some numbers and 0, ends[1] that of their negatives.
+ * NaN counts as 0. */
+static void find_ends(const float *x, int64_t count, float *ends) {
+  eight_reals low[REGISTERS] = {0}, high[REGISTERS] = {0};
   int64_t i = 0, step = LANES * REGISTERS;
   for (; i + step <= count; i += step)
 #pragma clang loop unroll(full)
-    for (int32_t r = 0; r < REGISTERS; ++r)
-      found[r] =
-          lesser(found[r], sign * *(const eight_reals *)(x + i + r * LANES));
-  eight_reals all =
-      lesser(lesser(found[0], found[1]), lesser(found[2], found[3]));
-  float result = 0;
-  for (int32_t l = 0; l < LANES; ++l)
-    result = all[l] < result ? all[l] : result;
-  for (; i < count; ++i) result = sign * x[i] < result ? sign * x[i] : result;
-  return result;
+    for (int32_t r = 0; r < REGISTERS; ++r) {
+      eight_reals some = *(const eight_reals *)(x + i + r * LANES);
+      low[r] = lesser(low[r], some), high[r] = lesser(high[r], -some);
+    }
+  for (int32_t r = 1; r < REGISTERS; ++r)
+    low[0] = lesser(low[0], low[r]), high[0] = lesser(high[0], high[r]);
+  for (; i < count; ++i) {
+    eight_reals one = {x[i]};
+    low[0] = lesser(low[0], one), high[0] = lesser(high[0], -one);
+  }
+  ends[0] = ends[1] = 0;
+  for (int32_t l = 0; l < LANES; ++l) {
+    ends[0] = low[0][l] < ends[0] ? low[0][l] : ends[0];
+    ends[1] = high[0][l] < ends[1] ? high[0][l] : ends[1];
+  }
 }
 
 /* 4 numbers over the scale, rounded. */
@@ -62,8 +67,9 @@ static void quantize(const float *x, int64_t count, float scale, int32_t zero,
 static int32_t run(ops_request *call) {
   const ops_tensor *x = &call->tensors[0];
   const float *from = (const float *)(const void *)x->data;
-  float low = least(from, x->count, 1), high = -least(from, x->count, -1);
-  float scale = (high - low) / 255;
+  float ends[2];
+  find_ends(from, x->count, ends);
+  float low = ends[0], scale = (-ends[1] - low) / 255;
   if (!(scale > 0)) scale = 1;
   float points[LANES] = {-low};
   int32_t zero = rounded(points, scale)[0];

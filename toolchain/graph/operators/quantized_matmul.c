@@ -1,6 +1,8 @@
 /* quantized_matmul.c: rows of 8-bit integers by packed weights. */
 #include "eight_panels.h"
 
+enum { FEATURES = EIGHT_OWN };
+
 static int32_t shape(ops_request *call) {
   const ops_tensor *x = &call->tensors[IN_X];
   if (x->rank < 1)
@@ -14,30 +16,15 @@ static int32_t shape(ops_request *call) {
   return ops_set_shape(call, ops_output(call, 0), x->rank, sizes);
 }
 
-/* plan: the elements of a row. */
-static void gather(const eight_rows *rows, int64_t first, int64_t count,
-                   int16_t *to) {
-  int64_t k = *(const int64_t *)rows->plan;
-  const uint8_t *x = rows->x + first * k;
-  if (k == rows->depth) {
-    eight_widen(rows->source, x, count * k, to);
-    return;
-  }
-  for (int64_t i = 0; i < count; ++i, x += k, to += rows->depth) {
-    eight_widen(rows->source, x, k, to);
-    to[k] = 0;
-  }
-}
-
 static int32_t run(ops_request *call) {
   const ops_tensor *x = &call->tensors[IN_X];
   int64_t k = x->shape[x->rank - 1];
-  eight_rows rows = {.gather = gather,
+  eight_rows rows = {.gather = eight_gather,
                      .source = eight_source_of(call),
                      .x = x->data,
                      .count = ops_product(x->shape, 0, x->rank - 1),
                      .depth = (k + 1) / 2 * 2,
-                     .plan = &k};
+                     .length = k};
   return eight_multiply(call, &rows);
 }
 

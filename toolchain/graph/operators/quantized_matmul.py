@@ -8,29 +8,30 @@ Edges: results before the rounding are below 2^22 in magnitude.
 Source: ONNX MatMulInteger-10, QLinearMatMul-21; com.microsoft MatMulIntegerToFloat.
 """
 
-import numpy as np
-
-from toolchain.spec import Attribute, Bound, Case, Operator, Output
+from toolchain.spec import Bound, Operator, Output
 from toolchain.spec import quantized as q
-from toolchain.spec.cases import shape_name, values
 
-TAKEN = (  # shape of x, columns
-    ((1, 1), 1),
-    ((1, 7), 9),
-    ((2, 16), 8),
-    ((3, 33), 31),
-    ((5, 64), 17),
-    ((2, 3, 19), 24),
-    ((131, 1031), 9),
-    ((9,), 5),
-    ((0, 5), 3),
-    ((4, 0), 3),
+TAKEN: q.Taken = (
+    ((1, 1), (1, 1), {}),
+    ((1, 7), (7, 9), {}),
+    ((2, 16), (16, 8), {}),
+    ((3, 33), (33, 31), {}),
+    ((5, 64), (64, 17), {}),
+    ((2, 3, 19), (19, 24), {}),
+    ((131, 1031), (1031, 9), {}),
+    ((9,), (9, 5), {}),
+    ((0, 5), (5, 3), {}),
+    ((4, 0), (0, 3), {}),
 )
 
 
 def shapes(call):
-    x, columns = call.shape(0), call.integer("features")
-    return [None if x is None else (*x[:-1], columns)]
+    x = call.shape(0)
+    return [None if x is None else (*x[:-1], call.integer("features"))]
+
+
+def packed(w):
+    return q.panels(w), {}
 
 
 def reference(
@@ -42,33 +43,15 @@ def reference(
     return q.finished(sums, scale, start, bias, x_scale, dtypes[1], **given)
 
 
-def cases(dtypes, rng):
-    for i, (shape, columns) in enumerate(TAKEN):
-        weights = values(rng, (shape[-1], columns), "int8")
-        some = q.rounded_up(columns, 8)
-        zero = np.full(some, 3, "i4") if i % 2 else None
-        near = values(rng, (some,), "float32", 1e-4, 1e-3)
-        rows = [near, values(rng, (some,), "int32", -99, 99), None, None]
-        if dtypes[1] == "float32":
-            rows = [near, None, values(rng, (some,), "float32"), np.float32(0.3)]
-        given: dict[str, float] = {"features": columns}
-        if i % 3 and dtypes[1] != "int32":
-            given |= {"minimum": 2.0, "maximum": 99.0, "y_zero": 7}
-        x = values(rng, shape, dtypes[0])
-        point = values(rng, (), dtypes[0]) if i % 4 else None
-        taken = (x, q.panels(weights), *rows, point, zero)
-        yield Case(f"{shape_name(shape)}-{columns}", taken, given)
-
-
 KERNEL = Operator(
     collapse="own.plain",
-    inputs=(*q.INPUTS, q.W_ZERO),
+    inputs=q.INPUTS,
     outputs=(Output(dtype=1),),
-    attributes=(*q.ATTRIBUTES, Attribute("features", minimum=0, maximum=2**31 - 1)),
+    attributes=q.ATTRIBUTES,
     dtypes=q.VARIANTS,
     source="quantized_matmul.c",
     shapes=shapes,
     reference=reference,
-    cases=cases,
+    cases=lambda dtypes, rng: q.cases_of(dtypes, rng, TAKEN, packed),
     bound=Bound(ulp=1, why="a product and a sum, rounded as the reference does"),
 )
