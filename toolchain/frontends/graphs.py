@@ -24,6 +24,7 @@ from toolchain.frontends.sizes import (
 )
 from toolchain.graph.builder import Builder
 from toolchain.graph.graph import Graph, Value
+from toolchain.graph.shapes import text
 from toolchain.graph.sizes import Size, named
 from toolchain.spec import SpecError
 
@@ -72,8 +73,8 @@ def graph_of(proto: Any, name: str, given: Given, where: str) -> GraphModel:
         raise SpecError(f"{where}: {error}") from None
     _raise(converter.refusals, where)
     graph.outputs = [v for v in results if v is not None]
-    _finish(scope, proto, where)
-    return GraphModel(graph.name, graph)
+    notes = _finish(scope, proto, where)
+    return GraphModel(graph.name, graph, tuple(notes))
 
 
 def _read_inputs(proto: Any, given: Given, graph: Graph, where: str) -> None:
@@ -122,9 +123,12 @@ def _raise(refusals: Sequence[Refusal], where: str) -> None:
     raise_some(errors)
 
 
-def _finish(scope: Scope, proto: Any, where: str) -> None:
-    """Give outputs their names, each a value of its own; check what the file says."""
-    graph = scope.builder.graph
+def _finish(scope: Scope, proto: Any, where: str) -> list[str]:
+    """Give outputs their names, each a value of its own; check what the file says.
+
+    Notes: declared shapes that are not the results', of which ONNX Runtime warns too.
+    """
+    graph, notes = scope.builder.graph, list[str]()
     names = unique([o.name for o in proto.graph.output])
     own = {v for n in graph.nodes for v in n.outputs}
     outputs: list[Value] = []
@@ -137,9 +141,31 @@ def _finish(scope: Scope, proto: Any, where: str) -> None:
                 f"{where}: output {output.name!r} is declared {wanted} and computed "
                 f"{value.dtype}; export the model again"
             )
+        notes += _declared_otherwise(output, value, graph)
         if value not in own or value in outputs:
             value = scope.builder.call("identity", value)
         value.name = name
         outputs.append(value)
     graph.outputs = outputs
     graph.remove_dead()
+    return notes
+
+
+def _declared_otherwise(output: Any, value: Value, graph: Graph) -> list[str]:
+    """A note where the file declares another shape than a result has."""
+    kind = output.type.tensor_type
+    if not kind.HasField("shape") or value.shape is None:
+        return []
+    declared: list[int | str | None] = [
+        d.dim_value if d.HasField("dim_value") else d.dim_param or None
+        for d in kind.shape.dim
+    ]
+    pairs = zip(declared, value.shape, strict=False)
+    fit = all(n == m for n, m in pairs if isinstance(n, int) and isinstance(m, int))
+    if fit and len(declared) == len(value.shape):
+        return []
+    maker = next((n.place for n in graph.nodes if value in n.outputs), "the graph")
+    return [
+        f"warning: {maker}: output {output.name!r} is declared as {text(declared)}, "
+        f"and is {text(value.shape)}"
+    ]
