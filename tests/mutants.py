@@ -46,7 +46,7 @@ TESTS = (
 )
 QUICK = 5  # of them are enough for a sample
 # Tests of models of any shape, and the files that such models alone link.
-GRAPH_TESTS = ("test_graph_engine", "test_open_networks")
+GRAPH_TESTS = ("test_graph_arena", "test_graph_engine", "test_open_networks")
 GRAPH_FILES = re.compile(r"graph.*|collapse_graph|late")
 CELLS = 500  # of the kernels' cases that a mutant meets
 FIRST = 50  # of its own that it meets before the tests
