@@ -17,7 +17,7 @@ from toolchain.codegen.child import Job, in_children
 from toolchain.codegen.descriptor import table
 from toolchain.codegen.llvm import emit
 from toolchain.codegen.objects import compile_object, object_of
-from toolchain.codegen.room import Room, room
+from toolchain.codegen.room import room
 from toolchain.graph.emit import WEIGHTS, Emitted, Weights, emit_model
 from toolchain.graph.graph import Graph, Node, Value
 from toolchain.graph.operators import file_of, made_of, operator
@@ -117,14 +117,7 @@ def _nodes(graph: Graph) -> Iterable[Node]:
 
 def _model_object(graph: Graph, emitted: Emitted, target: Target, own: Path) -> Path:
     """The object of the model's data, without its weights."""
-    signature = len(graph.name) + sum(
-        len(v.name) + 16 for v in (*graph.inputs, *graph.outputs)
-    )
-    texts = [
-        emitted.text,
-        table([graph.name]),
-        room([Room(emitted.arguments, signature + 16)]),
-    ]
+    texts = [emitted.text, table([graph.name]), room([emitted.room])]
     model = own / f"model_{graph.name}.o"
     model.write_bytes(emit(texts, target))
     return model

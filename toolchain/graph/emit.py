@@ -28,6 +28,8 @@ from toolchain.abi import (
 )
 from toolchain.codegen.data import NULL, Data, struct_constant, struct_type
 from toolchain.codegen.descriptor import add_model
+from toolchain.codegen.limits import Fixed, check_fixed
+from toolchain.codegen.room import Room, fixed_room
 from toolchain.graph.graph import PREFIX, SHAPE, Graph, Node, Value
 from toolchain.graph.operators import operator
 from toolchain.graph.schedule import Schedule, is_late, schedule
@@ -81,15 +83,14 @@ class Weights:
 class Emitted:
     """A model as data. kernels: names of the operators that it calls.
 
-    steps: what errors call the file's node of each step. arguments: the most that a
-    step's call has.
+    steps: what errors call the file's node of each step. room: of its calls and steps.
     """
 
     text: str
     weights: Weights
     kernels: list[str]
     steps: list[str]
-    arguments: int
+    room: Room
 
 
 def emit_model(graph: Graph, external: bool = False) -> Emitted:
@@ -126,22 +127,24 @@ class _Emitter:
             frame=frame,
             size_count=len(names),
         )
-        tensors = [(v.name, v.dtype, _rank(v), 0) for v in self.graph.inputs]
+        needed = self._describe(self.data.private("model", model))
+        text, kernels = str(self.data.module), sorted(self.kernels)
+        return Emitted(text, self.weights, kernels, self.steps, needed)
+
+    def _describe(self, place: ir.Value) -> Room:
+        """Add the model's descriptor; the room that its calls and steps need."""
+        name, inputs = self.graph.name, [_least(v) for v in self.graph.inputs]
+        for value in self.graph.inputs:
+            _check_rank(value)
         if self.external:
-            tensors.append(("weights", "uint8", 1, 0))
-        inputs = len(tensors)
-        tensors += [
-            (v.name, v.dtype, v.rank or 0, Param.OPEN.value) for v in self.graph.outputs
-        ]
-        place = self.data.private("model", model)
-        add_model(self.data, self.graph.name, tensors, inputs, place, self.regions)
-        return Emitted(
-            str(self.data.module),
-            self.weights,
-            sorted(self.kernels),
-            self.steps,
-            max(self.arguments, len(tensors)),
-        )
+            inputs.append(("weights", "uint8", (self.weights.size,)))
+        outputs = [_least(v) for v in self.graph.outputs]
+        check_fixed(name, [*inputs, *outputs])
+        tensors = [(n, dtype, len(shape), 0) for n, dtype, shape in inputs]
+        tensors += [(n, d, len(shape), Param.OPEN.value) for n, d, shape in outputs]
+        add_model(self.data, name, tensors, len(inputs), place, self.regions)
+        needed = fixed_room(name, [*inputs, *outputs])
+        return Room(max(self.arguments, needed.arguments), needed.text)
 
     def _sizes(self) -> ir.Value:
         rows = [
@@ -378,10 +381,15 @@ class _Region:
         return self.data.array(self.emitter.name("ints"), kind, rows)
 
 
-def _rank(value: Value) -> int:
+def _least(value: Value) -> Fixed:
+    """An input or output, its open sizes as 1."""
+    sizes = (n if isinstance(n, int) else 1 for n in value.shape or ())
+    return value.name, value.dtype, tuple(sizes)
+
+
+def _check_rank(value: Value) -> None:
     if value.shape is None:
         raise SpecError(
             f"the input {value.name} has no rank in the file; give its shape, as in "
             f"--shape {value.name}=1,3,224,224"
         )
-    return len(value.shape)
