@@ -58,6 +58,7 @@ CALLS = {
     "TVMBackendFreeWorkspace": ("i32", ("i32", "i32", "ptr")),
     "ops_check_attributes": ("i32", ("ptr", "ptr")),
     "ops_fill": ("i64", ("ptr", "ptr")),
+    "ops_graph_widen": ("i32", ("ptr",)),
     "ops_step_control": ("i32", ("ptr", "ptr")),
     "ops_windows_fold": ("i32", ("ptr", "ptr", "ptr", "ptr", "i32")),
     "ops_windows_plain": ("i32", ("ptr",)),

@@ -11,7 +11,7 @@ from toolchain.abi import MAX_SIZE
 from toolchain.frontends import Given, plain, unique
 from toolchain.frontends.load import load, raise_some
 from toolchain.frontends.nodes.convert import Converter, Refusal
-from toolchain.frontends.nodes.rules import dtype_of_number
+from toolchain.frontends.nodes.rules import INNER, as_dtype, dtype_of_number, inner
 from toolchain.frontends.nodes.scope import Scope
 from toolchain.frontends.refusals import Unsupported, reason_of, refuse
 from toolchain.frontends.sizes import (
@@ -56,7 +56,7 @@ def graph_of(proto: Any, name: str, given: Given, where: str) -> GraphModel:
     proto = with_values(proto, given, where)
     if proto.functions:
         proto = inliner.inline_local_functions(proto)
-    graph = Graph(plain(name))
+    graph = Graph(plain(name), halves=_has_halves(proto))
     _read_inputs(proto, given, graph, where)
     opsets = {
         "" if o.domain == "ai.onnx" else o.domain: o.version for o in proto.opset_import
@@ -66,7 +66,10 @@ def graph_of(proto: Any, name: str, given: Given, where: str) -> GraphModel:
     for value in weights:  # inputs with defaults, which are constants
         proto.graph.input.remove(value)
     names = [i.name for i in proto.graph.input]
-    scope.values |= dict(zip(names, graph.inputs, strict=True))
+    scope.values |= {
+        n: as_dtype(scope.builder, v, inner(v.dtype))
+        for n, v in zip(names, graph.inputs, strict=True)
+    }
     try:
         results = converter.inlined(proto.graph, scope, "")
     except SpecError as error:
@@ -75,6 +78,14 @@ def graph_of(proto: Any, name: str, given: Given, where: str) -> GraphModel:
     graph.outputs = [v for v in results if v is not None]
     notes = _finish(scope, proto, where)
     return GraphModel(graph.name, graph, tuple(notes))
+
+
+def _has_halves(proto: Any) -> bool:
+    """Whether weights, inputs or outputs have 16 bits."""
+    kinds = [w.data_type for w in proto.graph.initializer]
+    values = (*proto.graph.input, *proto.graph.output)
+    kinds += [v.type.tensor_type.elem_type for v in values]
+    return any(dtype_of_number(k) in INNER for k in dict.fromkeys(kinds) if k)
 
 
 def _read_inputs(proto: Any, given: Given, graph: Graph, where: str) -> None:
@@ -136,6 +147,9 @@ def _finish(scope: Scope, proto: Any, where: str) -> list[str]:
         names, graph.outputs, proto.graph.output, strict=True
     ):
         wanted = dtype_of_number(output.type.tensor_type.elem_type)
+        if wanted != value.dtype == inner(wanted):
+            value = as_dtype(scope.builder, value, wanted)
+            own.add(value)
         if value.dtype != wanted:
             raise SpecError(
                 f"{where}: output {output.name!r} is declared {wanted} and computed "

@@ -11,6 +11,7 @@ from toolchain.frontends.nodes.control import looped
 from toolchain.frontends.nodes.rules import (
     Call,
     dtype_of_number,
+    inner,
     plain_numbers,
     rule,
 )
@@ -171,10 +172,14 @@ def divide(c: Call) -> Value:
 @rule("Cast", "CastLike")
 def cast(c: Call) -> Value:
     """As another dtype; floats beyond an integer's range become its end, NaN 0."""
+    from onnx import TensorProto
+
     if c.name == "CastLike":
         return c.cast(c[0], c[1].dtype)
     to = c.get("to")
-    return c.cast(c[0], to.lower() if isinstance(to, str) else dtype_of_number(to))
+    if isinstance(to, str):  # before opset 6
+        to = TensorProto.DataType.Value(to)
+    return c.cast(c[0], inner(dtype_of_number(to)))
 
 
 @rule("Identity")
