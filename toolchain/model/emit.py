@@ -87,8 +87,10 @@ class _Function:
                 self._line(f"%wanted{i} = icmp ult i32 %at{i}, %count")
                 self._line(f"br i1 %wanted{i}, label %step{i}, label %after{i}")
                 self.lines.append(f"step{i}:")
-            for k, value in enumerate((*node.inputs, *node.outputs)):
-                pointer = self._pointer(value, weights)
+            values = (*node.inputs, *node.outputs)
+            offsets = node.attributes.get("offsets") or [0] * len(values)
+            for k, (value, offset) in enumerate(zip(values, offsets, strict=True)):
+                pointer = self._pointer(value, weights, offset)
                 at = self._new(f"getelementptr i64, ptr %args, i32 {k}")
                 self._line(f"store ptr {pointer}, ptr {at}")
             rc = self._new(f"call i32 @kernel_{kernel}(ptr %args)")
@@ -134,11 +136,15 @@ class _Function:
         self._line(f"%v{self.count} = {text}")
         return f"%v{self.count}"
 
-    def _pointer(self, value: Value, weights: str) -> str:
+    def _pointer(self, value: Value, weights: str, inside: int) -> str:
+        """A pointer to so many bytes inside of a value."""
         base = root(value, self.program.aliases)
         if base in self.slots:
             at = self._new(f"getelementptr i64, ptr %slots, i32 {self.slots[base]}")
-            return self._new(f"load ptr, ptr {at}")
+            start = self._new(f"load ptr, ptr {at}")
+            if not inside:
+                return start
+            return self._new(f"getelementptr i8, ptr {start}, i32 {inside}")
         if base.data is not None:
             where, offset = weights, self.program.weights[base]
         else:
@@ -146,7 +152,7 @@ class _Function:
             has = self.program.plan.size or self.program.traced
             where = "%arena" if has else "null"
             offset = self.program.plan.offsets[base]
-        return self._new(f"getelementptr i8, ptr {where}, i32 {offset}")
+        return self._new(f"getelementptr i8, ptr {where}, i32 {offset + inside}")
 
 
 def model_descriptor(program: Program) -> list[str]:

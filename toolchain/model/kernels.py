@@ -21,6 +21,7 @@ import numpy as np
 from toolchain.codegen.kernel_ir import flagged, kernel_flags
 from toolchain.codegen.operators import load_operator
 from toolchain.frontends.library import KEPT
+from toolchain.graph.operators import FOLDERS as GRAPH_FOLDERS
 from toolchain.lower.functions import used
 from toolchain.lower.rewrite import check, exactly, only, rewrite
 from toolchain.lower.te import OFFSET, Kernel, entry, lower, without_loader
@@ -31,7 +32,7 @@ from toolchain.spec import microkernels as micro
 from toolchain.targets import Target
 
 # Operators of the library, and operators that only models call.
-FOLDERS = (KERNELS, Path(__file__).parent / "operators")
+FOLDERS = (KERNELS, Path(__file__).parent / "operators", *GRAPH_FOLDERS[1:])
 
 
 def _file(name: str) -> Path:
