@@ -86,13 +86,7 @@ class Elementwise:
         sizes = {f"axis{i}": n for i, n in enumerate(self.sizes)}
         constants = dict(self.constants) | sizes | {"one": 1}
         kernel = Kernel(own, self.dtypes, target, constants=constants)
-        inner = f"te_{self.name}"
-        assert own.compute is not None
-        lowered = lower(own, inner, own.compute, kernel, target)
-        text = without_loader(lowered.text, inner)
-        text += entry(lowered, inner, f"kernel_{self.name}")
-        text = kernel_flags(text, own, self.dtypes, target)
-        return [text, *used([text], target)]
+        return compiled(own, self.name, kernel, target)
 
     def _with_axes(self, base: Operator) -> Operator:
         """The operator over the merged axes instead of n elements."""
@@ -129,3 +123,55 @@ class Elementwise:
 
 def _number(number: Number) -> Any:
     return tir.const(number.value, STORAGE.get(number.dtype, number.dtype))
+
+
+@dataclass(frozen=True)
+class Strided:
+    """A small copy: out[i, j, ...] = x[i * strides[0] + j * strides[1] + ...].
+
+    Of planes that are too small to be worth the code of blocks by micro-kernels.
+    dtype: of the integers that are moved.
+    """
+
+    dtype: str
+    sizes: tuple[int, ...]
+    strides: tuple[int, ...]
+
+    operator = "transpose"
+
+    @property
+    def name(self) -> str:
+        """A name that says what it does and, by its hash, the rest."""
+        digest = hashlib.sha256(repr(self).encode()).hexdigest()[:10]
+        return f"{self.operator}_{digest}"
+
+    def texts(self, target: Target) -> list[str]:
+        """IR with `i32 kernel_<name>(ptr slots)`; slots: x, then out."""
+        own = replace(
+            *(named(self.operator),),
+            **{"collapse": "exact.plain", "inputs": (Input("x", "extent"),)},
+            **{"sizes": (), "compute": self._compute, "schedule": None},
+            **{"attributes": ()},
+        )
+        pairs = zip(self.sizes, self.strides, strict=True)
+        extent = 1 + sum((n - 1) * s for n, s in pairs)
+        kernel = Kernel(own, (self.dtype,), target, constants={"extent": extent})
+        return compiled(own, self.name, kernel, target)
+
+    def _compute(self, k: Any) -> Any:
+        def element(*at: Any) -> Any:
+            pairs = zip(at, self.strides, strict=True)
+            return k.x[sum(i * s for i, s in pairs)]
+
+        return te.compute(self.sizes, element, name="out")
+
+
+def compiled(own: Operator, name: str, kernel: Kernel, target: Target) -> list[str]:
+    """IR with `i32 kernel_<name>(ptr slots)` of an operator over known sizes."""
+    inner = f"te_{name}"
+    assert own.compute is not None
+    lowered = lower(own, inner, own.compute, kernel, target)
+    text = without_loader(lowered.text, inner)
+    text += entry(lowered, inner, f"kernel_{name}")
+    text = kernel_flags(text, own, kernel.dtypes, target)
+    return [text, *used([text], target)]

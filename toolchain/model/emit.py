@@ -79,6 +79,7 @@ class _Function:
             )
             self._line("%weights = load ptr, ptr %at_w")
             weights = "%weights"
+        codes: list[str] = []
         for i, (node, kernel) in enumerate(
             zip(graph.nodes, program.kernels, strict=True)
         ):
@@ -87,6 +88,8 @@ class _Function:
                 self._line(f"%wanted{i} = icmp ult i32 %at{i}, %count")
                 self._line(f"br i1 %wanted{i}, label %step{i}, label %after{i}")
                 self.lines.append(f"step{i}:")
+            self._line(f"br label %run{i}")
+            self.lines.append(f"run{i}:")
             values = (*node.inputs, *node.outputs)
             offsets = node.attributes.get("offsets") or [0] * len(values)
             for k, (value, offset) in enumerate(zip(values, offsets, strict=True)):
@@ -95,6 +98,7 @@ class _Function:
                 self._line(f"store ptr {pointer}, ptr {at}")
             rc = self._new(f"call i32 @kernel_{kernel}(ptr %args)")
             bad = self._new(f"icmp ne i32 {rc}, 0")
+            codes.append(f"[ {rc}, %run{i} ]")
             self._line(f"br i1 {bad}, label %stopped, label %after{i}")
             self.lines.append(f"after{i}:")
         free = (
@@ -104,9 +108,11 @@ class _Function:
         )
         self._line(f"%freed = {free}")
         self._line("ret i32 0")
-        self.lines.append("stopped:")
-        self._line(f"%freed2 = {free}")
-        self._line("ret i32 1")
+        if codes:  # a kernel's code says whether it has written a text
+            self.lines.append("stopped:")
+            self._line(f"%code = phi i32 {', '.join(codes)}")
+            self._line(f"%freed2 = {free}")
+            self._line("ret i32 %code")
         self.lines.append("failed:")
         self._line("ret i32 1")
         declared = sorted(set(program.kernels))

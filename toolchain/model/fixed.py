@@ -21,7 +21,7 @@ from toolchain.graph.steps import given, inputs_of, names_of, numbers_of
 from toolchain.graph.views import shape_part
 from toolchain.model import graph as model
 from toolchain.model.elementwise import Elementwise, merged
-from toolchain.model.kernels import REGISTER, Instance, Joined
+from toolchain.model.kernels import REGISTER, Indexed, Instance, Joined
 from toolchain.model.recorded import Run, moved, runs_of
 from toolchain.spec import Operator, Pointwise, SpecError, tensor_dtype
 
@@ -86,7 +86,11 @@ class _Translator:
             return self._sizes if node.op == SHAPE else self._view
         if node.op in ("identity", "reshape"):
             return self._view
-        rules = {"elementwise": self._elementwise, "concat": self._concat}
+        rules = {
+            "elementwise": self._elementwise,
+            "concat": self._concat,
+            "gather": self._gather,
+        }
         return rules.get(_collapse(node), self._recorded)
 
     # -- values and nodes --
@@ -132,6 +136,18 @@ class _Translator:
 
     # -- what the runtime does --
 
+    def _gather(self, node: Node) -> None:
+        """What the collapse does too: indices are data."""
+        data, indices = (v for v in node.inputs if v is not None)
+        shape, count = data.known, prod(indices.known or ())
+        assert shape is not None
+        axis = int((numbers_of(node, "axis", given(node, "axis")) or [0])[0])
+        axis %= len(shape)
+        itemsize = np.dtype(indices.dtype).itemsize
+        kernel = Indexed(indices.name, count, itemsize, axis, shape[axis])
+        self._add(kernel, [self._value(indices)], [])
+        self._recorded(node)
+
     def _recorded(self, node: Node) -> None:
         runs, sizes = self._runs(node)
         name = node.output.name
@@ -169,7 +185,7 @@ class _Translator:
 
         values = [value(p, i) for i, p in enumerate(run.places)]
         offsets = [p.offset for p in run.places]
-        count = len(run.places) - _results(run)
+        count = len(run.places) - len(operator(run.kernel.operator).outputs)
         self._add(run.kernel, values[:count], values[count:], offsets)
 
     # -- what is written here --
@@ -241,14 +257,6 @@ class _Translator:
             run = moved(ends, shape, strides, item, out.bytes // rows // item)
             self._add(run.kernel, [part], [out], (0, at))
             at += size
-
-
-def _results(run: Run) -> int:
-    """How many of a run's pointers are results."""
-    kernel = run.kernel
-    while not isinstance(kernel, Instance):
-        kernel = kernel.kernel  # type: ignore[assignment]
-    return len(operator(kernel.operator).outputs)
 
 
 def _filled(node: Node, run: Run, slot: int) -> model.Value:

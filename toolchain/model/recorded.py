@@ -11,12 +11,16 @@ from dataclasses import dataclass
 from math import prod
 from typing import TypeAlias
 
+from toolchain.dtypes import DTYPES
 from toolchain.graph.graph import Node
 from toolchain.graph.operators import operator
 from toolchain.graph.record import Called, Copied, Place, Recording
+from toolchain.model.elementwise import Strided
 from toolchain.model.kernels import Batched, Instance
 
-Kernel: TypeAlias = Instance | Batched
+Kernel: TypeAlias = Instance | Batched | Strided
+# Elements from which planes are transposed by a kernel of 1.2 KB.
+PLANE = 4096
 # What moves elements of so many bytes.
 _MOVED = {1: "uint8", 2: "int16", 4: "int32", 8: "int64"}
 
@@ -44,7 +48,27 @@ def runs_of(node: Node, recording: Recording) -> list[Run]:
             known[key] = Instance.of(node.op, numbers, dtypes, call.columns)
         return Run(known[key], call.places)
 
-    return folded(map(run, recording.calls))
+    return [_small(r) for r in folded(map(run, recording.calls))]
+
+
+def _small(run: Run) -> Run:
+    """Loops for a few elements of a transposed plane: the kernel has 1.2 KB."""
+    kernel, axes = run.kernel, []
+    while isinstance(kernel, Batched):
+        axes.append((kernel.count, *kernel.strides))
+        kernel = kernel.kernel
+    numbers = dict(kernel.constants)
+    if "om" not in numbers or numbers["sm"] != 1 or numbers["sn"] <= 1:
+        return run
+    size = DTYPES[kernel.dtypes[0]].bits // 8
+    axes = [(n, source // size, result // size) for n, source, result in axes]
+    axes += [(numbers["m"], 1, numbers["om"]), (numbers["n"], numbers["sn"], 1)]
+    axes = sorted(axes, key=lambda axis: -axis[2])
+    sizes, strides, steps = zip(*axes, strict=True)
+    compact = all(s == prod(sizes[i + 1 :]) for i, s in enumerate(steps))
+    if not compact or prod(sizes) >= PLANE or min(strides) < 0:
+        return run
+    return Run(Strided(kernel.dtypes[0], sizes, strides), run.places)
 
 
 def folded(runs: Iterable[Run]) -> list[Run]:
