@@ -57,6 +57,7 @@ CALLS = {
     "TVMBackendAllocWorkspace": ("ptr", ("i32", "i32", "i64", "i32", "i32")),
     "TVMBackendFreeWorkspace": ("i32", ("i32", "i32", "ptr")),
     "ops_check_attributes": ("i32", ("ptr", "ptr")),
+    "ops_check_indices": ("i32", ("ptr", "ptr", "i32", "i32", "i32", "i32")),
     "ops_fill": ("i64", ("ptr", "ptr")),
     "ops_graph_widen": ("i32", ("ptr",)),
     "ops_step_control": ("i32", ("ptr", "ptr")),
