@@ -52,7 +52,7 @@ def graph_of(proto: Any, name: str, given: Given, where: str) -> GraphModel:
     """A loaded model as a Graph. where: what errors call it."""
     from onnx import inliner
 
-    proto = with_values(proto, given, where)
+    proto, notes = without_maps(with_values(proto, given, where))
     if proto.functions:
         proto = inliner.inline_local_functions(proto)
     graph = Graph(plain(name), halves=_has_halves(proto))
@@ -76,7 +76,23 @@ def graph_of(proto: Any, name: str, given: Given, where: str) -> GraphModel:
     _raise(converter.refusals, where)
     graph.outputs = [v for v in results if v is not None]
     _finish(scope, proto, where)
-    return GraphModel(graph.name, graph)
+    return GraphModel(graph.name, graph, notes)
+
+
+def without_maps(proto: Any) -> tuple[Any, tuple[str, ...]]:
+    """The model with outputs of ZipMap as tensors; changed in place. Notes for users."""
+    notes = []
+    outputs = {o.name: o for o in proto.graph.output}
+    for node in proto.graph.node:
+        output = outputs.get(node.output[0]) if node.op_type == "ZipMap" else None
+        if output is None:
+            continue
+        output.type.Clear()
+        output.type.tensor_type.elem_type = 1  # float32
+        labels = [list(a.ints) or [t.decode() for t in a.strings] for a in node.attribute]
+        shown = ", ".join(map(str, labels[0][:10] if labels else ()))
+        notes.append(f"{output.name} is a tensor; its columns are classes {shown}")
+    return proto, tuple(notes)
 
 
 def _has_halves(proto: Any) -> bool:
