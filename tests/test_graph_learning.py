@@ -72,9 +72,9 @@ def linear() -> Iterator[Node]:
 
 def leaves(kind: str, weights: list[float], ids: list[int], twice: bool) -> Any:
     found = {f"{kind}_{n}": v for n, v in (TWICE if twice else LEAVES).items()}
-    weights = [w for a, b in zip(weights, weights[::-1]) for w in (a, b)][
-        :: 1 if twice else 2
-    ]
+    if twice:
+        pairs = zip(weights, weights[::-1], strict=True)
+        weights = [w for pair in pairs for w in pair]
     return TREES | found | {f"{kind}_weights": weights, f"{kind}_ids": ids}
 
 
@@ -105,7 +105,7 @@ def machines() -> Iterator[Node]:
         pair = given | {"support_vectors": VECTORS, "vectors_per_class": [2, 2]}
         pair |= {"classlabels_ints": [4, 7]}
         yield "SVMClassifier", BOTH, X, pair
-        yield "SVMClassifier", BOTH, X, pair | {"prob_a": [-1.5], "prob_b": [0.2]}
+        yield "SVMClassifier", BOTH, X, pair | {"prob_a": [-1.5], "prob_b": [0.9]}
         many = pair | {"vectors_per_class": [1, 2, 1], "rho": [0.1, 0.2, -0.1]}
         many |= {"coefficients": [0.3, -0.4, 0.2, 1.0, 0.5, 0.1, -0.2, 0.3]}
         yield "SVMClassifier", BOTH, X, many | {"classlabels_ints": [4, 7, 9]}
@@ -158,7 +158,7 @@ def test_nodes_give_what_onnx_runtime_gives(kinds: Any) -> None:
     for kind, outputs, x, given in kinds():
         proto = file_of(kind, outputs, x, given, VERSIONS.get(kind, 3))
         # ONNX Runtime searches for shares, and stops at 0.005 of them.
-        rtol = 1e-2 if "prob_a" in given else 1e-4
+        rtol = 2e-2 if "prob_a" in given else 1e-4
         pairs = zip(run(read(proto), [x]), theirs(proto, x), strict=True)
         for found, wanted in pairs:
             assert found.shape == wanted.shape, (kind, given)
@@ -248,7 +248,7 @@ REFUSED: tuple[tuple[str, dict[str, Any], str], ...] = (
             **{"classlabels_ints": [1, 2, 3], "prob_a": [1.0] * 3},
             **{"rho": [0.1] * 3, "coefficients": [0.1] * 8},
         },
-        "has shares of 3 classes",
+        "has shares of more than two classes",
     ),
 )
 

@@ -151,9 +151,7 @@ def check_symbols(
         )
 
 
-def compile_for_models(
-    path: Path, target: Target
-) -> tuple[bytes, list[str]]:
+def compile_for_models(path: Path, target: Target) -> tuple[bytes, list[str]]:
     """The object of an operator's dtypes that models alone have.
 
     With roots of what it follows from beside its static slice.

@@ -80,7 +80,7 @@ def graph_of(proto: Any, name: str, given: Given, where: str) -> GraphModel:
 
 
 def without_maps(proto: Any) -> tuple[Any, tuple[str, ...]]:
-    """The model with outputs of ZipMap as tensors; changed in place. Notes for users."""
+    """The model with outputs of ZipMap as tensors, changed in place, and notes."""
     notes = []
     outputs = {o.name: o for o in proto.graph.output}
     for node in proto.graph.node:
@@ -89,8 +89,9 @@ def without_maps(proto: Any) -> tuple[Any, tuple[str, ...]]:
             continue
         output.type.Clear()
         output.type.tensor_type.elem_type = 1  # float32
-        labels = [list(a.ints) or [t.decode() for t in a.strings] for a in node.attribute]
-        shown = ", ".join(map(str, labels[0][:10] if labels else ()))
+        labels = [n for a in node.attribute for n in a.ints]
+        labels += [t.decode() for a in node.attribute for t in a.strings]
+        shown = ", ".join(map(str, labels[:10]))
         notes.append(f"{output.name} is a tensor; its columns are classes {shown}")
     return proto, tuple(notes)
 

@@ -32,7 +32,17 @@ _MORE = 4
 _QUANTIZE = ("quantize_linear", "round")
 # Operators that round nothing.
 _EXACT = {
-    *("cast", "clip", "concat", "convert", "expand", "gather", "identity", "max_pool", "maximum"),
+    *(
+        "cast",
+        "clip",
+        "concat",
+        "convert",
+        "expand",
+        "gather",
+        "identity",
+        "max_pool",
+        "maximum",
+    ),
     *("minimum", "neg", "pad", "reduce_max", "reduce_min", "relu", "scatter_elements"),
     *("scatter_nd", "slice", "split", "tile", "transpose", "where"),
 }

@@ -125,7 +125,9 @@ def _read(c: Call, kind: str, targets: dict[int, int]) -> Forest:
     columns = [c.get(f"nodes_{n}ids") for n in ("tree", "node", "feature")]
     ends = [c.get(f"nodes_{n}nodeids") for n in ("true", "false")]
     missing = c.get("nodes_missing_value_tracks_true") or [0] * len(modes)
-    rows = zip(*columns, modes, _numbers(c, "nodes_values"), *ends, missing, strict=True)
+    rows = zip(
+        *columns, modes, _numbers(c, "nodes_values"), *ends, missing, strict=True
+    )
     leaves: dict[tuple[int, int], list[tuple[int, float]]] = {}
     for tree, node, target, weight in zip(
         *(c.get(f"{kind}_{n}") for n in ("treeids", "nodeids", "ids")),

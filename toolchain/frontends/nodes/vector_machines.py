@@ -95,28 +95,22 @@ def classifier(c: Call) -> Sequence[Value]:
     pairs = c.constant(_pairs(c, counts), "float32")
     scores = c.call("matmul", kernel, pairs)
     scores = c.call("add", scores, c.constant(c.get("rho"), "float32"))
-    if a := c.get("prob_a"):
-        return _with_shares(c, labels, scores, a, c.get("prob_b"))
     label = label_of(c, labels, _votes(c, scores, len(labels)))
+    if a := c.get("prob_a"):
+        return [label, finished(c, _shares(c, scores, a, c.get("prob_b")))]
     if len(labels) == 2:
         scores = c.call("concat", c.call("neg", scores), scores, axis=-1)
     return [label, finished(c, scores)]
 
 
-def _with_shares(
-    c: Call,
-    labels: Sequence[int],
-    scores: Value,
-    a: Sequence[float],
-    b: Sequence[float],
-) -> list[Value]:
-    if len(labels) != 2:
+def _shares(c: Call, scores: Value, a: Sequence[float], b: Sequence[float]) -> Value:
+    """How likely each of two classes is. Errors: SpecError for more of them."""
+    if len(a) != 1:
         raise SpecError(
-            f"has shares of {len(labels)} classes, which need a search; export it with "
+            "has shares of more than two classes, which need a search; export it with "
             "probability=False"
         )
     moved = c.call("add", c.call("mul", scores, float(a[0])), float(b[0]))
     first = c.call("clip", c.call("sigmoid", c.call("neg", moved)), 1e-7, 1 - 1e-7)
     rest = c.call("sub", c.constant(1, "float32"), first)
-    both = c.call("concat", first, rest, axis=-1)
-    return [label_of(c, labels, both), finished(c, both)]
+    return c.call("concat", first, rest, axis=-1)

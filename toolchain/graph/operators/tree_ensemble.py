@@ -94,9 +94,7 @@ KERNEL = Operator(
     dtypes=("float32", "float64"),
     source="tree_ensemble.c",
     shapes=lambda call: [
-        None
-        if (x := call.shape(0)) is None
-        else (x[0], call.integer("targets"))
+        None if (x := call.shape(0)) is None else (x[0], call.integer("targets"))
     ],
     reference=reference,
     reference_scale=lambda x, nodes, thresholds, leaves, weights, roots, **given: (
