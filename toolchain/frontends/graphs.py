@@ -53,7 +53,7 @@ def graph_of(proto: Any, name: str, given: Given, where: str) -> GraphModel:
     """A loaded model as a Graph. where: what errors call it."""
     from onnx import inliner
 
-    proto = with_values(proto, given, where)
+    proto, notes = without_maps(with_values(proto, given, where))
     if proto.functions:
         proto = inliner.inline_local_functions(proto)
     graph = Graph(plain(name), halves=_has_halves(proto))
@@ -76,8 +76,25 @@ def graph_of(proto: Any, name: str, given: Given, where: str) -> GraphModel:
         raise SpecError(f"{where}: {error}") from None
     _raise(converter.refusals, where)
     graph.outputs = [v for v in results if v is not None]
-    notes = _finish(scope, proto, where)
-    return GraphModel(graph.name, graph, tuple(notes))
+    notes += tuple(_finish(scope, proto, where))
+    return GraphModel(graph.name, graph, notes)
+
+
+def without_maps(proto: Any) -> tuple[Any, tuple[str, ...]]:
+    """The model with outputs of ZipMap as tensors, changed in place, and notes."""
+    notes = []
+    outputs = {o.name: o for o in proto.graph.output}
+    for node in proto.graph.node:
+        output = outputs.get(node.output[0]) if node.op_type == "ZipMap" else None
+        if output is None:
+            continue
+        output.type.Clear()
+        output.type.tensor_type.elem_type = 1  # float32
+        labels = [n for a in node.attribute for n in a.ints]
+        labels += [t.decode() for a in node.attribute for t in a.strings]
+        shown = ", ".join(map(str, labels[:10]))
+        notes.append(f"{output.name} is a tensor; its columns are classes {shown}")
+    return proto, tuple(notes)
 
 
 def _has_halves(proto: Any) -> bool:
