@@ -5,12 +5,22 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from toolchain.graph.graph import Graph
-from toolchain.graph.passes import chains, layout, patterns, products, views
+from toolchain.graph.passes import (
+    chains,
+    constants,
+    layout,
+    patterns,
+    products,
+    quantized,
+    views,
+)
 from toolchain.graph.verify import verify
 
 Pass = Callable[[Graph], None]
 PASSES: dict[str, Pass] = {
     "patterns": patterns.fold,
+    "quantized": quantized.to_integers,
+    "constants": constants.fold,
     "products": products.pack,
     "layout": layout.to_channels_last,
     "views": views.of_transposes,
