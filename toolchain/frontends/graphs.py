@@ -55,25 +55,30 @@ def graph_of(proto: Any, name: str, given: Given, where: str) -> GraphModel:
     proto = with_values(proto, given, where)
     if proto.functions:
         proto = inliner.inline_local_functions(proto)
-    graph = Graph(plain(name))
-    _read_inputs(proto, given, graph, where)
     opsets = {
         "" if o.domain == "ai.onnx" else o.domain: o.version for o in proto.opset_import
     }
-    scope, converter = Scope(Builder(graph), opsets), Converter()
-    weights = [i for i in proto.graph.input if i not in inputs_of(proto)]
-    for value in weights:  # inputs with defaults, which are constants
-        proto.graph.input.remove(value)
-    names = [i.name for i in proto.graph.input]
-    scope.values |= dict(zip(names, graph.inputs, strict=True))
+    scope, converter = started(proto, name, opsets, given, where), Converter()
     try:
         results = converter.inlined(proto.graph, scope, "")
     except SpecError as error:
         raise SpecError(f"{where}: {error}") from None
-    _raise(converter.refusals, where)
-    graph.outputs = [v for v in results if v is not None]
-    _finish(scope, proto, where)
-    return GraphModel(graph.name, graph)
+    raise_refusals(converter.refusals, where)
+    found = [v for v in results if v is not None]
+    _check_outputs(found, proto, where)
+    return finished(scope, found, [o.name for o in proto.graph.output])
+
+
+def started(
+    proto: Any, name: str, opsets: dict[str, int], given: Given, where: str
+) -> Scope:
+    """The scope of a new graph, with the inputs of a model that are no weights."""
+    graph = Graph(plain(name))
+    _read_inputs(proto, given, graph, where)
+    scope = Scope(Builder(graph), opsets)
+    names = [i.name for i in inputs_of(proto)]
+    scope.values |= dict(zip(names, graph.inputs, strict=True))
+    return scope
 
 
 def _read_inputs(proto: Any, given: Given, graph: Graph, where: str) -> None:
@@ -103,8 +108,13 @@ def _read_inputs(proto: Any, given: Given, graph: Graph, where: str) -> None:
     graph.sizes = sizes
 
 
-def _raise(refusals: Sequence[Refusal], where: str) -> None:
-    """Raise an error for refused nodes: for those that nothing knows, or the others."""
+def raise_refusals(
+    refusals: Sequence[Refusal], where: str, page: str = "docs/onnx.md"
+) -> None:
+    """Raise an error for refused nodes: for those that nothing knows, or the others.
+
+    page: the document that lists what is known.
+    """
     unknown, groups = [], dict[tuple[str, str], list[str]]()
     for r in dict.fromkeys(refusals):
         operator = r.operator + (f" (domain {r.domain})" if r.domain else "")
@@ -114,7 +124,7 @@ def _raise(refusals: Sequence[Refusal], where: str) -> None:
             unknown.append(Unsupported(operator, r.node, reason, chosen=False))
         groups.setdefault((operator, r.reason), []).append(r.node)
     if unknown:
-        refuse(unknown, where)
+        refuse(unknown, where, page)
     errors = []
     for (operator, reason), nodes in groups.items():
         several = f" and {len(nodes) - 1} more" if len(nodes) > 1 else ""
@@ -122,24 +132,28 @@ def _raise(refusals: Sequence[Refusal], where: str) -> None:
     raise_some(errors)
 
 
-def _finish(scope: Scope, proto: Any, where: str) -> None:
-    """Give outputs their names, each a value of its own; check what the file says."""
-    graph = scope.builder.graph
-    names = unique([o.name for o in proto.graph.output])
-    own = {v for n in graph.nodes for v in n.outputs}
-    outputs: list[Value] = []
-    for name, value, output in zip(
-        names, graph.outputs, proto.graph.output, strict=True
-    ):
+def _check_outputs(results: Sequence[Value], proto: Any, where: str) -> None:
+    """Refuse results that are not what the file says of its outputs."""
+    for value, output in zip(results, proto.graph.output, strict=True):
         wanted = dtype_of_number(output.type.tensor_type.elem_type)
         if value.dtype != wanted:
             raise SpecError(
                 f"{where}: output {output.name!r} is declared {wanted} and computed "
                 f"{value.dtype}; export the model again"
             )
-        if value not in own or value in outputs:
+
+
+def finished(
+    scope: Scope, results: Sequence[Value], names: Sequence[str]
+) -> GraphModel:
+    """The model with these outputs, each a value of its own."""
+    graph = scope.builder.graph
+    own = {v for n in graph.nodes for v in n.outputs}
+    for name, result in zip(unique(names), results, strict=True):
+        value = result
+        if value not in own or value in graph.outputs:
             value = scope.builder.call("identity", value)
         value.name = name
-        outputs.append(value)
-    graph.outputs = outputs
+        graph.outputs.append(value)
     graph.remove_dead()
+    return GraphModel(graph.name, graph)

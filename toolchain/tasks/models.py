@@ -113,6 +113,8 @@ def _module_task(
     after = runtime_names(target)
     if file != source:
         after.append(f"{'heavy_models' if heavy else 'models'}:{name}:file")
+    if file.suffix != ".onnx":  # linked from the library's own objects
+        after += [f"compile:{target}:{operator}" for operator in profile.operators]
     tools = settings(target, "CLANG", "LLVM_AR", "WASM_LD", models=True)
     return made(
         *(
@@ -127,7 +129,7 @@ def _module_task(
         outputs=_outputs(file, folder, options),
         files=(file, *runtime),
         settings=[tools, options],
-        code=code(),
+        code=code(file.suffix),
         named=profile.numbers[target],
         name=task,
         after=after,
@@ -142,11 +144,16 @@ def _outputs(file: Path, folder: Path, options: Mapping[str, Any]) -> list[Path]
 
 
 @cache
-def code() -> tuple[str, ...]:
-    """Roots of what compiles models; converters are found by their files' names."""
-    files = sorted((ROOT / "toolchain" / "frontends").glob("onnx_*.py"))
-    converters = (f"toolchain.frontends.{file.stem}:" for file in files)
-    return "toolchain.model.build:build_model", *converters
+def code(suffix: str = ".onnx") -> tuple[str, ...]:
+    """Roots of what compiles models; rules are found by their files' names."""
+    build, patterns = "toolchain.model.build:build_model", ["onnx_*.py"]
+    if suffix != ".onnx":
+        build = "toolchain.model.open:build_open"
+        patterns = ["nodes/[!_]*.py", "primitives/[!_]*.py"]
+    folder = ROOT / "toolchain" / "frontends"
+    files = [f for p in patterns for f in sorted(folder.glob(p))]
+    names = (".".join(f.relative_to(ROOT).with_suffix("").parts) for f in files)
+    return build, *(f"{name}:" for name in names)
 
 
 def run_recipe(source: Path, out: Path) -> None:
@@ -168,6 +175,8 @@ def compile_model(
     from toolchain.model.build import Options, build_model
     from toolchain.model.compile import Place
 
+    if file.suffix == ".mindir":
+        return compile_open(file, target, folder, runtime, options, numbers)
     options = dict(options)
     kept = options.pop("archive", False)
     place = Place(folder, CACHE / target, archive=kept)
@@ -183,18 +192,24 @@ def compile_open(
     folder: Path,
     runtime: Sequence[Path],
     options: Mapping[str, Any],
-) -> None:
-    """Compile an ONNX file whose sizes are not all known, or whose nodes need that."""
+    numbers: Mapping[str, int] | None = None,
+) -> Iterable[str]:
+    """Compile a model of any sizes: MindIR, or ONNX whose sizes or nodes need that.
+
+    Gives roots of what its operators were made from.
+    """
     from toolchain.graph.build import Place
     from toolchain.model.build import Options
     from toolchain.model.open import build_open
 
     options = dict(options)
-    kept = options.pop("archive")
-    ready = current_objects(full_profile(), target)
+    kept = options.pop("archive", False)
+    ready = {} if numbers else current_objects(full_profile(), target)
     place = Place(folder, CACHE / target, archive=kept, ready=ready)
     show = partial(print, f"  {file.stem} {target}:")
-    build_open(file, Options(target, **options), place, runtime, show)
+    wanted = Options(target, **options, numbers=numbers or {})
+    build_open(file, wanted, place, runtime, show)
+    return place.code
 
 
 OPTIONS = (
@@ -228,8 +243,8 @@ def compile_file(
 ) -> None:
     """Compile a model file. options: those of `OPTIONS`, by name.
 
-    Sizes that neither an ONNX file nor the options give stay open. So does what the
-    file leaves to a call, such as how often a loop runs or how many elements are found.
+    Sizes that neither the file nor the options give stay open. So does what the file
+    leaves to a call, such as how often a loop runs or how many elements are found.
     """
     from toolchain.frontends import OpenSizesError, plain
     from toolchain.process.confined import LimitError
