@@ -26,7 +26,7 @@ from toolchain.micro.registry import emitters
 from toolchain.model import build
 from toolchain.model.open import read
 from toolchain.profile import ROOT, full_profile
-from toolchain.records.definitions import Index, index_of
+from toolchain.records.definitions import REFERENCE, Index, index_of
 from toolchain.records.slices import Sources, root_in, sources
 from toolchain.tasks import models
 
@@ -188,7 +188,7 @@ def test_what_acts_by_being_run_counts_for_all() -> None:
     [
         ("LIMIT = 3", "LIMIT = 3  # a comment", set()),
         ("def used(x):", 'def used(x):\n    """A docstring."""', set()),
-        ("reference=used", "reference=inside", set()),
+        ("reference=used", "reference=inside", {REFERENCE}),
         ("LIMIT = 3", "LIMIT = 4", {"LIMIT"}),
         ("return 1", "return 2", {"by_name"}),
         ("import link", "import link, other", {"other"}),

@@ -7,21 +7,24 @@ inputs here.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from toolchain.dtypes import DTYPES
 from toolchain.frontends import Given
 from toolchain.frontends import mindir_schema as schema
 from toolchain.frontends.graphs import GraphModel, finished, raise_refusals, started
-from toolchain.frontends.load import check_size, raise_some
+from toolchain.frontends.load import NODES, array, check_size, raise_some
+from toolchain.frontends.mindir_calls import Calls, leaves
 from toolchain.frontends.mindir_file import AGAIN, array_of, parse, value_of
 from toolchain.frontends.nodes.convert import Converter, UnknownOperatorError
 from toolchain.frontends.nodes.scope import REFUSED, Items, Scope
 from toolchain.frontends.primitives.calls import Number, Primitive, table
+from toolchain.frontends.primitives.control import Function
 from toolchain.frontends.sizes import with_values
 from toolchain.frontends.standard import excess
 from toolchain.graph.graph import Value
@@ -46,6 +49,9 @@ class _Reader:
         self.path, self.proto = path, proto
         self.primitives = {p.name: p for p in proto.primitives}
         self.converter = Converter()
+        functions = {f.name: f for f in proto.functions}
+        self.calls = Calls(functions, self._kind, self._convert_graph)
+        self.count = 0  # of nodes that were converted
 
     def model(self, given: Given) -> GraphModel:
         """The whole model."""
@@ -57,20 +63,30 @@ class _Reader:
         opsets = {"": defs.onnx_opset_version()}
         scope = started(inputs, self.path.stem, opsets, given, where)
         scope.values |= {n: Value.constant(n, a) for n, a in weights.items()}
+        scope.values |= {n: Function(n) for n in self.calls.functions}
         self._name_inputs(inputs, scope)
-        for node in graph.node:
-            scope.values[node.output[0]] = self._result(node, scope)
+        for part in (graph, *self.proto.functions):  # which share constants
+            self._convert([n for n in part.node if n.op_type == "Constant"], scope)
+        self._convert_graph(graph, scope)
         raise_refusals(self.converter.refusals, where, PAGE)
-        results = list(self._outputs(scope))
+        results = [v for o in graph.output for v in leaves(self._value(o.name, scope))]
+        _check_outputs(results, where)
         names = [f"output{i}" for i in range(len(results))]
         return finished(scope, results, names if len(names) > 1 else ["output"])
+
+    def _convert_graph(self, graph: Any, scope: Scope, but: str = "") -> None:
+        """All nodes of a graph; but: the result of one that is left out."""
+        nodes = [n for n in graph.node if n.op_type != "Constant"]
+        self._convert([n for n in nodes if not but or but not in n.output], scope)
+
+    def _convert(self, nodes: Sequence[Any], scope: Scope) -> None:
+        for node in nodes:
+            result = self._result(node, scope)
+            scope.values |= dict.fromkeys(node.output, result)
 
     def _name(self, text: str) -> str:
         """A name as the user wrote it: without that of the graph."""
         return text.removeprefix(f"{self.proto.graph.name}:")
-
-    def _where(self, node: Any) -> str:
-        return str(node.domain or self._name(node.name))
 
     def _weights(self) -> dict[str, NDArray[Any]]:
         """Parameters by name. Errors: SpecError."""
@@ -106,23 +122,34 @@ class _Reader:
 
     def _name_inputs(self, inputs: Any, scope: Scope) -> None:
         """Let nodes find inputs, and those that are given as constants."""
-        from toolchain.frontends.load import array
-
         for tensor in inputs.graph.initializer:
             scope.values[tensor.name] = Value.constant(tensor.name, array(tensor))
         for value in self.proto.graph.input:
             scope.values[value.name] = scope.values[self._name(value.name)]
 
+    def _value(self, name: str, scope: Scope) -> Value | None:
+        """The value of a name. Errors: SpecError."""
+        try:
+            return scope[name]
+        except KeyError:
+            raise SpecError(
+                f"{self.path}: value {name!r} is nowhere defined; {AGAIN}"
+            ) from None
+
+    def _kind(self, node: Any) -> str:
+        """The primitive of a node; "" where it calls a value."""
+        if node.op_type == "Constant":
+            return "Constant"
+        primitive = self.primitives.get(node.op_type.removeprefix("REF::"))
+        return "" if primitive is None else str(primitive.op_type)
+
     def _result(self, node: Any, scope: Scope) -> Value | None:
         """What a node makes; REFUSED, with a note, where it cannot be converted."""
-        at, key = self._where(node), node.op_type.removeprefix("REF::")
-        primitive = self.primitives.get(key)
-        kind = key if primitive is None else str(primitive.op_type)
+        at = str(node.domain or self._name(node.name))
+        kind = self._kind(node) or node.op_type.removeprefix("REF::")
         confined.at(f"{kind}, node {at}")
-        inputs = [scope.values.get(n, REFUSED) for n in node.input]
-        missing = [n for n in node.input if n not in scope.values]
-        if missing:
-            raise SpecError(f"value {missing[0]!r} is nowhere defined; {AGAIN}")
+        self.count += 1
+        inputs = [self._value(n, scope) for n in node.input]
         made = self.converter.or_refused(
             *(kind, "", at, inputs, scope),
             lambda: [self._made(node, kind, inputs, scope)],
@@ -133,34 +160,47 @@ class _Reader:
         self, node: Any, kind: str, inputs: list[Value | None], scope: Scope
     ) -> Value | None:
         if kind == "Constant":
-            return _constant(value_of(node.attribute[0], self.path, strict=True))
-        primitive = self.primitives.get(node.op_type.removeprefix("REF::"))
-        if primitive is None:
-            raise SpecError(f"primitive {kind} is not in the file; {AGAIN}")
-        rule = table().get(kind)
-        if rule is None:
+            (said,) = node.attribute
+            if said.type in schema.MONADS:
+                return Items([])
+            return _constant(value_of(said, self.path, strict=True))
+        key = node.op_type.removeprefix("REF::")
+        primitive, rule = self.primitives.get(key), table().get(kind)
+        if primitive is not None and rule is None:
             raise UnknownOperatorError("")
-        attributes = {a.name: value_of(a, self.path) for a in primitive.attribute}
-        result = rule(Primitive(kind, inputs, attributes, scope, self.converter))
+        texts = [] if primitive is None else primitive.attribute
+        attributes = {a.name: value_of(a, self.path) for a in texts}
+        call = Primitive(kind, inputs, attributes, scope, self.converter)
+        result = self._called(call, key) if rule is None else rule(call)
         _check(result, node)
         return result
 
-    def _outputs(self, scope: Scope) -> Iterator[Value]:
-        for output in self.proto.graph.output:
-            if output.name not in scope.values:
-                raise SpecError(
-                    f"{self.path}: value {output.name!r} is nowhere defined; {AGAIN}"
-                )
-            yield from leaves(scope.values[output.name])
+    def _called(self, call: Primitive, key: str) -> Value:
+        """The result of a node that names no primitive: it calls a function."""
+        if self.count > NODES:
+            raise SpecError(
+                f"is a call in a model of more than {NODES} nodes, each function's "
+                "counted at each call; cut it in parts"
+            )
+        try:
+            target = call.scope[key]
+        except KeyError:
+            raise SpecError(f"primitive {key} is not in the file; {AGAIN}") from None
+        if target is REFUSED:
+            return REFUSED
+        given = [v for v in call.inputs if v is not None]
+        return self.calls.call(call, call.scope, target, given)
 
 
-def leaves(value: Value | None) -> Iterator[Value]:
-    """The tensors of a value, which may be a tuple of tuples."""
-    if isinstance(value, Items):
-        for item in value.items:
-            yield from leaves(item)
-    elif value is not None:
-        yield value
+def _check_outputs(results: Sequence[Value], where: str) -> None:
+    """Refuse results that modules cannot give."""
+    if not results:
+        raise SpecError(f"{where}: has no outputs; {AGAIN}")
+    for value in results:
+        if value.dtype not in DTYPES:
+            raise SpecError(
+                f"{where}: an output is {value.dtype}; modules give {', '.join(DTYPES)}"
+            )
 
 
 def _input(name: str, tensor: Any) -> Any:
@@ -180,6 +220,8 @@ def _constant(data: Any) -> Value | None:
     """A constant of a file: a tensor, or what Python has."""
     if data is None:
         return None
+    if isinstance(data, list) and not data:
+        return Number("number", "int64", (0,), np.array([], "int64"))
     if isinstance(data, np.ndarray):
         return Value.constant("constant", data)
     if isinstance(data, str):
@@ -187,7 +229,7 @@ def _constant(data: Any) -> Value | None:
     if isinstance(data, list) and any(isinstance(v, np.ndarray) for v in data):
         return Items([v for v in map(_constant, data) if v is not None])
     try:
-        found = np.array(data, "int64" if data == [] else None)
+        found = np.array(data)
     except ValueError:
         raise SpecError(f"holds tuples of several lengths: {data}") from None
     dtype = {"f": "float32"}.get(found.dtype.kind, found.dtype)

@@ -84,6 +84,11 @@ class Primitive(Call):
         super().__init__(node, inputs, scope, converter, "")
         self.attributes, self.converter = dict(attributes), converter
 
+    def within(self, scope: Scope) -> Primitive:
+        """The same node in another scope."""
+        given = (self.name, self.inputs, self.attributes, scope, self.converter)
+        return Primitive(*given)
+
     def get(self, name: str, default: Any = None) -> Any:
         """An attribute; `default` where it is absent or None."""
         value = self.attributes.get(name)

@@ -9,6 +9,7 @@ import numpy as np
 from toolchain.dtypes import DTYPES
 from toolchain.frontends.nodes.elements import filled
 from toolchain.frontends.nodes.rules import plain_numbers
+from toolchain.frontends.nodes.scope import Items
 from toolchain.frontends.nodes.shapes import rank_of
 from toolchain.frontends.primitives.calls import Primitive, dtype_of, primitive
 from toolchain.graph.graph import Value
@@ -82,8 +83,9 @@ def passed(c: Primitive) -> Value | None:
 
 
 @primitive("UpdateState")
-def nothing(c: Primitive) -> None:
+def nothing(c: Primitive) -> Value:
     """Order alone."""
+    return Items([])
 
 
 @primitive("Round")
