@@ -59,7 +59,7 @@ class Place:
     cache: Path
     code: set[str] = field(default_factory=set)
     archive: bool = False
-    ready: Mapping[str, Path] = field(default_factory=dict)
+    ready: Mapping[str, Made] = field(default_factory=dict)
 
 
 def build_graph(
@@ -170,9 +170,10 @@ def _objects(
     if failed:
         raise SpecError("\n".join(failed))
     for one in made:
-        place.code.update(one.code, one.found() or ())
         use(one)
-    return [*ready, *(m.outputs[0] for m in made)]
+    for one in (*ready, *made):
+        place.code.update(one.code, one.found() or ())
+    return [one.outputs[0] for one in (*ready, *made)]
 
 
 def _failure(nodes: list[Node], reason: str) -> str:
