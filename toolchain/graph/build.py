@@ -18,6 +18,7 @@ from toolchain.codegen.descriptor import table
 from toolchain.codegen.llvm import emit
 from toolchain.codegen.objects import compile_object, object_of
 from toolchain.codegen.room import Room, room
+from toolchain.graph.arena import arena_bytes
 from toolchain.graph.emit import WEIGHTS, Emitted, Weights, emit_model
 from toolchain.graph.graph import Graph, Node, Value
 from toolchain.graph.operators import file_of, made_of, operator
@@ -221,9 +222,16 @@ def _manifest(graph: Graph, emitted: Emitted, target: Target) -> dict[str, Any]:
         "inputs": _tensors(graph.inputs),
         "outputs": _tensors(graph.outputs),
         "sizes": {n: list(bounds) for n, bounds in graph.sizes.items()},
-        "memory": {"weights": emitted.weights.size},
+        "memory": _memory(graph, emitted),
         "tools": tool_versions(),
     }
+
+
+def _memory(graph: Graph, emitted: Emitted) -> dict[str, int]:
+    """Bytes of weights, and of the arena of the largest sizes where that is known."""
+    found = {"weights": emitted.weights.size}
+    arena = arena_bytes(graph)
+    return found if arena is None else found | {"arena": arena}
 
 
 def _artifacts(wasm: Path, out: Path, emitted: Emitted) -> dict[str, Any]:
