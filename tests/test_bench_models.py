@@ -17,7 +17,13 @@ from abi import runtime_objects
 from bench.errors import BuildError, MismatchError, TableError, UnknownModelError
 from bench.library import Node, NodeProcess, Wasmtime
 from bench.measure import NODE_LIBRARIES
-from bench.records import MeasuredModel, MeasuredOpen, ModelRecord, ModelResults
+from bench.records import (
+    MeasuredModel,
+    MeasuredOpen,
+    ModelRecord,
+    ModelResults,
+    Rounds,
+)
 from bench.row import ENGINES, TARGETS
 from bench.whole import judge, measure, open_sizes, open_table, rows, table
 from bench.whole.measure import NATIVE, WEB

@@ -1,144 +1,108 @@
-"""The arena of bounded sizes: what the manifest says is what the runtime plans."""
+"""The gaps of a model's arena (runtime_stub/graph_arena.c), called alone."""
 
 from __future__ import annotations
 
-import json
-import re
+import random
+import struct
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import onnx
 import pytest
+import wasmtime
 from abi import runtime_objects
-from graph_building import ready
-from open_networks import NETWORKS
 
-from bench.library import Call, Wasmtime
-from toolchain.abi import FUNCTIONS, MAX_MEMORY
-from toolchain.frontends import Given
-from toolchain.frontends.graphs import read_graph
-from toolchain.graph.arena import GAPS, Arena, arena_bytes
-from toolchain.graph.build import Place, build_graph
-from toolchain.graph.graph import Graph
-from toolchain.graph.passes import optimise
-from toolchain.graph.sizes import evaluate
-from toolchain.link import link as linking
-from toolchain.link.archive import archive
-from toolchain.link.clang import compile_c
 from toolchain.process.command import run, tool
-from toolchain.profile import ROOT
-from toolchain.recipe import Net
-from toolchain.targets import DEFAULT, TARGETS
+
+TARGET = "mvp"
+MOST = 64  # gaps
+Gap = tuple[int, int]
 
 
-def branches(net: Net) -> dict[str, Any]:
-    """Values of many sizes that live for different times."""
-    x = net.input("x", ("rows", 12))
-    rng, open_ends = np.random.default_rng(3), [(x, 12)]
-    for _ in range(40):
-        (a, width), (b, other) = (
-            open_ends[i] for i in rng.integers(len(open_ends), size=2)
+class Arena:
+    """An arena, and beside it the gaps that it must have, as (start, end)."""
+
+    def __init__(self, file: Path) -> None:
+        self.store = wasmtime.Store()
+        module = wasmtime.Module.from_file(self.store.engine, str(file))
+        self.exports: Any = wasmtime.Instance(self.store, module, []).exports(
+            self.store
         )
-        kind = rng.integers(4)
-        if kind == 0:
-            made = net.op("Concat", a, b, axis=1), width + other
-        elif kind == 1:
-            features = int(rng.integers(1, 40))
-            made = net.dense(a, (width, features)), features
-        elif kind == 2:
-            made = net.op("Softmax", a), width
+        self.at = -(-self.exports["__heap_base"].value(self.store) // 8) * 8
+        self.gaps: list[Gap] = []
+        self.top = 0
+        self.live: dict[int, int] = {}
+
+    def take(self, size: int) -> int:
+        """The offset is that of the smallest gap, or of the top."""
+        found: int = self.exports["ops_arena_take"](self.store, self.at, size)
+        least = min((b - a for a, b in self.gaps if b - a >= size), default=0)
+        last = next((g for g in self.gaps if g[1] == self.top), (self.top, self.top))
+        if least:
+            assert (found, found + least) in self.gaps
         else:
-            made = net.op("Add", net.op("Tanh", a), a), width
-        open_ends = [*open_ends[-5:], made] if made[1] < 200 else open_ends
-    found = [net.op("ReduceSum", value, keepdims=1) for value, _ in open_ends]
-    total = net.op("Sum", *(net.op("Reshape", v, shape(net)) for v in found))
-    return {"y": (total, (1,))}
+            assert found == last[0]
+        self.gaps = [g for g in self.gaps if g[0] != found]
+        self.gaps += [(found + size, found + least)] if least > size else []
+        self.top = max(self.top, found + size)
+        self.live[found] = size
+        self.check()
+        return found
+
+    def give(self, start: int) -> None:
+        """Gaps that touch are one; the smallest of too many is forgotten."""
+        size = self.live.pop(start)
+        self.exports["ops_arena_give"](self.store, self.at, start, size)
+        beside = [g for g in self.gaps if g[1] == start or g[0] == start + size]
+        self.gaps = [g for g in self.gaps if g not in beside]
+        if len(self.gaps) == MOST:
+            self.gaps.remove(min(self.gaps, key=lambda g: g[1] - g[0]))
+        ends = [end for gap in (*beside, (start, start + size)) for end in gap]
+        self.gaps.append((min(ends), max(ends)))
+        self.check()
+
+    def check(self) -> None:
+        """What stands in memory: top, how many gaps, the gaps."""
+        memory = self.exports["memory"]
+        block = memory.read(self.store, self.at, self.at + 12 + 8 * MOST)
+        top, count = struct.unpack_from("<Qi", block)
+        ends = struct.unpack_from(f"<{2 * count}I", block, 12)
+        assert top == self.top
+        assert sorted(zip(ends[::2], ends[1::2], strict=True)) == sorted(self.gaps)
 
 
-def shape(net: Net) -> str:
-    return net.constant(np.array([1]))
+@pytest.fixture
+def arena(tmp_path: Path) -> Arena:
+    (code,) = (o for o in runtime_objects(TARGET) if o.stem == "graph_arena")
+    names = ("ops_arena_take", "ops_arena_give", "__heap_base")
+    words = [
+        "--no-entry",
+        "--initial-memory=131072",
+        *(f"--export={n}" for n in names),
+        code,
+    ]
+    run([*tool("WASM_LD"), *words, "-o", tmp_path / "arena.wasm"])
+    return Arena(tmp_path / "arena.wasm")
 
 
-BOUNDS: dict[str, dict[str, tuple[int, int]]] = {
-    "branches": {"rows": (1, 50)},
-    "text": {"batch": (1, 3), "length": (1, 21)},
-    "image": {"batch": (1, 2), "height": (20, 44), "width": (20, 37)},
-}
+@pytest.mark.parametrize("seed", range(3))
+def test_values_take_the_smallest_gap(arena: Arena, seed: int) -> None:
+    rng = random.Random(seed)
+    for _ in range(400):
+        if arena.live and rng.random() < 0.5:
+            arena.give(rng.choice(list(arena.live)))
+        elif len(arena.live) < MOST:
+            arena.take(64 * rng.randrange(1, 9))
+    for start in list(arena.live):
+        arena.give(start)
+    assert arena.gaps == [(0, arena.top)]
 
 
-def graph_of(folder: Path, network: str, bounds: dict[str, Any]) -> Graph:
-    net = Net("net")
-    build = branches if network == "branches" else NETWORKS[network][0]
-    onnx.save(net.model(**build(net)), folder / "net.onnx")
-    return read_graph(folder / "net.onnx", Given({}, bounds, {})).graph
-
-
-def linked(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Wasmtime:
-    """The model of a folder, in a module that tells its arena."""
-    own, library, out = folder / "own.o", folder / "own.a", folder / "own.wasm"
-    compile_c(Path(__file__).with_name("arena_of.c"), TARGETS[DEFAULT], own)
-    run([*tool("LLVM_AR"), "x", folder / "libnet.a", f"--output={folder}"])
-    members = [p for p in folder.glob("*.o") if p != own]
-    archive([own, *members], library)
-    monkeypatch.setattr(linking, "FUNCTIONS", (*FUNCTIONS, "arena_of"))
-    linking.link(library, out, MAX_MEMORY, flat=True)
-    return Wasmtime(out)
-
-
-@pytest.mark.parametrize("network", BOUNDS)
-def test_the_manifest_says_what_the_runtime_plans(
-    network: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    graph = graph_of(tmp_path, network, BOUNDS[network])
-    cache = ROOT / "build" / "cache" / DEFAULT
-    place = Place(tmp_path, cache, archive=True, ready=ready(DEFAULT))
-    runtime = runtime_objects(DEFAULT)
-    found = build_graph(graph, TARGETS[DEFAULT], place, runtime, lambda _: None)
-    most = {name: high for name, (_, high) in BOUNDS[network].items()}
-    inputs, outputs = (
-        [
-            (v.dtype, tuple(evaluate(n or 0, most) for n in v.shape or ()))
-            for v in values
-        ]
-        for values in (graph.inputs, graph.outputs)
-    )
-    zeros = tuple(np.zeros(shape, dtype) for dtype, shape in inputs)
-    module = linked(tmp_path, monkeypatch)
-    module.prepare(Call("net", zeros, tuple(outputs)))
-    planned = module.exports["arena_of"](module.store)
-    assert planned == found["memory"]["arena"] > 0
-    written = json.loads((tmp_path / "net.manifest.json").read_text())
-    assert planned == written["memory"]["arena"]
-
-
-@pytest.mark.parametrize("network", NETWORKS)
-def test_what_follows_from_elements_has_no_arena(network: str, tmp_path: Path) -> None:
-    graph = graph_of(tmp_path, network, {})
-    graph.sizes = dict.fromkeys(graph.sizes, (1, 20))
-    optimise(graph)
-    known = network in ("text", "image", "recurrent")
-    assert known == (arena_bytes(graph) is not None)
-
-
-def test_open_sizes_have_no_arena(tmp_path: Path) -> None:
-    graph = graph_of(tmp_path, "image", {"batch": (1, 4), "height": (8, 64)})
-    optimise(graph)
-    assert arena_bytes(graph) is None
-
-
-def test_the_arena_remembers_as_many_gaps_as_the_runtime() -> None:
-    header = (ROOT / "runtime_stub" / "graph_arena.h").read_text()
-    assert [str(GAPS)] == re.findall(r"OPS_GAPS = (\d+)", header)
-
-
-def test_the_smallest_gap_that_fits_is_taken() -> None:
-    arena = Arena()
-    a, b, c, d, e = (arena.take(n) for n in (128, 64, 64, 64, 192))
-    arena.give(a, 128)
-    arena.give(c, 64)
-    assert (c, 512) == (arena.take(64), arena.top)
-    arena.give(b, 64)  # joined with a's
-    assert (a, 512) == (arena.take(192), arena.top)
-    arena.give(e, 192)
-    assert (e, d + 64 + 256) == (arena.take(256), arena.top)  # at the end it grows
+def test_of_too_many_gaps_the_smallest_is_forgotten(arena: Arena) -> None:
+    sizes = [64 * n for n in range(1, 2 * MOST + 20)]
+    random.Random(0).shuffle(sizes)
+    blocks = [arena.take(size) for size in sizes]
+    for start in blocks[::2]:
+        arena.give(start)
+    assert len(arena.gaps) == MOST
+    for start in blocks[1::2]:
+        arena.give(start)

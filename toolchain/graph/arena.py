@@ -1,7 +1,7 @@
 """Arena: what a graph's values take together where all of its sizes are the greatest.
 
 The twin of runtime_stub/graph.c, which plans a segment, and of graph_arena.c:
-tests/test_graph_arena.py holds both against each other.
+tests/test_bounded_arena.py holds both against each other.
 """
 
 from __future__ import annotations
