@@ -69,13 +69,16 @@ def build_graph(
     runtime: Sequence[Path],
     show: Callable[[str], None] = print,
     external: bool = False,
+    by_winograd: bool = False,
 ) -> dict[str, Any]:
     """Write <name>.wasm, weights where external, <name>.manifest.json; the latter.
 
+    by_winograd: see passes.optimise.
+
     Errors: SpecError for what cannot be built.
     """
-    allowed = tolerance(graph)
-    optimise(graph)
+    allowed = tolerance(graph, by_winograd)
+    optimise(graph, by_winograd)
     emitted = emit_model(graph, external)
     out = place.folder / f"{graph.name}.wasm"
     users: dict[str, list[Node]] = {}
