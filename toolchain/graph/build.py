@@ -19,6 +19,7 @@ from toolchain.codegen.llvm import emit
 from toolchain.codegen.objects import compile_for_models, compile_object, object_of
 from toolchain.codegen.operators import load_operator
 from toolchain.codegen.room import room
+from toolchain.graph.arena import arena_bytes
 from toolchain.graph.emit import WEIGHTS, Emitted, Weights, emit_model
 from toolchain.graph.graph import Graph, Node, Value
 from toolchain.graph.operators import file_of, has_own, made_of, operator
@@ -69,13 +70,16 @@ def build_graph(
     runtime: Sequence[Path],
     show: Callable[[str], None] = print,
     external: bool = False,
+    by_winograd: bool = False,
 ) -> dict[str, Any]:
     """Write <name>.wasm, weights where external, <name>.manifest.json; the latter.
 
+    by_winograd: see passes.optimise.
+
     Errors: SpecError for what cannot be built.
     """
-    allowed = tolerance(graph)
-    optimise(graph)
+    allowed = tolerance(graph, by_winograd)
+    optimise(graph, by_winograd)
     emitted = emit_model(graph, external)
     out = place.folder / f"{graph.name}.wasm"
     users: dict[_Part, list[Node]] = {}
@@ -266,9 +270,16 @@ def _manifest(graph: Graph, emitted: Emitted, target: Target) -> dict[str, Any]:
         "inputs": _tensors(graph.inputs),
         "outputs": _tensors(graph.outputs),
         "sizes": {n: list(bounds) for n, bounds in graph.sizes.items()},
-        "memory": {"weights": emitted.weights.size},
+        "memory": _memory(graph, emitted),
         "tools": tool_versions(),
     }
+
+
+def _memory(graph: Graph, emitted: Emitted) -> dict[str, int]:
+    """Bytes of weights, and of the arena of the largest sizes where that is known."""
+    found = {"weights": emitted.weights.size}
+    arena = arena_bytes(graph)
+    return found if arena is None else found | {"arena": arena}
 
 
 def _artifacts(wasm: Path, out: Path, emitted: Emitted) -> dict[str, Any]:
