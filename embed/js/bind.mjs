@@ -30,9 +30,16 @@ export function bound(operator, kernels, words) {
   };
 }
 
-function isTensor(value) {
+/** Whether a value is an input, not the attributes: reshape has one called shape. */
+function isInput(value) {
   const isData = ArrayBuffer.isView(value) || Array.isArray(value);
-  return typeof value !== "object" || value === null || isData || "data" in value || "shape" in value;
+  return (
+    typeof value !== "object" ||
+    value === null ||
+    isData ||
+    "data" in value ||
+    ("shape" in value && "dtype" in value)
+  );
 }
 
 function paramAt({ inputs }, i) {
@@ -43,7 +50,7 @@ function paramAt({ inputs }, i) {
 function split(operator, { inputs }, words) {
   const rest = [...words];
   const last = rest.at(-1);
-  const options = rest.length && last !== undefined && !isTensor(last) ? rest.pop() : {};
+  const options = rest.length && last !== undefined && !isInput(last) ? rest.pop() : {};
   const values = [];
   for (const param of inputs) {
     const value = rest.shift();

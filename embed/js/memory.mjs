@@ -1,7 +1,7 @@
 // The memory and the functions of an instance. What a module answers is checked before
 // it is used as an address: the file may be anybody's.
 import { OpsError } from "./errors.mjs";
-import { ARGUMENT, ERRORS, KINDS, MAX_RANK, TENSOR } from "./tables.mjs";
+import { ARGUMENT, ERRORS, KINDS, MAX_RANK, MEMORY, TENSOR } from "./tables.mjs";
 import { decode, encode } from "./text.mjs";
 
 const HEAP = new WeakMap(); // a DataView of each buffer
@@ -65,7 +65,8 @@ export class Memory {
 
   /** A block of so many bytes, aligned. */
   alloc(size) {
-    const at = this.#ask("ops_alloc", Math.max(size, 1)) >>> 0;
+    // A size of more than 32 bits would lose those above them.
+    const at = size < MEMORY ? this.#ask("ops_alloc", Math.max(size, 1)) >>> 0 : 0;
     if (!at) throw new OpsError("memory", `no memory for ${size} bytes`);
     if (at % 8) throw new OpsError("module", `${this.what}: ops_alloc gave a block at ${at}`);
     this.bytes(at, size);

@@ -12,6 +12,13 @@ function described(tensor) {
   return { ...tensor, code, bits, kind, size, at: 0, room: 0, elements: null };
 }
 
+/** Whether so many elements can be written into what is given: all of an array, or the
+ *  first of { data, shape }, whose shape will say how many. */
+function holds(target, size) {
+  const { length } = dataOf(target);
+  return dataOf(target) === target ? length === size : length >= size;
+}
+
 /** A model in an instance of its own. Calls come one after the other. */
 export class Model {
   #memory;
@@ -78,8 +85,8 @@ export class Model {
   }
 
   /** Run, and write outputs into what is given for them by name: typed arrays, or
-   *  { data, shape }. A model of open sizes sets the shapes of those, and writes the
-   *  first elements of data that is longer. Nothing is allocated for elements. */
+   *  { data, shape }, whose shape is set, and whose data may be longer. Nothing is
+   *  allocated for elements. */
   runInto(inputs, outputs) {
     this.#checkOutputs(outputs);
     const results = this.#call(inputs);
@@ -269,20 +276,20 @@ export class Model {
           "argument",
           `output ${name} is unknown; use ${this.#outputs.map((t) => t.name).join(", ")}`,
         );
-      const data = dataOf(outputs[name]);
-      if (!(data instanceof tensor.kind) || (!this.#open && data.length !== tensor.size))
-        throw wrongOutput(tensor, data);
+      const target = outputs[name];
+      const isKind = dataOf(target) instanceof tensor.kind;
+      if (!isKind || (!this.#open && !holds(target, tensor.size)))
+        throw wrongOutput(tensor, dataOf(target));
     }
   }
 
   #copy(result, target) {
     const { kind, at, size, shape } = result;
     const data = dataOf(target);
-    const isTensor = data !== target; // { data, shape }, whose shape says how much it holds
-    if (isTensor ? data.length < size : data.length !== size) throw wrongOutput(result, data);
+    if (!holds(target, size)) throw wrongOutput(result, data);
     const source = this.#open ? new kind(this.#memory.buffer, at, size) : this.#elements(result);
     if (data.buffer !== source.buffer || data.byteOffset !== at) data.set(source);
-    if (isTensor) target.shape = shape;
+    if (data !== target) target.shape = shape;
   }
 
   /** The outputs that a call has allocated, where they lie in memory. */
