@@ -120,7 +120,10 @@ MISTAKES = {
     "ops.tensor([-1])": ("shape", "[-1] is no list of up to 8 sizes"),
     "ops.tensor([2], 'half')": ("dtype", "dtype half is unknown; use float32, int32"),
     "ops.tensor([1 << 30])": ("memory", "no memory for 4294967296 bytes"),
-    "ops.expand(x, { shape: [30000, 30000, 3] })": ("memory", "no memory for "),
+    "ops.expand(x, { shape: [30000, 30000, 3] })": (
+        "shape",
+        "takes 2^31 bytes or more",
+    ),
 }
 
 

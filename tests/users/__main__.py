@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from documents import blocks
 
 from toolchain.link.package import npm_path
 from toolchain.profile import ROOT
@@ -95,8 +96,9 @@ def give(folder: Path) -> str:
     shutil.copyfile(HERE / "answer.mjs", folder / "answer.mjs")
     model = ROOT / "build" / "models" / "lenet" / "simd128" / "lenet.wasm"
     shutil.copyfile(model, folder / "lenet.wasm")
-    if (BUILD / "light").exists():
-        shutil.copytree(BUILD / "light", folder / "light")
+    shutil.copytree(BUILD / "light", folder / "light")
+    for block in filter(lambda b: b.file, blocks(ROOT / "docs" / "javascript.md")):
+        (folder / block.file).write_text(block.text)
     with np.load(ROOT / "tests" / "digits.npz") as digits:
         small, label = digits["images"][3], digits["labels"][3]
     # As in training: models/_train_lenet.py.
