@@ -77,5 +77,5 @@ KERNEL = Operator(
     cases=matrices,
     narrow=PARTIAL_SUMS,
     bound=Bound(ulp=8, why="512 sums in a row of one rounding each, in a random walk"),
-    aliases=("BatchMatMul",),
+    aliases=("BatchMatMul", "MatMul"),
 )
