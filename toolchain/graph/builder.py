@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from toolchain.graph.arguments import check_attributes
 from toolchain.graph.elements import constants
 from toolchain.graph.graph import (
     FLATTEN,
@@ -86,10 +87,10 @@ class Builder:
             dtypes = variant_of(name, kinds)
             if dtypes is None:
                 words = ", ".join(d or "nothing" for d in kinds)
-                raise SpecError(
-                    f"{name} takes no {words}; it takes "
-                    f"{'; '.join(', '.join(v) for v in operator(name).variants())}"
-                )
+                known = "; ".join(", ".join(v) for v in operator(name).variants())
+                advice = ": cast to float32 before it" if "float64" in kinds else ""
+                raise SpecError(f"{name} takes no {words}; it takes {known}{advice}")
+        check_attributes(name, attributes)
         named = [
             Value(self._name(name), d) for d in output_dtypes(name, dtypes, outputs)
         ]

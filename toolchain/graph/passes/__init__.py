@@ -14,6 +14,7 @@ from toolchain.graph.passes import (
     quantized,
     quantized_elements,
     views,
+    winograd,
 )
 from toolchain.graph.verify import verify
 
@@ -25,21 +26,25 @@ PASSES: dict[str, Pass] = {
     "constants": constants.fold,
     "elements": quantized_elements.to_elements,
     "products": products.pack,
+    "winograd": winograd.transform,
     "layout": layout.to_channels_last,
     "views": views.of_transposes,
     "chains": chains.join,
 }
 
 
-def optimise(graph: Graph) -> None:
+def optimise(graph: Graph, by_winograd: bool = False) -> None:
     """Run all passes over a graph and its regions, in order; each is verified.
+
+    by_winograd: convolutions that suit take fewer multiplications, and round more.
 
     Errors: SpecError where a frontend or a pass has made a mistake.
     """
     verify(graph, "the frontend")
     for name, run in PASSES.items():
-        _everywhere(graph, run)
-        verify(graph, name)
+        if by_winograd or name != "winograd":
+            _everywhere(graph, run)
+            verify(graph, name)
 
 
 def _everywhere(graph: Graph, run: Pass) -> None:
