@@ -157,9 +157,7 @@ def _real(c: Call, index: int, axis: int) -> Value:
 def _quantized_by(c: Call, x: Value, index: int) -> Value:
     to = c[index + 1].dtype
     dtypes = ("float32", to)
-    return c.call(
-        "quantize_linear", x, c[index], c[index + 1], dtypes=dtypes, axis=0
-    )
+    return c.call("quantize_linear", x, c[index], c[index + 1], dtypes=dtypes, axis=0)
 
 
 def _plain_windows(c: Call, w: int) -> bool:
