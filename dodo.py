@@ -1,6 +1,5 @@
 """doit's tasks and their order. What they do stands in toolchain/tasks/."""
 
-import os
 import sys
 from collections.abc import Iterator
 
@@ -8,26 +7,16 @@ from doit import get_var
 
 from bench.whole import rows
 from toolchain.process import command_line
-from toolchain.process.progress import ProgressReporter
 from toolchain.process.workers import prepare, workers
 from toolchain.profile import profile_or_exit
 from toolchain.tasks import checks, documents, library, models, packages
-from toolchain.tasks.making import NoRecord, Task, command
+from toolchain.tasks.making import Task, command
+from toolchain.tasks.running import configuration
 
 command_line.require()
 PROFILE = profile_or_exit(get_var("profile"))
 prepare()
-DOIT_CONFIG = {
-    "default_tasks": ["build"],
-    # No record of doit's own: outputs say what they were made from.
-    "dep_file": os.devnull,
-    "backend": "json",
-    "codec_cls": NoRecord,
-    "reporter": ProgressReporter.of(PROFILE.folder),
-    "num_process": workers(sys.argv),
-    "continue": True,
-    "verbosity": 2,
-}
+DOIT_CONFIG = configuration(PROFILE, workers(sys.argv))
 
 
 def task_tables() -> Iterator[Task]:
@@ -114,6 +103,11 @@ def task_build() -> Task:
 def task_package() -> Task:
     """Make the SDK archive and the Python wheel in dist/."""
     return packages.package_task(PROFILE, after=["build"])
+
+
+def task_users() -> Task:
+    """Start as users do, from the packages alone (needs a package registry)."""
+    return command(checks.run_users, after=["package"])
 
 
 def task_test() -> Task:

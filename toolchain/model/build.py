@@ -79,7 +79,7 @@ def build_model(
     """
     program = read_program(path, options, show)
     target = options.built_for()
-    out = place.folder / f"{program.graph.name}.wasm"
+    out = place.folder / f"{place.name or program.graph.name}.wasm"
     with fresh(out) as wasm:
         try:
             kernels = compile_program(program, target, place, runtime, wasm, show)

@@ -62,6 +62,18 @@ def run_on_old_cpu() -> None:
     _passed(done.returncode)
 
 
+def run_users() -> None:
+    """Do what users do, from an empty folder and the packages of dist/ alone."""
+    scripts = sorted((ROOT / "tests" / "users").glob("*.py"))
+    failed = []
+    for script in scripts:
+        print(script.stem, flush=True)
+        if run_python([str(script)]):
+            failed.append(script.name)
+    if failed:
+        raise FailedError(f"tests/users: {', '.join(failed)} failed; see above")
+
+
 def fuzz_task(profile: Profile, after: Iterable[str]) -> Task:
     """Tries random cases."""
     kinds = "arguments, calls, values, allocator, files or kills; all where left out"

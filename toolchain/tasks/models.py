@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from functools import cache, partial
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 from toolchain.profile import ROOT, Profile, full_profile
+from toolchain.records.places import BUILT, WORK
 from toolchain.targets import DEFAULT, TARGETS, simd_families
 from toolchain.tasks.library import (
     current_objects,
@@ -18,9 +20,9 @@ from toolchain.tasks.library import (
 )
 from toolchain.tasks.making import Task, command, made, option
 
-CACHE = ROOT / "build" / "cache"  # a folder for each target
+CACHE = WORK / "cache"  # a folder for each target
 # Of files that a command line names: `build` has models/ beside it for its own.
-FILES = ROOT / "build" / "files"
+FILES = WORK / "files"
 _READ = (".onnx", ".mindir")  # what `doit model` takes
 _SUFFIXES = (*_READ, ".py")
 # A recipe says so where its model takes long to build or to verify.
@@ -165,36 +167,73 @@ def compile_model(
     numbers: Mapping[str, int] | None = None,
 ) -> Iterable[str]:
     """Compile a model file for a target; roots of what its kernels were made from."""
+    result = Result(folder, show=_printed(file, target))
+    return _compile_fixed(file, target, runtime, options, result, numbers)
+
+
+@dataclass(frozen=True)
+class Result:
+    """What becomes of a model file: a folder and a name of files, the model's by default.
+
+    archive: whether lib<name>.a is written too. show: is told what is being done.
+    """
+
+    folder: Path
+    name: str = ""
+    archive: bool = False
+    show: Callable[[str], None] = print
+
+    def wasm(self, file: Path) -> Path:
+        """The module of a model file."""
+        from toolchain.frontends import plain
+
+        return self.folder / f"{self.name or plain(file.stem)}.wasm"
+
+
+def _printed(file: Path, target: str) -> Callable[[str], None]:
+    """Prints what is done to a model, a line each."""
+    return partial(print, f"  {file.stem} {target}:")
+
+
+def _compile_fixed(
+    file: Path,
+    target: str,
+    runtime: Sequence[Path],
+    options: Mapping[str, Any],
+    result: Result,
+    numbers: Mapping[str, int] | None = None,
+) -> Iterable[str]:
+    """Compile a model file whose sizes are known; roots of what kernels are made from."""
     from toolchain.model.build import Options, build_model
     from toolchain.model.compile import Place
 
-    options = dict(options)
-    kept = options.pop("archive", False)
-    place = Place(folder, CACHE / target, archive=kept)
-    show = partial(print, f"  {file.stem} {target}:")
+    cache = CACHE / target
+    place = Place(result.folder, cache, archive=result.archive, name=result.name)
     wanted = Options(target, **options, numbers=numbers or {})
-    build_model(file, wanted, place, list(runtime), show)
+    build_model(file, wanted, place, list(runtime), result.show)
     return place.code
 
 
-def compile_open(
+def _compile_open(
     file: Path,
     target: str,
-    folder: Path,
     runtime: Sequence[Path],
     options: Mapping[str, Any],
+    result: Result,
 ) -> None:
     """Compile an ONNX file whose sizes are not all known, or whose nodes need that."""
     from toolchain.graph.build import Place
     from toolchain.model.build import Options
     from toolchain.model.open import build_open
 
-    options = dict(options)
-    kept = options.pop("archive")
-    ready = current_objects(full_profile(), target)
-    place = Place(folder, CACHE / target, archive=kept, ready=ready)
-    show = partial(print, f"  {file.stem} {target}:")
-    build_open(file, Options(target, **options), place, runtime, show)
+    place = Place(
+        result.folder,
+        CACHE / target,
+        archive=result.archive,
+        name=result.name,
+        ready=current_objects(full_profile(), target),
+    )
+    build_open(file, Options(target, **options), place, runtime, result.show)
 
 
 OPTIONS = (
@@ -226,52 +265,67 @@ def compile_file(
     archive: bool = False,
     **options: Any,
 ) -> None:
-    """Compile a model file. options: those of `OPTIONS`, by name.
+    """Compile a model file. options: those of `OPTIONS`, by name."""
+    path, folder = _place(file, target, out)
+    result = Result(folder, archive=archive, show=_printed(path, target))
+    wasm = compile_any(path, target, weights, result, **options)
+    print(f"{wasm}: {wasm.stat().st_size} bytes")
+
+
+def compile_any(
+    path: Path, target: str, weights: str, result: Result, **options: Any
+) -> Path:
+    """Compile a model file; its module. options: those of `OPTIONS`, by name.
 
     Sizes that neither an ONNX file nor the options give stay open. So does what the
     file leaves to a call, such as how often a loop runs or how many elements are found.
     """
-    from toolchain.frontends import OpenSizesError, plain
+    from toolchain.frontends import OpenSizesError
     from toolchain.process.confined import LimitError
     from toolchain.spec import SpecError
 
-    path, folder, runtime = _place(file, target, out)
+    runtime = runtime_objects(BUILT / target)
     if weights not in ("embedded", "external"):
         raise SpecError(f"--weights {weights!r} is unknown; use embedded or external")
     given = _given(**options) | {"external": weights == "external"}
-    given["archive"] = archive
     try:
-        compile_model(path, target, folder, runtime, given)
+        _compile_fixed(path, target, runtime, given, result)
     except LimitError:
         raise
     except SpecError as error:
         if path.suffix != ".onnx":
             raise
         try:
-            compile_open(path, target, folder, runtime, given)
+            _compile_open(path, target, runtime, given, result)
         except SpecError as other:
             raise (other if isinstance(error, OpenSizesError) else error) from None
-    wasm = folder / f"{plain(path.stem)}.wasm"
-    print(f"{wasm}: {wasm.stat().st_size} bytes")
+    return result.wasm(path)
 
 
-def _place(file: str, target: str, out: str) -> tuple[Path, Path, tuple[Path, ...]]:
-    """What the command line says of a model: its file, folder and runtime's objects."""
+def _place(file: str, target: str, out: str) -> tuple[Path, Path]:
+    """What the command line says of a model: its file, and the folder for others."""
     from toolchain.spec import SpecError
 
     if not file:
         raise SpecError("give the model: --file net.onnx")
+    path = checked(file, target, "--file ")
+    return path, Path(out) if out else folder_of(path, target)
+
+
+def checked(file: str, target: str, what: str) -> Path:
+    """The path of a model file. what: stands before it in errors: SpecError."""
+    from toolchain.spec import SpecError
+
     if target not in TARGETS:
         raise SpecError(f"--target {target!r} is unknown; use {', '.join(TARGETS)}")
     path = Path(file)
     if path.is_dir():
         inside = sorted(p.name for p in path.iterdir() if p.suffix in _READ)
         raise SpecError(
-            f"--file {file}: is a folder; give a file, .onnx or .mindir: it holds "
+            f"{what}{file}: is a folder; give a file, .onnx or .mindir: it holds "
             f"{', '.join(inside[:5]) or 'none'}{', ...' if inside[5:] else ''}"
         )
-    folder = Path(out) if out else folder_of(path, target)
-    return path, folder, runtime_objects(ROOT / "build" / target)
+    return path
 
 
 def folder_of(file: Path, target: str) -> Path:
@@ -311,7 +365,8 @@ def trace_file(file: str, target: str, out: str, **options: Any) -> None:
     from toolchain.model.trace import build_trace
     from toolchain.tasks.documents import draw_trace
 
-    path, folder, runtime = _place(file, target, out)
+    path, folder = _place(file, target, out)
+    runtime = runtime_objects(BUILT / target)
     place = Place(folder if out else folder / "trace", CACHE / target)
     build_trace(path, Options(target, **_given(**options)), place, list(runtime))
     draw_trace(place.folder)
