@@ -9,7 +9,14 @@ from bench.whole import rows
 from toolchain.process import command_line
 from toolchain.process.workers import prepare, workers
 from toolchain.profile import profile_or_exit
-from toolchain.tasks import checks, documents, library, models, packages
+from toolchain.tasks import (
+    checks,
+    documents,
+    library,
+    model_files,
+    models,
+    packages,
+)
 from toolchain.tasks.making import Task, command
 from toolchain.tasks.running import configuration
 
@@ -46,12 +53,12 @@ def task_module() -> Iterator[Task]:
 
 def task_model() -> Task:
     """Compile a model file: doit model --file net.onnx (see doit help model)."""
-    return models.file_task(after=["runtime"])
+    return model_files.file_task(after=["runtime"])
 
 
 def task_trace() -> Task:
     """Draw where a model's time and memory go: doit trace --file net.onnx."""
-    return models.trace_task(after=["runtime"])
+    return model_files.trace_task(after=["runtime"])
 
 
 def task_models() -> Iterator[Task]:
@@ -66,7 +73,8 @@ def task_heavy_models() -> Iterator[Task]:
 
 def task_bench_models() -> Iterator[Task]:
     """Compile the models that `doit bench models` measures, weights beside them."""
-    return models.bench_tasks(PROFILE, rows.ROWS, rows.BUILT)
+    yield from models.bench_tasks(PROFILE, rows.ROWS, rows.BUILT)
+    yield from models.open_bench_tasks(PROFILE, rows.OPEN_ROWS, rows.BUILT)
 
 
 def task_fuzz() -> Task:

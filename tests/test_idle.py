@@ -41,7 +41,8 @@ LOADED = {
         *("records.made", "records.places", "records.replace", "records.slices"),
         "records.states",
         *("tasks", "tasks.checks", "tasks.documents", "tasks.library"),
-        *("tasks.making", "tasks.models", "tasks.packages", "tasks.running"),
+        *("tasks.making", "tasks.model_files", "tasks.models", "tasks.packages"),
+        "tasks.running",
         *("tuning", "tuning.number", "tuning.table"),
     },
 }

@@ -25,6 +25,8 @@ export const DTYPES = new Map([
   ["uint8", { code: 1, bits: 8, array: Uint8Array }],
   ["int64", { code: 0, bits: 64, array: BigInt64Array }],
   ["bool", { code: 6, bits: 8, array: Uint8Array }],
+  ["float16", { code: 2, bits: 16, array: globalThis.Float16Array ?? Uint16Array }],
+  ["float64", { code: 2, bits: 64, array: Float64Array }],
 ]);
 // Of models whose sizes are known, and of those with open sizes.
 const ABI_VERSION = 1;

@@ -11,7 +11,7 @@ from toolchain.abi import MAX_SIZE
 from toolchain.frontends import Given, plain, unique
 from toolchain.frontends.load import load, raise_some
 from toolchain.frontends.nodes.convert import Converter, Refusal
-from toolchain.frontends.nodes.rules import dtype_of_number
+from toolchain.frontends.nodes.rules import INNER, as_dtype, dtype_of_number, inner
 from toolchain.frontends.nodes.scope import Scope
 from toolchain.frontends.refusals import Unsupported, reason_of, refuse
 from toolchain.frontends.sizes import (
@@ -24,6 +24,7 @@ from toolchain.frontends.sizes import (
 )
 from toolchain.graph.builder import Builder
 from toolchain.graph.graph import Graph, Value
+from toolchain.graph.shapes import text
 from toolchain.graph.sizes import Size, named
 from toolchain.spec import SpecError
 
@@ -55,7 +56,7 @@ def graph_of(proto: Any, name: str, given: Given, where: str) -> GraphModel:
     proto = with_values(proto, given, where)
     if proto.functions:
         proto = inliner.inline_local_functions(proto)
-    graph = Graph(plain(name))
+    graph = Graph(plain(name), halves=_has_halves(proto))
     _read_inputs(proto, given, graph, where)
     opsets = {
         "" if o.domain == "ai.onnx" else o.domain: o.version for o in proto.opset_import
@@ -65,15 +66,26 @@ def graph_of(proto: Any, name: str, given: Given, where: str) -> GraphModel:
     for value in weights:  # inputs with defaults, which are constants
         proto.graph.input.remove(value)
     names = [i.name for i in proto.graph.input]
-    scope.values |= dict(zip(names, graph.inputs, strict=True))
+    scope.values |= {
+        n: as_dtype(scope.builder, v, inner(v.dtype))
+        for n, v in zip(names, graph.inputs, strict=True)
+    }
     try:
         results = converter.inlined(proto.graph, scope, "")
     except SpecError as error:
         raise SpecError(f"{where}: {error}") from None
     _raise(converter.refusals, where)
     graph.outputs = [v for v in results if v is not None]
-    _finish(scope, proto, where)
-    return GraphModel(graph.name, graph)
+    notes = _finish(scope, proto, where)
+    return GraphModel(graph.name, graph, tuple(notes))
+
+
+def _has_halves(proto: Any) -> bool:
+    """Whether weights, inputs or outputs have 16 bits."""
+    kinds = [w.data_type for w in proto.graph.initializer]
+    values = (*proto.graph.input, *proto.graph.output)
+    kinds += [v.type.tensor_type.elem_type for v in values]
+    return any(dtype_of_number(k) in INNER for k in dict.fromkeys(kinds) if k)
 
 
 def _read_inputs(proto: Any, given: Given, graph: Graph, where: str) -> None:
@@ -122,9 +134,12 @@ def _raise(refusals: Sequence[Refusal], where: str) -> None:
     raise_some(errors)
 
 
-def _finish(scope: Scope, proto: Any, where: str) -> None:
-    """Give outputs their names, each a value of its own; check what the file says."""
-    graph = scope.builder.graph
+def _finish(scope: Scope, proto: Any, where: str) -> list[str]:
+    """Give outputs their names, each a value of its own; check what the file says.
+
+    Notes: declared shapes that are not the results', of which ONNX Runtime warns too.
+    """
+    graph, notes = scope.builder.graph, list[str]()
     names = unique([o.name for o in proto.graph.output])
     own = {v for n in graph.nodes for v in n.outputs}
     outputs: list[Value] = []
@@ -132,14 +147,39 @@ def _finish(scope: Scope, proto: Any, where: str) -> None:
         names, graph.outputs, proto.graph.output, strict=True
     ):
         wanted = dtype_of_number(output.type.tensor_type.elem_type)
+        if wanted != value.dtype == inner(wanted):
+            value = as_dtype(scope.builder, value, wanted)
+            own.add(value)
         if value.dtype != wanted:
             raise SpecError(
                 f"{where}: output {output.name!r} is declared {wanted} and computed "
                 f"{value.dtype}; export the model again"
             )
+        notes += _declared_otherwise(output, value, graph)
         if value not in own or value in outputs:
             value = scope.builder.call("identity", value)
         value.name = name
         outputs.append(value)
     graph.outputs = outputs
     graph.remove_dead()
+    return notes
+
+
+def _declared_otherwise(output: Any, value: Value, graph: Graph) -> list[str]:
+    """A note where the file declares another shape than a result has."""
+    kind = output.type.tensor_type
+    if not kind.HasField("shape") or value.shape is None:
+        return []
+    declared: list[int | str | None] = [
+        d.dim_value if d.HasField("dim_value") else d.dim_param or None
+        for d in kind.shape.dim
+    ]
+    pairs = zip(declared, value.shape, strict=False)
+    fit = all(n == m for n, m in pairs if isinstance(n, int) and isinstance(m, int))
+    if fit and len(declared) == len(value.shape):
+        return []
+    maker = next((n.place for n in graph.nodes if value in n.outputs), "the graph")
+    return [
+        f"warning: {maker}: output {output.name!r} is declared as {text(declared)}, "
+        f"and is {text(value.shape)}"
+    ]

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from toolchain.dtypes import DTYPES
+from toolchain.dtypes import NAMES as DTYPES
 from toolchain.frontends import Given, Model, OpenSizesError, Places, plain
 from toolchain.frontends import mind_ir_schema as schema
 from toolchain.frontends.load import beside

@@ -17,12 +17,13 @@ from toolchain.codegen.child import Job, in_children
 from toolchain.codegen.descriptor import table
 from toolchain.codegen.llvm import emit
 from toolchain.codegen.objects import compile_object, object_of
-from toolchain.codegen.room import Room, room
+from toolchain.codegen.room import room
 from toolchain.graph.emit import WEIGHTS, Emitted, Weights, emit_model
 from toolchain.graph.graph import Graph, Node, Value
 from toolchain.graph.operators import file_of, made_of, operator
 from toolchain.graph.passes import optimise
 from toolchain.graph.rounding import tolerance
+from toolchain.graph.shapes import text
 from toolchain.link import clang
 from toolchain.link.archive import archive
 from toolchain.link.blob import data_object
@@ -31,6 +32,7 @@ from toolchain.link.manifest import check_interface
 from toolchain.link.module import add_custom_section, validate
 from toolchain.link.safetensors import Part, write_weights
 from toolchain.process.command import tool_versions
+from toolchain.process.confined import words
 from toolchain.records.cache import in_use, use
 from toolchain.records.definitions import hash_of
 from toolchain.records.made import Made
@@ -39,6 +41,7 @@ from toolchain.records.slices import root_in, root_of, sources
 from toolchain.spec import SpecError
 from toolchain.targets import Target
 
+SHOWN = 4  # nodes that an error names
 TIMEOUT = 600.0  # seconds for the object of one operator
 
 
@@ -76,9 +79,12 @@ def build_graph(
     optimise(graph)
     emitted = emit_model(graph, external)
     out = place.folder / f"{place.name or graph.name}.wasm"
-    names = dict.fromkeys(n.op for n in _nodes(graph) if n.dtypes)
+    users: dict[str, list[Node]] = {}
+    for node in _nodes(graph):
+        if node.dtypes:
+            users.setdefault(node.op, []).append(node)
     with in_use(place.cache), scratch(place.cache) as own, fresh(out) as wasm:
-        objects = _objects(list(names), target, place, show)
+        objects = _objects(users, target, place, show)
         library = own / f"lib{graph.name}.a"
         members = [*objects, _model_object(graph, emitted, target, own)]
         if not external:
@@ -94,12 +100,12 @@ def build_graph(
         if external:
             path = out.with_suffix(".safetensors")
             manifest["weights"] = _write_weights(emitted.weights, path)
-        text = json.dumps(manifest, sort_keys=True, separators=(",", ":"))
-        add_custom_section(wasm, MANIFEST, text.encode())
+        content = json.dumps(manifest, sort_keys=True, separators=(",", ":"))
+        add_custom_section(wasm, MANIFEST, content.encode())
         validate(wasm.read_bytes(), str(out))
         long = manifest | _artifacts(wasm, out, emitted)
-        text = json.dumps(long, indent=1, sort_keys=True)
-        write(out.with_suffix(".manifest.json"), text.encode() + b"\n")
+        content = json.dumps(long, indent=1, sort_keys=True)
+        write(out.with_suffix(".manifest.json"), content.encode() + b"\n")
     return long
 
 
@@ -113,25 +119,24 @@ def _nodes(graph: Graph) -> Iterable[Node]:
 
 def _model_object(graph: Graph, emitted: Emitted, target: Target, own: Path) -> Path:
     """The object of the model's data, without its weights."""
-    signature = len(graph.name) + sum(
-        len(v.name) + 16 for v in (*graph.inputs, *graph.outputs)
-    )
-    texts = [
-        emitted.text,
-        table([graph.name]),
-        room([Room(emitted.arguments, signature + 16)]),
-    ]
+    texts = [emitted.text, table([graph.name]), room([emitted.room])]
     model = own / f"model_{graph.name}.o"
     model.write_bytes(emit(texts, target))
     return model
 
 
 def _objects(
-    names: list[str], target: Target, place: Place, show: Callable[[str], None]
+    users: Mapping[str, list[Node]],
+    target: Target,
+    place: Place,
+    show: Callable[[str], None],
 ) -> list[Path]:
-    """The object of each operator, from the cache where it is there and whole."""
-    ready = [place.ready[n] for n in names if n in place.ready]
-    names = [n for n in names if n not in place.ready]
+    """The object of each operator, from the cache where it is there and whole.
+
+    users: of each operator the nodes that call it.
+    """
+    ready = [place.ready[n] for n in users if n in place.ready]
+    names = [n for n in users if n not in place.ready]
     made = [_made(n, target, place.cache) for n in names]
     jobs = [
         Job(
@@ -148,13 +153,26 @@ def _objects(
     for i, (job, reason) in enumerate(in_children(jobs, os.cpu_count() or 1), 1):
         show(f"operator {i}/{len(jobs)} {job.label.stem}")
         if reason is not None:
-            failed.append(f"{job.label.stem}: {reason}")
+            failed.append(_failure(users[job.label.stem], reason))
     if failed:
         raise SpecError("\n".join(failed))
     for one in made:
         place.code.update(one.code, one.found() or ())
         use(one)
     return [*ready, *(m.outputs[0] for m in made)]
+
+
+def _failure(nodes: list[Node], reason: str) -> str:
+    """Why an operator cannot be compiled, for which nodes of the file, what to do."""
+    places = list(dict.fromkeys(n.place for n in nodes if n.place)) or ["the graph"]
+    more = f" and {len(places) - SHOWN} more" if len(places) > SHOWN else ""
+    tensors = ", ".join(
+        f"{v.dtype}{text(v.shape)}" for v in nodes[0].inputs if v is not None
+    )
+    return (
+        f"{'; '.join(places[:SHOWN])}{more}: {nodes[0].op} of {tensors or 'no inputs'} "
+        f"cannot be compiled; change or leave out what is named here{words(reason)}"
+    )
 
 
 def _made(name: str, target: Target, cache: Path) -> Made:

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from toolchain.graph.arguments import check_attributes
 from toolchain.graph.elements import constants
 from toolchain.graph.graph import (
     FLATTEN,
@@ -93,6 +94,7 @@ class Builder:
                     f"{name} takes no {words}; it takes "
                     f"{'; '.join(', '.join(v) for v in operator(name).variants())}"
                 )
+        check_attributes(name, attributes)
         named = [
             Value(self._name(name), d) for d in output_dtypes(name, dtypes, outputs)
         ]

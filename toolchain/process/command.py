@@ -113,9 +113,9 @@ def run(arguments: Sequence[str | Path], *, cwd: Path | None = None) -> str:
 def _zig_folders() -> Iterator[dict[str, str]]:
     """The environment of a tool, in which zig keeps what it compiles in our folders.
 
-    Its own libraries stay in build/.zig, or the user's cache; by default it would take the home folder. An
-    object of ours has a record beside it, so that a second copy in a cache would only
-    take place: it goes with the run.
+    Its own libraries stay in build/.zig, or the user's cache; by default it would take
+    a folder of its own. An object of ours has a record beside it, so that a second copy
+    in a cache would only take place: it goes with the run.
     """
     given = os.environ.get("ZIG_GLOBAL_CACHE_DIR")
     folder = Path(given) if given else WORK / ".zig"

@@ -16,7 +16,7 @@ from toolchain.process.terminal import Watch
 from toolchain.process.workers import prepare
 from toolchain.profile import ProfileError, load_profile
 from toolchain.records.places import BUILT, ROOT
-from toolchain.tasks import models
+from toolchain.tasks import model_files
 from toolchain.tasks.library import runtime_objects
 from toolchain.tasks.making import FailedError, reported
 from toolchain.tasks.running import build_profile
@@ -29,7 +29,7 @@ def add_options(
 ) -> None:
     """Let the two commands read what `doit model` and `doit build` read."""
     compiles.add_argument("file", metavar="NET.onnx", help="a model: .onnx or .mindir")
-    for option in (*models.OPTIONS, models.WEIGHTS, models.ARCHIVE):
+    for option in (*model_files.OPTIONS, model_files.WEIGHTS, model_files.ARCHIVE):
         if option["name"] == "out":
             compiles.add_argument("-o", "--out", default="", help=_OUT)
         elif option["name"] != "file":
@@ -76,14 +76,14 @@ def _compile(
     file: str, target: str, out: str, weights: str, archive: bool, **options: Any
 ) -> None:
     """Compile a model file into a module, with its weights and manifest."""
-    path = models.checked(file, target, "")
+    path = model_files.checked(file, target, "")
     folder, name = _result(out)
     if not all(object.exists() for object in runtime_objects(BUILT / target)):
         raise FailedError(f"the runtime is not built; run `doit build` in {ROOT}")
     watch = Watch(f"{path.stem} {target}")
-    result = models.Result(folder, name, archive, watch)
+    result = model_files.Result(folder, name, archive, watch)
     try:
-        wasm = models.compile_any(path, target, weights, result, **options)
+        wasm = model_files.compile_any(path, target, weights, result, **options)
     finally:
         watch.close()
     print(f"{wasm}: {wasm.stat().st_size} bytes")

@@ -150,12 +150,16 @@ def integer_convolution(
     count = int(np.prod(numbers_of(window.sizes, "its kernel's size")))
     batch = size_at(c, x, 0)
     row = c.call("mul", depth, count)
-    columns = c.builder.reshape(taps, joined(c, batch, group, row, -1), 1)
+    # Not -1, which nothing says where a size is 0.
+    places = size_at(c, taps, 3)
+    for axis in range(4, 3 + window.rank):
+        places = c.call("mul", places, size_at(c, taps, axis))
+    columns = c.builder.reshape(taps, joined(c, batch, group, row, places), 1)
     part = c.call("div", features, group)
     weights = c.builder.reshape(w, joined(c, group, part, row), 1)
     if group == 1:  # a matrix, whose rows may have zero points
         weights = c.builder.reshape(w, joined(c, features, row), 1)
-        columns = c.builder.reshape(taps, joined(c, batch, row, -1), 1)
+        columns = c.builder.reshape(taps, joined(c, batch, row, places), 1)
     elif zeros[1] is not None and zeros[1].shape not in ((), (1,)):
         raise SpecError("has groups and a zero point for each of its features")
     found = c.call("matmul_integer", weights, columns, zeros[1], _scalar(c, zeros[0]))
