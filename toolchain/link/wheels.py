@@ -12,7 +12,6 @@ import shutil
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 from flit_core.wheel import make_wheel_in
 
@@ -150,7 +149,7 @@ def _write_wheel(
 def _head(name: str, dependencies: Iterable[str]) -> str:
     """The part of pyproject.toml that both wheels have."""
     table = project()
-    values: dict[str, Any] = {
+    values: dict[str, object] = {
         "name": name,
         "version": table["version"],
         "description": table["description"],

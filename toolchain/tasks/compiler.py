@@ -18,7 +18,7 @@ from toolchain.profile import ProfileError, load_profile
 from toolchain.records.places import BUILT, ROOT
 from toolchain.tasks import model_files
 from toolchain.tasks.library import runtime_objects
-from toolchain.tasks.making import FailedError, reported
+from toolchain.tasks.making import FailedError, Task, reported
 from toolchain.tasks.running import build_profile
 
 _OUT = "net.wasm, or a folder (default: <name>.wasm in this folder)"
@@ -42,7 +42,7 @@ def add_options(
     builds.add_argument("-n", "--workers", type=_natural, default=workers, help=about)
 
 
-def _add(parser: argparse.ArgumentParser, option: dict[str, Any]) -> None:
+def _add(parser: argparse.ArgumentParser, option: Task) -> None:
     """An option as doit has it, for argparse."""
     name, default, about = option["name"], option["default"], option["help"]
     words = [f"-{option['short']}"] * bool(option["short"]) + [f"--{name}"]

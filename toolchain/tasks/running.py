@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator
-from typing import Any
 
 from toolchain.process.progress import ProgressReporter
 from toolchain.profile import Profile
@@ -12,7 +11,7 @@ from toolchain.tasks import library
 from toolchain.tasks.making import FailedError, NoRecord, Task
 
 
-def configuration(profile: Profile, workers: int) -> dict[str, Any]:
+def configuration(profile: Profile, workers: int) -> dict[str, object]:
     """What doit is told: DOIT_CONFIG of a file of tasks."""
     return {
         "default_tasks": ["build"],

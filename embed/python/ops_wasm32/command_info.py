@@ -41,6 +41,9 @@ def show_list(path: Path | None, as_json: bool) -> None:
         print(f"{first:{widths[0]}}  {second:{widths[1]}}  {third}".rstrip())
 
 
+Json = dict[str, Any]
+
+
 def print_json(value: object) -> None:
     """Print a value for programs; NaN and infinities, which JSON lacks, as texts."""
     print(json.dumps(_plain(value), indent=1))
@@ -55,7 +58,7 @@ def _plain(value: Any) -> Any:
     return value if finite else str(value)
 
 
-def _kernel(signature: Signature) -> dict[str, Any]:
+def _kernel(signature: Signature) -> Json:
     """What a kernel takes and gives."""
     parts = asdict(signature)
     del parts["index"]

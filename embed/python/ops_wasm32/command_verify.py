@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ops_wasm32.command_info import print_json
+from ops_wasm32.command_info import Json, print_json
 from ops_wasm32.command_run import UserError, read_inputs
 from ops_wasm32.constants import constants_of
 from ops_wasm32.convert import Array
@@ -77,8 +77,8 @@ class _Report:
 
     def __init__(self, model: Model, as_json: bool) -> None:
         self._model, self._json = model, as_json
-        self.calls: list[dict[str, Any]] = []
-        self._head: dict[str, Any] = {}
+        self.calls: list[Json] = []
+        self._head: Json = {}
 
     def _say(self, text: str) -> None:
         if not self._json:
@@ -120,7 +120,7 @@ class _Report:
         return passes
 
 
-def _entry(a: Array, b: Array, bound: float) -> tuple[dict[str, Any], str]:
+def _entry(a: Array, b: Array, bound: float) -> tuple[Json, str]:
     """How an output differs from the one that is wanted, and a line about it."""
     if a.shape != b.shape:
         shapes = {"shape": list(a.shape), "wanted_shape": list(b.shape)}

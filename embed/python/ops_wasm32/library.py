@@ -82,7 +82,7 @@ class Library:
         other._start()
         return other
 
-    def __reduce__(self) -> tuple[Any, ...]:
+    def __reduce__(self) -> tuple[object, ...]:
         """Pickle the path, or the target of a module that the package has."""
         where = (None, self._bundled) if self._bundled else (self.path.absolute(),)
         return importlib.import_module("ops_wasm32.locate").load, where
