@@ -75,8 +75,9 @@ class User:
         self.bin = folder / "venv" / "bin"
         home = folder / "home"
         home.mkdir()
-        keep = ("PATH", "LANG", "TMPDIR", "PIP_INDEX_URL", "PIP_CONFIG_FILE")
-        self.environment = {k: os.environ[k] for k in keep if k in os.environ}
+        keep = ("PATH", "LANG", "TMPDIR")
+        kept = (k for k in os.environ if k in keep or k.startswith("PIP_"))
+        self.environment = {k: os.environ[k] for k in kept}
         self.environment |= {"HOME": str(home), "XDG_CACHE_HOME": str(home / "cache")}
         for name in ("pip.conf", ".config/pip/pip.conf", ".pip/pip.conf"):
             if (given := Path.home() / name).exists():  # where packages come from here
