@@ -104,18 +104,17 @@ def task_scorecard() -> Task:
 
 def task_build() -> Task:
     """Build the library for every target (profile=FILE.toml: a part of it)."""
-    after = [*library.TABLES_FIRST, "module"] + ([] if PROFILE.file else ["models"])
-    return library.build_task(PROFILE, after=after)
+    return library.build_task(PROFILE, after=["module"], full=["models"])
 
 
 def task_package() -> Task:
-    """Make the SDK archive and the Python wheel in dist/."""
+    """Make the SDK archive, the Python wheel and the npm package in dist/."""
     return packages.package_task(PROFILE, after=["build"])
 
 
 def task_users() -> Task:
-    """Start as users do, from the packages alone (needs a package registry)."""
-    return command(checks.run_users, after=["package"])
+    """Use the packages as their users do, from nothing (registries, npm)."""
+    return checks.users_task(after=["package"])
 
 
 def task_test() -> Task:

@@ -23,7 +23,7 @@ SOURCES = (
     ROOT / "pyproject.toml",
     ROOT / "LICENSE",
     *sorted((ROOT / "embed" / "c").glob("*.in")),
-    *sorted((ROOT / "embed" / "js").glob("*.mjs")),
+    *sorted(path for path in (ROOT / "embed" / "js").iterdir() if path.is_file()),
     *sorted((ROOT / "examples" / "c").glob("*")),
     ROOT / "embed" / "python" / "README.md",
     *sorted((ROOT / "embed" / "python" / "ops_wasm32").glob("*.py")),
@@ -32,6 +32,7 @@ SOURCES = (
 # What the compiler is made of.
 _FOLDERS = ("kernels", "runtime_stub", "toolchain")
 _SUFFIXES = (".py", ".c", ".h", ".txt")
+NPM_NAME = "ops-wasm32"
 _EPOCH = 315532800  # 1980-01-01, the first day that a zip file can name
 
 
@@ -68,11 +69,18 @@ def compiler_sources() -> list[Path]:
     return [Path(name) for name in sorted(found)]
 
 
+def npm_path(folder: Path) -> Path:
+    """Where the npm package goes."""
+    return folder / f"{NPM_NAME}-{project()['version']}.tgz"
+
+
 def write_sdk(targets: dict[str, Path], out: Path) -> None:
     """Write the SDK: headers, archives, modules, pkg-config, CMake, example.
 
     targets: folder of artifacts by name of the target.
     """
+    from toolchain.link.bundle import loader
+
     files = {**_headers(targets), **_templates(list(targets))}
     for name, folder in targets.items():
         files[f"lib/{name}/{ARCHIVE}"] = (folder / ARCHIVE).read_bytes()
@@ -80,10 +88,10 @@ def write_sdk(targets: dict[str, Path], out: Path) -> None:
             files[f"wasm/{name}/{file}"] = (folder / file).read_bytes()
     for path in (ROOT / "examples" / "c").iterdir():
         files[f"examples/c/{path.name}"] = path.read_bytes()
-    for path in (ROOT / "embed" / "js").glob("*.mjs"):
-        files[f"js/{path.name}"] = path.read_bytes()
+    files["js/ops_wasm32.mjs"] = loader("../wasm/{target}/" + MODULE).encode()
     files["LICENSE"] = (ROOT / "LICENSE").read_bytes()
-    _write_tar(files, out.name.removesuffix(".tar.gz"), out)
+    root = out.name.removesuffix(".tar.gz")
+    write_tar({f"{root}/{name}": data for name, data in files.items()}, out)
 
 
 def _headers(targets: dict[str, Path]) -> dict[str, bytes]:
@@ -133,7 +141,8 @@ def _epoch() -> int:
     return int(text)
 
 
-def _write_tar(files: dict[str, bytes], root: str, out: Path) -> None:
+def write_tar(files: dict[str, bytes], out: Path) -> None:
+    """Write a packed archive of files by their names, the same from the same bytes."""
     import gzip
     import tarfile
 
@@ -145,7 +154,7 @@ def _write_tar(files: dict[str, bytes], root: str, out: Path) -> None:
         tarfile.open(fileobj=packed, mode="w", format=tarfile.PAX_FORMAT) as tar,
     ):
         for name, content in sorted(files.items()):
-            member = tarfile.TarInfo(f"{root}/{name}")
+            member = tarfile.TarInfo(name)
             member.size, member.mtime, member.mode = len(content), epoch, 0o644
             tar.addfile(member, io.BytesIO(content))
 

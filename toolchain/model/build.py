@@ -153,7 +153,9 @@ def fixed_program(
     show(f"read {path.name}")
     given = Given(options.shapes, options.dims, options.values)
     limits = limits_for(path, options)
-    model = confined.run(str(path), partial(_read_fixed, path, given), limits)
+    model = confined.run(
+        str(path), partial(_read_fixed, path, given, options.winograd), limits
+    )
     for note in model.notes:
         show(note)
     for made in model.made:
@@ -185,11 +187,11 @@ class _Fixed:
     notes: tuple[str, ...]
 
 
-def _read_fixed(path: Path, given: Given) -> _Fixed:
+def _read_fixed(path: Path, given: Given, winograd: bool) -> _Fixed:
     model = read_graph(path, given)
     check_fixed(model.graph)
-    allowed = graph_tolerance(model.graph)
-    optimise(model.graph)
+    allowed = graph_tolerance(model.graph, winograd)
+    optimise(model.graph, winograd)
     check_fixed(model.graph)
     names = dict.fromkeys(n.op for n in model.graph.nodes)
     made = [one for one in map(made_of, names) if one is not None]

@@ -69,6 +69,8 @@ def _compile_fixed(
     from toolchain.model.build import Options, build_model
     from toolchain.model.compile import Place
 
+    if file.suffix == ".mindir":
+        return _compile_open(file, target, runtime, options, result, numbers)
     cache = CACHE / target
     place = Place(result.folder, cache, archive=result.archive, name=result.name)
     wanted = Options(target, **options, numbers=numbers or {})
@@ -82,13 +84,14 @@ def compile_open(
     folder: Path,
     runtime: Sequence[Path],
     options: Mapping[str, Any],
+    numbers: Mapping[str, int] | None = None,
 ) -> Iterable[str]:
-    """Compile an ONNX file whose sizes are not all known, or whose nodes need that.
+    """Compile a model of any sizes: MindIR, or ONNX whose sizes or nodes need that.
 
     Roots of what its operators were made from, but for those of the library.
     """
     result = Result(folder, show=_printed(file, target))
-    return _compile_open(file, target, runtime, options, result)
+    return _compile_open(file, target, runtime, options, result, numbers)
 
 
 def _compile_open(
@@ -97,6 +100,7 @@ def _compile_open(
     runtime: Sequence[Path],
     options: Mapping[str, Any],
     result: Result,
+    numbers: Mapping[str, int] | None = None,
 ) -> Iterable[str]:
     """As compile_open, into a result."""
     from toolchain.graph.build import Place
@@ -108,9 +112,10 @@ def _compile_open(
         CACHE / target,
         archive=result.archive,
         name=result.name,
-        ready=current_objects(full_profile(), target),
+        ready={} if numbers else current_objects(full_profile(), target),
     )
-    build_open(file, Options(target, **options), place, runtime, result.show)
+    wanted = Options(target, **options, numbers=numbers or {})
+    build_open(file, wanted, place, runtime, result.show)
     return place.code
 
 
@@ -155,8 +160,8 @@ def compile_any(
 ) -> Path:
     """Compile a model file; its module. options: those of `OPTIONS`, by name.
 
-    Sizes that neither an ONNX file nor the options give stay open. So does what the
-    file leaves to a call, such as how often a loop runs or how many elements are found.
+    Sizes that neither the file nor the options give stay open. So does what the file
+    leaves to a call, such as how often a loop runs or how many elements are found.
     """
     from toolchain.frontends import OpenSizesError
     from toolchain.process.confined import LimitError

@@ -151,9 +151,11 @@ def _module_task(
     heavy = name in sources(heavy=True)
     source = sources(heavy)[name]
     file = file_of(source, profile.folder / "models")
-    after = []
+    after: list[str] = []
     if file != source:
         after.append(f"{'heavy_models' if heavy else 'models'}:{name}:file")
+    if file.suffix != ".onnx":  # linked from the library's own objects
+        after += [f"compile:{folder.name}:{name}" for name in profile.operators]
     return _file_task(task, profile, file, folder, after, options)
 
 
@@ -181,7 +183,7 @@ def _file_task(
         outputs=_outputs(file, folder, options),
         files=(file, *runtime),
         settings=[tools, options],
-        code=code(),
+        code=code(file.suffix),
         named=profile.numbers[target],
         name=task,
         after=[*after, *runtime_names(target)],
@@ -196,8 +198,10 @@ def _outputs(file: Path, folder: Path, options: Mapping[str, Any]) -> list[Path]
 
 
 @cache
-def code() -> tuple[str, ...]:
+def code(suffix: str = ".onnx") -> tuple[str, ...]:
     """Roots of what compiles models; converters are found by their files' names."""
+    if suffix != ".onnx":
+        return *open_code(), *_converters("primitives", "*.py")
     return "toolchain.model.build:build_model", *_converters("", "onnx_*.py")
 
 

@@ -7,17 +7,22 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from toolchain.link.artifacts import ARTIFACTS
-from toolchain.link.package import SOURCES, compiler_sources, package_paths
+from toolchain.link.package import (
+    SOURCES,
+    compiler_sources,
+    npm_path,
+    package_paths,
+)
 from toolchain.profile import ROOT, Profile
 from toolchain.tasks.library import runtime_objects
 from toolchain.tasks.making import FailedError, Task, command, made
 
 
 def package_task(profile: Profile, after: Iterable[str]) -> Task:
-    """The SDK archive and the Python wheels of the full library."""
+    """The SDK archive, the Python wheels and the npm package of the full library."""
     if profile.file:
         return command(refuse_packages, profile)
-    packages = package_paths(ROOT / "dist")
+    packages = *package_paths(ROOT / "dist"), npm_path(ROOT / "dist")
     artifacts = (f / name for f in profile.folders.values() for name in ARTIFACTS)
     task = made(
         *(make_packages, profile.folders, *packages),
@@ -42,16 +47,18 @@ def _of_compiler(profile: Profile) -> Iterator[Path]:
 
 
 def make_packages(
-    targets: dict[str, Path], sdk: Path, host: Path, compiler: Path
+    targets: dict[str, Path], sdk: Path, host: Path, compiler: Path, npm: Path
 ) -> None:
-    """Write the SDK archive and the Python wheels."""
+    """Write the SDK archive, the Python wheels and the npm package."""
+    from toolchain.link.npm import write_npm
     from toolchain.link.package import write_sdk
     from toolchain.link.wheels import write_compiler, write_host
 
     write_sdk(targets, sdk)
     write_host(targets, host)
     write_compiler(targets, compiler)
-    for path in (sdk, host, compiler):
+    write_npm(targets, npm)
+    for path in (sdk, host, compiler, npm):
         print(f"{path}: {path.stat().st_size} bytes")
 
 
