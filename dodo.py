@@ -76,7 +76,8 @@ def task_heavy_models() -> Iterator[Task]:
 
 def task_bench_models() -> Iterator[Task]:
     """Compile the models that `doit bench models` measures, weights beside them."""
-    return models.bench_tasks(PROFILE, rows.ROWS, rows.BUILT)
+    yield from models.bench_tasks(PROFILE, rows.ROWS, rows.BUILT)
+    yield from models.open_bench_tasks(PROFILE, rows.OPEN_ROWS, rows.BUILT)
 
 
 def task_fuzz() -> Task:

@@ -57,21 +57,12 @@ def content(name: str) -> bytes:
 
 
 def _c() -> str:
-    """The list of dtypes, and the rules of each collapse."""
-    rows = [
-        "#define OPS_EACH_DTYPE(X)",
-        *(
-            f"  X({d.name}, {d.name.upper()}, {d.code}, {d.bits}, {d.c})"
-            for d in DTYPES.values()
-        ),
-    ]
-    width = max(map(len, rows[:-1]))  # clang-format puts backslashes in a column
+    """The lists of dtypes, and the rules of each collapse."""
     rules = (
         f"  OPS_{collapse.upper()}_{rule.upper()} = {number},"
         for collapse, names in COLLAPSES.items()
         for number, rule in enumerate(names)
     )
-    listed = " \\\n".join(f"{row:{width}}" for row in rows).rstrip()
     numbered = "\n".join(rules)
     return f"""\
 /* tables.h: {_WRITTEN}. */
@@ -79,7 +70,9 @@ def _c() -> str:
 #define OPS_TABLES_H_
 
 /* X(name, NAME, DLPack's code, bits, type of an element) for each dtype. */
-{listed}
+{_each("OPS_EACH_DTYPE", library=True)}
+/* The same, of dtypes that models alone have. */
+{_each("OPS_EACH_MODEL_DTYPE", library=False)}
 
 /* ops_family.rule, for each collapse. */
 enum {{
@@ -88,6 +81,20 @@ enum {{
 
 #endif /* OPS_TABLES_H_ */
 """
+
+
+def _each(name: str, library: bool) -> str:
+    """A macro of the dtypes of the library, or of those that models alone have."""
+    rows = [
+        f"#define {name}(X)",
+        *(
+            f"  X({d.name}, {d.name.upper()}, {d.code}, {d.bits}, {d.c})"
+            for d in DTYPES.values()
+            if d.library == library
+        ),
+    ]
+    width = max(map(len, rows[:-1]))  # clang-format puts backslashes in a column
+    return " \\\n".join(f"{row:{width}}" for row in rows).rstrip()
 
 
 def _python() -> str:

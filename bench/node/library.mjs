@@ -15,8 +15,12 @@ class Library {
     const module = new WebAssembly.Module(readFileSync(path));
     this.exports = new WebAssembly.Instance(module).exports;
     const calls = new WebAssembly.Module(readFileSync(loop));
-    const imports = { ops: { ops_call: this.exports.ops_call } };
-    this.loop = new WebAssembly.Instance(calls, imports).exports.run;
+    this.loops = {};
+    for (const name of ["ops_call", "ops_infer"]) {
+      if (!this.exports[name]) continue;
+      const imports = { ops: { ops_call: this.exports[name] } };
+      this.loops[name] = new WebAssembly.Instance(calls, imports).exports.run;
+    }
     this.blocks = [];
     this.op = this.args = this.count = 0;
   }
@@ -71,9 +75,9 @@ class Library {
     this.run(1);
   }
 
-  run(n) {
+  run(n, name = "ops_call") {
     const start = process.hrtime.bigint();
-    const bad = this.loop(this.op, this.args, this.count, n);
+    const bad = this.loops[name](this.op, this.args, this.count, n);
     const seconds = since(start);
     if (bad) {
       const at = this.exports.ops_last_error() >>> 0;
@@ -124,7 +128,7 @@ function answer(request) {
     case "prepare":
       return library.prepare(request);
     case "run":
-      return library.run(request.n);
+      return library.run(request.n, request.name);
     case "results":
       return library.results(request.folder);
     case "start":

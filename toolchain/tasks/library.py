@@ -29,6 +29,7 @@ from toolchain.tasks.making import FailedError, Task, command, made, option
 
 if TYPE_CHECKING:
     from toolchain.link.description import Description
+    from toolchain.records.made import Made
 
 RUNTIME = sorted((ROOT / "runtime_stub").glob("*.c"))
 
@@ -105,15 +106,13 @@ def compile_tasks(profile: Profile) -> Iterator[Task]:
             )
 
 
-def current_objects(profile: Profile, target: str) -> dict[str, Path]:
+def current_objects(profile: Profile, target: str) -> dict[str, Made]:
     """Objects of operators that are built, and what they would be if built now."""
-    folder = profile.folders[target]
     found = {}
     for task in compile_tasks(dataclasses.replace(profile, targets=(target,))):
         (made_now,) = task["uptodate"]
-        name = task["name"].partition(":")[2]
         if made_now.current():
-            found[name] = folder / "obj" / f"{name}.o"
+            found[task["name"].partition(":")[2]] = made_now
     return found
 
 
