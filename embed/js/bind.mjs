@@ -187,10 +187,9 @@ function typed(operator, { name, dtype }, tensor) {
   if (!tensor) return null;
   const { data, shape, scalar } = tensor;
   if (scalar === undefined) return { data, shape, dtype };
-  const { array, bits } = DTYPES.get(dtype);
-  const one = new array(1);
+  const one = new (DTYPES.get(dtype).array)(1);
   try {
-    one[0] = bits === 64 ? BigInt(scalar) : Number(scalar);
+    one[0] = one instanceof BigInt64Array ? BigInt(scalar) : Number(scalar);
   } catch {
     throw wrong(operator, `input ${name} is ${scalar}, which is no ${dtype}`, "dtype");
   }
