@@ -135,7 +135,9 @@ class Converter:
         elif is_defined(call.domain, call.name):
             results = self._defined(call)
         else:
-            raise UnknownOperatorError("")
+            results = _evaluated(call)
+            if results is None:
+                raise UnknownOperatorError("")
         several = results is not None and not isinstance(results, Value)
         return results if several else [results]  # type: ignore[return-value,list-item]
 
