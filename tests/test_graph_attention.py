@@ -1,4 +1,4 @@
-"""Attention and what ONNX Runtime's optimiser writes around it, against ONNX Runtime."""
+"""Attention and others that ONNX Runtime's optimiser writes, against it."""
 
 from __future__ import annotations
 

@@ -11,8 +11,8 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from toolchain.abi import MAX_RANK, MAX_TENSORS
 from toolchain import dtypes as table
+from toolchain.abi import MAX_RANK, MAX_TENSORS
 from toolchain.dtypes import NAMES as DTYPES
 from toolchain.dtypes import SAME_WIDTH
 from toolchain.spec.arguments import (

@@ -6,9 +6,9 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
+from toolchain.frontends.nodes.automatic import automatic
 from toolchain.frontends.nodes.normalization import normalized, row_shaped, statistics
 from toolchain.frontends.nodes.products import product
-from toolchain.frontends.nodes.automatic import automatic
 from toolchain.frontends.nodes.rules import Call, Results, rule, tables
 from toolchain.frontends.nodes.shapes import rank_of, size_at
 from toolchain.frontends.nodes.windows import convolution
