@@ -133,22 +133,27 @@ def _joined_rows(c: Call, rows: Value, axis: int, new: int) -> Value:
 
 @rule("SplitToSequence")
 def split(c: Call) -> Value:
-    """Parts along an axis, as many as the sizes or the shape say."""
+    """Parts along an axis, as many as the sizes or the shape say.
+
+    The standard has keepdims for an absent split alone; PyTorch writes a split of 1
+    with it, and ONNX Runtime takes it so.
+    """
     x, axis, sizes = c[0], c.get("axis", 0), c.known(1, "split")
+    kept = bool(c.get("keepdims", 1)) or (c.optional(1) is not None and sizes != 1)
     size = None if x.shape is None else x.shape[axis]
     if not isinstance(sizes, list):
         step = sizes or 1
         if not isinstance(size, int):
-            return _each(c, x, axis, step)
+            return _each(c, x, axis, step, kept)
         sizes = [min(step, size - i) for i in range(0, size, step)]
     given: dict[str, Any] = {"dtypes": None, "axis": axis, "split": sizes}
     parts = c.builder.calls("split", x, outputs=len(sizes), **given)
-    if c.optional(1) is None and not c.get("keepdims", 1):
+    if not kept:
         parts = [c.builder.squeeze(v, [axis]) for v in parts]
     return Items(parts)
 
 
-def _each(c: Call, x: Value, axis: int, step: int) -> Value:
+def _each(c: Call, x: Value, axis: int, step: int, kept: bool) -> Value:
     """Slices of size 1 along an axis of unknown size."""
     if step != 1:
         raise SpecError(
@@ -159,7 +164,7 @@ def _each(c: Call, x: Value, axis: int, step: int) -> Value:
     place = axis % rank
     order = [place, *(i for i in range(rank) if i != place)]
     rows = c.call("transpose", x, perm=order) if place else x
-    if c.optional(1) is not None or c.get("keepdims", 1):
+    if kept:
         rows = c.builder.unsqueeze(rows, [place + 1])
     return Items([], rows)
 
