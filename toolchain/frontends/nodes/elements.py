@@ -184,25 +184,21 @@ def cast(c: Call) -> Value:
     return c.cast(c[0], inner(dtype_of_number(to)))
 
 
+@rule("BitCast")
+def bit_cast(c: Call) -> Value:
+    """The same bits as another dtype."""
+    to = dtype_of_number(c.get("to"))
+    if {c[0].dtype, to} == {"bool", "uint8"}:
+        return c.cast(c[0], to)
+    return (
+        c[0] if c[0].dtype == to else c.call("bit_cast", c[0], dtypes=(c[0].dtype, to))
+    )
+
+
 @rule("Identity")
 def identity(c: Call) -> Value:
     """The input itself."""
     return c[0]
-
-
-@rule("Dropout")
-def dropout(c: Call) -> Sequence[Value | None]:
-    """The input itself, as in inference; the mask is true everywhere."""
-    training, ratio = c.setting(2), c.setting(1, default=0.5)
-    if isinstance(training, Value):
-        raise SpecError("its training_mode must be constant; export for inference")
-    if training and ratio != 0:
-        raise SpecError("drops at random in training mode; export for inference")
-    if not c.wants(1):
-        return [c[0]]
-    dtype = "bool" if c.opset >= 10 else c[0].dtype
-    shape = plain_numbers(c.builder.shape_of(c[0]))
-    return [c[0], filled(c, c.constant(1, dtype), shape)]
 
 
 def filled(c: Call, value: Value, shape: Value | Sequence[int]) -> Value:
