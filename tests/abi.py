@@ -12,9 +12,12 @@ import wasmtime
 
 from toolchain import dtypes
 from toolchain.profile import ROOT
+from toolchain.targets import DEFAULT
 
-# The build that is tested; tests/mutants.py puts another one there.
+# The build that is tested, and the target of what is built on it; tests/mutants.py
+# puts others there.
 BUILD = Path(os.environ.get("OPS_WASM32_BUILD", ROOT / "build"))
+TARGET = os.environ.get("OPS_WASM32_TARGET", DEFAULT)
 # Written out, beside toolchain/abi.py: what every caller of today has compiled in.
 NONE, INT, BOOL, FLOAT, TENSOR = 0, 1, 2, 3, 7
 ANY_BYTES, TENSOR_BYTES = 16, 40

@@ -5,7 +5,8 @@ doit mutants [--count=100] [--seed=1] [--only=memory.c], or this file with such 
 Each mutant is one C file compiled anew and linked with the objects of the build, for
 the target `mvp`. The runtime is compiled with checks that trap where an array is left
 (tests/linking.py, CHECKS). A child process runs the tests of the runtime on it, the
-kernels' cases among them, the quick ones first. Mutants that change no result are
+kernels' cases among them, the quick ones first; models of any shape are built with it
+for files that they alone link, and last for others. Mutants that change no result are
 listed in tests/mutants.txt, each with the reason; they are left out.
 """
 
@@ -22,7 +23,7 @@ import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
 from pathlib import Path
@@ -44,6 +45,9 @@ TESTS = (
     "test_fuzz",
 )
 QUICK = 5  # of them are enough for a sample
+# Tests of models of any shape, and the files that such models alone link.
+GRAPH_TESTS = ("test_graph_arena", "test_graph_engine", "test_open_networks")
+GRAPH_FILES = re.compile(r"graph.*|collapse_graph|late")
 CELLS = 500  # of the kernels' cases that a mutant meets
 FIRST = 50  # of its own that it meets before the tests
 ROUNDS = 300  # of random calls of an operator
@@ -79,12 +83,12 @@ class Bench:
         self.tests = TESTS[:QUICK] if quick else TESTS
         self.objects = folder / TARGET / "runtime"
         self.unchanged = folder / "unchanged"
-        os.environ["OPS_WASM32_BUILD"] = str(folder)
+        os.environ |= {"OPS_WASM32_BUILD": str(folder), "OPS_WASM32_TARGET": TARGET}
         sys.path.insert(0, str(Path(__file__).parent))
         self.linking = importlib.import_module("linking")
         self.linking.compile_runtime_checked(folder, TARGET)
         shutil.copytree(self.objects, self.unchanged)
-        for name in TESTS:  # once, before the forks
+        for name in (*TESTS, *GRAPH_TESTS):  # once, before the forks
             importlib.import_module(name)
         counts: dict[str, int] = sys.modules["test_fuzz"].COUNTS
         counts["arguments"] = ROUNDS
@@ -158,12 +162,15 @@ class Bench:
         """Run the tests, cases of the file itself first. Errors: the first failure."""
         if self.quick:
             return self._check_tests("")
+        if GRAPH_FILES.fullmatch(Path(file).stem):
+            return self._run_pytest(GRAPH_TESTS)
         name = Path(file).stem.removeprefix("collapse_")
         own, few = self.cells.get(name, []), CELLS // len(self.cells)
         cells = own[:CELLS] or [c for cs in self.cells.values() for c in cs[:few]]
         self._check_cells(cells[:FIRST])
         self._check_tests(name)
         self._check_cells(cells[FIRST:])
+        self._run_pytest(GRAPH_TESTS)
 
     def _check_cells(self, cells: list[OperatorCell]) -> None:
         import ops_wasm32
@@ -183,7 +190,7 @@ class Bench:
         if tests[QUICK:]:
             self._run_pytest(tests[QUICK:])
 
-    def _run_pytest(self, tests: list[str]) -> None:
+    def _run_pytest(self, tests: Sequence[str]) -> None:
         import pytest
 
         files = [str(Path(__file__).with_name(f"{name}.py")) for name in tests]

@@ -1,11 +1,13 @@
 """Cases of the library's operators as models of one node, and what differs.
 
-python tests/one_node.py [--build FOLDER] [--target NAME] [--workers N] [--few]
-    [OPERATOR...]
+python tests/one_node.py [--build FOLDER] [--target NAME] [--path NAME] [--workers N]
+    [--few] [OPERATOR...]
 
 Each case of an operator that ONNX names becomes a node of a model, many cases one
 model, as long as nodes do not meet. The model must give the bits that the library
-gives, NaN included, but where FUSED says otherwise.
+gives, NaN included. A model takes one of the two paths of ARCHITECTURE.md: `static`,
+where FUSED lists operators that may differ; or that of models of any shape, where none
+may: `known`, its inputs' sizes given, and `open`, none of them.
 """
 
 from __future__ import annotations
@@ -19,7 +21,7 @@ import tempfile
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import cache
 from multiprocessing import get_context
 from pathlib import Path
@@ -27,12 +29,12 @@ from typing import Any
 
 import numpy as np
 import ops_wasm32
+from one_node_forms import FORMS, FUSED, OPSET, attributes_of, foreign
 from onnx import (
     ModelProto,
     NodeProto,
     TensorProto,
     ValueInfoProto,
-    defs,
     helper,
     numpy_helper,
 )
@@ -41,94 +43,13 @@ from verification import Cell, cells, check
 
 from toolchain.codegen.operators import load_operator
 from toolchain.profile import ROOT, load_profile
-from toolchain.spec import Case, SpecError
+from toolchain.spec import SpecError
 from toolchain.targets import TARGETS
 
-OPSET, IR_VERSION = 24, 11
+IR_VERSION = 11
+STATIC, KNOWN, OPEN = PATHS = ("static", "known", "open")
 TENSORS = 60  # inputs and outputs of one model
 TARGET = "simd128"  # what is compared unless another is asked for
-
-
-@dataclass(frozen=True)
-class Form:
-    """How ONNX writes an operator.
-
-    settings: attributes of ours that are inputs there, by their place.
-    """
-
-    name: str
-    settings: dict[str, int] = field(default_factory=dict)
-
-
-_AXES = {"axes": 1}
-FORMS = {
-    **{
-        ours: Form("".join(w.capitalize() for w in ours.split("_")))
-        for ours in (
-            *("abs", "add", "arg_max", "arg_min", "average_pool", "cast", "ceil"),
-            *("batch_normalization", "concat", "conv", "cos", "dequantize_linear"),
-            *("div", "elu", "equal", "erf", "exp", "floor", "gather", "gelu", "gemm"),
-            *("global_average_pool", "greater", "greater_or_equal", "hard_sigmoid"),
-            *("hard_swish", "identity", "layer_normalization", "leaky_relu", "less"),
-            *("less_or_equal", "log", "log_softmax", "max_pool", "mod", "mul", "neg"),
-            *("pow", "quantize_linear", "reciprocal", "relu", "round", "sigmoid"),
-            *("sign", "sin", "softmax", "softplus", "sqrt", "sub", "tanh"),
-            *("transpose", "where"),
-        )
-    },
-    **{
-        ours: Form(f"Reduce{ours.removeprefix('reduce_').capitalize()}", _AXES)
-        for ours in (
-            *("reduce_l2", "reduce_max", "reduce_mean", "reduce_min"),
-            *("reduce_prod", "reduce_sum"),
-        )
-    },
-    "clip": Form("Clip"),
-    "cum_sum": Form("CumSum", {"axis": 1}),
-    "expand": Form("Expand", {"shape": 1}),
-    "logical_and": Form("And"),
-    "logical_not": Form("Not"),
-    "logical_or": Form("Or"),
-    "logical_xor": Form("Xor"),
-    "matmul": Form("MatMul"),
-    "matmul_integer": Form("MatMulInteger"),
-    "maximum": Form("Max"),
-    "minimum": Form("Min"),
-    "pad": Form("Pad", {"pads": 1, "value": 2}),
-    "reshape": Form("Reshape", {"shape": 1}),
-    "resize": Form("Resize", {"sizes": 3}),
-    "rms_normalization": Form("RMSNormalization"),
-    "silu": Form("Swish"),
-    "slice": Form("Slice", {"starts": 1, "ends": 2, "axes": 3, "steps": 4}),
-    "split": Form("Split", {"split": 1}),
-    "tile": Form("Tile", {"repeats": 1}),
-}
-# Operators without a node in ONNX.
-NO_NODE = {
-    "conv_pack": "packs weights",
-    "conv_packed": "a convolution with packed weights, as models call it",
-    "depthwise_packed": "a convolution with packed weights, as models call it",
-    "equal_count": "counts equal elements, for measures of accuracy",
-    "matmul_pack": "packs weights",
-    "matmul_packed": "a product with packed weights, as models call it",
-}
-
-
-# Operators whose models, on targets that fuse multiply-adds, are held to the operator's
-# bound instead of the library's bits, and a case that shows why. LLVM fuses them in
-# vectors alone, and with constants for sizes takes other elements as vectors.
-FUSED = {
-    "batch_normalization": "5x7",
-    "conv": "huge-stride-depthwise",
-    "cos": "7x13",
-    "elu": "2x1x3x1x2x1x2x3",
-    "gemm": "c()",
-    "hard_sigmoid": "7x13",
-    "pow": "7x13-13",
-    "resize": "linear-asymmetric-3",
-    "sin": "7x13",
-    "softplus": "2x1x3x1x2x1x2x3",
-}
 
 
 @dataclass(frozen=True)
@@ -137,32 +58,6 @@ class Miss:
 
     cell: str
     reason: str
-
-
-def foreign(cell: Cell) -> str:
-    """Why ONNX has no node for a case; empty where it has a node."""
-    if cell.operator in NO_NODE:
-        return NO_NODE[cell.operator]
-    form, case = FORMS[cell.operator], cell.case
-    schema = defs.get_schema(form.name, OPSET)
-    for i, value in enumerate(case.inputs):
-        parameter = schema.inputs[min(i, len(schema.inputs) - 1)]
-        if value is not None and _type(value) not in parameter.types:
-            return f"{form.name} takes no {value.dtype} as {parameter.name}"
-    if cell.operator == "clip" and any(np.ndim(v) for v in case.inputs[1:]):
-        return "Clip takes scalars for limits"
-    if cell.operator == "mod" and _floats(case) and not case.attributes.get("fmod"):
-        return "Mod takes floats only with fmod"
-    return ""
-
-
-def _type(value: Array) -> str:
-    name = {"float32": "float", "float64": "double"}.get(str(value.dtype))
-    return f"tensor({name or value.dtype})"
-
-
-def _floats(case: Case) -> bool:
-    return bool(case.inputs[0].dtype.kind == "f")
 
 
 class Batch:
@@ -189,7 +84,7 @@ class Batch:
             if value is not None:
                 self.inputs[order[-1]] = value
         attributes: dict[str, Any] = {}
-        for name, value in _attributes(cell, results).items():
+        for name, value in attributes_of(cell, results).items():
             if name not in form.settings:
                 attributes[name] = value
                 continue
@@ -203,42 +98,26 @@ class Batch:
             self.outputs.append(_info(name, value))
         self.cells.append(cell)
 
-    def model(self) -> ModelProto:
+    def model(self, path: str) -> ModelProto:
         """The model."""
-        graph = helper.make_graph(
-            self.nodes,
-            "batch",
-            [_info(n, v) for n, v in self.inputs.items()],
-            self.outputs,
-            self.settings,
-        )
+        inputs = [_info(n, v, path == OPEN) for n, v in self.inputs.items()]
+        outputs = [
+            helper.make_tensor_value_info(o.name, o.type.tensor_type.elem_type, None)
+            if path == OPEN
+            else o
+            for o in self.outputs
+        ]
+        graph = helper.make_graph(self.nodes, "batch", inputs, outputs, self.settings)
         imports = [helper.make_opsetid("", OPSET)]
         return helper.make_model(graph, opset_imports=imports, ir_version=IR_VERSION)
 
 
-def _info(name: str, value: Array) -> ValueInfoProto:
+def _info(name: str, value: Array, is_open: bool = False) -> ValueInfoProto:
     number = helper.np_dtype_to_tensor_dtype(value.dtype)
-    return helper.make_tensor_value_info(name, number, value.shape)
-
-
-def _attributes(cell: Cell, results: Sequence[Array]) -> dict[str, Any]:
-    """Attributes as ONNX has them; arrays where ONNX has inputs."""
-    form, given = FORMS[cell.operator], dict(cell.case.attributes)
-    x = cell.case.inputs[0]
-    if cell.operator == "cast":
-        given["to"] = helper.np_dtype_to_tensor_dtype(np.dtype(cell.dtypes[1]))
-    zeros = cell.case.inputs[2:]  # of quantize_linear: they say its dtype
-    if cell.operator == "quantize_linear" and all(v is None for v in zeros):
-        given["output_dtype"] = helper.np_dtype_to_tensor_dtype(results[0].dtype)
-    if cell.operator == "resize":
-        given["sizes"] = (*x.shape[:2], *given["sizes"])
-    if "perm" in given:  # ONNX has no axes below 0 there, and no empty lists
-        perm = [axis % np.ndim(x) for axis in given.pop("perm")]
-        given |= {"perm": perm} if perm else {}
-    for name in set(given).intersection(form.settings):
-        dtype = x.dtype if name == "value" else np.int64
-        given[name] = np.array(given[name], dtype)
-    return given
+    names = [f"{name}_{axis}" for axis in range(value.ndim)]
+    return helper.make_tensor_value_info(
+        name, number, names if is_open else value.shape
+    )
 
 
 def batches(wanted: Iterable[tuple[Cell, list[Array]]]) -> Iterator[Batch]:
@@ -272,25 +151,37 @@ def results_of(cell: Cell, build: Path) -> list[Array]:
     return [np.asarray(r) for r in results]
 
 
-def run(batch: Batch, build: Path) -> list[Array]:
+def run(batch: Batch, build: Path, path: str = STATIC) -> list[Array]:
     """What the model of a batch gives. Errors: SpecError where it is refused."""
-    import ops_wasm32
+    target, proto = batch.cells[0].target, batch.model(path)
+    with tempfile.TemporaryDirectory(prefix="ops_one_node_") as name:
+        file = Path(name) / "batch.onnx"
+        file.write_bytes(proto.SerializeToString())
+        made = _static if path == STATIC else _any_shape
+        module = ops_wasm32.load(made(file, target, build))
+        found = module.call("batch", *batch.inputs.values())
+    return list(found) if isinstance(found, tuple) else [found]
+
+
+def _static(file: Path, target: str, build: Path) -> Path:
     from abi import runtime_objects
 
     from toolchain.model.build import Options, build_model
     from toolchain.model.compile import Place
 
-    target = batch.cells[0].target
+    place = Place(file.parent, ROOT / "build" / "cache" / target)
     runtime = runtime_objects(target, build)
-    cache_folder = ROOT / "build" / "cache" / target
-    with tempfile.TemporaryDirectory(prefix="ops_one_node_") as name:
-        path = Path(name) / "batch.onnx"
-        path.write_bytes(batch.model().SerializeToString())
-        place = Place(path.parent, cache_folder)
-        build_model(path, Options(target), place, runtime, lambda _: None)
-        module = ops_wasm32.load(path.with_suffix(".wasm"))
-        found = module.call("batch", *batch.inputs.values())
-    return list(found) if isinstance(found, tuple) else [found]
+    build_model(file, Options(target), place, runtime, lambda _: None)
+    return file.with_suffix(".wasm")
+
+
+def _any_shape(file: Path, target: str, _build: Path) -> Path:
+    from graph_building import module_of
+
+    from toolchain.frontends import Given
+    from toolchain.frontends.graphs import read_graph
+
+    return module_of(read_graph(file, Given()).graph, file.parent, target)
 
 
 def difference(got: Array, want: Array) -> str:
@@ -309,11 +200,11 @@ def difference(got: Array, want: Array) -> str:
     return f"{other.size} of {a.size} elements differ, first [{at}]: {pair}"
 
 
-def misses(batch: Batch, build: Path) -> list[Miss]:
+def misses(batch: Batch, build: Path, path: str = STATIC) -> list[Miss]:
     """Cases of a batch that differ; a refused batch is halved until one case is."""
     results = [results_of(cell, build) for cell in batch.cells]
     try:
-        found = run(batch, build)
+        found = run(batch, build, path)
     except Exception as error:  # whatever: it is what the case shows
         if len(batch.cells) == 1:
             text = str(error) if isinstance(error, SpecError) else repr(error)
@@ -323,14 +214,14 @@ def misses(batch: Batch, build: Path) -> list[Miss]:
         for part in (slice(half), slice(half, None)):
             pairs = zip(batch.cells[part], results[part], strict=True)
             for smaller in batches(pairs):
-                lost += misses(smaller, build)
+                lost += misses(smaller, build, path)
         return lost
     lost = []
     for cell, wanted in zip(batch.cells, results, strict=True):
         got, found = found[: len(wanted)], found[len(wanted) :]
         both = zip(got, wanted, strict=True)
         reasons = [d for g, w in both if (d := difference(g, w))]
-        if reasons and not _near(cell, got):
+        if reasons and not (path == STATIC and _near(cell, got)):
             lost.append(Miss(str(cell), reasons[0]))
     return lost
 
@@ -386,14 +277,14 @@ def reasons(operators: Iterable[str]) -> dict[str, int]:
 
 
 def _work(
-    operator: str, build: Path, few: bool, target: str
+    operator: str, build: Path, few: bool, target: str, path: str
 ) -> tuple[str, int, list[Miss]]:
     lost: list[Miss] = []
     found = list(wanted_cells(operator, few, target))
     pairs = ((c, results_of(c, build)) for c in found)
     for batch in batches(pairs):
         with contextlib.redirect_stdout(io.StringIO()):
-            lost += misses(batch, build)
+            lost += misses(batch, build, path)
     return operator, len(found), lost
 
 
@@ -405,12 +296,15 @@ def main() -> int:
     parser.add_argument("--workers", type=int, default=os.cpu_count() or 1)
     parser.add_argument("--few", action="store_true")
     parser.add_argument("--target", default=TARGET, choices=list(TARGETS))
+    parser.add_argument("--path", default=STATIC, choices=PATHS)
     options = parser.parse_args()
     names = options.operators or sorted(load_profile(None).operators)
     failed = count = 0
     with ProcessPoolExecutor(options.workers, get_context("spawn")) as pool:
         jobs = [
-            pool.submit(_work, n, options.build, options.few, options.target)
+            pool.submit(
+                *(_work, n, options.build, options.few, options.target, options.path)
+            )
             for n in names
         ]
         for job in jobs:

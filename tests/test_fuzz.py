@@ -15,6 +15,7 @@ COUNTS = {
     "values": 100,
     "allocator": 4,
     "files": 6,
+    "models": 4,
     "kills": 1,
 }
 

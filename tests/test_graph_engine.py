@@ -18,8 +18,12 @@ from onnx import TensorProto, helper
 from onnx_files import Weights, info, model, node
 from ops_wasm32.convert import Array
 
+from toolchain.abi import MAX_MODEL_TENSORS
 from toolchain.frontends import Given
 from toolchain.frontends.graphs import graph_of
+from toolchain.graph.builder import Builder
+from toolchain.graph.emit import emit_model
+from toolchain.graph.graph import Graph, Value
 from toolchain.spec import SpecError
 
 BOOL, INT64 = TensorProto.BOOL, TensorProto.INT64
@@ -319,3 +323,25 @@ def test_limits_twice_are_compiled(operators: list[str], tmp_path: Path) -> None
     nodes = [make(op, [source, *given[op]], [to]) for op, source, to in pairs]
     proto = model(nodes, [info("x", ("n",))], None, weights)
     agree(proto, tmp_path, (normal(9),))
+
+
+def test_a_signature_names_external_weights(tmp_path: Path) -> None:
+    proto = model([node("Neg", "x")], [info("x", ("n",))])
+    module = Module(built(proto, tmp_path, external=True))
+    signature = module.text(module.run("ops_signature", module.find("m")))
+    assert signature == "m(x: float32, weights: uint8) -> (y: float32)"
+
+
+@pytest.mark.parametrize("shape", [(1 << 33, "n"), (1 << 20, 1 << 13)])
+def test_what_no_call_could_pass_is_refused(shape: Any, tmp_path: Path) -> None:
+    proto = model([node("Neg", "x")], [info("x", shape)])
+    with pytest.raises(SpecError, match=r"x.* 2 GiB|x, .* 2\^31"):
+        built(proto, tmp_path)
+
+
+def test_more_tensors_than_a_module_takes_are_refused() -> None:
+    inputs = [Value(f"x{i}", "float32", ()) for i in range(MAX_MODEL_TENSORS)]
+    graph = Graph("many", inputs)
+    graph.outputs = [Builder(graph).call("neg", inputs[0])]
+    with pytest.raises(SpecError, match=f"has {len(inputs) + 1} inputs and outputs"):
+        emit_model(graph)

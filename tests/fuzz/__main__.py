@@ -9,7 +9,7 @@ from pathlib import Path
 
 from ops_wasm32.arguments import Parser, natural
 
-from fuzz import allocator, arguments, calls, files, kills, values
+from fuzz import allocator, arguments, calls, files, kills, models, values
 from toolchain.profile import ROOT
 
 Run = Callable[[Iterable[int], Path], Iterator[tuple[int, str]]]
@@ -20,6 +20,7 @@ KINDS: dict[str, tuple[Run, int]] = {
     "values": (values.run, 500),
     "allocator": (allocator.run, 50),
     "files": (files.run, 40),
+    "models": (models.run, 40),
     "kills": (kills.run, 4),
 }
 

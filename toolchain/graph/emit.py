@@ -28,7 +28,11 @@ from toolchain.abi import (
 )
 from toolchain.codegen.data import NULL, Data, struct_constant, struct_type
 from toolchain.codegen.descriptor import add_model
+from toolchain.codegen.limits import Fixed, check_fixed
+from toolchain.codegen.room import Room, fixed_room
+from toolchain.dtypes import number
 from toolchain.graph.graph import PREFIX, SHAPE, Graph, Node, Value
+from toolchain.graph.halves import halved
 from toolchain.graph.operators import operator
 from toolchain.graph.schedule import Schedule, is_late, schedule
 from toolchain.graph.steps import (
@@ -39,8 +43,8 @@ from toolchain.graph.steps import (
     stored,
     units_of,
 )
-from toolchain.micro.builder import F64, I8, I16, I32, I64, PTR
-from toolchain.spec import DTYPES, SpecError, kernel_name
+from toolchain.micro.builder import F32, F64, I8, I16, I32, I64, PTR
+from toolchain.spec import SpecError, kernel_name
 
 WEIGHTS = "model_weights"
 # Regions in regions: each takes half a KiB of the stack (link.STACK_BYTES).
@@ -81,15 +85,14 @@ class Weights:
 class Emitted:
     """A model as data. kernels: names of the operators that it calls.
 
-    steps: what errors call the file's node of each step. arguments: the most that a
-    step's call has.
+    steps: what errors call the file's node of each step. room: of its calls and steps.
     """
 
     text: str
     weights: Weights
     kernels: list[str]
     steps: list[str]
-    arguments: int
+    room: Room
 
 
 def emit_model(graph: Graph, external: bool = False) -> Emitted:
@@ -106,6 +109,8 @@ class _Emitter:
         self.data = Data(graph.name)
         self.weights = Weights()
         self.kernels: dict[str, ir.Value] = {}
+        self.halves: list[ir.Constant] = []
+        self.widened: dict[tuple[int, bool], ir.Value] = {}
         self.steps: list[str] = []
         self.arguments = 1
         self.count = 0
@@ -117,6 +122,7 @@ class _Emitter:
         frame = self._frame(main)
         sizes = self._sizes()
         names = list(self.graph.sizes)
+        widen = self.data.called("ops_graph_widen") if self.halves else NULL
         model = struct_constant(
             layout.MODEL,
             graph=main.place,
@@ -124,24 +130,31 @@ class _Emitter:
             sizes=sizes,
             weights=self.block,
             frame=frame,
+            halves=self.data.array(
+                "halves", struct_type(layout.GRAPH_HALF), self.halves
+            ),
+            widen=widen,
+            half_count=len(self.halves),
             size_count=len(names),
         )
-        tensors = [(v.name, v.dtype, _rank(v), 0) for v in self.graph.inputs]
+        needed = self._describe(self.data.private("model", model))
+        text, kernels = str(self.data.module), sorted(self.kernels)
+        return Emitted(text, self.weights, kernels, self.steps, needed)
+
+    def _describe(self, place: ir.Value) -> Room:
+        """Add the model's descriptor; the room that its calls and steps need."""
+        name, inputs = self.graph.name, [_least(v) for v in self.graph.inputs]
+        for value in self.graph.inputs:
+            _check_rank(value)
         if self.external:
-            tensors.append(("weights", "uint8", 1, 0))
-        inputs = len(tensors)
-        tensors += [
-            (v.name, v.dtype, v.rank or 0, Param.OPEN.value) for v in self.graph.outputs
-        ]
-        place = self.data.private("model", model)
-        add_model(self.data, self.graph.name, tensors, inputs, place, self.regions)
-        return Emitted(
-            str(self.data.module),
-            self.weights,
-            sorted(self.kernels),
-            self.steps,
-            max(self.arguments, len(tensors)),
-        )
+            inputs.append(("weights", "uint8", (self.weights.size,)))
+        outputs = [_least(v) for v in self.graph.outputs]
+        check_fixed(name, [*inputs, *outputs])
+        tensors = [(n, dtype, len(shape), 0) for n, dtype, shape in inputs]
+        tensors += [(n, d, len(shape), Param.OPEN.value) for n, d, shape in outputs]
+        add_model(self.data, name, tensors, len(inputs), place, self.regions)
+        needed = fixed_room(name, [*inputs, *outputs])
+        return Room(max(self.arguments, needed.arguments), needed.text)
 
     def _sizes(self) -> ir.Value:
         rows = [
@@ -186,6 +199,7 @@ class _Emitter:
                 layout.FRAME,
                 graph=main.place,
                 weights=self.block,
+                widened=NULL,
                 arena=NULL,
                 arena_bytes=0,
                 early_used=0,
@@ -196,6 +210,21 @@ class _Emitter:
         )
         frame.global_constant = False
         return frame
+
+    def memory(self, data: NDArray[Any]) -> tuple[ir.Value, int]:
+        """Where a constant lies: a pointer, or NULL and its offset in the weights."""
+        half = halved(data)
+        if half is None:
+            return NULL, self.weights.add(data)
+        at, brain = self.weights.add(half), half.dtype != np.float16
+        if (at, brain) not in self.widened:
+            room = self.data.room(self.name(".widened"), F32, data.size)
+            room.linkage, room.align, room.type = "private", ALIGNMENT, PTR
+            fields = {"to": room, "offset": at, "count": data.size}
+            row = struct_constant(layout.GRAPH_HALF, **fields, brain=int(brain))
+            self.halves.append(row)
+            self.widened[at, brain] = room
+        return self.widened[at, brain], 0
 
     def elements(self, data: NDArray[Any]) -> ir.Value:
         """A pointer to a private copy of a constant's elements, aligned."""
@@ -277,14 +306,19 @@ class _Region:
             shape = self.emitter.numbers(I32, value.data.shape)
             # ops_infer reads what early nodes do, but no weights of the caller.
             inside = self.emitter.external and value in early
+            data, offset = (
+                (self.emitter.elements(value.data), 0)
+                if inside
+                else self.emitter.memory(value.data)
+            )
             rows.append(
                 struct_constant(
                     layout.GRAPH_CONSTANT,
-                    data=self.emitter.elements(value.data) if inside else NULL,
-                    offset=0 if inside else self.emitter.weights.add(value.data),
+                    data=data,
+                    offset=offset,
                     shape=shape,
                     rank=value.data.ndim,
-                    dtype=DTYPES.index(value.dtype),
+                    dtype=number(value.dtype),
                 )
             )
         kind = struct_type(layout.GRAPH_CONSTANT)
@@ -378,10 +412,15 @@ class _Region:
         return self.data.array(self.emitter.name("ints"), kind, rows)
 
 
-def _rank(value: Value) -> int:
+def _least(value: Value) -> Fixed:
+    """An input or output, its open sizes as 1."""
+    sizes = (n if isinstance(n, int) else 1 for n in value.shape or ())
+    return value.name, value.dtype, tuple(sizes)
+
+
+def _check_rank(value: Value) -> None:
     if value.shape is None:
         raise SpecError(
             f"the input {value.name} has no rank in the file; give its shape, as in "
             f"--shape {value.name}=1,3,224,224"
         )
-    return len(value.shape)

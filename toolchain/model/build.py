@@ -5,6 +5,7 @@ from __future__ import annotations
 import glob
 import hashlib
 import json
+import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -13,7 +14,11 @@ from typing import Any
 
 from toolchain.abi import ABI_VERSION, MANIFEST, MAX_MEMORY
 from toolchain.codegen.operators import loaded_operators
-from toolchain.frontends import Dim, read_model
+from toolchain.frontends import Dim, Given, read_model
+from toolchain.frontends.graphs import read_graph
+from toolchain.graph.operators import add_chain, made_of
+from toolchain.graph.passes import optimise
+from toolchain.graph.rounding import tolerance as graph_tolerance
 from toolchain.link.manifest import check_interface
 from toolchain.link.module import add_custom_section, validate
 from toolchain.link.safetensors import Part, write_weights
@@ -24,6 +29,8 @@ from toolchain.model.compile import (
     weights_blob,
 )
 from toolchain.model.emit import Program
+from toolchain.model.fixed import OpenError, check_fixed
+from toolchain.model.fixed import to_kernels as kernels_of
 from toolchain.model.graph import Value, from_relax
 from toolchain.model.kernels import FOLDERS
 from toolchain.model.passes import to_kernels
@@ -78,6 +85,33 @@ def build_model(
     Errors: SpecError for a model that cannot be built, with every reason at once.
     """
     program = read_program(path, options, show)
+    return write_model(program, path, options, place, runtime, show)
+
+
+def build_fixed(
+    path: Path,
+    options: Options,
+    place: Place,
+    runtime: list[Path],
+    show: Callable[[str], None] = print,
+) -> dict[str, Any]:
+    """The same of an ONNX file, by the nodes of toolchain/graph/.
+
+    Errors: OpenError where some size or node is for the runtime to plan, too.
+    """
+    program = fixed_program(path, options, runtime, show)
+    return write_model(program, path, options, place, runtime, show)
+
+
+def write_model(
+    program: Program,
+    path: Path,
+    options: Options,
+    place: Place,
+    runtime: list[Path],
+    show: Callable[[str], None],
+) -> dict[str, Any]:
+    """Write the files of build_model for a program. path: what errors call it."""
     target = options.built_for()
     out = place.folder / f"{program.graph.name}.wasm"
     with fresh(out) as wasm:
@@ -108,6 +142,60 @@ def read_program(path: Path, options: Options, show: Callable[[str], None]) -> P
     for note in program.notes:
         show(note)
     return program
+
+
+def fixed_program(
+    path: Path, options: Options, runtime: list[Path], show: Callable[[str], None]
+) -> Program:
+    """An ONNX file as kernels, all of whose sizes are known. Errors: as build_fixed."""
+    import tvm  # noqa: F401  # before the fork, so that it is imported once
+
+    show(f"read {path.name}")
+    given = Given(options.shapes, options.dims, options.values)
+    limits = limits_for(path, options)
+    model = confined.run(
+        str(path), partial(_read_fixed, path, given, options.winograd), limits
+    )
+    for note in model.notes:
+        show(note)
+    for made in model.made:
+        add_chain(made)
+    try:
+        with tempfile.TemporaryDirectory() as folder:
+            graph = kernels_of(model.graph, runtime, Path(folder))
+        program = replace(
+            program_of(graph, options.external),
+            tolerance=model.tolerance,
+            notes=model.notes,
+            code=tuple(root_in(file, "KERNEL") for file in loaded_operators(FOLDERS)),
+        )
+        _check_memory(program, path)
+    except OpenError:
+        raise
+    except SpecError as error:
+        raise SpecError(f"{path}: {error}") from None
+    return program
+
+
+@dataclass(frozen=True)
+class _Fixed:
+    """A graph after all passes, what they made, and what is known before them."""
+
+    graph: Any
+    made: list[Any]
+    tolerance: float
+    notes: tuple[str, ...]
+
+
+def _read_fixed(path: Path, given: Given, winograd: bool) -> _Fixed:
+    model = read_graph(path, given)
+    check_fixed(model.graph)
+    allowed = graph_tolerance(model.graph, winograd)
+    optimise(model.graph, winograd)
+    check_fixed(model.graph)
+    names = dict.fromkeys(n.op for n in model.graph.nodes)
+    made = [one for one in map(made_of, names) if one is not None]
+    return _Fixed(model.graph, made, allowed, model.notes)
 
 
 def limits_for(path: Path, options: Options) -> confined.Limits:
@@ -162,7 +250,8 @@ def _check_memory(program: Program, path: Path) -> None:
         )
 
 
-def _tensors(values: list[Value]) -> list[dict[str, Any]]:
+def tensors(values: list[Value]) -> list[dict[str, Any]]:
+    """Names, dtypes and shapes, as a manifest has them."""
     return [{"name": v.name, "dtype": v.dtype, "shape": list(v.shape)} for v in values]
 
 
@@ -183,8 +272,8 @@ def _add_manifest(
         "target": target.name,
         "features": list(target.features),
         "model": graph.name,
-        "inputs": _tensors(graph.inputs),
-        "outputs": _tensors(graph.outputs),
+        "inputs": tensors(graph.inputs),
+        "outputs": tensors(graph.outputs),
         "memory": {
             "arena": program.plan.size,
             "lower_bound": program.plan.lower_bound,

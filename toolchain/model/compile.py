@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 from collections import Counter
@@ -65,15 +66,27 @@ def program_of(graph: Graph, external: bool) -> Program:
     graph.nodes = [n for n in graph.nodes if n.op == KERNEL]
     _copy_outputs(graph, aliases)
     offsets: dict[Value, int] = {}
+    known: dict[bytes, Value] = {}
     size = 0
     for node in graph.nodes:
         for value in node.inputs:
             base = root(value, aliases)
-            if base.data is not None and base not in offsets:
-                offsets[base] = size
-                size += aligned(base.bytes)
+            if base.data is None or base in offsets:
+                continue
+            first = known.setdefault(_digest(base), base)
+            if first is not base:  # one copy of equal bytes
+                aliases[base] = first
+                continue
+            offsets[base] = size
+            size += aligned(base.bytes)
     names = [n.attributes["kernel"].name for n in graph.nodes]
     return Program(graph, names, aliases, plan(graph, aliases), offsets, size, external)
+
+
+def _digest(value: Value) -> bytes:
+    """A hash of a constant's bytes."""
+    assert value.data is not None
+    return hashlib.sha256(np.ascontiguousarray(value.data).tobytes()).digest()
 
 
 def _copy_outputs(graph: Graph, aliases: dict[Value, Value]) -> None:

@@ -36,14 +36,9 @@ def build_open(
         show(f"open sizes: {', '.join(model.graph.sizes)}")
     for note in model.notes:
         show(note)
-    if options.winograd:
-        raise SpecError(
-            f"{path}: --winograd takes models whose sizes are all known; give them by "
-            "--dim, or leave it out"
-        )
-    target, external = options.built_for(), options.external
+    target, how = options.built_for(), (options.external, options.winograd)
     try:
-        manifest = build_graph(model.graph, target, place, runtime, show, external)
+        manifest = build_graph(model.graph, target, place, runtime, show, *how)
     except SpecError as error:
         raise SpecError(f"{path}: {error}") from None
     place.code.update(code, _operators())

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from toolchain.spec import Attribute
+from toolchain.spec import Attribute, Case
 
 SHAPE = Attribute("shape", default=1, minimum=0, per_unit=1)
 SEED = Attribute("seed", default=0, unbounded=True)
+_SHAPES = ((), (0,), (1,), (17,), (3, 0, 2), (40, 33), (1, 2, 1, 2, 1, 2, 1, 2))
 
 
 def bits(seed: int, count: int) -> NDArray[np.uint64]:
@@ -26,6 +28,19 @@ def bits(seed: int, count: int) -> NDArray[np.uint64]:
 def doubles(seed: int, count: int) -> NDArray[np.float64]:
     """Numbers in [0, 1), of 53 bits."""
     return (bits(seed, count) >> np.uint64(11)).astype(np.float64) * 2.0**-53
+
+
+def cases(label: str, **given: float) -> Callable[..., Iterator[Case]]:
+    """Shapes and seeds, as they are and with other attributes, which are so called."""
+
+    def made(_dtypes: object, _rng: object) -> Iterator[Case]:
+        for shape in _SHAPES:
+            for seed in (0, 1, -5, 2**62):
+                plain = {"shape": shape, "seed": seed}
+                yield Case(f"{shape}-{seed}", (), plain)
+                yield Case(f"{shape}-{seed}-{label}", (), plain | given)
+
+    return made
 
 
 def shapes(call: Any) -> list[Any]:

@@ -25,7 +25,7 @@ class _Axis(NamedTuple):
     after: Size
 
 
-def pooled(call: Call, channels_last: bool = False) -> list[Shape]:
+def pooled(call: Call) -> list[Shape]:
     """The shape of a pooling over one axis or more, for each output."""
     up = call.integer("ceil_mode")
 
@@ -38,12 +38,21 @@ def pooled(call: Call, channels_last: bool = False) -> list[Shape]:
         begins = (axis.size + axis.before + axis.stride - 1) // axis.stride
         return call.least((room + axis.stride - 1) // axis.stride + 1, begins)
 
-    return [_along(call, windows, channels_last)] * len(call.operator.outputs)
+    return [_along(call, windows)] * len(call.operator.outputs)
 
 
-def pooled_last(call: Call) -> list[Shape]:
-    """The same of images with their channels last."""
-    return pooled(call, channels_last=True)
+def convolved_last(call: Call) -> list[Shape]:
+    """The shape of a convolution of images with their channels last."""
+    shape = _along(
+        call,
+        lambda axis: (
+            (axis.size + axis.before + axis.after - axis.dilation * (axis.taps - 1) - 1)
+            // axis.stride
+            + 1
+        ),
+        channels_last=True,
+    )
+    return [None if shape is None else (*shape[:-1], call.integer("features"))]
 
 
 def unpooled(call: Call) -> list[Shape]:
@@ -60,13 +69,11 @@ def unpooled(call: Call) -> list[Shape]:
     return [(*shape[:2], *sizes)]
 
 
-def _along(
-    call: Call, size_of: Callable[[_Axis], Size], channels_last: bool = False
-) -> Shape:
+def _along(call: Call, size_of: Callable[[_Axis], Size]) -> Shape:
     x, kernel = call.shape(0), call.sizes("kernel_shape")
     if x is None:
         return None if kernel is None else (None,) * (2 + len(kernel))
-    places = x[1:-1] if channels_last else x[2:]
+    places = x[2:]
     unknown = [None] * len(places)
     pads = call.sizes("pads") or 2 * unknown
     strides = call.sizes("strides") or unknown
@@ -74,4 +81,4 @@ def _along(
     ends = pads[: len(unknown)], pads[len(unknown) :]
     rows = zip(places, kernel or unknown, strides, dilations, *ends, strict=True)
     sizes = [None if None in row else size_of(_Axis(*row)) for row in rows]
-    return (x[0], *sizes, x[-1]) if channels_last else (*x[:2], *sizes)
+    return (*x[:2], *sizes)

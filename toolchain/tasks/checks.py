@@ -64,7 +64,7 @@ def run_on_old_cpu() -> None:
 
 def fuzz_task(profile: Profile, after: Iterable[str]) -> Task:
     """Tries random cases."""
-    kinds = "arguments, calls, values, allocator, files or kills; all where left out"
+    kinds = "arguments, calls, values, allocator, files, models or kills"
     options = [
         option("kind", "", kinds, "k"),
         option("seed", 1, "of the first case, which it names"),
@@ -102,15 +102,31 @@ def one_node_task(profile: Profile, after: Iterable[str]) -> Task:
     options = [
         option("operator", "", "only cases of this operator", "o"),
         option("target", DEFAULT, "the target of library and models", "t"),
+        option("path", "static", "of models: static, known or open", "p"),
     ]
     return command(run_one_node, profile, after=after, options=options)
 
 
-def run_one_node(profile: Profile, operator: str, target: str) -> None:
+def run_one_node(profile: Profile, operator: str, target: str, path: str) -> None:
     """Run the library's cases as models of one node each; all where none is named."""
     words = ["tests/one_node.py", "--build", str(profile.folder), "--target", target]
-    if run_python([*words, *filter(None, [operator])], [ROOT, _HOST]):
+    words += ["--path", path, *filter(None, [operator])]
+    if run_python(words, [ROOT, _HOST]):
         raise FailedError("models differ from the library; see above")
+
+
+def users_task(after: Iterable[str]) -> Task:
+    """Tries the packages as their users do."""
+    options = [option("user", "", "this user alone; all where left out", "u")]
+    return command(run_users, after=after, options=options, reads=True)
+
+
+def run_users(user: str) -> None:
+    """Install the npm package in each engine and bundler; each must answer rightly."""
+    words = ["-m", "users", *filter(None, [user])]
+    if code := run_python(words, [ROOT, ROOT / "tests"]):
+        missing = "not every user could be tried" if code == 3 else ""
+        raise FailedError(f"{missing or 'a user has no right answer'}; see above")
 
 
 def run_scorecard() -> None:

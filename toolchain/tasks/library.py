@@ -251,13 +251,17 @@ def make_module(folder: Path, names: list[str], max_memory: int) -> None:
         validate(wasm.read_bytes(), str(folder / MODULE))
 
 
-def build_task(profile: Profile, after: Iterable[str]) -> Task:
-    """The task that ends a build: it says which operators failed."""
+def build_task(profile: Profile, after: Iterable[str], full: Iterable[str]) -> Task:
+    """The task that ends a build: it says which operators failed.
+
+    full: tasks that come before too, where no file says what the library holds.
+    """
+    before = [*TABLES_FIRST, *after, *([] if profile.file else full)]
     workers = option(
         "workers", 0, "how many tasks run at a time (default: one per core)"
     )
     return {
-        **command(check_operators, profile, after=after),
+        **command(check_operators, profile, after=before),
         # -n alone: `workers` reads it before doit does.
         "params": [workers | {"short": "n", "long": ""}],
         "clean": [(clean, (profile.folder,))],

@@ -8,6 +8,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from toolchain.link.artifacts import ARCHIVE as ARCHIVE_FILE
 from toolchain.profile import ROOT, Profile, full_profile
 from toolchain.targets import DEFAULT, TARGETS, simd_families
 from toolchain.tasks.library import (
@@ -102,19 +103,80 @@ def bench_tasks(
             yield _module_task(name, profile, row.model, folder / target, **options)
 
 
+def open_bench_tasks(
+    profile: Profile, rows: Iterable[Any], targets: Sequence[str]
+) -> Iterator[Task]:
+    """The files of the bench's rows with open sizes, and their modules.
+
+    A module leaves the sizes open, and others are compiled for each set of them.
+    """
+    models = profile.folder / "models"
+    known = sources(heavy=False) | sources(heavy=True)
+    for row in rows:
+        source, file = known[row.model], row.file(models)
+        named = f"{row.key}:file"
+        yield made(
+            *(run_recipe, source, file, row.arguments),
+            outputs=(file,),
+            files=(source,),
+            settings=[settings(None, models=True), dict(row.arguments)],
+            name=named,
+        )
+        after = [f"bench_models:{named}"]
+        for target in (t for t in targets if t in profile.targets):
+            folder = row.folder(models) / target
+            yield _open_task(f"{row.key}:{target}", profile, file, folder, after)
+            for sizes in row.sizes:
+                folder = row.folder(models, sizes) / target
+                task = f"{row.key}:{folder.parent.name}:{target}"
+                options = {"external": True, "dims": dict(sizes)}
+                yield _file_task(task, profile, file, folder, after, options)
+
+
+def _open_task(
+    task: str, profile: Profile, file: Path, folder: Path, after: Iterable[str]
+) -> Task:
+    """The module of a file whose sizes stay open, weights beside it."""
+    target = folder.name
+    runtime = runtime_objects(profile.folders[target])
+    options: dict[str, Any] = {"external": True, "archive": False}
+    return made(
+        *(compile_open, file, target, folder, runtime, options),
+        outputs=_outputs(file, folder, options),
+        files=(file, profile.folders[target] / ARCHIVE_FILE),
+        settings=settings(target, "CLANG", "LLVM_AR", "WASM_LD", models=True),
+        code=open_code(),
+        named=profile.numbers[target],
+        name=task,
+        after=[*after, f"archive:{target}"],
+    )
+
+
 def _module_task(
     task: str, profile: Profile, name: str, folder: Path, **options: Any
 ) -> Task:
     """The module of a model of models/, in a folder named after a target."""
-    target, runtime = folder.name, runtime_objects(profile.folders[folder.name])
     heavy = name in sources(heavy=True)
     source = sources(heavy)[name]
     file = file_of(source, profile.folder / "models")
-    after = runtime_names(target)
+    after: list[str] = []
     if file != source:
         after.append(f"{'heavy_models' if heavy else 'models'}:{name}:file")
     if file.suffix != ".onnx":  # linked from the library's own objects
-        after += [f"compile:{target}:{operator}" for operator in profile.operators]
+        after += [f"compile:{folder.name}:{name}" for name in profile.operators]
+    return _file_task(task, profile, file, folder, after, options)
+
+
+def _file_task(
+    task: str,
+    profile: Profile,
+    file: Path,
+    folder: Path,
+    after: Iterable[str],
+    options: Mapping[str, Any],
+) -> Task:
+    """The module of a file, in a folder named after a target."""
+    target, runtime = folder.name, runtime_objects(profile.folders[folder.name])
     tools = settings(target, "CLANG", "LLVM_AR", "WASM_LD", models=True)
     return made(
         *(
@@ -132,7 +194,7 @@ def _module_task(
         code=code(file.suffix),
         named=profile.numbers[target],
         name=task,
-        after=after,
+        after=[*after, *runtime_names(target)],
     )
 
 
@@ -145,22 +207,32 @@ def _outputs(file: Path, folder: Path, options: Mapping[str, Any]) -> list[Path]
 
 @cache
 def code(suffix: str = ".onnx") -> tuple[str, ...]:
-    """Roots of what compiles models; rules are found by their files' names."""
-    build, patterns = "toolchain.model.build:build_model", ["onnx_*.py"]
+    """Roots of what compiles models; converters are found by their files' names."""
     if suffix != ".onnx":
-        build = "toolchain.model.open:build_open"
-        patterns = ["nodes/[!_]*.py", "primitives/[!_]*.py"]
-    folder = ROOT / "toolchain" / "frontends"
-    files = [f for p in patterns for f in sorted(folder.glob(p))]
-    names = (".".join(f.relative_to(ROOT).with_suffix("").parts) for f in files)
-    return build, *(f"{name}:" for name in names)
+        return *open_code(), *_converters("primitives", "*.py")
+    return "toolchain.model.build:build_model", *_converters("", "onnx_*.py")
 
 
-def run_recipe(source: Path, out: Path) -> None:
-    """Write the ONNX file of a recipe."""
+@cache
+def open_code() -> tuple[str, ...]:
+    """Roots of what compiles models whose sizes stay open."""
+    return "toolchain.model.open:build_open", *_converters("nodes", "*.py")
+
+
+def _converters(folder: str, pattern: str) -> list[str]:
+    """Roots of frontends that are found by their files' names."""
+    files = sorted((ROOT / "toolchain" / "frontends" / folder).glob(pattern))
+    package = ".".join(("toolchain.frontends", *filter(None, [folder])))
+    return [f"{package}.{f.stem}:" for f in files if f.stem != "__init__"]
+
+
+def run_recipe(
+    source: Path, out: Path, sizes: Mapping[str, int | str] | None = None
+) -> None:
+    """Write the ONNX file of a recipe; sizes: as `write_model` has them."""
     from toolchain.recipe import write_model
 
-    write_model(source, out)
+    write_model(source, out, sizes)
 
 
 def compile_model(
@@ -196,7 +268,7 @@ def compile_open(
 ) -> Iterable[str]:
     """Compile a model of any sizes: MindIR, or ONNX whose sizes or nodes need that.
 
-    Gives roots of what its operators were made from.
+    Roots of what its operators were made from, but for those of the library.
     """
     from toolchain.graph.build import Place
     from toolchain.model.build import Options

@@ -299,8 +299,8 @@ def _write(path: Path, named: dict[str, Array]) -> None:
 
 
 def _as_lists(array: Array) -> Any:
-    """Nested lists; a float32 gets the shortest digits that give it back."""
-    if array.dtype != np.float32:
+    """Nested lists; a float gets the shortest digits that give it back."""
+    if array.dtype.kind != "f":
         return array.tolist()
     digits = array.astype(str).astype(np.float64)
     return digits.tolist()

@@ -11,6 +11,8 @@ DTYPES = {
     "uint8": (1, 8),
     "int64": (0, 64),
     "bool": (6, 8),
+    "float16": (2, 16),
+    "float64": (2, 64),
 }
 SHORT_DTYPES = {
     "FP32": "float32",
@@ -19,6 +21,8 @@ SHORT_DTYPES = {
     "UINT8": "uint8",
     "INT64": "int64",
     "BOOL": "bool",
+    "FP16": "float16",
+    "FP64": "float64",
 }
 # Targets, best first.
 TARGETS = (

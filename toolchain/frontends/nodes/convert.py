@@ -19,7 +19,7 @@ from toolchain.dtypes import DTYPES
 from toolchain.frontends.definitions import definition
 from toolchain.frontends.load import array, dense, name_of, subgraphs
 from toolchain.frontends.nodes.automatic import automatic, is_automatic
-from toolchain.frontends.nodes.rules import Call, tables
+from toolchain.frontends.nodes.rules import Call, computed_with, inner, tables
 from toolchain.frontends.nodes.scope import REFUSED, Items, Scope
 from toolchain.frontends.standard import (
     NamedKinds,
@@ -65,10 +65,12 @@ class Converter:
     def inlined(self, graph: Any, scope: Scope, path: str) -> list[Value | None]:
         """Results of a graph whose nodes become nodes of the scope's graph."""
         for tensor in graph.initializer:
-            scope.values[tensor.name] = Value.constant(tensor.name, array(tensor))
+            scope.values[tensor.name] = Value.constant(
+                tensor.name, computed_with(array(tensor))
+            )
         for sparse in graph.sparse_initializer:
             name = sparse.values.name
-            scope.values[name] = Value.constant(name, dense(sparse))
+            scope.values[name] = Value.constant(name, computed_with(dense(sparse)))
         self._nodes(graph, scope, path)
         return [scope[o.name] for o in graph.output]
 
@@ -258,7 +260,7 @@ def _learn(value: Value | None, shape: Any, dtype: str) -> None:
     """Add to a value's shape what the standard says of it."""
     if value is None or value is REFUSED:
         return
-    rank = None if shape is None else len(shape)
+    rank, dtype = None if shape is None else len(shape), inner(dtype)
     if dtype not in ("", value.dtype) or None is not value.rank != rank is not None:
         raise SpecError(
             f"its result would be {value.dtype} of rank {value.rank}, where the ONNX "
@@ -275,7 +277,8 @@ def _learn(value: Value | None, shape: Any, dtype: str) -> None:
 
 def _is_foreign(inputs: Sequence[Value | None], made: Sequence[Any]) -> bool:
     """Whether a node has to do with dtypes that modules do not take."""
-    dtypes = {v.dtype for v in inputs if v is not None} | {d for _, d in made if d}
+    dtypes = {v.dtype for v in inputs if v is not None}
+    dtypes |= {inner(d) for _, d in made if d}
     return not dtypes <= set(DTYPES)
 
 
@@ -297,5 +300,6 @@ def _evaluated(call: Call) -> list[Value | None] | None:
         return None
     names = call.node.output
     return [
-        Value.constant(n, np.asarray(r)) for n, r in zip(names, results, strict=True)
+        Value.constant(n, computed_with(np.asarray(r)))
+        for n, r in zip(names, results, strict=True)
     ]

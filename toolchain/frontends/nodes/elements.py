@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import reduce
 
+import numpy as np
+
 from toolchain.frontends.nodes.control import looped
 from toolchain.frontends.nodes.rules import (
     Call,
     dtype_of_number,
+    inner,
     plain_numbers,
     rule,
 )
@@ -17,6 +20,7 @@ from toolchain.graph.graph import Value
 from toolchain.graph.operators import variant_of
 from toolchain.spec import SpecError
 
+FLOATS = ("float32", "float64")
 _NAMED = {"And": "logical_and", "Or": "logical_or", "Xor": "logical_xor"}
 
 
@@ -48,8 +52,9 @@ def clip(c: Call) -> Value:
     if c.opset < 11:
         given = [c.get("min"), c.get("max")]
         limits = [None if v is None else c.constant(v, x.dtype) for v in given]
-    if limits == [None, None]:
-        return x
+    if x.dtype == "float64":  # the runtime fills in those of other dtypes
+        ends = (float("-inf"), float("inf"))
+        limits = [e if v is None else v for v, e in zip(limits, ends, strict=True)]
     return c.exact("clip", x, *limits)
 
 
@@ -95,15 +100,30 @@ def power(c: Call) -> Value:
     small = y.rank == 0 or (y.rank or 9) <= (x.rank or 0)
     if small and number == 2:
         return c.call("mul", x, x)
-    if small and x.dtype == "float32" and number == 0.5:
-        return c.call("sqrt", x)
-    if x.dtype == "float32" or (x.dtype in ("int32", "int8") and y.dtype == x.dtype):
+    if small and x.dtype in FLOATS and number == 0.5:
+        return _root(c, x)
+    if x.dtype == "float32" and _is_wide(y):
+        return c.call("pow_wide", x, c.cast(y, "int64"))
+    if x.dtype in FLOATS or (x.dtype in ("int32", "int8") and y.dtype == x.dtype):
         return c.call("pow", x, c.cast(y, x.dtype))
     if x.dtype == "int32" and y.dtype in ("int8", "uint8"):
         return c.call("pow", x, c.cast(y, "int32"))
     if y.dtype == "float32" and number is not None and number == int(number):
         return _whole_power(c, x, c.constant(int(number), "int64"))
     return _whole_power(c, x, y)
+
+
+def _is_wide(y: Value) -> bool:
+    """Whether an exponent may be a whole number that float32 has not."""
+    wide = y.dtype in ("int32", "int64")
+    return wide and (y.data is None or (abs(y.data.astype("f8")) > 2**24).any())
+
+
+def _root(c: Call, x: Value) -> Value:
+    """x^0.5, which has no sign: 0 of -0 and inf of -inf, unlike sqrt."""
+    least = c.constant(-np.inf, x.dtype)
+    root = c.call("abs", c.call("sqrt", x))
+    return c.call("where", c.call("equal", x, least), c.call("neg", least), root)
 
 
 def _whole_power(c: Call, x: Value, y: Value) -> Value:
@@ -154,10 +174,14 @@ def divide(c: Call) -> Value:
 @rule("Cast", "CastLike")
 def cast(c: Call) -> Value:
     """As another dtype; floats beyond an integer's range become its end, NaN 0."""
+    from onnx import TensorProto
+
     if c.name == "CastLike":
         return c.cast(c[0], c[1].dtype)
     to = c.get("to")
-    return c.cast(c[0], to.lower() if isinstance(to, str) else dtype_of_number(to))
+    if isinstance(to, str):  # before opset 6
+        to = TensorProto.DataType.Value(to)
+    return c.cast(c[0], inner(dtype_of_number(to)))
 
 
 @rule("Identity")

@@ -99,22 +99,7 @@ def quantized(c: Call, x: Value, scale: Value, zero: Value | None, to: str) -> V
 @rule("DynamicQuantizeLinear")
 def dynamic_quantize_linear(c: Call) -> Sequence[Value]:
     """To uint8 by the range of the elements and 0."""
-    x = c[0]
-    high = c.call("maximum", c.call("reduce_max", x, keepdims=0), 0)
-    low = c.call("minimum", c.call("reduce_min", x, keepdims=0), 0)
-    scale = c.call("div", c.call("sub", high, low), 255)
-    none = c.call("equal", scale, 0)
-    scale = c.call("where", none, c.constant(1, "float32"), scale)
-    point = c.call("round", c.call("div", c.call("neg", low), scale))
-    zero = c.cast(c.call("clip", point, 0, 255), "uint8")
-    given: dict[str, Any] = {"dtypes": ("float32", "uint8"), "axis": 0}
-    flat = c.builder.reshape(x, [-1])
-    found = c.call("quantize_linear", flat, scale, zero, **given)
-    return [
-        c.builder.reshape(found, plain_numbers(c.builder.shape_of(x)), 1),
-        scale,
-        zero,
-    ]
+    return c.builder.calls("dynamic_quantize_linear", c[0], outputs=3)
 
 
 @rule("MatMulInteger")
@@ -150,12 +135,16 @@ def integer_convolution(
     count = int(np.prod(numbers_of(window.sizes, "its kernel's size")))
     batch = size_at(c, x, 0)
     row = c.call("mul", depth, count)
-    columns = c.builder.reshape(taps, joined(c, batch, group, row, -1), 1)
+    # Not -1, which nothing says where a size is 0.
+    places = size_at(c, taps, 3)
+    for axis in range(4, 3 + window.rank):
+        places = c.call("mul", places, size_at(c, taps, axis))
+    columns = c.builder.reshape(taps, joined(c, batch, group, row, places), 1)
     part = c.call("div", features, group)
     weights = c.builder.reshape(w, joined(c, group, part, row), 1)
     if group == 1:  # a matrix, whose rows may have zero points
         weights = c.builder.reshape(w, joined(c, features, row), 1)
-        columns = c.builder.reshape(taps, joined(c, batch, row, -1), 1)
+        columns = c.builder.reshape(taps, joined(c, batch, row, places), 1)
     elif zeros[1] is not None and zeros[1].shape not in ((), (1,)):
         raise SpecError("has groups and a zero point for each of its features")
     found = c.call("matmul_integer", weights, columns, zeros[1], _scalar(c, zeros[0]))

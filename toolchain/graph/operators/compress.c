@@ -1,17 +1,9 @@
 /* compress.c: the slices along an axis that a condition selects. */
 #include "walk.h"
 
-/* The axis, or -1 for the elements of all of x in order. Errors: -2. */
-static int32_t axis_of(const ops_request *call) {
-  if (!call->length[0]) return -1;
-  int32_t rank = call->tensors[0].rank;
-  int32_t axis = ops_axis(call, "axis", ops_int(call, 0, 0), rank);
-  return axis < 0 ? -2 : axis;
-}
-
 static int32_t shape(ops_request *call) {
   const ops_tensor *x = &call->tensors[0], *condition = &call->tensors[1];
-  int32_t axis = axis_of(call), rank = axis < 0 ? 1 : x->rank;
+  int32_t axis = ops_axis_or_all(call), rank = axis < 0 ? 1 : x->rank;
   if (axis < -1) return OPS_ERROR_ATTRIBUTE;
   if (condition->rank != 1)
     return ops_fail_got(call, OPS_ERROR_SHAPE,
@@ -29,7 +21,7 @@ static int32_t run(ops_request *call) {
   const ops_tensor *x = &call->tensors[0];
   const uint8_t *condition = call->tensors[1].data;
   ops_tensor *out = ops_output(call, 0);
-  int32_t axis = axis_of(call), at = axis < 0 ? 0 : axis, chosen = 0;
+  int32_t axis = ops_axis_or_all(call), at = axis < 0 ? 0 : axis, chosen = 0;
   int64_t size = axis < 0 ? x->count : x->shape[axis];
   int32_t most = out->shape[at];
   int64_t outer = axis < 0 ? 1 : ops_product(x->shape, 0, axis);

@@ -41,30 +41,30 @@ static inline __attribute__((always_inline)) void ops_dots_tile(
     }
 }
 
-/* The same for any number of them: a [rows, depth], w [columns, depth], out
+/* The same for any number of columns, `wide` of them at a time. */
+static inline __attribute__((always_inline)) void ops_dots_rows(
+    const float *a, int32_t rows, const float *w, int32_t columns,
+    int32_t depth, float *out, int32_t out_step, int32_t wide) {
+  int32_t j = 0;
+  for (; j + wide <= columns; j += wide)
+    ops_dots_tile(a, w + (int64_t)j * depth, depth, out + j, out_step, rows,
+                  wide);
+  for (; j < columns; ++j)
+    ops_dots_tile(a, w + (int64_t)j * depth, depth, out + j, out_step, rows, 1);
+}
+
+/* The same for any number of rows, too: a [rows, depth], w [columns, depth], out
  * [rows, out_step]. Weights come from memory once for two rows. */
 static void ops_dots(const float *a, int32_t rows, const float *w,
                      int32_t columns, int32_t depth, float *out,
                      int32_t out_step) {
   int32_t i = 0;
-  for (; i + 2 <= rows; i += 2) {
-    const float *row = a + (int64_t)i * depth;
-    float *to = out + (int64_t)i * out_step;
-    int32_t j = 0;
-    for (; j + 4 <= columns; j += 4)
-      ops_dots_tile(row, w + (int64_t)j * depth, depth, to + j, out_step, 2, 4);
-    for (; j < columns; ++j)
-      ops_dots_tile(row, w + (int64_t)j * depth, depth, to + j, out_step, 2, 1);
-  }
-  if (i < rows) {
-    const float *row = a + (int64_t)i * depth;
-    float *to = out + (int64_t)i * out_step;
-    int32_t j = 0;
-    for (; j + 8 <= columns; j += 8)
-      ops_dots_tile(row, w + (int64_t)j * depth, depth, to + j, out_step, 1, 8);
-    for (; j < columns; ++j)
-      ops_dots_tile(row, w + (int64_t)j * depth, depth, to + j, out_step, 1, 1);
-  }
+  for (; i + 2 <= rows; i += 2)
+    ops_dots_rows(a + (int64_t)i * depth, 2, w, columns, depth,
+                  out + (int64_t)i * out_step, out_step, 4);
+  if (i < rows)
+    ops_dots_rows(a + (int64_t)i * depth, 1, w, columns, depth,
+                  out + (int64_t)i * out_step, out_step, 8);
 }
 
 #endif /* OPS_DOTS_H_ */

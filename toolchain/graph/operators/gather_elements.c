@@ -15,22 +15,12 @@ typedef struct {
   int32_t size;   /* of `axis` in data */
 } gather_plan;
 
-/* indices may be smaller than data on other axes. */
 static int32_t shape(ops_request *call) {
   const ops_tensor *data = &call->tensors[0], *indices = &call->tensors[1];
   int32_t axis = ops_axis(call, "axis", ops_int(call, 0, 0), data->rank);
   if (axis < 0) return OPS_ERROR_ATTRIBUTE;
-  if (indices->rank != data->rank)
-    return ops_fail_got(call, OPS_ERROR_SHAPE,
-                        "indices has rank %d but must have rank %d, as data",
-                        (int32_t)indices->rank, (int32_t)data->rank);
-  for (int32_t i = 0; i < data->rank; ++i)
-    if (i != axis && indices->shape[i] > data->shape[i])
-      return ops_fail_got(call, OPS_ERROR_SHAPE,
-                          "axis %d of indices has size %d, more than the %d of "
-                          "data; make it smaller",
-                          i, indices->shape[i], data->shape[i]);
-  return ops_shape_like(call, ops_output(call, 0), indices);
+  int32_t code = ops_check_beside(call, data, indices, axis);
+  return code ? code : ops_shape_like(call, ops_output(call, 0), indices);
 }
 
 static int32_t run(ops_request *call) {

@@ -11,15 +11,30 @@ Source: ONNX MaxPool-22 and AveragePool-22, in the layout of TensorFlow's.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
 
-from toolchain.spec import Attribute, Bound, Case, Input, Operator, window_shapes
+from toolchain.spec import (
+    Attribute,
+    Bound,
+    Buffer,
+    Case,
+    Expr,
+    Input,
+    Kernel,
+    Operator,
+    Tensor,
+    tir,
+)
+from toolchain.spec import script as T  # noqa: N812  # TVM's own name for it
 from toolchain.spec import windows as w
 from toolchain.spec.cases import Array, Rng, shape_name, values
 from toolchain.spec.cases_windows import pooled
+from toolchain.spec.convolution import Axis, axes
+from toolchain.spec.math import maximum
+from toolchain.spec.nest import as_written, choose, nest
 
 KINDS = ("max", "mean", "mean_padded")
 SIZES: tuple[tuple[tuple[int, ...], dict[str, Any]], ...] = (
@@ -32,6 +47,86 @@ SIZES: tuple[tuple[tuple[int, ...], dict[str, Any]], ...] = (
     ((0, 4, 4, 3), {"kernel_shape": [2, 2]}),
     ((1, 4, 4, 0), {"kernel_shape": [2, 2]}),
 )
+
+
+def compute(k: Kernel) -> Tensor:
+    """Window by window, tap by tap, with a loop over the channels innermost."""
+    spatial = axes(k, w.window(k, 0), w.window(k, 1))
+
+    def emit(ins: list[Buffer], out: Buffer) -> None:
+        largest = (k.kind == 0, lambda: _maxima(k, spatial, ins[0], out))
+        choose([largest], lambda: _means(k, spatial, ins[0], out))
+
+    return nest((k.N, w.extent(k, 0), w.extent(k, 1), k.C), [k.x], emit, "float32")
+
+
+Spatial = tuple[Axis, Axis]
+Combine = Callable[[Expr, Expr], Expr]
+Ranges = tuple[tuple[Expr, Expr], tuple[Expr, Expr]]
+
+
+def _maxima(k: Kernel, spatial: Spatial, x: Buffer, out: Buffer) -> None:
+    vectors = k.target.has("simd128")
+    with T.serial(0, k.N) as n, T.serial(0, w.extent(k, 0)) as i:
+        rows = _bound(spatial[0].taps_inside(i))
+        with T.serial(0, w.extent(k, 1)) as j:
+            ranges = rows, _bound(spatial[1].taps_inside(j))
+            _fold(
+                *(k, spatial, x, out, [n, i, j], ranges, float("-inf")),
+                lambda a, b: maximum(a, b, vectors),
+            )
+
+
+def _means(k: Kernel, spatial: Spatial, x: Buffer, out: Buffer) -> None:
+    def taps(axis: int, position: Expr) -> Expr:
+        """Taps that count: inside the image, or inside the padded one."""
+        padded = k.kind == KINDS.index("mean_padded")
+        low = tir.Select(padded, -k.pads[axis], k.index(0))
+        high = (k.H, k.W)[axis] + tir.Select(padded, k.pads[axis + 2], k.index(0))
+        return w.taps_inside(k, axis, position, low, high)
+
+    with T.serial(0, k.N) as n, T.serial(0, w.extent(k, 0)) as i:
+        rows, down = _bound(spatial[0].taps_inside(i)), T.Bind(taps(0, i))
+        with T.serial(0, w.extent(k, 1)) as j:
+            columns = _bound(spatial[1].taps_inside(j))
+            at, ranges = [n, i, j], (rows, columns)
+            # What is added first keeps its sign, of zeros too.
+            _fold(k, spatial, x, out, at, ranges, -0.0, lambda a, b: a + b)
+            count = T.Bind((down * taps(1, j)).astype("float32"))
+            some = T.Bind((rows[1] - rows[0]) * (columns[1] - columns[0]))
+            with T.serial(0, k.C) as c:
+                mean = tir.Select(some > 0, out[(*at, c)] / count, tir.const(0.0))
+                T.buffer_store(out, mean, [*at, c])
+
+
+def _bound(ends: tuple[Expr, Expr]) -> tuple[Expr, Expr]:
+    return T.Bind(ends[0]), T.Bind(ends[1])
+
+
+def _fold(
+    k: Kernel,
+    spatial: Spatial,
+    x: Buffer,
+    out: Buffer,
+    at: list[Expr],
+    ranges: Ranges,
+    empty: float,
+    combine: Combine,
+) -> None:
+    """Fold the window at [n, i, j] of every channel."""
+    (n, i, j), (y, z) = at, spatial
+    with T.serial(0, k.C) as c:
+        T.buffer_store(out, tir.const(empty, "float32"), [*at, c])
+    (top, bottom), (left, right) = ranges
+    with T.serial(0, bottom - top) as r, T.serial(0, right - left) as s:
+        place = (
+            n,
+            y.first(i) + (top + r) * y.dilation,
+            z.first(j) + (left + s) * z.dilation,
+        )
+        with T.serial(0, k.C) as c:
+            folded = combine(out[(*at, c)], x[(*place, c)])
+            T.buffer_store(out, folded, [*at, c])
 
 
 def reference(x: Array, kind: str | int = 0, **attributes: Any) -> Array:
@@ -49,6 +144,12 @@ def reference(x: Array, kind: str | int = 0, **attributes: Any) -> Array:
     return np.moveaxis(found, 1, -1)
 
 
+def scale(x: Array, kind: str | int = 0, **attributes: Any) -> Array:
+    """The mean of |x|; what the maximum is of, itself."""
+    magnitudes = x if kind in (0, "max") else np.abs(x)
+    return reference(magnitudes, kind, **attributes)
+
+
 def cases(dtypes: tuple[str, ...], rng: Rng) -> Iterator[Case]:
     """Sizes and attributes, for each kind."""
     for shape, given in SIZES:
@@ -61,8 +162,8 @@ def cases(dtypes: tuple[str, ...], rng: Rng) -> Iterator[Case]:
 
 
 KERNEL = Operator(
-    collapse="own.plain",
-    inputs=(Input("x", ""),),
+    collapse="exact.plain",
+    inputs=(Input("x", "N H W C"),),
     attributes=(
         Attribute("kind", default=0, choices=KINDS),
         w.CEIL_MODE,
@@ -73,9 +174,11 @@ KERNEL = Operator(
     ),
     units=2,
     dtypes=("float32",),
-    source="pool_last.c",
+    compute=compute,
+    schedule=as_written,
+    requires=w.requires,
     reference=reference,
+    reference_scale=scale,
     cases=cases,
-    shapes=window_shapes.pooled_last,
-    bound=Bound(ulp=4, why="9 additions and a division"),
+    bound=Bound(ulp=4, why="9 additions and a division; of the mean of |x|"),
 )

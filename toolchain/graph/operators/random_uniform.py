@@ -8,20 +8,12 @@ Source: ONNX RandomUniform-22, whose seed is a float; MindSpore UniformReal.
 
 import numpy as np
 
-from toolchain.spec import Attribute, Bound, Case, Operator
-from toolchain.spec.random import SEED, SHAPE, doubles, shapes
+from toolchain.spec import Attribute, Bound, Operator
+from toolchain.spec.random import SEED, SHAPE, cases, doubles, shapes
 
 
 def reference(low, high, seed, shape=()):
     return (low + (high - low) * doubles(seed, int(np.prod(shape)))).reshape(shape)
-
-
-def cases(dtypes, rng):
-    for shape in ((), (0,), (1,), (17,), (3, 0, 2), (40, 33), (1, 2, 1, 2, 1, 2, 1, 2)):
-        for seed in (0, 1, -5, 2**62):
-            given = {"shape": shape, "seed": seed}
-            yield Case(f"{shape}-{seed}", (), given)
-            yield Case(f"{shape}-{seed}-limits", (), {**given, "low": -3, "high": 9.5})
 
 
 KERNEL = Operator(
@@ -38,6 +30,6 @@ KERNEL = Operator(
     dtypes=("float32",),
     source="random_uniform.c",
     reference=reference,
-    cases=cases,
+    cases=cases("limits", low=-3, high=9.5),
     bound=Bound(ulp=0.5, absolute=1e-15, why="one rounding of float64"),
 )

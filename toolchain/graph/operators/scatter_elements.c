@@ -10,17 +10,8 @@ static int32_t shape(ops_request *call) {
   if (!ops_same_shape(indices, updates))
     return ops_fail_got(call, OPS_ERROR_SHAPE,
                         "indices and updates must have one shape");
-  if (indices->rank != data->rank)
-    return ops_fail_got(call, OPS_ERROR_SHAPE,
-                        "indices has rank %d but must have rank %d, as data",
-                        (int32_t)indices->rank, (int32_t)data->rank);
-  for (int32_t i = 0; i < data->rank; ++i)
-    if (i != axis && indices->shape[i] > data->shape[i])
-      return ops_fail_got(call, OPS_ERROR_SHAPE,
-                          "axis %d of indices has size %d, more than the %d of "
-                          "data; make it smaller",
-                          i, indices->shape[i], data->shape[i]);
-  return ops_shape_like(call, ops_output(call, 0), data);
+  int32_t code = ops_check_beside(call, data, indices, axis);
+  return code ? code : ops_shape_like(call, ops_output(call, 0), data);
 }
 
 /* offsets[i] = the element of data that indices[i] names. */

@@ -15,17 +15,9 @@ typedef struct {
   uint8_t *same;           /* n */
 } plan_type;
 
-/* The axis, or -1 for the elements of all of x in order. Errors: -2. */
-static int32_t axis_of(const ops_request *call) {
-  if (!call->length[0]) return -1;
-  int32_t rank = call->tensors[0].rank;
-  int32_t axis = ops_axis(call, "axis", ops_int(call, 0, 0), rank);
-  return axis < 0 ? -2 : axis;
-}
-
 static int32_t shape(ops_request *call) {
   const ops_tensor *x = &call->tensors[0];
-  int32_t axis = axis_of(call), rank = axis < 0 ? 1 : x->rank;
+  int32_t axis = ops_axis_or_all(call), rank = axis < 0 ? 1 : x->rank;
   if (axis < -1) return OPS_ERROR_ATTRIBUTE;
   int64_t out[OPS_MAX_RANK];
   out[0] = x->count;
@@ -79,7 +71,7 @@ static void finish(ops_request *call, const plan_type *plan, int32_t groups) {
     for (int32_t g = 0; g < groups; ++g, to += slice)
       __builtin_memcpy(
           to, call->tensors[0].data + (o * plan->n + first[g]) * slice, slice);
-  int32_t axis = axis_of(call), sizes[OPS_MAX_RANK];
+  int32_t axis = ops_axis_or_all(call), sizes[OPS_MAX_RANK];
   for (int32_t i = 0; i < y->rank; ++i) sizes[i] = y->shape[i];
   sizes[axis < 0 ? 0 : axis] = groups;
   ops_set_late(call, y, sizes);
@@ -89,7 +81,7 @@ static void finish(ops_request *call, const plan_type *plan, int32_t groups) {
 
 static int32_t run(ops_request *call) {
   const ops_tensor *x = &call->tensors[0];
-  int32_t axis = axis_of(call);
+  int32_t axis = ops_axis_or_all(call);
   plan_type plan = {x->data, 1, (int32_t)x->count, 1, 0, 0, 0};
   if (axis >= 0) {
     plan.o = (int32_t)ops_product(x->shape, 0, axis);

@@ -115,6 +115,34 @@ static inline int32_t ops_expect(const ops_request *call, int32_t input,
                       tensor->name, tensor, &wanted);
 }
 
+/* The axis that the first attribute may name; -1 where it names none: the
+ * elements of all of x in order. Errors: -2. */
+static inline int32_t ops_axis_or_all(const ops_request *call) {
+  if (!call->length[0]) return -1;
+  int32_t rank = call->tensors[0].rank;
+  int32_t axis = ops_axis(call, "axis", ops_int(call, 0, 0), rank);
+  return axis < 0 ? -2 : axis;
+}
+
+/* Fails where indices have another rank than data, or are larger on an axis
+ * other than theirs. */
+static inline int32_t ops_check_beside(const ops_request *call,
+                                       const ops_tensor *data,
+                                       const ops_tensor *indices,
+                                       int32_t axis) {
+  if (indices->rank != data->rank)
+    return ops_fail_got(call, OPS_ERROR_SHAPE,
+                        "indices has rank %d but must have rank %d, as data",
+                        (int32_t)indices->rank, (int32_t)data->rank);
+  for (int32_t i = 0; i < data->rank; ++i)
+    if (i != axis && indices->shape[i] > data->shape[i])
+      return ops_fail_got(call, OPS_ERROR_SHAPE,
+                          "axis %d of indices has size %d, more than the %d of "
+                          "data; make it smaller",
+                          i, indices->shape[i], data->shape[i]);
+  return OPS_OK;
+}
+
 static inline ops_tensor *ops_output(ops_request *call, int32_t o) {
   return &call->tensors[call->inputs + o];
 }
