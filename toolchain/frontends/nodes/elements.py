@@ -54,7 +54,10 @@ def clip(c: Call) -> Value:
         limits = [None if v is None else c.constant(v, x.dtype) for v in given]
     if x.dtype == "float64":  # the runtime fills in those of other dtypes
         ends = (float("-inf"), float("inf"))
-        limits = [e if v is None else v for v, e in zip(limits, ends, strict=True)]
+        limits = [
+            c.constant(e, x.dtype) if v is None else v
+            for v, e in zip(limits, ends, strict=True)
+        ]
     return c.exact("clip", x, *limits)
 
 
@@ -115,8 +118,9 @@ def power(c: Call) -> Value:
 
 def _is_wide(y: Value) -> bool:
     """Whether an exponent may be a whole number that float32 has not."""
-    wide = y.dtype in ("int32", "int64")
-    return wide and (y.data is None or (abs(y.data.astype("f8")) > 2**24).any())
+    if y.dtype not in ("int32", "int64"):
+        return False
+    return y.data is None or bool((abs(y.data.astype("f8")) > 2**24).any())
 
 
 def _root(c: Call, x: Value) -> Value:
