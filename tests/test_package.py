@@ -250,9 +250,7 @@ def test_the_compiler_needs_the_tools_that_the_project_has() -> None:
 def test_a_compiler_without_records_is_not_packed(tmp_path: Path) -> None:
     (tmp_path / "obj").mkdir()
     (tmp_path / "obj" / "add.o").touch()
-    with pytest.raises(
-        PackageError, match=r"\.add\.o\.made: is missing; run `doit"
-    ):
+    with pytest.raises(PackageError, match=r"\.add\.o\.made: is missing; run `doit"):
         write_compiler({"mvp": tmp_path}, tmp_path / "x.whl")
 
 
