@@ -21,11 +21,11 @@ import numpy as np
 import ops_wasm32
 from ops_wasm32.convert import Array
 
+from bench.row import TARGETS
 from toolchain.recipe import write_model
 
 ROOT = Path(__file__).parents[1]
 FOLDER = ROOT / "build" / "bench" / "quantized"
-TARGETS = ("simd128", "relaxed-simd")
 ROUNDS, WARM = 15, 2
 GOAL = 0.7  # of the time of the float32 module
 EACH = 3.5  # bytes of float32 weights for one of the int8 module, at least

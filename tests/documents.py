@@ -46,6 +46,7 @@ STAND_INS = {
     ".venv/bin/doit bench matmul exp": "true",
     ".venv/bin/doit bench models": "true",
     ".venv/bin/doit bench models lenet": "true",
+    ".venv/bin/python -m bench.quantized": "true",
     ".venv/bin/doit bench_sizes": "true",  # npm and a network
     ".venv/bin/doit bench_table": "true",  # needs a measurement
     ".ci/run": "bash -n .ci/run",

@@ -30,7 +30,7 @@ OPEN = 256  # elements along an axis, or steps of a loop, before a call decides
 # Calls may have many elements, and the largest error is that of the worst one: of LeNet
 # on 32 images it is at 0.3 of the bound.
 _MORE = 4
-_QUANTIZE = ("quantize_linear", "round")
+_QUANTIZE = ("quantize_linear", "dynamic_quantize_linear", "round")
 # Operators that round nothing.
 _EXACT = {
     *("cast", "clip", "concat", "convert", "expand", "gather", "identity", "max_pool"),
