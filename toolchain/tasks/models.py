@@ -206,7 +206,8 @@ def _outputs(file: Path, folder: Path, options: Mapping[str, Any]) -> list[Path]
 @cache
 def code() -> tuple[str, ...]:
     """Roots of what compiles models; converters are found by their files' names."""
-    return "toolchain.model.build:build_model", *_converters("", "onnx_*.py")
+    converters = [*_converters("", "onnx_*.py"), *_converters("nodes", "*.py")]
+    return "toolchain.model.build:build_model", *converters
 
 
 @cache
