@@ -19,8 +19,7 @@ PROFILE = profile_or_exit(get_var("profile"))
 prepare()
 DOIT_CONFIG = {
     "default_tasks": ["build"],
-    # No record of doit's own: outputs say what they were made from.
-    "dep_file": os.devnull,
+    "dep_file": os.devnull,  # outputs say themselves what they were made from
     "backend": "json",
     "codec_cls": NoRecord,
     "reporter": ProgressReporter.of(PROFILE.folder),
@@ -108,13 +107,17 @@ def task_scorecard() -> Task:
 
 def task_build() -> Task:
     """Build the library for every target (profile=FILE.toml: a part of it)."""
-    after = [*library.TABLES_FIRST, "module"] + ([] if PROFILE.file else ["models"])
-    return library.build_task(PROFILE, after=after)
+    return library.build_task(PROFILE, after=["module"], full=["models"])
 
 
 def task_package() -> Task:
-    """Make the SDK archive and the Python wheel in dist/."""
+    """Make the SDK archive, the Python wheel and the npm package in dist/."""
     return packages.package_task(PROFILE, after=["build"])
+
+
+def task_users() -> Task:
+    """Use the npm package in Node, Deno, Bun, workerd, Chromium and bundlers (npm)."""
+    return checks.users_task(after=["package"])
 
 
 def task_test() -> Task:

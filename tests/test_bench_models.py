@@ -17,7 +17,13 @@ from abi import runtime_objects
 from bench.errors import BuildError, MismatchError, TableError, UnknownModelError
 from bench.library import Node, NodeProcess, Wasmtime
 from bench.measure import NODE_LIBRARIES
-from bench.records import MeasuredModel, MeasuredOpen, ModelRecord, ModelResults
+from bench.records import (
+    MeasuredModel,
+    MeasuredOpen,
+    ModelRecord,
+    ModelResults,
+    Rounds,
+)
 from bench.row import ENGINES, TARGETS
 from bench.whole import judge, measure, open_sizes, open_table, rows, table
 from bench.whole.measure import NATIVE, WEB
@@ -56,9 +62,11 @@ def measured_open(row: OpenRow, seconds: float = 1.0) -> MeasuredOpen:
     names = {
         f"{e}/{t}/{w}": s for e in ENGINES for t in TARGETS for w, s in times.items()
     }
-    rounds = {n: {"seconds": [s] * 5, "work": 1.0} for n, s in names.items()}
+    rounds: dict[str, Rounds] = {
+        n: {"seconds": [s] * 5, "work": 1.0} for n, s in names.items()
+    }
     return {
-        "rounds": {open_sizes.label(sizes): rounds for sizes in row.sizes},
+        "rounds": {open_sizes.label(s): {**rounds} for s in row.sizes},
         "code": {target: [140, *[100] * len(row.sizes)] for target in BUILT},
         "steps": 500,
     }

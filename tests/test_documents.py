@@ -17,6 +17,7 @@ import pytest
 from documents import (
     DOCUMENTS,
     PREPARED,
+    PREPARED_JS,
     STAND_INS,
     Reader,
     blocks,
@@ -67,7 +68,8 @@ def test_a_reader_can_follow(document: Path, tmp_path: Path) -> None:
     """Every file, program and command of a document, in its order."""
     reader = Reader(copy_of_all(tmp_path / "project"))
     if "embed" in document.parts:
-        assert reader.shell(PREPARED)[0] == 0
+        prepared = PREPARED_JS if "js" in document.parts else PREPARED
+        assert reader.shell(prepared)[0] == 0
     reader.follow(document)
     if reader.left_out:
         pytest.skip(f"Node is not installed: {', '.join(reader.left_out)} did not run")

@@ -191,5 +191,5 @@ def test_a_dtype_is_one_line(project: Project) -> None:
     done = project.doit("build", project.profile(profile))
     assert done.code == 0, done.text
     assert "add_int16(a: int16, b: int16)\n" == run_host(project, ADDED)
-    loader = (project.folder / "embed/js/ops_wasm32.mjs").read_text()
+    loader = (project.folder / "embed/js/tables.mjs").read_text()
     assert '["int16", { code: 0, bits: 16, array: Int16Array }],' in loader

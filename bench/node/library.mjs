@@ -1,6 +1,8 @@
 // Runs a library's kernels, and ceilings, in Node: one JSON line in, one out.
 import { readFileSync, writeFileSync } from "node:fs";
-import { ARGUMENT, KINDS, TENSOR, load, writeTensor } from "../../embed/js/ops_wasm32.mjs";
+import { writeTensor } from "../../embed/js/memory.mjs";
+import { loadModel } from "../../embed/js/ops_wasm32.mjs";
+import { ARGUMENT, KINDS, TENSOR } from "../../embed/js/tables.mjs";
 import { array } from "./arrays.mjs";
 import { serve, since } from "./lines.mjs";
 
@@ -104,7 +106,7 @@ function started(path) {
 
 async function loaded({ key, library, inputs }) {
   const start = process.hrtime.bigint();
-  const model = await load(library);
+  const model = await loadModel(library);
   const seconds = since(start);
   const given = Object.entries(inputs ?? {}).map(([name, value]) => [name, array(value)]);
   models.set(key, { model, inputs: Object.fromEntries(given) });

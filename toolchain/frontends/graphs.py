@@ -53,31 +53,54 @@ def graph_of(proto: Any, name: str, given: Given, where: str) -> GraphModel:
     """A loaded model as a Graph. where: what errors call it."""
     from onnx import inliner
 
-    proto = with_values(proto, given, where)
+    proto, notes = without_maps(with_values(proto, given, where))
     if proto.functions:
         proto = inliner.inline_local_functions(proto)
-    graph = Graph(plain(name), halves=_has_halves(proto))
-    _read_inputs(proto, given, graph, where)
     opsets = {
         "" if o.domain == "ai.onnx" else o.domain: o.version for o in proto.opset_import
     }
-    scope, converter = Scope(Builder(graph), opsets), Converter()
-    weights = [i for i in proto.graph.input if i not in inputs_of(proto)]
-    for value in weights:  # inputs with defaults, which are constants
-        proto.graph.input.remove(value)
-    names = [i.name for i in proto.graph.input]
-    scope.values |= {
-        n: as_dtype(scope.builder, v, inner(v.dtype))
-        for n, v in zip(names, graph.inputs, strict=True)
-    }
+    scope, converter = started(proto, name, opsets, given, where), Converter()
     try:
         results = converter.inlined(proto.graph, scope, "")
     except SpecError as error:
         raise SpecError(f"{where}: {error}") from None
-    _raise(converter.refusals, where)
-    graph.outputs = [v for v in results if v is not None]
-    notes = _finish(scope, proto, where)
-    return GraphModel(graph.name, graph, tuple(notes))
+    raise_refusals(converter.refusals, where)
+    found = [v for v in results if v is not None]
+    found, more = _as_declared(found, scope, proto, where)
+    names = [o.name for o in proto.graph.output]
+    return finished(scope, found, names, (*notes, *more))
+
+
+def started(
+    proto: Any, name: str, opsets: dict[str, int], given: Given, where: str
+) -> Scope:
+    """The scope of a new graph, with the inputs of a model that are no weights."""
+    graph = Graph(plain(name), halves=_has_halves(proto))
+    _read_inputs(proto, given, graph, where)
+    scope = Scope(Builder(graph), opsets)
+    names = [i.name for i in inputs_of(proto)]
+    scope.values |= {
+        n: as_dtype(scope.builder, v, inner(v.dtype))
+        for n, v in zip(names, graph.inputs, strict=True)
+    }
+    return scope
+
+
+def without_maps(proto: Any) -> tuple[Any, tuple[str, ...]]:
+    """The model with outputs of ZipMap as tensors, changed in place, and notes."""
+    notes = []
+    outputs = {o.name: o for o in proto.graph.output}
+    for node in proto.graph.node:
+        output = outputs.get(node.output[0]) if node.op_type == "ZipMap" else None
+        if output is None:
+            continue
+        output.type.Clear()
+        output.type.tensor_type.elem_type = 1  # float32
+        labels = [n for a in node.attribute for n in a.ints]
+        labels += [t.decode() for a in node.attribute for t in a.strings]
+        shown = ", ".join(map(str, labels[:10]))
+        notes.append(f"{output.name} is a tensor; its columns are classes {shown}")
+    return proto, tuple(notes)
 
 
 def _has_halves(proto: Any) -> bool:
@@ -115,8 +138,13 @@ def _read_inputs(proto: Any, given: Given, graph: Graph, where: str) -> None:
     graph.sizes = sizes
 
 
-def _raise(refusals: Sequence[Refusal], where: str) -> None:
-    """Raise an error for refused nodes: for those that nothing knows, or the others."""
+def raise_refusals(
+    refusals: Sequence[Refusal], where: str, page: str = "docs/onnx.md"
+) -> None:
+    """Raise an error for refused nodes: for those that nothing knows, or the others.
+
+    page: the document that lists what is known.
+    """
     unknown, groups = [], dict[tuple[str, str], list[str]]()
     for r in dict.fromkeys(refusals):
         operator = r.operator + (f" (domain {r.domain})" if r.domain else "")
@@ -126,7 +154,7 @@ def _raise(refusals: Sequence[Refusal], where: str) -> None:
             unknown.append(Unsupported(operator, r.node, reason, chosen=False))
         groups.setdefault((operator, r.reason), []).append(r.node)
     if unknown:
-        refuse(unknown, where)
+        refuse(unknown, where, page)
     errors = []
     for (operator, reason), nodes in groups.items():
         several = f" and {len(nodes) - 1} more" if len(nodes) > 1 else ""
@@ -134,35 +162,26 @@ def _raise(refusals: Sequence[Refusal], where: str) -> None:
     raise_some(errors)
 
 
-def _finish(scope: Scope, proto: Any, where: str) -> list[str]:
-    """Give outputs their names, each a value of its own; check what the file says.
+def _as_declared(
+    results: Sequence[Value], scope: Scope, proto: Any, where: str
+) -> tuple[list[Value], list[str]]:
+    """Results in the dtypes that the file declares; notes of other declared shapes.
 
-    Notes: declared shapes that are not the results', of which ONNX Runtime warns too.
+    Errors: SpecError for results of other dtypes than that.
     """
-    graph, notes = scope.builder.graph, list[str]()
-    names = unique([o.name for o in proto.graph.output])
-    own = {v for n in graph.nodes for v in n.outputs}
-    outputs: list[Value] = []
-    for name, value, output in zip(
-        names, graph.outputs, proto.graph.output, strict=True
-    ):
+    found, notes = [], list[str]()
+    for value, output in zip(results, proto.graph.output, strict=True):
+        notes += _declared_otherwise(output, value, scope.builder.graph)
         wanted = dtype_of_number(output.type.tensor_type.elem_type)
         if wanted != value.dtype == inner(wanted):
             value = as_dtype(scope.builder, value, wanted)
-            own.add(value)
         if value.dtype != wanted:
             raise SpecError(
                 f"{where}: output {output.name!r} is declared {wanted} and computed "
                 f"{value.dtype}; export the model again"
             )
-        notes += _declared_otherwise(output, value, graph)
-        if value not in own or value in outputs:
-            value = scope.builder.call("identity", value)
-        value.name = name
-        outputs.append(value)
-    graph.outputs = outputs
-    graph.remove_dead()
-    return notes
+        found.append(value)
+    return found, notes
 
 
 def _declared_otherwise(output: Any, value: Value, graph: Graph) -> list[str]:
@@ -183,3 +202,22 @@ def _declared_otherwise(output: Any, value: Value, graph: Graph) -> list[str]:
         f"warning: {maker}: output {output.name!r} is declared as {text(declared)}, "
         f"and is {text(value.shape)}"
     ]
+
+
+def finished(
+    scope: Scope,
+    results: Sequence[Value],
+    names: Sequence[str],
+    notes: Sequence[str] = (),
+) -> GraphModel:
+    """The model with these outputs, each a value of its own."""
+    graph = scope.builder.graph
+    own = {v for n in graph.nodes for v in n.outputs}
+    for name, result in zip(unique(names), results, strict=True):
+        value = result
+        if value not in own or value in graph.outputs:
+            value = scope.builder.call("identity", value)
+        value.name = name
+        graph.outputs.append(value)
+    graph.remove_dead()
+    return GraphModel(graph.name, graph, tuple(notes))

@@ -16,11 +16,13 @@ from toolchain.abi import ABI_VERSION_OPEN, MANIFEST, MAX_MEMORY
 from toolchain.codegen.child import Job, in_children
 from toolchain.codegen.descriptor import table
 from toolchain.codegen.llvm import emit
-from toolchain.codegen.objects import compile_object, object_of
+from toolchain.codegen.objects import compile_for_models, compile_object, object_of
+from toolchain.codegen.operators import load_operator
 from toolchain.codegen.room import room
+from toolchain.graph.arena import arena_bytes
 from toolchain.graph.emit import WEIGHTS, Emitted, Weights, emit_model
 from toolchain.graph.graph import Graph, Node, Value
-from toolchain.graph.operators import file_of, made_of, operator
+from toolchain.graph.operators import file_of, has_own, made_of, operator
 from toolchain.graph.passes import optimise
 from toolchain.graph.rounding import tolerance
 from toolchain.graph.shapes import text
@@ -58,7 +60,7 @@ class Place:
     cache: Path
     code: set[str] = field(default_factory=set)
     archive: bool = False
-    ready: Mapping[str, Path] = field(default_factory=dict)
+    ready: Mapping[str, Made] = field(default_factory=dict)
 
 
 def build_graph(
@@ -68,19 +70,22 @@ def build_graph(
     runtime: Sequence[Path],
     show: Callable[[str], None] = print,
     external: bool = False,
+    by_winograd: bool = False,
 ) -> dict[str, Any]:
     """Write <name>.wasm, weights where external, <name>.manifest.json; the latter.
 
+    by_winograd: see passes.optimise.
+
     Errors: SpecError for what cannot be built.
     """
-    allowed = tolerance(graph)
-    optimise(graph)
+    allowed = tolerance(graph, by_winograd)
+    optimise(graph, by_winograd)
     emitted = emit_model(graph, external)
     out = place.folder / f"{graph.name}.wasm"
-    users: dict[str, list[Node]] = {}
+    users: dict[_Part, list[Node]] = {}
     for node in _nodes(graph):
         if node.dtypes:
-            users.setdefault(node.op, []).append(node)
+            users.setdefault(_Part.of(node), []).append(node)
     with in_use(place.cache), scratch(place.cache) as own, fresh(out) as wasm:
         objects = _objects(users, target, place, show)
         library = own / f"lib{graph.name}.a"
@@ -123,8 +128,20 @@ def _model_object(graph: Graph, emitted: Emitted, target: Target, own: Path) -> 
     return model
 
 
+@dataclass(frozen=True)
+class _Part:
+    """An operator, or (own) its dtypes that models alone have."""
+
+    name: str
+    own: bool
+
+    @staticmethod
+    def of(node: Node) -> _Part:
+        return _Part(node.op, has_own(node.op, node.dtypes))
+
+
 def _objects(
-    users: Mapping[str, list[Node]],
+    users: Mapping[_Part, list[Node]],
     target: Target,
     place: Place,
     show: Callable[[str], None],
@@ -133,16 +150,17 @@ def _objects(
 
     users: of each operator the nodes that call it.
     """
-    ready = [place.ready[n] for n in users if n in place.ready]
-    names = [n for n in users if n not in place.ready]
-    made = [_made(n, target, place.cache) for n in names]
+    there = [p for p in users if p.name in place.ready and not p.own]
+    ready = [place.ready[p.name] for p in there]
+    parts = [p for p in users if p not in there]
+    made = [_made(p, target, place.cache) for p in parts]
     jobs = [
         Job(
-            Path(n),
-            partial(m.make, partial(_compile, n, target, m.outputs[0])),
+            Path(p.name),
+            partial(m.make, partial(_compile, p, target, m.outputs[0])),
             TIMEOUT,
         )
-        for n, m in zip(names, made, strict=True)
+        for p, m in zip(parts, made, strict=True)
         if not m.current()
     ]
     failed = []
@@ -151,13 +169,15 @@ def _objects(
     for i, (job, reason) in enumerate(in_children(jobs, os.cpu_count() or 1), 1):
         show(f"operator {i}/{len(jobs)} {job.label.stem}")
         if reason is not None:
-            failed.append(_failure(users[job.label.stem], reason))
+            nodes = [n for p in parts if p.name == job.label.stem for n in users[p]]
+            failed.append(_failure(nodes, reason))
     if failed:
         raise SpecError("\n".join(failed))
     for one in made:
-        place.code.update(one.code, one.found() or ())
         use(one)
-    return [*ready, *(m.outputs[0] for m in made)]
+    for one in (*ready, *made):
+        place.code.update(one.code, one.found() or ())
+    return [one.outputs[0] for one in (*ready, *made)]
 
 
 def _failure(nodes: list[Node], reason: str) -> str:
@@ -173,25 +193,36 @@ def _failure(nodes: list[Node], reason: str) -> str:
     )
 
 
-def _made(name: str, target: Target, cache: Path) -> Made:
+def _made(part: _Part, target: Target, cache: Path) -> Made:
     """The object of an operator, which its name and that of its parts decide."""
-    made = made_of(name)
+    name, made = part.name, made_of(part.name)
     parts = [name] if made is None else made.operators()
-    for part in parts:
-        operator(part)
+    for one in parts:
+        operator(one)
     code = (root_of(_compile), *(root_in(file_of(p), "KERNEL") for p in parts))
-    settings = [name, asdict(target), tool_versions()]
+    settings = [name, part.own, asdict(target), tool_versions()]
     digests = [sources().digest(root) for root in code]
     key = hash_of(json.dumps([digests, settings], sort_keys=True))[:16]
     numbers = tuning.roots(target.name, dict(target.tuned))
     out = cache / f"operator_{name}-{key}.o"
-    files = () if made else tuple(clang.sources(file_of(name).with_suffix(".c")))
+    files = () if made else tuple(clang.sources(_source_of(part)))
     return Made((out,), code, files, settings, numbers)
 
 
-def _compile(name: str, target: Target, out: Path) -> Iterable[str]:
+def _source_of(part: _Part) -> Path:
+    """The C file that an operator has, if it has one."""
+    path = file_of(part.name)
+    own = load_operator(path).models_source if part.own else None
+    return path.with_name(own) if own else path.with_suffix(".c")
+
+
+def _compile(part: _Part, target: Target, out: Path) -> Iterable[str]:
     """Write an operator's object; roots of what it names at run time."""
-    made = made_of(name)
+    name, made = part.name, made_of(part.name)
+    if part.own:
+        data, code = compile_for_models(file_of(name), target)
+        write(out, data)
+        return code
     if made is None:
         path, numbers = file_of(name), dict(target.tuned)
         data, description = compile_object(path, target.name, None, numbers)
@@ -239,9 +270,16 @@ def _manifest(graph: Graph, emitted: Emitted, target: Target) -> dict[str, Any]:
         "inputs": _tensors(graph.inputs),
         "outputs": _tensors(graph.outputs),
         "sizes": {n: list(bounds) for n, bounds in graph.sizes.items()},
-        "memory": {"weights": emitted.weights.size},
+        "memory": _memory(graph, emitted),
         "tools": tool_versions(),
     }
+
+
+def _memory(graph: Graph, emitted: Emitted) -> dict[str, int]:
+    """Bytes of weights, and of the arena of the largest sizes where that is known."""
+    found = {"weights": emitted.weights.size}
+    arena = arena_bytes(graph)
+    return found if arena is None else found | {"arena": arena}
 
 
 def _artifacts(wasm: Path, out: Path, emitted: Emitted) -> dict[str, Any]:

@@ -19,6 +19,7 @@ ROUNDING_OF_HALVES = 2.0**-11  # which others have after each node
 # Both results have errors, and functions and quotients enlarge them: the models of
 # models/ are at 0.02 to 0.3 of the bound.
 MARGIN = 4
+WINOGRAD = 10  # its products have errors so many times as large
 # Where activations are quantized to 8 bits, an error moves some by one level of 255,
 # and one level in a layer moves others: of the results' range.
 LEVELS = 5 / 255
@@ -43,10 +44,10 @@ _RECURRENT = ("lstm", "gru", "rnn")
 _ALONG_AXIS = ("softmax", "log_softmax", "layer_normalization", "cum_sum")
 
 
-def tolerance(graph: Graph) -> float:
+def tolerance(graph: Graph, by_winograd: bool = False) -> float:
     """The difference to allow, relative to an element or its output's mean.
 
-    graph: as frontends write it, before any pass.
+    graph: as frontends write it, before any pass. by_winograd: see passes.optimise.
     """
     most = _MORE * LEVELS
     if any(n.op in _QUANTIZE for n in graph.nodes):
@@ -54,7 +55,8 @@ def tolerance(graph: Graph) -> float:
     error = ROUNDING * sqrt(max(_longest(graph, _roundings), 1.0))
     if graph.halves:
         error += ROUNDING_OF_HALVES * sqrt(max(_longest(graph, lambda _: 1), 1.0))
-    return min(most, _MORE * MARGIN * error)
+    margin = MARGIN * WINOGRAD if by_winograd else MARGIN
+    return min(most, _MORE * margin * error)
 
 
 def _longest(graph: Graph, roundings: Callable[[Node], float]) -> float:

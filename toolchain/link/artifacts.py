@@ -8,7 +8,7 @@ HEADERS = ("include/ops_wasm32.h", "include/ops_kernels.h")
 # headers of C that it holds against them.
 C_TABLES = "runtime_stub/tables.h"
 PYTHON_TABLES = "embed/python/ops_wasm32/tables.py"
-JS_TABLES = "embed/js/ops_wasm32.mjs"
+JS_TABLES = "embed/js/tables.mjs"
 TABLES = (C_TABLES, PYTHON_TABLES, JS_TABLES)
 CHECKED_HEADERS = ("check.h", "windows.h", "graph.h")
 ARTIFACTS = (ARCHIVE, MODULE, MANIFEST, *HEADERS)

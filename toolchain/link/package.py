@@ -23,12 +23,13 @@ SOURCES = (
     ROOT / "pyproject.toml",
     ROOT / "LICENSE",
     *sorted((ROOT / "embed" / "c").glob("*.in")),
-    *sorted((ROOT / "embed" / "js").glob("*.mjs")),
+    *sorted(path for path in (ROOT / "embed" / "js").iterdir() if path.is_file()),
     *sorted((ROOT / "examples" / "c").glob("*")),
     ROOT / "embed" / "python" / "README.md",
     *sorted((ROOT / "embed" / "python" / "ops_wasm32").glob("*.py")),
     ROOT / "embed" / "python" / "ops_wasm32" / "py.typed",
 )
+NPM_NAME = "ops-wasm32"
 _EPOCH = 315532800  # 1980-01-01, the first day that a zip file can name
 _WHEEL_PROJECT = """\
 [build-system]
@@ -54,20 +55,25 @@ class PackageError(Exception):
     """Artifacts that do not make a package; the text says why."""
 
 
-def _project() -> dict[str, str]:
-    project: dict[str, str] = tomllib.loads((ROOT / "pyproject.toml").read_text())[
-        "project"
-    ]
-    return project
+def project() -> dict[str, str]:
+    """The project's own description: name, version, license and so on."""
+    text = (ROOT / "pyproject.toml").read_text()
+    found: dict[str, str] = tomllib.loads(text)["project"]
+    return found
 
 
 def package_paths(folder: Path) -> tuple[Path, Path]:
     """Where the SDK archive and the wheel go."""
-    version = _project()["version"]
+    version = project()["version"]
     return (
         folder / f"ops_wasm32-sdk-{version}.tar.gz",
         folder / f"ops_wasm32-{version}-py3-none-any.whl",
     )
+
+
+def npm_path(folder: Path) -> Path:
+    """Where the npm package goes."""
+    return folder / f"{NPM_NAME}-{project()['version']}.tgz"
 
 
 def write_sdk(targets: dict[str, Path], out: Path) -> None:
@@ -75,6 +81,8 @@ def write_sdk(targets: dict[str, Path], out: Path) -> None:
 
     targets: folder of artifacts by name of the target.
     """
+    from toolchain.link.bundle import loader
+
     files = {**_headers(targets), **_templates(list(targets))}
     for name, folder in targets.items():
         files[f"lib/{name}/{ARCHIVE}"] = (folder / ARCHIVE).read_bytes()
@@ -82,10 +90,10 @@ def write_sdk(targets: dict[str, Path], out: Path) -> None:
             files[f"wasm/{name}/{file}"] = (folder / file).read_bytes()
     for path in (ROOT / "examples" / "c").iterdir():
         files[f"examples/c/{path.name}"] = path.read_bytes()
-    for path in (ROOT / "embed" / "js").glob("*.mjs"):
-        files[f"js/{path.name}"] = path.read_bytes()
+    files["js/ops_wasm32.mjs"] = loader("../wasm/{target}/" + MODULE).encode()
     files["LICENSE"] = (ROOT / "LICENSE").read_bytes()
-    _write_tar(files, out.name.removesuffix(".tar.gz"), out)
+    root = out.name.removesuffix(".tar.gz")
+    write_tar({f"{root}/{name}": data for name, data in files.items()}, out)
 
 
 def _headers(targets: dict[str, Path]) -> dict[str, bytes]:
@@ -104,7 +112,7 @@ def _headers(targets: dict[str, Path]) -> dict[str, bytes]:
 
 def _templates(targets: list[str]) -> dict[str, bytes]:
     """Fill in the files of embed/c."""
-    version = _project()["version"]
+    version = project()["version"]
     values = {
         "VERSION": version,
         "MAJOR": version.split(".")[0],
@@ -135,7 +143,8 @@ def _epoch() -> int:
     return int(text)
 
 
-def _write_tar(files: dict[str, bytes], root: str, out: Path) -> None:
+def write_tar(files: dict[str, bytes], out: Path) -> None:
+    """Write a packed archive of files by their names, the same from the same bytes."""
     import gzip
     import tarfile
 
@@ -147,7 +156,7 @@ def _write_tar(files: dict[str, bytes], root: str, out: Path) -> None:
         tarfile.open(fileobj=packed, mode="w", format=tarfile.PAX_FORMAT) as tar,
     ):
         for name, content in sorted(files.items()):
-            member = tarfile.TarInfo(f"{root}/{name}")
+            member = tarfile.TarInfo(name)
             member.size, member.mtime, member.mode = len(content), epoch, 0o644
             tar.addfile(member, io.BytesIO(content))
 
@@ -179,12 +188,12 @@ def write_wheel(targets: dict[str, Path], out: Path) -> None:
 
 
 def _wheel_project() -> str:
-    project = _project()
+    about = project()
     return _WHEEL_PROJECT.format(
-        version=project["version"],
-        description=project["description"],
-        license=project["license"],
-        python=project["requires-python"],
+        version=about["version"],
+        description=about["description"],
+        license=about["license"],
+        python=about["requires-python"],
     )
 
 

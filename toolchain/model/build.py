@@ -166,7 +166,9 @@ def fixed_program(
     show(f"read {path.name}")
     given = Given(options.shapes, options.dims, options.values)
     limits = limits_for(path, options)
-    model = confined.run(str(path), partial(_read_fixed, path, given), limits)
+    model = confined.run(
+        str(path), partial(_read_fixed, path, given, options.winograd), limits
+    )
     for note in model.notes:
         show(note)
     for made in model.made:
@@ -202,13 +204,13 @@ class _Fixed:
 _QUANTIZED = ("quantize_linear", "dequantize_linear", "matmul_integer")
 
 
-def _read_fixed(path: Path, given: Given) -> _Fixed:
+def _read_fixed(path: Path, given: Given, winograd: bool) -> _Fixed:
     model = read_graph(path, given)
     check_fixed(model.graph)
     if any(n.op in _QUANTIZED for n in model.graph.nodes):
         raise OpenError("products of 8 bits go through Relax")
-    allowed = graph_tolerance(model.graph)
-    optimise(model.graph)
+    allowed = graph_tolerance(model.graph, winograd)
+    optimise(model.graph, winograd)
     check_fixed(model.graph)
     names = dict.fromkeys(n.op for n in model.graph.nodes)
     made = [one for one in map(made_of, names) if one is not None]

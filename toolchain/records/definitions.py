@@ -11,8 +11,10 @@ import hashlib
 from collections.abc import Iterator
 from typing import TypedDict
 
-# Arguments of an operator that only tests read.
+# Arguments of an operator that its object does not follow from: tests read them, and
+# models whose constants the reference computes. That is a definition of its own.
 _TESTED = ("reference", "reference_scale", "cases", "bound")
+REFERENCE = "KERNEL's reference"
 # Decorators that change nothing but their definition, or that register it for those
 # who name it.
 _PLAIN = {"cache", "contextmanager", "dataclass", "math_function", "emits"}
@@ -70,7 +72,8 @@ def _exported(tree: ast.Module) -> set[str]:
 
 
 def _strip(tree: ast.Module) -> None:
-    """Take out docstrings, and of an operator what only tests read."""
+    """Take out docstrings, and of an operator what its object does not follow from."""
+    references: list[ast.stmt] = []
     for node in ast.walk(tree):
         if (
             isinstance(node, ast.Module | _Scope)
@@ -81,7 +84,13 @@ def _strip(tree: ast.Module) -> None:
         if "KERNEL" in _bound(statement):
             for call in ast.walk(statement):
                 if isinstance(call, ast.Call):
+                    references += [
+                        ast.Assign([ast.Name(REFERENCE, ast.Store())], k.value)
+                        for k in call.keywords
+                        if k.arg == "reference"
+                    ]
                     call.keywords = [k for k in call.keywords if k.arg not in _TESTED]
+    tree.body += references
 
 
 def _bound(statement: ast.stmt) -> set[str]:

@@ -8,7 +8,7 @@ numpy by itself: ``te`` and ``tir`` load TVM when they are first used.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from toolchain import dtypes as table
@@ -137,6 +137,7 @@ class Operator:
     tuple where several vary. absent: why a dtype is not there. stored_as: dtypes
     whose elements another dtype's kernel moves just as well, such as SAME_WIDTH.
     models: more dtypes, which models alone have: the library does not grow by them.
+    models_source: a C file with kernels of these; they have no second form.
     kernels: a name for the kernels where other operators have the same ones under it,
     so that a program holds one copy.
     narrow: why a partial result may leave float32 where the result does not: the
@@ -166,6 +167,7 @@ class Operator:
     narrow: str = ""
     stored_as: Mapping[str, str] = field(default_factory=dict)
     models: tuple[str | tuple[str, ...], ...] = ()
+    models_source: str | None = None
     kernels: str | None = None
     shapes: Callable[[Any], list[Any]] | None = None
     in_place: tuple[str, ...] = ()
@@ -276,6 +278,17 @@ class Operator:
     def variants(self) -> list[tuple[str, ...]]:
         """The dtype tuples it is compiled for."""
         return _tuples(self.dtypes)
+
+    def for_models(self, name: str) -> Operator:
+        """The operator of that name, of the dtypes that models alone have.
+
+        A module may hold it beside the other: no kernel has the name of one there.
+        """
+        found = replace(self, dtypes=self.models, models=(), models_source=None)
+        if self.models_source is None:
+            return replace(found, kernels=self.kernels or f"{name}_of_models")
+        c = self.models_source
+        return replace(found, compute=None, columns=None, schedule=None, source=c)
 
     def model_variants(self) -> list[tuple[str, ...]]:
         """The dtype tuples that models alone have."""

@@ -41,6 +41,20 @@ def pooled(call: Call) -> list[Shape]:
     return [_along(call, windows)] * len(call.operator.outputs)
 
 
+def convolved_last(call: Call) -> list[Shape]:
+    """The shape of a convolution of images with their channels last."""
+    shape = _along(
+        call,
+        lambda axis: (
+            (axis.size + axis.before + axis.after - axis.dilation * (axis.taps - 1) - 1)
+            // axis.stride
+            + 1
+        ),
+        channels_last=True,
+    )
+    return [None if shape is None else (*shape[:-1], call.integer("features"))]
+
+
 def unpooled(call: Call) -> list[Shape]:
     """The shape that such a pooling had, or what output_shape has of it."""
 

@@ -115,6 +115,20 @@ def run_one_node(profile: Profile, operator: str, target: str, path: str) -> Non
         raise FailedError("models differ from the library; see above")
 
 
+def users_task(after: Iterable[str]) -> Task:
+    """Tries the packages as their users do."""
+    options = [option("user", "", "this user alone; all where left out", "u")]
+    return command(run_users, after=after, options=options, reads=True)
+
+
+def run_users(user: str) -> None:
+    """Install the npm package in each engine and bundler; each must answer rightly."""
+    words = ["-m", "users", *filter(None, [user])]
+    if code := run_python(words, [ROOT, ROOT / "tests"]):
+        missing = "not every user could be tried" if code == 3 else ""
+        raise FailedError(f"{missing or 'a user has no right answer'}; see above")
+
+
 def run_scorecard() -> None:
     """Print sizes, cycles and facts that stand twice, beside their limits."""
     if run_python(["tests/scorecard.py"], [ROOT, ROOT / "tests", _HOST]):

@@ -29,6 +29,7 @@ from toolchain.tasks.making import FailedError, Task, command, made, option
 
 if TYPE_CHECKING:
     from toolchain.link.description import Description
+    from toolchain.records.made import Made
 
 RUNTIME = sorted((ROOT / "runtime_stub").glob("*.c"))
 
@@ -105,15 +106,13 @@ def compile_tasks(profile: Profile) -> Iterator[Task]:
             )
 
 
-def current_objects(profile: Profile, target: str) -> dict[str, Path]:
+def current_objects(profile: Profile, target: str) -> dict[str, Made]:
     """Objects of operators that are built, and what they would be if built now."""
-    folder = profile.folders[target]
     found = {}
     for task in compile_tasks(dataclasses.replace(profile, targets=(target,))):
         (made_now,) = task["uptodate"]
-        name = task["name"].partition(":")[2]
         if made_now.current():
-            found[name] = folder / "obj" / f"{name}.o"
+            found[task["name"].partition(":")[2]] = made_now
     return found
 
 
@@ -252,13 +251,17 @@ def make_module(folder: Path, names: list[str], max_memory: int) -> None:
         validate(wasm.read_bytes(), str(folder / MODULE))
 
 
-def build_task(profile: Profile, after: Iterable[str]) -> Task:
-    """The task that ends a build: it says which operators failed."""
+def build_task(profile: Profile, after: Iterable[str], full: Iterable[str]) -> Task:
+    """The task that ends a build: it says which operators failed.
+
+    full: tasks that come before too, where no file says what the library holds.
+    """
+    before = [*TABLES_FIRST, *after, *([] if profile.file else full)]
     workers = option(
         "workers", 0, "how many tasks run at a time (default: one per core)"
     )
     return {
-        **command(check_operators, profile, after=after),
+        **command(check_operators, profile, after=before),
         # -n alone: `workers` reads it before doit does.
         "params": [workers | {"short": "n", "long": ""}],
         "clean": [(clean, (profile.folder,))],

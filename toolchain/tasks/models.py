@@ -159,9 +159,11 @@ def _module_task(
     heavy = name in sources(heavy=True)
     source = sources(heavy)[name]
     file = file_of(source, profile.folder / "models")
-    after = []
+    after: list[str] = []
     if file != source:
         after.append(f"{'heavy_models' if heavy else 'models'}:{name}:file")
+    if file.suffix != ".onnx":  # linked from the library's own objects
+        after += [f"compile:{folder.name}:{name}" for name in profile.operators]
     return _file_task(task, profile, file, folder, after, options)
 
 
@@ -189,7 +191,7 @@ def _file_task(
         outputs=_outputs(file, folder, options),
         files=(file, *runtime),
         settings=[tools, options],
-        code=code(),
+        code=code(file.suffix),
         named=profile.numbers[target],
         name=task,
         after=[*after, *runtime_names(target)],
@@ -204,8 +206,10 @@ def _outputs(file: Path, folder: Path, options: Mapping[str, Any]) -> list[Path]
 
 
 @cache
-def code() -> tuple[str, ...]:
+def code(suffix: str = ".onnx") -> tuple[str, ...]:
     """Roots of what compiles models; converters are found by their files' names."""
+    if suffix != ".onnx":
+        return *open_code(), *_converters("primitives", "*.py")
     converters = [*_converters("", "onnx_*.py"), *_converters("nodes", "*.py")]
     return "toolchain.model.build:build_model", *converters
 
@@ -244,6 +248,8 @@ def compile_model(
     from toolchain.model.build import Options, build_model
     from toolchain.model.compile import Place
 
+    if file.suffix == ".mindir":
+        return compile_open(file, target, folder, runtime, options, numbers)
     options = dict(options)
     kept = options.pop("archive", False)
     place = Place(folder, CACHE / target, archive=kept)
@@ -259,8 +265,9 @@ def compile_open(
     folder: Path,
     runtime: Sequence[Path],
     options: Mapping[str, Any],
+    numbers: Mapping[str, int] | None = None,
 ) -> Iterable[str]:
-    """Compile an ONNX file whose sizes are not all known, or whose nodes need that.
+    """Compile a model of any sizes: MindIR, or ONNX whose sizes or nodes need that.
 
     Roots of what its operators were made from, but for those of the library.
     """
@@ -269,11 +276,12 @@ def compile_open(
     from toolchain.model.open import build_open
 
     options = dict(options)
-    kept = options.pop("archive")
-    ready = current_objects(full_profile(), target)
+    kept = options.pop("archive", False)
+    ready = {} if numbers else current_objects(full_profile(), target)
     place = Place(folder, CACHE / target, archive=kept, ready=ready)
     show = partial(print, f"  {file.stem} {target}:")
-    build_open(file, Options(target, **options), place, runtime, show)
+    wanted = Options(target, **options, numbers=numbers or {})
+    build_open(file, wanted, place, runtime, show)
     return place.code
 
 
@@ -308,8 +316,8 @@ def compile_file(
 ) -> None:
     """Compile a model file. options: those of `OPTIONS`, by name.
 
-    Sizes that neither an ONNX file nor the options give stay open. So does what the
-    file leaves to a call, such as how often a loop runs or how many elements are found.
+    Sizes that neither the file nor the options give stay open. So does what the file
+    leaves to a call, such as how often a loop runs or how many elements are found.
     """
     from toolchain.frontends import OpenSizesError, plain
     from toolchain.process.confined import LimitError

@@ -7,16 +7,16 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from toolchain.link.artifacts import ARTIFACTS
-from toolchain.link.package import SOURCES, package_paths
+from toolchain.link.package import SOURCES, npm_path, package_paths
 from toolchain.profile import ROOT, Profile
 from toolchain.tasks.making import FailedError, Task, command, made
 
 
 def package_task(profile: Profile, after: Iterable[str]) -> Task:
-    """The SDK archive and the Python wheel of the full library."""
+    """The SDK archive, the Python wheel and the npm package of the full library."""
     if profile.file:
         return command(refuse_packages, profile)
-    packages = package_paths(ROOT / "dist")
+    packages = *package_paths(ROOT / "dist"), npm_path(ROOT / "dist")
     artifacts = (f / name for f in profile.folders.values() for name in ARTIFACTS)
     task = made(
         *(make_packages, profile.folders, *packages),
@@ -28,13 +28,15 @@ def package_task(profile: Profile, after: Iterable[str]) -> Task:
     return task | {"clean": True}
 
 
-def make_packages(targets: dict[str, Path], sdk: Path, wheel: Path) -> None:
-    """Write the SDK archive and the Python wheel."""
+def make_packages(targets: dict[str, Path], sdk: Path, wheel: Path, npm: Path) -> None:
+    """Write the SDK archive, the Python wheel and the npm package."""
+    from toolchain.link.npm import write_npm
     from toolchain.link.package import write_sdk, write_wheel
 
     write_sdk(targets, sdk)
     write_wheel(targets, wheel)
-    for path in (sdk, wheel):
+    write_npm(targets, npm)
+    for path in (sdk, wheel, npm):
         print(f"{path}: {path.stat().st_size} bytes")
 
 

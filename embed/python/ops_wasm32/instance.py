@@ -16,7 +16,7 @@ import wasmtime
 
 from ops_wasm32.binding import Bound, Resident
 from ops_wasm32.convert import Array
-from ops_wasm32.errors import ModuleError, OpsError
+from ops_wasm32.errors import ArgumentError, ModuleError, OpsError
 from ops_wasm32.head import (
     Shape,
     head_bytes,
@@ -117,11 +117,16 @@ class Instance:
         self._checked("ops_call", bound)
         head = ctypes.string_at(self._base() + self._arena, head_bytes(bound))
         shapes = shapes_after(bound, head, shapes)
-        outputs = zip(bound.outputs, shapes, starts, strict=True)
-        return [
-            self._copied(self._arena + start, param.dtype, shape)
-            for param, shape, start in outputs
-        ]
+        results = []
+        for param, shape, start in zip(bound.outputs, shapes, starts, strict=True):
+            try:
+                results.append(self._copied(self._arena + start, param.dtype, shape))
+            except ValueError:  # beside a size of 0 the others may be any
+                raise ArgumentError(
+                    f"{bound.kernel.name}: {param.name} has shape {shape}, which numpy "
+                    "cannot hold; use smaller sizes"
+                ) from None
+        return results
 
     def _call_open(self, bound: Bound) -> list[Array]:
         """Make a call whose outputs the module allocates."""

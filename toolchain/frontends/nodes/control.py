@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -40,8 +41,15 @@ def branch(c: Call) -> Sequence[Value]:
     bodies = (c.attributes["then_branch"], c.attributes["else_branch"])
     if c[0].data is not None:
         return _results(c, bodies[0 if c[0].data.item() else 1], c.scope.inner())
+    return branched(c, c[0], [partial(_results, c, b) for b in bodies])
+
+
+def branched(
+    c: Call, condition: Value, sides: Sequence[Callable[[Scope], list[Value]]]
+) -> Sequence[Value]:
+    """A region for each side. sides: from the region's scope to its results."""
     scopes = [c.scope.region(name) for name in ("then", "else")]
-    results = [_results(c, b, s) for b, s in zip(bodies, scopes, strict=True)]
+    results = [side(s) for side, s in zip(sides, scopes, strict=True)]
     if any(REFUSED in values for values in results):
         return [REFUSED] * len(c.node.output)
     regions = [s.finish([], v) for s, v in zip(scopes, results, strict=True)]
@@ -49,7 +57,7 @@ def branch(c: Call) -> Sequence[Value]:
     for region, scope in zip(regions, scopes, strict=True):
         region.inputs = [scope.take(v) for v in outer]
     outputs = [_either(c, *pair) for pair in zip(*results, strict=True)]
-    return c.builder.add(Node(IF, [c[0], *outer], outputs, regions=regions))
+    return c.builder.add(Node(IF, [condition, *outer], outputs, regions=regions))
 
 
 def _either(c: Call, a: Value, b: Value) -> Value:

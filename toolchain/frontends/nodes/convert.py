@@ -10,7 +10,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from functools import partial
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -48,6 +49,7 @@ class Refusal:
 DOUBTFUL = ("STFT",)
 Shape = tuple[Size | None, ...] | None
 Made = list[tuple[Shape, str]]
+ResultT = TypeVar("ResultT")
 
 
 class UnknownOperatorError(SpecError):
@@ -77,21 +79,34 @@ class Converter:
             at = f"{path}{name_of(node, i)}"
             confined.at(f"{node.op_type}, node {at}")
             inputs = [scope[n] for n in node.input]
-            if REFUSED in inputs:
-                results: Sequence[Value | None] = [REFUSED] * len(node.output)
-            else:
-                results = self._or_refused(node, inputs, scope, at)
+            results = self.or_refused(
+                *(node.op_type, node.domain, at, inputs, scope),
+                partial(self.results, node, inputs, scope, at),
+            )
+            if results is None:
+                results = [REFUSED] * len(node.output)
             for name, value in zip(node.output, results, strict=False):
                 if name:
                     scope.values[name] = value
 
-    def _or_refused(
-        self, node: Any, inputs: list[Value | None], scope: Scope, at: str
-    ) -> Sequence[Value | None]:
-        """A node's results; REFUSED, with a note, where it cannot be converted."""
-        scope.builder.place = f"{node.op_type}, node {at}"
+    def or_refused(
+        self,
+        operator: str,
+        domain: str,
+        at: str,
+        inputs: Sequence[Value | None],
+        scope: Scope,
+        make: Callable[[], ResultT],
+    ) -> ResultT | None:
+        """What `make` gives for a node; None, with a note, where it raises an error.
+
+        None without a note where one of the inputs is of a node that was refused.
+        """
+        if REFUSED in inputs:
+            return None
+        scope.builder.place = f"{operator}, node {at}"
         try:
-            return self._results(node, inputs, scope, at)
+            return make()
         except SpecError as error:
             reason, unknown = str(error), isinstance(error, UnknownOperatorError)
         except (MemoryError, RecursionError):
@@ -105,13 +120,13 @@ class Converter:
                 ),
                 False,
             )
-        found = Refusal(node.op_type, str(node.domain), at, reason, unknown)
-        self.refusals.append(found)
-        return [REFUSED] * len(node.output)
+        self.refusals.append(Refusal(operator, str(domain), at, reason, unknown))
+        return None
 
-    def _results(
+    def results(
         self, node: Any, inputs: list[Value | None], scope: Scope, at: str
     ) -> Sequence[Value | None]:
+        """Results of an ONNX node. Errors: SpecError where it cannot be converted."""
         call = Call(node, inputs, scope, self, f"{at}/")
         made = [] if subgraphs(node) else _made(call)
         known = _evaluated(call) if _is_foreign(inputs, made) else None

@@ -20,6 +20,7 @@ from toolchain.graph.graph import Value
 from toolchain.graph.operators import variant_of
 from toolchain.spec import SpecError
 
+FLOATS = ("float32", "float64")
 _NAMED = {"And": "logical_and", "Or": "logical_or", "Xor": "logical_xor"}
 
 
@@ -51,8 +52,9 @@ def clip(c: Call) -> Value:
     if c.opset < 11:
         given = [c.get("min"), c.get("max")]
         limits = [None if v is None else c.constant(v, x.dtype) for v in given]
-    if limits == [None, None]:
-        return x
+    if x.dtype == "float64":  # the runtime fills in those of other dtypes
+        ends = (float("-inf"), float("inf"))
+        limits = [e if v is None else v for v, e in zip(limits, ends, strict=True)]
     return c.exact("clip", x, *limits)
 
 
@@ -98,11 +100,11 @@ def power(c: Call) -> Value:
     small = y.rank == 0 or (y.rank or 9) <= (x.rank or 0)
     if small and number == 2:
         return c.call("mul", x, x)
-    if small and x.dtype == "float32" and number == 0.5:
+    if small and x.dtype in FLOATS and number == 0.5:
         return _root(c, x)
     if x.dtype == "float32" and _is_wide(y):
         return c.call("pow_wide", x, c.cast(y, "int64"))
-    if x.dtype == "float32" or (x.dtype in ("int32", "int8") and y.dtype == x.dtype):
+    if x.dtype in FLOATS or (x.dtype in ("int32", "int8") and y.dtype == x.dtype):
         return c.call("pow", x, c.cast(y, x.dtype))
     if x.dtype == "int32" and y.dtype in ("int8", "uint8"):
         return c.call("pow", x, c.cast(y, "int32"))

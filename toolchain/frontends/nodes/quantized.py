@@ -99,22 +99,7 @@ def quantized(c: Call, x: Value, scale: Value, zero: Value | None, to: str) -> V
 @rule("DynamicQuantizeLinear")
 def dynamic_quantize_linear(c: Call) -> Sequence[Value]:
     """To uint8 by the range of the elements and 0."""
-    x = c[0]
-    high = c.call("maximum", c.call("reduce_max", x, keepdims=0), 0)
-    low = c.call("minimum", c.call("reduce_min", x, keepdims=0), 0)
-    scale = c.call("div", c.call("sub", high, low), 255)
-    none = c.call("equal", scale, 0)
-    scale = c.call("where", none, c.constant(1, "float32"), scale)
-    point = c.call("round", c.call("div", c.call("neg", low), scale))
-    zero = c.cast(c.call("clip", point, 0, 255), "uint8")
-    given: dict[str, Any] = {"dtypes": ("float32", "uint8"), "axis": 0}
-    flat = c.builder.reshape(x, [-1])
-    found = c.call("quantize_linear", flat, scale, zero, **given)
-    return [
-        c.builder.reshape(found, plain_numbers(c.builder.shape_of(x)), 1),
-        scale,
-        zero,
-    ]
+    return c.builder.calls("dynamic_quantize_linear", c[0], outputs=3)
 
 
 @rule("MatMulInteger")

@@ -22,6 +22,10 @@ class Items(Value):
         super().__init__("sequence", "sequence")
         self.items = list(items)
 
+    def of(self, items: Sequence[Value]) -> Items:
+        """The same of other tensors."""
+        return Items(items)
+
 
 class Scope:
     """Names of a graph, a region or a function's body. outer: where others are sought.
@@ -54,7 +58,7 @@ class Scope:
         if value is REFUSED or value.data is not None:
             return value
         if isinstance(value, Items):
-            return Items([self.take(v) for v in value.items])
+            return value.of([self.take(v) for v in value.items])
         if value not in self.taken:
             name = f"outer_{len(self.taken)}_{value.name}"
             sizes = value.sizes
