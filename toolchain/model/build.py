@@ -84,7 +84,7 @@ def build_model(
 
     Errors: SpecError for a model that cannot be built, with every reason at once.
     """
-    program = read_program(path, options, show)
+    program = read_program(path, options, show, runtime)
     return write_model(program, path, options, place, runtime, show)
 
 
@@ -127,12 +127,25 @@ def write_model(
     return manifest
 
 
-def read_program(path: Path, options: Options, show: Callable[[str], None]) -> Program:
+def read_program(
+    path: Path,
+    options: Options,
+    show: Callable[[str], None],
+    runtime: Sequence[Path] = (),
+) -> Program:
     """A model file as kernels, weights and a plan: all but the code.
 
     A file may hold anything, so that a process of its own reads it: see confined.
-    Errors: as build_model.
+    runtime: objects of the C runtime; without them, and where fixed_program does not
+    take the file, it goes through Relax. Errors: as build_model.
     """
+    if runtime and path.suffix == ".onnx" and not options.winograd:
+        try:
+            return fixed_program(path, options, runtime, show)
+        except confined.LimitError:
+            raise
+        except SpecError:
+            pass  # what takes the other way says what is wrong
     # Before the fork, so that they are imported once.
     import tvm.relax.frontend.onnx  # noqa: F401
 
@@ -145,7 +158,7 @@ def read_program(path: Path, options: Options, show: Callable[[str], None]) -> P
 
 
 def fixed_program(
-    path: Path, options: Options, runtime: list[Path], show: Callable[[str], None]
+    path: Path, options: Options, runtime: Sequence[Path], show: Callable[[str], None]
 ) -> Program:
     """An ONNX file as kernels, all of whose sizes are known. Errors: as build_fixed."""
     import tvm  # noqa: F401  # before the fork, so that it is imported once
@@ -187,9 +200,15 @@ class _Fixed:
     notes: tuple[str, ...]
 
 
+# Whose networks toolchain/model/quantized.py finds.
+_QUANTIZED = ("quantize_linear", "dequantize_linear", "matmul_integer")
+
+
 def _read_fixed(path: Path, given: Given, winograd: bool) -> _Fixed:
     model = read_graph(path, given)
     check_fixed(model.graph)
+    if any(n.op in _QUANTIZED for n in model.graph.nodes):
+        raise OpenError("products of 8 bits go through Relax")
     allowed = graph_tolerance(model.graph, winograd)
     optimise(model.graph, winograd)
     check_fixed(model.graph)

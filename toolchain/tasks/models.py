@@ -202,7 +202,8 @@ def code(suffix: str = ".onnx") -> tuple[str, ...]:
     """Roots of what compiles models; converters are found by their files' names."""
     if suffix != ".onnx":
         return *open_code(), *_converters("primitives", "*.py")
-    return "toolchain.model.build:build_model", *_converters("", "onnx_*.py")
+    converters = [*_converters("", "onnx_*.py"), *_converters("nodes", "*.py")]
+    return "toolchain.model.build:build_model", *converters
 
 
 @cache
