@@ -162,8 +162,6 @@ def _module_task(
     after: list[str] = []
     if file != source:
         after.append(f"{'heavy_models' if heavy else 'models'}:{name}:file")
-    if file.suffix != ".onnx":  # linked from the library's own objects
-        after += [f"compile:{folder.name}:{name}" for name in profile.operators]
     return _file_task(task, profile, file, folder, after, options)
 
 
@@ -209,7 +207,8 @@ def _outputs(file: Path, folder: Path, options: Mapping[str, Any]) -> list[Path]
 def code(suffix: str = ".onnx") -> tuple[str, ...]:
     """Roots of what compiles models; converters are found by their files' names."""
     if suffix != ".onnx":
-        return *open_code(), *_converters("primitives", "*.py")
+        fixed = "toolchain.model.build:build_fixed"
+        return fixed, *open_code(), *_converters("primitives", "*.py")
     return "toolchain.model.build:build_model", *_converters("", "onnx_*.py")
 
 
@@ -244,17 +243,22 @@ def compile_model(
     numbers: Mapping[str, int] | None = None,
 ) -> Iterable[str]:
     """Compile a model file for a target; roots of what its kernels were made from."""
-    from toolchain.model.build import Options, build_model
+    from toolchain.model.build import Options, build_fixed, build_model
     from toolchain.model.compile import Place
+    from toolchain.model.fixed import OpenError
 
-    if file.suffix == ".mindir":
-        return compile_open(file, target, folder, runtime, options, numbers)
-    options = dict(options)
-    kept = options.pop("archive", False)
+    given = dict(options)
+    kept = given.pop("archive", False)
     place = Place(folder, CACHE / target, archive=kept)
     show = partial(print, f"  {file.stem} {target}:")
-    wanted = Options(target, **options, numbers=numbers or {})
-    build_model(file, wanted, place, list(runtime), show)
+    wanted = Options(target, **given, numbers=numbers or {})
+    if file.suffix != ".mindir":
+        build_model(file, wanted, place, list(runtime), show)
+        return place.code
+    try:
+        build_fixed(file, wanted, place, list(runtime), show)
+    except OpenError:
+        return compile_open(file, target, folder, runtime, options, numbers)
     return place.code
 
 
