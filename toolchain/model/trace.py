@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from toolchain.model.build import Options, read_program
+from toolchain.model.build import Options, fixed_program, read_program
 from toolchain.model.compile import Place, compile_program
 from toolchain.model.emit import Program
 from toolchain.model.graph import Node, Value
@@ -37,7 +37,11 @@ def build_trace(
     show: Callable[[str], None] = print,
 ) -> Path:
     """Write the traced module of a model and trace.json beside it; the latter."""
-    program = replace(read_program(path, options, show), traced=True)
+    if path.suffix == ".mindir":
+        program = fixed_program(path, options, runtime, show)
+    else:
+        program = read_program(path, options, show)
+    program = replace(program, traced=True)
     target, out = options.built_for(), place.folder / "trace.json"
     with fresh(place.folder / f"{program.graph.name}.wasm") as wasm:
         kernels = compile_program(program, target, place, runtime, wasm, show)
