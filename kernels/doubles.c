@@ -40,6 +40,14 @@ KERNEL(pow) {
   return 0;
 }
 
+KERNEL(mod) {
+  const double *x = slots[0].p, *y = slots[1].p;
+  double *to = slots[2].p;
+  for (int64_t i = 0; i < slots[3].i; ++i)
+    to[i] = mod_of(x[i], y[i], slots[4].i);
+  return 0;
+}
+
 /* -- rows: x [o, n], out, o, n -- */
 
 #define FOLD(name, first, step, last)                     \

@@ -21,7 +21,7 @@ from toolchain.link.artifacts import (
     TABLES,
 )
 from toolchain.link.clang import compile_c
-from toolchain.profile import ROOT
+from toolchain.profile import ROOT, version
 from toolchain.records.replace import fresh, scratch, write
 from toolchain.spec import COLLAPSES
 from toolchain.targets import DEFAULT, PROBES, TARGETS, Target, by_preference
@@ -112,6 +112,7 @@ def _python() -> str:
 {_WRITTEN.capitalize()}.
 """
 
+VERSION = "{version()}"  # of this package, and of the compiler's
 # Code of DLPack and bits of each dtype, by numpy's name; and what the command calls it.
 DTYPES = {{
 {dtypes}}}

@@ -52,14 +52,16 @@ class Place:
     """Where a model's files go. cache: for objects of operators.
 
     code: what the objects are made from, as it is found (roots of slices).
-    archive: whether lib<name>.a is written too, to link into programs. ready: objects
-    of operators that the library's build has already.
+    archive: whether lib<name>.a is written too, to link into programs. name: of the
+    files, where it is not the model's. ready: objects of operators that the library's
+    build has already.
     """
 
     folder: Path
     cache: Path
     code: set[str] = field(default_factory=set)
     archive: bool = False
+    name: str = ""
     ready: Mapping[str, Made] = field(default_factory=dict)
 
 
@@ -81,7 +83,7 @@ def build_graph(
     allowed = tolerance(graph, by_winograd)
     optimise(graph, by_winograd)
     emitted = emit_model(graph, external)
-    out = place.folder / f"{graph.name}.wasm"
+    out = place.folder / f"{place.name or graph.name}.wasm"
     users: dict[_Part, list[Node]] = {}
     for node in _nodes(graph):
         if node.dtypes:
@@ -95,7 +97,7 @@ def build_graph(
             members.append(data_object(WEIGHTS, emitted.weights.blob(), block))
         archive([*members, *runtime], library)
         if place.archive:
-            write(place.folder / library.name, library.read_bytes())
+            write(place.folder / f"lib{out.stem}.a", library.read_bytes())
         show(f"link {graph.name}.wasm")
         link(library, wasm, MAX_MEMORY, flat=True)
         check_interface(wasm.read_bytes(), target.name)

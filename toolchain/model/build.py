@@ -113,7 +113,7 @@ def write_model(
 ) -> dict[str, Any]:
     """Write the files of build_model for a program. path: what errors call it."""
     target = options.built_for()
-    out = place.folder / f"{program.graph.name}.wasm"
+    out = place.folder / f"{place.name or program.graph.name}.wasm"
     with fresh(out) as wasm:
         try:
             kernels = compile_program(program, target, place, runtime, wasm, show)

@@ -48,13 +48,15 @@ class Place:
     """Where a model's files go. cache: for objects of kernels.
 
     code: what the kernels' objects are made from, as it is found (roots of slices).
-    archive: whether lib<name>.a is written too, to link into programs.
+    archive: whether lib<name>.a is written too, to link into programs. name: of the
+    files, where it is not the model's.
     """
 
     folder: Path
     cache: Path
     code: set[str] = field(default_factory=set)
     archive: bool = False
+    name: str = ""
 
 
 def program_of(graph: Graph, external: bool) -> Program:
@@ -132,7 +134,8 @@ def compile_program(
             )
         archive([*members, *runtime], library)
         if place.archive:
-            write(place.folder / library.name, library.read_bytes())
+            kept = place.folder / f"lib{place.name or name}.a"
+            write(kept, library.read_bytes())
         show(f"link {name}.wasm")
         link(library, out, MAX_MEMORY)
         calls = Counter(program.kernels)

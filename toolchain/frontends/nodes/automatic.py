@@ -16,7 +16,12 @@ from toolchain.graph.operators import operator, variant_of
 from toolchain.spec import Operator, SpecError
 
 # Where words of a name are not told apart by capitals.
-_NAMES = {"IsNaN": "is_nan", "MatMul": "matmul", "MatMulInteger": "matmul_integer"}
+_NAMES = {
+    "Col2Im": "col2im",
+    "IsNaN": "is_nan",
+    "MatMul": "matmul",
+    "MatMulInteger": "matmul_integer",
+}
 
 
 @cache

@@ -9,10 +9,10 @@ import numpy as np
 
 from toolchain.frontends.nodes.microsoft import MS
 from toolchain.frontends.nodes.quantized import (
+    by_library,
     dequantize_linear,
     dynamic_quantize_linear,
     quantize_linear,
-    quantized,
 )
 from toolchain.frontends.nodes.recurrent import recurrent
 from toolchain.frontends.nodes.rules import Call, rule
@@ -26,19 +26,11 @@ rule("DequantizeLinear", domain=MS)(dequantize_linear)
 
 def _real(c: Call, x: Value, scale: Value, zero: Value | None) -> Value:
     """(x - zero) * scale, of scalars."""
-    wide = c.cast(x, "int32")
-    if zero is not None:
-        wide = c.call("sub", wide, c.cast(_scalar(c, zero), "int32"))
-    return c.call("mul", c.cast(wide, "float32"), _scalar(c, scale))
-
-
-def _scalar(c: Call, x: Value) -> Value:
-    return x if x.rank == 0 else c.builder.reshape(x, [])
+    return by_library(c, "dequantize_linear", x, scale, zero, (x.dtype,))
 
 
 def _back(c: Call, x: Value, scale: Value, zero: Value | None, to: str) -> Value:
-    point = None if zero is None else _scalar(c, zero)
-    return quantized(c, x, _scalar(c, scale), point, to)
+    return by_library(c, "quantize_linear", x, scale, zero, ("float32", to))
 
 
 @rule("QLinearAdd", "QLinearMul", domain=MS)

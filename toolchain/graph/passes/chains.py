@@ -13,10 +13,11 @@ from toolchain.spec import Pointwise
 
 # Of other dtypes LLVM would have to know which arithmetic wraps.
 DTYPES = ("float32", "bool")
+BYTES = ("quantize", "dequantize")  # which do no arithmetic in 8 bits
 MOST = 24  # steps of a chain: a loop keeps its values in registers
 
 # TVM does not come to an end on more limits, one in the other.
-LIMITS = {"clip": 2, "minimum": 1, "maximum": 1, "relu": 1}
+LIMITS = {"clip": 2, "minimum": 1, "maximum": 1, "relu": 1, "quantize": 2}
 MOST_LIMITS = 3
 
 
@@ -81,7 +82,8 @@ def _fits(node: Node) -> bool:
         return False
     formula = isinstance(found.compute, Pointwise) and found.compute.loops is None
     plain = all(isinstance(v, (int, float, str)) for v in node.attributes.values())
-    return formula and plain and all(v.dtype in DTYPES for v in values)
+    typed = node.op in BYTES or all(v.dtype in DTYPES for v in values)
+    return formula and plain and typed
 
 
 def is_number(node: Node, value: Value) -> bool:
