@@ -57,12 +57,13 @@ Node = tuple[str, tuple[tuple[str, int], ...], Array, dict[str, Any]]
 
 def linear() -> Iterator[Node]:
     for rows, labels in ((1, [0, 1]), (2, [0, 1]), (3, [5, 6, 9])):
-        given = {
+        given: dict[str, Any] = {
             "coefficients": [1.0, -0.5, -1, 0.5, 0.2, 0][: 2 * rows],
             "intercepts": [0.1, 0.2, 0][:rows],
         }
         for kind in TRANSFORMS:
-            more = {"classlabels_ints": labels, "post_transform": kind}
+            more: dict[str, Any] = {"post_transform": kind}
+            more |= {"classlabels_ints": labels}
             yield "LinearClassifier", BOTH, X, given | more
             # ONNX Runtime leaves out the transform of one target.
             if rows > 1 or kind == "NONE":
