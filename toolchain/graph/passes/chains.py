@@ -133,7 +133,7 @@ def _without_numbers(step: Step) -> Step:
 
 
 def _chained(cluster: _Cluster, varying: Sequence[int]) -> Node:
-    """The one node that does the work of a cluster's. varying: numbers that it reads."""
+    """The one node that does a cluster's work. varying: numbers that it reads."""
     inputs = cluster.reads()
     steps, values = _steps(cluster, inputs, varying)
     inputs += [values[k] for k in varying]
