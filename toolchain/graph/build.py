@@ -25,8 +25,8 @@ from toolchain.graph.graph import Graph, Node, Value
 from toolchain.graph.operators import file_of, has_own, made_of, operator
 from toolchain.graph.passes import optimise
 from toolchain.graph.rounding import tolerance
-from toolchain.graph.weights import Weights
 from toolchain.graph.shapes import text
+from toolchain.graph.weights import Weights
 from toolchain.link import clang
 from toolchain.link.archive import archive
 from toolchain.link.blob import data_object
