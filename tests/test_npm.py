@@ -221,6 +221,7 @@ UNLOADABLE = {
         "argument",
         "option weight is unknown; use weights, signal, onProgress, cache",
     ),
+    "options": ("argument", 'the options are "weights.safetensors"; give an object'),
     "operators": ("module", "holds operators, but no model; use loadLibrary()"),
     "cache": ("engine", "this engine has no Cache storage"),
     "aborted": ("AbortError", "aborted"),
@@ -252,6 +253,7 @@ const found = {{
   nobody: await tried("http://127.0.0.1:1/net.wasm"),
   number: await tried(3.5),
   option: await tried(path, {{ weight: "x" }}),
+  options: await tried(path, "weights.safetensors"),
   operators: await tried(library),
   cache: await tried(light, {{ cache: true }}),
   aborted: await tried(path, {{ signal: AbortSignal.abort() }}),
@@ -318,6 +320,7 @@ import { readFile } from "node:fs/promises";
 const seen = [];
 const onProgress = (progress) => seen.push(progress);
 await loadModel(path, { onProgress });
+await loadModel(`file://${path}`);
 const bytes = await readFile(path), file = await readFile(beside);
 const { module } = await loadModel(bytes, { weights: new URL(`file://${beside}`) });
 openModel(module, { weights: file });
