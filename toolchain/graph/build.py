@@ -20,11 +20,12 @@ from toolchain.codegen.objects import compile_for_models, compile_object, object
 from toolchain.codegen.operators import load_operator
 from toolchain.codegen.room import room
 from toolchain.graph.arena import arena_bytes
-from toolchain.graph.emit import WEIGHTS, Emitted, Weights, emit_model
+from toolchain.graph.emit import WEIGHTS, Emitted, emit_model
 from toolchain.graph.graph import Graph, Node, Value
 from toolchain.graph.operators import file_of, has_own, made_of, operator
 from toolchain.graph.passes import optimise
 from toolchain.graph.rounding import tolerance
+from toolchain.graph.weights import Weights
 from toolchain.graph.shapes import text
 from toolchain.link import clang
 from toolchain.link.archive import archive
