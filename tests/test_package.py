@@ -250,9 +250,7 @@ def test_the_compiler_needs_the_tools_that_the_project_has() -> None:
 def test_a_compiler_without_records_is_not_packed(tmp_path: Path) -> None:
     (tmp_path / "obj").mkdir()
     (tmp_path / "obj" / "add.o").touch()
-    with pytest.raises(
-        PackageError, match=r"\.add\.o\.made: is missing; run `doit"
-    ):
+    with pytest.raises(PackageError, match=r"\.add\.o\.made: is missing; run `doit"):
         write_compiler({"mvp": tmp_path}, tmp_path / "x.whl")
 
 
@@ -282,8 +280,15 @@ def test_another_version_of_the_compiler_is_refused(
 
 def test_a_user_with_the_wheels_alone(compiler: Path) -> None:
     """What `doit users` does with packages of a registry, with those at hand."""
-    words = ["tests/users/python_compiler.py", "--linked", "--dist", compiler.parent]
-    out = run([sys.executable, *words], cwd=ROOT)
+    script = "tests/users/python_compiler.py"
+    words: list[str | Path] = [
+        sys.executable,
+        script,
+        "--linked",
+        "--dist",
+        compiler.parent,
+    ]
+    out = run(words, cwd=ROOT)
     assert out.endswith("a right answer from the packages alone\n")
 
 
