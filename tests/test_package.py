@@ -304,8 +304,15 @@ def test_another_version_of_the_compiler_is_refused(
 
 def test_a_user_with_the_wheels_alone(compiler: Path) -> None:
     """What `doit users` does with packages of a registry, with those at hand."""
-    words = ["tests/users/python_compiler.py", "--linked", "--dist", compiler.parent]
-    out = run([sys.executable, *words], cwd=ROOT)
+    script = "tests/users/python_compiler.py"
+    words: list[str | Path] = [
+        sys.executable,
+        script,
+        "--linked",
+        "--dist",
+        compiler.parent,
+    ]
+    out = run(words, cwd=ROOT)
     assert out.endswith("a right answer from the packages alone\n")
 
 

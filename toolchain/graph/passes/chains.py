@@ -176,7 +176,9 @@ def _steps(
             value = node.inputs[at] if at < len(node.inputs) else None
             if len(values) in varying:
                 operands[at] = first + varying.index(len(values))
-            values.append(value or Value.constant("fill", np.array(operand.value)))
+            values.append(
+                value or Value.constant("fill", np.array(operand.value, operand.dtype))
+            )
         steps.append(replace(step, operands=tuple(operands)))
         places[node.output] = first + len(varying) + i
     return steps, values
