@@ -14,7 +14,7 @@ from typing import Any
 
 from toolchain.abi import ABI_VERSION, MANIFEST, MAX_MEMORY
 from toolchain.codegen.operators import loaded_operators
-from toolchain.frontends import Dim, Given, read_model
+from toolchain.frontends import Dim, Given, mindir, read_model
 from toolchain.frontends.graphs import read_graph
 from toolchain.graph.operators import add_chain, made_of
 from toolchain.graph.passes import optimise
@@ -37,6 +37,7 @@ from toolchain.model.passes import to_kernels
 from toolchain.model.rounding import tolerance
 from toolchain.process import confined
 from toolchain.process.command import tool_versions
+from toolchain.records.definitions import REFERENCE
 from toolchain.records.replace import fresh, write
 from toolchain.records.slices import root_in
 from toolchain.spec import SpecError
@@ -139,7 +140,7 @@ def read_program(
     runtime: objects of the C runtime; without them, and where fixed_program does not
     take the file, it goes through Relax. Errors: as build_model.
     """
-    if runtime and path.suffix == ".onnx" and not options.winograd:
+    if runtime:
         try:
             return fixed_program(path, options, runtime, show)
         except confined.LimitError:
@@ -180,7 +181,7 @@ def fixed_program(
             program_of(graph, options.external),
             tolerance=model.tolerance,
             notes=model.notes,
-            code=tuple(root_in(file, "KERNEL") for file in loaded_operators(FOLDERS)),
+            code=tuple(dict.fromkeys((*model.code, *asked_operators()))),
         )
         _check_memory(program, path)
     except OpenError:
@@ -198,23 +199,27 @@ class _Fixed:
     made: list[Any]
     tolerance: float
     notes: tuple[str, ...]
+    code: tuple[str, ...]
 
 
-# Whose networks toolchain/model/quantized.py finds.
-_QUANTIZED = ("quantize_linear", "dequantize_linear", "matmul_integer")
+def asked_operators() -> tuple[str, ...]:
+    """Roots of the operators that this process has loaded."""
+    files = loaded_operators(FOLDERS)
+    return tuple(root_in(f, name) for f in files for name in ("KERNEL", REFERENCE))
 
 
 def _read_fixed(path: Path, given: Given, winograd: bool) -> _Fixed:
-    model = read_graph(path, given)
+    reader = mindir.read if path.suffix == ".mindir" else read_graph
+    model = reader(path, given)
     check_fixed(model.graph)
-    if any(n.op in _QUANTIZED for n in model.graph.nodes):
-        raise OpenError("products of 8 bits go through Relax")
     allowed = graph_tolerance(model.graph, winograd)
     optimise(model.graph, winograd)
     check_fixed(model.graph)
+    if any(n.op == "dequantize_linear" for n in model.graph.nodes):
+        raise OpenError("products of 8 bits that no pass finds go through Relax")
     names = dict.fromkeys(n.op for n in model.graph.nodes)
     made = [one for one in map(made_of, names) if one is not None]
-    return _Fixed(model.graph, made, allowed, model.notes)
+    return _Fixed(model.graph, made, allowed, model.notes, asked_operators())
 
 
 def limits_for(path: Path, options: Options) -> confined.Limits:
