@@ -20,12 +20,13 @@ from toolchain.codegen.objects import compile_for_models, compile_object, object
 from toolchain.codegen.operators import load_operator
 from toolchain.codegen.room import room
 from toolchain.graph.arena import arena_bytes
-from toolchain.graph.emit import WEIGHTS, Emitted, Weights, emit_model
+from toolchain.graph.emit import WEIGHTS, Emitted, emit_model
 from toolchain.graph.graph import Graph, Node, Value
 from toolchain.graph.operators import file_of, has_own, made_of, operator
 from toolchain.graph.passes import optimise
 from toolchain.graph.rounding import tolerance
 from toolchain.graph.shapes import text
+from toolchain.graph.weights import Weights
 from toolchain.link import clang
 from toolchain.link.archive import archive
 from toolchain.link.blob import data_object
@@ -52,14 +53,16 @@ class Place:
     """Where a model's files go. cache: for objects of operators.
 
     code: what the objects are made from, as it is found (roots of slices).
-    archive: whether lib<name>.a is written too, to link into programs. ready: objects
-    of operators that the library's build has already.
+    archive: whether lib<name>.a is written too, to link into programs. name: of the
+    files, where it is not the model's. ready: objects of operators that the library's
+    build has already.
     """
 
     folder: Path
     cache: Path
     code: set[str] = field(default_factory=set)
     archive: bool = False
+    name: str = ""
     ready: Mapping[str, Made] = field(default_factory=dict)
 
 
@@ -81,7 +84,7 @@ def build_graph(
     allowed = tolerance(graph, by_winograd)
     optimise(graph, by_winograd)
     emitted = emit_model(graph, external)
-    out = place.folder / f"{graph.name}.wasm"
+    out = place.folder / f"{place.name or graph.name}.wasm"
     with in_use(place.cache), scratch(place.cache) as own, fresh(out) as wasm:
         objects = operator_objects(_nodes(graph), target, place, show)
         library = own / f"lib{graph.name}.a"
@@ -91,7 +94,7 @@ def build_graph(
             members.append(data_object(WEIGHTS, emitted.weights.blob(), block))
         archive([*members, *runtime], library)
         if place.archive:
-            write(place.folder / library.name, library.read_bytes())
+            write(place.folder / f"lib{out.stem}.a", library.read_bytes())
         show(f"link {graph.name}.wasm")
         link(library, wasm, MAX_MEMORY, flat=True)
         check_interface(wasm.read_bytes(), target.name)

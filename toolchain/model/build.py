@@ -14,8 +14,7 @@ from typing import Any
 
 from toolchain.abi import ABI_VERSION, MANIFEST, MAX_MEMORY
 from toolchain.codegen.operators import loaded_operators
-from toolchain.frontends import Dim, Given, mindir, read_model
-from toolchain.frontends.graphs import read_graph
+from toolchain.frontends import Dim, Given, read_model
 from toolchain.graph.operators import add_chain, made_of
 from toolchain.graph.passes import optimise
 from toolchain.graph.rounding import tolerance as graph_tolerance
@@ -34,10 +33,10 @@ from toolchain.model.fixed import to_kernels as kernels_of
 from toolchain.model.graph import Value, from_relax
 from toolchain.model.kernels import FOLDERS
 from toolchain.model.passes import to_kernels
+from toolchain.model.read import operator_roots, read
 from toolchain.model.rounding import tolerance
 from toolchain.process import confined
 from toolchain.process.command import tool_versions
-from toolchain.records.definitions import REFERENCE
 from toolchain.records.replace import fresh, write
 from toolchain.records.slices import root_in
 from toolchain.spec import SpecError
@@ -96,7 +95,7 @@ def build_fixed(
     runtime: list[Path],
     show: Callable[[str], None] = print,
 ) -> dict[str, Any]:
-    """The same of an ONNX file, by the nodes of toolchain/graph/.
+    """The same by the nodes of toolchain/graph/, of a file of ONNX or MindIR.
 
     Errors: OpenError where some size or node is for the runtime to plan, too.
     """
@@ -114,7 +113,7 @@ def write_model(
 ) -> dict[str, Any]:
     """Write the files of build_model for a program. path: what errors call it."""
     target = options.built_for()
-    out = place.folder / f"{program.graph.name}.wasm"
+    out = place.folder / f"{place.name or program.graph.name}.wasm"
     with fresh(out) as wasm:
         try:
             kernels = compile_program(program, target, place, runtime, wasm, show)
@@ -140,6 +139,8 @@ def read_program(
     runtime: objects of the C runtime; without them, and where fixed_program does not
     take the file, it goes through Relax. Errors: as build_model.
     """
+    if path.suffix == ".mindir":
+        return fixed_program(path, options, runtime, show)
     if runtime:
         try:
             return fixed_program(path, options, runtime, show)
@@ -161,7 +162,7 @@ def read_program(
 def fixed_program(
     path: Path, options: Options, runtime: Sequence[Path], show: Callable[[str], None]
 ) -> Program:
-    """An ONNX file as kernels, all of whose sizes are known. Errors: as build_fixed."""
+    """A file as kernels, all of whose sizes are known. Errors: as build_fixed."""
     import tvm  # noqa: F401  # before the fork, so that it is imported once
 
     show(f"read {path.name}")
@@ -181,7 +182,7 @@ def fixed_program(
             program_of(graph, options.external),
             tolerance=model.tolerance,
             notes=model.notes,
-            code=tuple(dict.fromkeys((*model.code, *asked_operators()))),
+            code=tuple(dict.fromkeys((*model.code, *operator_roots()))),
         )
         _check_memory(program, path)
     except OpenError:
@@ -193,7 +194,10 @@ def fixed_program(
 
 @dataclass(frozen=True)
 class _Fixed:
-    """A graph after all passes, what they made, and what is known before them."""
+    """A graph after all passes, what they made, and what is known before them.
+
+    code: roots of the operators that were asked.
+    """
 
     graph: Any
     made: list[Any]
@@ -202,15 +206,8 @@ class _Fixed:
     code: tuple[str, ...]
 
 
-def asked_operators() -> tuple[str, ...]:
-    """Roots of the operators that this process has loaded."""
-    files = loaded_operators(FOLDERS)
-    return tuple(root_in(f, name) for f in files for name in ("KERNEL", REFERENCE))
-
-
 def _read_fixed(path: Path, given: Given, winograd: bool) -> _Fixed:
-    reader = mindir.read if path.suffix == ".mindir" else read_graph
-    model = reader(path, given)
+    model, _ = read(path, given)
     check_fixed(model.graph)
     allowed = graph_tolerance(model.graph, winograd)
     optimise(model.graph, winograd)
@@ -219,7 +216,7 @@ def _read_fixed(path: Path, given: Given, winograd: bool) -> _Fixed:
         raise OpenError("products of 8 bits that no pass finds go through Relax")
     names = dict.fromkeys(n.op for n in model.graph.nodes)
     made = [one for one in map(made_of, names) if one is not None]
-    return _Fixed(model.graph, made, allowed, model.notes, asked_operators())
+    return _Fixed(model.graph, made, allowed, model.notes, operator_roots())
 
 
 def limits_for(path: Path, options: Options) -> confined.Limits:

@@ -122,7 +122,8 @@ def compile_program(
             )
         archive([*members, *runtime], library)
         if place.archive:
-            write(place.folder / library.name, library.read_bytes())
+            kept = place.folder / f"lib{place.name or name}.a"
+            write(kept, library.read_bytes())
         show(f"link {name}.wasm")
         link(library, out, MAX_MEMORY)
         calls = Counter(program.kernels)

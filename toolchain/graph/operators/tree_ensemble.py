@@ -6,8 +6,9 @@ Modes: bits for less, equal, greater and NaN; 16 is a leaf: then the last two nu
 are its first place in leaves (targets) and weights, and the place after its last.
 Nodes are numbered from their root on. roots: the first node of each tree.
 Attributes: targets, and aggregate: of the leaves of all trees for a target.
-Dtypes: added up in that of x, in the order of the trees. A target without a weight is 0.
-Source: ONNX ai.onnx.ml TreeEnsemble-5, TreeEnsembleClassifier-5, TreeEnsembleRegressor-5.
+Dtypes: added up in that of x, in the order of the trees.
+Edges: a target without a weight is 0.
+Source: ONNX ai.onnx.ml TreeEnsemble-5, TreeEnsembleClassifier-5 and -Regressor-5.
 """
 
 import numpy as np

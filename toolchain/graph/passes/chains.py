@@ -4,19 +4,21 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from toolchain.abi import MAX_INPUTS
-from toolchain.graph.chains import Chain, Number, Operand, Step
-from toolchain.graph.graph import Graph, Node, Value
+from toolchain.abi import MAX_ATTRIBUTES, MAX_INPUTS
+from toolchain.graph.chains import Chain, Number, Operand, Parameter, Step
+from toolchain.graph.graph import Attribute, Graph, Node, Value
 from toolchain.graph.operators import add_chain, operator
 from toolchain.graph.shapes import infer
 from toolchain.spec import Pointwise
 
 # Of other dtypes LLVM would have to know which arithmetic wraps.
 DTYPES = ("float32", "bool")
+# These do no arithmetic in 8 bits. Their numbers differ from node to node.
+BYTES = ("quantize", "dequantize")
 MOST = 24  # steps of a chain: a loop keeps its values in registers
 
 # TVM does not come to an end on more limits, one in the other.
-LIMITS = {"clip": 2, "minimum": 1, "maximum": 1, "relu": 1}
+LIMITS = {"clip": 2, "minimum": 1, "maximum": 1, "relu": 1, "quantize": 2}
 MOST_LIMITS = 3
 
 
@@ -41,7 +43,8 @@ class _Cluster:
         """Whether they are one chain."""
         limits = sum(LIMITS.get(n.op, 0) for n in self.nodes)
         few = len(self.reads()) <= MAX_INPUTS and len(self.nodes) <= MOST
-        return few and limits <= MOST_LIMITS
+        numbers = sum(len(n.attributes) for n in self.nodes if n.op in BYTES)
+        return few and limits <= MOST_LIMITS and numbers <= MAX_ATTRIBUTES
 
 
 def join(graph: Graph) -> None:
@@ -81,7 +84,8 @@ def _fits(node: Node) -> bool:
         return False
     formula = isinstance(found.compute, Pointwise) and found.compute.loops is None
     plain = all(isinstance(v, (int, float, str)) for v in node.attributes.values())
-    return formula and plain and all(v.dtype in DTYPES for v in values)
+    typed = node.op in BYTES or all(v.dtype in DTYPES for v in values)
+    return formula and plain and typed
 
 
 def is_number(node: Node, value: Value) -> bool:
@@ -99,18 +103,21 @@ def _chained(cluster: _Cluster) -> Node:
     inputs = cluster.reads()
     places = {v: i for i, v in enumerate(inputs)}
     steps = []
+    numbers: dict[str, Attribute] = {}
     for node in cluster.nodes:
-        steps.append(_step(node, places))
+        steps.append(_step(node, places, numbers))
         places[node.output] = len(places)
     chain = Chain(tuple(v.dtype for v in inputs), tuple(steps))
     last = cluster.nodes[-1]
     name = add_chain(chain)
-    made = Node(name, list(inputs), last.outputs, {}, chain.variant(), place=last.place)
+    variant = chain.variant()
+    made = Node(name, list(inputs), last.outputs, numbers, variant, place=last.place)
     infer(made)
     return made
 
 
-def _step(node: Node, places: dict[Value, int]) -> Step:
+def _step(node: Node, places: dict[Value, int], numbers: dict[str, Attribute]) -> Step:
+    """numbers: those of the chain, to which a step adds its own."""
     found = operator(node.op)
     operands: list[Operand] = []
     for i, tensor in enumerate(found.inputs):
@@ -123,11 +130,16 @@ def _step(node: Node, places: dict[Value, int]) -> Step:
         else:
             assert value.data is not None
             operands.append(Number(value.data.item(), value.dtype))
-    given = []
+    given: list[tuple[str, float | Parameter]] = []
     for attribute in found.attributes:
         number = node.attributes.get(attribute.name, attribute.default)
         if isinstance(number, str):
             number = attribute.choices.index(number)
         assert isinstance(number, (int, float))
-        given.append((attribute.name, number))
+        if node.op in BYTES:
+            parameter = Parameter(f"number{len(numbers)}", attribute.kind)
+            numbers[parameter.name] = number
+            given.append((attribute.name, parameter))
+        else:
+            given.append((attribute.name, number))
     return Step(node.op, node.dtypes, tuple(given), tuple(operands))
