@@ -104,7 +104,7 @@ def test_other_changes_of_a_sequence_are_refused() -> None:
 
 
 @pytest.mark.parametrize("given", [{}, {"keepdims": 0}, {"axis": 1}])
-def test_slices_of_unknown_number(given: dict[str, int], tmp_path: Path) -> None:
+def test_slices_of_unknown_number(given: Any, tmp_path: Path) -> None:
     nodes = [
         helper.make_node("SplitToSequence", ["x"], ["parts"], **given),
         node("ConcatFromSequence", "parts", axis=0),
@@ -142,3 +142,20 @@ def test_a_body_for_each_of_a_sequence(tmp_path: Path) -> None:
     onnx.save(proto, tmp_path / "net.onnx")
     found = model_of(tmp_path / "net.onnx")(X)
     np.testing.assert_array_equal(np.concatenate([X * X, X * X], 1), found)
+
+
+@pytest.mark.parametrize("sizes", [None, [1] * 69 + [3]])
+def test_more_parts_than_a_call_takes(sizes: list[int] | None, tmp_path: Path) -> None:
+    parts = [f"p{i}" for i in range(70)]
+    weights = {} if sizes is None else {"sizes": np.array(sizes)}
+    nodes = [
+        helper.make_node("Split", ["x", *weights], parts, axis=1),
+        node("Concat", *parts[::-1], axis=1),
+    ]
+    x = info("x", ("b", 140 if sizes is None else 72))
+    proto = model(nodes, [x], None, weights, opset=13)
+    onnx.save(proto, tmp_path / "net.onnx")
+    values = np.random.default_rng(1).standard_normal((2, 140 if sizes is None else 72))
+    values = values.astype("f4")
+    found = model_of(tmp_path / "net.onnx")(values)
+    np.testing.assert_array_equal(theirs(proto, values)[0], found)

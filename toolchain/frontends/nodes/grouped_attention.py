@@ -13,17 +13,18 @@ from toolchain.spec import SpecError
 LOWEST = -3.4028234663852886e38
 
 
-def rotated(c: Call, x: Value, cos: Value, sin: Value, interleaved: int) -> Value:
+def rotated(c: Call, x: Value, turns: Sequence[Value], interleaved: int) -> Value:
     """The first features [..., 2 R] turned in pairs, of halves or of neighbours.
 
-    cos, sin: [..., R].
+    turns: cosines and sines [..., R].
     """
+    cos, sin = turns
     width = size_at(c, cos, -1)
     both = c.call("mul", width, 2)
-    parts = [(0, width, 1), (width, both, 1)]
     if interleaved:
-        parts = [(0, both, 2), (1, both, 2)]
-    a, b = (_features(c, x, *p) for p in parts)
+        a, b = (_features(c, x, i, both, 2) for i in (0, 1))
+    else:
+        a, b = _features(c, x, 0, width, 1), _features(c, x, width, both, 1)
     turned = [
         c.call("sub", c.call("mul", a, cos), c.call("mul", b, sin)),
         c.call("add", c.call("mul", b, cos), c.call("mul", a, sin)),
@@ -59,16 +60,14 @@ def rotary_embedding(c: Call) -> Value:
         places = c.builder.unsqueeze(steps, [0])
     interleaved = c.get("interleaved", 0) or 0
     if rank_of(x) == 4:
-        turns = (_turns(c, t, places, 1) for t in tables)
-        return rotated(c, x, *turns, interleaved)
+        turns = [_turns(c, t, places, 1) for t in tables]
+        return rotated(c, x, turns, interleaved)
     shape, heads = c.builder.shape_of(x), c.get("num_heads", 0)
     width = -1 if heads else c.call("mul", size_at(c, tables[0], 1), 2)
     lead = [size_at(c, x, i) for i in (0, 1)]
     wide = c.builder.reshape(x, joined(c, *lead, heads or -1, width))
-    turns = (_turns(c, t, places, 2) for t in tables)
-    return c.builder.reshape(
-        rotated(c, wide, *turns, interleaved), plain_numbers(shape)
-    )
+    turns = [_turns(c, t, places, 2) for t in tables]
+    return c.builder.reshape(rotated(c, wide, turns, interleaved), plain_numbers(shape))
 
 
 class _Cache:
@@ -153,7 +152,7 @@ def grouped(c: Call) -> Sequence[Value]:
         at = c.optional(9)
         at = places if at is None else c.cast(at, "int64")
         turns = [_turns(c, c[i], at, 1) for i in (7, 8)]
-        q, k = (rotated(c, x, *turns, c.get("rotary_interleaved", 0)) for x in (q, k))
+        q, k = (rotated(c, x, turns, c.get("rotary_interleaved", 0)) for x in (q, k))
     total = c.builder.reshape(c.cast(c[6], "int64"), [1])
     cache = _Cache(c, start, total, k)
     keys = cache.with_new(c.optional(3), k)

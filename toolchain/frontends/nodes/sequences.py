@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from toolchain.frontends.nodes.movement import after_each_other
 from toolchain.frontends.nodes.rules import Call, plain_numbers, rule
 from toolchain.frontends.nodes.scope import REFUSED, Growing, Items
 from toolchain.frontends.nodes.shapes import rank_of, size_at
@@ -77,7 +78,7 @@ def stacked(c: Call, found: Items) -> Value:
     parts += [] if found.rows is None else [found.rows]
     if not parts:
         raise SpecError("joins an empty sequence, whose shape is unknown")
-    return c.call("concat", *parts, axis=0) if len(parts) > 1 else parts[0]
+    return after_each_other(c, parts, 0) if len(parts) > 1 else parts[0]
 
 
 @rule("SequenceAt")
@@ -115,7 +116,7 @@ def concat(c: Call) -> Value:
         raise SpecError("joins an empty sequence, whose shape is unknown")
     if new:
         items = [c.builder.unsqueeze(v, [axis]) for v in items]
-    return c.call("concat", *items, axis=axis)
+    return after_each_other(c, items, axis)
 
 
 def _joined_rows(c: Call, rows: Value, axis: int, new: int) -> Value:
