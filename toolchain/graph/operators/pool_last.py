@@ -1,7 +1,7 @@
 """out[n, y, x, c] = max or mean over r, s of x[n, y * stride + r * dilation - pad, ...]
 
 max_pool and average_pool of images with their channels last. kind: mean counts the taps
-inside the image, mean_padded those inside the padded one.
+inside the image, mean_padded those inside the padded one. 8-bit integers have a max.
 Shapes: x [N, H, W, C]; the lists have an entry for each spatial axis, pads the begins,
 then the ends. ceil_mode=1 rounds the number of windows up.
 Edges: padding never wins; a NaN in a window gives NaN.
@@ -37,7 +37,6 @@ from toolchain.spec.math import maximum
 from toolchain.spec.nest import as_written, choose, nest
 
 KINDS = ("max", "mean", "mean_padded")
-LANES = 4  # of a register
 SIZES: tuple[tuple[tuple[int, ...], dict[str, Any]], ...] = (
     ((1, 6, 7, 5), {"kernel_shape": [2, 2], "strides": [2, 2]}),
     ((2, 9, 8, 16), {"kernel_shape": [3, 3], "strides": [2, 2], "pads": [1, 1, 1, 1]}),
@@ -54,6 +53,10 @@ def compute(k: Kernel) -> Tensor:
     """Window by window; channels of a register stay there while taps are folded."""
 
     def emit(ins: list[Buffer], out: Buffer) -> None:
+        if k.dtype != "float32":
+            whole = _Windows(k, ins[0], out, lambda a, b: tir.max(a, b))
+            whole.emit(int(np.iinfo(k.dtype).min))
+            return
         vectors = k.target.has("simd128")
         largest = _Windows(k, ins[0], out, lambda a, b: maximum(a, b, vectors))
         mean = _Windows(k, ins[0], out, lambda a, b: a + b)
@@ -63,7 +66,7 @@ def compute(k: Kernel) -> Tensor:
             lambda: mean.emit(-0.0, mean.count),
         )
 
-    return nest((k.N, w.extent(k, 0), w.extent(k, 1), k.C), [k.x], emit, "float32")
+    return nest((k.N, w.extent(k, 0), w.extent(k, 1), k.C), [k.x], emit, k.dtype)
 
 
 class _Windows:
@@ -83,7 +86,8 @@ class _Windows:
         self, empty: float, count: Callable[[int, Expr], Expr] | None = None
     ) -> None:
         """Fold all. empty: what a window starts with. count: what divides means."""
-        k, lanes = self.k, LANES if self.k.target.has("simd128") else 1
+        k = self.k
+        lanes = k.target.lanes(8 * np.dtype(k.dtype).itemsize)
         whole = tir.truncdiv(k.C, lanes)
         parts = [(0, whole, lanes)]
         if lanes > 1:
@@ -106,13 +110,13 @@ class _Windows:
         """Fold the window at [n, i, j] of some channels."""
         (n, i, j, channel), (y, z) = at, self.spatial
         ((top, bottom), (left, right)), (empty, finish) = ranges, ends
-        folded = T.alloc_buffer((lanes,), "float32")
+        folded = T.alloc_buffer((lanes,), self.k.dtype)
 
         def each() -> Any:
             return T.vectorized(0, lanes) if lanes > 1 else T.serial(0, 1)
 
         with each() as c:
-            T.buffer_store(folded, tir.const(empty, "float32"), [c])
+            T.buffer_store(folded, tir.const(empty, self.k.dtype), [c])
         with T.serial(0, bottom - top) as r, T.serial(0, right - left) as s:
             row = y.first(i) + (top + r) * y.dilation
             column = z.first(j) + (left + s) * z.dilation
@@ -153,7 +157,8 @@ def reference(x: Array, kind: str | int = 0, **attributes: Any) -> Array:
 
     def fold(taps: Array, inside: tuple[int, int]) -> Any:
         if kind == "max":
-            return np.max(taps, initial=-np.inf)
+            floats = x.dtype.kind == "f"
+            return np.max(taps, initial=-np.inf if floats else np.iinfo(x.dtype).min)
         return np.sum(taps) / inside[counted]
 
     found = pooled(planes, fold, **attributes)
@@ -169,12 +174,22 @@ def scale(x: Array, kind: str | int = 0, **attributes: Any) -> Array:
 def cases(dtypes: tuple[str, ...], rng: Rng) -> Iterator[Case]:
     """Sizes and attributes, for each kind."""
     for shape, given in SIZES:
-        for kind in KINDS:
+        for kind in KINDS if dtypes[0] == "float32" else KINDS[:1]:
             x = values(rng, shape, dtypes[0])
             yield Case(f"{kind}-{shape_name(shape)}", (x,), {**given, "kind": kind})
+    if dtypes[0] != "float32":
+        return
     x = values(rng, (1, 5, 5, 3), dtypes[0])
     x[0, 2, 2, 1], x[0, 0, 0, 0], x[0, 4, 4, 2] = np.nan, np.inf, -np.inf
     yield Case("special", (x,), {"kernel_shape": [3, 3]})
+
+
+def requires(k: Kernel) -> list[tuple[Expr, str]]:
+    """Integers have no mean."""
+    found = list(w.requires(k))
+    if k.dtype != "float32":
+        found.append((k.kind == 0, "means are of float32; use kind max"))
+    return found
 
 
 KERNEL = Operator(
@@ -189,10 +204,10 @@ KERNEL = Operator(
         w.DILATIONS,
     ),
     units=2,
-    dtypes=("float32",),
+    dtypes=("float32", "int8", "uint8"),
     compute=compute,
     schedule=as_written,
-    requires=w.requires,
+    requires=requires,
     reference=reference,
     reference_scale=scale,
     cases=cases,

@@ -188,7 +188,9 @@ class _Rewriter:
         taps, steps = (_whole(given.get(n, ())) for n in ("kernel_shape", "strides"))
         padded = given.pop("count_include_pad", 0)
         overlap = prod(taps) > OVERLAP * prod(steps)
-        if len(taps) != 2 or overlap or value.dtype != "float32":
+        bytes_too = node.op == "max_pool" and value.dtype in ("int8", "uint8")
+        typed = bytes_too or value.dtype == "float32"
+        if len(taps) != 2 or overlap or not typed:
             return False
         kinds = _POOLS[node.op]
         given["kind"] = kinds[1] if padded and len(kinds) > 1 else kinds[0]
