@@ -15,6 +15,7 @@ from typing import Any
 from toolchain.abi import ABI_VERSION, MANIFEST, MAX_MEMORY
 from toolchain.codegen.operators import loaded_operators
 from toolchain.frontends import Dim, Given, read_model
+from toolchain.graph.build import Place
 from toolchain.graph.operators import add_chain, made_of
 from toolchain.graph.passes import optimise
 from toolchain.graph.rounding import tolerance as graph_tolerance
@@ -22,7 +23,6 @@ from toolchain.link.manifest import check_interface
 from toolchain.link.module import add_custom_section, validate
 from toolchain.link.safetensors import Part, write_weights
 from toolchain.model.compile import (
-    Place,
     compile_program,
     program_of,
     weights_blob,
