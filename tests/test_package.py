@@ -117,10 +117,12 @@ def test_sdk_holds_every_artifact(sdk: Path) -> None:
         "README.md",
         "examples/c/CMakeLists.txt",
         "examples/c/main.c",
+        "examples/c/main.cpp",
         "examples/c/run_wasi.py",
         "js/ops_wasm32.mjs",
         "include/ops_kernels.h",
         "include/ops_wasm32.h",
+        "include/ops_wasm32.hpp",
         "lib/cmake/ops_wasm32/ops_wasm32Config.cmake",
         "lib/cmake/ops_wasm32/ops_wasm32ConfigVersion.cmake",
     }

@@ -3,7 +3,11 @@
 ARCHIVE = "libops_wasm32.a"
 MODULE = "ops_wasm32.wasm"
 MANIFEST = "manifest.json"
-HEADERS = ("include/ops_wasm32.h", "include/ops_kernels.h")
+HEADERS = (
+    "include/ops_wasm32.h",
+    "include/ops_kernels.h",
+    "include/ops_wasm32.hpp",
+)
 # Sources that a build writes anew where tables changed (toolchain/tables.py), and the
 # headers of C that it holds against them.
 C_TABLES = "runtime_stub/tables.h"

@@ -23,7 +23,7 @@ from toolchain.model import graph as model
 from toolchain.model.elementwise import Elementwise, merged
 from toolchain.model.kernels import REGISTER, Indexed, Instance, Joined
 from toolchain.model.recorded import Run, moved, runs_of
-from toolchain.spec import Operator, Pointwise, SpecError, tensor_dtype
+from toolchain.spec import DTYPES, Operator, Pointwise, SpecError, tensor_dtype
 
 # Collapses that are written here, beside those that are recorded.
 _OWN = ("elementwise", "concat")
@@ -36,10 +36,14 @@ class OpenError(SpecError):
 
 def check_fixed(graph: Graph) -> None:
     """Raise OpenError unless all that a graph does is known before it runs."""
+    if graph.halves:
+        raise OpenError("its weights of 16 bits are widened when a call needs them")
     values = [*graph.inputs, *(v for n in graph.nodes for v in n.outputs)]
     for value in values:
         if value.known is None:
             raise OpenError(f"{value.name} has sizes that only a call knows")
+        if value.dtype not in DTYPES:
+            raise OpenError(f"{value.name} is {value.dtype}")
     for node in graph.nodes:
         if any(isinstance(given(node, n), Value) for n in node.attributes):
             raise OpenError(f"{node.place}: attributes that only a call knows")

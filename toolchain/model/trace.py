@@ -37,7 +37,7 @@ def build_trace(
     show: Callable[[str], None] = print,
 ) -> Path:
     """Write the traced module of a model and trace.json beside it; the latter."""
-    program = replace(read_program(path, options, show), traced=True)
+    program = replace(read_program(path, options, show, runtime), traced=True)
     target, out = options.built_for(), place.folder / "trace.json"
     with fresh(place.folder / f"{program.graph.name}.wasm") as wasm:
         kernels = compile_program(program, target, place, runtime, wasm, show)

@@ -79,6 +79,8 @@ def _sorted(
     for n, v in attributes.items():
         if known[n].per_unit and isinstance(v, int | float):
             attributes[n] = [v]
+        elif not known[n].per_unit and isinstance(v, list) and len(v) == 1:
+            attributes[n] = v[0]  # a number, as the standard has it
         elif known[n].kind == "int" and isinstance(
             v, float
         ):  # the seed of random numbers

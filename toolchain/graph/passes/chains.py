@@ -4,27 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from math import isfinite
 
-import numpy as np
-
-from toolchain.abi import MAX_INPUTS
-from toolchain.graph.chains import Chain, Number, Operand, Step
-from toolchain.graph.graph import Graph, Node, Value
+from toolchain.abi import MAX_ATTRIBUTES, MAX_INPUTS
+from toolchain.graph.chains import Chain, Number, Operand, Parameter, Step
+from toolchain.graph.graph import Attribute, Graph, Node, Value
 from toolchain.graph.operators import add_chain, operator
 from toolchain.graph.shapes import infer
 from toolchain.spec import Pointwise
 
 # Of other dtypes LLVM would have to know which arithmetic wraps.
 DTYPES = ("float32", "bool")
-BYTES = ("quantize", "dequantize")  # which do no arithmetic in 8 bits
+# These do no arithmetic in 8 bits. Their numbers differ from node to node.
+BYTES = ("quantize", "dequantize")
 MOST = 24  # steps of a chain: a loop keeps its values in registers
 
 # TVM does not come to an end on more limits, one in the other.
 LIMITS = {"clip": 2, "minimum": 1, "maximum": 1, "relu": 1, "quantize": 2}
 MOST_LIMITS = 3
 
-# Kernels that are alike but for their numbers, from which on these are operands: one
-# kernel then takes less code than so many that are a little faster.
+# Kernels that are alike but for their numbers, from which on these are attributes.
 MANY = 4
 
 
@@ -49,7 +48,8 @@ class _Cluster:
         """Whether they are one chain."""
         limits = sum(LIMITS.get(n.op, 0) for n in self.nodes)
         few = len(self.reads()) <= MAX_INPUTS and len(self.nodes) <= MOST
-        return few and limits <= MOST_LIMITS
+        numbers = sum(len(n.attributes) for n in self.nodes if n.op in BYTES)
+        return few and limits <= MOST_LIMITS and numbers <= MAX_ATTRIBUTES
 
 
 def join(graph: Graph) -> None:
@@ -111,65 +111,70 @@ def _varying(clusters: list[_Cluster]) -> dict[int, Sequence[int]]:
     alike: dict[tuple[Step, ...], list[tuple[int, tuple[float, ...]]]] = {}
     for i, cluster in enumerate(clusters):
         steps, _ = _steps(cluster, cluster.reads(), ())
-        numbers = [o.value for s in steps for o in s.operands if isinstance(o, Number)]
+        numbers = tuple(n.value for s in steps for n in _numbers(s))
         key = tuple(map(_without_numbers, steps))
-        alike.setdefault(key, []).append((i, tuple(numbers)))
+        alike.setdefault(key, []).append((i, numbers))
     found: dict[int, Sequence[int]] = {}
     for group in alike.values():
-        if len({numbers for _, numbers in group}) < MANY:
-            continue
-        columns = list(zip(*(numbers for _, numbers in group), strict=True))
-        differ = [k for k, column in enumerate(columns) if len(set(column)) > 1]
-        if len(clusters[group[0][0]].reads()) + len(differ) <= MAX_INPUTS:
+        if len({numbers for _, numbers in group}) >= MANY:
+            columns = list(zip(*(numbers for _, numbers in group), strict=True))
+            differ = [k for k, column in enumerate(columns) if len(set(column)) > 1]
             found |= {i: differ for i, _ in group}
     return found
 
 
+def _numbers(step: Step) -> list[Number]:
+    """Constant operands that an attribute may give as well."""
+    numbers = [o for o in step.operands if isinstance(o, Number)]
+    return [n for n in numbers if n.dtype == "float32" and isfinite(n.value)]
+
+
 def _without_numbers(step: Step) -> Step:
-    operands = tuple(
-        Number(0.0, o.dtype) if isinstance(o, Number) else o for o in step.operands
-    )
-    return replace(step, operands=operands)
+    numbers = _numbers(step)
+    operands = tuple(None if o in numbers else o for o in step.operands)
+    return replace(step, operands=operands)  # type: ignore[arg-type]
 
 
 def _chained(cluster: _Cluster, varying: Sequence[int]) -> Node:
-    """The one node that does a cluster's work. varying: numbers that it reads."""
+    """The one node that does a cluster's work. varying: numbers that it is given."""
     inputs = cluster.reads()
-    steps, values = _steps(cluster, inputs, varying)
-    inputs += [values[k] for k in varying]
+    steps, numbers = _steps(cluster, inputs, varying)
     chain = Chain(tuple(v.dtype for v in inputs), tuple(steps))
     last = cluster.nodes[-1]
     name = add_chain(chain)
-    made = Node(name, list(inputs), last.outputs, {}, chain.variant(), place=last.place)
+    variant = chain.variant()
+    made = Node(name, list(inputs), last.outputs, numbers, variant, place=last.place)
     infer(made)
     return made
 
 
 def _steps(
     cluster: _Cluster, inputs: Sequence[Value], varying: Sequence[int]
-) -> tuple[list[Step], list[Value]]:
-    """The steps of a chain, and its numbers in their order.
+) -> tuple[list[Step], dict[str, Attribute]]:
+    """The steps of a chain, and the numbers that a node of it gives.
 
-    varying: numbers that are operands instead, after the inputs.
+    varying: those of _numbers that are among them.
     """
     places = {v: i for i, v in enumerate(inputs)}
-    first, steps, values = len(inputs), list[Step](), list[Value]()
-    for i, node in enumerate(cluster.nodes):
-        step = _step(node, places)
-        operands = list(step.operands)
+    numbers: dict[str, Attribute] = {}
+    steps, count = list[Step](), 0
+    for node in cluster.nodes:
+        step = _step(node, places, numbers)
+        plain, operands = _numbers(step), list(step.operands)
         for at, operand in enumerate(operands):
-            if not isinstance(operand, Number):
+            if not isinstance(operand, Number) or operand not in plain:
                 continue
-            value = node.inputs[at] if at < len(node.inputs) else None
-            if len(values) in varying:
-                operands[at] = first + varying.index(len(values))
-            values.append(value or Value.constant("fill", np.array(operand.value)))
+            if count in varying:
+                operands[at] = parameter = Parameter(f"number{len(numbers)}", "float")
+                numbers[parameter.name] = operand.value
+            count += 1
         steps.append(replace(step, operands=tuple(operands)))
-        places[node.output] = first + len(varying) + i
-    return steps, values
+        places[node.output] = len(places)
+    return steps, numbers
 
 
-def _step(node: Node, places: dict[Value, int]) -> Step:
+def _step(node: Node, places: dict[Value, int], numbers: dict[str, Attribute]) -> Step:
+    """numbers: those of the chain, to which a step adds its own."""
     found = operator(node.op)
     operands: list[Operand] = []
     for i, tensor in enumerate(found.inputs):
@@ -182,11 +187,16 @@ def _step(node: Node, places: dict[Value, int]) -> Step:
         else:
             assert value.data is not None
             operands.append(Number(value.data.item(), value.dtype))
-    given = []
+    given: list[tuple[str, float | Parameter]] = []
     for attribute in found.attributes:
         number = node.attributes.get(attribute.name, attribute.default)
         if isinstance(number, str):
             number = attribute.choices.index(number)
         assert isinstance(number, (int, float))
-        given.append((attribute.name, number))
+        if node.op in BYTES:
+            parameter = Parameter(f"number{len(numbers)}", attribute.kind)
+            numbers[parameter.name] = number
+            given.append((attribute.name, parameter))
+        else:
+            given.append((attribute.name, number))
     return Step(node.op, node.dtypes, tuple(given), tuple(operands))
