@@ -119,7 +119,10 @@ def _varying(clusters: list[_Cluster]) -> dict[int, Sequence[int]]:
         if len({numbers for _, numbers in group}) >= MANY:
             columns = list(zip(*(numbers for _, numbers in group), strict=True))
             differ = [k for k, column in enumerate(columns) if len(set(column)) > 1]
-            found |= {i: differ for i, _ in group}
+            cluster = clusters[group[0][0]]
+            _, given = _steps(cluster, cluster.reads(), differ)
+            if len(given) <= MAX_ATTRIBUTES:
+                found |= {i: differ for i, _ in group}
     return found
 
 
