@@ -170,7 +170,7 @@ def test_every_command_has_help(capsys: pytest.CaptureFixture[str]) -> None:
         assert code == 0
         assert COMMANDS[name] in " ".join(out.split())
     code, out, _ = run(capsys, "--help")
-    assert "exit codes:\n  0  done\n" in out
+    assert "exit codes:\n  0    done\n" in out
     assert set(COMMANDS) == set(parsers()[1])
 
 

@@ -1,4 +1,4 @@
-"""Quantized networks as graphs: products of 8-bit integers, and what becomes of them."""
+"""Quantized networks as graphs: products of 8-bit integers, and what they become."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def n(kind: str, inputs: str, output: str, **given: Any) -> onnx.NodeProto:
 
 
 def dynamic(weights: dict[str, Array]) -> onnx.ModelProto:
-    """x @ w + b, twice with the same weights, as quantize_dynamic writes it."""
+    """Sums x @ w + b, twice with the same weights, as quantize_dynamic writes it."""
     nodes = []
     for i, x in enumerate("xy"):
         nodes += [

@@ -7,7 +7,6 @@ import subprocess
 from collections.abc import Iterable, Iterator
 from itertools import islice
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from npm_package import install, needs_node
@@ -15,6 +14,7 @@ from ops_wasm32.convert import Array
 from verification import Cell, check
 
 from toolchain.codegen.operators import load_operator
+from toolchain.link.description import LibraryKernel
 from toolchain.link.typescript import camel_case
 from toolchain.profile import load_profile
 from toolchain.spec import Case, kernel_name
@@ -41,7 +41,7 @@ def chosen() -> Iterator[Cell]:
             yield Cell(name, kernel_name(name, dtypes), dtypes, "simd128", case)
 
 
-def described(cell: Cell, kernel: Any, data: bytearray) -> dict[str, object]:
+def described(cell: Cell, kernel: LibraryKernel, data: bytearray) -> dict[str, object]:
     """A call as npm_calls.mjs takes it; elements go into data."""
     words: list[object] = [
         None if x is None else placed(np.asarray(x), data) for x in cell.case.inputs

@@ -162,6 +162,28 @@ def test_c_program_carries_only_its_kernels(sdk: Path, tmp_path: Path) -> None:
     assert len(content) < MAX_EXAMPLE_BYTES
 
 
+def test_cpp_program_answers_as_the_c_program_does(sdk: Path, tmp_path: Path) -> None:
+    out = tmp_path / "main.wasm"
+    options = ("-target", "wasm32-wasi", "-O2", "-fno-exceptions", "-nostdlib++")
+    library = ("-Iinclude", "-Llib/simd128", "-lops_wasm32")
+    source = "examples/c/main.cpp"
+    run([*tool("CLANG"), *options, source, *library, "-o", out], cwd=sdk)
+    assert RESULT == run_wasi(out, tmp_path / "stdout")
+
+
+@pytest.mark.skipif(not shutil.which("node"), reason="Node is not installed")
+def test_the_loader_finds_the_modules_of_the_sdk(sdk: Path) -> None:
+    script = f"""
+import {{ loadLibrary }} from "{(sdk / "js" / "ops_wasm32.mjs").as_uri()}";
+for (const target of {json.dumps([*TARGETS])}.slice(0, 2)) {{
+  const ops = await loadLibrary({{ target }});
+  console.log(ops.target, [...ops.add(new Float32Array([1, 2]), 3).data].join());
+}}"""
+    words = ["node", "--input-type=module", "-e", script]
+    done = subprocess.run(words, check=True, capture_output=True, text=True)
+    assert "mvp 4,5\nsimd128 4,5\n" == done.stdout
+
+
 @pytest.mark.skipif(not shutil.which("pkg-config"), reason="pkg-config is not there")
 def test_pkg_config_finds_the_sdk_where_it_is(sdk: Path) -> None:
     for name in TARGETS:
@@ -282,8 +304,15 @@ def test_another_version_of_the_compiler_is_refused(
 
 def test_a_user_with_the_wheels_alone(compiler: Path) -> None:
     """What `doit users` does with packages of a registry, with those at hand."""
-    words = ["tests/users/python_compiler.py", "--linked", "--dist", compiler.parent]
-    out = run([sys.executable, *words], cwd=ROOT)
+    script = "tests/users/python_compiler.py"
+    words: list[str | Path] = [
+        sys.executable,
+        script,
+        "--linked",
+        "--dist",
+        compiler.parent,
+    ]
+    out = run(words, cwd=ROOT)
     assert out.endswith("a right answer from the packages alone\n")
 
 

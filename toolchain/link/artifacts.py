@@ -14,5 +14,5 @@ C_TABLES = "runtime_stub/tables.h"
 PYTHON_TABLES = "embed/python/ops_wasm32/tables.py"
 JS_TABLES = "embed/js/tables.mjs"
 TABLES = (C_TABLES, PYTHON_TABLES, JS_TABLES)
-CHECKED_HEADERS = ("check.h", "windows.h", "graph.h")
+CHECKED_HEADERS = ("check.h", "windows.h", "graph.h", "node.h")
 ARTIFACTS = (ARCHIVE, MODULE, MANIFEST, *HEADERS)

@@ -15,6 +15,7 @@ from typing import Any
 from toolchain.abi import ABI_VERSION, MANIFEST, MAX_MEMORY
 from toolchain.codegen.operators import loaded_operators
 from toolchain.frontends import Dim, Given, read_model
+from toolchain.graph.build import Place
 from toolchain.graph.operators import add_chain, made_of
 from toolchain.graph.passes import optimise
 from toolchain.graph.rounding import tolerance as graph_tolerance
@@ -22,7 +23,6 @@ from toolchain.link.manifest import check_interface
 from toolchain.link.module import add_custom_section, validate
 from toolchain.link.safetensors import Part, write_weights
 from toolchain.model.compile import (
-    Place,
     compile_program,
     program_of,
     weights_blob,
@@ -141,7 +141,7 @@ def read_program(
     """
     if path.suffix == ".mindir":
         return fixed_program(path, options, runtime, show)
-    if runtime and not options.winograd:
+    if runtime:
         try:
             return fixed_program(path, options, runtime, show)
         except confined.LimitError:
@@ -182,10 +182,7 @@ def fixed_program(
             program_of(graph, options.external),
             tolerance=model.tolerance,
             notes=model.notes,
-            code=(
-                *model.code,
-                *(root_in(file, "KERNEL") for file in loaded_operators(FOLDERS)),
-            ),
+            code=tuple(dict.fromkeys((*model.code, *operator_roots()))),
         )
         _check_memory(program, path)
     except OpenError:
@@ -209,18 +206,14 @@ class _Fixed:
     code: tuple[str, ...]
 
 
-# Whose networks toolchain/model/quantized.py finds.
-_QUANTIZED = ("quantize_linear", "dequantize_linear", "matmul_integer")
-
-
 def _read_fixed(path: Path, given: Given, winograd: bool) -> _Fixed:
     model, _ = read(path, given)
     check_fixed(model.graph)
-    if any(n.op in _QUANTIZED for n in model.graph.nodes):
-        raise OpenError("products of 8 bits go through Relax")
     allowed = graph_tolerance(model.graph, winograd)
     optimise(model.graph, winograd)
     check_fixed(model.graph)
+    if any(n.op == "dequantize_linear" for n in model.graph.nodes):
+        raise OpenError("products of 8 bits that no pass finds go through Relax")
     names = dict.fromkeys(n.op for n in model.graph.nodes)
     made = [one for one in map(made_of, names) if one is not None]
     return _Fixed(model.graph, made, allowed, model.notes, operator_roots())

@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -67,8 +68,12 @@ def run(options: argparse.Namespace) -> str | None:
     """Run the command that options.command names; what is wrong, if something is."""
     prepare()
     given = vars(options) | {}
-    step = {"compile": _compile, "build": _build}[given.pop("command")]
-    failed = reported(step, **{k: v for k, v in given.items() if k[0] != "_"})
+    steps: dict[str, Callable[..., None]] = {"compile": _compile, "build": _build}
+    step = steps[given.pop("command")]
+    try:
+        failed = reported(step, **{k: v for k, v in given.items() if k[0] != "_"})
+    except SystemExit as end:  # by a signal
+        raise KeyboardInterrupt(str(end)) from None
     return None if failed is None else str(failed.message)
 
 

@@ -66,8 +66,8 @@ def _compile_fixed(
     numbers: Mapping[str, int] | None = None,
 ) -> Iterable[str]:
     """As compile_model, into a result."""
+    from toolchain.graph.build import Place
     from toolchain.model.build import Options, build_fixed, build_model
-    from toolchain.model.compile import Place
     from toolchain.model.fixed import OpenError
 
     cache = CACHE / target
@@ -248,8 +248,8 @@ def trace_task(after: Iterable[str]) -> Task:
 
 def trace_file(file: str, target: str, out: str, **options: Any) -> None:
     """Build the traced module of a model, time its steps and draw the page."""
+    from toolchain.graph.build import Place
     from toolchain.model.build import Options
-    from toolchain.model.compile import Place
     from toolchain.model.trace import build_trace
     from toolchain.tasks.documents import draw_trace
 

@@ -54,7 +54,7 @@ def build_profile(
         "task_runtime": lambda: library.runtime_tasks(profile),
         "task_archive": lambda: library.archive_tasks(profile),
         "task_module": lambda: library.module_tasks(profile),
-        "task_build": lambda: library.build_task(profile, ["module"], ()),
+        "task_build": lambda: library.build_task(profile, ["module"], full=()),
     }
     if DoitMain(ModuleTaskLoader(tasks), config_filenames=()).run(["build"]):
         raise FailedError(f"{profile.file}: could not be built; the reasons are above")

@@ -15,7 +15,8 @@ import stat
 import sys
 import time
 from contextlib import suppress
-from importlib.metadata import version
+from functools import cache
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import wasmtime
@@ -50,14 +51,14 @@ def kept_module(file: ModuleFile, what: str) -> wasmtime.Module:
     """
     check_declarations(file, what)
     engine = shared_engine()
-    cache = Cache(engine, cache_folder())
-    digest = cache.digest_of(file.state)
-    if digest and (found := cache.module(digest)):
+    kept = Cache(engine, cache_folder())
+    digest = kept.digest_of(file.state)
+    if digest and (found := kept.module(digest)):
         return found
     data = file[:]
     digest = hashlib.sha256(data).hexdigest()
-    module = cache.module(digest) or compiled(data, what, engine)
-    cache.keep(module, digest, file.state)
+    module = kept.module(digest) or compiled(data, what, engine)
+    kept.keep(module, digest, file.state)
     return module
 
 
@@ -109,9 +110,18 @@ class Cache:
                 _write(self._folder / f"{_state(file)}.sha256", digest.encode())
 
     def _path(self, digest: str) -> Path | None:
-        engine = f"{version('wasmtime')} {platform.machine()} {sys.platform}"
-        key = hashlib.sha256(f"{digest} {engine}".encode()).hexdigest()
+        key = hashlib.sha256(f"{digest} {_engine()}".encode()).hexdigest()
         return self._folder / f"{key}.cwasm" if self._folder else None
+
+
+@cache
+def _engine() -> str:
+    """What the engine is, so that several of them keep a file each."""
+    try:
+        number = version("wasmtime")
+    except PackageNotFoundError:
+        number = ""
+    return f"{number} {platform.machine()} {sys.platform}"
 
 
 def _state(file: os.stat_result) -> str:

@@ -12,9 +12,10 @@ from ops_wasm32.tables import SHORT_DTYPES, VERSION
 _ABOUT = "Machine-learning operators and models in WebAssembly."
 _CODES = """\
 exit codes:
-  0  done
-  1  verify: the model is not as its original; completion: shtab is not installed
-  2  a message says what to change
+  0    done
+  1    verify: the model is not as its original
+  2    a message says what to change
+  130  interrupted
 """
 _RUN_EXAMPLE = """\
 examples:

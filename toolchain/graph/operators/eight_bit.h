@@ -73,6 +73,7 @@ typedef struct {
   eight_sums y_zero;      /* of integers, less what eight_rounded adds ... */
   eight_words low, high;  /* ... and their limits */
   float minimum, maximum; /* of floats ... */
+  int32_t plain;          /* bytes, with a start and no bias */
   int32_t limited;        /* ... where they have limits */
 } eight_finish;
 
@@ -115,10 +116,22 @@ static inline eight_finish eight_bytes_of(int32_t zero, int32_t low,
   return f;
 }
 
+/* Bytes of EIGHT_WIDTH sums, of channels from n on, where f is plain. */
+static inline void eight_put_plain(const eight_finish *f, int64_t n,
+                                   eight_sums left, eight_sums right,
+                                   uint8_t *out) {
+  left += *(const eight_sums *)(f->start + n);
+  right += *(const eight_sums *)(f->start + n + 4);
+  eight_reals a = __builtin_convertvector(left, eight_reals);
+  eight_reals b = __builtin_convertvector(right, eight_reals);
+  a *= *(const eight_reals *)(f->scale + n);
+  b *= *(const eight_reals *)(f->scale + n + 4);
+  eight_put_bytes(f, eight_rounded(a), eight_rounded(b), out);
+}
+
 /* Results of EIGHT_WIDTH sums, of channels from n on. */
-static inline __attribute__((always_inline)) void eight_put(
-    const eight_finish *f, int64_t n, eight_sums left, eight_sums right,
-    uint8_t *out) {
+static inline void eight_put(const eight_finish *f, int64_t n, eight_sums left,
+                             eight_sums right, uint8_t *out) {
   if (f->start) {
     left += *(const eight_sums *)(f->start + n);
     right += *(const eight_sums *)(f->start + n + 4);
@@ -152,7 +165,10 @@ static inline void eight_put_some(const eight_finish *f, int64_t n,
                                   int64_t count, eight_sums left,
                                   eight_sums right, uint8_t *out) {
   if (count >= EIGHT_WIDTH) {
-    eight_put(f, n, left, right, out);
+    if (f->plain)
+      eight_put_plain(f, n, left, right, out);
+    else
+      eight_put(f, n, left, right, out);
     return;
   }
   float whole[EIGHT_WIDTH];
@@ -187,6 +203,7 @@ static inline eight_finish eight_finish_of(const ops_request *call,
   f.start = eight_given(call, IN_START);
   f.dtype = out->dtype, f.size = out->itemsize;
   f.minimum = (float)low, f.maximum = (float)high;
+  f.plain = f.size == 1 && f.start && !f.bias;
   f.limited = low > -1e39 || high < 1e39;
   if (f.scale && !t[IN_X_SCALE].absent) {
     float x_scale = *(const float *)(void *)t[IN_X_SCALE].data;

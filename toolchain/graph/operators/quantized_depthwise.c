@@ -114,13 +114,20 @@ static void put_line(const depthwise *d, int32_t odd, uint8_t *out) {
   int64_t x = 0, step = d->channels * d->finish.size;
   int32_t usual = axis->taps == USUAL && d->pairs[odd] == 2 &&
                   axis->dilation == 1;
-  if (usual && axis->stride == 1)
-    for (; x + TOGETHER <= axis->windows; x += TOGETHER)
-      put_windows(d, x, odd, out + x * step, 1);
-  if (usual && axis->stride == 2)
-    for (; x + TOGETHER <= axis->windows; x += TOGETHER)
-      put_windows(d, x, odd, out + x * step, 2);
-  for (; x < axis->windows; ++x) put_windows(d, x, odd, out + x * step, 0);
+  usual = usual && axis->stride <= 2 && axis->windows >= TOGETHER;
+  while (x < axis->windows) {
+    int64_t rest = axis->windows - x;
+    /* The last ones are done again with those before. */
+    if (usual && rest < TOGETHER) x -= TOGETHER - rest;
+    uint8_t *to = out + x * step;
+    if (usual && axis->stride == 1)
+      put_windows(d, x, odd, to, 1);
+    else if (usual)
+      put_windows(d, x, odd, to, 2);
+    else
+      put_windows(d, x, odd, to, 0);
+    x += usual ? TOGETHER : 1;
+  }
 }
 
 /* -- rows -- */
@@ -192,24 +199,25 @@ static void put_image(const depthwise *d, const uint8_t *image, uint8_t *out) {
 /* Weights in int16, less their zero points, for windows that begin at the first
  * (odd: at the second) of two rows. */
 static void expand(const ops_request *call, depthwise *d, int32_t odd) {
-  const ops_tensor *t = call->tensors;
-  const int32_t *zeros = (const int32_t *)(void *)t[IN_W_ZERO].data;
+  const int32_t *zeros = eight_given(call, IN_W_ZERO);
   int64_t gap = d->axes[0].dilation, taps = d->axes[1].taps, pairs = 0;
   for (int64_t r = 0; r < d->axes[0].taps; ++r)
     if (!r || (odd + r * gap) / 2 != (odd + (r - 1) * gap) / 2) ++pairs;
   int16_t *to = (int16_t *)d->weights[odd];
   for (int64_t i = 0; i < d->quads * pairs * taps * 8; ++i) to[i] = 0;
-  const int8_t *w = (const int8_t *)t[IN_W].data;
+  const int8_t *w = (const int8_t *)call->tensors[IN_W].data;
   for (int64_t r = 0, p = -1, before = -1; r < d->axes[0].taps; ++r) {
     int64_t row = odd + r * gap;
     p += row / 2 != before;
     before = row / 2;
-    for (int64_t s = 0; s < taps; ++s)
-      for (int64_t c = 0; c < d->quads * LANES; ++c) {
-        int64_t at = ((c / LANES * pairs + p) * taps + s) * 8 + c % LANES * 2;
-        int32_t zero = t[IN_W_ZERO].absent ? 0 : zeros[c];
-        to[at + row % 2] = (int16_t)(*w++ - zero);
+    for (int64_t s = 0; s < taps; ++s, w += d->quads * LANES) {
+      int16_t *at = to + (p * taps + s) * 8 + row % 2;
+      for (int64_t c = 0; c < d->quads * LANES; c += LANES) {
+        for (int64_t l = 0; l < LANES; ++l)
+          at[2 * l] = (int16_t)(w[c + l] - (zeros ? zeros[c + l] : 0));
+        at += pairs * taps * 8;
       }
+    }
   }
   d->pairs[odd] = pairs;
 }
@@ -237,7 +245,8 @@ static int32_t run(ops_request *call) {
   d.finish = eight_finish_of(call, (void *)(memory + 2 * weights + rows));
   d.taken = (void *)(memory + 2 * weights + rows + scales);
   d.copies = memory + bytes - copies;
-  for (int32_t odd = 0; odd < 2; ++odd) expand(call, &d, odd);
+  expand(call, &d, 0);
+  if (down->stride % 2) expand(call, &d, 1);
   int64_t image = x->count / x->shape[0], results = out->count / x->shape[0];
   for (int64_t n = 0; n < x->shape[0]; ++n)
     put_image(&d, x->data + n * image, out->data + n * results * out->itemsize);

@@ -11,6 +11,8 @@ Edges: a target without a weight is 0.
 Source: ONNX ai.onnx.ml TreeEnsemble-5, TreeEnsembleClassifier-5 and -Regressor-5.
 """
 
+from typing import Any
+
 import numpy as np
 
 from toolchain.spec import Attribute, Bound, Case, Input, Operator
@@ -32,7 +34,7 @@ def _leaf(row, nodes, thresholds, node):
 def reference(x, nodes, thresholds, leaves, weights, roots, targets, aggregate):
     out = np.zeros((len(x), targets))
     for r, row in enumerate(x):
-        found = [[] for _ in range(targets)]
+        found: list[list[float]] = [[] for _ in range(targets)]
         for root in roots:
             _, _, first, end = _leaf(row, nodes, thresholds, root)
             for to, weight in zip(leaves[first:end], weights[first:end], strict=True):
@@ -44,7 +46,9 @@ def reference(x, nodes, thresholds, leaves, weights, roots, targets, aggregate):
 
 def _forest(rng, trees, depth, features, targets):
     """Full trees with some leaves above their ends."""
-    nodes, leaves, roots = [], [], []
+    nodes: list[Any] = []
+    leaves: list[Any] = []
+    roots: list[int] = []
 
     def grow(level):
         at = len(nodes)

@@ -22,8 +22,11 @@ MOST = 24  # steps of a chain: a loop keeps its values in registers
 # TVM does not come to an end on more limits, one in the other.
 LIMITS = {"clip": 2, "minimum": 1, "maximum": 1, "relu": 1, "quantize": 2}
 MOST_LIMITS = 3
+# It takes twice as long for each node that reads one result twice, as x * x.
+MOST_DOUBLED = 10
 
-# Kernels that are alike but for their numbers, from which on these are attributes.
+# Kernels that are alike but for their numbers, from which on these are operands: one
+# kernel then takes less code than so many that are a little faster.
 MANY = 4
 
 
@@ -48,8 +51,11 @@ class _Cluster:
         """Whether they are one chain."""
         limits = sum(LIMITS.get(n.op, 0) for n in self.nodes)
         few = len(self.reads()) <= MAX_INPUTS and len(self.nodes) <= MOST
+        doubled = sum(len(set(n.inputs)) < len(n.inputs) for n in self.nodes)
+        if limits > MOST_LIMITS or doubled > MOST_DOUBLED:
+            return False
         numbers = sum(len(n.attributes) for n in self.nodes if n.op in BYTES)
-        return few and limits <= MOST_LIMITS and numbers <= MAX_ATTRIBUTES
+        return few and numbers <= MAX_ATTRIBUTES
 
 
 def join(graph: Graph) -> None:
