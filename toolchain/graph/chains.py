@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import string
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -42,16 +42,16 @@ class Number:
     dtype: str
 
 
-# What a step reads: an input or a result by its number, inputs first; or a number.
-Operand: TypeAlias = int | Number
-
-
 @dataclass(frozen=True)
 class Parameter:
     """A number that each node gives, as an attribute, so that nodes share a kernel."""
 
     name: str
     kind: str
+
+
+# What a step reads: an input or a result by its number, inputs first; or a number.
+Operand: TypeAlias = int | Number | Parameter
 
 
 @dataclass(frozen=True)
@@ -67,6 +67,11 @@ class Step:
     def dtype(self) -> str:
         """Dtype of its result."""
         return tensor_dtype(operator(self.operator).outputs[0], self.variant)
+
+    def parameters(self) -> list[Parameter]:
+        """The numbers that it is given."""
+        read = (*(v for _, v in self.attributes), *self.operands)
+        return [v for v in read if isinstance(v, Parameter)]
 
 
 @dataclass(frozen=True)
@@ -96,10 +101,7 @@ class Chain:
             ),
             outputs=(Output(dtype=self.steps[-1].dtype),),
             attributes=tuple(
-                Attribute(p.name, p.kind)
-                for s in self.steps
-                for _, p in s.attributes
-                if isinstance(p, Parameter)
+                Attribute(p.name, p.kind) for s in self.steps for p in s.parameters()
             ),
             dtypes=(self.variant(),),
             compute=Pointwise(self._formula),
@@ -127,7 +129,7 @@ class Chain:
                 if isinstance(value, Parameter):
                     setattr(own, name, getattr(k, value.name))
             assert isinstance(found.compute, Pointwise)
-            operands = [_operand(values, o) for o in step.operands]
+            operands = [_operand(k, values, o) for o in step.operands]
             result = found.compute.formula(own, *operands)
             values.append(let(result.astype(own.output_dtypes[0])))
         return let.around(values[-1])
@@ -135,10 +137,7 @@ class Chain:
     def _reference(self, *arrays: Any, **numbers: float) -> Any:
         values = list(arrays)
         for step in self.steps:
-            read = [
-                np.asarray(o.value, o.dtype) if isinstance(o, Number) else values[o]
-                for o in step.operands
-            ]
+            read = [_read(values, numbers, o) for o in step.operands]
             attributes: dict[str, Any] = {
                 n: numbers[v.name] if isinstance(v, Parameter) else v
                 for n, v in step.attributes
@@ -149,7 +148,18 @@ class Chain:
         return values[-1]
 
 
-def _operand(values: Sequence[Expr], operand: Operand) -> Expr:
+def _operand(k: Kernel, values: Sequence[Expr], operand: Operand) -> Expr:
     if isinstance(operand, Number):
         return tir.const(operand.value, STORAGE.get(operand.dtype, operand.dtype))
+    return (
+        getattr(k, operand.name) if isinstance(operand, Parameter) else values[operand]
+    )
+
+
+def _read(values: Sequence[Any], numbers: Mapping[str, float], operand: Operand) -> Any:
+    """An operand of the reference."""
+    if isinstance(operand, Number):
+        return np.asarray(operand.value, operand.dtype)
+    if isinstance(operand, Parameter):
+        return np.asarray(numbers[operand.name], "float32")
     return values[operand]

@@ -26,6 +26,7 @@ def number_range(c: Call) -> Value:
         raise SpecError("its delta is 0, so that it never ends; give another one")
     names = ("start", "limit", "delta")
     given: dict[str, Any] = {n: plain_numbers(c[i]) for i, n in enumerate(names)}
+    given = {n: v[0] if isinstance(v, list) else v for n, v in given.items()}
     dtype = c[0].dtype
     name = "range_of_floats" if dtype == "float32" else "range"
     return c.call(name, dtypes=(dtype,), **given)

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-
-import numpy as np
+from math import isfinite
 
 from toolchain.abi import MAX_ATTRIBUTES, MAX_INPUTS
 from toolchain.graph.chains import Chain, Number, Operand, Parameter, Step
@@ -117,34 +116,38 @@ def _varying(clusters: list[_Cluster]) -> dict[int, Sequence[int]]:
     """Of clusters that are many kernels, but for their numbers: those that differ."""
     alike: dict[tuple[Step, ...], list[tuple[int, tuple[float, ...]]]] = {}
     for i, cluster in enumerate(clusters):
-        steps, _ = _steps(cluster, cluster.reads(), (), {})
-        numbers = [o.value for s in steps for o in s.operands if isinstance(o, Number)]
+        steps, _ = _steps(cluster, cluster.reads(), ())
+        numbers = tuple(n.value for s in steps for n in _numbers(s))
         key = tuple(map(_without_numbers, steps))
-        alike.setdefault(key, []).append((i, tuple(numbers)))
+        alike.setdefault(key, []).append((i, numbers))
     found: dict[int, Sequence[int]] = {}
     for group in alike.values():
-        if len({numbers for _, numbers in group}) < MANY:
-            continue
-        columns = list(zip(*(numbers for _, numbers in group), strict=True))
-        differ = [k for k, column in enumerate(columns) if len(set(column)) > 1]
-        if len(clusters[group[0][0]].reads()) + len(differ) <= MAX_INPUTS:
-            found |= {i: differ for i, _ in group}
+        if len({numbers for _, numbers in group}) >= MANY:
+            columns = list(zip(*(numbers for _, numbers in group), strict=True))
+            differ = [k for k, column in enumerate(columns) if len(set(column)) > 1]
+            cluster = clusters[group[0][0]]
+            _, given = _steps(cluster, cluster.reads(), differ)
+            if len(given) <= MAX_ATTRIBUTES:
+                found |= {i: differ for i, _ in group}
     return found
 
 
+def _numbers(step: Step) -> list[Number]:
+    """Constant operands that an attribute may give as well."""
+    numbers = [o for o in step.operands if isinstance(o, Number)]
+    return [n for n in numbers if n.dtype == "float32" and isfinite(n.value)]
+
+
 def _without_numbers(step: Step) -> Step:
-    operands = tuple(
-        Number(0.0, o.dtype) if isinstance(o, Number) else o for o in step.operands
-    )
-    return replace(step, operands=operands)
+    numbers = _numbers(step)
+    operands = tuple(None if o in numbers else o for o in step.operands)
+    return replace(step, operands=operands)  # type: ignore[arg-type]
 
 
 def _chained(cluster: _Cluster, varying: Sequence[int]) -> Node:
-    """The one node that does a cluster's work. varying: numbers that it reads."""
+    """The one node that does a cluster's work. varying: numbers that it is given."""
     inputs = cluster.reads()
-    numbers: dict[str, Attribute] = {}
-    steps, values = _steps(cluster, inputs, varying, numbers)
-    inputs += [values[k] for k in varying]
+    steps, numbers = _steps(cluster, inputs, varying)
     chain = Chain(tuple(v.dtype for v in inputs), tuple(steps))
     last = cluster.nodes[-1]
     name = add_chain(chain)
@@ -155,33 +158,28 @@ def _chained(cluster: _Cluster, varying: Sequence[int]) -> Node:
 
 
 def _steps(
-    cluster: _Cluster,
-    inputs: Sequence[Value],
-    varying: Sequence[int],
-    numbers: dict[str, Attribute],
-) -> tuple[list[Step], list[Value]]:
-    """The steps of a chain, and its numbers in their order.
+    cluster: _Cluster, inputs: Sequence[Value], varying: Sequence[int]
+) -> tuple[list[Step], dict[str, Attribute]]:
+    """The steps of a chain, and the numbers that a node of it gives.
 
-    varying: numbers that are operands instead, after the inputs. numbers: attributes of
-    the chain, to which steps add theirs.
+    varying: those of _numbers that are among them.
     """
     places = {v: i for i, v in enumerate(inputs)}
-    first, steps, values = len(inputs), list[Step](), list[Value]()
-    for i, node in enumerate(cluster.nodes):
+    numbers: dict[str, Attribute] = {}
+    steps, count = list[Step](), 0
+    for node in cluster.nodes:
         step = _step(node, places, numbers)
-        operands = list(step.operands)
+        plain, operands = _numbers(step), list(step.operands)
         for at, operand in enumerate(operands):
-            if not isinstance(operand, Number):
+            if not isinstance(operand, Number) or operand not in plain:
                 continue
-            value = node.inputs[at] if at < len(node.inputs) else None
-            if len(values) in varying:
-                operands[at] = first + varying.index(len(values))
-            values.append(
-                value or Value.constant("fill", np.array(operand.value, operand.dtype))
-            )
+            if count in varying:
+                operands[at] = parameter = Parameter(f"number{len(numbers)}", "float")
+                numbers[parameter.name] = operand.value
+            count += 1
         steps.append(replace(step, operands=tuple(operands)))
-        places[node.output] = first + len(varying) + i
-    return steps, values
+        places[node.output] = len(places)
+    return steps, numbers
 
 
 def _step(node: Node, places: dict[Value, int], numbers: dict[str, Attribute]) -> Step:
