@@ -20,7 +20,7 @@ DOCUMENTS = [
     ROOT / "embed" / "python" / "README.md",
     ROOT / "embed" / "js" / "README.md",
 ]
-LANGUAGES = ("sh", "console", "text", "diff", "python", "js", "c", "toml")
+LANGUAGES = ("sh", "console", "text", "diff", "python", "js", "c", "cpp", "toml")
 # What a reader of a package's README has beside it: a model of their own.
 PREPARED = """\
 .venv/bin/doit model --file models/lenet.onnx --out net

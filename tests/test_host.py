@@ -310,7 +310,7 @@ def test_threads_may_share_a_library(library: ops_wasm32.Library) -> None:
 def test_a_result_that_numpy_cannot_hold_is_named(library: ops_wasm32.Library) -> None:
     """It has no elements, so that the module gives it."""
     most = 2**31 - 1
-    with pytest.raises(ops_wasm32.ArgumentError, match="shape.*2147483647.*numpy"):
+    with pytest.raises(ops_wasm32.ArgumentError, match=r"shape.*2147483647.*numpy"):
         library.call(
             "tile", np.zeros((0, 1, 1, 1), "f4"), repeats=[1, most, most, most]
         )

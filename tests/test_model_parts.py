@@ -16,8 +16,8 @@ from abi import runtime_objects
 from onnx_runtime import assert_close, session_of
 from ops_wasm32.convert import Array
 
+from toolchain.graph.build import Place
 from toolchain.model.build import Options, build_fixed, build_model
-from toolchain.model.compile import Place
 from toolchain.profile import load_profile
 from toolchain.recipe import Net
 from toolchain.tasks import model_files, models
@@ -78,7 +78,7 @@ def _compare_winograd(
 def test_winograd_of_images_of_any_size(target: str, tmp_path: Path) -> None:
     file = tmp_path / "winograd.onnx"
     onnx.save(_by_winograd([2, 0, 1, 3], ("n", "h", "w")), file)
-    options = {"dim": [], "shape": [], "value": [], "timeout": 600.0}
+    options: dict[str, Any] = {"dim": [], "shape": [], "value": [], "timeout": 600.0}
     out, options = str(tmp_path), options | {"winograd": True}
     model_files.compile_file(str(file), target, out, "embedded", **options)
     manifest = json.loads((tmp_path / "winograd.manifest.json").read_text())

@@ -117,10 +117,12 @@ def test_sdk_holds_every_artifact(sdk: Path) -> None:
         "README.md",
         "examples/c/CMakeLists.txt",
         "examples/c/main.c",
+        "examples/c/main.cpp",
         "examples/c/run_wasi.py",
         "js/ops_wasm32.mjs",
         "include/ops_kernels.h",
         "include/ops_wasm32.h",
+        "include/ops_wasm32.hpp",
         "lib/cmake/ops_wasm32/ops_wasm32Config.cmake",
         "lib/cmake/ops_wasm32/ops_wasm32ConfigVersion.cmake",
     }
@@ -158,6 +160,28 @@ def test_c_program_carries_only_its_kernels(sdk: Path, tmp_path: Path) -> None:
     carried = {k for k in manifest["kernels"] if b"\0" + k.encode() + b"\0" in content}
     assert {"add_float32", "matmul_float32"} == carried
     assert len(content) < MAX_EXAMPLE_BYTES
+
+
+def test_cpp_program_answers_as_the_c_program_does(sdk: Path, tmp_path: Path) -> None:
+    out = tmp_path / "main.wasm"
+    options = ("-target", "wasm32-wasi", "-O2", "-fno-exceptions", "-nostdlib++")
+    library = ("-Iinclude", "-Llib/simd128", "-lops_wasm32")
+    source = "examples/c/main.cpp"
+    run([*tool("CLANG"), *options, source, *library, "-o", out], cwd=sdk)
+    assert RESULT == run_wasi(out, tmp_path / "stdout")
+
+
+@pytest.mark.skipif(not shutil.which("node"), reason="Node is not installed")
+def test_the_loader_finds_the_modules_of_the_sdk(sdk: Path) -> None:
+    script = f"""
+import {{ loadLibrary }} from "{(sdk / "js" / "ops_wasm32.mjs").as_uri()}";
+for (const target of {json.dumps([*TARGETS])}.slice(0, 2)) {{
+  const ops = await loadLibrary({{ target }});
+  console.log(ops.target, [...ops.add(new Float32Array([1, 2]), 3).data].join());
+}}"""
+    words = ["node", "--input-type=module", "-e", script]
+    done = subprocess.run(words, check=True, capture_output=True, text=True)
+    assert "mvp 4,5\nsimd128 4,5\n" == done.stdout
 
 
 @pytest.mark.skipif(not shutil.which("pkg-config"), reason="pkg-config is not there")

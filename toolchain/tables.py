@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from toolchain import abi, layout
-from toolchain.dtypes import DTYPES, Dtype
+from toolchain.dtypes import DTYPES
 from toolchain.link.artifacts import (
     C_TABLES,
     CHECKED_HEADERS,
@@ -144,7 +144,7 @@ TENSOR = "{layout.TENSOR.packed}"
 def _javascript() -> str:
     """The module `tables` of the JavaScript package."""
     dtypes = "".join(
-        f'  ["{d.name}", {{ code: {d.code}, bits: {d.bits}, array: {_array(d)} }}],\n'
+        f'  ["{d.name}", {{ code: {d.code}, bits: {d.bits}, array: {d.array} }}],\n'
         for d in DTYPES.values()
     )
     functions = "".join(f"  {n}: {count},\n" for n, count in abi.FUNCTIONS.items())
@@ -179,13 +179,6 @@ export const FUNCTIONS = {{
 export const TARGETS = [
 {targets}];
 """
-
-
-def _array(dtype: Dtype) -> str:
-    """A typed array; of those that not every engine has yet, the one of its bits."""
-    if dtype.array not in ("Float16Array",):
-        return dtype.array
-    return f"globalThis.{dtype.array} ?? Uint{dtype.bits}Array"
 
 
 def _target(target: Target) -> str:

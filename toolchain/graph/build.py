@@ -20,12 +20,13 @@ from toolchain.codegen.objects import compile_for_models, compile_object, object
 from toolchain.codegen.operators import load_operator
 from toolchain.codegen.room import room
 from toolchain.graph.arena import arena_bytes
-from toolchain.graph.emit import WEIGHTS, Emitted, Weights, emit_model
+from toolchain.graph.emit import WEIGHTS, Emitted, emit_model
 from toolchain.graph.graph import Graph, Node, Value
 from toolchain.graph.operators import file_of, has_own, made_of, operator
 from toolchain.graph.passes import optimise
 from toolchain.graph.rounding import tolerance
 from toolchain.graph.shapes import text
+from toolchain.graph.weights import Weights
 from toolchain.link import clang
 from toolchain.link.archive import archive
 from toolchain.link.blob import data_object
@@ -84,12 +85,8 @@ def build_graph(
     optimise(graph, by_winograd)
     emitted = emit_model(graph, external)
     out = place.folder / f"{place.name or graph.name}.wasm"
-    users: dict[_Part, list[Node]] = {}
-    for node in _nodes(graph):
-        if node.dtypes:
-            users.setdefault(_Part.of(node), []).append(node)
     with in_use(place.cache), scratch(place.cache) as own, fresh(out) as wasm:
-        objects = _objects(users, target, place, show)
+        objects = operator_objects(_nodes(graph), target, place, show)
         library = own / f"lib{graph.name}.a"
         members = [*objects, _model_object(graph, emitted, target, own)]
         if not external:
@@ -142,16 +139,20 @@ class _Part:
         return _Part(node.op, has_own(node.op, node.dtypes))
 
 
-def _objects(
-    users: Mapping[_Part, list[Node]],
+def operator_objects(
+    nodes: Iterable[Node],
     target: Target,
     place: Place,
     show: Callable[[str], None],
 ) -> list[Path]:
-    """The object of each operator, from the cache where it is there and whole.
+    """The object of each operator of nodes, from the cache where it is whole.
 
-    users: of each operator the nodes that call it.
+    Errors: SpecError with every operator that cannot be compiled.
     """
+    users: dict[_Part, list[Node]] = {}
+    for node in nodes:
+        if node.dtypes:
+            users.setdefault(_Part.of(node), []).append(node)
     there = [p for p in users if p.name in place.ready and not p.own]
     ready = [place.ready[p.name] for p in there]
     parts = [p for p in users if p not in there]

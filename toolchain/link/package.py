@@ -98,7 +98,7 @@ def _headers(targets: dict[str, Path]) -> dict[str, bytes]:
     """Read the headers, which must be the same for every target."""
     found: dict[str, bytes] = {}
     for name, folder in targets.items():
-        for path in sorted((folder / "include").glob("*.h")):
+        for path in sorted((folder / "include").glob("*.h*")):
             content = path.read_bytes()
             if found.setdefault(f"include/{path.name}", content) != content:
                 raise PackageError(

@@ -240,6 +240,7 @@ def module_tasks(profile: Profile) -> Iterator[Task]:
                 *(folder / "obj" / f"{n}.json" for n in names),
                 ROOT / "runtime_stub" / "ops_wasm32.h",
                 ROOT / "runtime_stub" / "interface.txt",
+                ROOT / "embed" / "c" / "ops_wasm32.hpp",
             ),
             settings=[settings(target, "WASM_LD"), profile.max_memory],
             name=target,

@@ -66,15 +66,20 @@ def _compile_fixed(
     numbers: Mapping[str, int] | None = None,
 ) -> Iterable[str]:
     """As compile_model, into a result."""
-    from toolchain.model.build import Options, build_model
-    from toolchain.model.compile import Place
+    from toolchain.graph.build import Place
+    from toolchain.model.build import Options, build_fixed, build_model
+    from toolchain.model.fixed import OpenError
 
-    if file.suffix == ".mindir":
-        return _compile_open(file, target, runtime, options, result, numbers)
     cache = CACHE / target
     place = Place(result.folder, cache, archive=result.archive, name=result.name)
     wanted = Options(target, **options, numbers=numbers or {})
-    build_model(file, wanted, place, list(runtime), result.show)
+    if file.suffix != ".mindir":
+        build_model(file, wanted, place, list(runtime), result.show)
+        return place.code
+    try:
+        build_fixed(file, wanted, place, list(runtime), result.show)
+    except OpenError:
+        return _compile_open(file, target, runtime, options, result, numbers)
     return place.code
 
 
@@ -243,8 +248,8 @@ def trace_task(after: Iterable[str]) -> Task:
 
 def trace_file(file: str, target: str, out: str, **options: Any) -> None:
     """Build the traced module of a model, time its steps and draw the page."""
+    from toolchain.graph.build import Place
     from toolchain.model.build import Options
-    from toolchain.model.compile import Place
     from toolchain.model.trace import build_trace
     from toolchain.tasks.documents import draw_trace
 

@@ -154,8 +154,6 @@ def _module_task(
     after: list[str] = []
     if file != source:
         after.append(f"{'heavy_models' if heavy else 'models'}:{name}:file")
-    if file.suffix != ".onnx":  # linked from the library's own objects
-        after += [f"compile:{folder.name}:{name}" for name in profile.operators]
     return _file_task(task, profile, file, folder, after, options)
 
 
@@ -201,8 +199,10 @@ def _outputs(file: Path, folder: Path, options: Mapping[str, Any]) -> list[Path]
 def code(suffix: str = ".onnx") -> tuple[str, ...]:
     """Roots of what compiles models; converters are found by their files' names."""
     if suffix != ".onnx":
-        return *open_code(), *_converters("primitives", "*.py")
-    return "toolchain.model.build:build_model", *_converters("", "onnx_*.py")
+        fixed = "toolchain.model.build:build_fixed"
+        return fixed, *open_code(), *_converters("primitives", "*.py")
+    converters = [*_converters("", "onnx_*.py"), *_converters("nodes", "*.py")]
+    return "toolchain.model.build:build_model", *converters
 
 
 @cache

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -182,7 +182,7 @@ class _Original:
             raise UserError(_other_model(path, model, names, counts[1]))
         feeds = dict(zip(names, arrays, strict=True)) | constants
         try:
-            outputs = self._session.run(None, feeds)
+            outputs = [_plain(o) for o in self._session.run(None, feeds)]
         except Exception as error:  # its classes are private, and differ by version
             raise _RefusedError(
                 f"--against {path}: ONNX Runtime cannot run it on these inputs; give "
@@ -197,6 +197,13 @@ class _Original:
                     f"{shape_text(tensor.shape)}; is it another model?"
                 )
         return list(outputs)
+
+
+def _plain(output: Any) -> Array:
+    """An output as an array: maps of classes, which ZipMap makes, in their order."""
+    if isinstance(output, list) and all(isinstance(row, dict) for row in output):
+        return np.array([list(row.values()) for row in output], np.float32)
+    return np.asarray(output)
 
 
 # What ONNX Runtime does not read, and what to give instead.
