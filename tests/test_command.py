@@ -133,7 +133,7 @@ def test_run_reads_and_writes_numpy_files(
             ["-o", "Ad", "-d", "FP32"],
             "operator 'Ad' is unknown; did you mean pad or add?",
         ),
-        (["-o", "add", "-d", "FP64"], "data type 'FP64' is unknown; use FP32"),
+        (["-o", "add", "-d", "FP8"], "data type 'FP8' is unknown; use FP32"),
         (["-o", "add", "-I", "1", "-I", "2"], "JSON inputs have no data type; give -d"),
         (["-o", "add", "-d", "BOOL", "-I", "1", "-I", "1"], "no kernel for bool"),
         (["-o", "add", "-d", "INT8", "-I", "300", "-I", "1"], "300 does not fit int8"),

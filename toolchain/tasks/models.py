@@ -104,7 +104,7 @@ def open_bench_tasks(
     """
     models = profile.folder / "models"
     known = sources(heavy=False) | sources(heavy=True)
-    for row in rows:
+    for row in (r for r in rows if r.model in known):
         source, file = known[row.model], row.file(models)
         named = f"{row.key}:file"
         yield made(
