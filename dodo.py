@@ -11,7 +11,7 @@ from toolchain.process import command_line
 from toolchain.process.progress import ProgressReporter
 from toolchain.process.workers import prepare, workers
 from toolchain.profile import profile_or_exit
-from toolchain.tasks import checks, documents, library, models, packages
+from toolchain.tasks import checks, documents, library, models, packages, traces
 from toolchain.tasks.making import NoRecord, Task, command
 
 command_line.require()
@@ -61,7 +61,7 @@ def task_model() -> Task:
 
 def task_trace() -> Task:
     """Draw where a model's time and memory go: doit trace --file net.onnx."""
-    return models.trace_task(after=["runtime"])
+    return traces.trace_task(after=["runtime"])
 
 
 def task_models() -> Iterator[Task]:

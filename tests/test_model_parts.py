@@ -78,7 +78,7 @@ def _compare_winograd(
 def test_winograd_of_images_of_any_size(target: str, tmp_path: Path) -> None:
     file = tmp_path / "winograd.onnx"
     onnx.save(_by_winograd([2, 0, 1, 3], ("n", "h", "w")), file)
-    options = {"dim": [], "shape": [], "value": [], "timeout": 600.0}
+    options: dict[str, Any] = {"dim": [], "shape": [], "value": [], "timeout": 600.0}
     out, options = str(tmp_path), options | {"winograd": True}
     models.compile_file(str(file), target, out, "embedded", **options)
     manifest = json.loads((tmp_path / "winograd.manifest.json").read_text())

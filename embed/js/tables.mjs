@@ -8,6 +8,8 @@ export const DTYPES = new Map([
   ["uint8", { code: 1, bits: 8, array: Uint8Array }],
   ["int64", { code: 0, bits: 64, array: BigInt64Array }],
   ["bool", { code: 6, bits: 8, array: Uint8Array }],
+  ["float16", { code: 2, bits: 16, array: globalThis.Float16Array ?? Uint16Array }],
+  ["float64", { code: 2, bits: 64, array: Float64Array }],
 ]);
 // Of libraries and of models whose sizes are known; of models with open sizes.
 export const ABI_VERSION = 1;

@@ -82,24 +82,14 @@ def build_graph(
     optimise(graph, by_winograd)
     emitted = emit_model(graph, external)
     out = place.folder / f"{graph.name}.wasm"
-    users: dict[_Part, list[Node]] = {}
-    for node in _nodes(graph):
-        if node.dtypes:
-            users.setdefault(_Part.of(node), []).append(node)
     with in_use(place.cache), scratch(place.cache) as own, fresh(out) as wasm:
-        objects = _objects(users, target, place, show)
-        library = own / f"lib{graph.name}.a"
-        members = [*objects, _model_object(graph, emitted, target, own)]
-        if not external:
-            block = own / f"{WEIGHTS}.o"
-            members.append(data_object(WEIGHTS, emitted.weights.blob(), block))
-        archive([*members, *runtime], library)
+        library = library_of(graph, emitted, target, place, runtime, show, own)
         if place.archive:
             write(place.folder / library.name, library.read_bytes())
         show(f"link {graph.name}.wasm")
         link(library, wasm, MAX_MEMORY, flat=True)
         check_interface(wasm.read_bytes(), target.name)
-        manifest = _manifest(graph, emitted, target) | {"tolerance": allowed}
+        manifest = manifest_of(graph, emitted, target) | {"tolerance": allowed}
         if external:
             path = out.with_suffix(".safetensors")
             manifest["weights"] = _write_weights(emitted.weights, path)
@@ -110,6 +100,30 @@ def build_graph(
         content = json.dumps(long, indent=1, sort_keys=True)
         write(out.with_suffix(".manifest.json"), content.encode() + b"\n")
     return long
+
+
+def library_of(
+    graph: Graph,
+    emitted: Emitted,
+    target: Target,
+    place: Place,
+    runtime: Sequence[Path],
+    show: Callable[[str], None],
+    own: Path,
+) -> Path:
+    """The archive of a model, its operators, weights and the runtime, in a folder."""
+    users: dict[_Part, list[Node]] = {}
+    for node in _nodes(graph):
+        if node.dtypes:
+            users.setdefault(_Part.of(node), []).append(node)
+    library = own / f"lib{graph.name}.a"
+    members = _objects(users, target, place, show)
+    members.append(_model_object(graph, emitted, target, own))
+    if not emitted.external:
+        block = own / f"{WEIGHTS}.o"
+        members.append(data_object(WEIGHTS, emitted.weights.blob(), block))
+    archive([*members, *runtime], library)
+    return library
 
 
 def _nodes(graph: Graph) -> Iterable[Node]:
@@ -260,7 +274,7 @@ def _tensors(values: Sequence[Value]) -> list[Mapping[str, Any]]:
     return [{"name": v.name, "dtype": v.dtype, "shape": _shape(v)} for v in values]
 
 
-def _manifest(graph: Graph, emitted: Emitted, target: Target) -> dict[str, Any]:
+def manifest_of(graph: Graph, emitted: Emitted, target: Target) -> dict[str, Any]:
     """What stands in the module."""
     return {
         "abi_version": ABI_VERSION_OPEN,

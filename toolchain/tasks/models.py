@@ -322,10 +322,10 @@ def compile_file(
     from toolchain.process.confined import LimitError
     from toolchain.spec import SpecError
 
-    path, folder, runtime = _place(file, target, out)
+    path, folder, runtime = place_of(file, target, out)
     if weights not in ("embedded", "external"):
         raise SpecError(f"--weights {weights!r} is unknown; use embedded or external")
-    given = _given(**options) | {"external": weights == "external"}
+    given = given_options(**options) | {"external": weights == "external"}
     given["archive"] = archive
     try:
         compile_model(path, target, folder, runtime, given)
@@ -342,7 +342,7 @@ def compile_file(
     print(f"{wasm}: {wasm.stat().st_size} bytes")
 
 
-def _place(file: str, target: str, out: str) -> tuple[Path, Path, tuple[Path, ...]]:
+def place_of(file: str, target: str, out: str) -> tuple[Path, Path, tuple[Path, ...]]:
     """What the command line says of a model: its file, folder and runtime's objects."""
     from toolchain.spec import SpecError
 
@@ -368,7 +368,7 @@ def folder_of(file: Path, target: str) -> Path:
     return FILES / plain(file.stem) / target
 
 
-def _given(
+def given_options(
     shape: Sequence[str],
     dim: Sequence[str],
     value: Sequence[str],
@@ -384,21 +384,3 @@ def _given(
     found = {"shapes": shapes_of(shape), "dims": dims_of(dim)}
     found |= {"values": values_of(value), "timeout": timeout}
     return found | {"winograd": winograd}
-
-
-def trace_task(after: Iterable[str]) -> Task:
-    """Times the model file that the command line names."""
-    return command(trace_file, after=after, options=OPTIONS, reads=True)
-
-
-def trace_file(file: str, target: str, out: str, **options: Any) -> None:
-    """Build the traced module of a model, time its steps and draw the page."""
-    from toolchain.model.build import Options
-    from toolchain.model.compile import Place
-    from toolchain.model.trace import build_trace
-    from toolchain.tasks.documents import draw_trace
-
-    path, folder, runtime = _place(file, target, out)
-    place = Place(folder if out else folder / "trace", CACHE / target)
-    build_trace(path, Options(target, **_given(**options)), place, list(runtime))
-    draw_trace(place.folder)
