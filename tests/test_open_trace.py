@@ -41,7 +41,8 @@ def test_each_step_has_its_node_time_and_shapes(tmp_path: Path) -> None:
     assert len(steps) == len(trace["seconds"])
     work = {s["label"]: s["operations"] for s in steps if s["operations"]}
     # Of q k^T and of the shares times v: 2 * batch * heads * length * length * size.
-    assert {"matmul_packed": 2 * 2 * 5 * 32 * 32, "matmul": 2 * 2 * 4 * 5 * 5 * 8} == work
+    packed, plain = 2 * 2 * 5 * 32 * 32, 2 * 2 * 4 * 5 * 5 * 8
+    assert {"matmul_packed": packed, "matmul": plain} == work
     (softmax,) = (s for s in steps if s["label"] == "softmax")
     assert [[2, 4, 5, 5]] == [t["shape"] for t in softmax["outputs"]]
     assert "softmax_" in softmax["node"]
@@ -65,8 +66,8 @@ def test_loops_are_steps_of_their_own(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("at", "text"),
     [
-        ([], "batch, length may have any size; say which to time it at, as in --at bat"),
-        (["batch=1"], "length may have any size; say which to time it at, as in --at "),
+        ([], "batch, length may have any size; say which to time it at, as in --at"),
+        (["batch=1"], "length may have any size; say which to time it at, as in --at l"),
         (["n=1"], "no open size is named 'n' (--at); names: batch, length"),
         (["batch=x"], "--at 'batch=x' is no size; use a name, as in --at seq=128"),
         (["batch=9", "length=4"], "--at batch=9: it is from 1 to 8"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import shutil
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import partial
@@ -31,7 +32,7 @@ from toolchain.link.archive import archive
 from toolchain.link.blob import data_object
 from toolchain.link.link import link
 from toolchain.link.manifest import check_interface
-from toolchain.link.module import add_custom_section, validate
+from toolchain.link.module import add_custom_section, validate, viewed
 from toolchain.link.safetensors import Part, write_weights
 from toolchain.process.command import tool_versions
 from toolchain.process.confined import words
@@ -85,10 +86,12 @@ def build_graph(
     with in_use(place.cache), scratch(place.cache) as own, fresh(out) as wasm:
         library = library_of(graph, emitted, target, place, runtime, show, own)
         if place.archive:
-            write(place.folder / library.name, library.read_bytes())
+            with fresh(place.folder / library.name) as kept:
+                shutil.copyfile(library, kept)
         show(f"link {graph.name}.wasm")
         link(library, wasm, MAX_MEMORY, flat=True)
-        check_interface(wasm.read_bytes(), target.name)
+        with viewed(wasm) as data:
+            check_interface(data, target.name)
         manifest = manifest_of(graph, emitted, target) | {"tolerance": allowed}
         if external:
             path = out.with_suffix(".safetensors")
@@ -120,8 +123,8 @@ def library_of(
     members = _objects(users, target, place, show)
     members.append(_model_object(graph, emitted, target, own))
     if not emitted.external:
-        block = own / f"{WEIGHTS}.o"
-        members.append(data_object(WEIGHTS, emitted.weights.blob(), block))
+        block, weights = own / f"{WEIGHTS}.o", emitted.weights
+        members.append(data_object(WEIGHTS, weights.size, weights.block(), block))
     archive([*members, *runtime], library)
     return library
 
@@ -256,7 +259,7 @@ def _write_weights(weights: Weights, path: Path) -> dict[str, Any]:
         Part(str(i), str(part.dtype), part.shape, at)
         for i, (part, at) in enumerate(pairs)
     ]
-    return write_weights(path, parts, weights.blob())
+    return write_weights(path, parts, weights.size, weights.block())
 
 
 def _shape(value: Value) -> list[int | str] | None:
@@ -297,15 +300,17 @@ def _memory(graph: Graph, emitted: Emitted) -> dict[str, int]:
 
 
 def _artifacts(wasm: Path, out: Path, emitted: Emitted) -> dict[str, Any]:
-    data = wasm.read_bytes()
+    size = wasm.stat().st_size
+    with wasm.open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256")
     return {
         "kernels": emitted.kernels,
         "steps": emitted.steps,
         "artifacts": {
             out.name: {
-                "bytes": len(data),
-                "bytes_without_weights": len(data) - emitted.weights.size,
-                "sha256": hashlib.sha256(data).hexdigest(),
+                "bytes": size,
+                "bytes_without_weights": size - emitted.weights.size,
+                "sha256": digest.hexdigest(),
             }
         },
     }

@@ -43,6 +43,7 @@ from toolchain.graph.steps import (
     stored,
     units_of,
 )
+from toolchain.link.module import Buffer
 from toolchain.micro.builder import F32, F64, I8, I16, I32, I64, PTR
 from toolchain.spec import SpecError, kernel_name
 
@@ -73,12 +74,11 @@ class Weights:
             self.size += -(-plain.nbytes // ALIGNMENT) * ALIGNMENT
         return self._known[digest]
 
-    def blob(self) -> bytes:
-        """The block."""
-        block = bytearray(self.size)
-        for part, at in zip(self.parts, self.offsets, strict=True):
-            block[at : at + part.nbytes] = part.tobytes()
-        return bytes(block)
+    def block(self) -> Iterator[Buffer]:
+        """The block, part by part: large ones are not copied."""
+        for part in self.parts:
+            yield memoryview(part.reshape(-1).view(np.uint8))
+            yield bytes(-part.nbytes % ALIGNMENT)
 
 
 @dataclass

@@ -5,8 +5,12 @@ Sizes by name come from the inputs' axes, those of outputs from the operator's f
 
 from __future__ import annotations
 
+from functools import lru_cache
+from typing import Any
+
 from toolchain.graph.calls import Call, Number, Shape
 from toolchain.graph.formulas import compared, formulas
+from toolchain.graph.operators import operator
 from toolchain.graph.sizes import Expression, Size, maximum
 
 LIFTED_AXIS = 2  # of size 1, which images of one spatial axis lack
@@ -17,11 +21,37 @@ def exact(call: Call) -> list[Shape]:
     lifted = _lifted(call)
     known = _sizes(call, lifted) | _attributes(call)
     known |= _compared(call, known)
-    found = formulas(call.node.op, call.node.dtypes)
+    numbers = tuple((name, size, _bounds(size)) for name, size in known.items())
+    found, wrong = _evaluated(call.node.op, call.node.dtypes, lifted, numbers)
+    if wrong:
+        raise call.fail(wrong)
+    return list(found)
+
+
+def _bounds(size: Size | None) -> tuple[Any, ...]:
+    """Bounds of all that an expression is made of."""
+    if not isinstance(size, Expression):
+        return ()
+    atoms = [atom for factors, _ in size.terms for atom in factors]
+    return tuple((a.bounds, *map(_bounds, a.arguments)) for a in atoms)
+
+
+@lru_cache(1 << 10)  # models repeat what they are made of
+def _evaluated(
+    op: str,
+    dtypes: tuple[str, ...],
+    lifted: bool | None,
+    numbers: tuple[tuple[str, Size | None, tuple[Any, ...]], ...],
+) -> tuple[list[Shape], str]:
+    """Shapes of the outputs, and what is wrong with the sizes.
+
+    numbers: names, sizes and their bounds, by which sizes do not compare.
+    """
+    found, known = formulas(op, dtypes), {name: size for name, size, _ in numbers}
     for condition, text in found.requirements:
         if condition(known) == 0:
-            raise call.fail(text)
-    full = len(call.operator.inputs[0].dims.split())
+            return [], text
+    full = len(operator(op).inputs[0].dims.split())
     shapes: list[Shape] = []
     for sizes in found.outputs:
         whole = [formula(known) for formula in sizes]
@@ -31,7 +61,7 @@ def exact(call: Call) -> list[Shape]:
         if lifted and len(whole) == full:
             del whole[LIFTED_AXIS]
         shapes.append(tuple(whole))
-    return shapes
+    return shapes, ""
 
 
 def _compared(call: Call, known: dict[str, Size | None]) -> dict[str, Size | None]:

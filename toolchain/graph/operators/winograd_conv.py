@@ -293,8 +293,8 @@ def _transformed(
 
 def scale(x: Array, packed: Array, b: Array, pads: Any = (0,) * 4, **_: Any) -> Array:
     """Magnitude of what is added up, in the transforms too."""
-    tensors = (np.abs(v) for v in (x, packed, b))
-    return _transformed(*tensors, pads, np.abs(BEFORE), np.abs(AFTER))
+    x, packed, b = (np.abs(v) for v in (x, packed, b))
+    return _transformed(x, packed, b, pads, np.abs(BEFORE), np.abs(AFTER))
 
 
 # x, features, pads, limits.
