@@ -1,6 +1,5 @@
 """doit's tasks and their order. What they do stands in toolchain/tasks/."""
 
-import os
 import sys
 from collections.abc import Iterator
 
@@ -8,25 +7,24 @@ from doit import get_var
 
 from bench.whole import rows
 from toolchain.process import command_line
-from toolchain.process.progress import ProgressReporter
 from toolchain.process.workers import prepare, workers
 from toolchain.profile import profile_or_exit
-from toolchain.tasks import checks, documents, library, models, packages, traces
-from toolchain.tasks.making import NoRecord, Task, command
+from toolchain.tasks import (
+    checks,
+    documents,
+    library,
+    model_files,
+    models,
+    packages,
+    traces,
+)
+from toolchain.tasks.making import Task, command
+from toolchain.tasks.running import configuration
 
 command_line.require()
 PROFILE = profile_or_exit(get_var("profile"))
 prepare()
-DOIT_CONFIG = {
-    "default_tasks": ["build"],
-    "dep_file": os.devnull,  # outputs say themselves what they were made from
-    "backend": "json",
-    "codec_cls": NoRecord,
-    "reporter": ProgressReporter.of(PROFILE.folder),
-    "num_process": workers(sys.argv),
-    "continue": True,
-    "verbosity": 2,
-}
+DOIT_CONFIG = configuration(PROFILE, workers(sys.argv))
 
 
 def task_tables() -> Iterator[Task]:
@@ -56,7 +54,7 @@ def task_module() -> Iterator[Task]:
 
 def task_model() -> Task:
     """Compile a model file: doit model --file net.onnx (see doit help model)."""
-    return models.file_task(after=["runtime"])
+    return model_files.file_task(after=["runtime"])
 
 
 def task_trace() -> Task:
@@ -116,7 +114,7 @@ def task_package() -> Task:
 
 
 def task_users() -> Task:
-    """Use the npm package in Node, Deno, Bun, workerd, Chromium and bundlers (npm)."""
+    """Use the packages as their users do, from nothing (registries, npm)."""
     return checks.users_task(after=["package"])
 
 

@@ -18,6 +18,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -31,20 +32,20 @@ MEMORY = 3.0  # goal: of the weights
 
 @dataclass(frozen=True)
 class Row:
-    """A model. options: of doit model. seconds: goal. apart: weights beside the file."""
+    """A model. options: of doit model. seconds: goal. apart: weights beside it."""
 
-    build: Callable[[], onnx.ModelProto]
+    build: Callable[[], Any]
     seconds: float | None = None
     options: tuple[str, ...] = ()
     apart: bool = False
 
 
-def resnet() -> onnx.ModelProto:
+def resnet() -> Any:
     """ResNet-50."""
     return load_recipe(ROOT / "models" / "resnet50.py").build()
 
 
-def transformer() -> onnx.ModelProto:
+def transformer() -> Any:
     """12 layers of GPT-2's width over any number of rows: 85 M weights."""
     net, width = Net("transformer"), 768
     x = net.input("x", ("rows", width))
@@ -59,7 +60,7 @@ def transformer() -> onnx.ModelProto:
     return net.model(y=(x, ("rows", width)))
 
 
-def gigabyte() -> onnx.ModelProto:
+def gigabyte() -> Any:
     """16 products of 64 MiB each."""
     net, width = Net("gigabyte"), 4096
     x = net.input("x", ("rows", width))
@@ -105,7 +106,12 @@ def compiled(file: Path, options: tuple[str, ...]) -> tuple[float, float, int]:
     before, start = resource.getrusage(resource.RUSAGE_CHILDREN), time.monotonic()
     process = subprocess.Popen(words, cwd=ROOT, stdout=subprocess.DEVNULL)
     most, done = 0, threading.Event()
-    threading.Thread(target=lambda: (process.wait(), done.set()), daemon=True).start()
+
+    def wait() -> None:
+        process.wait()
+        done.set()
+
+    threading.Thread(target=wait, daemon=True).start()
     while not done.wait(POLL):
         most = max(most, anonymous(process.pid))
     if process.returncode:

@@ -257,7 +257,7 @@ class Node:
                 _description(array.dtype, array.shape)
                 | {"file": self.process.file(f"{i}.bin", data)}
             )
-        tensors += [_description(np.dtype(d), s) for d, s in call.outputs]
+        tensors += [_description(np.dtype(d), s or ()) for d, s in call.outputs]
         self.outputs = call.outputs
         self.process.ask(
             do="prepare",

@@ -73,7 +73,7 @@ def _described(trace: Json, host: Wasmtime) -> Json:
         return about | {"shape": list(shapes[number]), "from": value["from"]}
 
     def size(number: int) -> int:
-        return prod(shapes[number]) * np.dtype(values[number]["dtype"]).itemsize
+        return prod(shapes[number]) * int(np.dtype(values[number]["dtype"]).itemsize)
 
     steps = []
     for step in trace["steps"]:

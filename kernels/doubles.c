@@ -13,15 +13,15 @@
 
 /* -- elements: x, out, n -- */
 
-#define EACH(name, value)                                 \
-  KERNEL(name) {                                          \
-    const double *from = slots[0].p;                      \
-    double *to = slots[1].p;                              \
-    for (int64_t i = 0; i < slots[2].i; ++i) {            \
-      double x = from[i];                                 \
-      to[i] = value;                                      \
-    }                                                     \
-    return 0;                                             \
+#define EACH(name, value)                      \
+  KERNEL(name) {                               \
+    const double *from = slots[0].p;           \
+    double *to = slots[1].p;                   \
+    for (int64_t i = 0; i < slots[2].i; ++i) { \
+      double x = from[i];                      \
+      to[i] = value;                           \
+    }                                          \
+    return 0;                                  \
   }
 
 EACH(identity, x)
@@ -40,19 +40,27 @@ KERNEL(pow) {
   return 0;
 }
 
+KERNEL(mod) {
+  const double *x = slots[0].p, *y = slots[1].p;
+  double *to = slots[2].p;
+  for (int64_t i = 0; i < slots[3].i; ++i)
+    to[i] = mod_of(x[i], y[i], slots[4].i);
+  return 0;
+}
+
 /* -- rows: x [o, n], out, o, n -- */
 
-#define FOLD(name, first, step, last)                     \
-  KERNEL(name) {                                          \
-    const double *x = slots[0].p;                         \
-    double *to = slots[1].p;                              \
-    int64_t n = slots[3].i;                               \
-    for (int64_t o = 0; o < slots[2].i; ++o, x += n) {    \
-      double total = first;                               \
-      for (int64_t i = 0; i < n; ++i) total = step;       \
-      to[o] = last;                                       \
-    }                                                     \
-    return 0;                                             \
+#define FOLD(name, first, step, last)                  \
+  KERNEL(name) {                                       \
+    const double *x = slots[0].p;                      \
+    double *to = slots[1].p;                           \
+    int64_t n = slots[3].i;                            \
+    for (int64_t o = 0; o < slots[2].i; ++o, x += n) { \
+      double total = first;                            \
+      for (int64_t i = 0; i < n; ++i) total = step;    \
+      to[o] = last;                                    \
+    }                                                  \
+    return 0;                                          \
   }
 
 /* NaN comes through: it is neither at most nor at least anything. */
@@ -61,7 +69,7 @@ static double smaller(double a, double b) { return a >= b || b != b ? b : a; }
 
 FOLD(reduce_sum, 0, total + x[i], total)
 FOLD(reduce_mean, 0, total + x[i], total / (double)n)
-FOLD(reduce_prod, 1, total * x[i], total)
+FOLD(reduce_prod, 1, total *x[i], total)
 FOLD(reduce_max, -INF, larger(total, x[i]), total)
 FOLD(reduce_min, INF, smaller(total, x[i]), total)
 

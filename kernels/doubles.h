@@ -113,4 +113,25 @@ static inline double pow_of(double x, double y) {
   return size == 0 || size == INF ? found : NOT_A_NUMBER;
 }
 
+/* What is left of |x| by whole steps of |y|, exactly: b 2^n, from the largest
+ * power of 2 that fits on. */
+static inline double rest_of(double x, double y) {
+  double left = __builtin_fabs(x), size = __builtin_fabs(y);
+  if (left - left != 0 || size == 0 || size != size) return NOT_A_NUMBER;
+  while (left >= size) {
+    double step = size;
+    while (step <= left / 2) step *= 2;
+    left -= step;
+  }
+  return __builtin_copysign(left, x);
+}
+
+/* The rest of the sign of x (fmod), or of y. */
+static inline double mod_of(double x, double y, int64_t fmod) {
+  double rest = rest_of(x, y);
+  if (fmod) return rest;
+  if (rest == 0) return __builtin_copysign(0, y);
+  return (rest < 0) != (y < 0) ? rest + y : rest;
+}
+
 #endif /* OPS_DOUBLES_H_ */

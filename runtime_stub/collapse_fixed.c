@@ -37,7 +37,7 @@ static int32_t run(ops_request *call) {
   for (int32_t t = 0; t < call->inputs + call->outputs; ++t)
     ops_room_slots[t].p = call->tensors[t].data;
   int32_t code = call->op->kernel(ops_room_slots);
-  if (code == OPS_ERROR_ATTRIBUTE) return code; /* with its text: indices.c */
+  if (code > 1) return code; /* with its text: of indices.c, or of a node */
   return code ? ops_fail_workspace(call) : OPS_OK;
 }
 

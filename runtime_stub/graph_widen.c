@@ -31,7 +31,8 @@ int32_t ops_graph_widen(const ops_model *model) {
       for (uint32_t k = 0; k < half->count; ++k)
         to[k].bits = (uint32_t)from[k] << 16;
     else
-      for (uint32_t k = 0; k < half->count; ++k) to[k].number = widened(from[k]);
+      for (uint32_t k = 0; k < half->count; ++k)
+        to[k].number = widened(from[k]);
   }
   frame->widened = frame->weights;
   return 0;

@@ -90,6 +90,27 @@ KERNEL = Operator(
     cases=None,
 )
 """
+# An output of more bytes than its input, along any axis; what is added may be absent.
+WIDER = """'''out[o, i] = x[o, i] + more[i], as int64.'''
+from toolchain.spec import Attribute, Bound, Input, Operator, Output, te
+
+
+KERNEL = Operator(
+    collapse="rows.axis",
+    inputs=(Input("x", "o n"), Input("more", "n", optional=True, fill=7)),
+    outputs=(Output(dtype="int64"),),
+    attributes=(Attribute("axis", default=-1),),
+    dtypes=("int8",),
+    bound=Bound(why="not asked"),
+    compute=lambda k: te.compute(
+        (k.o, k.n),
+        lambda i, j: k.x[i, j].astype("int64") + k.more[j].astype("int64"),
+        name="out",
+    ),
+    reference=None,
+    cases=None,
+)
+"""
 # 4 inputs that are broadcast.
 FOUR = """'''out[i] = a[i] + 10 * b[i] + 100 * c[i] + 1000 * d[i].'''
 from toolchain.spec import Attribute, Bound, Input, Operator, Output, te
@@ -181,6 +202,7 @@ SOURCES = {
     "many": MANY,
     "outputs": OUTPUTS,
     "by_rows": ROWS,
+    "wider": WIDER,
     "four": FOUR,
     "scaled": SCALED,
 }

@@ -51,5 +51,5 @@ const show = (value) => console.log(JSON.stringify(value));
         check=False,
         timeout=60,
     )
-    assert (0, "") == (done.returncode, done.stderr)
+    assert (0, "") == (done.returncode, done.stderr), done.stderr
     return json.loads(done.stdout)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -310,6 +311,22 @@ def test_a_loop_of_no_iterations_that_stacks_what_it_finds(tmp_path: Path) -> No
     with pytest.raises(ops_wasm32.OpsError, match="give it one or more"):
         library(np.array(0), normal(2, 3))
     assert library(np.array(2), normal(2, 3))[1].shape == (2, 2, 6)
+
+
+def test_what_is_doubled_many_times_is_compiled(tmp_path: Path) -> None:
+    names = ["x", *(f"v{i}" for i in range(22)), "y"]
+    nodes = [make("Add", [a, a], [b]) for a, b in pairwise(names)]
+    agree(model(nodes, [info("x", ("n",))]), tmp_path, (normal(9),))
+
+
+def test_values_that_are_read_no_more_leave_their_memory(tmp_path: Path) -> None:
+    names = ["x", *(f"v{i}" for i in range(22)), "y"]
+    nodes = [make("Softmax", [a], [b]) for a, b in pairwise(names)]
+    module = Module(built(model(nodes, [info("x", ("n",))]), tmp_path))
+    x = module.tensor([1 << 18])
+    for _ in range(2):
+        assert module.call("m", x, unknown(module)) == 0
+    assert module.memory.data_len(module.store) < 8 << 20
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,7 @@ from graph_building import model_of
 from graph_reference import run
 from onnx import TensorProto, helper
 from onnx_files import info
+from ops_wasm32.__main__ import main
 from ops_wasm32.convert import Array
 
 from toolchain.frontends import Given
@@ -57,12 +58,13 @@ Node = tuple[str, tuple[tuple[str, int], ...], Array, dict[str, Any]]
 
 def linear() -> Iterator[Node]:
     for rows, labels in ((1, [0, 1]), (2, [0, 1]), (3, [5, 6, 9])):
-        given = {
+        given: dict[str, Any] = {
             "coefficients": [1.0, -0.5, -1, 0.5, 0.2, 0][: 2 * rows],
             "intercepts": [0.1, 0.2, 0][:rows],
         }
         for kind in TRANSFORMS:
-            more = {"classlabels_ints": labels, "post_transform": kind}
+            more: dict[str, Any] = {"post_transform": kind}
+            more |= {"classlabels_ints": labels}
             yield "LinearClassifier", BOTH, X, given | more
             # ONNX Runtime leaves out the transform of one target.
             if rows > 1 or kind == "NONE":
@@ -201,8 +203,10 @@ def test_members_of_a_set_and_missing_values() -> None:
     assert [1, 1, 2, 4, 2] == y[:, 0].tolist()
 
 
-def test_maps_of_classes_are_tensors() -> None:
-    given = {"coefficients": [1.0, -0.5], "classlabels_ints": [0, 1]}
+def zipped() -> Any:
+    """A classifier whose scores become a map of classes."""
+    given = {"coefficients": [1.0, -0.5], "intercepts": [0.1]}
+    given |= {"classlabels_ints": [0, 1]}
     proto = file_of("LinearClassifier", BOTH, X, given)
     node = helper.make_node("ZipMap", ["scores"], ["map"], domain=ML)
     node.attribute.append(helper.make_attribute("classlabels_int64s", [0, 1]))
@@ -210,6 +214,11 @@ def test_maps_of_classes_are_tensors() -> None:
     kind = helper.make_map_type_proto(INT64, helper.make_tensor_type_proto(FLOAT, []))
     sequence = helper.make_sequence_type_proto(kind)
     proto.graph.output[1].CopyFrom(helper.make_value_info("map", sequence))
+    return proto
+
+
+def test_maps_of_classes_are_tensors() -> None:
+    proto = zipped()
     model = graph_of(proto, "net", Given(), "file")
     assert model.notes == ("map is a tensor; its columns are classes 0, 1",)
     assert (9, 2) == run(model.graph, [X])[1].shape
@@ -263,3 +272,13 @@ def test_what_modules_do_not_hold_is_refused(kind: str, given: Any, text: str) -
         read(file_of(kind, outputs, x, given))
     assert text in str(error.value)
     assert "node n" in str(error.value)
+
+
+def test_verify_takes_maps_for_the_tensors_that_they_are(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    onnx.save(zipped(), tmp_path / "net.onnx")
+    module = str(tmp_path / "net.wasm")
+    model_of(tmp_path / "net.onnx")
+    assert main(["verify", module, "--against", str(tmp_path / "net.onnx")]) == 0
+    assert 2 * 3 == capsys.readouterr().out.count("pass")

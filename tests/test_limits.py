@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 import numpy as np
 import ops_wasm32
 import pytest
-from abi import Module, integer, number
+from abi import Module, integer, none, number
 from full_operators import MANY, SOURCES
 from linking import link_operators, link_texts
 
@@ -70,6 +70,23 @@ def test_many_outputs_of_rows(library: ops_wasm32.Library, axis: int) -> None:
     x = np.arange(24, dtype=np.float32).reshape(2, 3, 4)
     for o, result in enumerate(library.call("by_rows", x, axis=axis)):
         np.testing.assert_array_equal(result, x * (o + 1))
+
+
+def test_rows_become_wider(path: Path) -> None:
+    """Where they are moved, past the end of memory if a workspace is too small."""
+    x = np.arange(600_000).astype(np.int8).reshape(3, 200_000)
+    result = ops_wasm32.load(path).call("wider", x, axis=0)
+    np.testing.assert_array_equal(result, x.astype(np.int64) + 7)
+
+
+def test_what_stands_for_an_absent_input_is_given_back(path: Path) -> None:
+    module = Module(path)
+    x, out = module.tensor([1, 1 << 18], "int8"), module.tensor([1, 1 << 18], "int64")
+    for i in range(20):
+        assert module.call("wider_int8", x, none(), out, integer(-1)) == 0
+        if i == 0:
+            size = module.memory.data_len(module.store)
+    assert module.memory.data_len(module.store) == size
 
 
 def test_many_elementwise_inputs(library: ops_wasm32.Library) -> None:

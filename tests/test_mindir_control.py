@@ -68,8 +68,8 @@ def _branches(writer: Writer, x: str, condition: str, prefix: str) -> str:
 
 
 def _after(x: Array) -> Array:
-    y = 2 * x if x.sum() > 0 else -x
-    return np.exp(y) - y
+    y: Array = 2 * x if x.sum() > 0 else -x
+    return np.asarray(np.exp(y) - y)
 
 
 def test_what_follows_two_branches_is_there_once(tmp_path: Path) -> None:

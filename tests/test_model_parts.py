@@ -16,11 +16,11 @@ from abi import runtime_objects
 from onnx_runtime import assert_close, session_of
 from ops_wasm32.convert import Array
 
+from toolchain.graph.build import Place
 from toolchain.model.build import Options, build_fixed, build_model
-from toolchain.model.compile import Place
 from toolchain.profile import load_profile
 from toolchain.recipe import Net
-from toolchain.tasks import models
+from toolchain.tasks import model_files, models
 
 LENET = models.sources(heavy=False)["lenet"]
 
@@ -80,7 +80,7 @@ def test_winograd_of_images_of_any_size(target: str, tmp_path: Path) -> None:
     onnx.save(_by_winograd([2, 0, 1, 3], ("n", "h", "w")), file)
     options: dict[str, Any] = {"dim": [], "shape": [], "value": [], "timeout": 600.0}
     out, options = str(tmp_path), options | {"winograd": True}
-    models.compile_file(str(file), target, out, "embedded", **options)
+    model_files.compile_file(str(file), target, out, "embedded", **options)
     manifest = json.loads((tmp_path / "winograd.manifest.json").read_text())
     used = manifest["kernels"]
     assert [k for k in used if "conv" in k] == [

@@ -209,6 +209,33 @@ show(found);"""
     assert [True] * 13 == node(package, script, path=str(path))
 
 
+# Code and text of the error for each thing that is no model.
+UNLOADABLE = {
+    "404": ("file", "/none.wasm: 404 Not Found"),
+    "cut": ("module", "is cut off or damaged in section"),
+    "page": ("module", "/page: is no WebAssembly module of version 1"),
+    "used": ("file", "/net.wasm: was read before; give a Response that was not"),
+    "nobody": ("file", "http://127.0.0.1:1/net.wasm: cannot be fetched: "),
+    "number": ("argument", "3.5 is nothing to load; give a path, a URL, a Resp"),
+    "option": (
+        "argument",
+        "option weight is unknown; use weights, signal, onProgress, cache",
+    ),
+    "options": ("argument", 'the options are "weights.safetensors"; give an object'),
+    "operators": ("module", "holds operators, but no model; use loadLibrary()"),
+    "cache": ("engine", "this engine has no Cache storage"),
+    "aborted": ("AbortError", "aborted"),
+    "slow": ("TimeoutError", "timeout"),
+    "late": ("Error", "late"),
+    "model": ("module", "holds a model, but no operators; use loadModel()"),
+    "target": (
+        "argument",
+        "target avx is unknown; use relaxed-simd, relaxed-simd-v8, simd128, mvp",
+    ),
+    "missing": ("module", "it does not export ops_alloc, ops_call, ops_find"),
+}
+
+
 @needs_node
 def test_what_cannot_be_loaded(package: Path) -> None:
     script = f"""{SOURCES}
@@ -226,6 +253,7 @@ const found = {{
   nobody: await tried("http://127.0.0.1:1/net.wasm"),
   number: await tried(3.5),
   option: await tried(path, {{ weight: "x" }}),
+  options: await tried(path, "weights.safetensors"),
   operators: await tried(library),
   cache: await tried(light, {{ cache: true }}),
   aborted: await tried(path, {{ signal: AbortSignal.abort() }}),
@@ -238,39 +266,14 @@ const found = {{
 server.closeAllConnections();
 server.close();
 show(found);"""
-    light = package.parent / "light.wasm"
     made = Case("", **weights(FILE, 64)).write(package.parent, "light")
     (package.parent / "w.safetensors").unlink()
     library = str(FOLDERS["mvp"] / "ops_wasm32.wasm")
     script = f"const other = new Uint8Array({list(wat2wasm('(module)'))});\n{script}"
     path = str(LENET / "simd128" / "lenet.wasm")
     found = node(package, script, path=path, library=library, light=str(made))
-    assert light == made
-    wanted = {
-        "404": ("file", "/none.wasm: 404 Not Found"),
-        "cut": ("module", "is cut off or damaged in section"),
-        "page": ("module", "/page: is no WebAssembly module of version 1"),
-        "used": ("file", "/net.wasm: was read before; give a Response that was not"),
-        "nobody": ("file", "http://127.0.0.1:1/net.wasm: cannot be fetched: "),
-        "number": ("argument", "3.5 is nothing to load; give a path, a URL, a Resp"),
-        "option": (
-            "argument",
-            "option weight is unknown; use weights, signal, onProgress, cache",
-        ),
-        "operators": ("module", "holds operators, but no model; use loadLibrary()"),
-        "cache": ("engine", "this engine has no Cache storage"),
-        "aborted": ("AbortError", "aborted"),
-        "slow": ("TimeoutError", "timeout"),
-        "late": ("Error", "late"),
-        "model": ("module", "holds a model, but no operators; use loadModel()"),
-        "target": (
-            "argument",
-            "target avx is unknown; use relaxed-simd, relaxed-simd-v8, simd128, mvp",
-        ),
-        "missing": ("module", "it does not export ops_alloc, ops_call, ops_find"),
-    }
-    assert found.keys() == wanted.keys()
-    for name, (code, text) in wanted.items():
+    assert found.keys() == UNLOADABLE.keys()
+    for name, (code, text) in UNLOADABLE.items():
         assert found[name][0] == code, (name, found[name])
         assert text in found[name][1], name
 
@@ -317,6 +320,7 @@ import { readFile } from "node:fs/promises";
 const seen = [];
 const onProgress = (progress) => seen.push(progress);
 await loadModel(path, { onProgress });
+await loadModel(`file://${path}`);
 const bytes = await readFile(path), file = await readFile(beside);
 const { module } = await loadModel(bytes, { weights: new URL(`file://${beside}`) });
 openModel(module, { weights: file });

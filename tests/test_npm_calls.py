@@ -79,7 +79,8 @@ MISTAKES = {
     ),
     "ops.concat([x])": ("attribute", "attribute axis is required; give { axis }"),
     "ops.relu([1, 2])": ("dtype", "relu: input x is Array of 2 elements; give { data"),
-    "ops.relu(new Float64Array(1))": ("dtype", "relu: input x is Float64Array of 1"),
+    "ops.relu(new Uint32Array(1))": ("dtype", "relu: input x is Uint32Array of 1 el"),
+    "ops.relu(new Float64Array(1))": ("dtype", "relu: no kernel takes (x: float64)"),
     "ops.relu({ data: x.data })": ("shape", "lacks its shape, as in shape: [3]"),
     "ops.relu({ data: x.data, shape: [4] })": (
         "shape",
@@ -212,3 +213,43 @@ show(found);"""
     for name, text in texts.items():
         assert found[name][0] == "module", found[name]
         assert text in found[name][1], name
+
+
+@needs_node
+def test_a_model_in_a_worker(package: Path) -> None:
+    script = """
+const { loadModel: inWorker } = await import(worker);
+const image = new Float32Array(784).map((_, i) => (i % 5) / 5);
+const wanted = (await loadModel(path)).run({ image }).probabilities.data;
+const seen = [];
+const onProgress = ({ part, loaded, total }) => seen.push([part, loaded === total]);
+const model = await inWorker(path, { onProgress });
+const [first, second] = await Promise.all([model.run({ image }), model.run({ image })]);
+const same = (found) => found.every((x, i) => x === wanted[i]);
+const found = [
+  same(first.probabilities.data), same(second.probabilities.data), seen,
+  model.inputs[0].name, first.probabilities.shape,
+  await failed(() => model.run({ picture: image })),
+  await failed(() => model.run({ image: () => 1 })),
+  await failed(() => inWorker(path + "x")),
+  await failed(() => inWorker(path, { signal: AbortSignal.abort() })),
+  await failed(() => inWorker(path, { signal: AbortSignal.timeout(1) })),
+];
+const moved = await model.run({ image }, [image.buffer]);
+found.push(same(moved.probabilities.data), image.length);
+const last = failed(() => model.run({ image: wanted }));
+model.dispose();
+found.push(await last, await failed(() => model.run({ image: wanted })));
+show(found);"""
+    path = str(LENET / "simd128" / "lenet.wasm")
+    worker = (package / "worker.mjs").as_uri()
+    found = node(package, script, path=path, worker=worker)
+    disposed = ["argument", "the model was disposed"]
+    assert [
+        *(True, True, [["module", True]], "image", [1, 10]),
+        ["argument", "input picture is unknown; use image"],
+    ] == found[:6]
+    codes = [error[0] for error in found[6:10]]
+    assert ["argument", "file", "AbortError", "TimeoutError"] == codes
+    assert [True, 0, disposed] == found[10:13]
+    assert "disposed; load it again" in found[13][1]

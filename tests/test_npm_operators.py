@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import json
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from itertools import islice
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from npm_package import install, needs_node
@@ -15,6 +14,7 @@ from ops_wasm32.convert import Array
 from verification import Cell, check
 
 from toolchain.codegen.operators import load_operator
+from toolchain.link.description import LibraryKernel
 from toolchain.link.typescript import camel_case
 from toolchain.profile import load_profile
 from toolchain.spec import Case, kernel_name
@@ -23,9 +23,9 @@ LARGEST = 4096  # elements of a case
 SCRIPT = Path(__file__).with_name("npm_calls.mjs")
 
 
-def small(cases: Iterator[Case]) -> Case:
+def small(cases: Iterable[Case]) -> Case:
     """The first of the first cases that has some elements, and not many."""
-    found = list(islice(cases, 40))
+    found = [*islice(cases, 40)]
     for case in found:
         sizes = [x.size for x in case.inputs if x is not None]
         if all(sizes) and sum(sizes) <= LARGEST:
@@ -41,14 +41,14 @@ def chosen() -> Iterator[Cell]:
             yield Cell(name, kernel_name(name, dtypes), dtypes, "simd128", case)
 
 
-def described(cell: Cell, kernel: Any, data: bytearray) -> dict[str, object]:
+def described(cell: Cell, kernel: LibraryKernel, data: bytearray) -> dict[str, object]:
     """A call as npm_calls.mjs takes it; elements go into data."""
-    tensors = [
+    words: list[object] = [
         None if x is None else placed(np.asarray(x), data) for x in cell.case.inputs
     ]
     params = kernel["inputs"]
     if params[-1]["variadic"]:
-        tensors = [*tensors[: len(params) - 1], tensors[len(params) - 1 :]]
+        words = [*words[: len(params) - 1], words[len(params) - 1 :]]
     attributes = {
         camel_case(name): written(np.asarray(value).tolist())
         for name, value in cell.case.attributes.items()
@@ -56,7 +56,7 @@ def described(cell: Cell, kernel: Any, data: bytearray) -> dict[str, object]:
     return {
         "method": camel_case(cell.operator),
         "operator": cell.operator,
-        "words": tensors,
+        "words": words,
         "attributes": attributes | {"to": kernel["outputs"][0]["dtype"]},
     }
 

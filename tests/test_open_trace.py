@@ -13,7 +13,7 @@ from open_networks import network
 from bench.trace import page
 from toolchain.profile import full_profile
 from toolchain.spec import SpecError
-from toolchain.tasks import models, traces
+from toolchain.tasks import model_files, traces
 from toolchain.tasks.library import current_objects
 
 
@@ -67,7 +67,7 @@ def test_loops_are_steps_of_their_own(tmp_path: Path) -> None:
     ("at", "text"),
     [
         ([], "batch, length may have any size; say which to time it at, as in --at"),
-        (["batch=1"], "length may have any size; say which to time it at, as in --at l"),
+        (["batch=1"], "length may have any size; say which to time it at, as in --at"),
         (["n=1"], "no open size is named 'n' (--at); names: batch, length"),
         (["batch=x"], "--at 'batch=x' is no size; use a name, as in --at seq=128"),
         (["batch=9", "length=4"], "--at batch=9: it is from 1 to 8"),
@@ -81,5 +81,5 @@ def test_mistakes_are_named(at: list[str], text: str, tmp_path: Path) -> None:
 
 
 def test_traced_and_compiled_by_the_same_options() -> None:
-    options = {o["name"] for o in models.OPTIONS}
+    options = {o["name"] for o in model_files.OPTIONS}
     assert {"at", *options} == {o["name"] for o in traces.trace_task([])["params"]}

@@ -24,7 +24,7 @@ from toolchain.frontends.primitives.calls import table
 from toolchain.graph.operators import FOLDERS
 from toolchain.micro.registry import emitters
 from toolchain.model import build
-from toolchain.model.open import read
+from toolchain.model.read import read
 from toolchain.profile import ROOT, full_profile
 from toolchain.records.definitions import REFERENCE, Index, index_of
 from toolchain.records.slices import Sources, root_in, sources

@@ -152,6 +152,15 @@ WINDOW_AXIS = Struct(
     "ops_window_axis",
     dict.fromkeys(("size", "windows", "taps", "stride", "dilation", "begin"), "i32"),
 )
+# The constant data of a call whose shapes are known: runtime_stub/node.h.
+NODE_TENSOR = Struct("ops_node_tensor", {"shape": "ptr", "rank": "u8", "dtype": "u8"})
+NODE = Struct(
+    "ops_node",
+    {
+        **{"op": "ptr", "tensors": "ptr", "attributes": "ptr"},
+        **{"inputs": "u16", "outputs": "u16", "units": "u16"},
+    },
+)
 # The constant data of a model of any shape: runtime_stub/graph.h.
 GRAPH_ATTRIBUTE = Struct(
     "ops_graph_attribute", {"numbers": "ptr", "count": "u16", "value": "u16"}
@@ -207,6 +216,15 @@ FRAME = Struct(
 )
 STRUCTS = (
     *(ANY, TENSOR, PARAM, ATTRIBUTE, FAMILY, OPERATOR, COLLAPSE, ROOM, WINDOW_AXIS),
-    *(GRAPH_ATTRIBUTE, STEP, GRAPH_CONSTANT, GRAPH_OUTPUT, GRAPH, GRAPH_SIZE),
+    *(
+        NODE_TENSOR,
+        NODE,
+        GRAPH_ATTRIBUTE,
+        STEP,
+        GRAPH_CONSTANT,
+        GRAPH_OUTPUT,
+        GRAPH,
+        GRAPH_SIZE,
+    ),
     *(GRAPH_HALF, MODEL, FRAME),
 )

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from toolchain import abi, layout
-from toolchain.dtypes import DTYPES, Dtype
+from toolchain.dtypes import DTYPES
 from toolchain.link.artifacts import (
     C_TABLES,
     CHECKED_HEADERS,
@@ -21,7 +21,7 @@ from toolchain.link.artifacts import (
     TABLES,
 )
 from toolchain.link.clang import compile_c
-from toolchain.profile import ROOT
+from toolchain.profile import ROOT, version
 from toolchain.records.replace import fresh, scratch, write
 from toolchain.spec import COLLAPSES
 from toolchain.targets import DEFAULT, PROBES, TARGETS, Target, by_preference
@@ -112,6 +112,7 @@ def _python() -> str:
 {_WRITTEN.capitalize()}.
 """
 
+VERSION = "{version()}"  # of this package, and of the compiler's
 # Code of DLPack and bits of each dtype, by numpy's name; and what the command calls it.
 DTYPES = {{
 {dtypes}}}
@@ -143,7 +144,7 @@ TENSOR = "{layout.TENSOR.packed}"
 def _javascript() -> str:
     """The module `tables` of the JavaScript package."""
     dtypes = "".join(
-        f'  ["{d.name}", {{ code: {d.code}, bits: {d.bits}, array: {_array(d)} }}],\n'
+        f'  ["{d.name}", {{ code: {d.code}, bits: {d.bits}, array: {d.array} }}],\n'
         for d in DTYPES.values()
     )
     functions = "".join(f"  {n}: {count},\n" for n, count in abi.FUNCTIONS.items())
@@ -178,13 +179,6 @@ export const FUNCTIONS = {{
 export const TARGETS = [
 {targets}];
 """
-
-
-def _array(dtype: Dtype) -> str:
-    """A typed array; of those that not every engine has yet, the one of its bits."""
-    if dtype.array not in ("Float16Array",):
-        return dtype.array
-    return f"globalThis.{dtype.array} ?? Uint{dtype.bits}Array"
 
 
 def _target(target: Target) -> str:

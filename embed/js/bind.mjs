@@ -5,6 +5,9 @@ import { camelCase } from "./names.mjs";
 import { expanded, inputsText } from "./signature.mjs";
 import { DTYPES, MAX_RANK } from "./tables.mjs";
 
+const BY_ARRAY = new Map();
+for (const [name, { array }] of DTYPES)
+  BY_ARRAY.set(array, [...(BY_ARRAY.get(array) ?? []), name]);
 const MOST_OUTPUTS = 1 << 16; // the module takes fewer and says how many
 
 /** A call that is ready: the kernel, its inputs as { data, shape, dtype } or null,
@@ -74,6 +77,7 @@ function wrong(operator, text, code = "argument") {
 
 /** Values of attributes by ONNX's names, for names in camelCase or as ONNX has them. */
 function byName(operator, { attributes, outputs }, given) {
+  if (!Object.keys(given).length) return given;
   const known = new Map(attributes.flatMap(({ name }) => [[name, name], [camelCase(name), name]]));
   const options = ["to", "out", ...(outputs.at(-1)?.variadic ? ["numOutputs"] : [])];
   const named = {};
@@ -134,7 +138,9 @@ function kinds() {
 /** The dtypes that an array may have: a Uint8Array is uint8, or bool where none else is
  *  taken. */
 function dtypesOf(data) {
-  return [...DTYPES.keys()].filter((dtype) => data !== undefined && fits(data, dtype));
+  const known = BY_ARRAY.get(data?.constructor);
+  // Buffer, of Node, is a class of Uint8Array's.
+  return known ?? [...DTYPES.keys()].filter((dtype) => data !== undefined && fits(data, dtype));
 }
 
 /** The first kernel that takes the inputs as they are, by the order of dtypes. */
@@ -181,10 +187,9 @@ function typed(operator, { name, dtype }, tensor) {
   if (!tensor) return null;
   const { data, shape, scalar } = tensor;
   if (scalar === undefined) return { data, shape, dtype };
-  const { array, bits } = DTYPES.get(dtype);
-  const one = new array(1);
+  const one = new (DTYPES.get(dtype).array)(1);
   try {
-    one[0] = bits === 64 ? BigInt(scalar) : Number(scalar);
+    one[0] = one instanceof BigInt64Array ? BigInt(scalar) : Number(scalar);
   } catch {
     throw wrong(operator, `input ${name} is ${scalar}, which is no ${dtype}`, "dtype");
   }

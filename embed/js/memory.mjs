@@ -8,23 +8,30 @@ const HEAP = new WeakMap(); // a DataView of each buffer
 
 /** Write a compact DLTensor at `head`, and the argument that names it. */
 export function writeTensor(view, head, argument, { data, rank, code, bits, shape }) {
-  for (let at = 0; at < TENSOR.size; ++at) view.setUint8(head + at, 0);
-  for (let at = 0; at < ARGUMENT.size; ++at) view.setUint8(argument + at, 0);
   view.setUint32(head + TENSOR.data, data, true);
   view.setUint32(head + TENSOR.device_type, 1, true); // the CPU
+  view.setUint32(head + TENSOR.device_id, 0, true);
   view.setUint32(head + TENSOR.ndim, rank, true);
   view.setUint8(head + TENSOR.code, code);
   view.setUint8(head + TENSOR.bits, bits);
   view.setUint16(head + TENSOR.lanes, 1, true);
   view.setUint32(head + TENSOR.shape, shape, true);
+  view.setUint32(head + TENSOR.strides, 0, true); // rows are compact
+  write64(view, head + TENSOR.byte_offset, 0);
   view.setInt32(argument + ARGUMENT.type_index, KINDS.tensor, true);
-  view.setUint32(argument + ARGUMENT.v_int64, head, true);
+  view.setUint32(argument + ARGUMENT.zero_padding, 0, true);
+  write64(view, argument + ARGUMENT.v_int64, head);
+}
+
+/** Write an integer of 0 or more in 64 bits; setBigInt64 is slower. */
+function write64(view, at, value) {
+  view.setUint32(at, value % 2 ** 32, true);
+  view.setUint32(at + 4, Math.floor(value / 2 ** 32), true);
 }
 
 /** Write the sizes of a shape. */
 export function writeShape(view, at, shape) {
-  for (let k = 0; k < shape.length; ++k)
-    view.setBigInt64(at + 8 * k, BigInt(shape[k]), true);
+  for (let k = 0; k < shape.length; ++k) write64(view, at + 8 * k, shape[k]);
 }
 
 /** The shape that a DLTensor at `head` has, its sizes at `sizes`; null for a rank that
@@ -32,8 +39,10 @@ export function writeShape(view, at, shape) {
 export function readShape(view, head, sizes) {
   const rank = view.getInt32(head + TENSOR.ndim, true);
   if (rank < 0 || rank > MAX_RANK) return null;
-  const axes = Array.from({ length: rank }, (_, k) => view.getBigInt64(sizes + 8 * k, true));
-  return axes.map(Number);
+  const shape = [];
+  for (let at = sizes; at < sizes + 8 * rank; at += 8)
+    shape.push(view.getInt32(at + 4, true) * 2 ** 32 + view.getUint32(at, true));
+  return shape;
 }
 
 /** An instance's memory and functions. what: how messages call the module. */

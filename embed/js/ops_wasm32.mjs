@@ -12,7 +12,7 @@
 
 import { compiled, instance, instantiated, ofModule } from "./compile.mjs";
 import { NEEDED, NEEDED_OF_LIBRARIES } from "./declarations.mjs";
-import { OpsError } from "./errors.mjs";
+import { OpsError, show } from "./errors.mjs";
 import { Library } from "./library.mjs";
 import { libraryManifest, modelManifest } from "./manifest.mjs";
 import { Model } from "./model.mjs";
@@ -29,6 +29,11 @@ const OF_LIBRARIES = ["target", "source", "signal", "onProgress"];
 
 /** Options, none of them unknown. */
 function checkedOptions(options, known) {
+  if (typeof options !== "object" || options === null)
+    throw new OpsError(
+      "argument",
+      `the options are ${show(options)}; give an object with ${known.join(", ")}`,
+    );
   for (const name of Object.keys(options))
     if (!known.includes(name))
       throw new OpsError("argument", `option ${name} is unknown; use ${known.join(", ")}`);

@@ -15,12 +15,19 @@ export function nameOf(source, otherwise) {
   return (isResponse(source) && source.url) || otherwise;
 }
 
+/** Whether a name is of a file that Node is to read. */
+function isFile(name) {
+  return Boolean(globalThis.process?.versions?.node) && !NETWORK.test(name);
+}
+
 /** The place of a file beside a source; null where the source has no place. */
 export function beside(source, file) {
   const place = isResponse(source) ? source.url : isNamed(source) ? String(source) : "";
-  if (!place) return null;
-  if (!NETWORK.test(place)) return place.replace(/[?#].*$/, "").replace(/[^/\\]*$/, file);
-  return String(new URL(encodeURIComponent(file), place));
+  if (!place || /^(data|blob):/.test(place)) return null;
+  if (isFile(place) && !place.startsWith("file:")) return place.replace(/[^/\\]*$/, file);
+  const name = encodeURIComponent(file);
+  if (/^[a-z]+:/.test(place)) return String(new URL(name, place));
+  return place.replace(/[?#].*$/, "").replace(/[^/]*$/, name);
 }
 
 function isResponse(source) {
@@ -43,8 +50,7 @@ export async function opened(source, { signal } = {}) {
         "WebAssembly.Module",
     );
   const text = String(source);
-  if (globalThis.process?.versions?.node && !NETWORK.test(text))
-    return { bytes: await readFile(text, signal) };
+  if (isFile(text)) return { bytes: await readFile(text, signal) };
   let response;
   try {
     response = await fetch(source, { signal });

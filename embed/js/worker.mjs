@@ -30,7 +30,8 @@ async function started() {
     return new Worker(new URL("./worker_thread.mjs", import.meta.url), { type: "module" });
   const threads = "node:worker_threads"; // a name that bundlers do not follow
   const node = await import(/* @vite-ignore */ /* webpackIgnore: true */ threads);
-  return new node.Worker(new URL("./worker_thread.mjs", import.meta.url));
+  const options = { execArgv: [] }; // --input-type, say, is for the program alone
+  return new node.Worker(new URL("./worker_thread.mjs", import.meta.url), options);
 }
 
 /** A place as the worker finds it too, which lies elsewhere than the page. */

@@ -129,16 +129,17 @@ def follow(name: str, package: Path, programs: Path | None) -> Outcome:
             check=False,
             timeout=SECONDS,
         )
-        return _judged(done, right, time.monotonic() - start)
+        return judged(done, right, time.monotonic() - start)
     except subprocess.TimeoutExpired:
         return Outcome("wrong", SECONDS, f"did not end within {SECONDS} s")
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _judged(
+def judged(
     done: subprocess.CompletedProcess[str], right: str, seconds: float
 ) -> Outcome:
+    """What a script that has ended was: right where it said that, and only that."""
     if done.returncode == NOT_HERE:
         return Outcome("not run", seconds, done.stderr.strip())
     lines = done.stdout.splitlines()

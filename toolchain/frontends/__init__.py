@@ -95,8 +95,6 @@ def read_model(
         from toolchain.frontends import onnx
 
         return onnx.read(path, given)
-    if path.suffix == ".mindir":
-        raise SpecError(f"{path}: is MindIR; only ONNX files are traced")
     raise SpecError(f"{path}: suffix {path.suffix!r} is unknown; use .onnx or .mindir")
 
 

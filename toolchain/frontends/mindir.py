@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from toolchain.dtypes import NAMES as DTYPES
+from toolchain.dtypes import DTYPES
 from toolchain.frontends import Given
 from toolchain.frontends import mindir_schema as schema
 from toolchain.frontends.graphs import GraphModel, finished, raise_refusals, started

@@ -1,9 +1,10 @@
 """Calls of a MindIR file's functions: branches, and loops.
 
-A loop is a function that calls itself. MindSpore writes `while` as a function whose last step is a choice: of a body, which
-ends in a call of that function, or of what comes after the loop. It writes `if` as a
-choice of two functions, which may both end in a call of what comes after it. While
-these are converted, that function is open: a call of it gives its arguments, a Jump.
+A loop is a function that calls itself. MindSpore writes `while` as a function whose
+last step is a choice: of a body, which ends in a call of that function, or of what
+comes after the loop. It writes `if` as a choice of two functions, which may both end in
+a call of what comes after it. While these are converted, that function is open: a call
+of it gives its arguments, a Jump.
 """
 
 from __future__ import annotations

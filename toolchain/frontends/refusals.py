@@ -43,6 +43,8 @@ _OPTIMISER = (
 # Domains whose operators others write, and what to do about them.
 _WRITERS = {
     "com.microsoft": _OPTIMISER,
+    "com.microsoft.nchwc": "in the layout of the processor that ONNX Runtime's "
+    "optimiser ran on; let it optimise to ORT_ENABLE_EXTENDED, or take its input",
     "ai.onnx.ml": "an operator of classical machine learning",
     "ai.onnx.preview.training": "an operator of training",
 }

@@ -21,12 +21,13 @@ from toolchain.codegen.objects import compile_for_models, compile_object, object
 from toolchain.codegen.operators import load_operator
 from toolchain.codegen.room import room
 from toolchain.graph.arena import arena_bytes
-from toolchain.graph.emit import WEIGHTS, Emitted, Weights, emit_model
+from toolchain.graph.emit import WEIGHTS, Emitted, emit_model
 from toolchain.graph.graph import Graph, Node, Value
 from toolchain.graph.operators import file_of, has_own, made_of, operator
 from toolchain.graph.passes import optimise
 from toolchain.graph.rounding import tolerance
 from toolchain.graph.shapes import text
+from toolchain.graph.weights import Weights
 from toolchain.link import clang
 from toolchain.link.archive import archive
 from toolchain.link.blob import data_object
@@ -53,14 +54,16 @@ class Place:
     """Where a model's files go. cache: for objects of operators.
 
     code: what the objects are made from, as it is found (roots of slices).
-    archive: whether lib<name>.a is written too, to link into programs. ready: objects
-    of operators that the library's build has already.
+    archive: whether lib<name>.a is written too, to link into programs. name: of the
+    files, where it is not the model's. ready: objects of operators that the library's
+    build has already.
     """
 
     folder: Path
     cache: Path
     code: set[str] = field(default_factory=set)
     archive: bool = False
+    name: str = ""
     ready: Mapping[str, Made] = field(default_factory=dict)
 
 
@@ -82,11 +85,11 @@ def build_graph(
     allowed = tolerance(graph, by_winograd)
     optimise(graph, by_winograd)
     emitted = emit_model(graph, external)
-    out = place.folder / f"{graph.name}.wasm"
+    out = place.folder / f"{place.name or graph.name}.wasm"
     with in_use(place.cache), scratch(place.cache) as own, fresh(out) as wasm:
         library = library_of(graph, emitted, target, place, runtime, show, own)
         if place.archive:
-            with fresh(place.folder / library.name) as kept:
+            with fresh(place.folder / f"lib{out.stem}.a") as kept:
                 shutil.copyfile(library, kept)
         show(f"link {graph.name}.wasm")
         link(library, wasm, MAX_MEMORY, flat=True)
@@ -115,12 +118,8 @@ def library_of(
     own: Path,
 ) -> Path:
     """The archive of a model, its operators, weights and the runtime, in a folder."""
-    users: dict[_Part, list[Node]] = {}
-    for node in _nodes(graph):
-        if node.dtypes:
-            users.setdefault(_Part.of(node), []).append(node)
     library = own / f"lib{graph.name}.a"
-    members = _objects(users, target, place, show)
+    members = operator_objects(_nodes(graph), target, place, show)
     members.append(_model_object(graph, emitted, target, own))
     if not emitted.external:
         block, weights = own / f"{WEIGHTS}.o", emitted.weights
@@ -157,16 +156,20 @@ class _Part:
         return _Part(node.op, has_own(node.op, node.dtypes))
 
 
-def _objects(
-    users: Mapping[_Part, list[Node]],
+def operator_objects(
+    nodes: Iterable[Node],
     target: Target,
     place: Place,
     show: Callable[[str], None],
 ) -> list[Path]:
-    """The object of each operator, from the cache where it is there and whole.
+    """The object of each operator of nodes, from the cache where it is whole.
 
-    users: of each operator the nodes that call it.
+    Errors: SpecError with every operator that cannot be compiled.
     """
+    users: dict[_Part, list[Node]] = {}
+    for node in nodes:
+        if node.dtypes:
+            users.setdefault(_Part.of(node), []).append(node)
     there = [p for p in users if p.name in place.ready and not p.own]
     ready = [place.ready[p.name] for p in there]
     parts = [p for p in users if p not in there]

@@ -145,7 +145,7 @@ class Builder:
 
     def _add(self, node: Node) -> list[Value]:
         node.place = self.place
-        known = folded(node)
+        known = None if _is_weight(node) else folded(node)
         if known is not None:
             return known
         try:
@@ -162,6 +162,12 @@ class Builder:
     def _name(self, what: str) -> str:
         self._count += 1
         return f"{what}.{self._count}"  # which no name of a file is
+
+
+def _is_weight(node: Node) -> bool:
+    """Whether it makes floats of 8-bit weights, which passes first look for."""
+    x = node.inputs[0] if node.op == "dequantize_linear" else None
+    return x is not None and x.dtype in ("int8", "uint8") and (x.rank or 0) > 1
 
 
 def _view_of(

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -43,42 +42,13 @@ from toolchain.graph.steps import (
     stored,
     units_of,
 )
-from toolchain.link.module import Buffer
+from toolchain.graph.weights import Weights
 from toolchain.micro.builder import F32, F64, I8, I16, I32, I64, PTR
 from toolchain.spec import SpecError, kernel_name
 
 WEIGHTS = "model_weights"
 # Regions in regions: each takes half a KiB of the stack (link.STACK_BYTES).
 DEEPEST = 32
-
-
-@dataclass
-class Weights:
-    """The block of all constants: each content once."""
-
-    parts: list[NDArray[Any]] = field(default_factory=list)
-    offsets: list[int] = field(default_factory=list)
-    size: int = 0
-    _known: dict[bytes, int] = field(default_factory=dict)
-
-    def add(self, data: NDArray[Any]) -> int:
-        """The offset of a constant's elements."""
-        plain = np.ascontiguousarray(data)
-        digest = hashlib.sha256(plain.data if plain.size else b"").digest()
-        if plain.size == 0:
-            return 0
-        if digest not in self._known:
-            self._known[digest] = self.size
-            self.parts.append(plain)
-            self.offsets.append(self.size)
-            self.size += -(-plain.nbytes // ALIGNMENT) * ALIGNMENT
-        return self._known[digest]
-
-    def block(self) -> Iterator[Buffer]:
-        """The block, part by part: large ones are not copied."""
-        for part in self.parts:
-            yield memoryview(part.reshape(-1).view(np.uint8))
-            yield bytes(-part.nbytes % ALIGNMENT)
 
 
 @dataclass

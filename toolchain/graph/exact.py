@@ -6,11 +6,9 @@ Sizes by name come from the inputs' axes, those of outputs from the operator's f
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import Any
 
 from toolchain.graph.calls import Call, Number, Shape
 from toolchain.graph.formulas import compared, formulas
-from toolchain.graph.operators import operator
 from toolchain.graph.sizes import Expression, Size, maximum
 
 LIFTED_AXIS = 2  # of size 1, which images of one spatial axis lack
@@ -21,47 +19,44 @@ def exact(call: Call) -> list[Shape]:
     lifted = _lifted(call)
     known = _sizes(call, lifted) | _attributes(call)
     known |= _compared(call, known)
-    numbers = tuple((name, size, _bounds(size)) for name, size in known.items())
-    found, wrong = _evaluated(call.node.op, call.node.dtypes, lifted, numbers)
-    if wrong:
-        raise call.fail(wrong)
-    return list(found)
-
-
-def _bounds(size: Size | None) -> tuple[Any, ...]:
-    """Bounds of all that an expression is made of."""
-    if not isinstance(size, Expression):
-        return ()
-    atoms = [atom for factors, _ in size.terms for atom in factors]
-    return tuple((a.bounds, *map(_bounds, a.arguments)) for a in atoms)
-
-
-@lru_cache(1 << 10)  # models repeat what they are made of
-def _evaluated(
-    op: str,
-    dtypes: tuple[str, ...],
-    lifted: bool | None,
-    numbers: tuple[tuple[str, Size | None, tuple[Any, ...]], ...],
-) -> tuple[list[Shape], str]:
-    """Shapes of the outputs, and what is wrong with the sizes.
-
-    numbers: names, sizes and their bounds, by which sizes do not compare.
-    """
-    found, known = formulas(op, dtypes), {name: size for name, size, _ in numbers}
-    for condition, text in found.requirements:
-        if condition(known) == 0:
-            return [], text
-    full = len(operator(op).inputs[0].dims.split())
+    given = tuple((n, size, _bounds(size)) for n, size in known.items())
+    outputs, fault = _evaluated(call.node.op, call.node.dtypes, given)
+    if fault:
+        raise call.fail(fault)
+    full = len(call.operator.inputs[0].dims.split())
     shapes: list[Shape] = []
-    for sizes in found.outputs:
-        whole = [formula(known) for formula in sizes]
+    for sizes in outputs:
+        whole = list(sizes)
         if lifted is None and len(whole) == full:
             shapes.append(None)
             continue
         if lifted and len(whole) == full:
             del whole[LIFTED_AXIS]
         shapes.append(tuple(whole))
-    return shapes, ""
+    return shapes
+
+
+@lru_cache(maxsize=1 << 14)
+def _evaluated(
+    op: str, dtypes: tuple[str, ...], given: tuple[tuple[str, Size | None, object], ...]
+) -> tuple[list[list[Size | None]], str]:
+    """Sizes of the outputs, or what requirement does not hold.
+
+    Networks repeat their layers, and each pass is verified.
+    """
+    found, known = formulas(op, dtypes), {n: size for n, size, _ in given}
+    for condition, text in found.requirements:
+        if condition(known) == 0:
+            return [], text
+    return [[formula(known) for formula in sizes] for sizes in found.outputs], ""
+
+
+def _bounds(size: Size | None) -> object:
+    """The bounds of all names in a size, which do not count where it is compared."""
+    if not isinstance(size, Expression):
+        return None
+    atoms = [atom for factors, _ in size.terms for atom in factors]
+    return tuple((a.bounds, *map(_bounds, a.arguments)) for a in atoms)
 
 
 def _compared(call: Call, known: dict[str, Size | None]) -> dict[str, Size | None]:

@@ -16,8 +16,6 @@ from math import prod
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from toolchain import layout
 from toolchain.abi import MAX_MEMORY, Kind
 from toolchain.codegen.descriptor import descriptor, table
@@ -219,7 +217,7 @@ class Recorder:
         self.node, self.calls, self.workspaces, self.blocks = node, [], [], []
         owned: list[int] = []
         arguments = b"".join(self._argument(v, owned) for v in self._tensors())
-        arguments += b"".join(_numbers_of(node))
+        arguments += arguments_of(node)
         at = self._stored(arguments, owned)
         index = self.kernels.index(kernel_name(node.op, node.dtypes))
         count = len(arguments) // layout.ANY.size
@@ -268,8 +266,12 @@ def _kinds(found: Operator, columns: bool) -> dict[str, str]:
     return kinds
 
 
-def _numbers_of(node: Node) -> Iterable[bytes]:
-    """The attributes of a node as arguments."""
+def arguments_of(node: Node) -> bytes:
+    """The attributes of a node as a caller passes them."""
+    return b"".join(_arguments_of(node))
+
+
+def _arguments_of(node: Node) -> Iterable[bytes]:
     units = units_of(node, own=False)
     for attribute in operator(node.op).attributes:
         numbers = numbers_of(node, attribute.name, given(node, attribute.name))
@@ -299,12 +301,3 @@ def _described(name: str, folder: Path) -> Path:
     out = folder / f"described_{name}.o"
     write(out, emit(texts, _TARGET))
     return out
-
-
-def fill_of(node: Node, slot: int, shape: Sequence[int]) -> np.ndarray[Any, Any]:
-    """What stands in for an absent input of a node."""
-    from toolchain.spec import tensor_dtype
-
-    found = operator(node.op).inputs[slot]
-    dtype = tensor_dtype(found, node.dtypes)
-    return np.full(shape, found.fill, dtype)

@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator, Sequence
 
 from toolchain.abi import Error
-from toolchain.dtypes import DTYPES
+from toolchain.dtypes import DTYPES, Dtype
 from toolchain.link.description import (
     DescribedAttribute,
     DescribedTensor,
@@ -66,11 +66,16 @@ def camel_case(name: str) -> str:
 
 
 def _tables() -> str:
-    arrays = "".join(f"  {d.name}: {d.array};\n" for d in DTYPES.values())
+    arrays = "".join(f"  {d.name}: {_array(d)};\n" for d in DTYPES.values())
     codes = " | ".join(f'"{e.name.lower()}"' for e in Error)
     targets = " | ".join(f'"{name}"' for name in TARGETS)
     return f"""\
 import type {{ Input, Tensor }} from "./ops_wasm32.mjs";
+
+/** Of float16: its bits, where the engine has no Float16Array. */
+type Half = typeof globalThis extends {{ Float16Array: {{ prototype: infer Array }} }}
+  ? Array | Uint16Array
+  : Uint16Array;
 
 /** The typed array of each dtype. */
 export interface Arrays {{
@@ -84,6 +89,11 @@ export type CallErrorCode =
 export type TargetName = {targets};
 
 """
+
+
+def _array(dtype: Dtype) -> str:
+    """The typed array of a dtype, which not every version of TypeScript may know."""
+    return "Half" if "??" in dtype.array else dtype.array
 
 
 def _interface_name(operator: str) -> str:

@@ -15,7 +15,7 @@ from typing import Any
 from toolchain.abi import ABI_VERSION, MANIFEST, MAX_MEMORY
 from toolchain.codegen.operators import loaded_operators
 from toolchain.frontends import Dim, Given, read_model
-from toolchain.frontends.graphs import read_graph
+from toolchain.graph.build import Place
 from toolchain.graph.operators import add_chain, made_of
 from toolchain.graph.passes import optimise
 from toolchain.graph.rounding import tolerance as graph_tolerance
@@ -23,7 +23,6 @@ from toolchain.link.manifest import check_interface
 from toolchain.link.module import add_custom_section, validate
 from toolchain.link.safetensors import Part, write_weights
 from toolchain.model.compile import (
-    Place,
     compile_program,
     program_of,
     weights_block,
@@ -34,6 +33,7 @@ from toolchain.model.fixed import to_kernels as kernels_of
 from toolchain.model.graph import Value, from_relax
 from toolchain.model.kernels import FOLDERS
 from toolchain.model.passes import to_kernels
+from toolchain.model.read import operator_roots, read
 from toolchain.model.rounding import tolerance
 from toolchain.process import confined
 from toolchain.process.command import tool_versions
@@ -84,7 +84,7 @@ def build_model(
 
     Errors: SpecError for a model that cannot be built, with every reason at once.
     """
-    program = read_program(path, options, show)
+    program = read_program(path, options, show, runtime)
     return write_model(program, path, options, place, runtime, show)
 
 
@@ -95,7 +95,7 @@ def build_fixed(
     runtime: list[Path],
     show: Callable[[str], None] = print,
 ) -> dict[str, Any]:
-    """The same of an ONNX file, by the nodes of toolchain/graph/.
+    """The same by the nodes of toolchain/graph/, of a file of ONNX or MindIR.
 
     Errors: OpenError where some size or node is for the runtime to plan, too.
     """
@@ -113,7 +113,7 @@ def write_model(
 ) -> dict[str, Any]:
     """Write the files of build_model for a program. path: what errors call it."""
     target = options.built_for()
-    out = place.folder / f"{program.graph.name}.wasm"
+    out = place.folder / f"{place.name or program.graph.name}.wasm"
     with fresh(out) as wasm:
         try:
             kernels = compile_program(program, target, place, runtime, wasm, show)
@@ -127,12 +127,27 @@ def write_model(
     return manifest
 
 
-def read_program(path: Path, options: Options, show: Callable[[str], None]) -> Program:
+def read_program(
+    path: Path,
+    options: Options,
+    show: Callable[[str], None],
+    runtime: Sequence[Path] = (),
+) -> Program:
     """A model file as kernels, weights and a plan: all but the code.
 
     A file may hold anything, so that a process of its own reads it: see confined.
-    Errors: as build_model.
+    runtime: objects of the C runtime; without them, and where fixed_program does not
+    take the file, it goes through Relax. Errors: as build_model.
     """
+    if path.suffix == ".mindir":
+        return fixed_program(path, options, runtime, show)
+    if runtime:
+        try:
+            return fixed_program(path, options, runtime, show)
+        except confined.LimitError:
+            raise
+        except SpecError:
+            pass  # what takes the other way says what is wrong
     # Before the fork, so that they are imported once.
     import tvm.relax.frontend.onnx  # noqa: F401
 
@@ -145,9 +160,9 @@ def read_program(path: Path, options: Options, show: Callable[[str], None]) -> P
 
 
 def fixed_program(
-    path: Path, options: Options, runtime: list[Path], show: Callable[[str], None]
+    path: Path, options: Options, runtime: Sequence[Path], show: Callable[[str], None]
 ) -> Program:
-    """An ONNX file as kernels, all of whose sizes are known. Errors: as build_fixed."""
+    """A file as kernels, all of whose sizes are known. Errors: as build_fixed."""
     import tvm  # noqa: F401  # before the fork, so that it is imported once
 
     show(f"read {path.name}")
@@ -167,7 +182,7 @@ def fixed_program(
             program_of(graph, options.external),
             tolerance=model.tolerance,
             notes=model.notes,
-            code=tuple(root_in(file, "KERNEL") for file in loaded_operators(FOLDERS)),
+            code=tuple(dict.fromkeys((*model.code, *operator_roots()))),
         )
         _check_memory(program, path)
     except OpenError:
@@ -179,23 +194,29 @@ def fixed_program(
 
 @dataclass(frozen=True)
 class _Fixed:
-    """A graph after all passes, what they made, and what is known before them."""
+    """A graph after all passes, what they made, and what is known before them.
+
+    code: roots of the operators that were asked.
+    """
 
     graph: Any
     made: list[Any]
     tolerance: float
     notes: tuple[str, ...]
+    code: tuple[str, ...]
 
 
 def _read_fixed(path: Path, given: Given, winograd: bool) -> _Fixed:
-    model = read_graph(path, given)
+    model, _ = read(path, given)
     check_fixed(model.graph)
     allowed = graph_tolerance(model.graph, winograd)
     optimise(model.graph, winograd)
     check_fixed(model.graph)
+    if any(n.op == "dequantize_linear" for n in model.graph.nodes):
+        raise OpenError("products of 8 bits that no pass finds go through Relax")
     names = dict.fromkeys(n.op for n in model.graph.nodes)
     made = [one for one in map(made_of, names) if one is not None]
-    return _Fixed(model.graph, made, allowed, model.notes)
+    return _Fixed(model.graph, made, allowed, model.notes, operator_roots())
 
 
 def limits_for(path: Path, options: Options) -> confined.Limits:

@@ -7,7 +7,7 @@ import json
 import os
 from collections import Counter
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,8 @@ from toolchain.codegen.descriptor import table
 from toolchain.codegen.llvm import emit
 from toolchain.codegen.objects import by_name
 from toolchain.codegen.operators import loaded_operators
+from toolchain.graph.build import Place, operator_objects
+from toolchain.graph.graph import Node as Called
 from toolchain.link.archive import archive
 from toolchain.link.blob import data_object
 from toolchain.link.link import link
@@ -30,6 +32,7 @@ from toolchain.model.emit import WEIGHTS, Program, model_descriptor, model_funct
 from toolchain.model.graph import KERNEL, VIEW, Graph, Node, Value
 from toolchain.model.kernels import FOLDERS, Copy
 from toolchain.model.plan import aligned, plan, root
+from toolchain.model.planned import Planned
 from toolchain.process import confined
 from toolchain.process.command import tool_versions
 from toolchain.records.cache import in_use, use
@@ -42,20 +45,6 @@ from toolchain.targets import Target
 
 SHOWN = 4  # nodes that an error names
 KERNEL_TIMEOUT = 300.0  # seconds for one kernel; most take under one
-
-
-@dataclass(frozen=True)
-class Place:
-    """Where a model's files go. cache: for objects of kernels.
-
-    code: what the kernels' objects are made from, as it is found (roots of slices).
-    archive: whether lib<name>.a is written too, to link into programs.
-    """
-
-    folder: Path
-    cache: Path
-    code: set[str] = field(default_factory=set)
-    archive: bool = False
 
 
 def program_of(graph: Graph, external: bool) -> Program:
@@ -127,6 +116,7 @@ def compile_program(
         model, library = own / f"model_{name}.o", own / f"lib{name}.a"
         model.write_bytes(emit(texts, target))
         members = [*objects.values(), model]
+        members += operator_objects(_called(program), target, place, show)
         if not program.external:
             members.append(
                 data_object(
@@ -138,7 +128,8 @@ def compile_program(
             )
         archive([*members, *runtime], library)
         if place.archive:
-            write(place.folder / library.name, library.read_bytes())
+            kept = place.folder / f"lib{place.name or name}.a"
+            write(kept, library.read_bytes())
         show(f"link {name}.wasm")
         link(library, out, MAX_MEMORY)
         calls = Counter(program.kernels)
@@ -146,6 +137,14 @@ def compile_program(
             {"name": k, "calls": calls[k], "bytes": objects[k].stat().st_size}
             for k in sorted(objects)
         ]
+
+
+def _called(program: Program) -> Iterator[Called]:
+    """Calls of operators whose own objects are linked."""
+    for node in program.graph.nodes:
+        kernel = node.attributes["kernel"]
+        if isinstance(kernel, Planned):
+            yield Called(kernel.operator, [], [], {}, kernel.dtypes)
 
 
 def _objects(
@@ -225,5 +224,5 @@ def weights_block(program: Program) -> Iterator[Buffer]:
     for value in program.weights:
         assert value.data is not None
         plain = np.ascontiguousarray(value.data).reshape(-1)
-        yield memoryview(plain.view(np.uint8))
+        yield plain.view(np.uint8).data
         yield bytes(aligned(value.bytes) - value.bytes)

@@ -7,9 +7,10 @@ from dataclasses import dataclass
 
 from toolchain.abi import declaration
 from toolchain.codegen.descriptor import fixed_descriptor
-from toolchain.codegen.room import fixed_room, room
+from toolchain.codegen.room import Room, fixed_room, room
 from toolchain.model.graph import Graph, Value
 from toolchain.model.plan import Plan, root
+from toolchain.model.planned import Planned
 
 _CALLED = ("TVMBackendAllocWorkspace", "TVMBackendFreeWorkspace")
 WEIGHTS = "model_weights"
@@ -171,5 +172,7 @@ def model_descriptor(program: Program) -> list[str]:
         inputs.append(("arena", "uint8", (program.plan.size,)))
         inputs.append(("steps", "int32", (2,)))
     outputs = [(v.name, v.dtype, v.shape) for v in graph.outputs]
-    needed = fixed_room(graph.name, [*inputs, *outputs])
-    return [fixed_descriptor(graph.name, inputs, outputs), room([needed])]
+    needed = [fixed_room(graph.name, [*inputs, *outputs])]
+    kernels = [n.attributes["kernel"] for n in graph.nodes]
+    needed += [Room(len(k.tensors), 1) for k in kernels if isinstance(k, Planned)]
+    return [fixed_descriptor(graph.name, inputs, outputs), room(needed)]

@@ -15,18 +15,26 @@ import numpy as np
 
 from toolchain.graph.chains import Number
 from toolchain.graph.graph import PREFIX, SHAPE, Graph, Node, Value
-from toolchain.graph.operators import made_of, operator
-from toolchain.graph.record import COLLAPSES, Place, Recorder
-from toolchain.graph.steps import given, inputs_of, names_of, numbers_of
+from toolchain.graph.operators import made_of, operator, spread
+from toolchain.graph.record import COLLAPSES, Place, Recorder, arguments_of
+from toolchain.graph.schedule import is_late
+from toolchain.graph.steps import (
+    given,
+    inputs_of,
+    names_of,
+    numbers_of,
+    units_of,
+)
 from toolchain.graph.views import shape_part
 from toolchain.model import graph as model
 from toolchain.model.elementwise import Elementwise, merged
 from toolchain.model.kernels import REGISTER, Indexed, Instance, Joined
+from toolchain.model.planned import Planned, Tensor
 from toolchain.model.recorded import Run, moved, runs_of
-from toolchain.spec import Operator, Pointwise, SpecError, tensor_dtype
+from toolchain.spec import DTYPES, Operator, Pointwise, SpecError, tensor_dtype
 
 # Collapses that are written here, beside those that are recorded.
-_OWN = ("elementwise", "concat")
+_OWN = ("elementwise", "concat", "own")
 MOST = 64  # kernels of a node
 
 
@@ -36,14 +44,19 @@ class OpenError(SpecError):
 
 def check_fixed(graph: Graph) -> None:
     """Raise OpenError unless all that a graph does is known before it runs."""
+    if graph.halves:
+        raise OpenError("its weights of 16 bits are widened when a call needs them")
     values = [*graph.inputs, *(v for n in graph.nodes for v in n.outputs)]
     for value in values:
         if value.known is None:
             raise OpenError(f"{value.name} has sizes that only a call knows")
+        if value.dtype not in DTYPES:
+            raise OpenError(f"{value.name} is {value.dtype}")
     for node in graph.nodes:
         if any(isinstance(given(node, n), Value) for n in node.attributes):
             raise OpenError(f"{node.place}: attributes that only a call knows")
-        if node.regions or (node.dtypes and _collapse(node) not in _KNOWN):
+        known = not node.dtypes or _collapse(node) in _KNOWN
+        if is_late(node) or not known:
             raise OpenError(f"{node.place}: {node.op} is planned by the runtime")
 
 
@@ -90,6 +103,7 @@ class _Translator:
             "elementwise": self._elementwise,
             "concat": self._concat,
             "gather": self._gather,
+            "own": self._planned,
         }
         return rules.get(_collapse(node), self._recorded)
 
@@ -187,6 +201,23 @@ class _Translator:
         offsets = [p.offset for p in run.places]
         count = len(run.places) - len(operator(run.kernel.operator).outputs)
         self._add(run.kernel, values[:count], values[count:], offsets)
+
+    def _planned(self, node: Node) -> None:
+        """What only its own C knows how to run."""
+        groups = inputs_of(node), list(node.outputs)
+        found = operator(node.op)
+        params = spread(found.inputs, len(groups[0]))
+        tensors = [
+            Tensor(tensor_dtype(p, node.dtypes), v and v.known)
+            for p, v in zip(params, groups[0], strict=True)
+        ]
+        tensors += [Tensor(v.dtype, v.known) for v in groups[1]]
+        kernel = Planned(
+            *(node.op, node.dtypes, tuple(tensors), len(groups[1])),
+            *(arguments_of(node), units_of(node, own=False)),
+        )
+        given, made = ([self._value(v) for v in g if v is not None] for g in groups)
+        self._add(kernel, given, made)
 
     # -- what is written here --
 

@@ -297,10 +297,10 @@ class Indexed:
         return [
             f"""
 @called = private constant [{len(raw)} x i8] c"{text}"
-{declaration("ops_check_indices")}
+{declaration("ops_indices_inside")}
 define i32 @kernel_{self.name}(ptr %slots) {{
   %indices = load ptr, ptr %slots
-  %code = call i32 @ops_check_indices(ptr @called, ptr %indices, {given})
+  %code = call i32 @ops_indices_inside(ptr @called, ptr %indices, {given})
   ret i32 %code
 }}
 """

@@ -7,15 +7,12 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from toolchain.codegen.operators import loaded_operators
-from toolchain.frontends import Given, mindir
-from toolchain.frontends.graphs import GraphModel, read_graph
+from toolchain.frontends import Given
+from toolchain.frontends.graphs import GraphModel
 from toolchain.graph.build import Place, build_graph
-from toolchain.graph.operators import FOLDERS
 from toolchain.model.build import Options, limits_for
+from toolchain.model.read import operator_roots, read
 from toolchain.process import confined
-from toolchain.records.definitions import REFERENCE
-from toolchain.records.slices import root_in
 from toolchain.spec import SpecError
 
 
@@ -41,7 +38,7 @@ def build_open(
         manifest = build_graph(model.graph, target, place, runtime, show, *how)
     except SpecError as error:
         raise SpecError(f"{path}: {error}") from None
-    place.code.update(code, _operators())
+    place.code.update(code, operator_roots())
     return manifest
 
 
@@ -52,14 +49,3 @@ def read_graph_of(path: Path, options: Options) -> tuple[GraphModel, tuple[str, 
     given = Given(options.shapes, options.dims, options.values)
     limits = limits_for(path, options)
     return confined.run(str(path), partial(read, path, given), limits)
-
-
-def read(path: Path, given: Given) -> tuple[GraphModel, tuple[str, ...]]:
-    """A model file as a graph, by its suffix; roots of the operators that it asked."""
-    reader = mindir.read if path.suffix == ".mindir" else read_graph
-    return reader(path, given), _operators()
-
-
-def _operators() -> tuple[str, ...]:
-    files = loaded_operators(FOLDERS)
-    return tuple(root_in(f, name) for f in files for name in ("KERNEL", REFERENCE))

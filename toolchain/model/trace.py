@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from toolchain.abi import MAX_SIZE
-from toolchain.graph import build as graph_build
+from toolchain.graph.build import Place
 from toolchain.graph.trace import build_traced
 from toolchain.model.build import Options, read_program
-from toolchain.model.compile import Place, compile_program
+from toolchain.model.compile import compile_program
 from toolchain.model.emit import Program
 from toolchain.model.graph import Node, Value
 from toolchain.model.kernels import Batched, Instance
@@ -42,7 +42,7 @@ def build_trace(
     show: Callable[[str], None] = print,
 ) -> Path:
     """Write the traced module of a model and trace.json beside it; the latter."""
-    program = replace(read_program(path, options, show), traced=True)
+    program = replace(read_program(path, options, show, runtime), traced=True)
     target, out = options.built_for(), place.folder / "trace.json"
     with fresh(place.folder / f"{program.graph.name}.wasm") as wasm:
         kernels = compile_program(program, target, place, runtime, wasm, show)
@@ -56,7 +56,7 @@ def build_open_trace(
     path: Path,
     options: Options,
     at: Mapping[str, int],
-    place: graph_build.Place,
+    place: Place,
     runtime: Sequence[Path],
     show: Callable[[str], None] = print,
 ) -> Path:

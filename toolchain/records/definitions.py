@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ast
 import hashlib
+import sys
 from collections.abc import Iterator
 from typing import TypedDict
 
@@ -24,6 +25,8 @@ _Scope = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
 _Function = ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda
 _Comprehension = ast.ListComp | ast.SetComp | ast.DictComp | ast.GeneratorExp
 _NONE: frozenset[str] = frozenset()
+# Python 3.13 leaves empty lists out unless it is told not to.
+_WHOLE = {"show_empty": True} if sys.version_info >= (3, 13) else {}
 
 
 def hash_of(data: str | bytes) -> str:
@@ -120,6 +123,14 @@ def _imports(node: ast.Import | ast.ImportFrom) -> Iterator[tuple[str, str]]:
             yield alias.name.partition(".")[0], alias.name.partition(".")[0] + ":"
 
 
+def _text(statement: ast.stmt) -> str:
+    """A statement's syntax, the same by any Python: objects of packages have records.
+
+    3.12 gave definitions type parameters, which this project does not use.
+    """
+    return ast.dump(statement, **_WHOLE).replace(", type_params=[]", "")
+
+
 def _decorator(node: ast.expr) -> str:
     """Name of a decorator."""
     node = node.func if isinstance(node, ast.Call) else node
@@ -160,7 +171,7 @@ class _Index:
                 self.effects.add(name)
 
     def _add_statement(self, statement: ast.stmt) -> None:
-        content, uses = hash_of(ast.dump(statement)), set(self._uses(statement))
+        content, uses = hash_of(_text(statement)), set(self._uses(statement))
         names = _bound(statement) or {f"!{content}"}
         for name in names:
             self.add(name, content, uses)

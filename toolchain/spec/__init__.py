@@ -11,8 +11,8 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from toolchain import dtypes as table
 from toolchain.abi import MAX_RANK, MAX_TENSORS
+from toolchain.dtypes import DTYPES as OF_MODELS
 from toolchain.dtypes import NAMES as DTYPES
 from toolchain.dtypes import SAME_WIDTH
 from toolchain.spec.arguments import (
@@ -199,8 +199,8 @@ class Operator:
         self._check_own()
         both = (*self.variants(), *self.model_variants())
         for dtype in {d for t in both for d in t} | set(self.absent):
-            if dtype not in table.DTYPES:
-                known = ", ".join(table.DTYPES)
+            if dtype not in OF_MODELS:
+                known = ", ".join(OF_MODELS)
                 raise SpecError(f"dtype {dtype!r} is unknown; use {known}")
         self._check_bound()
 

@@ -16,8 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from toolchain.spec import windows as w
-from toolchain.spec.arguments import Attribute, Input
-from toolchain.spec.cases import Case, Rng, values
+from toolchain.spec.arguments import Attribute, Case, Input
+from toolchain.spec.cases import Rng, values
 
 Array = NDArray[Any]
 # Shape of x, of weights, attributes.
@@ -75,21 +75,10 @@ def columns_of(packed: Array, depth: int, columns: int) -> Array:
 
 
 def taps(weights: Array) -> Array:
-    """[R, S, C] as [ceil(C / 8), ceil(R / 2), S, 16]: two rows of 8 channels; zeros."""
-    rows, columns, channels = weights.shape
-    shape = rounded_up(rows, PAIR), columns, rounded_up(channels, WIDTH)
-    whole = np.zeros(shape, weights.dtype)
-    whole[:rows, :, :channels] = weights
-    parts = whole.reshape(shape[0] // PAIR, PAIR, columns, shape[2] // WIDTH, WIDTH)
-    flat = parts.transpose(3, 0, 2, 4, 1).reshape(-1, shape[0] // PAIR, columns, 16)
-    return np.ascontiguousarray(flat)
-
-
-def weights_of(packed: Array, rows: int, channels: int) -> Array:
-    """What `taps` was made of."""
-    blocks, pairs, columns, _ = packed.shape
-    parts = packed.reshape(blocks, pairs, columns, WIDTH, PAIR).transpose(1, 4, 2, 0, 3)
-    return parts.reshape(pairs * PAIR, columns, -1)[:rows, :, :channels]
+    """[R, S, C] with channels up to whole panels, which are 0."""
+    channels = weights.shape[2]
+    more = rounded_up(channels, WIDTH) - channels
+    return np.ascontiguousarray(np.pad(weights, [(0, 0), (0, 0), (0, more)]))
 
 
 def integers(x: Array, zero: Array | None) -> Array:
@@ -174,7 +163,7 @@ def cases_of(
     for i, (shape, weights, given) in enumerate(taken):
         some = rounded_up(weights[-1], WIDTH)
         near = values(rng, (some,), "float32", 1e-4, 1e-3)
-        rows = [near, values(rng, (some,), "int32", -99, 99), None, None]
+        rows: list[Any] = [near, values(rng, (some,), "int32", -99, 99), None, None]
         if dtypes[1] == "float32":
             rows = [near, None, values(rng, (some,), "float32"), np.float32(0.3)]
         more: dict[str, Any] = {"features": weights[-1], **given}

@@ -69,11 +69,13 @@ def unpooled(call: Call) -> list[Shape]:
     return [(*shape[:2], *sizes)]
 
 
-def _along(call: Call, size_of: Callable[[_Axis], Size]) -> Shape:
+def _along(
+    call: Call, size_of: Callable[[_Axis], Size], channels_last: bool = False
+) -> Shape:
     x, kernel = call.shape(0), call.sizes("kernel_shape")
     if x is None:
         return None if kernel is None else (None,) * (2 + len(kernel))
-    places = x[2:]
+    places = x[1:-1] if channels_last else x[2:]
     unknown = [None] * len(places)
     pads = call.sizes("pads") or 2 * unknown
     strides = call.sizes("strides") or unknown
@@ -81,4 +83,4 @@ def _along(call: Call, size_of: Callable[[_Axis], Size]) -> Shape:
     ends = pads[: len(unknown)], pads[len(unknown) :]
     rows = zip(places, kernel or unknown, strides, dilations, *ends, strict=True)
     sizes = [None if None in row else size_of(_Axis(*row)) for row in rows]
-    return (*x[:2], *sizes)
+    return (x[0], *sizes, x[-1]) if channels_last else (*x[:2], *sizes)

@@ -22,7 +22,8 @@ from toolchain.link.clang import sources
 from toolchain.process.command import replacement, tool_versions
 from toolchain.profile import ROOT, Profile
 from toolchain.records.lock import Lock
-from toolchain.records.replace import fresh, scratch
+from toolchain.records.places import BUILT
+from toolchain.records.replace import fresh, scratch, write
 from toolchain.records.slices import root_in
 from toolchain.targets import DEFAULT, TARGETS
 from toolchain.tasks.making import FailedError, Task, command, made, option
@@ -58,6 +59,7 @@ def tables_tasks(profile: Profile) -> Iterator[Task]:
     yield made(
         *(write_tables, out / "written.txt"),
         outputs=(out / "written.txt", *(ROOT / name for name in TABLES)),
+        files=(ROOT / "pyproject.toml",),
         settings=[settings(target) for target in TARGETS],
         code=("toolchain.tables:write_tables",),
         name="write",
@@ -114,6 +116,18 @@ def current_objects(profile: Profile, target: str) -> dict[str, Made]:
         if made_now.current():
             found[task["name"].partition(":")[2]] = made_now
     return found
+
+
+def take_ready(profile: Profile) -> None:
+    """Copy objects that a profile's build would make as the full library has them."""
+    for task in (*compile_tasks(profile), *runtime_tasks(profile)):
+        (wanted,) = task["uptodate"]
+        theirs = (BUILT / p.relative_to(profile.folder) for p in wanted.outputs)
+        ready = dataclasses.replace(wanted, outputs=tuple(theirs))
+        if not wanted.current() and ready.current():
+            pairs = zip(ready.outputs, wanted.outputs, strict=True)
+            for old, new in (*pairs, (ready.record, wanted.record)):
+                write(new, old.read_bytes())
 
 
 def compile_operator(
@@ -226,6 +240,7 @@ def module_tasks(profile: Profile) -> Iterator[Task]:
                 *(folder / "obj" / f"{n}.json" for n in names),
                 ROOT / "runtime_stub" / "ops_wasm32.h",
                 ROOT / "runtime_stub" / "interface.txt",
+                ROOT / "embed" / "c" / "ops_wasm32.hpp",
             ),
             settings=[settings(target, "WASM_LD"), profile.max_memory],
             name=target,

@@ -1,29 +1,21 @@
-"""Models: the files of models/, and the files that a command line names."""
+"""Models: the files of models/, and those that the bench measures."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from functools import cache, partial
+from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from toolchain.link.artifacts import ARCHIVE as ARCHIVE_FILE
-from toolchain.profile import ROOT, Profile, full_profile
-from toolchain.targets import DEFAULT, TARGETS, simd_families
-from toolchain.tasks.library import (
-    current_objects,
-    runtime_names,
-    runtime_objects,
-    settings,
-)
-from toolchain.tasks.making import Task, command, made, option
+from toolchain.link.artifacts import ARCHIVE
+from toolchain.profile import ROOT, Profile
+from toolchain.targets import DEFAULT, simd_families
+from toolchain.tasks.library import runtime_names, runtime_objects, settings
+from toolchain.tasks.making import Task, made
+from toolchain.tasks.model_files import READ, compile_model, compile_open
 
-CACHE = ROOT / "build" / "cache"  # a folder for each target
-# Of files that a command line names: `build` has models/ beside it for its own.
-FILES = ROOT / "build" / "files"
-_READ = (".onnx", ".mindir")  # what `doit model` takes
-_SUFFIXES = (*_READ, ".py")
+_SUFFIXES = (*READ, ".py")
 # A recipe says so where its model takes long to build or to verify.
 _HEAVY = "\nHEAVY = True\n"
 # LeNet shows, in float and in int8, that every target runs models. Others are built for
@@ -139,11 +131,11 @@ def _open_task(
     """The module of a file whose sizes stay open, weights beside it."""
     target = folder.name
     runtime = runtime_objects(profile.folders[target])
-    options: dict[str, Any] = {"external": True, "archive": False}
+    options: dict[str, Any] = {"external": True}
     return made(
         *(compile_open, file, target, folder, runtime, options),
         outputs=_outputs(file, folder, options),
-        files=(file, profile.folders[target] / ARCHIVE_FILE),
+        files=(file, profile.folders[target] / ARCHIVE),
         settings=settings(target, "CLANG", "LLVM_AR", "WASM_LD", models=True),
         code=open_code(),
         named=profile.numbers[target],
@@ -162,8 +154,6 @@ def _module_task(
     after: list[str] = []
     if file != source:
         after.append(f"{'heavy_models' if heavy else 'models'}:{name}:file")
-    if file.suffix != ".onnx":  # linked from the library's own objects
-        after += [f"compile:{folder.name}:{name}" for name in profile.operators]
     return _file_task(task, profile, file, folder, after, options)
 
 
@@ -209,8 +199,10 @@ def _outputs(file: Path, folder: Path, options: Mapping[str, Any]) -> list[Path]
 def code(suffix: str = ".onnx") -> tuple[str, ...]:
     """Roots of what compiles models; converters are found by their files' names."""
     if suffix != ".onnx":
-        return *open_code(), *_converters("primitives", "*.py")
-    return "toolchain.model.build:build_model", *_converters("", "onnx_*.py")
+        fixed = "toolchain.model.build:build_fixed"
+        return fixed, *open_code(), *_converters("primitives", "*.py")
+    converters = [*_converters("", "onnx_*.py"), *_converters("nodes", "*.py")]
+    return "toolchain.model.build:build_model", *converters
 
 
 @cache
@@ -233,154 +225,3 @@ def run_recipe(
     from toolchain.recipe import write_model
 
     write_model(source, out, sizes)
-
-
-def compile_model(
-    file: Path,
-    target: str,
-    folder: Path,
-    runtime: Sequence[Path],
-    options: Mapping[str, Any],
-    numbers: Mapping[str, int] | None = None,
-) -> Iterable[str]:
-    """Compile a model file for a target; roots of what its kernels were made from."""
-    from toolchain.model.build import Options, build_model
-    from toolchain.model.compile import Place
-
-    if file.suffix == ".mindir":
-        return compile_open(file, target, folder, runtime, options, numbers)
-    options = dict(options)
-    kept = options.pop("archive", False)
-    place = Place(folder, CACHE / target, archive=kept)
-    show = partial(print, f"  {file.stem} {target}:")
-    wanted = Options(target, **options, numbers=numbers or {})
-    build_model(file, wanted, place, list(runtime), show)
-    return place.code
-
-
-def compile_open(
-    file: Path,
-    target: str,
-    folder: Path,
-    runtime: Sequence[Path],
-    options: Mapping[str, Any],
-    numbers: Mapping[str, int] | None = None,
-) -> Iterable[str]:
-    """Compile a model of any sizes: MindIR, or ONNX whose sizes or nodes need that.
-
-    Roots of what its operators were made from, but for those of the library.
-    """
-    from toolchain.graph.build import Place
-    from toolchain.model.build import Options
-    from toolchain.model.open import build_open
-
-    options = dict(options)
-    kept = options.pop("archive", False)
-    ready = {} if numbers else current_objects(full_profile(), target)
-    place = Place(folder, CACHE / target, archive=kept, ready=ready)
-    show = partial(print, f"  {file.stem} {target}:")
-    wanted = Options(target, **options, numbers=numbers or {})
-    build_open(file, wanted, place, runtime, show)
-    return place.code
-
-
-OPTIONS = (
-    option("file", "", "the model: .onnx or .mindir", "f"),
-    option("target", DEFAULT, f"one of {', '.join(TARGETS)}", "t"),
-    option("out", "", "folder for the files (build/files/<name>/<target>)", "o"),
-    option("shape", [], "an input's shape, as in image=1,3,224,224", "s"),
-    option("dim", [], "a size that the file leaves open: seq=128, or seq=1..512"),
-    option("value", [], "an input made a constant, as in rate=16000 or axes=1,2"),
-    option("timeout", 600.0, "seconds for reading the model"),
-    option("winograd", False, "3x3 convolutions with fewer multiplications"),
-)
-WEIGHTS = option("weights", "embedded", "embedded, or external: a file beside", "w")
-
-ARCHIVE = option("archive", False, "write lib<name>.a too, for C programs")
-
-
-def file_task(after: Iterable[str]) -> Task:
-    """Compiles the model file that the command line names."""
-    options = (*OPTIONS, WEIGHTS, ARCHIVE)
-    return command(compile_file, after=after, options=options, reads=True)
-
-
-def compile_file(
-    file: str,
-    target: str,
-    out: str,
-    weights: str,
-    archive: bool = False,
-    **options: Any,
-) -> None:
-    """Compile a model file. options: those of `OPTIONS`, by name.
-
-    Sizes that neither the file nor the options give stay open. So does what the file
-    leaves to a call, such as how often a loop runs or how many elements are found.
-    """
-    from toolchain.frontends import OpenSizesError, plain
-    from toolchain.process.confined import LimitError
-    from toolchain.spec import SpecError
-
-    path, folder, runtime = place_of(file, target, out)
-    if weights not in ("embedded", "external"):
-        raise SpecError(f"--weights {weights!r} is unknown; use embedded or external")
-    given = given_options(**options) | {"external": weights == "external"}
-    given["archive"] = archive
-    try:
-        compile_model(path, target, folder, runtime, given)
-    except LimitError:
-        raise
-    except SpecError as error:
-        if path.suffix != ".onnx":
-            raise
-        try:
-            compile_open(path, target, folder, runtime, given)
-        except SpecError as other:
-            raise (other if isinstance(error, OpenSizesError) else error) from None
-    wasm = folder / f"{plain(path.stem)}.wasm"
-    print(f"{wasm}: {wasm.stat().st_size} bytes")
-
-
-def place_of(file: str, target: str, out: str) -> tuple[Path, Path, tuple[Path, ...]]:
-    """What the command line says of a model: its file, folder and runtime's objects."""
-    from toolchain.spec import SpecError
-
-    if not file:
-        raise SpecError("give the model: --file net.onnx")
-    if target not in TARGETS:
-        raise SpecError(f"--target {target!r} is unknown; use {', '.join(TARGETS)}")
-    path = Path(file)
-    if path.is_dir():
-        inside = sorted(p.name for p in path.iterdir() if p.suffix in _READ)
-        raise SpecError(
-            f"--file {file}: is a folder; give a file, .onnx or .mindir: it holds "
-            f"{', '.join(inside[:5]) or 'none'}{', ...' if inside[5:] else ''}"
-        )
-    folder = Path(out) if out else folder_of(path, target)
-    return path, folder, runtime_objects(ROOT / "build" / target)
-
-
-def folder_of(file: Path, target: str) -> Path:
-    """Where the files made of a model file lie, unless the command line says."""
-    from toolchain.frontends import plain
-
-    return FILES / plain(file.stem) / target
-
-
-def given_options(
-    shape: Sequence[str],
-    dim: Sequence[str],
-    value: Sequence[str],
-    timeout: float,
-    winograd: bool,
-) -> dict[str, Any]:
-    """What the command line says of how to build, as `Options` have it."""
-    from toolchain.frontends import dims_of, shapes_of, values_of
-    from toolchain.spec import SpecError
-
-    if not timeout > 0:
-        raise SpecError(f"--timeout {timeout:g} is no time; give seconds, as in 600")
-    found = {"shapes": shapes_of(shape), "dims": dims_of(dim)}
-    found |= {"values": values_of(value), "timeout": timeout}
-    return found | {"winograd": winograd}

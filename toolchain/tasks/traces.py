@@ -6,10 +6,11 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from toolchain.profile import full_profile
+from toolchain.records.places import BUILT
 from toolchain.tasks.documents import draw_trace
-from toolchain.tasks.library import current_objects
+from toolchain.tasks.library import current_objects, runtime_objects
 from toolchain.tasks.making import Task, command, option
-from toolchain.tasks.models import CACHE, OPTIONS, given_options, place_of
+from toolchain.tasks.model_files import CACHE, OPTIONS, given_options, place_of
 
 AT = option("at", [], "an open size to time the model at, as in seq=128")
 
@@ -28,26 +29,24 @@ def trace_file(
     leaves open, of the inputs to time it with.
     """
     from toolchain.frontends import OpenSizesError
+    from toolchain.graph.build import Place
     from toolchain.model.build import Options
     from toolchain.model.trace import build_open_trace, build_trace
     from toolchain.process.confined import LimitError
     from toolchain.spec import SpecError
 
-    path, folder, runtime = place_of(file, target, out)
+    path, folder = place_of(file, target, out)
+    runtime = runtime_objects(BUILT / target)
     folder = folder if out else folder / "trace"
     how = Options(target, **given_options(**options))
     sizes = _sizes(at)
 
     def open_trace() -> None:
-        from toolchain.graph.build import Place
-
         ready = current_objects(full_profile(), target)
         place = Place(folder, CACHE / target, ready=ready)
         build_open_trace(path, how, sizes, place, runtime)
 
     def fixed_trace() -> None:
-        from toolchain.model.compile import Place
-
         build_trace(path, how, Place(folder, CACHE / target), list(runtime))
 
     if sizes:

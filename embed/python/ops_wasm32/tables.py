@@ -3,6 +3,7 @@
 Written by `doit tables` from toolchain/; do not edit.
 """
 
+VERSION = "0.1.0"  # of this package, and of the compiler's
 # Code of DLPack and bits of each dtype, by numpy's name; and what the command calls it.
 DTYPES = {
     "float32": (2, 32),

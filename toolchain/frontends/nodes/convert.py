@@ -20,7 +20,7 @@ from toolchain.frontends.definitions import definition
 from toolchain.frontends.load import array, dense, name_of, subgraphs
 from toolchain.frontends.nodes.automatic import automatic, is_automatic
 from toolchain.frontends.nodes.rules import Call, computed_with, inner, tables
-from toolchain.frontends.nodes.scope import REFUSED, Items, Scope
+from toolchain.frontends.nodes.scope import REFUSED, Growing, Items, Scope
 from toolchain.frontends.standard import (
     NamedKinds,
     excess,
@@ -150,7 +150,9 @@ class Converter:
         elif is_defined(call.domain, call.name):
             results = self._defined(call)
         else:
-            raise UnknownOperatorError("")
+            results = _evaluated(call)
+            if results is None:
+                raise UnknownOperatorError("")
         several = results is not None and not isinstance(results, Value)
         return results if several else [results]  # type: ignore[return-value,list-item]
 
@@ -200,7 +202,7 @@ def _made(call: Call) -> Made:
     says of open sizes must not be taken at its word.
     """
     values = call.given()
-    if any(isinstance(v, Items) for v in values):
+    if any(isinstance(v, (Growing, Items)) for v in values):
         return []
     is_open = any(v.shape is not None and v.known is None for v in values)
     try:

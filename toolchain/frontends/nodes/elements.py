@@ -54,7 +54,10 @@ def clip(c: Call) -> Value:
         limits = [None if v is None else c.constant(v, x.dtype) for v in given]
     if x.dtype == "float64":  # the runtime fills in those of other dtypes
         ends = (float("-inf"), float("inf"))
-        limits = [e if v is None else v for v, e in zip(limits, ends, strict=True)]
+        limits = [
+            c.constant(e, x.dtype) if v is None else v
+            for v, e in zip(limits, ends, strict=True)
+        ]
     return c.exact("clip", x, *limits)
 
 
@@ -115,8 +118,9 @@ def power(c: Call) -> Value:
 
 def _is_wide(y: Value) -> bool:
     """Whether an exponent may be a whole number that float32 has not."""
-    wide = y.dtype in ("int32", "int64")
-    return wide and (y.data is None or (abs(y.data.astype("f8")) > 2**24).any())
+    if y.dtype not in ("int32", "int64"):
+        return False
+    return y.data is None or bool((abs(y.data.astype("f8")) > 2**24).any())
 
 
 def _root(c: Call, x: Value) -> Value:
@@ -184,25 +188,21 @@ def cast(c: Call) -> Value:
     return c.cast(c[0], inner(dtype_of_number(to)))
 
 
+@rule("BitCast")
+def bit_cast(c: Call) -> Value:
+    """The same bits as another dtype."""
+    to = dtype_of_number(c.get("to"))
+    if {c[0].dtype, to} == {"bool", "uint8"}:
+        return c.cast(c[0], to)
+    return (
+        c[0] if c[0].dtype == to else c.call("bit_cast", c[0], dtypes=(c[0].dtype, to))
+    )
+
+
 @rule("Identity")
 def identity(c: Call) -> Value:
     """The input itself."""
     return c[0]
-
-
-@rule("Dropout")
-def dropout(c: Call) -> Sequence[Value | None]:
-    """The input itself, as in inference; the mask is true everywhere."""
-    training, ratio = c.setting(2), c.setting(1, default=0.5)
-    if isinstance(training, Value):
-        raise SpecError("its training_mode must be constant; export for inference")
-    if training and ratio != 0:
-        raise SpecError("drops at random in training mode; export for inference")
-    if not c.wants(1):
-        return [c[0]]
-    dtype = "bool" if c.opset >= 10 else c[0].dtype
-    shape = plain_numbers(c.builder.shape_of(c[0]))
-    return [c[0], filled(c, c.constant(1, dtype), shape)]
 
 
 def filled(c: Call, value: Value, shape: Value | Sequence[int]) -> Value:

@@ -51,16 +51,16 @@ static inline eight_sums rounded(const float *x, float scale) {
 
 static void quantize(const float *x, int64_t count, float scale, int32_t zero,
                      uint8_t *out) {
-  const eight_finish bytes = {.low = 0, .high = 255};
+  const eight_finish bytes = eight_bytes_of(zero, 0, 255);
   int64_t i = 0;
   for (; i + EIGHT_WIDTH <= count; i += EIGHT_WIDTH)
-    eight_put_bytes(&bytes, rounded(x + i, scale) + zero,
-                    rounded(x + i + LANES, scale) + zero, out + i);
+    eight_put_bytes(&bytes, rounded(x + i, scale),
+                    rounded(x + i + LANES, scale), out + i);
   float last[EIGHT_WIDTH] = {0};
   uint8_t rest[EIGHT_WIDTH];
   __builtin_memcpy(last, x + i, (uint32_t)(count - i) * sizeof *x);
-  eight_put_bytes(&bytes, rounded(last, scale) + zero,
-                  rounded(last + LANES, scale) + zero, rest);
+  eight_put_bytes(&bytes, rounded(last, scale), rounded(last + LANES, scale),
+                  rest);
   __builtin_memcpy(out + i, rest, (uint32_t)(count - i));
 }
 
@@ -72,7 +72,7 @@ static int32_t run(ops_request *call) {
   float low = ends[0], scale = (-ends[1] - low) / 255;
   if (!(scale > 0)) scale = 1;
   float points[LANES] = {-low};
-  int32_t zero = rounded(points, scale)[0];
+  int32_t zero = rounded(points, scale)[0] - EIGHT_ROUNDING;
   zero = zero < 0 ? 0 : zero > 255 ? 255 : zero;
   *(float *)(void *)ops_output(call, 1)->data = scale;
   *ops_output(call, 2)->data = (uint8_t)zero;

@@ -53,12 +53,13 @@ static inline eight_source eight_source_of(const ops_request *call) {
 static inline void eight_widen(eight_source source, const uint8_t *x,
                                int64_t count, int16_t *to) {
   int64_t i = 0;
-  int16_t z = source.zero;
+  int16_t z = source.zero, f = source.flip;
   eight_words zero = {z, z, z, z, z, z, z, z};
+  eight_words flip = {f, f, f, f, f, f, f, f};
   for (; i + 8 <= count; i += 8) {
-    eight_unsigned bytes = *(const eight_unsigned *)(x + i) ^ source.flip;
-    *(eight_words *)(to + i) = __builtin_convertvector(bytes, eight_words) -
-                               zero;
+    eight_unsigned bytes = *(const eight_unsigned *)(x + i);
+    eight_words words = __builtin_convertvector(bytes, eight_words);
+    *(eight_words *)(to + i) = (words ^ flip) - zero;
   }
   for (; i < count; ++i) to[i] = (int16_t)((x[i] ^ source.flip) - z);
 }
@@ -68,45 +69,69 @@ static inline void eight_widen(eight_source source, const uint8_t *x,
 typedef struct {
   const float *scale, *bias;
   const int32_t *start;
-  int32_t dtype, size;       /* of the result; bytes of an element */
-  int32_t y_zero, low, high; /* of integers */
-  float minimum, maximum;    /* of floats ... */
-  int32_t limited;           /* ... where they have limits */
+  int32_t dtype, size;    /* of the result; bytes of an element */
+  eight_sums y_zero;      /* of integers, less what eight_rounded adds ... */
+  eight_words low, high;  /* ... and their limits */
+  float minimum, maximum; /* of floats ... */
+  int32_t plain;          /* bytes, with a start and no bias */
+  int32_t limited;        /* ... where they have limits */
 } eight_finish;
 
-/* Whole numbers, halves to even: of less than 2^22 in magnitude; it is what is
- * left of a sum with a number that has no bits below 1. */
+/* The bits of 1.5 * 2^23, a number that has no bits below 1. */
+enum { EIGHT_ROUNDING = 0x4b400000 };
+
+/* Whole numbers plus EIGHT_ROUNDING, halves to even: of less than 2^22 in
+ * magnitude. */
 static inline eight_sums eight_rounded(eight_reals real) {
-  const float large = 12582912; /* 1.5 * 2^23: the bits 0x4b400000 */
-  return (eight_sums)(real + large) - 0x4b400000;
+  return (eight_sums)(real + 12582912.0f);
 }
 
 /* Integers in the limits, as bytes. */
 static inline void eight_put_bytes(const eight_finish *f, eight_sums left,
                                    eight_sums right, uint8_t *out) {
+  left += f->y_zero, right += f->y_zero;
 #ifdef __wasm_simd128__
-  int16_t low = (int16_t)f->low, high = (int16_t)f->high;
-  eight_words least = {low, low, low, low, low, low, low, low};
-  eight_words most = {high, high, high, high, high, high, high, high};
   eight_words words =
       (eight_words)__builtin_wasm_narrow_s_i16x8_i32x4(left, right);
-  words = __builtin_elementwise_max(words, least);
-  words = __builtin_elementwise_min(words, most) & 255;
+  words = __builtin_elementwise_max(words, f->low);
+  words = __builtin_elementwise_min(words, f->high) & 255;
   eight_sums bytes =
       (eight_sums)__builtin_wasm_narrow_u_i8x16_i16x8(words, words);
   __builtin_memcpy(out, &bytes, EIGHT_WIDTH);
 #else
   for (int32_t i = 0; i < EIGHT_WIDTH; ++i) {
     int32_t x = i < 4 ? left[i] : right[i - 4];
-    out[i] = (uint8_t)(x < f->low ? f->low : x > f->high ? f->high : x);
+    x = x < f->low[0] ? f->low[0] : x > f->high[0] ? f->high[0] : x;
+    out[i] = (uint8_t)x;
   }
 #endif
 }
 
+/* What makes bytes, with limits. */
+static inline eight_finish eight_bytes_of(int32_t zero, int32_t low,
+                                          int32_t high) {
+  eight_finish f = {0};
+  f.y_zero += zero - EIGHT_ROUNDING;
+  f.low += (int16_t)low, f.high += (int16_t)high;
+  return f;
+}
+
+/* Bytes of EIGHT_WIDTH sums, of channels from n on, where f is plain. */
+static inline void eight_put_plain(const eight_finish *f, int64_t n,
+                                   eight_sums left, eight_sums right,
+                                   uint8_t *out) {
+  left += *(const eight_sums *)(f->start + n);
+  right += *(const eight_sums *)(f->start + n + 4);
+  eight_reals a = __builtin_convertvector(left, eight_reals);
+  eight_reals b = __builtin_convertvector(right, eight_reals);
+  a *= *(const eight_reals *)(f->scale + n);
+  b *= *(const eight_reals *)(f->scale + n + 4);
+  eight_put_bytes(f, eight_rounded(a), eight_rounded(b), out);
+}
+
 /* Results of EIGHT_WIDTH sums, of channels from n on. */
-static inline __attribute__((always_inline)) void eight_put(
-    const eight_finish *f, int64_t n, eight_sums left, eight_sums right,
-    uint8_t *out) {
+static inline void eight_put(const eight_finish *f, int64_t n, eight_sums left,
+                             eight_sums right, uint8_t *out) {
   if (f->start) {
     left += *(const eight_sums *)(f->start + n);
     right += *(const eight_sums *)(f->start + n + 4);
@@ -132,8 +157,7 @@ static inline __attribute__((always_inline)) void eight_put(
     }
     return;
   }
-  eight_put_bytes(f, eight_rounded(a) + f->y_zero, eight_rounded(b) + f->y_zero,
-                  out);
+  eight_put_bytes(f, eight_rounded(a), eight_rounded(b), out);
 }
 
 /* The same of `count` channels, where fewer are left. */
@@ -141,7 +165,10 @@ static inline void eight_put_some(const eight_finish *f, int64_t n,
                                   int64_t count, eight_sums left,
                                   eight_sums right, uint8_t *out) {
   if (count >= EIGHT_WIDTH) {
-    eight_put(f, n, left, right, out);
+    if (f->plain)
+      eight_put_plain(f, n, left, right, out);
+    else
+      eight_put(f, n, left, right, out);
     return;
   }
   float whole[EIGHT_WIDTH];
@@ -149,8 +176,16 @@ static inline void eight_put_some(const eight_finish *f, int64_t n,
   __builtin_memcpy(out, whole, (uint32_t)(count * f->size));
 }
 
-static inline int32_t eight_limit(double limit) {
-  return limit < -512 ? -512 : limit > 512 ? 512 : (int32_t)limit;
+static inline int32_t eight_limit(double limit, int32_t least) {
+  return limit < least         ? least
+         : limit > least + 255 ? least + 255
+                               : (int32_t)limit;
+}
+
+/* Data of an optional input. */
+static inline const void *eight_given(const ops_request *call, int32_t input) {
+  const ops_tensor *tensor = &call->tensors[input];
+  return tensor->absent ? 0 : tensor->data;
 }
 
 /* What results of `call` are made with; x_scale is multiplied into `scales`. */
@@ -159,22 +194,17 @@ static inline eight_finish eight_finish_of(const ops_request *call,
   const ops_tensor *t = call->tensors, *out = &t[call->inputs];
   double low = call->values[call->first[MINIMUM]].f;
   double high = call->values[call->first[MAXIMUM]].f;
-  eight_finish f = {
-      .scale = t[IN_SCALE].absent ? 0 : (const float *)(void *)t[IN_SCALE].data,
-      .bias = t[IN_BIAS].absent ? 0 : (const float *)(void *)t[IN_BIAS].data,
-      .start = t[IN_START].absent ? 0
-                                  : (const int32_t *)(void *)t[IN_START].data,
-      .dtype = out->dtype,
-      .size = out->itemsize,
-      .y_zero = (int32_t)ops_int(call, Y_ZERO, 0),
-      .low = eight_limit(low),
-      .high = eight_limit(high),
-      .minimum = (float)low,
-      .maximum = (float)high,
-      .limited = low > -1e39 || high < 1e39};
   int32_t least = out->dtype == OPS_INT8 ? -128 : 0;
-  if (f.low < least) f.low = least;
-  if (f.high > least + 255) f.high = least + 255;
+  eight_finish f = eight_bytes_of((int32_t)ops_int(call, Y_ZERO, 0),
+                                  eight_limit(low, least),
+                                  eight_limit(high, least));
+  f.scale = eight_given(call, IN_SCALE);
+  f.bias = eight_given(call, IN_BIAS);
+  f.start = eight_given(call, IN_START);
+  f.dtype = out->dtype, f.size = out->itemsize;
+  f.minimum = (float)low, f.maximum = (float)high;
+  f.plain = f.size == 1 && f.start && !f.bias;
+  f.limited = low > -1e39 || high < 1e39;
   if (f.scale && !t[IN_X_SCALE].absent) {
     float x_scale = *(const float *)(void *)t[IN_X_SCALE].data;
     for (int64_t i = 0; i < t[IN_SCALE].count; ++i)

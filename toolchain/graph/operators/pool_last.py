@@ -32,11 +32,12 @@ from toolchain.spec import script as T  # noqa: N812  # TVM's own name for it
 from toolchain.spec import windows as w
 from toolchain.spec.cases import Array, Rng, shape_name, values
 from toolchain.spec.cases_windows import pooled
-from toolchain.spec.convolution import Axis, axes
+from toolchain.spec.convolution import axes
 from toolchain.spec.math import maximum
 from toolchain.spec.nest import as_written, choose, nest
 
 KINDS = ("max", "mean", "mean_padded")
+LANES = 4  # of a register
 SIZES: tuple[tuple[tuple[int, ...], dict[str, Any]], ...] = (
     ((1, 6, 7, 5), {"kernel_shape": [2, 2], "strides": [2, 2]}),
     ((2, 9, 8, 16), {"kernel_shape": [3, 3], "strides": [2, 2], "pads": [1, 1, 1, 1]}),
@@ -50,83 +51,98 @@ SIZES: tuple[tuple[tuple[int, ...], dict[str, Any]], ...] = (
 
 
 def compute(k: Kernel) -> Tensor:
-    """Window by window, tap by tap, with a loop over the channels innermost."""
-    spatial = axes(k, w.window(k, 0), w.window(k, 1))
+    """Window by window; channels of a register stay there while taps are folded."""
 
     def emit(ins: list[Buffer], out: Buffer) -> None:
-        largest = (k.kind == 0, lambda: _maxima(k, spatial, ins[0], out))
-        choose([largest], lambda: _means(k, spatial, ins[0], out))
+        vectors = k.target.has("simd128")
+        largest = _Windows(k, ins[0], out, lambda a, b: maximum(a, b, vectors))
+        mean = _Windows(k, ins[0], out, lambda a, b: a + b)
+        # What is added first keeps its sign, of zeros too.
+        choose(
+            [(k.kind == 0, lambda: largest.emit(float("-inf")))],
+            lambda: mean.emit(-0.0, mean.count),
+        )
 
     return nest((k.N, w.extent(k, 0), w.extent(k, 1), k.C), [k.x], emit, "float32")
 
 
-Spatial = tuple[Axis, Axis]
-Combine = Callable[[Expr, Expr], Expr]
-Ranges = tuple[tuple[Expr, Expr], tuple[Expr, Expr]]
+class _Windows:
+    """The windows of x. combine: two elements."""
 
+    def __init__(
+        self,
+        k: Kernel,
+        x: Buffer,
+        out: Buffer,
+        combine: Callable[[Expr, Expr], Expr],
+    ) -> None:
+        self.k, self.x, self.out, self.combine = k, x, out, combine
+        self.spatial = axes(k, w.window(k, 0), w.window(k, 1))
 
-def _maxima(k: Kernel, spatial: Spatial, x: Buffer, out: Buffer) -> None:
-    vectors = k.target.has("simd128")
-    with T.serial(0, k.N) as n, T.serial(0, w.extent(k, 0)) as i:
-        rows = _bound(spatial[0].taps_inside(i))
-        with T.serial(0, w.extent(k, 1)) as j:
-            ranges = rows, _bound(spatial[1].taps_inside(j))
-            _fold(
-                *(k, spatial, x, out, [n, i, j], ranges, float("-inf")),
-                lambda a, b: maximum(a, b, vectors),
-            )
+    def emit(
+        self, empty: float, count: Callable[[int, Expr], Expr] | None = None
+    ) -> None:
+        """Fold all. empty: what a window starts with. count: what divides means."""
+        k, lanes = self.k, LANES if self.k.target.has("simd128") else 1
+        whole = tir.truncdiv(k.C, lanes)
+        parts = [(0, whole, lanes)]
+        if lanes > 1:
+            parts.append((whole * lanes, k.C - whole * lanes, 1))
+        with T.serial(0, k.N) as n, T.serial(0, w.extent(k, 0)) as i:
+            rows = tuple(map(T.Bind, self.spatial[0].taps_inside(i)))
+            down = T.Bind(count(0, i)) if count else None
+            with T.serial(0, w.extent(k, 1)) as j:
+                columns = tuple(map(T.Bind, self.spatial[1].taps_inside(j)))
+                total = down * count(1, j) if count else None
+                finish = _quotient(total, rows, columns) if count else _same
+                for first, blocks, wide in parts:
+                    with T.serial(0, blocks) as block:
+                        at = [n, i, j, first + block * wide]
+                        self._channels(at, wide, (rows, columns), (empty, finish))
 
+    def _channels(
+        self, at: list[Expr], lanes: int, ranges: Any, ends: tuple[float, Finish]
+    ) -> None:
+        """Fold the window at [n, i, j] of some channels."""
+        (n, i, j, channel), (y, z) = at, self.spatial
+        ((top, bottom), (left, right)), (empty, finish) = ranges, ends
+        folded = T.alloc_buffer((lanes,), "float32")
 
-def _means(k: Kernel, spatial: Spatial, x: Buffer, out: Buffer) -> None:
-    def taps(axis: int, position: Expr) -> Expr:
+        def each() -> Any:
+            return T.vectorized(0, lanes) if lanes > 1 else T.serial(0, 1)
+
+        with each() as c:
+            T.buffer_store(folded, tir.const(empty, "float32"), [c])
+        with T.serial(0, bottom - top) as r, T.serial(0, right - left) as s:
+            row = y.first(i) + (top + r) * y.dilation
+            column = z.first(j) + (left + s) * z.dilation
+            with each() as c:
+                element = self.x[n, row, column, channel + c]
+                T.buffer_store(folded, self.combine(folded[c], element), [c])
+        with each() as c:
+            T.buffer_store(self.out, finish(folded[c]), [n, i, j, channel + c])
+
+    def count(self, axis: int, position: Expr) -> Expr:
         """Taps that count: inside the image, or inside the padded one."""
+        k = self.k
         padded = k.kind == KINDS.index("mean_padded")
         low = tir.Select(padded, -k.pads[axis], k.index(0))
         high = (k.H, k.W)[axis] + tir.Select(padded, k.pads[axis + 2], k.index(0))
         return w.taps_inside(k, axis, position, low, high)
 
-    with T.serial(0, k.N) as n, T.serial(0, w.extent(k, 0)) as i:
-        rows, down = _bound(spatial[0].taps_inside(i)), T.Bind(taps(0, i))
-        with T.serial(0, w.extent(k, 1)) as j:
-            columns = _bound(spatial[1].taps_inside(j))
-            at, ranges = [n, i, j], (rows, columns)
-            # What is added first keeps its sign, of zeros too.
-            _fold(k, spatial, x, out, at, ranges, -0.0, lambda a, b: a + b)
-            count = T.Bind((down * taps(1, j)).astype("float32"))
-            some = T.Bind((rows[1] - rows[0]) * (columns[1] - columns[0]))
-            with T.serial(0, k.C) as c:
-                mean = tir.Select(some > 0, out[(*at, c)] / count, tir.const(0.0))
-                T.buffer_store(out, mean, [*at, c])
+
+Finish = Callable[[Expr], Expr]
 
 
-def _bound(ends: tuple[Expr, Expr]) -> tuple[Expr, Expr]:
-    return T.Bind(ends[0]), T.Bind(ends[1])
+def _same(folded: Expr) -> Expr:
+    return folded
 
 
-def _fold(
-    k: Kernel,
-    spatial: Spatial,
-    x: Buffer,
-    out: Buffer,
-    at: list[Expr],
-    ranges: Ranges,
-    empty: float,
-    combine: Combine,
-) -> None:
-    """Fold the window at [n, i, j] of every channel."""
-    (n, i, j), (y, z) = at, spatial
-    with T.serial(0, k.C) as c:
-        T.buffer_store(out, tir.const(empty, "float32"), [*at, c])
-    (top, bottom), (left, right) = ranges
-    with T.serial(0, bottom - top) as r, T.serial(0, right - left) as s:
-        place = (
-            n,
-            y.first(i) + (top + r) * y.dilation,
-            z.first(j) + (left + s) * z.dilation,
-        )
-        with T.serial(0, k.C) as c:
-            folded = combine(out[(*at, c)], x[(*place, c)])
-            T.buffer_store(out, folded, [*at, c])
+def _quotient(total: Expr, rows: Any, columns: Any) -> Finish:
+    """Divide by the taps that count; 0 where no tap is in the image."""
+    divisor = T.Bind(total.astype("float32"))
+    some = T.Bind((rows[1] - rows[0]) * (columns[1] - columns[0]))
+    return lambda folded: tir.Select(some > 0, folded / divisor, tir.const(0.0))
 
 
 def reference(x: Array, kind: str | int = 0, **attributes: Any) -> Array:

@@ -53,9 +53,13 @@ static void gather_windows(const eight_rows *rows, int64_t first, int64_t count,
   const conv_plan *plan = rows->plan;
   const eight_axis *down = &plan->axes[0], *across = &plan->axes[1];
   int64_t row = across->size * plan->channels;
-  for (int64_t m = first; m < first + count; ++m) {
-    int64_t line = m / across->windows, x = m - line * across->windows;
-    int64_t image = line / down->windows, y = line - image * down->windows;
+  int32_t line = (int32_t)first / (int32_t)across->windows;
+  int32_t image = line / (int32_t)down->windows;
+  int64_t x = first - line * across->windows;
+  int64_t y = line - image * down->windows;
+  for (int64_t i = 0; i < count; ++i, ++x) {
+    if (x == across->windows) x = 0, ++y;
+    if (y == down->windows) y = 0, ++image;
     const uint8_t *from = rows->x + image * down->size * row;
     int64_t start = x * across->stride - across->before;
     int64_t at = y * down->stride - down->before;

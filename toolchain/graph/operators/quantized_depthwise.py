@@ -1,8 +1,8 @@
 """out[n, y, x, c] = f(sum_(r, s) (x[n, y', x', c] - x_zero) * (w[c, r, s] - w_zero[c]))
 
 A convolution of each channel by itself, as quantized_conv has it.
-Shapes: x [N, H, W, C], w packed: [ceil(C / 8), ceil(R / 2), S, 16], two rows of taps of
-8 channels; the others as in quantized_conv; C is `features`.
+Shapes: x [N, H, W, C], w [R, S, C], C up to a multiple of 8; the others as in
+quantized_conv; C is `features`.
 Dtypes: of x and of out.
 Edges: results before the rounding are below 2^22 in magnitude.
 Errors: windows larger than the padded image.
@@ -35,7 +35,7 @@ def reference(
     given, windows = q.split_windows(given)
     taps = q.windows(x, x_zero, **windows)
     zero = None if w_zero is None else w_zero[:features]
-    factors = q.integers(q.weights_of(w, taps.shape[3], features), zero)
+    factors = q.integers(w[..., :features], zero)
     sums = (taps * factors).sum((3, 4))
     return q.finished(sums, scale, start, bias, x_scale, dtypes[1], **given)
 

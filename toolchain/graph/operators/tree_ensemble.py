@@ -6,9 +6,12 @@ Modes: bits for less, equal, greater and NaN; 16 is a leaf: then the last two nu
 are its first place in leaves (targets) and weights, and the place after its last.
 Nodes are numbered from their root on. roots: the first node of each tree.
 Attributes: targets, and aggregate: of the leaves of all trees for a target.
-Dtypes: added up in that of x, in the order of the trees. A target without a weight is 0.
-Source: ONNX ai.onnx.ml TreeEnsemble-5, TreeEnsembleClassifier-5, TreeEnsembleRegressor-5.
+Dtypes: added up in that of x, in the order of the trees.
+Edges: a target without a weight is 0.
+Source: ONNX ai.onnx.ml TreeEnsemble-5, TreeEnsembleClassifier-5 and -Regressor-5.
 """
+
+from typing import Any
 
 import numpy as np
 
@@ -31,7 +34,7 @@ def _leaf(row, nodes, thresholds, node):
 def reference(x, nodes, thresholds, leaves, weights, roots, targets, aggregate):
     out = np.zeros((len(x), targets))
     for r, row in enumerate(x):
-        found = [[] for _ in range(targets)]
+        found: list[list[float]] = [[] for _ in range(targets)]
         for root in roots:
             _, _, first, end = _leaf(row, nodes, thresholds, root)
             for to, weight in zip(leaves[first:end], weights[first:end], strict=True):
@@ -43,7 +46,9 @@ def reference(x, nodes, thresholds, leaves, weights, roots, targets, aggregate):
 
 def _forest(rng, trees, depth, features, targets):
     """Full trees with some leaves above their ends."""
-    nodes, leaves, roots = [], [], []
+    nodes: list[Any] = []
+    leaves: list[Any] = []
+    roots: list[int] = []
 
     def grow(level):
         at = len(nodes)

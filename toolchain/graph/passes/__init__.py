@@ -12,6 +12,7 @@ from toolchain.graph.passes import (
     patterns,
     products,
     quantized,
+    quantized_elements,
     views,
     winograd,
 )
@@ -20,8 +21,10 @@ from toolchain.graph.verify import verify
 Pass = Callable[[Graph], None]
 PASSES: dict[str, Pass] = {
     "patterns": patterns.fold,
+    "moves": quantized_elements.through_moves,
     "quantized": quantized.to_integers,
     "constants": constants.fold,
+    "elements": quantized_elements.to_elements,
     "products": products.pack,
     "winograd": winograd.transform,
     "layout": layout.to_channels_last,

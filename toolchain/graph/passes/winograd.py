@@ -11,7 +11,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from toolchain.graph.graph import Attribute, Graph, Node, Value
-from toolchain.graph.passes.products import Array, panels
+from toolchain.graph.passes.epilogues import Array
+from toolchain.graph.passes.products import panels
 from toolchain.graph.shapes import infer
 
 # The filter's transform, for interpolation at 0, 1, -1, 2, -2 and infinity.
