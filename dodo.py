@@ -16,6 +16,7 @@ from toolchain.tasks import (
     model_files,
     models,
     packages,
+    traces,
 )
 from toolchain.tasks.making import Task, command
 from toolchain.tasks.running import configuration
@@ -58,7 +59,7 @@ def task_model() -> Task:
 
 def task_trace() -> Task:
     """Draw where a model's time and memory go: doit trace --file net.onnx."""
-    return model_files.trace_task(after=["runtime"])
+    return traces.trace_task(after=["runtime"])
 
 
 def task_models() -> Iterator[Task]:

@@ -23,7 +23,7 @@ from ops_wasm32.packing import (
     pack_pointer,
     pack_tensor,
 )
-from ops_wasm32.tables import DTYPES
+from ops_wasm32.tables import DTYPES, MAX_RANK
 
 from bench import loops
 from bench.records import Json
@@ -35,11 +35,15 @@ SCRIPTS = Path(__file__).with_name("node")
 
 @dataclass(frozen=True)
 class Call:
-    """A call of one kernel. outputs: (dtype, shape); attributes as flattened."""
+    """A call of one kernel. attributes: as flattened.
+
+    outputs: (dtype, shape); of shape None, which only wasmtime takes, the first call
+    allocates one.
+    """
 
     kernel: str
     inputs: tuple[Array | None, ...]
-    outputs: tuple[tuple[str, tuple[int, ...]], ...]
+    outputs: tuple[tuple[str, tuple[int, ...] | None], ...]
     attributes: tuple[int | float | None, ...] = ()
 
 
@@ -73,9 +77,10 @@ class Wasmtime:
         self.engine = wasmtime.Engine()
         self.store = wasmtime.Store(self.engine)
         module = wasmtime.Module.from_file(self.engine, str(library))
-        self.exports: Any = wasmtime.Instance(self.store, module, []).exports(
-            self.store
-        )
+        linker = wasmtime.Linker(self.engine)
+        linker.define_wasi()  # traced modules read its clock, no other imports it
+        self.store.set_wasi(wasmtime.WasiConfig())
+        self.exports: Any = linker.instantiate(self.store, module).exports(self.store)
         calls = wasmtime.Module(self.engine, loops.CALLS)
         self._loops = {n: self._loop(calls, n) for n in LOOPED if n in self.exports}
         self._blocks: list[int] = []
@@ -114,6 +119,9 @@ class Wasmtime:
             self._inputs.append(pointer)
             packed += self._tensor(pointer, array.dtype, array.shape)
         for dtype, shape in call.outputs:
+            if shape is None:
+                packed += self._tensor(0, np.dtype(dtype), (0,) * MAX_RANK)
+                continue
             size = int(np.prod(shape)) * np.dtype(dtype).itemsize
             pointer = self._store(bytes(size))
             self._outputs.append((pointer, size, dtype, shape))
@@ -142,6 +150,11 @@ class Wasmtime:
             text = bytes(self.exports["memory"].read(self.store, at, at + 512))
             raise RuntimeError(text.split(b"\0")[0].decode())
         return seconds
+
+    def ask(self, export: str, *arguments: int) -> int:
+        """What another export says."""
+        found: int = self.exports[export](self.store, *arguments)
+        return found
 
     def results(self) -> list[Array]:
         """The outputs of the last run."""
@@ -244,7 +257,7 @@ class Node:
                 _description(array.dtype, array.shape)
                 | {"file": self.process.file(f"{i}.bin", data)}
             )
-        tensors += [_description(np.dtype(d), s) for d, s in call.outputs]
+        tensors += [_description(np.dtype(d), s or ()) for d, s in call.outputs]
         self.outputs = call.outputs
         self.process.ask(
             do="prepare",

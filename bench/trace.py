@@ -13,7 +13,7 @@ import numpy as np
 from ops_wasm32.draw import random_inputs
 from ops_wasm32.model import model_of
 
-from bench import graph
+from bench import graph, open_trace
 from bench import page as pages
 from bench.ceilings import Ceilings, most, of_target
 from bench.library import Call, Wasmtime
@@ -30,7 +30,9 @@ def main() -> int:
     """Measure and draw the trace in a folder."""
     folder = Path(sys.argv[1])
     trace = json.loads((folder / "trace.json").read_text())
-    trace |= measure(trace, folder / f"{trace['model']}.wasm")
+    how = open_trace.measure if "at" in trace else measure
+    trace |= how(trace, folder / f"{trace['model']}.wasm")
+    trace["ceiling"] = _ceiling(trace["target"])
     (folder / "trace.json").write_text(json.dumps(trace, indent=1) + "\n")
     out = folder / "trace.html"
     out.write_text(page(trace))
@@ -77,7 +79,6 @@ def measure(trace: Json, wasm: Path) -> Json:
     return {
         "seconds": seconds,
         "whole": whole,
-        "ceiling": _ceiling(trace["target"]),
     }
 
 
@@ -120,6 +121,7 @@ td .soft { color: var(--soft); white-space: nowrap; }
 def page(trace: Json) -> str:
     """The page, as XHTML."""
     title = f"{trace['model']}, {trace['target']}"
+    title += "".join(f", {n} {size}" for n, size in trace.get("at", {}).items())
     total = sum(trace["seconds"])
     work = sum(s["operations"] or 0 for s in trace["steps"])
     ceiling = trace["ceiling"]
@@ -204,7 +206,7 @@ def _steps(trace: Json) -> str:
         rows.append(
             f'<tr id="s{i}"><td class="n">{i}</td>'
             f'<td title="{escape(step["kernel"])}, object of {step["code"]} bytes">'
-            f"{escape(step['label'])}</td>"
+            f"{escape(step['label'])}{_node(step)}</td>"
             f"<td>{_operands(step['inputs'])}</td>"
             f"<td>{'<br/>'.join(_shape(t) for t in step['outputs'])}</td>"
             f'<td class="time">{_bar(seconds / longest, 7, kind)}{_time(seconds)}</td>'
@@ -222,6 +224,12 @@ def _steps(trace: Json) -> str:
         '<th>time</th><th class="n">GFLOP/s</th><th class="n">GB/s</th>'
         f'<th class="n">alive</th></tr>{"".join(rows)}</table>'
     )
+
+
+def _node(step: Json) -> str:
+    """The node of the file that a step does work of, where it is known."""
+    name = step.get("node", "")
+    return f'<br/><span class="soft">{escape(name)}</span>' if name else ""
 
 
 def _operands(inputs: list[Json]) -> str:

@@ -1,6 +1,7 @@
 """Graphs of many nodes, and the time that each pass over them takes.
 
-python tests/large_graphs.py [--nodes N] [KIND ...] prints a table of seconds.
+python tests/large_graphs.py [--nodes N] [KIND ...] prints tables of seconds: of graphs
+of known sizes as Relax, then (open_...) of graphs of any sizes.
 """
 
 from __future__ import annotations
@@ -8,10 +9,19 @@ from __future__ import annotations
 import argparse
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from toolchain.abi import MAX_SIZE
+from toolchain.graph import graph as open_graph
+from toolchain.graph import passes
+from toolchain.graph.arena import arena_bytes
+from toolchain.graph.builder import Builder
+from toolchain.graph.emit import emit_model
+from toolchain.graph.sizes import named
+from toolchain.graph.verify import verify as verify_open
 from toolchain.model.compile import program_of
 from toolchain.model.emit import model_function
 from toolchain.model.graph import Graph, from_relax
@@ -187,6 +197,116 @@ def constants(n: int) -> tvm.IRModule:
     return w.module((4, 4), body)
 
 
+# -- graphs of any sizes --
+
+
+class OpenWriter:
+    """A graph of any sizes under construction. x: its input."""
+
+    def __init__(self, *shape: int | str) -> None:
+        names = [s for s in shape if isinstance(s, str)]
+        sizes = tuple(named(s) if isinstance(s, str) else s for s in shape)
+        self.x = open_graph.Value("x", "float32", sizes)
+        bounds = dict.fromkeys(names, (0, MAX_SIZE))
+        self.build = Builder(open_graph.Graph("g", [self.x], sizes=bounds))
+        self.call = self.build.call
+
+    def const(self, *shape: int) -> open_graph.Value:
+        return self.build.constant(RNG.integers(-5, 6, shape), "float32")
+
+    def graph(self, y: open_graph.Value) -> open_graph.Graph:
+        self.build.graph.outputs = [y]
+        return self.build.graph
+
+
+def open_convolutions(n: int) -> open_graph.Graph:
+    """Convolutions with a bias and ReLU, one after the other, over any image."""
+    w = OpenWriter("batch", 4, "height", "width")
+    x = w.x
+    for _ in range(n // 3):
+        x = w.call("conv", x, w.const(4, 4, 1, 1))
+        x = w.call("relu", w.call("add", x, w.const(1, 4, 1, 1)))
+    return w.graph(x)
+
+
+def open_sums(n: int) -> open_graph.Graph:
+    """Sums of the two before: values that live long are read again."""
+    w = OpenWriter("rows", 16)
+    kept = [w.x]
+    for i in range(n):
+        kept.append(w.call("add", kept[-1], kept[i // 2]))
+    return w.graph(kept[-1])
+
+
+def open_nested(n: int) -> open_graph.Graph:
+    """Values that are read in the opposite order: half of them live at once."""
+    w = OpenWriter("rows", 4, 4)
+    kept = [w.x]
+    for _ in range(n // 2):
+        kept.append(w.call("softmax", kept[-1]))
+    x = kept.pop()
+    while kept:
+        x = w.call("matmul", x, kept.pop())
+    return w.graph(x)
+
+
+def open_elements(n: int) -> open_graph.Graph:
+    """Chains of elementwise nodes, of which each is read once."""
+    w = OpenWriter("rows", 16)
+    x = w.x
+    for _ in range(n // 3):
+        x = w.call("mul", w.call("tanh", x), w.const(16))
+        x = w.call("add", x, w.const(1))
+    return w.graph(x)
+
+
+def open_views(n: int) -> open_graph.Graph:
+    """Shapes that are taken apart and put together, as exporters do."""
+    w = OpenWriter("rows", 24)
+    x, rest = w.x, w.build.constant([4, 6], "int64")
+    for _ in range(n // 4):
+        rows = w.build.shape_of(x, 0, 1)
+        x = w.build.reshape(x, w.call("concat", rows, rest, axis=0))
+        x = w.build.reshape(w.call("transpose", x, perm=[0, 2, 1]), [-1, 24])
+    return w.graph(x)
+
+
+OPEN_KINDS = {
+    "open_convolutions": open_convolutions,
+    "open_sums": open_sums,
+    "open_nested": open_nested,
+    "open_elements": open_elements,
+    "open_views": open_views,
+}
+
+
+def open_times(build: Callable[[], open_graph.Graph]) -> dict[str, float]:
+    """Seconds of CPU time to build a graph, of each pass, and of what follows."""
+    taken: dict[str, float] = {}
+    start = time.process_time()
+
+    def lap(name: str) -> None:
+        nonlocal start
+        now = time.process_time()
+        taken[name] = taken.get(name, 0.0) + now - start
+        start = now
+
+    graph = build()
+    lap("build")
+    for name, run in passes.PASSES.items():
+        run(graph)
+        graph.remove_dead()
+        lap(name)
+        verify_open(graph, name)
+        lap("verify")
+    graph.sizes = dict.fromkeys(graph.sizes, (0, 64))
+    arena_bytes(graph)
+    lap("arena")
+    emit_model(graph)
+    lap("emit")
+    return taken
+
+
 KINDS = {
     "convolutions": convolutions,
     "sums": sums,
@@ -229,14 +349,17 @@ def main() -> None:
     parser.add_argument("kinds", nargs="*", metavar="KIND")
     parser.add_argument("--nodes", type=int, default=10000)
     options = parser.parse_args()
-    head = False
-    for kind in options.kinds or KINDS:
-        found = times(KINDS[kind](options.nodes))
-        if not head:
-            print(f"{'':14}" + "".join(f"{k:>11}" for k in found) + f"{'all':>8}")
-            head = True
+    head: list[str] = []
+    for kind in options.kinds or [*KINDS, *OPEN_KINDS]:
+        if kind in KINDS:
+            found = times(KINDS[kind](options.nodes))
+        else:
+            found = open_times(partial(OPEN_KINDS[kind], options.nodes))
+        if head != list(found):
+            head = list(found)
+            print(f"{'':18}" + "".join(f"{k:>11}" for k in found) + f"{'all':>8}")
         cells = "".join(f"{v:11.2f}" for v in found.values())
-        print(f"{kind:14}{cells}{sum(found.values()):8.1f}", flush=True)
+        print(f"{kind:18}{cells}{sum(found.values()):8.1f}", flush=True)
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import shutil
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import partial
@@ -32,7 +33,7 @@ from toolchain.link.archive import archive
 from toolchain.link.blob import data_object
 from toolchain.link.link import link
 from toolchain.link.manifest import check_interface
-from toolchain.link.module import add_custom_section, validate
+from toolchain.link.module import add_custom_section, validate, viewed
 from toolchain.link.safetensors import Part, write_weights
 from toolchain.process.command import tool_versions
 from toolchain.process.confined import words
@@ -86,19 +87,15 @@ def build_graph(
     emitted = emit_model(graph, external)
     out = place.folder / f"{place.name or graph.name}.wasm"
     with in_use(place.cache), scratch(place.cache) as own, fresh(out) as wasm:
-        objects = operator_objects(_nodes(graph), target, place, show)
-        library = own / f"lib{graph.name}.a"
-        members = [*objects, _model_object(graph, emitted, target, own)]
-        if not external:
-            block = own / f"{WEIGHTS}.o"
-            members.append(data_object(WEIGHTS, emitted.weights.blob(), block))
-        archive([*members, *runtime], library)
+        library = library_of(graph, emitted, target, place, runtime, show, own)
         if place.archive:
-            write(place.folder / f"lib{out.stem}.a", library.read_bytes())
+            with fresh(place.folder / f"lib{out.stem}.a") as kept:
+                shutil.copyfile(library, kept)
         show(f"link {graph.name}.wasm")
         link(library, wasm, MAX_MEMORY, flat=True)
-        check_interface(wasm.read_bytes(), target.name)
-        manifest = _manifest(graph, emitted, target) | {"tolerance": allowed}
+        with viewed(wasm) as data:
+            check_interface(data, target.name)
+        manifest = manifest_of(graph, emitted, target) | {"tolerance": allowed}
         if external:
             path = out.with_suffix(".safetensors")
             manifest["weights"] = _write_weights(emitted.weights, path)
@@ -109,6 +106,26 @@ def build_graph(
         content = json.dumps(long, indent=1, sort_keys=True)
         write(out.with_suffix(".manifest.json"), content.encode() + b"\n")
     return long
+
+
+def library_of(
+    graph: Graph,
+    emitted: Emitted,
+    target: Target,
+    place: Place,
+    runtime: Sequence[Path],
+    show: Callable[[str], None],
+    own: Path,
+) -> Path:
+    """The archive of a model, its operators, weights and the runtime, in a folder."""
+    library = own / f"lib{graph.name}.a"
+    members = operator_objects(_nodes(graph), target, place, show)
+    members.append(_model_object(graph, emitted, target, own))
+    if not emitted.external:
+        block, weights = own / f"{WEIGHTS}.o", emitted.weights
+        members.append(data_object(WEIGHTS, weights.size, weights.block(), block))
+    archive([*members, *runtime], library)
+    return library
 
 
 def _nodes(graph: Graph) -> Iterable[Node]:
@@ -245,7 +262,7 @@ def _write_weights(weights: Weights, path: Path) -> dict[str, Any]:
         Part(str(i), str(part.dtype), part.shape, at)
         for i, (part, at) in enumerate(pairs)
     ]
-    return write_weights(path, parts, weights.blob())
+    return write_weights(path, parts, weights.size, weights.block())
 
 
 def _shape(value: Value) -> list[int | str] | None:
@@ -263,7 +280,7 @@ def _tensors(values: Sequence[Value]) -> list[Mapping[str, Any]]:
     return [{"name": v.name, "dtype": v.dtype, "shape": _shape(v)} for v in values]
 
 
-def _manifest(graph: Graph, emitted: Emitted, target: Target) -> dict[str, Any]:
+def manifest_of(graph: Graph, emitted: Emitted, target: Target) -> dict[str, Any]:
     """What stands in the module."""
     return {
         "abi_version": ABI_VERSION_OPEN,
@@ -286,15 +303,17 @@ def _memory(graph: Graph, emitted: Emitted) -> dict[str, int]:
 
 
 def _artifacts(wasm: Path, out: Path, emitted: Emitted) -> dict[str, Any]:
-    data = wasm.read_bytes()
+    size = wasm.stat().st_size
+    with wasm.open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256")
     return {
         "kernels": emitted.kernels,
         "steps": emitted.steps,
         "artifacts": {
             out.name: {
-                "bytes": len(data),
-                "bytes_without_weights": len(data) - emitted.weights.size,
-                "sha256": hashlib.sha256(data).hexdigest(),
+                "bytes": size,
+                "bytes_without_weights": size - emitted.weights.size,
+                "sha256": digest.hexdigest(),
             }
         },
     }

@@ -56,6 +56,7 @@ class Emitted:
     """A model as data. kernels: names of the operators that it calls.
 
     steps: what errors call the file's node of each step. room: of its calls and steps.
+    ids: numbers of the main graph's values. external: whether weights are an input.
     """
 
     text: str
@@ -63,6 +64,8 @@ class Emitted:
     kernels: list[str]
     steps: list[str]
     room: Room
+    ids: dict[Value, int]
+    external: bool
 
 
 def emit_model(graph: Graph, external: bool = False) -> Emitted:
@@ -109,7 +112,8 @@ class _Emitter:
         )
         needed = self._describe(self.data.private("model", model))
         text, kernels = str(self.data.module), sorted(self.kernels)
-        return Emitted(text, self.weights, kernels, self.steps, needed)
+        about = (self.weights, kernels, self.steps, needed)
+        return Emitted(text, *about, main.ids, self.external)
 
     def _describe(self, place: ir.Value) -> Room:
         """Add the model's descriptor; the room that its calls and steps need."""

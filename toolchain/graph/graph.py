@@ -28,6 +28,7 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from toolchain.graph.mapped import mapped
 from toolchain.graph.sizes import Size
 
 PREFIX = "graph."
@@ -70,7 +71,7 @@ class Value:
     @staticmethod
     def constant(name: str, data: NDArray[Any]) -> Value:
         """A value whose elements are known."""
-        return Value(name, str(data.dtype), tuple(data.shape), np.asarray(data))
+        return Value(name, str(data.dtype), tuple(data.shape), mapped(np.asarray(data)))
 
 
 Attribute: TypeAlias = "float | str | Sequence[float] | Value"

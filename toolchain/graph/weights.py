@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -10,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from toolchain.abi import ALIGNMENT
+from toolchain.link.module import Buffer
 
 
 @dataclass
@@ -34,9 +36,8 @@ class Weights:
             self.size += -(-plain.nbytes // ALIGNMENT) * ALIGNMENT
         return self._known[digest]
 
-    def blob(self) -> bytes:
-        """The block."""
-        block = bytearray(self.size)
-        for part, at in zip(self.parts, self.offsets, strict=True):
-            block[at : at + part.nbytes] = part.tobytes()
-        return bytes(block)
+    def block(self) -> Iterator[Buffer]:
+        """The block, part by part: large ones are not copied."""
+        for part in self.parts:
+            yield part.reshape(-1).view(np.uint8).data
+            yield bytes(-part.nbytes % ALIGNMENT)

@@ -10,13 +10,13 @@ from pathlib import Path
 from toolchain.abi import ABI_VERSION, MANIFEST
 from toolchain.link.clang import RUNTIME
 from toolchain.link.description import Description
-from toolchain.link.module import ModuleError, add_custom_section, interface
+from toolchain.link.module import Buffer, ModuleError, add_custom_section, interface
 from toolchain.process.command import tool_versions
 from toolchain.records.replace import write
 from toolchain.targets import TARGETS
 
 
-def check_interface(data: bytes, target: str) -> None:
+def check_interface(data: Buffer, target: str) -> None:
     """Compare imports and exports with runtime_stub/interface.txt."""
     found = interface(data)
     lines = [f"import {i}" for i in found.imports]

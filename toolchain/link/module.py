@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import mmap
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeAlias
 
+Buffer: TypeAlias = "bytes | memoryview[int]"
 MAGIC = b"\0asm\x01\0\0\0"
 _KINDS = ("func", "table", "memory", "global", "tag")
 _CUSTOM, _IMPORT, _EXPORT = 0, 2, 7
@@ -23,7 +27,7 @@ class Interface:
     exports: tuple[str, ...]
 
 
-def _leb(data: bytes, at: int) -> tuple[int, int]:
+def _leb(data: Buffer, at: int) -> tuple[int, int]:
     value = shift = 0
     while True:
         byte = data[at]
@@ -34,7 +38,8 @@ def _leb(data: bytes, at: int) -> tuple[int, int]:
             return value, at
 
 
-def _unsigned(value: int) -> bytes:
+def unsigned(value: int) -> bytes:
+    """A number as LEB128."""
     out = bytearray()
     while True:
         value, byte = value >> 7, value & 0x7F
@@ -43,9 +48,31 @@ def _unsigned(value: int) -> bytes:
             return bytes(out)
 
 
-def _name(data: bytes, at: int) -> tuple[str, int]:
+def named(name: str) -> bytes:
+    """A name, after its length."""
+    raw = name.encode()
+    return unsigned(len(raw)) + raw
+
+
+def section(number: int, content: bytes) -> bytes:
+    """A section of a module, or a part of one."""
+    return bytes([number]) + unsigned(len(content)) + content
+
+
+def _name(data: Buffer, at: int) -> tuple[str, int]:
     size, at = _leb(data, at)
-    return data[at : at + size].decode(), at + size
+    return bytes(data[at : at + size]).decode(), at + size
+
+
+@contextmanager
+def viewed(path: Path) -> Iterator[Buffer]:
+    """The bytes of a file, of which only those are read that are looked at."""
+    with (
+        path.open("rb") as file,
+        mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as whole,
+        memoryview(whole) as view,
+    ):
+        yield view
 
 
 def validate(data: bytes, what: str) -> None:
@@ -62,8 +89,8 @@ def validate(data: bytes, what: str) -> None:
         ) from None
 
 
-def sections(data: bytes, what: str = "the file") -> Iterator[tuple[int, bytes]]:
-    """Number and content of each section."""
+def sections(data: Buffer, what: str = "the file") -> Iterator[tuple[int, Buffer]]:
+    """Number and content of each section; of a view, views."""
     if data[:8] != MAGIC:
         raise ModuleError(f"{what}: is no WebAssembly module (its magic is missing)")
     at = 8
@@ -76,24 +103,23 @@ def sections(data: bytes, what: str = "the file") -> Iterator[tuple[int, bytes]]
         yield number, data[start:at]
 
 
-def custom_section(data: bytes, name: str, what: str = "the file") -> bytes | None:
+def custom_section(data: Buffer, name: str, what: str = "the file") -> bytes | None:
     """Content of a custom section, or None."""
     for number, content in sections(data, what):
         if number == _CUSTOM:
             found, at = _name(content, 0)
             if found == name:
-                return content[at:]
+                return bytes(content[at:])
     return None
 
 
 def add_custom_section(path: Path, name: str, content: bytes) -> None:
     """Append a custom section to a module."""
-    raw = name.encode()
-    body = _unsigned(len(raw)) + raw + content
-    path.write_bytes(path.read_bytes() + b"\0" + _unsigned(len(body)) + body)
+    with path.open("ab") as file:
+        file.write(section(_CUSTOM, named(name) + content))
 
 
-def interface(data: bytes) -> Interface:
+def interface(data: Buffer) -> Interface:
     """What a module imports and exports, sorted."""
     imports: list[str] = []
     exports: list[str] = []
@@ -105,7 +131,7 @@ def interface(data: bytes) -> Interface:
     return Interface(tuple(sorted(imports)), tuple(sorted(exports)))
 
 
-def _imports(content: bytes) -> list[str]:
+def _imports(content: Buffer) -> list[str]:
     count, at = _leb(content, 0)
     found = []
     for _ in range(count):
@@ -117,7 +143,7 @@ def _imports(content: bytes) -> list[str]:
     return found
 
 
-def _skip_type(content: bytes, at: int, kind: str) -> int:
+def _skip_type(content: Buffer, at: int, kind: str) -> int:
     if kind in ("func", "tag"):
         return _leb(content, at + (kind == "tag"))[1]
     if kind == "global":
@@ -129,7 +155,7 @@ def _skip_type(content: bytes, at: int, kind: str) -> int:
     return at
 
 
-def _exports(content: bytes) -> list[str]:
+def _exports(content: Buffer) -> list[str]:
     count, at = _leb(content, 0)
     found = []
     for _ in range(count):

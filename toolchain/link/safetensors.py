@@ -12,7 +12,8 @@ from typing import Any
 
 from toolchain.abi import ALIGNMENT
 from toolchain.dtypes import DTYPES
-from toolchain.records.replace import write
+from toolchain.link.module import Buffer
+from toolchain.records.replace import fresh
 
 
 @dataclass(frozen=True)
@@ -30,10 +31,12 @@ class Part:
         return self.start + prod(self.shape) * DTYPES[self.dtype].bits // 8
 
 
-def write_weights(path: Path, parts: Iterable[Part], block: bytes) -> dict[str, Any]:
+def write_weights(
+    path: Path, parts: Iterable[Part], size: int, block: Iterable[Buffer]
+) -> dict[str, Any]:
     """Write a file whose data is the block, and name its parts; the manifest's entry.
 
-    parts: in the order of their bytes.
+    parts: in the order of their bytes. block: its bytes, `size` of them, part by part.
     """
     entries: dict[str, Any] = {}
     end = 0
@@ -43,17 +46,16 @@ def write_weights(path: Path, parts: Iterable[Part], block: bytes) -> dict[str, 
             entries |= _entry(hole)
         entries |= _entry(part)
         end = part.end
-    if end < len(block):
-        entries |= _entry(Part("padding", "uint8", (len(block) - end,), end))
+    if end < size:
+        entries |= _entry(Part("padding", "uint8", (size - end,), end))
     header = json.dumps(entries, separators=(",", ":")).encode()
     header += b" " * (-(len(header) + 8) % ALIGNMENT)
-    data = len(header).to_bytes(8, "little") + header + block
-    write(path, data)
-    return {
-        "file": path.name,
-        "bytes": len(block),
-        "sha256": hashlib.sha256(data).hexdigest(),
-    }
+    digest = hashlib.sha256()
+    with fresh(path) as new, new.open("wb") as file:
+        for data in (len(header).to_bytes(8, "little"), header, *block):
+            digest.update(data)
+            file.write(data)
+    return {"file": path.name, "bytes": size, "sha256": digest.hexdigest()}
 
 
 def _entry(part: Part) -> dict[str, Any]:

@@ -25,7 +25,7 @@ from toolchain.link.safetensors import Part, write_weights
 from toolchain.model.compile import (
     compile_program,
     program_of,
-    weights_blob,
+    weights_block,
 )
 from toolchain.model.emit import Program
 from toolchain.model.fixed import OpenError, check_fixed
@@ -309,7 +309,9 @@ def _add_manifest(
             for i, (value, at) in enumerate(program.weights.items())
         ]
         path = out.with_suffix(".safetensors")
-        short["weights"] = write_weights(path, parts, weights_blob(program))
+        short["weights"] = write_weights(
+            path, parts, program.weight_bytes, weights_block(program)
+        )
     text = json.dumps(short, sort_keys=True, separators=(",", ":"))
     add_custom_section(wasm, MANIFEST, text.encode())
     data = wasm.read_bytes()

@@ -26,6 +26,7 @@ from toolchain.graph.graph import Node as Called
 from toolchain.link.archive import archive
 from toolchain.link.blob import data_object
 from toolchain.link.link import link
+from toolchain.link.module import Buffer
 from toolchain.micro.registry import micro_kernel, used
 from toolchain.model.emit import WEIGHTS, Program, model_descriptor, model_function
 from toolchain.model.graph import KERNEL, VIEW, Graph, Node, Value
@@ -118,7 +119,12 @@ def compile_program(
         members += operator_objects(_called(program), target, place, show)
         if not program.external:
             members.append(
-                data_object(WEIGHTS, weights_blob(program), own / "model_weights.o")
+                data_object(
+                    WEIGHTS,
+                    program.weight_bytes,
+                    weights_block(program),
+                    own / "model_weights.o",
+                )
             )
         archive([*members, *runtime], library)
         if place.archive:
@@ -213,10 +219,10 @@ def _compile(kernel: Any, target: Target, out: Path) -> list[str]:
     return [*chosen, *(root_in(f, "KERNEL") for f in loaded_operators(FOLDERS))]
 
 
-def weights_blob(program: Program) -> bytes:
-    """All constants, each at its offset."""
-    blob = bytearray(program.weight_bytes)
-    for value, at in program.weights.items():
+def weights_block(program: Program) -> Iterator[Buffer]:
+    """All constants, each at its offset, part by part."""
+    for value in program.weights:
         assert value.data is not None
-        blob[at : at + value.bytes] = np.ascontiguousarray(value.data).tobytes()
-    return bytes(blob)
+        plain = np.ascontiguousarray(value.data).reshape(-1)
+        yield plain.view(np.uint8).data
+        yield bytes(aligned(value.bytes) - value.bytes)

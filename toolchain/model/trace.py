@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from toolchain.abi import MAX_SIZE
 from toolchain.graph.build import Place
+from toolchain.graph.trace import build_traced
 from toolchain.model.build import Options, read_program
 from toolchain.model.compile import compile_program
 from toolchain.model.emit import Program
 from toolchain.model.graph import Node, Value
 from toolchain.model.kernels import Batched, Instance
+from toolchain.model.open import read_graph_of
 from toolchain.model.plan import root
 from toolchain.records.replace import fresh, write
+from toolchain.spec import SpecError
 
 # Operations of one element of the result, from the constants of an instance.
 _OPERATIONS: dict[str, Callable[[dict[str, float]], float]] = {
@@ -46,6 +50,51 @@ def build_trace(
     text = json.dumps(describe(program, options.target, sizes), indent=1)
     write(out, text.encode() + b"\n")
     return out
+
+
+def build_open_trace(
+    path: Path,
+    options: Options,
+    at: Mapping[str, int],
+    place: Place,
+    runtime: Sequence[Path],
+    show: Callable[[str], None] = print,
+) -> Path:
+    """The same of a model that leaves sizes or more to each call.
+
+    at: its open sizes, of a call that is timed; the greatest where they are bounded and
+    not given. Errors: SpecError for sizes that are missing, or that it does not have.
+    """
+    model, _ = read_graph_of(path, options)
+    sizes = _sizes_at(path, model.graph.sizes, at)
+    target, how = options.built_for(), (options.winograd, show)
+    try:
+        return build_traced(model.graph, target, place, runtime, sizes, *how)
+    except SpecError as error:
+        raise SpecError(f"{path}: {error}") from None
+
+
+def _sizes_at(
+    path: Path, sizes: Mapping[str, tuple[int, int]], at: Mapping[str, int]
+) -> dict[str, int]:
+    """A number for each open size. Errors: SpecError."""
+    for name, size in at.items():
+        if name not in sizes:
+            raise SpecError(
+                f"{path}: no open size is named {name!r} (--at); names: "
+                f"{', '.join(sizes) or 'none'}"
+            )
+        low, high = sizes[name]
+        if not low <= size <= high:
+            raise SpecError(f"{path}: --at {name}={size}: it is from {low} to {high}")
+    known = {n: high for n, (_, high) in sizes.items() if high < MAX_SIZE} | dict(at)
+    if missing := [n for n in sizes if n not in known]:
+        words = " ".join(f"--at {n}=64" for n in missing)
+        raise SpecError(
+            f"{path}: {', '.join(missing)} may have any size; say which to time it at, "
+            f"as in {words}"
+        )
+    return known
 
 
 def describe(program: Program, target: str, sizes: dict[str, int]) -> dict[str, Any]:

@@ -17,7 +17,7 @@ from doit.cmdparse import CmdOption, CmdParse, CmdParseError
 from doit.exceptions import InvalidCommand
 
 # Options of tasks whose values are name=text.
-OPTIONS = ("--dim", "--shape", "-s", "--value")
+OPTIONS = ("--at", "--dim", "--shape", "-s", "--value")
 # Variables that dodo.py reads.
 VARIABLES = ("profile",)
 # Commands of doit for records of its own, of which there are none.

@@ -22,7 +22,7 @@ import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, TypeVar
+from typing import IO, Any, TypeVar
 
 from toolchain.process.command import ToolError
 from toolchain.records.places import ROOT
@@ -39,6 +39,7 @@ _PLACE = 1024  # bytes that say what the child is at
 _SAID = 300  # characters of what a library said, in an error
 _LOG = 1 << 16  # bytes of what was printed, from the end
 _LINES, _LINE = 60, 600  # of an error: lines, and characters of each
+_APART = 64  # bytes that arrays of a result are aligned to
 _FRAMES = 3  # of our own, in the text for a mistake of ours
 
 _place: mmap.mmap | None = None
@@ -106,8 +107,7 @@ def run(label: str, action: Callable[[], T], limits: Limits) -> T:
             )
         if status:
             raise LimitError(f"{label}: {_ended(status, said, limits)}")
-        out.seek(0)
-        good, result = pickle.load(out)
+        good, result = _load(out)
     if good:
         found: T = result
         return found
@@ -136,8 +136,7 @@ def _fork(
         os.dup2(log.fileno(), 1)
         os.dup2(log.fileno(), 2)
         sys.stdout = sys.stderr = open(1, "w", closefd=False)  # noqa: SIM115  # to exit
-        pickle.dump(_result(action), out, protocol=5)
-        out.flush()
+        _dump(_result(action), out)
         code = 0
     except BaseException as error:  # nothing of it may run on in the parent's code
         print(f"{type(error).__name__}: {error}")
@@ -145,6 +144,30 @@ def _fork(
         with contextlib.suppress(OSError):
             sys.stdout.flush()
         os._exit(code)
+
+
+def _dump(result: object, out: IO[bytes]) -> None:
+    """Write a result; arrays lie apart, so that nobody has them in memory twice."""
+    buffers: list[pickle.PickleBuffer] = []
+    head = pickle.dumps(result, protocol=5, buffer_callback=buffers.append)
+    places = []
+    for buffer in buffers:
+        data = buffer.raw()
+        out.write(bytes(-out.tell() % _APART))
+        places.append((out.tell(), data.nbytes))
+        out.write(data)
+    start = out.tell()
+    pickle.dump((places, head), out, protocol=5)
+    out.write(start.to_bytes(8, "little"))
+    out.flush()
+
+
+def _load(out: IO[bytes]) -> Any:
+    """What _dump wrote: arrays are parts of the file, which stays mapped with them."""
+    whole = memoryview(mmap.mmap(out.fileno(), 0, access=mmap.ACCESS_COPY))
+    start = int.from_bytes(whole[-8:], "little")
+    places, head = pickle.loads(whole[start:-8])
+    return pickle.loads(head, buffers=[whole[at : at + n] for at, n in places])
 
 
 def _result(action: Callable[[], object]) -> tuple[bool, object]:

@@ -154,7 +154,7 @@ def compile_file(
     **options: Any,
 ) -> None:
     """Compile a model file. options: those of `OPTIONS`, by name."""
-    path, folder = _place(file, target, out)
+    path, folder = place_of(file, target, out)
     result = Result(folder, archive=archive, show=_printed(path, target))
     wasm = compile_any(path, target, weights, result, **options)
     print(f"{wasm}: {wasm.stat().st_size} bytes")
@@ -175,7 +175,7 @@ def compile_any(
     runtime = runtime_objects(BUILT / target)
     if weights not in ("embedded", "external"):
         raise SpecError(f"--weights {weights!r} is unknown; use embedded or external")
-    given = _given(**options) | {"external": weights == "external"}
+    given = given_options(**options) | {"external": weights == "external"}
     try:
         _compile_fixed(path, target, runtime, given, result)
     except LimitError:
@@ -190,7 +190,7 @@ def compile_any(
     return result.wasm(path)
 
 
-def _place(file: str, target: str, out: str) -> tuple[Path, Path]:
+def place_of(file: str, target: str, out: str) -> tuple[Path, Path]:
     """What the command line says of a model: its file, and the folder for others."""
     from toolchain.spec import SpecError
 
@@ -223,7 +223,7 @@ def folder_of(file: Path, target: str) -> Path:
     return FILES / plain(file.stem) / target
 
 
-def _given(
+def given_options(
     shape: Sequence[str],
     dim: Sequence[str],
     value: Sequence[str],
@@ -239,22 +239,3 @@ def _given(
     found = {"shapes": shapes_of(shape), "dims": dims_of(dim)}
     found |= {"values": values_of(value), "timeout": timeout}
     return found | {"winograd": winograd}
-
-
-def trace_task(after: Iterable[str]) -> Task:
-    """Times the model file that the command line names."""
-    return command(trace_file, after=after, options=OPTIONS, reads=True)
-
-
-def trace_file(file: str, target: str, out: str, **options: Any) -> None:
-    """Build the traced module of a model, time its steps and draw the page."""
-    from toolchain.graph.build import Place
-    from toolchain.model.build import Options
-    from toolchain.model.trace import build_trace
-    from toolchain.tasks.documents import draw_trace
-
-    path, folder = _place(file, target, out)
-    runtime = runtime_objects(BUILT / target)
-    place = Place(folder if out else folder / "trace", CACHE / target)
-    build_trace(path, Options(target, **_given(**options)), place, list(runtime))
-    draw_trace(place.folder)
