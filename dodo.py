@@ -1,6 +1,5 @@
 """doit's tasks and their order. What they do stands in toolchain/tasks/."""
 
-import os
 import sys
 from collections.abc import Iterator
 
@@ -8,26 +7,23 @@ from doit import get_var
 
 from bench.whole import rows
 from toolchain.process import command_line
-from toolchain.process.progress import ProgressReporter
 from toolchain.process.workers import prepare, workers
 from toolchain.profile import profile_or_exit
-from toolchain.tasks import checks, documents, library, models, packages
-from toolchain.tasks.making import NoRecord, Task, command
+from toolchain.tasks import (
+    checks,
+    documents,
+    library,
+    model_files,
+    models,
+    packages,
+)
+from toolchain.tasks.making import Task, command
+from toolchain.tasks.running import configuration
 
 command_line.require()
 PROFILE = profile_or_exit(get_var("profile"))
 prepare()
-DOIT_CONFIG = {
-    "default_tasks": ["build"],
-    # No record of doit's own: outputs say what they were made from.
-    "dep_file": os.devnull,
-    "backend": "json",
-    "codec_cls": NoRecord,
-    "reporter": ProgressReporter.of(PROFILE.folder),
-    "num_process": workers(sys.argv),
-    "continue": True,
-    "verbosity": 2,
-}
+DOIT_CONFIG = configuration(PROFILE, workers(sys.argv))
 
 
 def task_tables() -> Iterator[Task]:
@@ -57,12 +53,12 @@ def task_module() -> Iterator[Task]:
 
 def task_model() -> Task:
     """Compile a model file: doit model --file net.onnx (see doit help model)."""
-    return models.file_task(after=["runtime"])
+    return model_files.file_task(after=["runtime"])
 
 
 def task_trace() -> Task:
     """Draw where a model's time and memory go: doit trace --file net.onnx."""
-    return models.trace_task(after=["runtime"])
+    return model_files.trace_task(after=["runtime"])
 
 
 def task_models() -> Iterator[Task]:
@@ -77,7 +73,8 @@ def task_heavy_models() -> Iterator[Task]:
 
 def task_bench_models() -> Iterator[Task]:
     """Compile the models that `doit bench models` measures, weights beside them."""
-    return models.bench_tasks(PROFILE, rows.ROWS, rows.BUILT)
+    yield from models.bench_tasks(PROFILE, rows.ROWS, rows.BUILT)
+    yield from models.open_bench_tasks(PROFILE, rows.OPEN_ROWS, rows.BUILT)
 
 
 def task_fuzz() -> Task:
@@ -107,13 +104,17 @@ def task_scorecard() -> Task:
 
 def task_build() -> Task:
     """Build the library for every target (profile=FILE.toml: a part of it)."""
-    after = [*library.TABLES_FIRST, "module"] + ([] if PROFILE.file else ["models"])
-    return library.build_task(PROFILE, after=after)
+    return library.build_task(PROFILE, after=["module"], full=["models"])
 
 
 def task_package() -> Task:
-    """Make the SDK archive and the Python wheel in dist/."""
+    """Make the SDK archive, the Python wheel and the npm package in dist/."""
     return packages.package_task(PROFILE, after=["build"])
+
+
+def task_users() -> Task:
+    """Use the packages as their users do, from nothing (registries, npm)."""
+    return checks.users_task(after=["package"])
 
 
 def task_test() -> Task:

@@ -13,6 +13,7 @@ from bench import sizes, table
 from bench.errors import BenchError, MissingError
 from bench.picture import picture
 from bench.rows import select
+from bench.whole import open_table
 from bench.whole import rows as whole_rows
 from bench.whole import table as whole_table
 
@@ -47,11 +48,11 @@ def _measure(build: Path, folder: Path, operators: list[str]) -> None:
 
 
 def _measure_models(build: Path, folder: Path, models: list[str]) -> None:
-    rows = whole_rows.select(models)
+    rows, open_rows = whole_rows.select(models)
     _check_packages()
     from bench.whole.run import run  # imports them
 
-    run(build, rows, folder)
+    run(build, rows, open_rows, folder)
 
 
 def _compare(build: Path, words: list[str]) -> None:
@@ -82,6 +83,7 @@ def _write_tables(page: Path, folder: Path) -> None:
     kinds = (
         (folder / "results.json", "doit bench", table.with_table),
         (folder / "models.json", "doit bench models", whole_table.with_table),
+        (folder / "models.json", "doit bench models", open_table.with_table),
     )
     if not any(path.exists() for path, _, _ in kinds):
         raise MissingError(f"{folder} holds no results; run doit bench first")

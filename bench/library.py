@@ -29,6 +29,7 @@ from bench import loops
 from bench.records import Json
 from bench.row import Ours
 
+LOOPED = ("ops_call", "ops_infer")  # exports that a loop calls
 SCRIPTS = Path(__file__).with_name("node")
 
 
@@ -76,11 +77,15 @@ class Wasmtime:
             self.store
         )
         calls = wasmtime.Module(self.engine, loops.CALLS)
-        run = wasmtime.Instance(self.store, calls, [self.exports["ops_call"]])
-        self._run = function(run.exports(self.store), "run")
+        self._loops = {n: self._loop(calls, n) for n in LOOPED if n in self.exports}
         self._blocks: list[int] = []
         self._inputs: list[int] = []
         self._op = self._args = self._count = 0
+
+    def _loop(self, calls: wasmtime.Module, export: str) -> wasmtime.Func:
+        """A function that calls an export n times."""
+        made = wasmtime.Instance(self.store, calls, [self.exports[export]])
+        return function(made.exports(self.store), "run")
 
     def _store(self, data: bytes) -> int:
         size = max(len(data), 1)
@@ -126,10 +131,11 @@ class Wasmtime:
         """Give an input, by its number among the inputs there are, other elements."""
         self.exports["memory"].write(self.store, array.tobytes(), self._inputs[index])
 
-    def run(self, n: int) -> float:
-        """Seconds that n calls take."""
+    def run(self, n: int, export: str = "ops_call") -> float:
+        """Seconds of n calls, or n times another export of the same arguments."""
+        loop = self._loops[export]
         start = time.perf_counter()
-        bad = self._run(self.store, self._op, self._args, self._count, n)
+        bad = loop(self.store, self._op, self._args, self._count, n)
         seconds = time.perf_counter() - start
         if bad:
             at = self.exports["ops_last_error"](self.store) & 0xFFFFFFFF
@@ -252,9 +258,9 @@ class Node:
             ],
         )
 
-    def run(self, n: int) -> float:
-        """Seconds that n calls take."""
-        return float(self.process.ask(do="run", key=self.key, n=n))
+    def run(self, n: int, export: str = "ops_call") -> float:
+        """Seconds of n calls, or n times another export of the same arguments."""
+        return float(self.process.ask(do="run", key=self.key, n=n, name=export))
 
     def results(self) -> list[Array]:
         """The outputs of the last run."""

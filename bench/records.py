@@ -82,7 +82,10 @@ class Results(Run):
 
 
 class Figure(TypedDict):
-    """A figure of a model; wanted: the most that it may be, None without a goal."""
+    """A figure of a model; wanted: the most that it may be, None without a goal.
+
+    sizes: in words, where the figure is of a set of them.
+    """
 
     what: str
     engine: str
@@ -90,6 +93,7 @@ class Figure(TypedDict):
     figure: float | None
     wanted: float | None
     passed: bool
+    sizes: NotRequired[str]
 
 
 class MeasuredModel(TypedDict):
@@ -114,9 +118,32 @@ class ModelRecord(MeasuredModel):
     checks: list[Figure]
 
 
+class MeasuredOpen(TypedDict):
+    """What was measured of a model with open sizes.
+
+    rounds: by set of sizes. code: bytes by target, of the open module, then of the
+    others. steps: nodes that it runs.
+    """
+
+    rounds: dict[str, dict[str, Rounds]]
+    code: dict[str, list[int]]
+    steps: int
+
+
+class OpenRecord(MeasuredOpen):
+    """A row of open sizes, judged."""
+
+    name: str
+    note: str
+    medians: dict[str, dict[str, float]]
+    figures: list[Figure]
+    checks: list[Figure]
+
+
 class ModelResults(Run):
     """A run over models: models.json. web_call: seconds of the peer's smallest call."""
 
     web_bytes: int
     web_call: float
     rows: list[ModelRecord]
+    open: list[OpenRecord]

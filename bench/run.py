@@ -29,12 +29,13 @@ from bench.report import report
 from bench.row import Case, Onnx, Ours, Row, Tfjs
 from bench.rows import ROWS
 from bench.table import text
+from bench.whole.rows import OpenRow
 from bench.whole.rows import Row as ModelRow
 from toolchain.link.artifacts import MODULE
 from toolchain.profile import ROOT, load_profile
 from toolchain.targets import DEFAULT
 
-AnyRow = TypeVar("AnyRow", Row, ModelRow)
+AnyRow = TypeVar("AnyRow", Row, ModelRow, OpenRow)
 MATMUL = Path(__file__).with_name("matmul_alone.toml")
 
 

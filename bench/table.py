@@ -7,7 +7,16 @@ from collections.abc import Sequence
 from bench.errors import TableError
 from bench.judge import PEERS, amount, best_peer, misses
 from bench.page import Verdicts
-from bench.records import Check, Limit, ModelRecord, ModelResults, Record, Results, Run
+from bench.records import (
+    Check,
+    Limit,
+    ModelRecord,
+    ModelResults,
+    OpenRecord,
+    Record,
+    Results,
+    Run,
+)
 from bench.row import ORT_WEB, TARGETS, TFJS
 
 UNITS = {"flop": "GFLOP/s", "int8": "Gop/s", "byte": "GB/s"}
@@ -69,7 +78,7 @@ def _figure(check: Check, ratio: bool) -> str:
     return f"{check['figure']:.2f}" if ratio else f"{check['figure']:.0%}"
 
 
-def verdict(record: Record | ModelRecord) -> str:
+def verdict(record: Record | ModelRecord | OpenRecord) -> str:
     """Pass, or how many of the row's goals are missed."""
     if "missing" in record:
         return "MISS: missing"

@@ -13,7 +13,7 @@ from toolchain.spec.cases import unary
 
 
 def _absolute(k: Kernel, x: Expr) -> Expr:
-    if k.dtype == "float32":
+    if k.dtype.startswith("float"):
         return math.absolute(x)
     zero = tir.const(0, k.dtype)
     return tir.Select(x < zero, zero - x, x)
@@ -23,6 +23,7 @@ KERNEL = Operator(
     collapse="elementwise.broadcast",
     inputs=(Input("x", "n"),),
     dtypes=("float32", "int32", "int8"),
+    models=("float64",),
     compute=pointwise(_absolute),
     reference=np.abs,
     cases=unary(),

@@ -26,6 +26,8 @@ KERNEL = Operator(
         Attribute("select_last_index", default=0, minimum=0, maximum=1),
     ),
     dtypes=("float32", "int32", "int8", "uint8", "int64"),
+    models=("float64",),
+    models_source="doubles.c",
     compute=rows,
     columns=columns,
     schedule=as_written,

@@ -61,6 +61,7 @@ KERNEL = Operator(
         Input("max", "n", optional=True, fill=INF),
     ),
     dtypes=("float32", "int32", "int8", "uint8", "int64"),
+    models=("float64",),
     compute=pointwise(_clip),
     reference=_reference,
     cases=_cases,

@@ -39,6 +39,7 @@ KERNEL = Operator(
     inputs=(Input("x", "n", variadic=True),),
     attributes=(Attribute("axis", kernel=0),),
     dtypes=DTYPES,
+    models=("float64",),
     stored_as=SAME_WIDTH,
     compute=lambda k: te.compute((k.n,), lambda i: k.x[i], "out"),
     reference=lambda *parts, axis: np.concatenate(parts, axis),

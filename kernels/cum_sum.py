@@ -97,6 +97,7 @@ KERNEL = Operator(
         Attribute("reverse", default=0, minimum=0, maximum=1),
     ),
     dtypes=("float32", "int32", "int8", "int64"),
+    models=("float64",),
     compute=rows,
     columns=columns,
     schedule=as_written,

@@ -15,7 +15,7 @@ from toolchain.spec.math import Let
 
 
 def _divide(k: Kernel, a: Expr, b: Expr) -> Expr:
-    if k.dtype == "float32":
+    if k.dtype.startswith("float"):
         return a / b
     let = Let()
     return let.around(quotient(let, a, b, k.dtype))
@@ -34,6 +34,7 @@ KERNEL = Operator(
     collapse="elementwise.broadcast",
     inputs=(Input("a", "n"), Input("b", "n")),
     dtypes=("float32", "int32", "int8", "uint8", "int64"),
+    models=("float64",),
     compute=pointwise(_divide),
     reference=_reference,
     cases=binary(),

@@ -12,6 +12,7 @@ KERNEL = Operator(
     inputs=(Input("a", "n"), Input("b", "n")),
     outputs=(Output(dtype="bool"),),
     dtypes=("float32", "int32", "int8", "uint8", "int64", "bool"),
+    models=("float64",),
     stored_as={"uint8": "int8", "bool": "int8"},
     compute=pointwise(lambda k, a, b: tir.EQ(a, b)),
     reference=lambda a, b: a == b,

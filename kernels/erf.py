@@ -17,6 +17,8 @@ KERNEL = Operator(
     collapse="elementwise.broadcast",
     inputs=(Input("x", "n"),),
     dtypes=("float32",),
+    models=("float64",),
+    models_source="doubles.c",
     compute=function("erf"),
     schedule=as_written,
     reference=np.vectorize(math.erf, otypes=["f8"]),

@@ -65,6 +65,7 @@ KERNEL = Operator(
     inputs=(Input("data", "o n k"), Input("indices", "m", dtype=1)),
     attributes=(Attribute("axis", default=0, kernel=0),),
     dtypes=tuple((d, i) for d in DTYPES for i in ("int32", "int64")),
+    models=(("float64", "int32"), ("float64", "int64")),
     stored_as=SAME_WIDTH,
     compute=compute,
     schedule=as_written,

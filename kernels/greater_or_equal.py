@@ -12,6 +12,7 @@ KERNEL = Operator(
     inputs=(Input("a", "n"), Input("b", "n")),
     outputs=(Output(dtype="bool"),),
     dtypes=("float32", "int32", "int8", "uint8", "int64"),
+    models=("float64",),
     compute=pointwise(lambda k, a, b: a >= b),
     reference=lambda a, b: a >= b,
     cases=binary(),

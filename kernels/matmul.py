@@ -63,6 +63,8 @@ KERNEL = Operator(
     collapse="matmul.plain",
     inputs=(Input("a", "M K"), Input("b", "K N")),
     dtypes=("float32", "int32", "int8"),
+    models=("float64",),
+    models_source="doubles.c",
     absent={
         "uint8": "neither ONNX nor MindSpore; matmul_integer takes it",
         "int64": "no SIMD multiplication worth a tile of its own",
@@ -75,5 +77,5 @@ KERNEL = Operator(
     cases=matrices,
     narrow=PARTIAL_SUMS,
     bound=Bound(ulp=8, why="512 sums in a row of one rounding each, in a random walk"),
-    aliases=("BatchMatMul",),
+    aliases=("BatchMatMul", "MatMul"),
 )

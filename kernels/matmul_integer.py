@@ -92,4 +92,5 @@ KERNEL = Operator(
     schedule=as_written,
     reference=reference,
     cases=cases,
+    aliases=("MatMulInteger",),
 )

@@ -30,6 +30,7 @@ KERNEL = Operator(
     collapse="elementwise.broadcast",
     inputs=(Input("a", "n"), Input("b", "n")),
     dtypes=("float32", "int32", "int8", "uint8", "int64"),
+    models=("float64",),
     compute=pointwise(_maximum),
     reference=_reference,
     cases=binary(),

@@ -82,6 +82,8 @@ KERNEL = Operator(
     inputs=(Input("a", "n"), Input("b", "n")),
     attributes=(Attribute("fmod", default=0, minimum=0, maximum=1),),
     dtypes=("float32", "int32", "int8", "int64"),
+    models=("float64",),
+    models_source="doubles.c",
     compute=pointwise(_modulo),
     reference=lambda a, b, fmod: np.fmod(a, b) if fmod else np.mod(a, b),
     cases=_cases,

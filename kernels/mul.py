@@ -11,6 +11,7 @@ KERNEL = Operator(
     collapse="elementwise.broadcast",
     inputs=(Input("a", "n"), Input("b", "n")),
     dtypes=("float32", "int32", "int8", "uint8", "int64"),
+    models=("float64",),
     stored_as={"uint8": "int8"},
     compute=pointwise(lambda k, a, b: a * b),
     reference=lambda a, b: a * b,

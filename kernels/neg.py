@@ -13,6 +13,7 @@ KERNEL = Operator(
     collapse="elementwise.broadcast",
     inputs=(Input("x", "n"),),
     dtypes=("float32", "int32", "int8", "int64"),
+    models=("float64",),
     compute=pointwise(lambda k, x: x * -1),
     reference=np.negative,
     cases=unary(),

@@ -13,6 +13,7 @@ KERNEL = Operator(
     collapse="elementwise.broadcast",
     inputs=(Input("x", "n"),),
     dtypes=("float32",),
+    models=("float64",),
     compute=pointwise(lambda k, x: tir.const(1, k.dtype) / x),
     reference=np.reciprocal,
     cases=unary_all(),

@@ -22,6 +22,7 @@ KERNEL = Operator(
     collapse="elementwise.broadcast",
     inputs=(Input("x", "n"),),
     dtypes=("float32", "int32", "int8"),
+    models=("float64",),
     compute=pointwise(_relu),
     reference=lambda x: np.where(x <= 0, np.zeros((), x.dtype), x),
     cases=unary(),

@@ -24,6 +24,7 @@ KERNEL = Operator(
     collapse="elementwise.broadcast",
     inputs=(Input("x", "n"),),
     dtypes=("float32", "int32", "int8"),
+    models=("float64",),
     compute=pointwise(_sign),
     reference=np.sign,
     cases=unary(),

@@ -13,6 +13,7 @@ KERNEL = Operator(
     collapse="elementwise.broadcast",
     inputs=(Input("x", "n"),),
     dtypes=("float32",),
+    models=("float64",),
     compute=pointwise(lambda k, x: math.sqrt(x)),
     reference=np.sqrt,
     cases=unary_all(),

@@ -30,6 +30,7 @@ KERNEL = Operator(
     collapse="elementwise.broadcast",
     inputs=(Input("condition", "n", dtype="bool"), Input("x", "n"), Input("y", "n")),
     dtypes=("float32", "int32", "int8", "uint8", "int64", "bool"),
+    models=("float64",),
     stored_as=SAME_WIDTH,
     compute=pointwise(lambda k, condition, x, y: tir.Select(condition != 0, x, y)),
     reference=np.where,

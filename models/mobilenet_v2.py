@@ -36,10 +36,10 @@ def block(net: Net, x: str, channels: tuple[int, int], expand: int, stride: int)
     return str(net.op("Add", x, y)) if stride == 1 and source == features else y
 
 
-def build() -> Any:
-    """The ONNX model."""
+def build(height: int | str = 224, width: int | str = 224) -> Any:
+    """The ONNX model. Sizes of the image may be names of open ones."""
     net = Net("mobilenet_v2")
-    x = net.input("image", (1, 3, 224, 224))
+    x = net.input("image", (1, 3, height, width))
     x = relu6(net, net.batch_norm(net.conv(x, (3, 32), 3, stride=2), 32))
     channels = 32
     for expand, features, blocks, stride in STAGES:

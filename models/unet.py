@@ -22,24 +22,24 @@ def double(net: Net, x: str, channels: tuple[int, int]) -> str:
     return x
 
 
-def build() -> Any:
-    """The ONNX model."""
+def build(height: int | str = SIZE, width: int | str = SIZE) -> Any:
+    """The ONNX model. Sizes of the image may be names of open ones."""
     net = Net("unet")
-    x = net.input("image", (1, 3, SIZE, SIZE))
+    x = net.input("image", (1, 3, height, width))
     skips, channels = [], 3
-    for width in WIDTHS:
-        x = double(net, x, (channels, width))
+    for features in WIDTHS:
+        x = double(net, x, (channels, features))
         skips.append(x)
         x = net.op("MaxPool", x, kernel_shape=[2, 2], strides=[2, 2])
-        channels = width
+        channels = features
     x = double(net, x, (channels, 2 * channels))
     channels *= 2
     none = net.constant(np.zeros(0, "float32"))
     twice = net.constant(np.array([1, 1, 2, 2], "float32"))
-    for width, skip in zip(WIDTHS[::-1], skips[::-1], strict=True):
+    for features, skip in zip(WIDTHS[::-1], skips[::-1], strict=True):
         x = net.op("Resize", x, none, twice, mode="linear")
         x = net.op("Concat", x, skip, axis=1)
-        x = double(net, x, (channels + width, width))
-        channels = width
+        x = double(net, x, (channels + features, features))
+        channels = features
     x = net.op("Sigmoid", net.conv(x, (channels, 1), 1, bias=True))
-    return net.model(mask=(x, (1, 1, SIZE, SIZE)))
+    return net.model(mask=(x, (1, 1, height, width)))

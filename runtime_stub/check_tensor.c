@@ -3,7 +3,8 @@
 #include "text.h"
 
 #define ROW(name, NAME, code, bits, type) {code, bits, 1},
-const DLDataType ops_dtypes[OPS_DTYPES] = {OPS_EACH_DTYPE(ROW)};
+const DLDataType ops_dtypes[OPS_DTYPES] = {OPS_EACH_DTYPE(ROW)
+                                               OPS_EACH_MODEL_DTYPE(ROW)};
 
 static int32_t same_dtype(const DLDataType *a, const DLDataType *b) {
   uint32_t left, right;

@@ -36,7 +36,9 @@ static int32_t shape(ops_request *call) {
 static int32_t run(ops_request *call) {
   for (int32_t t = 0; t < call->inputs + call->outputs; ++t)
     ops_room_slots[t].p = call->tensors[t].data;
-  return ops_run_kernel(call, call->op->kernel, ops_room_slots);
+  int32_t code = call->op->kernel(ops_room_slots);
+  if (code > 1) return code; /* with its text: of indices.c, or of a node */
+  return code ? ops_fail_workspace(call) : OPS_OK;
 }
 
 const ops_collapse ops_collapse_fixed = {shape, run, 0};

@@ -27,32 +27,13 @@ static int32_t shape(ops_request *call) {
   return ops_set_shape(call, &call->tensors[call->inputs], rank, out);
 }
 
-/* Indices are data, so nothing has checked them yet. */
-static int32_t check(const ops_request *call, const ops_tensor *indices,
-                     int32_t axis) {
-  int32_t size = call->tensors[0].shape[axis];
-  for (int32_t i = 0; i < indices->count; ++i) {
-    int64_t index = indices->dtype == OPS_INT64
-                        ? ((const int64_t *)indices->data)[i]
-                        : ((const int32_t *)indices->data)[i];
-    if (index >= -(int64_t)size && index < size) continue;
-    if (size == 0) {
-      return ops_fail(call, OPS_ERROR_ATTRIBUTE,
-                      "%s[%d] is %l, but axis %d has size 0; use no indices",
-                      indices->name, i, index, axis);
-    }
-    return ops_fail(call, OPS_ERROR_ATTRIBUTE,
-                    "%s[%d] is %l, outside axis %d of size %d; use %d..%d",
-                    indices->name, i, index, axis, size, -size, size - 1);
-  }
-  return OPS_OK;
-}
-
 static int32_t run(ops_request *call) {
   const ops_tensor *data = &call->tensors[0], *indices = &call->tensors[1];
   const ops_tensor *out = &call->tensors[call->inputs];
   int32_t axis = gather_axis(call);
-  int32_t code = check(call, indices, axis);
+  int32_t code = ops_indices_inside(indices->name, indices->data,
+                                   (int32_t)indices->count, indices->itemsize,
+                                   axis, data->shape[axis]);
   if (code || out->count == 0) return code;
   ops_slot slots[OPS_MAX_SLOTS];
   slots[0].p = data->data;

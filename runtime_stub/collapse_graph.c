@@ -167,6 +167,8 @@ static int32_t run(ops_request *call) {
   ops_frame *frame = op->family->model->frame;
   frame->planned &= set_inputs(frame, call);
   set_results(frame, call);
+  const ops_model *model = op->family->model;
+  if (model->widen) model->widen(model);
   int32_t code = ops_graph_run(frame);
   if (code) return name_step(op, frame->step, code);
   write_results(frame);

@@ -126,6 +126,7 @@ typedef struct {
   uint8_t *early; /* OPS_EARLY_BYTES for each value of an early step */
   ops_graph_result *results;
   const uint8_t *weights;
+  const uint8_t *widened; /* the weights whose halves are floats by now */
   uint8_t *arena;       /* of the segment that runs; linked by its first word */
   uint32_t arena_bytes; /* that the planned segment takes */
   uint32_t early_used;
@@ -135,6 +136,15 @@ typedef struct {
 
 enum { OPS_EARLY_BYTES = 64 };
 
+/* Weights that lie in 16 bits and are computed with in 32: IEEE's, or the upper
+ * half of a float (brain). */
+typedef struct {
+  float *to;
+  uint32_t offset; /* in the weights */
+  uint32_t count;
+  int32_t brain;
+} ops_graph_half;
+
 /* A model: its graph, and its main frame's memory. */
 typedef struct ops_model {
   const ops_graph *graph;
@@ -143,8 +153,14 @@ typedef struct ops_model {
   const ops_graph_size *sizes;
   const uint8_t *weights; /* NULL: they are the last input */
   ops_frame *frame;       /* whose memory is as large as the graph asks */
+  const ops_graph_half *halves;
+  int32_t (*widen)(const struct ops_model *); /* NULL: there are none */
+  uint16_t half_count;
   uint16_t size_count;
 } ops_model;
+
+/* Makes the halves floats, once for the weights of the frame. */
+int32_t ops_graph_widen(const ops_model *model);
 
 /* Runs a graph whose inputs and results are set in its frame. What it leaves
  * belongs to the caller: blocks of results. Fails with everything released. */

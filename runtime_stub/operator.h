@@ -24,7 +24,9 @@ typedef int32_t (*ops_kernel)(const ops_slot *slots);
 /* OPS_FLOAT32 and so on, by their places in the table; OPS_DTYPES counts them.
  */
 #define OPS_DTYPE(name, NAME, code, bits, type) OPS_##NAME,
-typedef enum { OPS_EACH_DTYPE(OPS_DTYPE) OPS_DTYPES } ops_dtype;
+typedef enum {
+  OPS_EACH_DTYPE(OPS_DTYPE) OPS_EACH_MODEL_DTYPE(OPS_DTYPE) OPS_DTYPES
+} ops_dtype;
 #undef OPS_DTYPE
 /* Whether a dtype has 16 bits; where none has, its code is left out. */
 #define OPS_IS_16(name, NAME, code, bits, type) || bits == 16

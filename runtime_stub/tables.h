@@ -10,6 +10,10 @@
   X(uint8, UINT8, 1, 8, uint8_t)    \
   X(int64, INT64, 0, 64, int64_t)   \
   X(bool, BOOL, 6, 8, uint8_t)
+/* The same, of dtypes that models alone have. */
+#define OPS_EACH_MODEL_DTYPE(X)        \
+  X(float16, FLOAT16, 2, 16, uint16_t) \
+  X(float64, FLOAT64, 2, 64, double)
 
 /* ops_family.rule, for each collapse. */
 enum {

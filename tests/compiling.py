@@ -6,11 +6,13 @@ from typing import Any
 
 from doit.exceptions import TaskFailed
 
-from toolchain.tasks import models
+from toolchain.tasks import model_files
 from toolchain.tasks.making import reported
 
 
 def compiled(**given: Any) -> TaskFailed | None:
     """Compile a model file by the task's options; how it failed, None where not."""
-    defaults = {o["name"]: o["default"] for o in (*models.OPTIONS, models.WEIGHTS)}
-    return reported(models.compile_file, **defaults | given)
+    defaults = {
+        o["name"]: o["default"] for o in (*model_files.OPTIONS, model_files.WEIGHTS)
+    }
+    return reported(model_files.compile_file, **defaults | given)

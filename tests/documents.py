@@ -18,14 +18,21 @@ DOCUMENTS = [
     ROOT / "CONTRIBUTING.md",
     *sorted((ROOT / "docs").glob("*.md")),
     ROOT / "embed" / "python" / "README.md",
+    ROOT / "embed" / "js" / "README.md",
 ]
-LANGUAGES = ("sh", "console", "text", "diff", "python", "js", "c", "toml")
-# What a reader of the wheel's README has beside the wheel: a model of their own.
+LANGUAGES = ("sh", "console", "text", "diff", "python", "js", "c", "cpp", "toml")
+# What a reader of a package's README has beside it: a model of their own.
 PREPARED = """\
 .venv/bin/doit model --file models/lenet.onnx --out net
 cp net/lenet.wasm net.wasm
 cp models/lenet.onnx net.onnx
 """
+# The npm package, without npm, which machines without Node lack.
+INSTALL = (
+    "mkdir node_modules && tar -xf dist/ops-wasm32-*.tgz -C node_modules && "
+    "mv node_modules/package node_modules/ops-wasm32"
+)
+PREPARED_JS = f"{PREPARED}.venv/bin/doit package\n{INSTALL}\n"
 # What a document's command is replaced by where it needs minutes, a network or a fresh
 # machine, and what runs the command itself.
 STAND_INS = {
@@ -33,6 +40,8 @@ STAND_INS = {
     ".venv/bin/doit build": ".venv/bin/doit build",  # .ci/run
     ".venv/bin/pip install -e '.[bench]'": "grep -q '^bench = ' pyproject.toml",
     ".venv/bin/doit test": ".venv/bin/doit test -o add",  # .ci/run
+    ".venv/bin/doit package": "true",  # test_package.py, and the next one
+    "pip install --find-links dist 'ops-wasm32[compiler]'": "true",  # doit users
     ".venv/bin/doit bench": "true",  # measures for minutes; see test_bench.py
     ".venv/bin/doit bench matmul exp": "true",
     ".venv/bin/doit bench models": "true",
@@ -40,6 +49,10 @@ STAND_INS = {
     ".venv/bin/doit bench_sizes": "true",  # npm and a network
     ".venv/bin/doit bench_table": "true",  # needs a measurement
     ".ci/run": "bash -n .ci/run",
+    "npm install dist/ops-wasm32-*.tgz": INSTALL,  # tests/users has npm
+    ".venv/bin/doit package && npm install dist/ops-wasm32-*.tgz": (
+        f".venv/bin/doit package && {INSTALL}"
+    ),
     ".venv/bin/doit one_node": ".venv/bin/doit one_node -o add",  # test_one_node.py
 }
 

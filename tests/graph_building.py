@@ -13,12 +13,13 @@ from toolchain.frontends.graphs import read_graph
 from toolchain.graph.build import Place, build_graph
 from toolchain.graph.graph import Graph
 from toolchain.profile import ROOT, full_profile
+from toolchain.records.made import Made
 from toolchain.targets import TARGETS
 from toolchain.tasks.library import current_objects
 
 
 @cache
-def ready(target: str) -> dict[str, Path]:
+def ready(target: str) -> dict[str, Made]:
     """Objects of operators that the build has."""
     return current_objects(full_profile(), target)
 

@@ -22,7 +22,7 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-from toolchain.dtypes import DTYPES
+from toolchain.dtypes import NAMES
 from toolchain.link.artifacts import TABLES
 from toolchain.profile import ROOT
 from toolchain.targets import TARGETS
@@ -294,7 +294,7 @@ def target_lists() -> list[Found]:
 
 def dtype_lists() -> list[Found]:
     """Lists of dtypes beside the table of dtypes."""
-    return _lists_of(set(DTYPES), 5, "toolchain/dtypes.py")
+    return _lists_of(set(NAMES), 5, "toolchain/dtypes.py")
 
 
 def dodo() -> list[Found]:

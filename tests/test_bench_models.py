@@ -17,14 +17,22 @@ from abi import runtime_objects
 from bench.errors import BuildError, MismatchError, TableError, UnknownModelError
 from bench.library import Node, NodeProcess, Wasmtime
 from bench.measure import NODE_LIBRARIES
-from bench.records import MeasuredModel, ModelRecord, ModelResults
+from bench.records import (
+    MeasuredModel,
+    MeasuredOpen,
+    ModelRecord,
+    ModelResults,
+    Rounds,
+)
 from bench.row import ENGINES, TARGETS
-from bench.whole import judge, measure, rows, table
+from bench.whole import judge, measure, open_sizes, open_table, rows, table
 from bench.whole.measure import NATIVE, WEB
+from bench.whole.open_sizes import FIXED, OPEN, PLAN
 from bench.whole.report import BARS, report
-from bench.whole.rows import BUILT, ROWS, Row
+from bench.whole.rows import BUILT, OPEN_ROWS, ROWS, OpenRow, Row
+from toolchain import recipe
+from toolchain.graph.build import Place
 from toolchain.model.build import Options, build_model
-from toolchain.model.compile import Place
 from toolchain.profile import ROOT
 from toolchain.recipe import Net
 from toolchain.tasks import documents, models
@@ -48,6 +56,22 @@ def measured(seconds: float = 1.0, web: bool = True) -> MeasuredModel:
     }
 
 
+def measured_open(row: OpenRow, seconds: float = 1.0) -> MeasuredOpen:
+    """Made-up rounds: the open module takes `seconds`, the others 1 s."""
+    times = {OPEN: seconds, FIXED: 1.0, PLAN: 30e-6}
+    names = {
+        f"{e}/{t}/{w}": s for e in ENGINES for t in TARGETS for w, s in times.items()
+    }
+    rounds: dict[str, Rounds] = {
+        n: {"seconds": [s] * 5, "work": 1.0} for n, s in names.items()
+    }
+    return {
+        "rounds": {open_sizes.label(s): {**rounds} for s in row.sizes},
+        "code": {target: [140, *[100] * len(row.sizes)] for target in BUILT},
+        "steps": 500,
+    }
+
+
 def results(records: list[ModelRecord], complete: bool = True) -> ModelResults:
     """Made-up results of a run."""
     return {
@@ -60,6 +84,7 @@ def results(records: list[ModelRecord], complete: bool = True) -> ModelResults:
         "web_bytes": 14_000_000,
         "web_call": 2e-5,
         "rows": records,
+        "open": [judge.judged_open(row, measured_open(row)) for row in OPEN_ROWS],
     }
 
 
@@ -78,7 +103,8 @@ def test_rows_have_names_and_folders_of_their_own() -> None:
 
 def test_every_model_has_a_row() -> None:
     ours = {name for name in HERE if not name.startswith("light_")}
-    assert ours == set(rows.MODELS)
+    assert ours == {row.model for row in ROWS}
+    assert ours >= {row.model for row in OPEN_ROWS}
 
 
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: row.name)
@@ -177,17 +203,69 @@ def test_readme_takes_complete_results_alone() -> None:
 
 def test_the_page_has_a_place_for_the_table() -> None:
     text = (ROOT / "docs" / "speed.md").read_text()
-    assert 1 == text.count(table.BEGIN) == text.count(table.END)
+    for t in (table, open_table):
+        assert 1 == text.count(t.BEGIN) == text.count(t.END)
 
 
 def test_report_is_well_formed_and_shows_each_row() -> None:
     page = report(all_rows())
     root = ElementTree.fromstring(page)
     titles = {"".join(e.itertext()) for e in root.iter() if e.tag.endswith("h3")}
-    assert titles == {row.name for row in ROWS}
+    opened = {f"{r.title}, {open_sizes.label(s)}" for r in OPEN_ROWS for s in r.sizes}
+    assert titles == {row.name for row in ROWS} | opened
     assert "http" not in page.replace("http://www.w3.org/1999/xhtml", "")
     bars = [e for e in root.iter() if e.tag.endswith("rect")]
-    assert len(bars) == len(ROWS) * len(BARS)
+    pairs = 2 * len(ENGINES) * len(TARGETS)
+    assert len(bars) == len(ROWS) * len(BARS) + len(opened) * pairs
+
+
+# Open sizes
+
+
+def test_goals_of_open_sizes_are_the_most_that_a_figure_may_be() -> None:
+    row = OPEN_ROWS[0]
+    record = judge.judged_open(row, measured_open(row))
+    assert all(check["passed"] for check in record["checks"])
+    count = len(row.sizes) * len(ENGINES) * len(TARGETS) * 2 + len(BUILT)
+    assert count == len(record["checks"])
+    made = measured_open(row, 1.04)
+    made["steps"] = 499
+    made["code"] = {target: [141, 100, 100] for target in BUILT}
+    missed = results([judge.judged(r, measured()) for r in ROWS])
+    missed["open"] = [judge.judged_open(row, made)]
+    texts = [m for m in judge.misses(missed) if m.startswith(row.title)]
+    assert count == len(texts)
+    for text in (
+        "relaxed-simd in wasmtime, seq 32, 1.040 x the time of the module for these "
+        "sizes, wanted at most 1.03 x",
+        "simd128 in Node, seq 128, 30.1 µs to plan 500 nodes, wanted at most 30",
+        "simd128, 1.410 x its bytes, wanted at most 1.4 x",
+    ):
+        assert f"{row.title}: {text}" in texts
+
+
+def test_open_sizes_have_a_table() -> None:
+    text = table.text(all_rows(), open_table.text(all_rows()))
+    none = all_rows()
+    none["open"] = []
+    assert all(row.title in text for row in OPEN_ROWS)
+    page = f"{open_table.BEGIN}\nold\n{open_table.END}\n"
+    written = open_table.with_table(page, all_rows())
+    assert all(f"| {row.title} |" in written for row in OPEN_ROWS)
+    assert "old" not in written
+    with pytest.raises(TableError, match="run it without names of models"):
+        open_table.with_table(page, none)
+    assert [] == open_table.text(none)
+
+
+@pytest.mark.parametrize("row", OPEN_ROWS, ids=lambda row: row.key)
+def test_a_recipe_leaves_the_sizes_of_a_row_open(row: OpenRow) -> None:
+    made = recipe.load_recipe(HERE[row.model]).build(**row.arguments)
+    named = {
+        d.dim_param for i in made.graph.input for d in i.type.tensor_type.shape.dim
+    }
+    assert named - {""} == set(row.arguments.values())
+    assert all(set(sizes) == set(row.arguments.values()) for sizes in row.sizes)
 
 
 # The commands
@@ -203,8 +281,10 @@ def bench_command(*words: str) -> subprocess.CompletedProcess[str]:
 def test_an_unknown_model_is_answered_with_the_known_ones(tmp_path: Path) -> None:
     with pytest.raises(UnknownModelError, match="'net' has no row; use lenet, lenet_"):
         rows.select(["lenet", "net"])
-    assert ["lenet", "lstm"] == [row.model for row in rows.select(["lstm", "lenet"])]
-    assert rows.select([]) == ROWS
+    found, opened = rows.select(["lstm", "unet_open", "lenet"])
+    assert ["lenet", "lstm"] == [row.model for row in found]
+    assert ["unet_open"] == [row.key for row in opened]
+    assert rows.select([]) == (ROWS, OPEN_ROWS)
     done = bench_command(f"--folder={tmp_path}", "--build=.", "models", "net")
     assert done.returncode == 1
     assert done.stderr.startswith("error: model 'net' has no row")

@@ -129,7 +129,10 @@ def test_run_reads_and_writes_numpy_files(
 @pytest.mark.parametrize(
     ("words", "text"),
     [
-        (["-o", "Ad", "-d", "FP32"], "operator 'Ad' is unknown; use "),
+        (
+            ["-o", "Ad", "-d", "FP32"],
+            "operator 'Ad' is unknown; did you mean pad or add?",
+        ),
         (["-o", "add", "-d", "FP64"], "data type 'FP64' is unknown; use FP32"),
         (["-o", "add", "-I", "1", "-I", "2"], "JSON inputs have no data type; give -d"),
         (["-o", "add", "-d", "BOOL", "-I", "1", "-I", "1"], "no kernel for bool"),

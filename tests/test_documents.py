@@ -17,6 +17,7 @@ import pytest
 from documents import (
     DOCUMENTS,
     PREPARED,
+    PREPARED_JS,
     STAND_INS,
     Reader,
     blocks,
@@ -37,7 +38,7 @@ from toolchain.spec import (
     Output,
 )
 from toolchain.targets import TARGETS
-from toolchain.tasks import models
+from toolchain.tasks import model_files, models
 from toolchain.tasks.matrix import operators_page, with_primitives
 
 # What stands for a word of the user's.
@@ -67,7 +68,8 @@ def test_a_reader_can_follow(document: Path, tmp_path: Path) -> None:
     """Every file, program and command of a document, in its order."""
     reader = Reader(copy_of_all(tmp_path / "project"))
     if "embed" in document.parts:
-        assert reader.shell(PREPARED)[0] == 0
+        prepared = PREPARED_JS if "js" in document.parts else PREPARED
+        assert reader.shell(prepared)[0] == 0
     reader.follow(document)
     if reader.left_out:
         pytest.skip(f"Node is not installed: {', '.join(reader.left_out)} did not run")
@@ -248,7 +250,7 @@ def test_texts_name_tasks_that_there_are() -> None:
 @pytest.mark.parametrize("folder", ["toolchain/frontends", "toolchain/model"])
 def test_texts_name_options_that_there_are(folder: str) -> None:
     """Of doit model, in messages about models."""
-    options = {option["name"] for option in models.OPTIONS}
+    options = {option["name"] for option in model_files.OPTIONS}
     assert {"file", "shape", "dim", "value", "timeout"} <= options
     for path, text in texts((folder,)):
         for name in re.findall(r"--([a-z]+)", text):
@@ -263,11 +265,11 @@ def test_documents_name_every_target(name: str) -> None:
 
 def test_files_of_users_lie_apart() -> None:
     """A user's lenet.onnx does not replace what `build` made of models/lenet.onnx."""
-    own = models.folder_of(Path("models/lenet.onnx"), TARGETS["simd128"].name)
+    own = model_files.folder_of(Path("models/lenet.onnx"), TARGETS["simd128"].name)
     assert ROOT / "build" / "files" / "lenet" / "simd128" == own
-    said = {o["name"]: o["help"] for o in models.OPTIONS}["out"]
+    said = {o["name"]: o["help"] for o in model_files.OPTIONS}["out"]
     assert "(build/files/<name>/<target>)" in said
     profile = load_profile(None)
     for task in models.model_tasks(profile, heavy=False):
         for path in task["targets"]:
-            assert models.FILES not in Path(path).parents, path
+            assert model_files.FILES not in Path(path).parents, path

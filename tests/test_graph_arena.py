@@ -24,10 +24,10 @@ class Arena:
     def __init__(self, file: Path) -> None:
         self.store = wasmtime.Store()
         module = wasmtime.Module.from_file(self.store.engine, str(file))
-        self.exports: Any = wasmtime.Instance(self.store, module, []).exports(
-            self.store
-        )
-        self.at = -(-self.exports["__heap_base"].value(self.store) // 8) * 8
+        instance = wasmtime.Instance(self.store, module, [])
+        self.exports: Any = instance.exports(self.store)
+        base: Any = self.exports["__heap_base"]
+        self.at = -(-base.value(self.store) // 8) * 8
         self.gaps: list[Gap] = []
         self.top = 0
         self.live: dict[int, int] = {}

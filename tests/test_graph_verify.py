@@ -104,7 +104,7 @@ def unknown_operation(graph: Graph) -> None:
 
 
 def unknown_variant(graph: Graph) -> None:
-    graph.nodes[0].dtypes = ("float64",)
+    graph.nodes[0].dtypes = ("float16",)
 
 
 def input_of_other_dtype(graph: Graph) -> None:
@@ -244,7 +244,7 @@ FAULTS: list[tuple[Callable[[Graph], None], str]] = [
     (constant_of_other_dtype, r"two is float32\[1\], its elements are float64\[1\]"),
     (unknown_operator, "no operator 'multiply'"),
     (unknown_operation, "there is no operation graph.size"),
-    (unknown_variant, "has no variant float64"),
+    (unknown_variant, "has no variant float16"),
     (input_of_other_dtype, "its input b is int32, but must be float32"),
     (output_of_other_dtype, "its output mul.1 is int8, but must be float32"),
     (shape_of_other_dtype, "its output is int32, but must be int64"),

@@ -335,7 +335,7 @@ def test_javascript_refuses(tmp_path: Path) -> None:
     assert found.pop("loops")[0] == "loaded manifest"
     first = next(iter(found.values()))[2]
     for name, (text, seconds, memory) in found.items():
-        assert text.startswith("Error: "), name
+        assert text.startswith("OpsError: "), name
         assert CASES[name].error in text, name
         assert len(text) < 500
         assert seconds < SECONDS

@@ -38,9 +38,11 @@ LOADED = {
         "targets",
         *("process", "process.command", "process.command_line", "process.progress"),
         *("process.workers", "records", "records.definitions", "records.lock"),
-        *("records.made", "records.replace", "records.slices", "records.states"),
+        *("records.made", "records.places", "records.replace", "records.slices"),
+        "records.states",
         *("tasks", "tasks.checks", "tasks.documents", "tasks.library"),
-        *("tasks.making", "tasks.models", "tasks.packages"),
+        *("tasks.making", "tasks.model_files", "tasks.models", "tasks.packages"),
+        "tasks.running",
         *("tuning", "tuning.number", "tuning.table"),
     },
 }

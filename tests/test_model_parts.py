@@ -16,11 +16,11 @@ from abi import runtime_objects
 from onnx_runtime import assert_close, session_of
 from ops_wasm32.convert import Array
 
-from toolchain.model.build import Options, build_model
-from toolchain.model.compile import Place
+from toolchain.graph.build import Place
+from toolchain.model.build import Options, build_fixed, build_model
 from toolchain.profile import load_profile
 from toolchain.recipe import Net
-from toolchain.tasks import models
+from toolchain.tasks import model_files, models
 
 LENET = models.sources(heavy=False)["lenet"]
 
@@ -30,18 +30,22 @@ def _runtime(pytestconfig: pytest.Config, target: str) -> list[Path]:
     return runtime_objects(target, load_profile(Path(file) if file else None).folder)
 
 
-def _by_winograd(pads: list[int]) -> Any:
+def _by_winograd(pads: list[int], sizes: tuple[Any, Any, Any] = (2, 9, 14)) -> Any:
     """Images whose tiles the edges cut; the last convolution does not suit."""
     net = Net("winograd")
     limits = [net.constant(np.array(v, "float32")) for v in (-1, 1)]
-    x = net.input("image", (2, 16, 9, 14))
+    batch, height, width = sizes
+    x = net.input("image", (batch, 16, height, width))
     x = net.op("Conv", x, net.normal((24, 16, 3, 3), 0.1), pads=pads)
     x = net.op("Relu", x)
     x = net.op("Conv", x, net.normal((32, 24, 3, 3), 0.1), net.normal((32,), 1.0))
     x = net.op("Clip", x, *limits)
     x = net.op("Conv", x, net.normal((7, 32, 3, 3), 0.1))
-    height, width = 9 + pads[0] + pads[2] - 6, 14 + pads[1] + pads[3] - 6
-    return net.model(y=(x, (2, 7, height, width)))
+    if isinstance(height, int):
+        height, width = height + pads[0] + pads[2] - 6, width + pads[1] + pads[3] - 6
+    else:
+        height, width = "rows", "columns"
+    return net.model(y=(x, (batch, 7, height, width)))
 
 
 @pytest.mark.parametrize("target", ["mvp", "simd128", "relaxed-simd"])
@@ -57,10 +61,44 @@ def test_winograd(
     used = [k["name"] for k in manifest["kernels"]]
     assert sum(name.startswith("winograd_conv") for name in used) == 2
     assert sum(name.startswith("conv_packed") for name in used) == 1
-    image = np.random.default_rng(0).standard_normal((2, 16, 9, 14), dtype="float32")
-    want = session_of(file).run(None, {"image": image})
-    got = [ops_wasm32.load(tmp_path / "winograd.wasm")(image)]
-    assert_close(got, want, manifest["tolerance"])
+    _compare_winograd(file, [(2, 9, 14)], manifest["tolerance"])
+
+
+def _compare_winograd(
+    file: Path, sizes: list[tuple[int, int, int]], tolerance: float
+) -> None:
+    module, session = ops_wasm32.load(file.with_suffix(".wasm")), session_of(file)
+    for batch, *image in sizes:
+        rng = np.random.default_rng(0)
+        x = rng.standard_normal((batch, 16, *image), dtype="float32")
+        assert_close([module(x)], session.run(None, {"image": x}), tolerance)
+
+
+@pytest.mark.parametrize("target", ["mvp", "simd128"])
+def test_winograd_of_images_of_any_size(target: str, tmp_path: Path) -> None:
+    file = tmp_path / "winograd.onnx"
+    onnx.save(_by_winograd([2, 0, 1, 3], ("n", "h", "w")), file)
+    options: dict[str, Any] = {"dim": [], "shape": [], "value": [], "timeout": 600.0}
+    out, options = str(tmp_path), options | {"winograd": True}
+    model_files.compile_file(str(file), target, out, "embedded", **options)
+    manifest = json.loads((tmp_path / "winograd.manifest.json").read_text())
+    used = manifest["kernels"]
+    assert [k for k in used if "conv" in k] == [
+        "conv_packed_float32",
+        "winograd_conv_float32",
+    ]
+    _compare_winograd(file, [(2, 9, 14), (1, 4, 5), (3, 31, 18)], manifest["tolerance"])
+
+
+def test_winograd_of_known_sizes_by_either_path(tmp_path: Path) -> None:
+    file = tmp_path / "winograd.onnx"
+    onnx.save(_by_winograd([1, 1, 1, 1]), file)
+    options = Options("simd128", winograd=True)
+    place, runtime = Place(tmp_path, tmp_path / "cache"), runtime_objects("simd128")
+    manifest = build_fixed(file, options, place, runtime, lambda _: None)
+    used = [k["name"] for k in manifest["kernels"]]
+    assert sum(name.startswith("winograd_conv") for name in used) == 2
+    _compare_winograd(file, [(2, 9, 14)], manifest["tolerance"])
 
 
 PERMUTED = (  # shape, perm: planes that are transposed, and what is not

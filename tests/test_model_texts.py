@@ -195,6 +195,6 @@ def test_texts_in_node(half: Path, whole: Path, tmp_path: Path) -> None:
         "input a is unknown; use none (it takes none)",
         f"{moved}: its weights are missing: {beside}: cannot be read: there is no such "
         "file; put the file that was built with the module beside it, or give its "
-        "path, URL or bytes to load()",
+        "path, URL or bytes as the weights",
         f"{tmp_path}/none.wasm: cannot be read: there is no such file",
     ]

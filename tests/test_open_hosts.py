@@ -318,6 +318,31 @@ console.log(JSON.stringify([
 
 
 @needs_node
+def test_node_writes_results_of_any_size(wasm: Path) -> None:
+    found = node(
+        wasm,
+        """
+const room = { sum: { data: new Float32Array(9), shape: [] } };
+const sizes = [[1, 3], [3, 3], [2, 2]].map((shape) => {
+  model.runInto({ x: of(...shape), mask: of(...shape) }, room);
+  return [room.sum.shape, room.sum.data.lastIndexOf(2)];
+});
+const array = new Float32Array(4);
+model.runInto({ x: of(2, 2), mask: of(2, 2) }, { sum: array });
+let text;
+try { model.runInto({ x: of(4, 4), mask: of(4, 4) }, room); }
+catch (e) { text = e.message; }
+console.log(JSON.stringify([sizes, [...array], text]));""",
+    )
+    assert found == [
+        [[[1, 3], 2], [[3, 3], 8], [[2, 2], 8]],
+        [2, 2, 2, 2],
+        "output sum is to be written into Float32Array of 9 elements; give a "
+        "Float32Array of 16: float32 4x4",
+    ]
+
+
+@needs_node
 def test_memory_does_not_grow_in_node(wasm: Path) -> None:
     """Memory is full after a few calls that leave something in it."""
     found = node(

@@ -204,7 +204,6 @@ def test_what_only_a_call_knows(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("options", "text"),
     [
-        ({"winograd": True}, "--winograd takes models whose sizes are all known"),
         ({"dim": ["batch=4..1"]}, "--dim batch=4..1: is no range of sizes; give the"),
         ({"dim": ["batch=1.."]}, "as in --dim batch=1, or bounds, as in --dim seq=1.."),
         ({"dim": ["n=1..2"]}, "no open size is named 'n' (--dim); names: batch, my"),

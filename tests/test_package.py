@@ -9,14 +9,17 @@ import shutil
 import subprocess
 import sys
 import tarfile
+import tomllib
 import venv
+import zipfile
 from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
 import wasmtime
 
-from toolchain.link.package import PackageError, package_paths, write_sdk, write_wheel
+from toolchain.link.package import PackageError, package_paths, write_sdk
+from toolchain.link.wheels import requirements, write_compiler, write_host
 from toolchain.process.command import run, tool
 from toolchain.profile import ROOT
 from toolchain.targets import TARGETS
@@ -25,13 +28,14 @@ FOLDERS = {name: ROOT / "build" / name for name in TARGETS}
 RESULT = "a + b: 11 22 33 44\na @ b: 70 100 150 220\n"
 # zig's C library with printf of floats is 40 KB of it.
 MAX_EXAMPLE_BYTES = 64 << 10
+MAX_COMPILER_BYTES = 4 << 20
 
 
 @pytest.fixture(scope="module")
 def sdk(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The unpacked SDK, in a folder that its files cannot know."""
     folder = tmp_path_factory.mktemp("sdk")
-    archive, _ = package_paths(folder)
+    archive, *_ = package_paths(folder)
     write_sdk(FOLDERS, archive)
     with tarfile.open(archive) as tar:
         tar.extractall(folder, filter="data")
@@ -40,8 +44,16 @@ def sdk(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    _, path = package_paths(tmp_path_factory.mktemp("wheel"))
-    write_wheel(FOLDERS, path)
+    _, path, _ = package_paths(tmp_path_factory.mktemp("wheel"))
+    write_host(FOLDERS, path)
+    return path
+
+
+@pytest.fixture(scope="module")
+def compiler(wheel: Path) -> Path:
+    """The compiler's wheel, beside the host's."""
+    *_, path = package_paths(wheel.parent)
+    write_compiler(FOLDERS, path)
     return path
 
 
@@ -105,10 +117,12 @@ def test_sdk_holds_every_artifact(sdk: Path) -> None:
         "README.md",
         "examples/c/CMakeLists.txt",
         "examples/c/main.c",
+        "examples/c/main.cpp",
         "examples/c/run_wasi.py",
         "js/ops_wasm32.mjs",
         "include/ops_kernels.h",
         "include/ops_wasm32.h",
+        "include/ops_wasm32.hpp",
         "lib/cmake/ops_wasm32/ops_wasm32Config.cmake",
         "lib/cmake/ops_wasm32/ops_wasm32ConfigVersion.cmake",
     }
@@ -148,6 +162,28 @@ def test_c_program_carries_only_its_kernels(sdk: Path, tmp_path: Path) -> None:
     assert len(content) < MAX_EXAMPLE_BYTES
 
 
+def test_cpp_program_answers_as_the_c_program_does(sdk: Path, tmp_path: Path) -> None:
+    out = tmp_path / "main.wasm"
+    options = ("-target", "wasm32-wasi", "-O2", "-fno-exceptions", "-nostdlib++")
+    library = ("-Iinclude", "-Llib/simd128", "-lops_wasm32")
+    source = "examples/c/main.cpp"
+    run([*tool("CLANG"), *options, source, *library, "-o", out], cwd=sdk)
+    assert RESULT == run_wasi(out, tmp_path / "stdout")
+
+
+@pytest.mark.skipif(not shutil.which("node"), reason="Node is not installed")
+def test_the_loader_finds_the_modules_of_the_sdk(sdk: Path) -> None:
+    script = f"""
+import {{ loadLibrary }} from "{(sdk / "js" / "ops_wasm32.mjs").as_uri()}";
+for (const target of {json.dumps([*TARGETS])}.slice(0, 2)) {{
+  const ops = await loadLibrary({{ target }});
+  console.log(ops.target, [...ops.add(new Float32Array([1, 2]), 3).data].join());
+}}"""
+    words = ["node", "--input-type=module", "-e", script]
+    done = subprocess.run(words, check=True, capture_output=True, text=True)
+    assert "mvp 4,5\nsimd128 4,5\n" == done.stdout
+
+
 @pytest.mark.skipif(not shutil.which("pkg-config"), reason="pkg-config is not there")
 def test_pkg_config_finds_the_sdk_where_it_is(sdk: Path) -> None:
     for name in TARGETS:
@@ -181,14 +217,103 @@ def test_cmake_builds_the_example(sdk: Path, tmp_path: Path) -> None:
 
 
 def test_packages_are_the_same_bytes_each_time(
-    sdk: Path, wheel: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    sdk: Path,
+    wheel: Path,
+    compiler: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    archive, again = package_paths(tmp_path)
+    archive, again, other = package_paths(tmp_path)
     monkeypatch.setenv("TZ", "Asia/Tokyo")
-    write_sdk(FOLDERS, archive)
-    write_wheel(FOLDERS, again)
+    before = os.umask(0o077)
+    try:
+        write_sdk(FOLDERS, archive)
+        write_host(FOLDERS, again)
+        write_compiler(FOLDERS, other)
+    finally:
+        os.umask(before)
     assert (sdk.parent / archive.name).read_bytes() == archive.read_bytes()
     assert wheel.read_bytes() == again.read_bytes()
+    assert compiler.read_bytes() == other.read_bytes()
+
+
+def test_the_compilers_wheel_holds_what_a_checkout_compiles_with(
+    compiler: Path,
+) -> None:
+    with zipfile.ZipFile(compiler) as wheel:
+        names = set(wheel.namelist())
+    top = "ops_wasm32_compiler"
+    sources = {
+        f"{top}/{path.relative_to(ROOT)}"
+        for folder in ("kernels", "runtime_stub", "toolchain")
+        for path in (ROOT / folder).rglob("*")
+        if path.is_file() and path.suffix not in (".md", ".pyc")
+    }
+    assert sources <= names
+    objects = {n for n in names if n.endswith(".o")}
+    assert objects == {
+        f"{top}/build/{path.relative_to(ROOT / 'build')}"
+        for folder in FOLDERS.values()
+        for kind in ("obj", "runtime")
+        for path in (folder / kind).glob("*.o")
+    }
+    pairs = (name.rpartition("/") for name in objects)
+    assert {f"{folder}/.{name}.made" for folder, _, name in pairs} <= names
+    assert compiler.stat().st_size < MAX_COMPILER_BYTES
+
+
+def test_the_compiler_needs_the_tools_that_the_project_has() -> None:
+    table = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    extras = table["optional-dependencies"]
+    own = {"flit-core", "wasmtime"}  # of the project alone, and of the host
+    pinned = {r for r in table["dependencies"] if r.partition("==")[0] not in own}
+    pinned |= {*extras["models"], *extras["terminal"]}
+    assert {*requirements()} == pinned | {f"ops-wasm32=={table['version']}"}
+
+
+def test_a_compiler_without_records_is_not_packed(tmp_path: Path) -> None:
+    (tmp_path / "obj").mkdir()
+    (tmp_path / "obj" / "add.o").touch()
+    with pytest.raises(PackageError, match=r"\.add\.o\.made: is missing; run `doit"):
+        write_compiler({"mvp": tmp_path}, tmp_path / "x.whl")
+
+
+def test_the_compiler_missing_says_how_to_get_it(installed: Path) -> None:
+    for words in (("compile", "net.onnx"), ("build", "my.toml"), ("compile", "--help")):
+        code, out, err = command(installed, *words)
+        assert (2, "") == (code, out)
+        assert "needs the compiler" in err
+        assert err.endswith("run: pip install 'ops-wasm32[compiler]'\n")
+
+
+def test_another_version_of_the_compiler_is_refused(
+    installed: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "ops_wasm32_compiler").mkdir()
+    (tmp_path / "ops_wasm32_compiler/__init__.py").write_text('__version__ = "9.9"\n')
+    done = subprocess.run(
+        [installed / "bin" / "python", "-m", "ops_wasm32", "build", "my.toml"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert 2 == done.returncode
+    assert "the compiler is version 9.9, this package" in done.stderr
+
+
+def test_a_user_with_the_wheels_alone(compiler: Path) -> None:
+    """What `doit users` does with packages of a registry, with those at hand."""
+    script = "tests/users/python_compiler.py"
+    words: list[str | Path] = [
+        sys.executable,
+        script,
+        "--linked",
+        "--dist",
+        compiler.parent,
+    ]
+    out = run(words, cwd=ROOT)
+    assert out.endswith("a right answer from the packages alone\n")
 
 
 def test_a_wrong_source_date_epoch_is_named(

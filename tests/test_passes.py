@@ -10,13 +10,13 @@ import numpy as np
 import pytest
 from large_graphs import KINDS, Writer, times
 
-from toolchain.graph.rounding import LEVELS, MARGIN
+from toolchain.graph.rounding import LEVELS, MARGIN, WINOGRAD
 from toolchain.model.graph import KERNEL, VIEW, Graph, Node, Value, from_relax
 from toolchain.model.kernels import Batched, Copy, Instance, Joined
 from toolchain.model.plan import aligned, plan
 from toolchain.model.products import CONV
 from toolchain.model.relaxed import Writer as RelaxWriter
-from toolchain.model.rounding import WINOGRAD, tolerance
+from toolchain.model.rounding import tolerance
 from toolchain.model.verify import verify
 from toolchain.spec import SpecError
 from toolchain.targets import TARGETS

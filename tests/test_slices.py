@@ -14,12 +14,19 @@ import pytest
 
 from toolchain.codegen.objects import compile_object
 from toolchain.codegen.operators import load_operator
-from toolchain.frontends import mindir, onnx  # noqa: F401  # before they are watched
+from toolchain.frontends import (
+    Given,
+    onnx,  # noqa: F401  # before it is watched
+)
 from toolchain.frontends.converters import converters
+from toolchain.frontends.nodes.rules import tables
+from toolchain.frontends.primitives.calls import table
+from toolchain.graph.operators import FOLDERS
 from toolchain.micro.registry import emitters
 from toolchain.model import build
+from toolchain.model.read import read
 from toolchain.profile import ROOT, full_profile
-from toolchain.records.definitions import Index, index_of
+from toolchain.records.definitions import REFERENCE, Index, index_of
 from toolchain.records.slices import Sources, root_in, sources
 from toolchain.tasks import models
 
@@ -94,15 +101,25 @@ def test_what_a_compilation_runs_is_covered(operator: str) -> None:
     assert ran - covered(roots) == set()
 
 
-@pytest.mark.parametrize("name", ["lenet.onnx", "mindspore_net.mindir"])
-def test_what_reading_a_model_runs_is_covered(name: str) -> None:
+def test_what_reading_a_model_runs_is_covered() -> None:
     for path in full_profile().operators.values():
         load_operator(path)
     converters()
-    path = ROOT / "models" / name
+    path = ROOT / "models" / "lenet.onnx"
     program, ran = executed(lambda: build._program(path, build.Options("simd128")))
     assert len(ran) > 100
     assert ran - covered([*models.code(), *program.code]) == set()
+
+
+def test_what_reading_a_graph_runs_is_covered() -> None:
+    for file in (f for folder in FOLDERS for f in folder.glob("[!_]*.py")):
+        load_operator(file)
+    tables()
+    table()
+    path = ROOT / "models" / "mindspore_net.mindir"
+    (_, roots), ran = executed(lambda: read(path, Given()))
+    assert len(ran) > 100
+    assert ran - covered([*models.code(".mindir"), *roots]) == set()
 
 
 def index(text: str) -> Index:
@@ -171,7 +188,7 @@ def test_what_acts_by_being_run_counts_for_all() -> None:
     [
         ("LIMIT = 3", "LIMIT = 3  # a comment", set()),
         ("def used(x):", 'def used(x):\n    """A docstring."""', set()),
-        ("reference=used", "reference=inside", set()),
+        ("reference=used", "reference=inside", {REFERENCE}),
         ("LIMIT = 3", "LIMIT = 4", {"LIMIT"}),
         ("return 1", "return 2", {"by_name"}),
         ("import link", "import link, other", {"other"}),

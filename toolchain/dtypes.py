@@ -19,6 +19,7 @@ class Dtype:
     code: DLPack's. c: type of an element. array: JavaScript's typed array.
     safetensors: its name in a file of weights. onnx: number of its
     TensorProto.DataType, which MindIR shares. short: as the command line has it too.
+    library: whether the library's operators take it; models take all.
     """
 
     name: str
@@ -29,6 +30,7 @@ class Dtype:
     safetensors: str
     onnx: int
     short: str
+    library: bool = True
 
     @property
     def element(self) -> str:
@@ -38,10 +40,14 @@ class Dtype:
 
     @property
     def storage(self) -> str:
-        """The dtype that kernels see: a bool is one byte, 0 or 1."""
-        return "uint8" if self.code == BOOL else self.name
+        """The dtype that kernels see: a bool is one byte, 0 or 1; a half its bits."""
+        if self.code == BOOL:
+            return "uint8"
+        return "uint16" if self.name == "float16" else self.name
 
 
+# Engines had WebAssembly long before they had Float16Array: elsewhere its bits.
+_HALF = "globalThis.Float16Array ?? Uint16Array"
 # A descriptor names a dtype by its place here; messages list them in this order.
 DTYPES = {
     dtype.name: dtype
@@ -52,9 +58,20 @@ DTYPES = {
         Dtype("uint8", UINT, 8, "uint8_t", "Uint8Array", "U8", 2, "UINT8"),
         Dtype("int64", INT, 64, "int64_t", "BigInt64Array", "I64", 7, "INT64"),
         Dtype("bool", BOOL, 8, "uint8_t", "Uint8Array", "BOOL", 9, "BOOL"),
+        Dtype("float16", FLOAT, 16, "uint16_t", _HALF, "F16", 10, "FP16", False),
+        Dtype("float64", FLOAT, 64, "double", "Float64Array", "F64", 11, "FP64", False),
     )
 }
-NAMES = tuple(DTYPES)
+# Those of the library's operators.
+NAMES = tuple(name for name, dtype in DTYPES.items() if dtype.library)
+_PLACES = {name: i for i, name in enumerate(DTYPES)}
+
+
+def number(name: str) -> int:
+    """The number by which descriptors know a dtype."""
+    return _PLACES[name]
+
+
 # The integer that stands for all dtypes of so many bits where elements only move.
 _MOVED = {d.bits: d.name for d in DTYPES.values() if d.code in (INT, UINT)}
 SAME_WIDTH = {

@@ -152,6 +152,15 @@ WINDOW_AXIS = Struct(
     "ops_window_axis",
     dict.fromkeys(("size", "windows", "taps", "stride", "dilation", "begin"), "i32"),
 )
+# The constant data of a call whose shapes are known: runtime_stub/node.h.
+NODE_TENSOR = Struct("ops_node_tensor", {"shape": "ptr", "rank": "u8", "dtype": "u8"})
+NODE = Struct(
+    "ops_node",
+    {
+        **{"op": "ptr", "tensors": "ptr", "attributes": "ptr"},
+        **{"inputs": "u16", "outputs": "u16", "units": "u16"},
+    },
+)
 # The constant data of a model of any shape: runtime_stub/graph.h.
 GRAPH_ATTRIBUTE = Struct(
     "ops_graph_attribute", {"numbers": "ptr", "count": "u16", "value": "u16"}
@@ -186,23 +195,36 @@ GRAPH = Struct(
 GRAPH_SIZE = Struct(
     "ops_graph_size", {"name": "ptr", "minimum": "i32", "maximum": "i32"}
 )
+GRAPH_HALF = Struct(
+    "ops_graph_half", {"to": "ptr", "offset": "u32", "count": "u32", "brain": "i32"}
+)
 MODEL = Struct(
     "ops_model",
     {
         **{"graph": "ptr", "dims": "ptr", "sizes": "ptr", "weights": "ptr"},
-        **{"frame": "ptr", "size_count": "u16"},
+        **{"frame": "ptr", "halves": "ptr", "widen": "ptr"},
+        **{"half_count": "u16", "size_count": "u16"},
     },
 )
 FRAME = Struct(
     "ops_frame",
     {
         **{"graph": "ptr", "values": "ptr", "places": "ptr", "early": "ptr"},
-        **{"results": "ptr", "weights": "ptr", "arena": "ptr"},
+        **{"results": "ptr", "weights": "ptr", "widened": "ptr", "arena": "ptr"},
         **{"arena_bytes": "u32", "early_used": "u32", "step": "u32", "planned": "i32"},
     },
 )
 STRUCTS = (
     *(ANY, TENSOR, PARAM, ATTRIBUTE, FAMILY, OPERATOR, COLLAPSE, ROOM, WINDOW_AXIS),
-    *(GRAPH_ATTRIBUTE, STEP, GRAPH_CONSTANT, GRAPH_OUTPUT, GRAPH, GRAPH_SIZE),
-    *(MODEL, FRAME),
+    *(
+        NODE_TENSOR,
+        NODE,
+        GRAPH_ATTRIBUTE,
+        STEP,
+        GRAPH_CONSTANT,
+        GRAPH_OUTPUT,
+        GRAPH,
+        GRAPH_SIZE,
+    ),
+    *(GRAPH_HALF, MODEL, FRAME),
 )

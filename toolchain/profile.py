@@ -12,10 +12,10 @@ from typing import Any
 
 from toolchain import tuning
 from toolchain.abi import MAX_MEMORY
-from toolchain.records import states
+from toolchain.records import places
 from toolchain.targets import TARGETS
 
-ROOT = states.ROOT
+ROOT = places.ROOT
 KERNELS = ROOT / "kernels"
 COMPILE_TIMEOUT = 300  # seconds; the slowest operator takes under 20
 _LEAST_MEMORY = 1 << 20
@@ -23,6 +23,12 @@ _KEYS = (
     *("operators", "targets", "max_memory", "folders", "compile_timeout", "tuning"),
 )
 _UNITS = {"": 1, "KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30}
+
+
+def version() -> str:
+    """The project's, which all of its packages have. Only a checkout says it."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    return str(project["version"])
 
 
 class ProfileError(Exception):
@@ -77,9 +83,7 @@ def full_profile() -> Profile:
     files = operator_files(KERNELS)
     numbers: dict[str, dict[str, int]] = {target: {} for target in TARGETS}
     dtypes: dict[str, tuple[str, ...] | None] = dict.fromkeys(files)
-    return Profile(
-        ROOT / "build", files, dtypes, targets=tuple(TARGETS), tuning=numbers
-    )
+    return Profile(places.BUILT, files, dtypes, targets=tuple(TARGETS), tuning=numbers)
 
 
 def load_profile(path: Path | None) -> Profile:
@@ -104,7 +108,7 @@ def load_profile(path: Path | None) -> Profile:
     own = [name for name, file in files.items() if file.parent != KERNELS]
     dtypes, targets = _operators(path, data, files, own), _targets(path, data)
     return Profile(
-        ROOT / "build" / "profiles" / path.stem,
+        places.WORK / "profiles" / path.stem,
         {name: files[name] for name in sorted(dtypes)},
         dtypes,
         targets,

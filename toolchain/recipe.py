@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -135,10 +135,8 @@ class Net:
         return f"{kind}_{self.count}"
 
 
-def write_model(source: Path, out: Path) -> None:
-    """Write the model of a recipe: a file with `build()`, which gives an ONNX model."""
-    import onnx
-
+def load_recipe(source: Path) -> Any:
+    """The module of a recipe: a file with `build()`, which gives an ONNX model."""
     spec = importlib.util.spec_from_file_location(f"_recipe_{source.stem}", source)
     if spec is None or spec.loader is None:
         raise SpecError(f"{source}: is no Python file")
@@ -146,5 +144,18 @@ def write_model(source: Path, out: Path) -> None:
     spec.loader.exec_module(module)
     if not hasattr(module, "build"):
         raise SpecError(f"{source}: has no function build() that gives an ONNX model")
+    return module
+
+
+def write_model(
+    source: Path, out: Path, sizes: Mapping[str, int | str] | None = None
+) -> None:
+    """Write the model of a recipe.
+
+    sizes: arguments of its build(), where the model is to have others, or open ones.
+    """
+    import onnx
+
+    module = load_recipe(source)
     with fresh(out) as new:
-        onnx.save(module.build(), new)
+        onnx.save(module.build(**(sizes or {})), new)

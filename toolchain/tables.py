@@ -16,17 +16,16 @@ from toolchain.dtypes import DTYPES
 from toolchain.link.artifacts import (
     C_TABLES,
     CHECKED_HEADERS,
+    MODULE,
     PYTHON_TABLES,
     TABLES,
 )
 from toolchain.link.clang import compile_c
-from toolchain.profile import ROOT
+from toolchain.profile import ROOT, version
 from toolchain.records.replace import fresh, scratch, write
-from toolchain.spec import COLLAPSES, SpecError
-from toolchain.targets import DEFAULT, TARGETS, by_preference
+from toolchain.spec import COLLAPSES
+from toolchain.targets import DEFAULT, PROBES, TARGETS, Target, by_preference
 
-_BEGIN = "// Tables, written by `doit tables` from toolchain/:\n"
-_END = "// End of tables.\n"
 _WRITTEN = "written by `doit tables` from toolchain/; do not edit"
 
 
@@ -49,34 +48,21 @@ def check_headers(out: Path) -> None:
 
 
 def content(name: str) -> bytes:
-    """What one of TABLES should hold. Errors: SpecError where it lacks its marks."""
+    """What one of TABLES should hold."""
     if name == C_TABLES:
         return _c().encode()
     if name == PYTHON_TABLES:
         return _python().encode()
-    head, begin, rest = (ROOT / name).read_text().partition(_BEGIN)
-    _, end, tail = rest.partition(_END)
-    if not begin or not end:
-        raise SpecError(f"{name}: lacks the lines {_BEGIN!r} and {_END!r}; restore it")
-    return f"{head}{begin}{_javascript()}{end}{tail}".encode()
+    return _javascript().encode()
 
 
 def _c() -> str:
-    """The list of dtypes, and the rules of each collapse."""
-    rows = [
-        "#define OPS_EACH_DTYPE(X)",
-        *(
-            f"  X({d.name}, {d.name.upper()}, {d.code}, {d.bits}, {d.c})"
-            for d in DTYPES.values()
-        ),
-    ]
-    width = max(map(len, rows[:-1]))  # clang-format puts backslashes in a column
+    """The lists of dtypes, and the rules of each collapse."""
     rules = (
         f"  OPS_{collapse.upper()}_{rule.upper()} = {number},"
         for collapse, names in COLLAPSES.items()
         for number, rule in enumerate(names)
     )
-    listed = " \\\n".join(f"{row:{width}}" for row in rows).rstrip()
     numbered = "\n".join(rules)
     return f"""\
 /* tables.h: {_WRITTEN}. */
@@ -84,7 +70,9 @@ def _c() -> str:
 #define OPS_TABLES_H_
 
 /* X(name, NAME, DLPack's code, bits, type of an element) for each dtype. */
-{listed}
+{_each("OPS_EACH_DTYPE", library=True)}
+/* The same, of dtypes that models alone have. */
+{_each("OPS_EACH_MODEL_DTYPE", library=False)}
 
 /* ops_family.rule, for each collapse. */
 enum {{
@@ -93,6 +81,20 @@ enum {{
 
 #endif /* OPS_TABLES_H_ */
 """
+
+
+def _each(name: str, library: bool) -> str:
+    """A macro of the dtypes of the library, or of those that models alone have."""
+    rows = [
+        f"#define {name}(X)",
+        *(
+            f"  X({d.name}, {d.name.upper()}, {d.code}, {d.bits}, {d.c})"
+            for d in DTYPES.values()
+            if d.library == library
+        ),
+    ]
+    width = max(map(len, rows[:-1]))  # clang-format puts backslashes in a column
+    return " \\\n".join(f"{row:{width}}" for row in rows).rstrip()
 
 
 def _python() -> str:
@@ -110,6 +112,7 @@ def _python() -> str:
 {_WRITTEN.capitalize()}.
 """
 
+VERSION = "{version()}"  # of this package, and of the compiler's
 # Code of DLPack and bits of each dtype, by numpy's name; and what the command calls it.
 DTYPES = {{
 {dtypes}}}
@@ -139,32 +142,65 @@ TENSOR = "{layout.TENSOR.packed}"
 
 
 def _javascript() -> str:
-    """Constants of the loader of models."""
+    """The module `tables` of the JavaScript package."""
     dtypes = "".join(
         f'  ["{d.name}", {{ code: {d.code}, bits: {d.bits}, array: {d.array} }}],\n'
         for d in DTYPES.values()
     )
     functions = "".join(f"  {n}: {count},\n" for n, count in abi.FUNCTIONS.items())
     kinds = ", ".join(f"{k.name.lower()}: {k.value}" for k in abi.Kind)
+    errors = ", ".join(f'{e.value}: "{e.name.lower()}"' for e in abi.Error)
+    targets = "".join(_target(t) for t in by_preference())
     return f"""\
-const SECTION = {json.dumps(abi.MANIFEST)};
+// tables.mjs: {_WRITTEN}.
+
 // By their names: DLPack's code, bits, and the typed array.
 export const DTYPES = new Map([
 {dtypes}]);
-// Of models whose sizes are known, and of those with open sizes.
-const ABI_VERSION = {abi.ABI_VERSION};
-const ABI_VERSION_OPEN = {abi.ABI_VERSION_OPEN};
-const MAX_RANK = {abi.MAX_RANK};
-const MAX_SIZE = {abi.MAX_SIZE}; // of an axis
-const MEMORY = {abi.MAX_MEMORY}; // bytes; what a module can have at most
+// Of libraries and of models whose sizes are known; of models with open sizes.
+export const ABI_VERSION = {abi.ABI_VERSION};
+export const ABI_VERSION_OPEN = {abi.ABI_VERSION_OPEN};
+export const MAX_RANK = {abi.MAX_RANK};
+export const MAX_SIZE = {abi.MAX_SIZE}; // of an axis
+export const ALIGNMENT = {abi.ALIGNMENT}; // bytes, of what ops_alloc gives
+export const MEMORY = {abi.MAX_MEMORY}; // bytes; what a module can have at most
+export const SECTION = {json.dumps(abi.MANIFEST)};
 // Bytes of a TVMFFIAny and of a DLTensor, and where their fields lie.
 export const ARGUMENT = {_offsets(layout.ANY)};
 export const TENSOR = {_offsets(layout.TENSOR)};
 export const KINDS = {{ {kinds} }};
+// What a function returns that fails.
+export const ERRORS = {{ {errors} }};
 // The functions of a module and how many i32 each takes; all give one.
-const FUNCTIONS = {{
+export const FUNCTIONS = {{
 {functions}}};
+// The targets, best first. probe: a module, in hexadecimal, that an engine takes which
+// has the features; v8: tuned for that engine; url: of the module of all operators.
+export const TARGETS = [
+{targets}];
 """
+
+
+def _target(target: Target) -> str:
+    path = f"../../build/{target.name}/{MODULE}"
+    return f"""\
+  {{
+    name: "{target.name}",
+    v8: {json.dumps(target.accumulating)},
+    probe: {json.dumps(_probe(target))},
+    url: () => new URL("{path}", import.meta.url),
+  }},
+"""
+
+
+def _probe(target: Target) -> str | None:
+    """A small module with the features of a target; None where one has no probe."""
+    import wasmtime
+
+    if not set(target.features) <= PROBES.keys():
+        return None
+    parts = " ".join(PROBES[feature] for feature in target.features)
+    return bytes(wasmtime.wat2wasm(f"(module (memory 0) {parts})")).hex()
 
 
 def _offsets(struct: layout.Struct) -> str:

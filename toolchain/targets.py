@@ -13,6 +13,18 @@ TRIPLE, CPU = "wasm32-unknown-unknown", "mvp"
 _BASE = ("mutable-globals", "sign-ext", "nontrapping-fptoint", "bulk-memory")
 _RELAXED = (*_BASE, "simd128", "relaxed-simd")
 
+# By feature: text of WebAssembly that an engine takes which has it. Hosts choose a
+# target by these; one with a feature that is not here is taken by its name alone.
+PROBES = {
+    "mutable-globals": '(global (export "g") (mut i32) (i32.const 0))',
+    "sign-ext": "(func (drop (i32.extend8_s (i32.const 0))))",
+    "nontrapping-fptoint": "(func (drop (i32.trunc_sat_f32_s (f32.const 0))))",
+    "bulk-memory": "(func (memory.fill (i32.const 0) (i32.const 0) (i32.const 0)))",
+    "simd128": "(func (drop (i8x16.popcnt (v128.const i64x2 0 0))))",
+    "relaxed-simd": "(func (drop (f32x4.relaxed_madd (v128.const i64x2 0 0) "
+    "(v128.const i64x2 0 0) (v128.const i64x2 0 0))))",
+}
+
 
 @dataclass(frozen=True)
 class Target:

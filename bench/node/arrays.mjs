@@ -1,6 +1,6 @@
 // Tensors in files: a typed array for each dtype.
 import { readFileSync } from "node:fs";
-import { DTYPES } from "../../embed/js/ops_wasm32.mjs";
+import { DTYPES } from "../../embed/js/tables.mjs";
 
 // The elements that a file holds.
 export function array({ dtype, file }) {

@@ -1,6 +1,8 @@
 // Runs a library's kernels, and ceilings, in Node: one JSON line in, one out.
 import { readFileSync, writeFileSync } from "node:fs";
-import { ARGUMENT, KINDS, TENSOR, load, writeTensor } from "../../embed/js/ops_wasm32.mjs";
+import { writeTensor } from "../../embed/js/memory.mjs";
+import { loadModel } from "../../embed/js/ops_wasm32.mjs";
+import { ARGUMENT, KINDS, TENSOR } from "../../embed/js/tables.mjs";
 import { array } from "./arrays.mjs";
 import { serve, since } from "./lines.mjs";
 
@@ -13,8 +15,12 @@ class Library {
     const module = new WebAssembly.Module(readFileSync(path));
     this.exports = new WebAssembly.Instance(module).exports;
     const calls = new WebAssembly.Module(readFileSync(loop));
-    const imports = { ops: { ops_call: this.exports.ops_call } };
-    this.loop = new WebAssembly.Instance(calls, imports).exports.run;
+    this.loops = {};
+    for (const name of ["ops_call", "ops_infer"]) {
+      if (!this.exports[name]) continue;
+      const imports = { ops: { ops_call: this.exports[name] } };
+      this.loops[name] = new WebAssembly.Instance(calls, imports).exports.run;
+    }
     this.blocks = [];
     this.op = this.args = this.count = 0;
   }
@@ -69,9 +75,9 @@ class Library {
     this.run(1);
   }
 
-  run(n) {
+  run(n, name = "ops_call") {
     const start = process.hrtime.bigint();
-    const bad = this.loop(this.op, this.args, this.count, n);
+    const bad = this.loops[name](this.op, this.args, this.count, n);
     const seconds = since(start);
     if (bad) {
       const at = this.exports.ops_last_error() >>> 0;
@@ -100,7 +106,7 @@ function started(path) {
 
 async function loaded({ key, library, inputs }) {
   const start = process.hrtime.bigint();
-  const model = await load(library);
+  const model = await loadModel(library);
   const seconds = since(start);
   const given = Object.entries(inputs ?? {}).map(([name, value]) => [name, array(value)]);
   models.set(key, { model, inputs: Object.fromEntries(given) });
@@ -122,7 +128,7 @@ function answer(request) {
     case "prepare":
       return library.prepare(request);
     case "run":
-      return library.run(request.n);
+      return library.run(request.n, request.name);
     case "results":
       return library.results(request.folder);
     case "start":

@@ -5,13 +5,35 @@ from __future__ import annotations
 from statistics import median
 
 from bench.judge import medians_of, ratio
-from bench.records import Figure, MeasuredModel, ModelRecord, ModelResults, Rounds
+from bench.records import (
+    Figure,
+    MeasuredModel,
+    MeasuredOpen,
+    ModelRecord,
+    ModelResults,
+    OpenRecord,
+    Rounds,
+)
 from bench.row import ENGINE_NAMES, ENGINES, ORT_WEB, TARGETS, fuses
 from bench.whole.measure import NATIVE, WEB
-from bench.whole.rows import ARENA, Row
+from bench.whole.open_sizes import FIXED, OPEN, PLAN
+from bench.whole.rows import (
+    ARENA,
+    OPEN_CODE,
+    OPEN_NODES,
+    OPEN_PLAN,
+    OPEN_TIME,
+    OpenRow,
+    Row,
+)
 
 # Figures of a row, and what they are in words.
-RATIOS = {"web": f"the time of {ORT_WEB}", "native": "the time of native ONNX Runtime"}
+RATIOS = {
+    "web": f"the time of {ORT_WEB}",
+    "native": "the time of native ONNX Runtime",
+    "fixed": "the time of the module for these sizes",
+    "fixed code": "its bytes",
+}
 
 
 def judged(row: Row, measured: MeasuredModel) -> ModelRecord:
@@ -75,16 +97,53 @@ def _figure(
     }
 
 
+def judged_open(row: OpenRow, measured: MeasuredOpen) -> OpenRecord:
+    """An open row's record: what was measured, its medians, figures and checks."""
+    figures = [
+        figure
+        for sizes, found in measured["rounds"].items()
+        for figure in _open_figures(found, measured["steps"], sizes)
+    ]
+    for target, (code, *others) in measured["code"].items():
+        value = max(code / n for n in others)
+        figures.append(_figure("fixed code", value, OPEN_CODE, target))
+    return {
+        "name": row.title,
+        "note": row.note,
+        **measured,
+        "medians": {s: medians_of(r) for s, r in measured["rounds"].items()},
+        "figures": figures,
+        "checks": figures,
+    }
+
+
+def _open_figures(found: dict[str, Rounds], steps: int, sizes: str) -> list[Figure]:
+    """Figures at one set of sizes."""
+    figures = []
+    for engine in ENGINES:
+        for target in TARGETS:
+            ours = f"{engine}/{target}"
+            times = ratio(found[f"{ours}/{OPEN}"], found[f"{ours}/{FIXED}"])
+            plan = median(found[f"{ours}/{PLAN}"]["seconds"]) * OPEN_NODES / steps
+            for what, value, wanted in (
+                ("fixed", times, OPEN_TIME),
+                ("plan", plan, OPEN_PLAN),
+            ):
+                figure = _figure(what, value, wanted, target, engine)
+                figures.append(figure | {"sizes": sizes})
+    return figures
+
+
 def goals(results: ModelResults) -> int:
     """How many goals the table has."""
-    return sum(len(record["checks"]) for record in results["rows"])
+    return sum(len(r["checks"]) for r in (*results["rows"], *results["open"]))
 
 
 def misses(results: ModelResults) -> list[str]:
     """Every goal that was not reached, in words."""
     return [
         f"{record['name']}: {_missed(check)}"
-        for record in results["rows"]
+        for record in (*results["rows"], *results["open"])
         for check in record["checks"]
         if not check["passed"]
     ]
@@ -95,12 +154,18 @@ def _missed(check: Figure) -> str:
     assert wanted is not None  # checks are the figures with a goal
     engine = check["engine"]
     who = check["target"] + (f" in {ENGINE_NAMES[engine]}" if engine else "")
+    who += f", {check['sizes']}" if "sizes" in check else ""
     if figure is None:
         return f"{who}, nothing to compare with: {RATIOS[what]}"
     if what in RATIOS:
         return f"{who}, {figure:.3f} x {RATIOS[what]}, wanted at most {wanted:g} x"
     if what == "code":
         return f"{who}, {figure:,.0f} bytes of code, wanted at most {wanted:,.0f}"
+    if what == "plan":
+        return (
+            f"{who}, {figure * 1e6:.1f} µs to plan {OPEN_NODES} nodes, "
+            f"wanted at most {wanted * 1e6:g}"
+        )
     if what == "arena":
         return f"an arena of {figure:.2f} x its bound, wanted at most {wanted:g} x"
     return f"{who}, a start of {figure * 1e3:.1f} ms, wanted at most {wanted * 1e3:g}"

@@ -31,7 +31,7 @@ from bench.records import Json, MeasuredModel
 from bench.row import ORT_WEB, TARGETS
 from bench.whole.rows import BUILT, Row
 
-_WARM = 2.0  # seconds at most until V8 has compiled a model
+WARM = 2.0  # seconds at most until V8 has compiled a model
 STARTS = 5  # Node processes that start a module each
 WEB, NATIVE = f"node/{ORT_WEB}", "native/onnxruntime"
 Hosts = dict[tuple[str, str], tuple[Wasmtime | Node, Path]]
@@ -77,7 +77,7 @@ def measured(bench: Bench, row: Row) -> MeasuredModel:
     """Measure a row; see judge.judged for what becomes of it."""
     modules = {target: bench.module(row, target) for target in BUILT}
     deployed = {t: modules[NODE_LIBRARIES[t][0]] for t in TARGETS}
-    manifests = {t: _manifest(m) for t, m in modules.items()}
+    manifests = {t: manifest_of(m) for t, m in modules.items()}
     model = model_of_module(deployed[TARGETS[0]])
     inputs = random_inputs(model, seed=0, max_int=1)
     native = Native(bench.onnx(row), inputs)
@@ -94,7 +94,9 @@ def measured(bench: Bench, row: Row) -> MeasuredModel:
             hosts["node", target] = Node(node, module), module
         wanted = native.results()
         compare(row, hosts, inputs, wanted)
-        parts = {"/".join(key): host.run for key, (host, _) in hosts.items()}
+        parts: dict[str, Callable[[int], float]] = {
+            "/".join(key): host.run for key, (host, _) in hosts.items()
+        }
         parts["node/run"] = loader(node).run
         peer = web(other)
         notes = _peer_notes(row, peer.results(), wanted)
@@ -102,7 +104,7 @@ def measured(bench: Bench, row: Row) -> MeasuredModel:
             parts[WEB] = peer.run
         parts[NATIVE] = native.run
         participants = {name: Participant(run, 1) for name, run in parts.items()}
-        timed(list(participants.values()), _WARM)
+        timed(list(participants.values()), WARM)
     return {
         "rounds": rounds(participants),
         "notes": notes,
@@ -112,24 +114,28 @@ def measured(bench: Bench, row: Row) -> MeasuredModel:
     }
 
 
-def _manifest(module: Path) -> Json:
+def manifest_of(module: Path) -> Json:
+    """The manifest beside a module."""
     found: Json = json.loads(module.with_suffix(".manifest.json").read_text())
     return found
 
 
 def model_of_module(module: Path) -> Model:
     """What a module's manifest says of its model."""
-    model = model_of(_manifest(module), str(module))
+    model = model_of(manifest_of(module), str(module))
     assert model is not None
     return model
 
 
-def model_call(module: Path, inputs: list[Array]) -> Call:
-    """The call of a model whose weights lie beside it."""
+def model_call(module: Path, inputs: list[Array], shapes: Model | None = None) -> Call:
+    """The call of a model whose weights lie beside it. shapes: whose outputs' are its.
+
+    None: its own.
+    """
     model = model_of_module(module)
     assert model.weights is not None
     weights = np.frombuffer(read_weights(model.weights, module), np.uint8)
-    outputs = tuple((t.dtype, t.numbers()) for t in model.outputs)
+    outputs = tuple((t.dtype, t.numbers()) for t in (shapes or model).outputs)
     return Call(model.name, (*inputs, weights), outputs)
 
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from html import escape
+
 from bench.page import Bar, Verdicts, bar_chart, key, verdict_card, verdict_page
 from bench.records import ModelRecord, ModelResults
 from bench.report import BARS as OPERATOR_BARS
 from bench.report import COLOURS
 from bench.table import verdict
+from bench.whole import open_table
 from bench.whole.judge import goals, misses
 from bench.whole.measure import NATIVE, WEB
 from bench.whole.table import all_notes, card_lines, heading, milliseconds, summary
@@ -28,9 +31,18 @@ def report(results: ModelResults) -> str:
         "<h2>Milliseconds of an inference</h2>",
         key(COLOURS, ". Dashed line: ONNX Runtime Web."),
         f'<div class="cards">{cards}</div>',
+        *_open(results),
     ]
     verdicts = Verdicts(goals(results), misses(results), all_notes(results))
     return verdict_page("ops-wasm32: speed of models", lines, parts, verdicts)
+
+
+def _open(results: ModelResults) -> list[str]:
+    """Open sizes, where they were measured."""
+    found = open_table.cards(results)
+    about = f"<p>{escape(open_table.heading())}</p>"
+    cards = f'<div class="cards">{"".join(found)}</div>'
+    return ["<h2>Open sizes</h2>", about, cards] if found else []
 
 
 def _card(record: ModelRecord) -> str:

@@ -87,13 +87,78 @@ ROWS = [
     Row("U-Net", "unet"),
     Row("MindSpore net", "mindspore_net", onnx="tests/mindspore_net.onnx"),
 ]
-MODELS = list(dict.fromkeys(row.model for row in ROWS))
 
 
-def select(models: list[str]) -> list[Row]:
+@dataclass(frozen=True)
+class OpenRow:
+    """A model with open sizes, beside the same model compiled for each set of sizes.
+
+    model: its recipe in models/. arguments: of the recipe's build(), by name what its
+    open sizes are called. sizes: sets of them to measure at. tolerance: as Row's.
+
+    Goals are upper limits, of each row. OPEN_TIME: of the time of the module for those
+    sizes. OPEN_CODE: of its bytes. OPEN_PLAN: seconds to plan 500 nodes for new sizes.
+    """
+
+    name: str
+    model: str
+    arguments: Mapping[str, str]
+    sizes: tuple[Mapping[str, int], ...]
+    tolerance: float = 1e-4
+    note: str = ""
+
+    @property
+    def key(self) -> str:
+        """What the command line and files call it."""
+        return f"{self.model}_open"
+
+    @property
+    def title(self) -> str:
+        """What tables call it."""
+        return f"{self.name}, open"
+
+    def file(self, models: Path) -> Path:
+        """The ONNX file that the recipe writes, in the folder of models."""
+        return models / self.key / f"{self.key}.onnx"
+
+    def folder(self, models: Path, sizes: Mapping[str, int] | None = None) -> Path:
+        """Folder of the modules for sizes, or of those that leave them open."""
+        words = [f"{name}{n}" for name, n in (sizes or {}).items()]
+        return models / self.key / ("-".join(words) or "open")
+
+
+OPEN_TIME, OPEN_CODE, OPEN_PLAN, OPEN_NODES = 1.03, 1.4, 30e-6, 500
+_IMAGE = {"height": "height", "width": "width"}
+OPEN_ROWS = [
+    OpenRow("encoder", "encoder", {"tokens": "seq"}, ({"seq": 32}, {"seq": 128})),
+    OpenRow(
+        "MobileNetV2",
+        "mobilenet_v2",
+        _IMAGE,
+        ({"height": 224, "width": 224}, {"height": 160, "width": 128}),
+    ),
+    OpenRow(
+        "U-Net",
+        "unet",
+        _IMAGE,
+        ({"height": 96, "width": 96}, {"height": 64, "width": 160}),
+    ),
+    OpenRow(
+        "decoder",
+        "decoder",
+        {"past": "past"},
+        ({"past": 16}, {"past": 127}),
+        note="one step; its cache grows",
+    ),
+]
+MODELS = list(dict.fromkeys([r.model for r in ROWS] + [r.key for r in OPEN_ROWS]))
+
+
+def select(models: list[str]) -> tuple[list[Row], list[OpenRow]]:
     """Rows of the models named; all for none. Errors: UnknownModelError."""
     if unknown := [n for n in models if n not in MODELS]:
         raise UnknownModelError(
             f"model {unknown[0]!r} has no row; use {', '.join(MODELS)}"
         )
-    return [row for row in ROWS if not models or row.model in models]
+    rows = [row for row in ROWS if not models or row.model in models]
+    return rows, [row for row in OPEN_ROWS if not models or row.key in models]

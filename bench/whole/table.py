@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from bench.errors import TableError
 from bench.judge import amount
 from bench.measure import NODE_LIBRARIES
 from bench.page import Verdicts
-from bench.records import ModelRecord, ModelResults
+from bench.records import Figure, ModelRecord, ModelResults
 from bench.row import ORT_WEB, TARGETS
 from bench.table import between, columns, notes, origin, terminal_text, verdict
 from bench.whole.judge import goals, misses
@@ -67,7 +69,7 @@ def _cell(record: ModelRecord, what: str, engine: str = "") -> str:
         for f in record["figures"]
         if f["what"] == what and engine in ("", f["engine"])
     ]
-    texts = [_number(f["figure"], what) + "!" * (not f["passed"]) for f in figures]
+    texts = [marked(f, what) for f in figures]
     wanted = dict.fromkeys(
         _goal(f["wanted"], what) for f in figures if f["wanted"] is not None
     )
@@ -75,7 +77,12 @@ def _cell(record: ModelRecord, what: str, engine: str = "") -> str:
     return " / ".join(texts) + goal
 
 
-_SCALES = {"code": 1 / 1024, "start": 1e3}
+def marked(figure: Figure, what: str) -> str:
+    """A figure as text; ! stands at a miss."""
+    return _number(figure["figure"], what) + "!" * (not figure["passed"])
+
+
+_SCALES = {"code": 1 / 1024, "start": 1e3, "plan": 1e6}
 
 
 def _number(value: float | None, what: str) -> str:
@@ -145,29 +152,36 @@ def summary(results: ModelResults) -> list[str]:
     ]
 
 
-def text(results: ModelResults) -> str:
-    """The table for a terminal, with what stands around it."""
+def text(results: ModelResults, below: Sequence[str] = ()) -> str:
+    """The table for a terminal, with what stands around it. below: more lines."""
     lines = columns([_TITLES, *map(_cells, results["rows"])])
     verdicts = Verdicts(goals(results), misses(results), all_notes(results))
-    return terminal_text(heading(results), lines, summary(results), verdicts)
+    more = [*summary(results), *below]
+    return terminal_text(heading(results), lines, more, verdicts)
 
 
 def all_notes(results: ModelResults) -> list[str]:
     """What must be said of single rows."""
-    said = [f"{r['name']}: {r['note']}" for r in results["rows"] if r["note"]]
+    rows = (*results["rows"], *results["open"])
+    said = [f"{r['name']}: {r['note']}" for r in rows if r["note"]]
     return said + notes(results)
 
 
 _SHORT = (0, 1, 2, 3, 4, 6, 7, 8, 9, 10, 11, 12, 13, 16)
 
 
-def markdown(results: ModelResults) -> str:
-    """The table of docs/speed.md. Errors: TableError for a run of some models."""
-    if not results["complete"]:
+def require_complete(complete: bool) -> None:
+    """Refuse a run of some models. Errors: TableError."""
+    if not complete:
         raise TableError(
             "the last `doit bench models` measured some models only; run it without "
             "names of models"
         )
+
+
+def markdown(results: ModelResults) -> str:
+    """The table of docs/speed.md. Errors: TableError for a run of some models."""
+    require_complete(results["complete"])
     rows = [_TITLES, ("---",) * len(_TITLES), *map(_cells, results["rows"])]
     lines = ["| " + " | ".join(cells[i] for i in _SHORT) + " |" for cells in rows]
     missed = f"{len(misses(results))} of {goals(results)} goals are missed."

@@ -3,8 +3,8 @@
 //   const library = await load("build/simd128/ops_wasm32.wasm");
 //   const { data, shape } = library.call("add_float32", [a, b]);
 //
-// A tensor is { data: a typed array, shape: [sizes] }. For whole models there is
-// embed/js/ops_wasm32.mjs, which checks more. docs/abi.md explains the bytes.
+// A tensor is { data: a typed array, shape: [sizes] }. This is a host to learn from, as
+// docs/abi.md explains the bytes; the npm package checks more, and knows models.
 
 const KINDS = { none: 0, int: 1, float: 3, tensor: 7 };
 // DLPack's code, bits, and the typed array, by dtype.

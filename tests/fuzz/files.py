@@ -16,9 +16,12 @@ from typing import Any
 from google.protobuf.descriptor import FieldDescriptor
 from google.protobuf.message import Message
 
-from toolchain.frontends.mind_ir_schema import model_class
+from toolchain.frontends.mindir_schema import model_class
+from toolchain.graph.emit import emit_model
+from toolchain.graph.passes import optimise
 from toolchain.link.module import ModuleError
 from toolchain.model.build import Options, read_program
+from toolchain.model.open import read_graph_of
 from toolchain.process.command import ToolError
 from toolchain.profile import ROOT
 from toolchain.spec import SpecError
@@ -94,7 +97,13 @@ def _read(path: Path) -> str:
 
 def _outcome(path: Path) -> str:
     try:
-        read_program(path, Options("simd128", timeout=SECONDS / 2), lambda text: None)
+        options = Options("simd128", timeout=SECONDS / 2)
+        if path.suffix == ".onnx":
+            read_program(path, options, lambda text: None)
+        else:
+            model, _ = read_graph_of(path, options)
+            optimise(model.graph)
+            emit_model(model.graph)
     except (ToolError, SpecError, ModuleError) as error:
         return _fault(str(error))
     except OSError as error:

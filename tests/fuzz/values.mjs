@@ -1,6 +1,7 @@
 // The calls of values.py in V8: node values.mjs MODULE CASES INPUTS OUTPUTS.
 import { readFileSync, writeFileSync } from "node:fs";
-import { ARGUMENT, TENSOR, writeTensor } from "../../embed/js/ops_wasm32.mjs";
+import { writeTensor } from "../../embed/js/memory.mjs";
+import { ARGUMENT, TENSOR } from "../../embed/js/tables.mjs";
 
 const SHAPE = 64; // bytes of 8 sizes
 const [module, cases, inputs, outputs] = process.argv.slice(2);

@@ -12,10 +12,10 @@ from toolchain.abi import MAX_AXES, MAX_NAME, Attr, AttrFlag, Param
 from toolchain.codegen.data import NULL, Data, struct_constant, struct_type
 from toolchain.codegen.limits import Fixed, check_fixed, check_limits
 from toolchain.codegen.room import argument_counts
+from toolchain.dtypes import number
 from toolchain.micro.builder import I8, I32, I64, PTR
 from toolchain.spec import (
     COLLAPSES,
-    DTYPES,
     Attribute,
     Input,
     Operator,
@@ -70,7 +70,7 @@ def descriptor(
     )
     for variant in variants:
         kernel, body = kernel_name(name, variant), operator.body(name, variant)
-        codes = [DTYPES.index(tensor_dtype(t, variant)) for t in tensors]
+        codes = [number(tensor_dtype(t, variant)) for t in tensors]
         dtypes = data.numbers(f"dtypes_{kernel}", I8, codes)
         run = data.function(f"kernel_{body}", I32, 1) if has_kernels else NULL
         columns = NULL
@@ -216,7 +216,7 @@ def fixed_descriptor(name: str, inputs: list[Fixed], outputs: list[Fixed]) -> st
         for n, _, shape in tensors
     ]
     params_at = data.array("params", struct_type(layout.PARAM), params)
-    codes = data.numbers("dtypes", I8, [DTYPES.index(d) for _, d, _ in tensors])
+    codes = data.numbers("dtypes", I8, [number(d) for _, d, _ in tensors])
     family = _add_family(
         data,
         [],
@@ -271,5 +271,5 @@ def add_model(
         **dict.fromkeys(("attributes", "requirements"), NULL),
         **dict.fromkeys(("each", "units", "attribute_count", "symbols", "rule"), 0),
     )
-    codes = data.numbers("dtypes", I8, [DTYPES.index(d) for _, d, _, _ in tensors])
+    codes = data.numbers("dtypes", I8, [number(d) for _, d, _, _ in tensors])
     _add_operator(data, name, family, codes, NULL)

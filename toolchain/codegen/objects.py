@@ -151,6 +151,23 @@ def check_symbols(
         )
 
 
+def compile_for_models(path: Path, target: Target) -> tuple[bytes, list[str]]:
+    """The object of an operator's dtypes that models alone have.
+
+    With roots of what it follows from beside its static slice.
+    """
+    found = load_operator(path)
+    operator = found.for_models(path.stem)
+    texts = []
+    if operator.source:
+        texts = [compile_ir(path.with_name(operator.source), target)]
+    with tuning.noted() as asked:
+        data, chosen = object_of(
+            path.stem, operator, operator.variants(), target, texts
+        )
+    return data, [*chosen, *map(tuning.root, sorted(asked))]
+
+
 def _source_text(path: Path, operator: Operator, target: Target) -> str:
     source = path.with_suffix(".c")
     if operator.source != source.name or not source.exists():

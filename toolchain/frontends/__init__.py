@@ -1,4 +1,4 @@
-"""Frontends: model files become Relax."""
+"""Frontends: model files become Relax, or graphs of operators."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ def read_model(
     dims: Mapping[str, Dim] | None = None,
     values: Mapping[str, Sequence[str]] | None = None,
 ) -> Model:
-    """Read a model file, by its suffix. Errors: SpecError, with every reason at once.
+    """Read an ONNX file. Errors: SpecError, with every reason at once.
 
     shapes, dims, values: as Given has them.
     """
@@ -95,10 +95,6 @@ def read_model(
         from toolchain.frontends import onnx
 
         return onnx.read(path, given)
-    if path.suffix == ".mindir":
-        from toolchain.frontends import mindir
-
-        return mindir.read(path, given)
     raise SpecError(f"{path}: suffix {path.suffix!r} is unknown; use .onnx or .mindir")
 
 

@@ -745,9 +745,9 @@ def _parsed(call: Call) -> dict[str, Any]:
 
 def _check_dtype(dtype: str) -> None:
     """Refuse a dtype that no model may have inside; "" is one that nobody knows."""
-    from toolchain.dtypes import DTYPES
+    from toolchain.dtypes import NAMES
 
-    if dtype not in ("", *DTYPES, *INNER):
+    if dtype not in ("", *NAMES, *INNER):
         raise SpecError(
             f"its result has dtype {dtype}, which is not supported; export the model "
             "in float32"

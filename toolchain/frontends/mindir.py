@@ -1,16 +1,13 @@
-"""MindIR: a file that MindSpore exported becomes Relax, without MindSpore.
+"""MindIR: a file that MindSpore exported becomes a Graph, without MindSpore.
 
 A node names a primitive, whose attributes stand elsewhere in the file; what other
 formats keep as attributes (axes, epsilon, whether a factor is transposed) may be
-inputs here. Load, Depend and UpdateState order side effects; inference has none.
+inputs here.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-from functools import cached_property
-from math import prod
 from pathlib import Path
 from typing import Any
 
@@ -18,406 +15,259 @@ import numpy as np
 from numpy.typing import NDArray
 
 from toolchain.dtypes import DTYPES
-from toolchain.frontends import Given, Model, OpenSizesError, Places, plain
-from toolchain.frontends import mind_ir_schema as schema
-from toolchain.frontends.load import beside
-from toolchain.frontends.mindir_primitives import RULES, Call, UnsupportedError
+from toolchain.frontends import Given
+from toolchain.frontends import mindir_schema as schema
+from toolchain.frontends.graphs import GraphModel, finished, raise_refusals, started
+from toolchain.frontends.load import NODES, array, check_size, raise_some
+from toolchain.frontends.mindir_calls import Calls, leaves
+from toolchain.frontends.mindir_file import AGAIN, array_of, parse, value_of
+from toolchain.frontends.nodes.convert import Converter, UnknownOperatorError
+from toolchain.frontends.nodes.scope import REFUSED, Items, Scope
+from toolchain.frontends.primitives.calls import Number, Primitive, table
+from toolchain.frontends.primitives.control import Function
+from toolchain.frontends.sizes import with_values
 from toolchain.frontends.standard import excess
+from toolchain.graph.graph import Value
 from toolchain.process import confined
 from toolchain.spec import SpecError
 
-# First byte: AES-GCM, AES-CBC, SM4-CBC.
-_ENCRYPTED = tuple(bytes([first, 0x5E, 0x3A, 0x7F]) for first in (0xD8, 0xD9, 0xDA))
-# Primitives that hand on their first input.
-_PASSING = ("Load", "Depend", "Return", "Identity", "StopGradient")
-_AGAIN = "export it again with mindspore.export(..., file_format='MINDIR')"
+PAGE = "docs/mindir.md"
 
 
-def read(path: Path, given: Given) -> Model:
-    """Read a MindIR file; see toolchain.frontends.read_model."""
-    proto = _parse(path)
-    return _Importer(path, proto, given).model()
+def read(path: Path, given: Given) -> GraphModel:
+    """Read a MindIR file. Sizes that nobody gives stay open: x.0 of input x.
+
+    Errors: SpecError, with every reason at once.
+    """
+    return _Reader(path, parse(path)).model(given)
 
 
-def _parse(path: Path) -> Any:
-    from google.protobuf.message import DecodeError
+class _Reader:
+    """One file. primitives: by the names that nodes call them."""
 
-    if not path.is_file():
-        raise SpecError(f"{path}: no such file; give the path of a MindIR file")
-    data = path.read_bytes()
-    if data.startswith(_ENCRYPTED):
-        raise SpecError(f"{path}: is encrypted; export it without enc_key")
-    proto = schema.model_class()()
-    try:
-        proto.ParseFromString(data)
-    except DecodeError as error:
-        whose = b"MindSpore" in data[:64]
-        what = "was cut short or damaged" if whose else "is no MindIR file"
-        raise SpecError(f"{path}: {what} ({error}); {_AGAIN}") from error
-    if proto.producer_name != "MindSpore" or not proto.ir_version:
-        raise SpecError(f"{path}: is no MindIR file; {_AGAIN}")
-    _check_version(path, proto)
-    return proto
+    def __init__(self, path: Path, proto: Any) -> None:
+        self.path, self.proto = path, proto
+        self.primitives = {p.name: p for p in proto.primitives}
+        self.converter = Converter()
+        functions = {f.name: f for f in proto.functions}
+        self.calls = Calls(functions, self._kind, self._convert_graph)
+        self.count = 0  # of nodes that were converted
 
+    def model(self, given: Given) -> GraphModel:
+        """The whole model."""
+        from onnx import defs
 
-def _check_version(path: Path, proto: Any) -> None:
-    where = f"{path}, of MindSpore {proto.model_version or proto.producer_version}"
-    if not proto.HasField("mind_ir_version"):  # the last field that is written
-        raise SpecError(
-            f"{where}: has no mind_ir_version; it was cut short, or is older than "
-            f"MindSpore 2; {_AGAIN}"
-        )
-    if not 1 <= proto.mind_ir_version <= schema.NEWEST:
-        raise SpecError(
-            f"{where}: version {proto.mind_ir_version} of MindIR is unknown; known are "
-            f"1 to {schema.NEWEST}"
-        )
-    if not proto.little_endian:
-        raise SpecError(f"{where}: weights are big-endian; export on a little-endian")
+        where, graph = str(self.path), self.proto.graph
+        weights = self._weights()
+        inputs = with_values(self._inputs(), given, where)
+        opsets = {"": defs.onnx_opset_version()}
+        scope = started(inputs, self.path.stem, opsets, given, where)
+        scope.values |= {n: Value.constant(n, a) for n, a in weights.items()}
+        scope.values |= {n: Function(n) for n in self.calls.functions}
+        self._name_inputs(inputs, scope)
+        for part in (graph, *self.proto.functions):  # which share constants
+            self._convert([n for n in part.node if n.op_type == "Constant"], scope)
+        self._convert_graph(graph, scope)
+        raise_refusals(self.converter.refusals, where, PAGE)
+        results = [v for o in graph.output for v in leaves(self._value(o.name, scope))]
+        _check_outputs(results, where)
+        names = [f"output{i}" for i in range(len(results))]
+        return finished(scope, results, names if len(names) > 1 else ["output"])
 
+    def _convert_graph(self, graph: Any, scope: Scope, but: str = "") -> None:
+        """All nodes of a graph; but: the result of one that is left out."""
+        nodes = [n for n in graph.node if n.op_type != "Constant"]
+        self._convert([n for n in nodes if not but or but not in n.output], scope)
 
-@dataclass
-class _Importer:
-    path: Path
-    proto: Any
-    given: Given
-    values: dict[str, Any] = field(default_factory=dict)
-    problems: list[str] = field(default_factory=list)
-    places: Places = field(default_factory=Places)
-    options: list[str] = field(default_factory=list)  # that would give open sizes
-
-    @cached_property
-    def primitives(self) -> dict[str, Any]:
-        """By the name that nodes call them."""
-        return {p.name: p for p in self.proto.primitives}
-
-    def model(self) -> Model:
-        """The whole model. Errors: SpecError, with every reason at once."""
-        from tvm import relax
-
-        graph = self.proto.graph
-        self._read_parameters()
-        names, parameters = self._read_inputs()
-        self._check_primitives()
-        self._raise_problems()
-        builder = relax.BlockBuilder()
-        with builder.function("main", parameters):
-            with builder.dataflow():
-                for node in graph.node:
-                    self._read_node(node, builder)
-                self._raise_problems()
-                found = _flat([self._value(o.name) for o in graph.output])
-                for value in found:
-                    self._check_output(value)
-                self._raise_problems()
-                results = [builder.emit_output(value) for value in found]
-            builder.emit_func_output(
-                results[0] if len(results) == 1 else relax.Tuple(results)
-            )
-        many = len(results) > 1
-        outputs = [f"output{i}" if many else "output" for i in range(len(results))]
-        name = plain(self.path.stem)
-        inputs = [plain(n) for n in names]
-        places = self.places.names
-        places |= {
-            n: places.get(getattr(v, "name", ""), n)
-            for n, v in zip(outputs, found, strict=True)
-        }
-        return Model(name, builder.get(), inputs, outputs, places)
-
-    def _raise_problems(self) -> None:
-        if self.problems:
-            text = "\n".join(dict.fromkeys(self.problems))
-            text = f"{self.path}: the model cannot be built:\n{text}"
-            raise (
-                OpenSizesError(text, self.options) if self.options else SpecError(text)
-            )
+    def _convert(self, nodes: Sequence[Any], scope: Scope) -> None:
+        for node in nodes:
+            result = self._result(node, scope)
+            scope.values |= dict.fromkeys(node.output, result)
 
     def _name(self, text: str) -> str:
         """A name as the user wrote it: without that of the graph."""
         return text.removeprefix(f"{self.proto.graph.name}:")
 
-    def _value(self, name: str) -> Any:
-        if name not in self.values:
-            self.problems.append(f"value {name!r} is nowhere defined; {_AGAIN}")
-        return self.values.get(name)
-
-    def _read_parameters(self) -> None:
-        from tvm import relax
-
+    def _weights(self) -> dict[str, NDArray[Any]]:
+        """Parameters by name. Errors: SpecError."""
+        found, errors, total = {}, [], 0
         for tensor in self.proto.graph.parameter:
             try:
-                data = _array(tensor, self.path)
-            except UnsupportedError as error:
-                self.problems.append(f"parameter {self._name(tensor.name)}: {error}")
+                found[tensor.name] = array_of(tensor, self.path)
+            except SpecError as error:
+                name = self._name(tensor.name)
+                errors.append(f"{self.path}: parameter {name}: {error}")
             else:
-                self.values[tensor.name] = relax.const(data, str(data.dtype))
+                total += found[tensor.name].nbytes
+        raise_some(errors)
+        check_size(self.path, total)
+        return found
 
-    def _check_given(self) -> None:
-        """Where the user names inputs or sizes that the file does not have."""
-        known = {self._name(i.name) for i in self.proto.graph.input}
-        inputs = ", ".join(sorted(known))
-        for option, names in (
-            ("--shape", self.given.shapes),
-            ("--value", self.given.values),
-        ):
-            for name in sorted(names.keys() - known):
-                self.problems.append(
-                    f"{option} {name}: is no input; inputs are {inputs}"
-                )
-        for name in self.given.dims:
-            self.problems.append(
-                f"--dim {name}: MindIR names no sizes; give whole shapes by --shape, "
-                f"of {inputs}"
-            )
+    def _inputs(self) -> Any:
+        """The inputs as an ONNX model without nodes has them. Errors: SpecError."""
+        from onnx import ModelProto
 
-    def _constant(
-        self, name: str, shape: tuple[int, ...], dtype: str, texts: Sequence[str]
-    ) -> Any:
-        """An input that is given as a constant."""
-        from toolchain.frontends.sizes import elements
-
-        try:
-            return elements(texts, np.dtype(dtype), shape)
-        except ValueError as error:
-            self.problems.append(f"--value {name}={','.join(texts)}: {error}")
-            return np.zeros(shape, dtype)
-
-    def _check_output(self, value: Any) -> None:
-        """Refuse an output that modules cannot give."""
-        dtype = str(getattr(getattr(value, "ty", None), "dtype", "no tensor"))
-        if dtype not in DTYPES:
-            self.problems.append(
-                f"an output is {dtype}; modules give {', '.join(DTYPES)}"
-            )
-
-    def _read_inputs(self) -> tuple[list[str], list[Any]]:
-        from tvm import relax
-
-        names, parameters = [], []
-        self._check_given()
+        found, errors = ModelProto(), []
         for value in self.proto.graph.input:
             name = self._name(value.name)
             if len(value.tensor) != 1:
-                self.problems.append(f"input {name}: is no tensor")
+                errors.append(f"{self.path}: input {name}: is no tensor; use tensors")
                 continue
-            tensor = value.tensor[0]
-            shape = self._shape(name, tuple(tensor.dims))
-            dtype = schema.DTYPES.get(tensor.data_type)
-            if dtype not in DTYPES:
-                self.problems.append(
-                    f"input {name}: dtype {dtype or tensor.data_type} is unsupported; "
-                    f"modules take {', '.join(DTYPES)}"
-                )
-                continue
-            if shape is None:
-                continue
-            if wrong := excess(shape, dtype):
-                self.problems.append(f"input {name}: {wrong}")
-                continue
-            if name in self.given.values:
-                data = self._constant(name, shape, dtype, self.given.values[name])
-                self.values[value.name] = relax.const(data, dtype)
-                continue
-            variable = relax.Var(plain(name), relax.TensorType(shape, dtype))
-            self.values[value.name] = variable
-            names.append(name)
-            parameters.append(variable)
-        return names, parameters
+            try:
+                found.graph.input.append(_input(name, value.tensor[0]))
+            except SpecError as error:
+                errors.append(f"{self.path}: input {name}: {error}")
+        raise_some(errors)
+        return found
 
-    def _shape(self, name: str, sizes: tuple[int, ...]) -> tuple[int, ...] | None:
-        """The shape of an input; -1 is a size left open, -2 stands for any rank."""
-        given = self.given.shapes.get(name)
-        text = ", ".join(
-            "?" if n == -1 else "..." if n == -2 else str(n) for n in sizes
-        )
-        if given is None:
-            if min(sizes, default=0) >= 0:
-                return sizes
-            example = ",".join("1" if n < 0 else str(n) for n in sizes)
-            self.options += ["--shape", f"{name}={example}"]
-            self.problems.append(
-                f"input {name}: shape [{text}] leaves sizes open; "
-                f"give them, as in --shape {name}={example}"
-            )
-            return None
-        same_rank = len(given) == len(sizes) or -2 in sizes
-        if same_rank and all(
-            n in (m, -1, -2) for n, m in zip(sizes, given, strict=False)
-        ):
-            return given
-        self.problems.append(f"--shape {name}: {list(given)} is not [{text}]")
-        return None
+    def _name_inputs(self, inputs: Any, scope: Scope) -> None:
+        """Let nodes find inputs, and those that are given as constants."""
+        for tensor in inputs.graph.initializer:
+            scope.values[tensor.name] = Value.constant(tensor.name, array(tensor))
+        for value in self.proto.graph.input:
+            scope.values[value.name] = scope.values[self._name(value.name)]
 
-    def _check_primitives(self) -> None:
-        """Every primitive that has no rule, before any node is converted."""
-        primitives = self.primitives
-        functions = {f.name for f in self.proto.functions}
-        groups: dict[str, list[str]] = {}
-        for node in self.proto.graph.node:
-            key = node.op_type.removeprefix("REF::")
-            if node.op_type == "Constant":
-                continue
-            if key in functions or key in self.values:
-                text = f"calls the function {key}; control flow is unsupported"
-            elif key not in primitives:
-                text = f"primitive {key} is not in the file; {_AGAIN}"
-            elif not _supported(primitives[key].op_type):
-                text = f"primitive {primitives[key].op_type} is unsupported"
-            else:
-                continue
-            groups.setdefault(text, []).append(self._where(node))
-        for text, nodes in groups.items():
-            more = f" and {len(nodes) - 1} more" if len(nodes) > 1 else ""
-            self.problems.append(f"node {nodes[0]}{more}: {text}")
-
-    def _where(self, node: Any) -> str:
-        return str(node.domain or self._name(node.name))
-
-    def _read_node(self, node: Any, builder: Any) -> None:
-        at = f"node {self._where(node)}"
-        confined.at(at)
+    def _value(self, name: str, scope: Scope) -> Value | None:
+        """The value of a name. Errors: SpecError."""
         try:
-            (output,) = node.output
-            self.values[output] = self._checked(self._result(node, builder))
-            self.places.add(_flat(self.values[output]), at)
-        except UnsupportedError as error:
-            self.problems.append(f"{at}: {error}")
-        except (MemoryError, RecursionError, SpecError):
-            raise
-        except Exception as error:  # whatever TVM raises for what it was given
-            primitive = node.op_type.removeprefix("REF::")
-            inputs = ", ".join(
-                f"{v.ty.dtype}{[int(n) for n in v.ty.shape]}"
-                for v in (self.values[n] for n in node.input if n in self.values)
-                if hasattr(getattr(v, "ty", None), "dtype")
-            )
-            self.problems.append(
-                f"{at}: {primitive} cannot be converted from {inputs or 'its inputs'}; "
-                f"change or leave out this node{confined.words(str(error))}"
-            )
-        self._raise_problems()  # what follows would only repeat it
+            return scope[name]
+        except KeyError:
+            raise SpecError(
+                f"{self.path}: value {name!r} is nowhere defined; {AGAIN}"
+            ) from None
 
-    def _checked(self, result: Any) -> Any:
-        """A node's result, with tensors as the runtime has them."""
-        from tvm import relax
+    def _kind(self, node: Any) -> str:
+        """The primitive of a node; "" where it calls a value."""
+        if node.op_type == "Constant":
+            return "Constant"
+        primitive = self.primitives.get(node.op_type.removeprefix("REF::"))
+        return "" if primitive is None else str(primitive.op_type)
 
-        for value in _flat(result):
-            kind = getattr(value, "ty", None)
-            if not isinstance(kind, relax.TensorType):
-                continue
-            sizes = getattr(kind.shape, "values", None)
-            if sizes is None or any(not hasattr(n, "value") for n in sizes):
-                raise UnsupportedError("the shape of its result depends on elements")
-            if wrong := excess([int(n) for n in sizes], str(kind.dtype)):
-                raise UnsupportedError(f"its result {wrong}")
+    def _result(self, node: Any, scope: Scope) -> Value | None:
+        """What a node makes; REFUSED, with a note, where it cannot be converted."""
+        at = str(node.domain or self._name(node.name))
+        kind = self._kind(node) or node.op_type.removeprefix("REF::")
+        confined.at(f"{kind}, node {at}")
+        self.count += 1
+        inputs = [self._value(n, scope) for n in node.input]
+        made = self.converter.or_refused(
+            *(kind, "", at, inputs, scope),
+            lambda: [self._made(node, kind, inputs, scope)],
+        )
+        return REFUSED if made is None else made[0]
+
+    def _made(
+        self, node: Any, kind: str, inputs: list[Value | None], scope: Scope
+    ) -> Value | None:
+        if kind == "Constant":
+            (said,) = node.attribute
+            if said.type in schema.MONADS:
+                return Items([])
+            return _constant(value_of(said, self.path, strict=True))
+        key = node.op_type.removeprefix("REF::")
+        primitive, rule = self.primitives.get(key), table().get(kind)
+        if primitive is not None and rule is None:
+            raise UnknownOperatorError("")
+        texts = [] if primitive is None else primitive.attribute
+        attributes = {a.name: value_of(a, self.path) for a in texts}
+        call = Primitive(kind, inputs, attributes, scope, self.converter)
+        result = self._called(call, key) if rule is None else rule(call)
+        _check(result, node)
         return result
 
-    def _result(self, node: Any, builder: Any) -> Any:
-        if node.op_type == "Constant":
-            return _attribute(node.attribute[0], self.path, strict=True)
-        key = node.op_type.removeprefix("REF::")
-        primitive = self.primitives[key]
-        kind = primitive.op_type
-        if kind == "UpdateState":
-            return None
-        inputs = [self._value(i) for i in node.input]
-        self._raise_problems()
-        if kind in _PASSING:
-            return inputs[0]
-        if kind in ("MakeTuple", "MakeList"):
-            return inputs
-        if kind in ("TupleGetItem", "ListGetItem"):
-            return inputs[0][inputs[1]]
-        attributes = {a.name: _attribute(a, self.path) for a in primitive.attribute}
-        result = RULES[kind](Call(kind, inputs, attributes, builder))
-        return result if isinstance(result, list) else builder.emit(result)
+    def _called(self, call: Primitive, key: str) -> Value:
+        """The result of a node that names no primitive: it calls a function."""
+        if self.count > NODES:
+            raise SpecError(
+                f"is a call in a model of more than {NODES} nodes, each function's "
+                "counted at each call; cut it in parts"
+            )
+        try:
+            target = call.scope[key]
+        except KeyError:
+            raise SpecError(f"primitive {key} is not in the file; {AGAIN}") from None
+        if target is REFUSED:
+            return REFUSED
+        given = [v for v in call.inputs if v is not None]
+        return self.calls.call(call, call.scope, target, given)
 
 
-CONTROL = (
-    *("UpdateState", "MakeTuple", "MakeList", "TupleGetItem", "ListGetItem"),
-    *_PASSING,
-)
+def _check_outputs(results: Sequence[Value], where: str) -> None:
+    """Refuse results that modules cannot give."""
+    if not results:
+        raise SpecError(f"{where}: has no outputs; {AGAIN}")
+    for value in results:
+        if value.dtype not in DTYPES:
+            raise SpecError(
+                f"{where}: an output is {value.dtype}; modules give {', '.join(DTYPES)}"
+            )
 
 
-def _supported(kind: str) -> bool:
-    return kind in RULES or kind in CONTROL
+def _input(name: str, tensor: Any) -> Any:
+    """An input as ONNX has it: -1 is a size left open, -2 stands for any rank."""
+    from onnx import helper
 
-
-def _flat(values: Any) -> list[Any]:
-    if isinstance(values, (list, tuple)):
-        return [v for each in values for v in _flat(each)]
-    return [values]
-
-
-def _attribute(attribute: Any, path: Path, strict: bool = False) -> Any:
-    """The value of an attribute as Python has it; tensors become numpy's arrays.
-
-    strict: raise UnsupportedError for types that are unknown. Attributes of primitives
-    have many that no rule reads.
-    """
-    kind = attribute.type
-    if kind in schema.SEQUENCES:
-        return [_attribute(v, path, strict) for v in attribute.values]
-    if kind == schema.TENSOR:
-        return _array(attribute.t, path)
-    if kind == schema.STRING:
-        return _one(attribute, "s", "strings", lambda s: s.decode(errors="replace"))
-    if kind == schema.BOOL:
-        return _one(attribute, "i", "ints", bool)
-    if kind == schema.FLOAT:
-        return _one(attribute, "f", "floats", float)
-    if kind == schema.DOUBLE:
-        return _one(attribute, "d", "doubles", float)
-    if kind in schema.INTEGERS:
-        return _one(attribute, "i", "ints", int)
-    if kind == schema.TENSORS and len(attribute.tensors) == 1:
-        # A type, as Cast makes, or a tensor in a list.
-        tensor = attribute.tensors[0]
-        return _array(tensor, path) if tensor.raw_data else tensor.data_type
-    if strict and kind not in schema.EMPTY:
-        raise UnsupportedError(f"holds a value of type {kind}, which is unknown")
-    return None
-
-
-def _one(attribute: Any, single: str, several: str, convert: Any) -> Any:
-    """The number of an attribute; an element of a tuple is a list of length 1."""
-    if attribute.HasField(single):
-        return convert(getattr(attribute, single))
-    values = [convert(v) for v in getattr(attribute, several)]
-    return values[0] if len(values) == 1 else values
-
-
-def _array(tensor: Any, path: Path) -> NDArray[Any]:
-    """Elements of a tensor. Errors: UnsupportedError."""
     dtype = schema.DTYPES.get(tensor.data_type)
     if dtype is None:
-        raise UnsupportedError(f"dtype {tensor.data_type} is unsupported")
-    if tensor.compression_type:
-        raise UnsupportedError("its weights are compressed; export without compression")
-    shape = tuple(tensor.dims)
-    want = prod(shape) * np.dtype(dtype).itemsize
-    data = tensor.raw_data
-    if tensor.HasField("external_data"):
-        data = _external(tensor.external_data, path, want)
-    if len(data) != want or min(shape, default=0) < 0:
-        raise UnsupportedError(
-            f"has {len(data)} bytes of {want} for shape {list(shape)}; its data are "
-            "missing"
-        )
-    return np.frombuffer(data, dtype).reshape(shape)
+        raise SpecError(f"dtype {tensor.data_type} is unsupported; use float32")
+    sizes = tuple(tensor.dims)
+    shape = None if -2 in sizes else [n if n >= 0 else None for n in sizes]
+    number = helper.np_dtype_to_tensor_dtype(np.dtype(dtype))
+    return helper.make_tensor_value_info(name, number, shape)
 
 
-def _external(place: Any, path: Path, size: int) -> bytes:
+def _constant(data: Any) -> Value | None:
+    """A constant of a file: a tensor, or what Python has."""
+    if data is None:
+        return None
+    if isinstance(data, list) and not data:
+        return Number("number", "int64", (0,), np.array([], "int64"))
+    if isinstance(data, np.ndarray):
+        return Value.constant("constant", data)
+    if isinstance(data, str):
+        return Value.constant("constant", np.array(data, object))
+    if isinstance(data, list) and any(isinstance(v, np.ndarray) for v in data):
+        return Items([v for v in map(_constant, data) if v is not None])
     try:
-        file = beside(path, str(place.location))
-    except SpecError as error:
-        raise UnsupportedError(str(error)) from None
-    if place.offset < 0 or file.stat().st_size < place.offset + size:
-        raise UnsupportedError(
-            f"is at byte {place.offset} of {file}, which has {file.stat().st_size} "
-            f"bytes, and takes {size}; copy the file again"
-        )
-    with file.open("rb") as data:
-        data.seek(place.offset)
-        return data.read(size)
+        found = np.array(data)
+    except ValueError:
+        raise SpecError(f"holds tuples of several lengths: {data}") from None
+    dtype = {"f": "float32"}.get(found.dtype.kind, found.dtype)
+    return Number("number", str(dtype), found.shape, found.astype(dtype))
+
+
+def _check(result: Value | None, node: Any) -> None:
+    """Hold a result against the limits of tensors, and what the file says of it."""
+    for value in leaves(result):
+        shape = value.shape or ()
+        known = [n if isinstance(n, int) else None for n in shape]
+        if wrong := excess(known, value.dtype):
+            raise SpecError(f"its result {wrong}")
+    said = [a for a in node.attribute if a.name == "shape"]
+    if not said or said[0].type != schema.TENSORS or len(said[0].tensors) != 1:
+        return
+    if result is None or isinstance(result, Items):
+        return
+    tensor = said[0].tensors[0]
+    dtype, sizes = schema.DTYPES.get(tensor.data_type), tuple(tensor.dims)
+    if result.dtype == dtype and (result.shape is None or _fits(result.shape, sizes)):
+        return
+    made = result.dtype if result.shape is None else _text(result.shape, result.dtype)
+    raise SpecError(
+        f"its result is {made} here, and {_text(sizes, str(dtype))} by the file"
+    )
+
+
+def _fits(shape: tuple[Any, ...], sizes: tuple[int, ...]) -> bool:
+    """Whether a shape is what a file says; -1 and -2 are open."""
+    if -2 in sizes:
+        return True
+    return len(shape) == len(sizes) and all(
+        not isinstance(n, int) or m in (n, -1)
+        for n, m in zip(shape, sizes, strict=True)
+    )
+
+
+def _text(sizes: tuple[Any, ...], dtype: str) -> str:
+    words = ["?" if n in (None, -1, -2) else str(n) for n in sizes]
+    return f"{dtype}[{', '.join(words)}]"

@@ -20,14 +20,17 @@ class Unsupported:
     chosen: bool
 
 
-def refuse(found: list[Unsupported], where: str) -> None:
-    """Raise an error with a line for each operator, unless branches hold them all."""
+def refuse(found: list[Unsupported], where: str, page: str = "docs/onnx.md") -> None:
+    """Raise an error with a line for each operator, unless branches hold them all.
+
+    page: the document that lists what is supported.
+    """
     if all(u.chosen for u in found):
         return
     groups: dict[tuple[str, str], list[str]] = {}
     for one in found:
         groups.setdefault((one.operator, one.reason), []).append(one.node)
-    lines = [f"{where}: these operators are not supported (docs/onnx.md: which are):"]
+    lines = [f"{where}: these operators are not supported ({page}: which are):"]
     for (operator, reason), nodes in groups.items():
         several = f" and {len(nodes) - 1} more" if len(nodes) > 1 else ""
         lines.append(f"{operator}, node {nodes[0]}{several}{reason}")
@@ -40,6 +43,8 @@ _OPTIMISER = (
 # Domains whose operators others write, and what to do about them.
 _WRITERS = {
     "com.microsoft": _OPTIMISER,
+    "com.microsoft.nchwc": "in the layout of the processor that ONNX Runtime's "
+    "optimiser ran on; let it optimise to ORT_ENABLE_EXTENDED, or take its input",
     "ai.onnx.ml": "an operator of classical machine learning",
     "ai.onnx.preview.training": "an operator of training",
 }

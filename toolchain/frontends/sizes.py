@@ -158,6 +158,7 @@ def _number(text: str, dtype: Any) -> Any:
 def with_shapes(proto: Any, given: Given, where: str) -> Any:
     """The model with every input's shape known; changed in place."""
     (full, sizes), open_ = given_shapes(proto, given, where), []
+    _check_library_types(proto, where)
     for value in inputs_of(proto):
         shape = full[value.name]
         if shape is None or None in shape:
@@ -165,6 +166,18 @@ def with_shapes(proto: Any, given: Given, where: str) -> Any:
     if open_:
         raise _open(open_, sizes, sizes_by_weights(proto.graph), where)
     return _set_shapes(proto, full)
+
+
+def _check_library_types(proto: Any, where: str) -> None:
+    """Leave models of other dtypes to graphs, which have them."""
+    from toolchain.dtypes import NAMES
+
+    for value in (*inputs_of(proto), *proto.graph.output):
+        if (name := _dtype(value)) not in NAMES:
+            raise OpenSizesError(
+                f"{where}: {value.name!r} is {name}; models of fixed sizes take "
+                f"{', '.join(NAMES)}"
+            )
 
 
 def given_shapes(

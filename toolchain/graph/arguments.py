@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from numbers import Integral, Real
 
 from toolchain.graph.graph import (
@@ -49,6 +49,16 @@ def check_arguments(node: Node) -> None:
     _check_names(node, {n: a.default is None for n, a in declared.items()})
     for name, given in node.attributes.items():
         _check_attribute(declared[name], given)
+
+
+def check_attributes(name: str, given: Mapping[str, Attribute]) -> None:
+    """SpecError where an attribute of an operator is not of its kind, or outside."""
+    declared = {a.name: a for a in operator(name).attributes}
+    for attribute, value in given.items():
+        try:
+            _check_attribute(declared[attribute], value)
+        except SpecError as error:
+            raise SpecError(f"{name}: {error}") from None
 
 
 def _check_own(node: Node) -> None:

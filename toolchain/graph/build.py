@@ -16,13 +16,17 @@ from toolchain.abi import ABI_VERSION_OPEN, MANIFEST, MAX_MEMORY
 from toolchain.codegen.child import Job, in_children
 from toolchain.codegen.descriptor import table
 from toolchain.codegen.llvm import emit
-from toolchain.codegen.objects import compile_object, object_of
+from toolchain.codegen.objects import compile_for_models, compile_object, object_of
+from toolchain.codegen.operators import load_operator
 from toolchain.codegen.room import room
-from toolchain.graph.emit import WEIGHTS, Emitted, Weights, emit_model
+from toolchain.graph.arena import arena_bytes
+from toolchain.graph.emit import WEIGHTS, Emitted, emit_model
 from toolchain.graph.graph import Graph, Node, Value
-from toolchain.graph.operators import file_of, made_of, operator
+from toolchain.graph.operators import file_of, has_own, made_of, operator
 from toolchain.graph.passes import optimise
 from toolchain.graph.rounding import tolerance
+from toolchain.graph.shapes import text
+from toolchain.graph.weights import Weights
 from toolchain.link import clang
 from toolchain.link.archive import archive
 from toolchain.link.blob import data_object
@@ -31,6 +35,7 @@ from toolchain.link.manifest import check_interface
 from toolchain.link.module import add_custom_section, validate
 from toolchain.link.safetensors import Part, write_weights
 from toolchain.process.command import tool_versions
+from toolchain.process.confined import words
 from toolchain.records.cache import in_use, use
 from toolchain.records.definitions import hash_of
 from toolchain.records.made import Made
@@ -39,6 +44,7 @@ from toolchain.records.slices import root_in, root_of, sources
 from toolchain.spec import SpecError
 from toolchain.targets import Target
 
+SHOWN = 4  # nodes that an error names
 TIMEOUT = 600.0  # seconds for the object of one operator
 
 
@@ -47,15 +53,17 @@ class Place:
     """Where a model's files go. cache: for objects of operators.
 
     code: what the objects are made from, as it is found (roots of slices).
-    archive: whether lib<name>.a is written too, to link into programs. ready: objects
-    of operators that the library's build has already.
+    archive: whether lib<name>.a is written too, to link into programs. name: of the
+    files, where it is not the model's. ready: objects of operators that the library's
+    build has already.
     """
 
     folder: Path
     cache: Path
     code: set[str] = field(default_factory=set)
     archive: bool = False
-    ready: Mapping[str, Path] = field(default_factory=dict)
+    name: str = ""
+    ready: Mapping[str, Made] = field(default_factory=dict)
 
 
 def build_graph(
@@ -65,18 +73,20 @@ def build_graph(
     runtime: Sequence[Path],
     show: Callable[[str], None] = print,
     external: bool = False,
+    by_winograd: bool = False,
 ) -> dict[str, Any]:
     """Write <name>.wasm, weights where external, <name>.manifest.json; the latter.
 
+    by_winograd: see passes.optimise.
+
     Errors: SpecError for what cannot be built.
     """
-    allowed = tolerance(graph)
-    optimise(graph)
+    allowed = tolerance(graph, by_winograd)
+    optimise(graph, by_winograd)
     emitted = emit_model(graph, external)
-    out = place.folder / f"{graph.name}.wasm"
-    names = dict.fromkeys(n.op for n in _nodes(graph) if n.dtypes)
+    out = place.folder / f"{place.name or graph.name}.wasm"
     with in_use(place.cache), scratch(place.cache) as own, fresh(out) as wasm:
-        objects = _objects(list(names), target, place, show)
+        objects = operator_objects(_nodes(graph), target, place, show)
         library = own / f"lib{graph.name}.a"
         members = [*objects, _model_object(graph, emitted, target, own)]
         if not external:
@@ -84,7 +94,7 @@ def build_graph(
             members.append(data_object(WEIGHTS, emitted.weights.blob(), block))
         archive([*members, *runtime], library)
         if place.archive:
-            write(place.folder / library.name, library.read_bytes())
+            write(place.folder / f"lib{out.stem}.a", library.read_bytes())
         show(f"link {graph.name}.wasm")
         link(library, wasm, MAX_MEMORY, flat=True)
         check_interface(wasm.read_bytes(), target.name)
@@ -92,12 +102,12 @@ def build_graph(
         if external:
             path = out.with_suffix(".safetensors")
             manifest["weights"] = _write_weights(emitted.weights, path)
-        text = json.dumps(manifest, sort_keys=True, separators=(",", ":"))
-        add_custom_section(wasm, MANIFEST, text.encode())
+        content = json.dumps(manifest, sort_keys=True, separators=(",", ":"))
+        add_custom_section(wasm, MANIFEST, content.encode())
         validate(wasm.read_bytes(), str(out))
         long = manifest | _artifacts(wasm, out, emitted)
-        text = json.dumps(long, indent=1, sort_keys=True)
-        write(out.with_suffix(".manifest.json"), text.encode() + b"\n")
+        content = json.dumps(long, indent=1, sort_keys=True)
+        write(out.with_suffix(".manifest.json"), content.encode() + b"\n")
     return long
 
 
@@ -117,20 +127,43 @@ def _model_object(graph: Graph, emitted: Emitted, target: Target, own: Path) -> 
     return model
 
 
-def _objects(
-    names: list[str], target: Target, place: Place, show: Callable[[str], None]
+@dataclass(frozen=True)
+class _Part:
+    """An operator, or (own) its dtypes that models alone have."""
+
+    name: str
+    own: bool
+
+    @staticmethod
+    def of(node: Node) -> _Part:
+        return _Part(node.op, has_own(node.op, node.dtypes))
+
+
+def operator_objects(
+    nodes: Iterable[Node],
+    target: Target,
+    place: Place,
+    show: Callable[[str], None],
 ) -> list[Path]:
-    """The object of each operator, from the cache where it is there and whole."""
-    ready = [place.ready[n] for n in names if n in place.ready]
-    names = [n for n in names if n not in place.ready]
-    made = [_made(n, target, place.cache) for n in names]
+    """The object of each operator of nodes, from the cache where it is whole.
+
+    Errors: SpecError with every operator that cannot be compiled.
+    """
+    users: dict[_Part, list[Node]] = {}
+    for node in nodes:
+        if node.dtypes:
+            users.setdefault(_Part.of(node), []).append(node)
+    there = [p for p in users if p.name in place.ready and not p.own]
+    ready = [place.ready[p.name] for p in there]
+    parts = [p for p in users if p not in there]
+    made = [_made(p, target, place.cache) for p in parts]
     jobs = [
         Job(
-            Path(n),
-            partial(m.make, partial(_compile, n, target, m.outputs[0])),
+            Path(p.name),
+            partial(m.make, partial(_compile, p, target, m.outputs[0])),
             TIMEOUT,
         )
-        for n, m in zip(names, made, strict=True)
+        for p, m in zip(parts, made, strict=True)
         if not m.current()
     ]
     failed = []
@@ -139,34 +172,60 @@ def _objects(
     for i, (job, reason) in enumerate(in_children(jobs, os.cpu_count() or 1), 1):
         show(f"operator {i}/{len(jobs)} {job.label.stem}")
         if reason is not None:
-            failed.append(f"{job.label.stem}: {reason}")
+            nodes = [n for p in parts if p.name == job.label.stem for n in users[p]]
+            failed.append(_failure(nodes, reason))
     if failed:
         raise SpecError("\n".join(failed))
     for one in made:
-        place.code.update(one.code, one.found() or ())
         use(one)
-    return [*ready, *(m.outputs[0] for m in made)]
+    for one in (*ready, *made):
+        place.code.update(one.code, one.found() or ())
+    return [one.outputs[0] for one in (*ready, *made)]
 
 
-def _made(name: str, target: Target, cache: Path) -> Made:
+def _failure(nodes: list[Node], reason: str) -> str:
+    """Why an operator cannot be compiled, for which nodes of the file, what to do."""
+    places = list(dict.fromkeys(n.place for n in nodes if n.place)) or ["the graph"]
+    more = f" and {len(places) - SHOWN} more" if len(places) > SHOWN else ""
+    tensors = ", ".join(
+        f"{v.dtype}{text(v.shape)}" for v in nodes[0].inputs if v is not None
+    )
+    return (
+        f"{'; '.join(places[:SHOWN])}{more}: {nodes[0].op} of {tensors or 'no inputs'} "
+        f"cannot be compiled; change or leave out what is named here{words(reason)}"
+    )
+
+
+def _made(part: _Part, target: Target, cache: Path) -> Made:
     """The object of an operator, which its name and that of its parts decide."""
-    made = made_of(name)
+    name, made = part.name, made_of(part.name)
     parts = [name] if made is None else made.operators()
-    for part in parts:
-        operator(part)
+    for one in parts:
+        operator(one)
     code = (root_of(_compile), *(root_in(file_of(p), "KERNEL") for p in parts))
-    settings = [name, asdict(target), tool_versions()]
+    settings = [name, part.own, asdict(target), tool_versions()]
     digests = [sources().digest(root) for root in code]
     key = hash_of(json.dumps([digests, settings], sort_keys=True))[:16]
     numbers = tuning.roots(target.name, dict(target.tuned))
     out = cache / f"operator_{name}-{key}.o"
-    files = () if made else tuple(clang.sources(file_of(name).with_suffix(".c")))
+    files = () if made else tuple(clang.sources(_source_of(part)))
     return Made((out,), code, files, settings, numbers)
 
 
-def _compile(name: str, target: Target, out: Path) -> Iterable[str]:
+def _source_of(part: _Part) -> Path:
+    """The C file that an operator has, if it has one."""
+    path = file_of(part.name)
+    own = load_operator(path).models_source if part.own else None
+    return path.with_name(own) if own else path.with_suffix(".c")
+
+
+def _compile(part: _Part, target: Target, out: Path) -> Iterable[str]:
     """Write an operator's object; roots of what it names at run time."""
-    made = made_of(name)
+    name, made = part.name, made_of(part.name)
+    if part.own:
+        data, code = compile_for_models(file_of(name), target)
+        write(out, data)
+        return code
     if made is None:
         path, numbers = file_of(name), dict(target.tuned)
         data, description = compile_object(path, target.name, None, numbers)
@@ -214,9 +273,16 @@ def _manifest(graph: Graph, emitted: Emitted, target: Target) -> dict[str, Any]:
         "inputs": _tensors(graph.inputs),
         "outputs": _tensors(graph.outputs),
         "sizes": {n: list(bounds) for n, bounds in graph.sizes.items()},
-        "memory": {"weights": emitted.weights.size},
+        "memory": _memory(graph, emitted),
         "tools": tool_versions(),
     }
+
+
+def _memory(graph: Graph, emitted: Emitted) -> dict[str, int]:
+    """Bytes of weights, and of the arena of the largest sizes where that is known."""
+    found = {"weights": emitted.weights.size}
+    arena = arena_bytes(graph)
+    return found if arena is None else found | {"arena": arena}
 
 
 def _artifacts(wasm: Path, out: Path, emitted: Emitted) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from toolchain.graph.arguments import check_attributes
 from toolchain.graph.elements import constants
 from toolchain.graph.graph import (
     FLATTEN,
@@ -25,14 +26,11 @@ from toolchain.graph.graph import (
     Value,
 )
 from toolchain.graph.operators import operator, output_dtypes, variant_of
-from toolchain.graph.references import computed, number_of
+from toolchain.graph.references import folded, number_of
 from toolchain.graph.shapes import infer
 from toolchain.graph.sizes import Size
 from toolchain.graph.views import shape_part, viewed
 from toolchain.spec import SpecError
-
-# Elements that are computed while building: more would only make the module larger.
-FOLDED = 1 << 20
 
 
 class Builder:
@@ -89,10 +87,10 @@ class Builder:
             dtypes = variant_of(name, kinds)
             if dtypes is None:
                 words = ", ".join(d or "nothing" for d in kinds)
-                raise SpecError(
-                    f"{name} takes no {words}; it takes "
-                    f"{'; '.join(', '.join(v) for v in operator(name).variants())}"
-                )
+                known = "; ".join(", ".join(v) for v in operator(name).variants())
+                advice = ": cast to float32 before it" if "float64" in kinds else ""
+                raise SpecError(f"{name} takes no {words}; it takes {known}{advice}")
+        check_attributes(name, attributes)
         named = [
             Value(self._name(name), d) for d in output_dtypes(name, dtypes, outputs)
         ]
@@ -147,7 +145,7 @@ class Builder:
 
     def _add(self, node: Node) -> list[Value]:
         node.place = self.place
-        known = self._computed(node)
+        known = None if _is_weight(node) else folded(node)
         if known is not None:
             return known
         try:
@@ -161,26 +159,15 @@ class Builder:
         self.graph.nodes.append(node)
         return node.outputs
 
-    def _computed(self, node: Node) -> list[Value] | None:
-        """Constants in place of the outputs, where all inputs are constants."""
-        if any(v.data is None for v in node.reads()):
-            return None
-        arrays = [None if v is None else v.data for v in node.inputs]
-        if not arrays or node.op.startswith(PREFIX):
-            return None
-        if sum(a.size for a in arrays if a is not None) > FOLDED:
-            return None
-        results = computed(node, arrays)
-        if sum(r.size for r in results) > FOLDED:
-            return None
-        return [
-            Value.constant(v.name, r)
-            for v, r in zip(node.outputs, results, strict=True)
-        ]
-
     def _name(self, what: str) -> str:
         self._count += 1
         return f"{what}.{self._count}"  # which no name of a file is
+
+
+def _is_weight(node: Node) -> bool:
+    """Whether it makes floats of 8-bit weights, which passes first look for."""
+    x = node.inputs[0] if node.op == "dequantize_linear" else None
+    return x is not None and x.dtype in ("int8", "uint8") and (x.rank or 0) > 1
 
 
 def _view_of(

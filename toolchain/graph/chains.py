@@ -18,6 +18,7 @@ from toolchain.graph.graph import Node, Value
 from toolchain.graph.operators import operator
 from toolchain.graph.references import computed
 from toolchain.spec import (
+    Attribute,
     Bound,
     Expr,
     Input,
@@ -46,12 +47,20 @@ Operand: TypeAlias = int | Number
 
 
 @dataclass(frozen=True)
+class Parameter:
+    """A number that each node gives, as an attribute, so that nodes share a kernel."""
+
+    name: str
+    kind: str
+
+
+@dataclass(frozen=True)
 class Step:
     """An operator with its variant and attributes, over operands."""
 
     operator: str
     variant: tuple[str, ...]
-    attributes: tuple[tuple[str, float], ...]
+    attributes: tuple[tuple[str, float | Parameter], ...]
     operands: tuple[Operand, ...]
 
     @property
@@ -86,6 +95,12 @@ class Chain:
                 Input(n, "n", dtype=d) for n, d in zip(names, self.inputs, strict=False)
             ),
             outputs=(Output(dtype=self.steps[-1].dtype),),
+            attributes=tuple(
+                Attribute(p.name, p.kind)
+                for s in self.steps
+                for _, p in s.attributes
+                if isinstance(p, Parameter)
+            ),
             dtypes=(self.variant(),),
             compute=Pointwise(self._formula),
             reference=self._reference,
@@ -104,23 +119,32 @@ class Chain:
         values: list[Expr] = list(elements)
         for step in self.steps:
             found = operator(step.operator)
-            constants = {"n": 1, **dict(step.attributes)}
+            constants = {"n": 1.0} | {
+                n: v for n, v in step.attributes if not isinstance(v, Parameter)
+            }
             own = Compiled(found, step.variant, k.target, constants=constants)
+            for name, value in step.attributes:
+                if isinstance(value, Parameter):
+                    setattr(own, name, getattr(k, value.name))
             assert isinstance(found.compute, Pointwise)
             operands = [_operand(values, o) for o in step.operands]
             result = found.compute.formula(own, *operands)
             values.append(let(result.astype(own.output_dtypes[0])))
         return let.around(values[-1])
 
-    def _reference(self, *arrays: Any) -> Any:
+    def _reference(self, *arrays: Any, **numbers: float) -> Any:
         values = list(arrays)
         for step in self.steps:
             read = [
                 np.asarray(o.value, o.dtype) if isinstance(o, Number) else values[o]
                 for o in step.operands
             ]
-            out, attributes = Value("", step.dtype), dict(step.attributes)
-            node = Node(step.operator, [], [out], {**attributes}, step.variant)
+            attributes: dict[str, Any] = {
+                n: numbers[v.name] if isinstance(v, Parameter) else v
+                for n, v in step.attributes
+            }
+            out = Value("", step.dtype)
+            node = Node(step.operator, [], [out], attributes, step.variant)
             values += computed(node, read)
         return values[-1]
 

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -30,7 +29,9 @@ from toolchain.codegen.data import NULL, Data, struct_constant, struct_type
 from toolchain.codegen.descriptor import add_model
 from toolchain.codegen.limits import Fixed, check_fixed
 from toolchain.codegen.room import Room, fixed_room
+from toolchain.dtypes import number
 from toolchain.graph.graph import PREFIX, SHAPE, Graph, Node, Value
+from toolchain.graph.halves import halved
 from toolchain.graph.operators import operator
 from toolchain.graph.schedule import Schedule, is_late, schedule
 from toolchain.graph.steps import (
@@ -41,42 +42,13 @@ from toolchain.graph.steps import (
     stored,
     units_of,
 )
-from toolchain.micro.builder import F64, I8, I16, I32, I64, PTR
-from toolchain.spec import DTYPES, SpecError, kernel_name
+from toolchain.graph.weights import Weights
+from toolchain.micro.builder import F32, F64, I8, I16, I32, I64, PTR
+from toolchain.spec import SpecError, kernel_name
 
 WEIGHTS = "model_weights"
 # Regions in regions: each takes half a KiB of the stack (link.STACK_BYTES).
 DEEPEST = 32
-
-
-@dataclass
-class Weights:
-    """The block of all constants: each content once."""
-
-    parts: list[NDArray[Any]] = field(default_factory=list)
-    offsets: list[int] = field(default_factory=list)
-    size: int = 0
-    _known: dict[bytes, int] = field(default_factory=dict)
-
-    def add(self, data: NDArray[Any]) -> int:
-        """The offset of a constant's elements."""
-        plain = np.ascontiguousarray(data)
-        digest = hashlib.sha256(plain.data if plain.size else b"").digest()
-        if plain.size == 0:
-            return 0
-        if digest not in self._known:
-            self._known[digest] = self.size
-            self.parts.append(plain)
-            self.offsets.append(self.size)
-            self.size += -(-plain.nbytes // ALIGNMENT) * ALIGNMENT
-        return self._known[digest]
-
-    def blob(self) -> bytes:
-        """The block."""
-        block = bytearray(self.size)
-        for part, at in zip(self.parts, self.offsets, strict=True):
-            block[at : at + part.nbytes] = part.tobytes()
-        return bytes(block)
 
 
 @dataclass
@@ -107,6 +79,8 @@ class _Emitter:
         self.data = Data(graph.name)
         self.weights = Weights()
         self.kernels: dict[str, ir.Value] = {}
+        self.halves: list[ir.Constant] = []
+        self.widened: dict[tuple[int, bool], ir.Value] = {}
         self.steps: list[str] = []
         self.arguments = 1
         self.count = 0
@@ -118,6 +92,7 @@ class _Emitter:
         frame = self._frame(main)
         sizes = self._sizes()
         names = list(self.graph.sizes)
+        widen = self.data.called("ops_graph_widen") if self.halves else NULL
         model = struct_constant(
             layout.MODEL,
             graph=main.place,
@@ -125,6 +100,11 @@ class _Emitter:
             sizes=sizes,
             weights=self.block,
             frame=frame,
+            halves=self.data.array(
+                "halves", struct_type(layout.GRAPH_HALF), self.halves
+            ),
+            widen=widen,
+            half_count=len(self.halves),
             size_count=len(names),
         )
         needed = self._describe(self.data.private("model", model))
@@ -189,6 +169,7 @@ class _Emitter:
                 layout.FRAME,
                 graph=main.place,
                 weights=self.block,
+                widened=NULL,
                 arena=NULL,
                 arena_bytes=0,
                 early_used=0,
@@ -199,6 +180,21 @@ class _Emitter:
         )
         frame.global_constant = False
         return frame
+
+    def memory(self, data: NDArray[Any]) -> tuple[ir.Value, int]:
+        """Where a constant lies: a pointer, or NULL and its offset in the weights."""
+        half = halved(data)
+        if half is None:
+            return NULL, self.weights.add(data)
+        at, brain = self.weights.add(half), half.dtype != np.float16
+        if (at, brain) not in self.widened:
+            room = self.data.room(self.name(".widened"), F32, data.size)
+            room.linkage, room.align, room.type = "private", ALIGNMENT, PTR
+            fields = {"to": room, "offset": at, "count": data.size}
+            row = struct_constant(layout.GRAPH_HALF, **fields, brain=int(brain))
+            self.halves.append(row)
+            self.widened[at, brain] = room
+        return self.widened[at, brain], 0
 
     def elements(self, data: NDArray[Any]) -> ir.Value:
         """A pointer to a private copy of a constant's elements, aligned."""
@@ -280,14 +276,19 @@ class _Region:
             shape = self.emitter.numbers(I32, value.data.shape)
             # ops_infer reads what early nodes do, but no weights of the caller.
             inside = self.emitter.external and value in early
+            data, offset = (
+                (self.emitter.elements(value.data), 0)
+                if inside
+                else self.emitter.memory(value.data)
+            )
             rows.append(
                 struct_constant(
                     layout.GRAPH_CONSTANT,
-                    data=self.emitter.elements(value.data) if inside else NULL,
-                    offset=0 if inside else self.emitter.weights.add(value.data),
+                    data=data,
+                    offset=offset,
                     shape=shape,
                     rank=value.data.ndim,
-                    dtype=DTYPES.index(value.dtype),
+                    dtype=number(value.dtype),
                 )
             )
         kind = struct_type(layout.GRAPH_CONSTANT)

@@ -105,13 +105,17 @@ class Node:
 
 @dataclass(eq=False)
 class Graph:
-    """A model, or a region of a node. sizes: least and greatest of each named size."""
+    """A model, or a region of a node. sizes: least and greatest of each named size.
+
+    halves: the file computes in 16 bits, and we in float32.
+    """
 
     name: str
     inputs: list[Value] = field(default_factory=list)
     outputs: list[Value] = field(default_factory=list)
     nodes: list[Node] = field(default_factory=list)
     sizes: Mapping[str, tuple[int, int]] = field(default_factory=dict)
+    halves: bool = False
 
     def users(self) -> dict[Value, list[Node]]:
         """Nodes that read a value."""

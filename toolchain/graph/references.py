@@ -11,9 +11,28 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from toolchain.graph.graph import Attribute, Node, Value
+from toolchain.graph.graph import PREFIX, Attribute, Node, Value
 from toolchain.graph.operators import operator
 from toolchain.spec import Operator
+
+# Elements that are computed while building: more would only make the module larger.
+FOLDED = 1 << 20
+
+
+def folded(node: Node) -> list[Value] | None:
+    """Constants in place of the outputs, where all inputs are constants."""
+    if any(v.data is None for v in node.reads()):
+        return None
+    arrays = [None if v is None else v.data for v in node.inputs]
+    if not arrays or node.op.startswith(PREFIX):
+        return None
+    if sum(a.size for a in arrays if a is not None) > FOLDED:
+        return None
+    results = computed(node, arrays)
+    if sum(r.size for r in results) > FOLDED:
+        return None
+    pairs = zip(node.outputs, results, strict=True)
+    return [Value.constant(v.name, r) for v, r in pairs]
 
 
 def computed(node: Node, arrays: Sequence[NDArray[Any] | None]) -> list[NDArray[Any]]:

@@ -8,16 +8,18 @@ the depth of a model. A size that only a call knows counts as OPEN.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from math import prod, sqrt
 
 from toolchain.graph.graph import LOOP, PREFIX, Graph, Node, Value
 from toolchain.graph.sizes import Size
 
 ROUNDING = 2.0**-24  # the relative error of one rounding
+ROUNDING_OF_HALVES = 2.0**-11  # which others have after each node
 # Both results have errors, and functions and quotients enlarge them: the models of
 # models/ are at 0.02 to 0.3 of the bound.
 MARGIN = 4
+WINOGRAD = 10  # its products have errors so many times as large
 # Where activations are quantized to 8 bits, an error moves some by one level of 255,
 # and one level in a layer moves others: of the results' range.
 LEVELS = 5 / 255
@@ -31,7 +33,8 @@ _MORE = 4
 _QUANTIZE = ("quantize_linear", "round")
 # Operators that round nothing.
 _EXACT = {
-    *("cast", "clip", "concat", "expand", "gather", "identity", "max_pool", "maximum"),
+    *("cast", "clip", "concat", "convert", "expand", "gather", "identity", "max_pool"),
+    "maximum",
     *("minimum", "neg", "pad", "reduce_max", "reduce_min", "relu", "scatter_elements"),
     *("scatter_nd", "slice", "split", "tile", "transpose", "where"),
 }
@@ -41,30 +44,34 @@ _RECURRENT = ("lstm", "gru", "rnn")
 _ALONG_AXIS = ("softmax", "log_softmax", "layer_normalization", "cum_sum")
 
 
-def tolerance(graph: Graph) -> float:
+def tolerance(graph: Graph, by_winograd: bool = False) -> float:
     """The difference to allow, relative to an element or its output's mean.
 
-    graph: as frontends write it, before any pass.
+    graph: as frontends write it, before any pass. by_winograd: see passes.optimise.
     """
     most = _MORE * LEVELS
     if any(n.op in _QUANTIZE for n in graph.nodes):
         return most
-    return min(most, _MORE * MARGIN * ROUNDING * sqrt(max(_longest(graph), 1.0)))
+    error = ROUNDING * sqrt(max(_longest(graph, _roundings), 1.0))
+    if graph.halves:
+        error += ROUNDING_OF_HALVES * sqrt(max(_longest(graph, lambda _: 1), 1.0))
+    margin = MARGIN * WINOGRAD if by_winograd else MARGIN
+    return min(most, _MORE * margin * error)
 
 
-def _longest(graph: Graph) -> float:
+def _longest(graph: Graph, roundings: Callable[[Node], float]) -> float:
     """Roundings that follow one another, on the path with the most."""
     paths: dict[Value, float] = {}
     for node in graph.nodes:
         before = max((paths.get(v, 0.0) for v in node.reads()), default=0.0)
-        paths |= dict.fromkeys(node.outputs, before + _roundings(node))
+        paths |= dict.fromkeys(node.outputs, before + roundings(node))
     return max((paths.get(v, 0.0) for v in graph.outputs), default=0.0)
 
 
 def _roundings(node: Node) -> float:
     """One after the other in a result: numbers that are added up."""
     if node.regions:
-        most = max(map(_longest, node.regions))
+        most = max(_longest(r, _roundings) for r in node.regions)
         return most * OPEN if node.op == LOOP else most
     if node.op in _EXACT or node.op.startswith(PREFIX) or not node.inputs:
         return 0

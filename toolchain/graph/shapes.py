@@ -185,7 +185,7 @@ def _is_true(value: Value) -> bool:
     return value.data is not None and bool(value.data.all())
 
 
-def text(shape: Shape) -> str:
+def text(shape: Sequence[object] | None) -> str:
     """A shape for a person: [batch, 3, ?]; "any" where the rank is unknown."""
     if shape is None:
         return "any"

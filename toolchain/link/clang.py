@@ -15,7 +15,7 @@ RUNTIME = ROOT / "runtime_stub"
 # Where loops over elements are, speed counts; elsewhere size, as every module has
 # the runtime: made for speed it is 60 % larger. zig turns a plain -Oz into -Os.
 # Strength reduction and inlining make wasm larger: without them it is 8 % smaller.
-HOT = ("collapse_concat", "collapse_gather", "fast", "view")
+HOT = ("collapse_concat", "fast", "indices", "view")
 # Small, but with vectors where the source has them.
 VECTORS = ("collapse_elementwise",)
 FAST = ("-O2",)

@@ -49,3 +49,18 @@ class Description(TypedDict, total=False):
     sha256: str
     bytes: int
     error: str
+
+
+class LibraryKernel(DescribedKernel):
+    """A variant, as the manifest of a library has it."""
+
+    operator: str
+    attributes: list[DescribedAttribute]
+
+
+class LibraryManifest(TypedDict):
+    """Entries of a library's manifest.json: formulas and aliases by operator."""
+
+    kernels: dict[str, LibraryKernel]
+    formulas: dict[str, str]
+    aliases: dict[str, str]

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from toolchain.link.clang import RUNTIME
+from toolchain.link.cpp import write_cpp
 from toolchain.link.description import (
     DescribedAttribute,
     DescribedKernel,
@@ -65,7 +66,7 @@ _C_TYPES = {"int": "int64_t", "float": "double"}
 
 
 def write_headers(descriptions: Mapping[str, Description], folder: Path) -> None:
-    """Write ops_wasm32.h and ops_kernels.h into a folder."""
+    """Write ops_wasm32.h, ops_kernels.h and ops_wasm32.hpp into a folder."""
     write(folder / "ops_wasm32.h", (RUNTIME / "ops_wasm32.h").read_bytes())
     parts = [_HEAD]
     for description in descriptions.values():
@@ -73,6 +74,7 @@ def write_headers(descriptions: Mapping[str, Description], folder: Path) -> None
         for kernel, tensors in description["kernels"].items():
             parts.append(_declaration(kernel, tensors, description["attributes"]))
     write(folder / "ops_kernels.h", "".join([*parts, _TAIL]).encode())
+    write_cpp(descriptions, folder)
 
 
 def _declaration(

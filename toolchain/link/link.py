@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from toolchain.abi import FUNCTIONS, PAGE
@@ -14,11 +15,17 @@ FAST = ("ops_take_plain", "ops_is_flat")
 
 
 def link(
-    archive: Path, out: Path, max_memory: int, fast: bool = False, flat: bool = False
+    archive: Path,
+    out: Path,
+    max_memory: int,
+    fast: bool = False,
+    flat: bool = False,
+    more: Sequence[str] = (),
 ) -> None:
     """Link the module with no imports; memory grows up to max_memory bytes.
 
     fast: with runtime_stub/fast.c. flat: with its part that sees tensors of one shape.
+    more: options of the linker.
     """
     parts = FAST if fast else FAST[1:] if flat else ()
     run(
@@ -32,6 +39,7 @@ def link(
             *("-z", f"stack-size={STACK_BYTES}"),
             f"--max-memory={max_memory // PAGE * PAGE}",
             *(f"--export={name}" for name in FUNCTIONS),
+            *more,
             archive,
             "-o",
             out,

@@ -72,6 +72,7 @@ def write_manifest(
     add_custom_section(module, MANIFEST, text.encode())
     archive = folder / "libops_wasm32.a"
     full = short | {
+        "formulas": {n: d["formula"] for n, d in descriptions.items()},
         "kernels": {
             kernel: tensors | {"attributes": d["attributes"], "operator": name}
             for name, d in descriptions.items()

@@ -1,4 +1,4 @@
-"""Package: the SDK archive and the Python wheel, equal bytes from equal inputs.
+"""Package: names of all packages and the SDK archive, equal bytes from equal inputs.
 
 Every command of doit loads this file for the names of the packages, so what writes them
 is imported where it is used.
@@ -8,66 +8,70 @@ from __future__ import annotations
 
 import io
 import os
-import shutil
 import tomllib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from toolchain.link.artifacts import ARCHIVE, MANIFEST, MODULE
 from toolchain.profile import ROOT
-from toolchain.records.replace import fresh, write
+from toolchain.records.replace import fresh
 
 # What goes into packages beside the artifacts.
 SOURCES = (
     ROOT / "pyproject.toml",
     ROOT / "LICENSE",
     *sorted((ROOT / "embed" / "c").glob("*.in")),
-    *sorted((ROOT / "embed" / "js").glob("*.mjs")),
+    *sorted(path for path in (ROOT / "embed" / "js").iterdir() if path.is_file()),
     *sorted((ROOT / "examples" / "c").glob("*")),
     ROOT / "embed" / "python" / "README.md",
     *sorted((ROOT / "embed" / "python" / "ops_wasm32").glob("*.py")),
     ROOT / "embed" / "python" / "ops_wasm32" / "py.typed",
 )
+# What the compiler is made of.
+_FOLDERS = ("kernels", "runtime_stub", "toolchain")
+_SUFFIXES = (".py", ".c", ".h", ".txt")
+NPM_NAME = "ops-wasm32"
 _EPOCH = 315532800  # 1980-01-01, the first day that a zip file can name
-_WHEEL_PROJECT = """\
-[build-system]
-requires = ["flit_core"]
-build-backend = "flit_core.buildapi"
-
-[project]
-name = "ops_wasm32"
-version = "{version}"
-description = "{description}"
-readme = "README.md"
-requires-python = "{python}"
-license = "{license}"
-license-files = ["LICENSE"]
-dependencies = ["numpy>=2,<3", "wasmtime>=50,<51"]
-
-[project.scripts]
-ops-wasm32 = "ops_wasm32.__main__:main"
-"""
 
 
 class PackageError(Exception):
     """Artifacts that do not make a package; the text says why."""
 
 
-def _project() -> dict[str, str]:
-    project: dict[str, str] = tomllib.loads((ROOT / "pyproject.toml").read_text())[
-        "project"
-    ]
-    return project
+def project() -> dict[str, Any]:
+    """What pyproject.toml says of the project."""
+    found: dict[str, Any] = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    table: dict[str, Any] = found["project"]
+    return table
 
 
-def package_paths(folder: Path) -> tuple[Path, Path]:
-    """Where the SDK archive and the wheel go."""
-    version = _project()["version"]
+def package_paths(folder: Path) -> tuple[Path, Path, Path]:
+    """Where the SDK archive, the host's wheel and the compiler's go."""
+    version = project()["version"]
     return (
         folder / f"ops_wasm32-sdk-{version}.tar.gz",
         folder / f"ops_wasm32-{version}-py3-none-any.whl",
+        folder / f"ops_wasm32_compiler-{version}-py3-none-any.whl",
     )
+
+
+def compiler_sources() -> list[Path]:
+    """Sources of the compiler, as they stand in the project."""
+    found = [
+        os.path.join(folder, name)
+        for top in _FOLDERS
+        for folder, _, names in os.walk(ROOT / top)
+        for name in names
+        if name.endswith(_SUFFIXES)
+    ]
+    return [Path(name) for name in sorted(found)]
+
+
+def npm_path(folder: Path) -> Path:
+    """Where the npm package goes."""
+    return folder / f"{NPM_NAME}-{project()['version']}.tgz"
 
 
 def write_sdk(targets: dict[str, Path], out: Path) -> None:
@@ -75,6 +79,8 @@ def write_sdk(targets: dict[str, Path], out: Path) -> None:
 
     targets: folder of artifacts by name of the target.
     """
+    from toolchain.link.bundle import loader
+
     files = {**_headers(targets), **_templates(list(targets))}
     for name, folder in targets.items():
         files[f"lib/{name}/{ARCHIVE}"] = (folder / ARCHIVE).read_bytes()
@@ -82,17 +88,17 @@ def write_sdk(targets: dict[str, Path], out: Path) -> None:
             files[f"wasm/{name}/{file}"] = (folder / file).read_bytes()
     for path in (ROOT / "examples" / "c").iterdir():
         files[f"examples/c/{path.name}"] = path.read_bytes()
-    for path in (ROOT / "embed" / "js").glob("*.mjs"):
-        files[f"js/{path.name}"] = path.read_bytes()
+    files["js/ops_wasm32.mjs"] = loader("../wasm/{target}/" + MODULE).encode()
     files["LICENSE"] = (ROOT / "LICENSE").read_bytes()
-    _write_tar(files, out.name.removesuffix(".tar.gz"), out)
+    root = out.name.removesuffix(".tar.gz")
+    write_tar({f"{root}/{name}": data for name, data in files.items()}, out)
 
 
 def _headers(targets: dict[str, Path]) -> dict[str, bytes]:
     """Read the headers, which must be the same for every target."""
     found: dict[str, bytes] = {}
     for name, folder in targets.items():
-        for path in sorted((folder / "include").glob("*.h")):
+        for path in sorted((folder / "include").glob("*.h*")):
             content = path.read_bytes()
             if found.setdefault(f"include/{path.name}", content) != content:
                 raise PackageError(
@@ -104,7 +110,7 @@ def _headers(targets: dict[str, Path]) -> dict[str, bytes]:
 
 def _templates(targets: list[str]) -> dict[str, bytes]:
     """Fill in the files of embed/c."""
-    version = _project()["version"]
+    version = project()["version"]
     values = {
         "VERSION": version,
         "MAJOR": version.split(".")[0],
@@ -135,7 +141,8 @@ def _epoch() -> int:
     return int(text)
 
 
-def _write_tar(files: dict[str, bytes], root: str, out: Path) -> None:
+def write_tar(files: dict[str, bytes], out: Path) -> None:
+    """Write a packed archive of files by their names, the same from the same bytes."""
     import gzip
     import tarfile
 
@@ -147,49 +154,13 @@ def _write_tar(files: dict[str, bytes], root: str, out: Path) -> None:
         tarfile.open(fileobj=packed, mode="w", format=tarfile.PAX_FORMAT) as tar,
     ):
         for name, content in sorted(files.items()):
-            member = tarfile.TarInfo(f"{root}/{name}")
+            member = tarfile.TarInfo(name)
             member.size, member.mtime, member.mode = len(content), epoch, 0o644
             tar.addfile(member, io.BytesIO(content))
 
 
-def write_wheel(targets: dict[str, Path], out: Path) -> None:
-    """Write the wheel: the host package with a module for each target."""
-    import tempfile
-
-    from flit_core.wheel import make_wheel_in
-
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        package = folder / "ops_wasm32"
-        package.mkdir()
-        for path in SOURCES:
-            if path.parent.name == "ops_wasm32":
-                shutil.copyfile(path, package / path.name)
-        for target, artifacts in targets.items():
-            (package / "wasm" / target).mkdir(parents=True)
-            shutil.copyfile(artifacts / MODULE, package / "wasm" / target / MODULE)
-        shutil.copyfile(ROOT / "LICENSE", folder / "LICENSE")
-        shutil.copyfile(ROOT / "embed" / "python" / "README.md", folder / "README.md")
-        (folder / "pyproject.toml").write_text(_wheel_project())
-        with _fixed_time():
-            made = make_wheel_in(folder / "pyproject.toml", folder).file
-        if made.name != out.name:
-            raise PackageError(f"the wheel is {made.name}, but {out} was expected")
-        write(out, made.read_bytes())
-
-
-def _wheel_project() -> str:
-    project = _project()
-    return _WHEEL_PROJECT.format(
-        version=project["version"],
-        description=project["description"],
-        license=project["license"],
-        python=project["requires-python"],
-    )
-
-
 @contextmanager
-def _fixed_time() -> Iterator[None]:
+def fixed_time() -> Iterator[None]:
     """Give flit a time to put into the wheel: it takes one from the environment."""
     before = os.environ.get("SOURCE_DATE_EPOCH")
     os.environ["SOURCE_DATE_EPOCH"] = str(_epoch())

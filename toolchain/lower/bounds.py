@@ -21,10 +21,9 @@ from typing import Any
 from toolchain.lower.nests import NestChecker
 from toolchain.lower.proofs import Checker, Fault
 from toolchain.lower.terms import LOAD, constant, is_call, kind_of
+from toolchain.profile import ROOT
 from toolchain.spec import Attribute, Operator, SpecError
 from toolchain.spec.tvm import Expr, Tensor
-
-_ROOT = Path(__file__).parents[2]
 
 
 def check_bounds(
@@ -60,7 +59,7 @@ def _is_ours(form: Callable[[Any], Any]) -> bool:
     of = getattr(form, "func", form)  # of a partial
     file = Path(str(getattr(of, "__globals__", {}).get("__file__", "")))
     return any(
-        file.is_relative_to(_ROOT / folder) for folder in ("kernels", "toolchain")
+        file.is_relative_to(ROOT / folder) for folder in ("kernels", "toolchain")
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import glob
 import hashlib
 import json
+import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -13,20 +14,26 @@ from typing import Any
 
 from toolchain.abi import ABI_VERSION, MANIFEST, MAX_MEMORY
 from toolchain.codegen.operators import loaded_operators
-from toolchain.frontends import Dim, read_model
+from toolchain.frontends import Dim, Given, read_model
+from toolchain.graph.build import Place
+from toolchain.graph.operators import add_chain, made_of
+from toolchain.graph.passes import optimise
+from toolchain.graph.rounding import tolerance as graph_tolerance
 from toolchain.link.manifest import check_interface
 from toolchain.link.module import add_custom_section, validate
 from toolchain.link.safetensors import Part, write_weights
 from toolchain.model.compile import (
-    Place,
     compile_program,
     program_of,
     weights_blob,
 )
 from toolchain.model.emit import Program
+from toolchain.model.fixed import OpenError, check_fixed
+from toolchain.model.fixed import to_kernels as kernels_of
 from toolchain.model.graph import Value, from_relax
 from toolchain.model.kernels import FOLDERS
 from toolchain.model.passes import to_kernels
+from toolchain.model.read import operator_roots, read
 from toolchain.model.rounding import tolerance
 from toolchain.process import confined
 from toolchain.process.command import tool_versions
@@ -77,9 +84,36 @@ def build_model(
 
     Errors: SpecError for a model that cannot be built, with every reason at once.
     """
-    program = read_program(path, options, show)
+    program = read_program(path, options, show, runtime)
+    return write_model(program, path, options, place, runtime, show)
+
+
+def build_fixed(
+    path: Path,
+    options: Options,
+    place: Place,
+    runtime: list[Path],
+    show: Callable[[str], None] = print,
+) -> dict[str, Any]:
+    """The same by the nodes of toolchain/graph/, of a file of ONNX or MindIR.
+
+    Errors: OpenError where some size or node is for the runtime to plan, too.
+    """
+    program = fixed_program(path, options, runtime, show)
+    return write_model(program, path, options, place, runtime, show)
+
+
+def write_model(
+    program: Program,
+    path: Path,
+    options: Options,
+    place: Place,
+    runtime: list[Path],
+    show: Callable[[str], None],
+) -> dict[str, Any]:
+    """Write the files of build_model for a program. path: what errors call it."""
     target = options.built_for()
-    out = place.folder / f"{program.graph.name}.wasm"
+    out = place.folder / f"{place.name or program.graph.name}.wasm"
     with fresh(out) as wasm:
         try:
             kernels = compile_program(program, target, place, runtime, wasm, show)
@@ -93,12 +127,27 @@ def build_model(
     return manifest
 
 
-def read_program(path: Path, options: Options, show: Callable[[str], None]) -> Program:
+def read_program(
+    path: Path,
+    options: Options,
+    show: Callable[[str], None],
+    runtime: Sequence[Path] = (),
+) -> Program:
     """A model file as kernels, weights and a plan: all but the code.
 
     A file may hold anything, so that a process of its own reads it: see confined.
-    Errors: as build_model.
+    runtime: objects of the C runtime; without them, and where fixed_program does not
+    take the file, it goes through Relax. Errors: as build_model.
     """
+    if path.suffix == ".mindir":
+        return fixed_program(path, options, runtime, show)
+    if runtime:
+        try:
+            return fixed_program(path, options, runtime, show)
+        except confined.LimitError:
+            raise
+        except SpecError:
+            pass  # what takes the other way says what is wrong
     # Before the fork, so that they are imported once.
     import tvm.relax.frontend.onnx  # noqa: F401
 
@@ -108,6 +157,66 @@ def read_program(path: Path, options: Options, show: Callable[[str], None]) -> P
     for note in program.notes:
         show(note)
     return program
+
+
+def fixed_program(
+    path: Path, options: Options, runtime: Sequence[Path], show: Callable[[str], None]
+) -> Program:
+    """A file as kernels, all of whose sizes are known. Errors: as build_fixed."""
+    import tvm  # noqa: F401  # before the fork, so that it is imported once
+
+    show(f"read {path.name}")
+    given = Given(options.shapes, options.dims, options.values)
+    limits = limits_for(path, options)
+    model = confined.run(
+        str(path), partial(_read_fixed, path, given, options.winograd), limits
+    )
+    for note in model.notes:
+        show(note)
+    for made in model.made:
+        add_chain(made)
+    try:
+        with tempfile.TemporaryDirectory() as folder:
+            graph = kernels_of(model.graph, runtime, Path(folder))
+        program = replace(
+            program_of(graph, options.external),
+            tolerance=model.tolerance,
+            notes=model.notes,
+            code=tuple(dict.fromkeys((*model.code, *operator_roots()))),
+        )
+        _check_memory(program, path)
+    except OpenError:
+        raise
+    except SpecError as error:
+        raise SpecError(f"{path}: {error}") from None
+    return program
+
+
+@dataclass(frozen=True)
+class _Fixed:
+    """A graph after all passes, what they made, and what is known before them.
+
+    code: roots of the operators that were asked.
+    """
+
+    graph: Any
+    made: list[Any]
+    tolerance: float
+    notes: tuple[str, ...]
+    code: tuple[str, ...]
+
+
+def _read_fixed(path: Path, given: Given, winograd: bool) -> _Fixed:
+    model, _ = read(path, given)
+    check_fixed(model.graph)
+    allowed = graph_tolerance(model.graph, winograd)
+    optimise(model.graph, winograd)
+    check_fixed(model.graph)
+    if any(n.op == "dequantize_linear" for n in model.graph.nodes):
+        raise OpenError("products of 8 bits that no pass finds go through Relax")
+    names = dict.fromkeys(n.op for n in model.graph.nodes)
+    made = [one for one in map(made_of, names) if one is not None]
+    return _Fixed(model.graph, made, allowed, model.notes, operator_roots())
 
 
 def limits_for(path: Path, options: Options) -> confined.Limits:
@@ -162,7 +271,8 @@ def _check_memory(program: Program, path: Path) -> None:
         )
 
 
-def _tensors(values: list[Value]) -> list[dict[str, Any]]:
+def tensors(values: list[Value]) -> list[dict[str, Any]]:
+    """Names, dtypes and shapes, as a manifest has them."""
     return [{"name": v.name, "dtype": v.dtype, "shape": list(v.shape)} for v in values]
 
 
@@ -183,8 +293,8 @@ def _add_manifest(
         "target": target.name,
         "features": list(target.features),
         "model": graph.name,
-        "inputs": _tensors(graph.inputs),
-        "outputs": _tensors(graph.outputs),
+        "inputs": tensors(graph.inputs),
+        "outputs": tensors(graph.outputs),
         "memory": {
             "arena": program.plan.size,
             "lower_bound": program.plan.lower_bound,

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 from collections import Counter
-from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
+from collections.abc import Callable, Iterator
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,8 @@ from toolchain.codegen.descriptor import table
 from toolchain.codegen.llvm import emit
 from toolchain.codegen.objects import by_name
 from toolchain.codegen.operators import loaded_operators
+from toolchain.graph.build import Place, operator_objects
+from toolchain.graph.graph import Node as Called
 from toolchain.link.archive import archive
 from toolchain.link.blob import data_object
 from toolchain.link.link import link
@@ -28,6 +31,7 @@ from toolchain.model.emit import WEIGHTS, Program, model_descriptor, model_funct
 from toolchain.model.graph import KERNEL, VIEW, Graph, Node, Value
 from toolchain.model.kernels import FOLDERS, Copy
 from toolchain.model.plan import aligned, plan, root
+from toolchain.model.planned import Planned
 from toolchain.process import confined
 from toolchain.process.command import tool_versions
 from toolchain.records.cache import in_use, use
@@ -42,20 +46,6 @@ SHOWN = 4  # nodes that an error names
 KERNEL_TIMEOUT = 300.0  # seconds for one kernel; most take under one
 
 
-@dataclass(frozen=True)
-class Place:
-    """Where a model's files go. cache: for objects of kernels.
-
-    code: what the kernels' objects are made from, as it is found (roots of slices).
-    archive: whether lib<name>.a is written too, to link into programs.
-    """
-
-    folder: Path
-    cache: Path
-    code: set[str] = field(default_factory=set)
-    archive: bool = False
-
-
 def program_of(graph: Graph, external: bool) -> Program:
     """Leave out views, order the weights and plan the arena."""
     aliases: dict[Value, Value] = {}
@@ -65,15 +55,27 @@ def program_of(graph: Graph, external: bool) -> Program:
     graph.nodes = [n for n in graph.nodes if n.op == KERNEL]
     _copy_outputs(graph, aliases)
     offsets: dict[Value, int] = {}
+    known: dict[bytes, Value] = {}
     size = 0
     for node in graph.nodes:
         for value in node.inputs:
             base = root(value, aliases)
-            if base.data is not None and base not in offsets:
-                offsets[base] = size
-                size += aligned(base.bytes)
+            if base.data is None or base in offsets:
+                continue
+            first = known.setdefault(_digest(base), base)
+            if first is not base:  # one copy of equal bytes
+                aliases[base] = first
+                continue
+            offsets[base] = size
+            size += aligned(base.bytes)
     names = [n.attributes["kernel"].name for n in graph.nodes]
     return Program(graph, names, aliases, plan(graph, aliases), offsets, size, external)
+
+
+def _digest(value: Value) -> bytes:
+    """A hash of a constant's bytes."""
+    assert value.data is not None
+    return hashlib.sha256(np.ascontiguousarray(value.data).tobytes()).digest()
 
 
 def _copy_outputs(graph: Graph, aliases: dict[Value, Value]) -> None:
@@ -113,13 +115,15 @@ def compile_program(
         model, library = own / f"model_{name}.o", own / f"lib{name}.a"
         model.write_bytes(emit(texts, target))
         members = [*objects.values(), model]
+        members += operator_objects(_called(program), target, place, show)
         if not program.external:
             members.append(
                 data_object(WEIGHTS, weights_blob(program), own / "model_weights.o")
             )
         archive([*members, *runtime], library)
         if place.archive:
-            write(place.folder / library.name, library.read_bytes())
+            kept = place.folder / f"lib{place.name or name}.a"
+            write(kept, library.read_bytes())
         show(f"link {name}.wasm")
         link(library, out, MAX_MEMORY)
         calls = Counter(program.kernels)
@@ -127,6 +131,14 @@ def compile_program(
             {"name": k, "calls": calls[k], "bytes": objects[k].stat().st_size}
             for k in sorted(objects)
         ]
+
+
+def _called(program: Program) -> Iterator[Called]:
+    """Calls of operators whose own objects are linked."""
+    for node in program.graph.nodes:
+        kernel = node.attributes["kernel"]
+        if isinstance(kernel, Planned):
+            yield Called(kernel.operator, [], [], {}, kernel.dtypes)
 
 
 def _objects(

@@ -7,9 +7,10 @@ from dataclasses import dataclass
 
 from toolchain.abi import declaration
 from toolchain.codegen.descriptor import fixed_descriptor
-from toolchain.codegen.room import fixed_room, room
+from toolchain.codegen.room import Room, fixed_room, room
 from toolchain.model.graph import Graph, Value
 from toolchain.model.plan import Plan, root
+from toolchain.model.planned import Planned
 
 _CALLED = ("TVMBackendAllocWorkspace", "TVMBackendFreeWorkspace")
 WEIGHTS = "model_weights"
@@ -79,6 +80,7 @@ class _Function:
             )
             self._line("%weights = load ptr, ptr %at_w")
             weights = "%weights"
+        codes: list[str] = []
         for i, (node, kernel) in enumerate(
             zip(graph.nodes, program.kernels, strict=True)
         ):
@@ -87,12 +89,17 @@ class _Function:
                 self._line(f"%wanted{i} = icmp ult i32 %at{i}, %count")
                 self._line(f"br i1 %wanted{i}, label %step{i}, label %after{i}")
                 self.lines.append(f"step{i}:")
-            for k, value in enumerate((*node.inputs, *node.outputs)):
-                pointer = self._pointer(value, weights)
+            self._line(f"br label %run{i}")
+            self.lines.append(f"run{i}:")
+            values = (*node.inputs, *node.outputs)
+            offsets = node.attributes.get("offsets") or [0] * len(values)
+            for k, (value, offset) in enumerate(zip(values, offsets, strict=True)):
+                pointer = self._pointer(value, weights, offset)
                 at = self._new(f"getelementptr i64, ptr %args, i32 {k}")
                 self._line(f"store ptr {pointer}, ptr {at}")
             rc = self._new(f"call i32 @kernel_{kernel}(ptr %args)")
             bad = self._new(f"icmp ne i32 {rc}, 0")
+            codes.append(f"[ {rc}, %run{i} ]")
             self._line(f"br i1 {bad}, label %stopped, label %after{i}")
             self.lines.append(f"after{i}:")
         free = (
@@ -102,9 +109,11 @@ class _Function:
         )
         self._line(f"%freed = {free}")
         self._line("ret i32 0")
-        self.lines.append("stopped:")
-        self._line(f"%freed2 = {free}")
-        self._line("ret i32 1")
+        if codes:  # a kernel's code says whether it has written a text
+            self.lines.append("stopped:")
+            self._line(f"%code = phi i32 {', '.join(codes)}")
+            self._line(f"%freed2 = {free}")
+            self._line("ret i32 %code")
         self.lines.append("failed:")
         self._line("ret i32 1")
         declared = sorted(set(program.kernels))
@@ -134,11 +143,15 @@ class _Function:
         self._line(f"%v{self.count} = {text}")
         return f"%v{self.count}"
 
-    def _pointer(self, value: Value, weights: str) -> str:
+    def _pointer(self, value: Value, weights: str, inside: int) -> str:
+        """A pointer to so many bytes inside of a value."""
         base = root(value, self.program.aliases)
         if base in self.slots:
             at = self._new(f"getelementptr i64, ptr %slots, i32 {self.slots[base]}")
-            return self._new(f"load ptr, ptr {at}")
+            start = self._new(f"load ptr, ptr {at}")
+            if not inside:
+                return start
+            return self._new(f"getelementptr i8, ptr {start}, i32 {inside}")
         if base.data is not None:
             where, offset = weights, self.program.weights[base]
         else:
@@ -146,7 +159,7 @@ class _Function:
             has = self.program.plan.size or self.program.traced
             where = "%arena" if has else "null"
             offset = self.program.plan.offsets[base]
-        return self._new(f"getelementptr i8, ptr {where}, i32 {offset}")
+        return self._new(f"getelementptr i8, ptr {where}, i32 {offset + inside}")
 
 
 def model_descriptor(program: Program) -> list[str]:
@@ -159,5 +172,7 @@ def model_descriptor(program: Program) -> list[str]:
         inputs.append(("arena", "uint8", (program.plan.size,)))
         inputs.append(("steps", "int32", (2,)))
     outputs = [(v.name, v.dtype, v.shape) for v in graph.outputs]
-    needed = fixed_room(graph.name, [*inputs, *outputs])
-    return [fixed_descriptor(graph.name, inputs, outputs), room([needed])]
+    needed = [fixed_room(graph.name, [*inputs, *outputs])]
+    kernels = [n.attributes["kernel"] for n in graph.nodes]
+    needed += [Room(len(k.tensors), 1) for k in kernels if isinstance(k, Planned)]
+    return [fixed_descriptor(graph.name, inputs, outputs), room(needed)]

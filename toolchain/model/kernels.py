@@ -18,9 +18,11 @@ from typing import Any
 
 import numpy as np
 
+from toolchain.abi import declaration
 from toolchain.codegen.kernel_ir import flagged, kernel_flags
 from toolchain.codegen.operators import load_operator
 from toolchain.frontends.library import KEPT
+from toolchain.graph.operators import FOLDERS as GRAPH_FOLDERS
 from toolchain.lower.functions import used
 from toolchain.lower.rewrite import check, exactly, only, rewrite
 from toolchain.lower.te import OFFSET, Kernel, entry, lower, without_loader
@@ -31,7 +33,7 @@ from toolchain.spec import microkernels as micro
 from toolchain.targets import Target
 
 # Operators of the library, and operators that only models call.
-FOLDERS = (KERNELS, Path(__file__).parent / "operators")
+FOLDERS = (KERNELS, Path(__file__).parent / "operators", *GRAPH_FOLDERS[1:])
 
 
 def _file(name: str) -> Path:
@@ -261,6 +263,45 @@ define i32 @kernel_{self.name}(ptr %slots) {{
   %result = load ptr, ptr %at
   call void @llvm.memcpy.p0.p0.i32(ptr %result, ptr %source, i32 {self.size}, i1 0)
   ret i32 0
+}}
+"""
+        ]
+
+
+@dataclass(frozen=True)
+class Indexed:
+    """Fails where one of so many indices is outside an axis.
+
+    called: what the error calls them. itemsize: bytes of one.
+    """
+
+    called: str
+    count: int
+    itemsize: int
+    axis: int
+    size: int
+
+    @property
+    def name(self) -> str:
+        """A name that says what it is and, by its hash, the rest."""
+        digest = hashlib.sha256(repr(self).encode()).hexdigest()[:10]
+        return f"check_indices_{digest}"
+
+    def texts(self, target: Target) -> list[str]:
+        """IR with `i32 kernel_<name>(ptr slots)`; slots: the indices."""
+        del target
+        raw = self.called.encode() + b"\0"
+        text = "".join(f"\\{byte:02x}" for byte in raw)
+        numbers = (self.count, self.itemsize, self.axis, self.size)
+        given = ", ".join(f"i32 {n}" for n in numbers)
+        return [
+            f"""
+@called = private constant [{len(raw)} x i8] c"{text}"
+{declaration("ops_indices_inside")}
+define i32 @kernel_{self.name}(ptr %slots) {{
+  %indices = load ptr, ptr %slots
+  %code = call i32 @ops_indices_inside(ptr @called, ptr %indices, {given})
+  ret i32 %code
 }}
 """
         ]

@@ -7,10 +7,9 @@ from __future__ import annotations
 
 from math import prod, sqrt
 
-from toolchain.graph.rounding import ENLARGED, LEVELS, MARGIN, ROUNDING
+from toolchain.graph.rounding import ENLARGED, LEVELS, MARGIN, ROUNDING, WINOGRAD
 from toolchain.model.graph import Graph, Node, Value
 
-WINOGRAD = 10  # its products have errors so many times as large
 _EXACT = {
     *("astype", "broadcast_to", "clip", "concat", "expand_dims", "flatten", "max"),
     *("min", "nn.dropout", "nn.max_pool2d", "nn.relu", "nn.relu6", "permute_dims"),

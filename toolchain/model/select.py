@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from toolchain.frontends.library import has
+from toolchain.graph.passes.winograd import transformed
 from toolchain.model import winograd
 from toolchain.model.axes import along
 from toolchain.model.formulas import alone
@@ -149,19 +150,19 @@ def _convolution(node: Node) -> list[Node] | None:
 def _winograd(node: Node) -> list[Node]:
     x, w = node.inputs
     assert w.data is not None
-    panels = np.concatenate([_panels(m) for m in winograd.transformed(w.data)])
+    panels = transformed(w.data)
     packed = Value.constant(f"{w.name}_winograd", panels)
     constants = dict(zip("NHWC", x.shape, strict=True))
-    constants |= dict(zip("QDE", panels.shape, strict=True))
-    constants |= dict(zip(("OY", "OX", "M"), node.output.shape[1:], strict=True))
-    constants["B"] = constants["M"]
+    constants |= dict(zip("QKE", panels.shape, strict=True))
+    bias = _bias(node)
+    constants["M"] = bias.shape[0]
     pads = {n: v for n, v in _constants(node).items() if n in _WINOGRAD}
-    inputs = [x, packed, _bias(node)]
+    inputs = [x, packed, bias]
     instance = Instance.of("winograd_conv", constants | pads)
     return [_kernel(inputs, node.output, instance)]
 
 
-_WINOGRAD = ("minimum", "maximum", "pads_0", "pads_1")
+_WINOGRAD = ("minimum", "maximum", *(f"pads_{i}" for i in range(4)))
 
 
 def _constants(node: Node) -> dict[str, float]:

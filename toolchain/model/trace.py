@@ -9,8 +9,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from toolchain.graph.build import Place
 from toolchain.model.build import Options, read_program
-from toolchain.model.compile import Place, compile_program
+from toolchain.model.compile import compile_program
 from toolchain.model.emit import Program
 from toolchain.model.graph import Node, Value
 from toolchain.model.kernels import Batched, Instance
@@ -37,7 +38,7 @@ def build_trace(
     show: Callable[[str], None] = print,
 ) -> Path:
     """Write the traced module of a model and trace.json beside it; the latter."""
-    program = replace(read_program(path, options, show), traced=True)
+    program = replace(read_program(path, options, show, runtime), traced=True)
     target, out = options.built_for(), place.folder / "trace.json"
     with fresh(place.folder / f"{program.graph.name}.wasm") as wasm:
         kernels = compile_program(program, target, place, runtime, wasm, show)

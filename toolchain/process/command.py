@@ -13,8 +13,8 @@ from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
+from toolchain.records.places import WORK
 from toolchain.records.replace import scratch
-from toolchain.records.states import ROOT
 
 # Environment variable that replaces a tool, and the wheel's tool it replaces.
 TOOLS = {
@@ -113,12 +113,12 @@ def run(arguments: Sequence[str | Path], *, cwd: Path | None = None) -> str:
 def _zig_folders() -> Iterator[dict[str, str]]:
     """The environment of a tool, in which zig keeps what it compiles in our folders.
 
-    Its own libraries stay in build/.zig; by default it would take the home folder. An
-    object of ours has a record beside it, so that a second copy in a cache would only
-    take place: it goes with the run.
+    Its own libraries stay in build/.zig, or the user's cache; by default it would take
+    a folder of its own. An object of ours has a record beside it, so that a second copy
+    in a cache would only take place: it goes with the run.
     """
     given = os.environ.get("ZIG_GLOBAL_CACHE_DIR")
-    folder = Path(given) if given else ROOT / "build" / ".zig"
+    folder = Path(given) if given else WORK / ".zig"
     with scratch(folder) as own:
         yield {
             **os.environ,

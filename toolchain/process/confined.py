@@ -25,7 +25,7 @@ from pathlib import Path
 from typing import IO, TypeVar
 
 from toolchain.process.command import ToolError
-from toolchain.records.states import ROOT
+from toolchain.records.places import ROOT
 from toolchain.spec import SpecError
 
 T = TypeVar("T")
@@ -172,7 +172,8 @@ def _frames(error: BaseException) -> str:
     found = [
         f"{Path(f.filename).name}:{f.lineno}"
         for f in traceback.extract_tb(error.__traceback__)
-        if f.filename.startswith(str(ROOT)) and "site-packages" not in f.filename
+        if f.filename.startswith(str(ROOT))
+        and "site-packages" not in f.filename.removeprefix(str(ROOT))
     ]
     return " > ".join(found[-_FRAMES:])
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import IO
 
@@ -18,15 +18,22 @@ class ProgressReporter(ConsoleReporter):  # type: ignore[misc]  # doit has no ty
 
     desc = "console, with how far the build is"
     folder: Path
+    show: Callable[[str], None] | None = None
 
     def __init__(self, outstream: IO[str], options: Mapping[str, object]) -> None:
         super().__init__(outstream, options)
         self.total = self.seen = 0
 
     @classmethod
-    def of(cls, folder: Path) -> type[ProgressReporter]:
-        """The reporter of builds in a folder: doit makes one where tasks are run."""
-        return type(cls.__name__, (cls,), {"folder": folder})
+    def of(
+        cls, folder: Path, show: Callable[[str], None] | None = None
+    ) -> type[ProgressReporter]:
+        """The reporter of builds in a folder: doit makes one where tasks are run.
+
+        show: is told each task in place of the console.
+        """
+        told = None if show is None else staticmethod(show)
+        return type(cls.__name__, (cls,), {"folder": folder, "show": told})
 
     def initialize(
         self, tasks: Mapping[str, Task], selected_tasks: Iterable[str]
@@ -50,6 +57,9 @@ class ProgressReporter(ConsoleReporter):  # type: ignore[misc]  # doit has no ty
             self.lock.release()
         if task.actions and not task.name.startswith("_"):
             self.seen += 1
+            if self.show is not None:
+                self.show(f"{self.seen}/{self.total} {task.title()}")
+                return
             width = len(str(self.total))
             self.write(f"[{self.seen:{width}}/{self.total}] {task.title()}\n")
 

@@ -8,11 +8,14 @@ from __future__ import annotations
 
 import ast
 import hashlib
+import sys
 from collections.abc import Iterator
 from typing import TypedDict
 
-# Arguments of an operator that only tests read.
+# Arguments of an operator that its object does not follow from: tests read them, and
+# models whose constants the reference computes. That is a definition of its own.
 _TESTED = ("reference", "reference_scale", "cases", "bound")
+REFERENCE = "KERNEL's reference"
 # Decorators that change nothing but their definition, or that register it for those
 # who name it.
 _PLAIN = {"cache", "contextmanager", "dataclass", "math_function", "emits"}
@@ -22,6 +25,8 @@ _Scope = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
 _Function = ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda
 _Comprehension = ast.ListComp | ast.SetComp | ast.DictComp | ast.GeneratorExp
 _NONE: frozenset[str] = frozenset()
+# Python 3.13 leaves empty lists out unless it is told not to.
+_WHOLE = {"show_empty": True} if sys.version_info >= (3, 13) else {}
 
 
 def hash_of(data: str | bytes) -> str:
@@ -70,7 +75,8 @@ def _exported(tree: ast.Module) -> set[str]:
 
 
 def _strip(tree: ast.Module) -> None:
-    """Take out docstrings, and of an operator what only tests read."""
+    """Take out docstrings, and of an operator what its object does not follow from."""
+    references: list[ast.stmt] = []
     for node in ast.walk(tree):
         if (
             isinstance(node, ast.Module | _Scope)
@@ -81,7 +87,13 @@ def _strip(tree: ast.Module) -> None:
         if "KERNEL" in _bound(statement):
             for call in ast.walk(statement):
                 if isinstance(call, ast.Call):
+                    references += [
+                        ast.Assign([ast.Name(REFERENCE, ast.Store())], k.value)
+                        for k in call.keywords
+                        if k.arg == "reference"
+                    ]
                     call.keywords = [k for k in call.keywords if k.arg not in _TESTED]
+    tree.body += references
 
 
 def _bound(statement: ast.stmt) -> set[str]:
@@ -109,6 +121,14 @@ def _imports(node: ast.Import | ast.ImportFrom) -> Iterator[tuple[str, str]]:
             yield alias.asname, f"{alias.name}:"
         else:  # `import a.b` binds a
             yield alias.name.partition(".")[0], alias.name.partition(".")[0] + ":"
+
+
+def _text(statement: ast.stmt) -> str:
+    """A statement's syntax, the same by any Python: objects of packages have records.
+
+    3.12 gave definitions type parameters, which this project does not use.
+    """
+    return ast.dump(statement, **_WHOLE).replace(", type_params=[]", "")
 
 
 def _decorator(node: ast.expr) -> str:
@@ -151,7 +171,7 @@ class _Index:
                 self.effects.add(name)
 
     def _add_statement(self, statement: ast.stmt) -> None:
-        content, uses = hash_of(ast.dump(statement)), set(self._uses(statement))
+        content, uses = hash_of(_text(statement)), set(self._uses(statement))
         names = _bound(statement) or {f"!{content}"}
         for name in names:
             self.add(name, content, uses)

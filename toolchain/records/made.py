@@ -17,9 +17,10 @@ from inspect import Signature
 from pathlib import Path
 from typing import Any, ClassVar
 
+from toolchain.records.places import ROOT, WORK
 from toolchain.records.replace import write
 from toolchain.records.slices import sources
-from toolchain.records.states import ROOT, Contents
+from toolchain.records.states import Contents
 
 
 class ChangedError(Exception):
@@ -109,7 +110,7 @@ class Made:
 @cache
 def contents() -> Contents:
     """The hashes of files, for the life of this process."""
-    return Contents(ROOT / "build" / ".contents.json")
+    return Contents(WORK / ".contents.json")
 
 
 def keep() -> None:

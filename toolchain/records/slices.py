@@ -26,10 +26,13 @@ from functools import cache, cached_property
 from pathlib import Path
 
 from toolchain.records.definitions import Index, hash_of, index_of
-from toolchain.records.states import ROOT, State, load, save, settled, state
+from toolchain.records.places import ROOT, WORK
+from toolchain.records.states import State, load, save, settled, state
 
 # Of these tables an output follows from single entries, which its settings hold.
 _BY_SETTINGS = {("toolchain.targets", "TARGETS"), ("toolchain.tuning.table", "TABLE")}
+# Where things lie decides no bytes.
+_PLACES = "toolchain.records.places"
 _INSIDE = f"{ROOT}{os.sep}"
 _MOST = 1000  # sources that are kept, also as they were before edits
 _Definition = tuple[str, str]  # module or file, name
@@ -122,6 +125,8 @@ class Sources:
         name, _, rest = path.partition(".")
         if self._file(module) is None or (module, name) in _BY_SETTINGS:
             return
+        if module == _PLACES:
+            return
         definitions = self._index(module)["definitions"]
         if name in definitions:
             yield module, name
@@ -184,7 +189,7 @@ def root_in(file: Path, name: str) -> str:
 @cache
 def sources() -> Sources:
     """The sources of this project, for the life of this process."""
-    return Sources(ROOT / "build")
+    return Sources(WORK)
 
 
 def _label(module: str) -> str:

@@ -21,7 +21,6 @@ from typing import Any
 
 from toolchain.records.replace import write
 
-ROOT = Path(__file__).parents[2]
 State = tuple[int, ...]
 _STARTED = time.time_ns()
 # Of two writes within a tick of a file system's clock, the second changes no state: a

@@ -8,10 +8,11 @@ numpy by itself: ``te`` and ``tir`` load TVM when they are first used.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from toolchain.abi import MAX_RANK, MAX_TENSORS
+from toolchain.dtypes import DTYPES as OF_MODELS
 from toolchain.dtypes import NAMES as DTYPES
 from toolchain.dtypes import SAME_WIDTH
 from toolchain.spec.arguments import (
@@ -100,6 +101,7 @@ _ELEMENTS: dict[str, Any] = {
     "outputs": Output,
     "attributes": Attribute,
     "dtypes": (str, tuple),
+    "models": (str, tuple),
     "sizes": str,
     "in_place": str,
     "aliases": str,
@@ -108,7 +110,8 @@ _KINDS = {
     "inputs": 'write Input("x", "n")',
     "outputs": 'write Output("out")',
     "attributes": 'write Attribute("axis")',
-    "dtypes": 'write a name, such as "float32", or a tuple of names',
+    "dtypes": (_NAMES := 'write a name, such as "float32", or a tuple of names'),
+    "models": _NAMES,
 } | dict.fromkeys(("sizes", "in_place", "aliases"), "write names in quotes")
 
 
@@ -133,6 +136,8 @@ class Operator:
     cases: from a dtype tuple and a numpy Generator to cases. dtypes: a name, or a
     tuple where several vary. absent: why a dtype is not there. stored_as: dtypes
     whose elements another dtype's kernel moves just as well, such as SAME_WIDTH.
+    models: more dtypes, which models alone have: the library does not grow by them.
+    models_source: a C file with kernels of these; they have no second form.
     kernels: a name for the kernels where other operators have the same ones under it,
     so that a program holds one copy.
     narrow: why a partial result may leave float32 where the result does not: the
@@ -161,6 +166,8 @@ class Operator:
     reassociate: bool = False
     narrow: str = ""
     stored_as: Mapping[str, str] = field(default_factory=dict)
+    models: tuple[str | tuple[str, ...], ...] = ()
+    models_source: str | None = None
     kernels: str | None = None
     shapes: Callable[[Any], list[Any]] | None = None
     in_place: tuple[str, ...] = ()
@@ -190,9 +197,11 @@ class Operator:
         if (self.compute is None) == (self.source is None):
             raise SpecError("give either compute (TE) or source (a C file)")
         self._check_own()
-        for dtype in {d for t in self.variants() for d in t} | set(self.absent):
-            if dtype not in DTYPES:
-                raise SpecError(f"dtype {dtype!r} is unknown; use {', '.join(DTYPES)}")
+        both = (*self.variants(), *self.model_variants())
+        for dtype in {d for t in both for d in t} | set(self.absent):
+            if dtype not in OF_MODELS:
+                known = ", ".join(OF_MODELS)
+                raise SpecError(f"dtype {dtype!r} is unknown; use {known}")
         self._check_bound()
 
     def _check_own(self) -> None:
@@ -268,7 +277,22 @@ class Operator:
 
     def variants(self) -> list[tuple[str, ...]]:
         """The dtype tuples it is compiled for."""
-        return [(d,) if isinstance(d, str) else tuple(d) for d in self.dtypes]
+        return _tuples(self.dtypes)
+
+    def for_models(self, name: str) -> Operator:
+        """The operator of that name, of the dtypes that models alone have.
+
+        A module may hold it beside the other: no kernel has the name of one there.
+        """
+        found = replace(self, dtypes=self.models, models=(), models_source=None)
+        if self.models_source is None:
+            return replace(found, kernels=self.kernels or f"{name}_of_models")
+        c = self.models_source
+        return replace(found, compute=None, columns=None, schedule=None, source=c)
+
+    def model_variants(self) -> list[tuple[str, ...]]:
+        """The dtype tuples that models alone have."""
+        return _tuples(self.models)
 
     def tensors(self) -> list[Input | Output]:
         """Inputs, then outputs."""
@@ -294,6 +318,10 @@ class Operator:
         if any(t.variadic for t in self.tensors()):
             return MAX_TENSORS - 2
         return MAX_UNITS if any(a.per_unit for a in self.attributes) else 0
+
+
+def _tuples(dtypes: Iterable[str | tuple[str, ...]]) -> list[tuple[str, ...]]:
+    return [(d,) if isinstance(d, str) else tuple(d) for d in dtypes]
 
 
 @dataclass(frozen=True)

@@ -163,6 +163,7 @@ def view_operator(
         sizes=("m", "n", "sm", "sn", "om"),
         attributes=attributes,
         dtypes=NAMES,
+        models=("float64",),
         stored_as=SAME_WIDTH,
         kernels="view",
         compute=view,

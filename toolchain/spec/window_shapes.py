@@ -25,7 +25,7 @@ class _Axis(NamedTuple):
     after: Size
 
 
-def pooled(call: Call, channels_last: bool = False) -> list[Shape]:
+def pooled(call: Call) -> list[Shape]:
     """The shape of a pooling over one axis or more, for each output."""
     up = call.integer("ceil_mode")
 
@@ -38,12 +38,21 @@ def pooled(call: Call, channels_last: bool = False) -> list[Shape]:
         begins = (axis.size + axis.before + axis.stride - 1) // axis.stride
         return call.least((room + axis.stride - 1) // axis.stride + 1, begins)
 
-    return [_along(call, windows, channels_last)] * len(call.operator.outputs)
+    return [_along(call, windows)] * len(call.operator.outputs)
 
 
-def pooled_last(call: Call) -> list[Shape]:
-    """The same of images with their channels last."""
-    return pooled(call, channels_last=True)
+def convolved_last(call: Call) -> list[Shape]:
+    """The shape of a convolution of images with their channels last."""
+    shape = _along(
+        call,
+        lambda axis: (
+            (axis.size + axis.before + axis.after - axis.dilation * (axis.taps - 1) - 1)
+            // axis.stride
+            + 1
+        ),
+        channels_last=True,
+    )
+    return [None if shape is None else (*shape[:-1], call.integer("features"))]
 
 
 def unpooled(call: Call) -> list[Shape]:

@@ -115,6 +115,25 @@ def run_one_node(profile: Profile, operator: str, target: str, path: str) -> Non
         raise FailedError("models differ from the library; see above")
 
 
+def users_task(after: Iterable[str]) -> Task:
+    """Tries the packages as their users do."""
+    options = [option("user", "", "this user alone; all where left out", "u")]
+    return command(run_users, after=after, options=options, reads=True)
+
+
+def run_users(user: str) -> None:
+    """Start from the packages alone, in each language; each must answer rightly."""
+    scripts = sorted((ROOT / "tests" / "users").glob("python_*.py"))
+    chosen = [path for path in scripts if user in ("", path.stem)]
+    codes = [run_python([str(path)]) for path in chosen]
+    if user not in [path.stem for path in scripts]:
+        words = ["-m", "users", *filter(None, [user])]
+        codes.append(run_python(words, [ROOT, ROOT / "tests"]))
+    if code := max(codes):
+        missing = "not every user could be tried" if code == 3 else ""
+        raise FailedError(f"{missing or 'a user has no right answer'}; see above")
+
+
 def run_scorecard() -> None:
     """Print sizes, cycles and facts that stand twice, beside their limits."""
     if run_python(["tests/scorecard.py"], [ROOT, ROOT / "tests", _HOST]):

@@ -22,13 +22,15 @@ from toolchain.link.clang import sources
 from toolchain.process.command import replacement, tool_versions
 from toolchain.profile import ROOT, Profile
 from toolchain.records.lock import Lock
-from toolchain.records.replace import fresh, scratch
+from toolchain.records.places import BUILT
+from toolchain.records.replace import fresh, scratch, write
 from toolchain.records.slices import root_in
 from toolchain.targets import DEFAULT, TARGETS
 from toolchain.tasks.making import FailedError, Task, command, made, option
 
 if TYPE_CHECKING:
     from toolchain.link.description import Description
+    from toolchain.records.made import Made
 
 RUNTIME = sorted((ROOT / "runtime_stub").glob("*.c"))
 
@@ -57,6 +59,7 @@ def tables_tasks(profile: Profile) -> Iterator[Task]:
     yield made(
         *(write_tables, out / "written.txt"),
         outputs=(out / "written.txt", *(ROOT / name for name in TABLES)),
+        files=(ROOT / "pyproject.toml",),
         settings=[settings(target) for target in TARGETS],
         code=("toolchain.tables:write_tables",),
         name="write",
@@ -105,16 +108,26 @@ def compile_tasks(profile: Profile) -> Iterator[Task]:
             )
 
 
-def current_objects(profile: Profile, target: str) -> dict[str, Path]:
+def current_objects(profile: Profile, target: str) -> dict[str, Made]:
     """Objects of operators that are built, and what they would be if built now."""
-    folder = profile.folders[target]
     found = {}
     for task in compile_tasks(dataclasses.replace(profile, targets=(target,))):
         (made_now,) = task["uptodate"]
-        name = task["name"].partition(":")[2]
         if made_now.current():
-            found[name] = folder / "obj" / f"{name}.o"
+            found[task["name"].partition(":")[2]] = made_now
     return found
+
+
+def take_ready(profile: Profile) -> None:
+    """Copy objects that a profile's build would make as the full library has them."""
+    for task in (*compile_tasks(profile), *runtime_tasks(profile)):
+        (wanted,) = task["uptodate"]
+        theirs = (BUILT / p.relative_to(profile.folder) for p in wanted.outputs)
+        ready = dataclasses.replace(wanted, outputs=tuple(theirs))
+        if not wanted.current() and ready.current():
+            pairs = zip(ready.outputs, wanted.outputs, strict=True)
+            for old, new in (*pairs, (ready.record, wanted.record)):
+                write(new, old.read_bytes())
 
 
 def compile_operator(
@@ -227,6 +240,7 @@ def module_tasks(profile: Profile) -> Iterator[Task]:
                 *(folder / "obj" / f"{n}.json" for n in names),
                 ROOT / "runtime_stub" / "ops_wasm32.h",
                 ROOT / "runtime_stub" / "interface.txt",
+                ROOT / "embed" / "c" / "ops_wasm32.hpp",
             ),
             settings=[settings(target, "WASM_LD"), profile.max_memory],
             name=target,
@@ -252,13 +266,17 @@ def make_module(folder: Path, names: list[str], max_memory: int) -> None:
         validate(wasm.read_bytes(), str(folder / MODULE))
 
 
-def build_task(profile: Profile, after: Iterable[str]) -> Task:
-    """The task that ends a build: it says which operators failed."""
+def build_task(profile: Profile, after: Iterable[str], full: Iterable[str]) -> Task:
+    """The task that ends a build: it says which operators failed.
+
+    full: tasks that come before too, where no file says what the library holds.
+    """
+    before = [*TABLES_FIRST, *after, *([] if profile.file else full)]
     workers = option(
         "workers", 0, "how many tasks run at a time (default: one per core)"
     )
     return {
-        **command(check_operators, profile, after=after),
+        **command(check_operators, profile, after=before),
         # -n alone: `workers` reads it before doit does.
         "params": [workers | {"short": "n", "long": ""}],
         "clean": [(clean, (profile.folder,))],

@@ -73,10 +73,9 @@ def operators_page() -> str:
 
 def primitives() -> str:
     """Markdown: MindIR's primitives that models may hold."""
-    from toolchain.frontends.mindir import CONTROL
-    from toolchain.frontends.mindir_primitives import RULES
+    from toolchain.frontends.primitives.calls import table
 
-    names = ", ".join(f"`{name}`" for name in sorted({*CONTROL, *RULES}))
+    names = ", ".join(f"`{name}`" for name in sorted(table()))
     return textwrap.fill(names, 88, break_long_words=False)
 
 

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NoReturn
+
+from ops_wasm32.errors import unknown
 
 
 class _Once(argparse.Action):
@@ -33,9 +36,22 @@ class Parser(argparse.ArgumentParser):
         for name in (None, "store"):
             self.register("action", name, _Once)
 
+    def actions(self) -> list[argparse.Action]:
+        """What it reads: options and what stands without one."""
+        return list(self._actions)
+
+    def options(self) -> list[str]:
+        """The options that it takes."""
+        return [word for a in self._actions for word in a.option_strings]
+
     def error(self, message: str) -> NoReturn:
         """Print what is wrong and end with 2."""
-        self.exit(2, f"error: {message}; see {self.prog} --help\n")
+        # argparse lists the choices; where one is close, it is enough.
+        match = re.search(r"invalid choice: '(.*)' \(choose from (.*)\)", message)
+        if match:
+            message = unknown("the word", match[1], re.findall(r"[\w-]+", match[2]))
+        end = ";" if message[-1] != "?" else ""
+        self.exit(2, f"error: {message}{end} see {self.prog} --help\n")
 
 
 def path(text: str) -> Path:

@@ -92,8 +92,12 @@ def _sort_names(
         options.append("num_outputs")
     for name in named:
         if name not in (*inputs, *attributes, *options):
+            import difflib  # few names are wrong
+
+            close = difflib.get_close_matches(name, (*inputs, *attributes, *options), 1)
+            advice = f"did you mean {close[0]}? " if close else ""
             raise ArgumentError(
-                f"{operator}: argument {name!r} is unknown; inputs: "
+                f"{operator}: argument {name!r} is unknown; {advice}inputs: "
                 f"{listed(inputs)}; attributes: {listed(attributes)}; "
                 f"options: {listed(options)}"
             )

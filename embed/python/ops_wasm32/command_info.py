@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+import json
+import math
+from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 from ops_wasm32.command_run import UserError
 from ops_wasm32.library import Library
 from ops_wasm32.locate import load
 from ops_wasm32.model import Model, Tensor, model_of
 from ops_wasm32.module import Manifest, count_entries, read_manifest, read_module
-from ops_wasm32.signature import Attribute, split_kernel
+from ops_wasm32.signature import Attribute, Signature, split_kernel
 from ops_wasm32.sizes import bounds_text, shape_text
 from ops_wasm32.tables import DTYPES
 
 _MOST = 1 << 32  # bytes of memory, for modules that say no less
 
 
-def show_list(path: Path | None) -> None:
+def show_list(path: Path | None, as_json: bool) -> None:
     """Print a table of operators, their dtypes and attributes."""
     library = load(path)
     if library.model:
@@ -24,11 +28,41 @@ def show_list(path: Path | None) -> None:
             f"{path}: holds the model {library.model.name}, which is no library of "
             f"operators; `ops-wasm32 info {path}` shows its inputs and outputs"
         )
+    if as_json:
+        found = {
+            n: [_kernel(s) for s in library.signatures(n)] for n in library.operators()
+        }
+        print_json({"target": library.target, "operators": found})
+        return
     rows = [("operator", "dtypes", "attributes")]
     rows += [_row(library, name) for name in library.operators()]
     widths = [max(len(row[i]) for row in rows) for i in range(2)]
     for first, second, third in rows:
         print(f"{first:{widths[0]}}  {second:{widths[1]}}  {third}".rstrip())
+
+
+Json = dict[str, Any]
+
+
+def print_json(value: object) -> None:
+    """Print a value for programs; NaN and infinities, which JSON lacks, as texts."""
+    print(json.dumps(_plain(value), indent=1))
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: _plain(v) for name, v in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(v) for v in value]
+    finite = not isinstance(value, float) or math.isfinite(value)
+    return value if finite else str(value)
+
+
+def _kernel(signature: Signature) -> Json:
+    """What a kernel takes and gives."""
+    parts = asdict(signature)
+    del parts["index"]
+    return parts
 
 
 def _row(library: Library, operator: str) -> tuple[str, str, str]:
@@ -55,12 +89,18 @@ def _attribute(attribute: Attribute) -> str:
     return f"{attribute.name}{mark}={value}"
 
 
-def show_info(path: Path) -> None:
+def show_info(path: Path, as_json: bool) -> None:
     """Print what a module says of itself."""
     data = read_module(path)
     manifest = read_manifest(data, str(path))
     model = model_of(manifest, str(path))
     entries = count_entries(data, str(path))
+    if as_json:
+        sizes = {n: entries[n] for n in ("file", "code", "data")}
+        rest = {n: entries[n] for n in ("imports", "exports")}
+        found = {"path": str(path), "bytes": sizes, **rest, "manifest": manifest}
+        print_json(found)
+        return
     operators = manifest.get("operators", {})
     kernels = sum(len(names) for names in operators.values())
     tools = manifest.get("tools", {})

@@ -13,7 +13,6 @@ from typing import Any
 import numpy as np
 
 from ops_wasm32.convert import Array
-from ops_wasm32.errors import ModuleError
 from ops_wasm32.library import Library
 from ops_wasm32.locate import load
 from ops_wasm32.model import Model
@@ -106,7 +105,7 @@ def _run_operator(
         for is_file, text in options.inputs or []
         for value in (_read_file(Path(text)) if is_file else _read_text(text))
     ]
-    operator = _operator(library, options.op_type)
+    operator = library.resolve(options.op_type)
     _check_dtype(library, operator, inputs, dtype)
     bound = library.bind(operator, inputs, attributes, dtype)
     result = library.run(bound)
@@ -167,21 +166,6 @@ def _check_dtype(
 
 def _fold(name: str) -> str:
     return name.replace("_", "").lower()
-
-
-def _operator(library: Library, text: str) -> str:
-    """Find an operator or a kernel by its ONNX, MindSpore or own name, any case."""
-    names = {_fold(name): name for name in library.operators()}
-    try:
-        aliases: dict[str, str] = library.manifest.get("aliases", {})
-    except ModuleError:
-        aliases = {}  # a stripped module still has names of its own
-    names = {_fold(a): o for a, o in aliases.items()} | names
-    names = {_fold(kernel): kernel for kernel in library.ops()} | names
-    if _fold(text) not in names:
-        known = ", ".join(library.operators())
-        raise UserError(f"operator {text!r} is unknown; use {known}")
-    return names[_fold(text)]
 
 
 def _read_text(text: str) -> list[object]:
@@ -299,8 +283,8 @@ def _write(path: Path, named: dict[str, Array]) -> None:
 
 
 def _as_lists(array: Array) -> Any:
-    """Nested lists; a float32 gets the shortest digits that give it back."""
-    if array.dtype != np.float32:
+    """Nested lists; a float gets the shortest digits that give it back."""
+    if array.dtype.kind != "f":
         return array.tolist()
     digits = array.astype(str).astype(np.float64)
     return digits.tolist()

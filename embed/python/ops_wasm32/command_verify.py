@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ops_wasm32.command_info import Json, print_json
 from ops_wasm32.command_run import UserError, read_inputs
 from ops_wasm32.constants import constants_of
 from ops_wasm32.convert import Array
@@ -34,11 +35,11 @@ def verify(options: argparse.Namespace) -> bool:
     library = load(options.file)
     if library.model is None:
         raise UserError(f"{options.file}: holds no model; verify compares models")
+    report = _Report(library.model, options.json)
     tries = _inputs(options, library.model)
     bound = library.model.tolerance if options.bound is None else options.bound
     bound = BOUND if bound is None else bound
     original = _Original(options.against, library.model, options.values)
-    verdicts: list[bool] = []
     refused: list[_RefusedError] = []
     for arrays in tries:
         try:
@@ -46,15 +47,12 @@ def verify(options: argparse.Namespace) -> bool:
         except _RefusedError as error:
             refused.append(error)
             continue
-        if not verdicts:
-            print(f"against ONNX Runtime, {original.setting}; bound {bound:.3g}")
-        print(end=_sizes_text(library.model, arrays))
-        verdicts.append(_compared(library, arrays, wanted, bound))
-    if not verdicts:
+        if not report.calls:
+            report.begin(original.setting, bound)
+        report.add(arrays, _results(library, arrays), wanted, bound)
+    if not report.calls:
         raise UserError(f"{refused[-1]}{_OTHERS * bool(library.model.sizes)}")
-    for refusal in refused:
-        print(f"not compared: {refusal}")
-    return all(verdicts)
+    return report.end([str(refusal) for refusal in refused])
 
 
 def _inputs(options: argparse.Namespace, model: Model) -> list[list[Array]]:
@@ -69,34 +67,70 @@ def _inputs(options: argparse.Namespace, model: Model) -> list[list[Array]]:
     return [model.arrays(*read_inputs(options.inputs))]
 
 
-def _sizes_text(model: Model, arrays: list[Array]) -> str:
-    """A line with the named sizes of a call; "" without any."""
-    sizes = model.bind(arrays)
-    return " ".join(f"{name}={n}" for name, n in sizes.items()) + "\n" * bool(sizes)
-
-
-def _compared(
-    library: Library, arrays: list[Array], wanted: list[Array], bound: float
-) -> bool:
-    """Print a line for each output of a call; whether all are within the bound."""
-    model = library.model
-    assert model is not None
+def _results(library: Library, arrays: list[Array]) -> tuple[Array, ...]:
     result = library(*arrays)
-    found = result if isinstance(result, tuple) else (result,)
-    width = max(len(t.name) for t in model.outputs)
-    print(f"{'output':{width}}  {'max error':>10}  {'relative':>10}")
-    good = True
-    for tensor, a, b in zip(model.outputs, found, wanted, strict=True):
-        if a.shape != b.shape:
-            good = False
-            print(f"{tensor.name:{width}}  FAIL (shape {a.shape} instead of {b.shape})")
-            continue
-        error, share = compare(a, b)
-        passes = share <= bound
-        good = good and passes
-        verdict = "pass" if passes else f"FAIL (bound {bound:.3g})"
-        print(f"{tensor.name:{width}}  {error:10.3g}  {share:10.3g}  {verdict}")
-    return good
+    return result if isinstance(result, tuple) else (result,)
+
+
+class _Report:
+    """What is found, as lines or at the end as JSON."""
+
+    def __init__(self, model: Model, as_json: bool) -> None:
+        self._model, self._json = model, as_json
+        self.calls: list[Json] = []
+        self._head: Json = {}
+
+    def _say(self, text: str) -> None:
+        if not self._json:
+            print(text)
+
+    def begin(self, setting: str, bound: float) -> None:
+        """The first call was made."""
+        self._head = {"setting": setting, "bound": bound}
+        self._say(f"against ONNX Runtime, {setting}; bound {bound:.3g}")
+
+    def add(
+        self,
+        arrays: list[Array],
+        found: tuple[Array, ...],
+        wanted: list[Array],
+        bound: float,
+    ) -> None:
+        """The results of a call, in a line for each output."""
+        sizes = self._model.bind(arrays)
+        if sizes:
+            self._say(" ".join(f"{name}={n}" for name, n in sizes.items()))
+        width = max(len(t.name) for t in self._model.outputs)
+        self._say(f"{'output':{width}}  {'max error':>10}  {'relative':>10}")
+        outputs = []
+        for tensor, a, b in zip(self._model.outputs, found, wanted, strict=True):
+            entry, text = _entry(a, b, bound)
+            outputs.append({"output": tensor.name, **entry})
+            self._say(f"{tensor.name:{width}}  {text}")
+        self.calls.append({"sizes": dict(sizes), "outputs": outputs})
+
+    def end(self, refused: list[str]) -> bool:
+        """Whether all passes. refused: what could not be compared, and why."""
+        for text in refused:
+            self._say(f"not compared: {text}")
+        passes = all(o["passes"] for call in self.calls for o in call["outputs"])
+        if self._json:
+            rest = {"calls": self.calls, "not_compared": refused}
+            print_json({"passes": passes, **self._head, **rest})
+        return passes
+
+
+def _entry(a: Array, b: Array, bound: float) -> tuple[Json, str]:
+    """How an output differs from the one that is wanted, and a line about it."""
+    if a.shape != b.shape:
+        shapes = {"shape": list(a.shape), "wanted_shape": list(b.shape)}
+        text = f"FAIL (shape {a.shape} instead of {b.shape})"
+        return {"passes": False, **shapes}, text
+    error, share = compare(a, b)
+    passes = share <= bound
+    verdict = "pass" if passes else f"FAIL (bound {bound:.3g})"
+    found = {"passes": passes, "max_error": error, "relative_error": share}
+    return found, f"{error:10.3g}  {share:10.3g}  {verdict}"
 
 
 def compare(found: Array, wanted: Array) -> tuple[float, float]:
@@ -148,7 +182,7 @@ class _Original:
             raise UserError(_other_model(path, model, names, counts[1]))
         feeds = dict(zip(names, arrays, strict=True)) | constants
         try:
-            outputs = self._session.run(None, feeds)
+            outputs = [_plain(o) for o in self._session.run(None, feeds)]
         except Exception as error:  # its classes are private, and differ by version
             raise _RefusedError(
                 f"--against {path}: ONNX Runtime cannot run it on these inputs; give "
@@ -163,6 +197,13 @@ class _Original:
                     f"{shape_text(tensor.shape)}; is it another model?"
                 )
         return list(outputs)
+
+
+def _plain(output: Any) -> Array:
+    """An output as an array: maps of classes, which ZipMap makes, in their order."""
+    if isinstance(output, list) and all(isinstance(row, dict) for row in output):
+        return np.array([list(row.values()) for row in output], np.float32)
+    return np.asarray(output)
 
 
 # What ONNX Runtime does not read, and what to give instead.
@@ -203,7 +244,7 @@ def _other_model(path: Path, model: Model, names: list[str], outputs: int) -> st
     )
     if len(names) > len(model.inputs) and outputs == len(model.outputs):
         return text + (
-            f"give those that `doit model` made constants as it got them, --value "
+            f"give those that were made constants as the compiler got them, --value "
             f"NAME=NUMBERS; inputs: {', '.join(names)}"
         )
     return text + "is it another model?"

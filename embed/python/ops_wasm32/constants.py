@@ -1,4 +1,4 @@
-"""Constants: inputs of an ONNX file that `doit model --value` made constant."""
+"""Constants: inputs of an ONNX file that the compiler's --value made constant."""
 
 from __future__ import annotations
 

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from ops_wasm32.errors import ArgumentError
 from ops_wasm32.tables import MAX_MEMORY
 
-# Halfway from the largest float32 to the next power of two: what rounds to inf.
-_FLOAT32_OVER = 2.0**128 - 2.0**103
+# Halfway from the largest float to the next power of two: what rounds to inf.
+_OVER = {"float32": 2.0**128 - 2.0**103, "float16": 65520.0, "float64": np.inf}
 _MAX_DEPTH = 32  # far more axes than a tensor may have, less than Python recurses
 
 Array = NDArray[Any]  # of any dtype: calls decide it while they run
@@ -31,7 +31,7 @@ def compact(array: Array, dtype: str, what: str) -> Array:
 def to_array(values: object, dtype: str, what: str) -> Array:
     """Make an array of nested lists of numbers, or of an array of Python objects.
 
-    Floats round to the nearest float32; any other value that dtype cannot hold is
+    Floats round to the nearest of dtype; any other value that dtype cannot hold is
     an ArgumentError that names it. what: whose values, for the message.
     """
     if isinstance(values, np.ndarray):
@@ -75,10 +75,10 @@ def _problem(value: object, dtype: str) -> str | None:
         return f"is a bool, but the dtype is {dtype}; use a number"
     if not isinstance(value, (int, float, np.integer, np.floating)):
         return "is not a number"
-    if dtype == "float32":
+    if dtype in _OVER:
         size: Any = abs(value)
-        over = size != np.inf and size >= _FLOAT32_OVER
-        return "is too large for float32" if over else None
+        over = size != np.inf and size >= _OVER[dtype]
+        return f"is too large for {dtype}" if over else None
     if value != value or value in (np.inf, -np.inf) or int(value) != value:
         return f"is no whole number, but the dtype is {dtype}"
     limits = np.iinfo(dtype)

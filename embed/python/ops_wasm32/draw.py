@@ -64,8 +64,8 @@ def random_inputs(
 
     def draw(tensor: Tensor) -> Array:
         shape = _shape(tensor, sizes or {})
-        if tensor.dtype == "float32":
-            return rng.standard_normal(shape, np.float32)
+        if tensor.dtype.startswith("float"):
+            return rng.standard_normal(shape, np.float32).astype(tensor.dtype)
         if tensor.dtype in ("int8", "uint8"):
             ends = np.iinfo(tensor.dtype)
             return rng.integers(ends.min, ends.max, shape, tensor.dtype, endpoint=True)

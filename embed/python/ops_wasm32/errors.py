@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 
 class ModuleError(ValueError):
@@ -23,6 +23,21 @@ class OpsError(Exception):
         super().__init__(text)
         self.code = code
         self.text = text
+
+
+def unknown(what: str, name: str, names: Sequence[str], *more: Iterable[str]) -> str:
+    """Say that there is no such name, and which is meant, or which there are.
+
+    more: names that may be meant too, less likely.
+    """
+    import difflib  # few names are wrong
+
+    for group in (names, *more):
+        spelled = {other.lower(): other for other in group}
+        if close := difflib.get_close_matches(name.lower(), spelled, 2):
+            meant = " or ".join(spelled[word] for word in close)
+            return f"{what} {name!r} is unknown; did you mean {meant}?"
+    return f"{what} {name!r} is unknown; use {listed(names)}"
 
 
 def listed(names: Sequence[str]) -> str:

@@ -42,13 +42,20 @@ def shared_engine() -> wasmtime.Engine:
     return wasmtime.Engine()
 
 
-def accepts(data: bytes) -> bool:
-    """Whether the engine takes the module's features."""
+class RefusedError(ModuleError):
+    """A module that the engine does not take, such as one with SIMD that it lacks."""
+
+
+def compiled(data: bytes, what: str, engine: wasmtime.Engine) -> wasmtime.Module:
+    """The module as the engine has compiled it. Errors: RefusedError."""
     try:
-        wasmtime.Module.validate(shared_engine(), data)
-    except wasmtime.WasmtimeError:
-        return False
-    return True
+        return wasmtime.Module(engine, data)
+    except wasmtime.WasmtimeError as error:
+        raise RefusedError(f"{what}: cannot be loaded: {_reason(error)}") from None
+
+
+def _reason(error: Exception) -> str:
+    return str(error).strip().splitlines()[-1].strip()
 
 
 def _aligned(size: int) -> int:
@@ -60,28 +67,29 @@ class Instance:
 
     def __init__(
         self,
-        data: bytes,
+        data: bytes | wasmtime.Module,
         what: str,
         engine: wasmtime.Engine | None = None,
         fuel: int | None = None,
     ) -> None:
         """Make an instance, which runs no code of the module.
 
-        fuel: how many instructions may run in all, where the engine counts them.
-        Errors: ModuleError.
+        data: of the module's file, or the module that the engine has compiled; what it
+        declares was checked then. fuel: how many instructions may run in all, where the
+        engine counts them. Errors: ModuleError.
         """
-        check_declarations(data, what)
         engine = engine or shared_engine()
+        if isinstance(data, bytes):
+            check_declarations(data, what)
+            data = compiled(data, what, engine)
         self._store = wasmtime.Store(engine)
         if fuel is not None:
             self._store.set_fuel(fuel)
         try:
-            module = wasmtime.Module(engine, data)
-            _check_exports(module, what)
-            exports = wasmtime.Instance(self._store, module, []).exports(self._store)
+            _check_exports(data, what)
+            exports = wasmtime.Instance(self._store, data, []).exports(self._store)
         except (wasmtime.WasmtimeError, wasmtime.Trap) as error:
-            reason = str(error).strip().splitlines()[-1].strip()
-            raise ModuleError(f"{what}: cannot be loaded: {reason}") from None
+            raise ModuleError(f"{what}: cannot be loaded: {_reason(error)}") from None
         self._functions = {n: cast(wasmtime.Func, exports[n]) for n in _NEEDED}
         self._memory = cast(wasmtime.Memory, exports["memory"])
         self._arena = 0
@@ -235,8 +243,7 @@ class Instance:
         try:
             result: int = self._functions[function](self._store, *arguments)
         except (wasmtime.Trap, wasmtime.WasmtimeError) as error:
-            reason = str(error).strip().splitlines()[-1].strip()
-            text = f"{function} trapped: {reason}; load the module anew"
+            text = f"{function} trapped: {_reason(error)}; load the module anew"
             raise OpsError(_TRAP, text) from None
         return result
 

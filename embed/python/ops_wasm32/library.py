@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
@@ -9,11 +10,19 @@ from threading import RLock
 from typing import Any
 
 from ops_wasm32.binding import Bound, Resident, bind
+from ops_wasm32.cache import kept_module
 from ops_wasm32.discovery import check_version, discover
-from ops_wasm32.errors import ArgumentError, ModuleError
+from ops_wasm32.errors import ArgumentError, ModuleError, unknown
 from ops_wasm32.instance import Instance
 from ops_wasm32.model import Model, Tensor, model_of, read_weights
-from ops_wasm32.module import Manifest, has_manifest, kernels_of, read_manifest
+from ops_wasm32.module import (
+    Manifest,
+    ModuleFile,
+    has_manifest,
+    kernels_of,
+    read_manifest,
+    without_manifest,
+)
 from ops_wasm32.signature import Signature, parse_signature, split_kernel
 from ops_wasm32.sizes import Bounds
 
@@ -30,36 +39,66 @@ class Library:
 
     All calls share one block of linear memory, which grows to the largest call and
     is kept. Several threads may use it, one call at a time; for calls side by side,
-    each thread loads a library of its own.
+    each thread takes a `clone`. Pickled, it is its path: who unpickles it loads the
+    module from there.
     """
 
-    def __init__(self, data: bytes, path: Path) -> None:
+    def __init__(
+        self, file: ModuleFile, path: Path, bundled: str | None = None
+    ) -> None:
+        """Load a module. bundled: the target of one that the package has."""
         self.path = path
-        self._data = data
-        self._instance = Instance(data, str(path))
+        self._bundled = bundled
+        self._module = kept_module(file, str(path))
         self._signatures: dict[str, Signature] = {}
+        self._discovered: list[Signature] | None = None
+        self._manifest: Manifest | None = None
+        if has_manifest(file, str(path)):
+            self._manifest = read_manifest(file, str(path))
+            check_version(self._manifest.get("abi_version"), str(path))
+        else:
+            texts = discover(file[:], str(path))
+            self._discovered = [parse_signature(t, i) for i, t in enumerate(texts)]
+        self._start()
+
+    def _start(self) -> None:
+        """Make an instance, with memory of its own."""
         self._lock = RLock()
+        self._instance = Instance(self._module, str(self.path))
         self._weights: tuple[Resident, ...] = ()
         self._block: memoryview | None = None
-        self._discovered = self._discover()
         if self.model and self.model.weights:
-            self._block = read_weights(self.model.weights, path)
+            self._block = read_weights(self.model.weights, self.path)
 
-    def _discover(self) -> list[Signature] | None:
-        """Kernels by index, where no manifest says which there are."""
-        if not has_manifest(self._data, str(self.path)):
-            texts = discover(self._data, str(self.path))
-            return [parse_signature(text, i) for i, text in enumerate(texts)]
-        check_version(self.manifest.get("abi_version"), str(self.path))
-        return None
+    def clone(self) -> Library:
+        """The same module with memory of its own, for another thread.
+
+        It is compiled once for all of them.
+        """
+        other = object.__new__(Library)
+        with self._lock:
+            other.__dict__.update(self.__dict__)
+            other._signatures = dict(self._signatures)
+        other._start()
+        return other
+
+    def __reduce__(self) -> tuple[object, ...]:
+        """Pickle the path, or the target of a module that the package has."""
+        where = (None, self._bundled) if self._bundled else (self.path.absolute(),)
+        return importlib.import_module("ops_wasm32.locate").load, where
 
     def __repr__(self) -> str:
         return f"<ops_wasm32.Library {self.path}>"
 
-    @cached_property
+    @property
     def manifest(self) -> Manifest:
-        """What the module says of itself: target, features, aliases, tools."""
-        return read_manifest(self._data, str(self.path))
+        """What the module says of itself: target, features, aliases, tools.
+
+        Errors: ModuleError, where its manifest was stripped.
+        """
+        if self._manifest is None:
+            raise without_manifest(str(self.path))
+        return self._manifest
 
     @cached_property
     def model(self) -> Model | None:
@@ -129,9 +168,7 @@ class Library:
         """Parse what a kernel takes and gives."""
         if name not in self._signatures:
             if name not in self._names:
-                raise ArgumentError(
-                    f"no kernel {name!r}; there are {_all(self._names)}"
-                )
+                raise ArgumentError(unknown("kernel", name, self._names))
             self._signatures[name] = self._read_signature(name)
         return self._signatures[name]
 
@@ -152,13 +189,36 @@ class Library:
 
     def signatures(self, operator: str) -> list[Signature]:
         """Signatures of all kernels of an operator, or of the kernel so named."""
-        if operator in self._families:
-            return [self.signature(name) for name in self._families[operator]]
-        if operator in self._names:
-            return [self.signature(operator)]
-        raise ArgumentError(
-            f"no operator {operator!r}; there are {_all(self.operators())}"
-        )
+        name = self.resolve(operator)
+        return [self.signature(n) for n in self._families.get(name, [name])]
+
+    def resolve(self, operator: str) -> str:
+        """The own name of an operator or a kernel: MatMul is matmul, in any case.
+
+        operator: its own name, or ONNX's or MindSpore's. Errors: ArgumentError.
+        """
+        if operator in self._families or operator in self._names:
+            return operator
+        if _fold(operator) not in self._spellings:
+            if not self._names:
+                raise ModuleError("the module holds no operator")
+            names = self.operators(), self._aliases
+            raise ArgumentError(unknown("operator", operator, *names))
+        return self._spellings[_fold(operator)]
+
+    @property
+    def _aliases(self) -> dict[str, str]:
+        """Operators by what ONNX and MindSpore call them, if the manifest says."""
+        aliases = (self._manifest or {}).get("aliases")
+        pairs = aliases.items() if isinstance(aliases, dict) else ()
+        return {str(a): o for a, o in pairs if o in self._families}
+
+    @cached_property
+    def _spellings(self) -> dict[str, str]:
+        """Kernels and operators by their names without _ and case; own names win."""
+        names = {_fold(alias): name for alias, name in self._aliases.items()}
+        names |= {_fold(kernel): kernel for kernel in self._names}
+        return names | {_fold(name): name for name in self._families}
 
     def __call__(self, /, *inputs: object, **named: object) -> Any:
         """Run the module's model: an array, or a named tuple of several.
@@ -175,10 +235,10 @@ class Library:
     def call(self, operator: str, /, *inputs: object, **named: object) -> Any:
         """Run an operator: an array, or a tuple of arrays for several outputs.
 
-        operator: its name, or that of a kernel. inputs: numpy arrays in order;
-        lists and numbers where only one dtype is possible; None where absent; by
-        keyword too. Attributes go by keyword. to: the output's dtype, where the
-        inputs leave it open. num_outputs: for split.
+        operator: its name, ONNX's or MindSpore's, or that of a kernel. inputs: numpy
+        arrays in order; lists and numbers where only one dtype is possible; None where
+        absent; by keyword too. Attributes go by keyword. to: the output's dtype, where
+        the inputs leave it open. num_outputs: for split.
 
         Errors: ArgumentError, before the module is asked; OpsError, from it.
         """
@@ -203,6 +263,7 @@ class Library:
         """Choose the kernel of a call and check its arguments; see call()."""
         with self._lock:  # signatures are read from the module at first use
             signatures = self.signatures(operator)
+            operator = self.resolve(operator)
         if self.model and operator == self.model.name:
             arrays = self.model.arrays(inputs, named)
             (kernel,) = signatures
@@ -229,7 +290,5 @@ class Library:
         return tuple(results) if several else results[0]
 
 
-def _all(names: Sequence[str]) -> str:
-    if not names:
-        raise ModuleError("the module holds no operator")
-    return ", ".join(names)
+def _fold(name: str) -> str:
+    return name.replace("_", "").lower()

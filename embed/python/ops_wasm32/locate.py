@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from pathlib import Path
 
 from ops_wasm32.errors import ArgumentError, ModuleError
-from ops_wasm32.instance import accepts
+from ops_wasm32.instance import RefusedError
 from ops_wasm32.library import Library
-from ops_wasm32.module import read_module
+from ops_wasm32.module import ModuleFile
 from ops_wasm32.tables import TARGETS
 
 _PACKAGE = Path(__file__).resolve().parent
+_MODULE = "ops_wasm32.wasm"
 
 
 def load(
@@ -28,26 +30,36 @@ def load(
             raise ArgumentError(
                 f"path is a {type(path).__name__}; give text or a pathlib.Path"
             )
-        return Library(read_module(Path(path)), Path(path))
+        return _loaded(Path(path))
     if target is not None and target not in TARGETS:
         raise ArgumentError(f"target {target!r} is unknown; use {', '.join(TARGETS)}")
     folder = _folder()
     if target is not None:
-        found = folder / target / "ops_wasm32.wasm"
-        return Library(read_module(found), found)
+        return _loaded(folder / target / _MODULE, target)
     for name in TARGETS:
-        found = folder / name / "ops_wasm32.wasm"
-        if found.is_file() and accepts(data := read_module(found)):
-            return Library(data, found)
+        found = folder / name / _MODULE
+        if found.is_file():
+            with suppress(RefusedError):
+                return _loaded(found, name)
     raise ModuleError(f"the engine takes none of the modules in {folder}")
+
+
+def _loaded(path: Path, bundled: str | None = None) -> Library:
+    with ModuleFile(path) as file:
+        return Library(file, path, bundled)
+
+
+def checkout() -> Path | None:
+    """The folder of the project that this package is part of; None: of a wheel."""
+    root = _PACKAGE.parents[2]
+    return root if (root / "dodo.py").is_file() else None
 
 
 def _folder() -> Path:
     """Folder that holds <target>/ops_wasm32.wasm."""
-    root = _PACKAGE.parents[2]
-    checkout = (root / "dodo.py").is_file()
-    folder = root / "build" if checkout else _PACKAGE / "wasm"
-    if any((folder / name / "ops_wasm32.wasm").is_file() for name in TARGETS):
+    root = checkout()
+    folder = root / "build" if root else _PACKAGE / "wasm"
+    if any((folder / name / _MODULE).is_file() for name in TARGETS):
         return folder
-    todo = f"run `doit build` in {root}" if checkout else "install the wheel anew"
+    todo = f"run `doit build` in {root}" if root else "install the wheel anew"
     raise ModuleError(f"no ops_wasm32.wasm in {folder}; {todo}, or give a path")

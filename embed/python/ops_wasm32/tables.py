@@ -3,6 +3,7 @@
 Written by `doit tables` from toolchain/; do not edit.
 """
 
+VERSION = "0.1.0"  # of this package, and of the compiler's
 # Code of DLPack and bits of each dtype, by numpy's name; and what the command calls it.
 DTYPES = {
     "float32": (2, 32),
@@ -11,6 +12,8 @@ DTYPES = {
     "uint8": (1, 8),
     "int64": (0, 64),
     "bool": (6, 8),
+    "float16": (2, 16),
+    "float64": (2, 64),
 }
 SHORT_DTYPES = {
     "FP32": "float32",
@@ -19,6 +22,8 @@ SHORT_DTYPES = {
     "UINT8": "uint8",
     "INT64": "int64",
     "BOOL": "bool",
+    "FP16": "float16",
+    "FP64": "float64",
 }
 # Targets, best first.
 TARGETS = (

@@ -16,7 +16,12 @@ from toolchain.graph.operators import operator, variant_of
 from toolchain.spec import Operator, SpecError
 
 # Where words of a name are not told apart by capitals.
-_NAMES = {"IsNaN": "is_nan", "MatMul": "matmul", "MatMulInteger": "matmul_integer"}
+_NAMES = {
+    "Col2Im": "col2im",
+    "IsNaN": "is_nan",
+    "MatMul": "matmul",
+    "MatMulInteger": "matmul_integer",
+}
 
 
 @cache
@@ -74,6 +79,8 @@ def _sorted(
     for n, v in attributes.items():
         if known[n].per_unit and isinstance(v, int | float):
             attributes[n] = [v]
+        elif not known[n].per_unit and isinstance(v, list) and len(v) == 1:
+            attributes[n] = v[0]  # a number, as the standard has it
         elif known[n].kind == "int" and isinstance(
             v, float
         ):  # the seed of random numbers

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
 
 from toolchain.frontends.nodes.rules import Call, rule
-from toolchain.frontends.nodes.scope import REFUSED, Items, Scope
-from toolchain.frontends.nodes.shapes import rank_of, size_at
+from toolchain.frontends.nodes.scope import REFUSED, Growing, Items, Scope
+from toolchain.frontends.nodes.shapes import joined, rank_of, size_at
 from toolchain.graph.graph import IF, LOOP, Graph, Node, Value
 from toolchain.graph.sizes import Size
 from toolchain.spec import SpecError
@@ -24,12 +25,18 @@ def common(a: Shape, b: Shape) -> Shape:
     return tuple(n if n == m else None for n, m in zip(a, b, strict=True))
 
 
-def _results(call: Call, body: Any, scope: Scope) -> list[Value]:
-    """Results of a body. Errors: SpecError for an output that is absent."""
+def _results(
+    call: Call, body: Any, scope: Scope, sequences: bool = False
+) -> list[Value]:
+    """Results of a body. Errors: SpecError for an output that is absent.
+
+    sequences: some may be.
+    """
     found = [v for v in call.regions.inlined(body, scope, call.path) if v is not None]
     if len(found) < len(body.output):
         raise SpecError("has a result that is absent; export the model again")
-    if scope.is_region and any(isinstance(v, Items) for v in found):
+    lists = any(isinstance(v, (Growing, Items)) for v in found)
+    if scope.is_region and lists and not sequences:
         raise SpecError("has a sequence as a result; use tensors")
     return found
 
@@ -40,8 +47,15 @@ def branch(c: Call) -> Sequence[Value]:
     bodies = (c.attributes["then_branch"], c.attributes["else_branch"])
     if c[0].data is not None:
         return _results(c, bodies[0 if c[0].data.item() else 1], c.scope.inner())
+    return branched(c, c[0], [partial(_results, c, b) for b in bodies])
+
+
+def branched(
+    c: Call, condition: Value, sides: Sequence[Callable[[Scope], list[Value]]]
+) -> Sequence[Value]:
+    """A region for each side. sides: from the region's scope to its results."""
     scopes = [c.scope.region(name) for name in ("then", "else")]
-    results = [_results(c, b, s) for b, s in zip(bodies, scopes, strict=True)]
+    results = [side(s) for side, s in zip(sides, scopes, strict=True)]
     if any(REFUSED in values for values in results):
         return [REFUSED] * len(c.node.output)
     regions = [s.finish([], v) for s, v in zip(scopes, results, strict=True)]
@@ -49,7 +63,7 @@ def branch(c: Call) -> Sequence[Value]:
     for region, scope in zip(regions, scopes, strict=True):
         region.inputs = [scope.take(v) for v in outer]
     outputs = [_either(c, *pair) for pair in zip(*results, strict=True)]
-    return c.builder.add(Node(IF, [c[0], *outer], outputs, regions=regions))
+    return c.builder.add(Node(IF, [condition, *outer], outputs, regions=regions))
 
 
 def _either(c: Call, a: Value, b: Value) -> Value:
@@ -63,15 +77,56 @@ def _either(c: Call, a: Value, b: Value) -> Value:
 def loop(c: Call) -> Sequence[Value]:
     """A region that runs again and again."""
     state, body = [v for v in c.inputs[2:] if v is not None], c.attributes["body"]
-    if any(isinstance(v, Items) for v in state):
-        raise SpecError("carries a sequence; use tensors")
     names = [i.name for i in body.input]
+    growing = [isinstance(v, Items) for v in state]
+    tensors = [v for v in state if not isinstance(v, Items)]
 
     def convert(scope: Scope, first: list[Value], carried: list[Value]) -> list[Value]:
-        scope.values |= dict(zip(names, [*first, *carried], strict=True))
-        return _results(c, body, scope)
+        rest = iter(carried)
+        own = [Growing() if grows else next(rest) for grows in growing]
+        scope.values |= dict(zip(names, [*first, *own], strict=True))
+        found = _results(c, body, scope, sequences=True)
+        if REFUSED in found:
+            return found
+        pairs = list(zip(own, found[1:], strict=False))
+        news = [new for old, new in pairs if not isinstance(old, Growing)]
+        added = [
+            added_to(scope, old, new) for old, new in pairs if isinstance(old, Growing)
+        ]
+        return [found[0], *news, *found[1 + len(state) :], *added]
 
-    return looped(c, c.optional(0), c.optional(1), state, convert)
+    made = list(looped(c, c.optional(0), c.optional(1), tensors, convert))
+    if REFUSED in made:
+        return [REFUSED] * len(c.node.output)
+    sequences = sum(growing)
+    grown = iter(made[len(made) - sequences :])
+    kept, rows = iter(made[: len(tensors)]), made[len(tensors) : len(made) - sequences]
+    ends = [
+        with_rows(c, v, next(grown)) if isinstance(v, Items) else next(kept)
+        for v in state
+    ]
+    return [*ends, *rows]
+
+
+def added_to(scope: Scope, old: Growing, new: Value) -> Value:
+    """[n, ...]: what a step adds to a sequence. Errors: SpecError for other changes."""
+    if not isinstance(new, Growing) or new.start is not old or not new.added:
+        raise SpecError(
+            "carries a sequence to which its steps do not only add tensors at the end; "
+            "use tensors"
+        )
+    rows = [scope.builder.unsqueeze(v, [0]) for v in new.added]
+    return rows[0] if len(rows) == 1 else scope.builder.call("concat", *rows, axis=0)
+
+
+def with_rows(c: Call, before: Value, steps: Value) -> Items:
+    """A sequence with what the steps of a loop have added: [steps, n, ...]."""
+    assert isinstance(before, Items)
+    shape = c.builder.shape_of(steps, 2)
+    rows = c.builder.reshape(steps, joined(c, -1, shape))
+    if before.rows is not None:
+        rows = c.call("concat", before.rows, rows, axis=0)
+    return Items(before.items, rows)
 
 
 def looped(

@@ -10,7 +10,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from functools import partial
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -18,8 +19,8 @@ from toolchain.dtypes import DTYPES
 from toolchain.frontends.definitions import definition
 from toolchain.frontends.load import array, dense, name_of, subgraphs
 from toolchain.frontends.nodes.automatic import automatic, is_automatic
-from toolchain.frontends.nodes.rules import Call, tables
-from toolchain.frontends.nodes.scope import REFUSED, Items, Scope
+from toolchain.frontends.nodes.rules import Call, computed_with, inner, tables
+from toolchain.frontends.nodes.scope import REFUSED, Growing, Items, Scope
 from toolchain.frontends.standard import (
     NamedKinds,
     excess,
@@ -48,6 +49,7 @@ class Refusal:
 DOUBTFUL = ("STFT",)
 Shape = tuple[Size | None, ...] | None
 Made = list[tuple[Shape, str]]
+ResultT = TypeVar("ResultT")
 
 
 class UnknownOperatorError(SpecError):
@@ -63,10 +65,12 @@ class Converter:
     def inlined(self, graph: Any, scope: Scope, path: str) -> list[Value | None]:
         """Results of a graph whose nodes become nodes of the scope's graph."""
         for tensor in graph.initializer:
-            scope.values[tensor.name] = Value.constant(tensor.name, array(tensor))
+            scope.values[tensor.name] = Value.constant(
+                tensor.name, computed_with(array(tensor))
+            )
         for sparse in graph.sparse_initializer:
             name = sparse.values.name
-            scope.values[name] = Value.constant(name, dense(sparse))
+            scope.values[name] = Value.constant(name, computed_with(dense(sparse)))
         self._nodes(graph, scope, path)
         return [scope[o.name] for o in graph.output]
 
@@ -75,21 +79,34 @@ class Converter:
             at = f"{path}{name_of(node, i)}"
             confined.at(f"{node.op_type}, node {at}")
             inputs = [scope[n] for n in node.input]
-            if REFUSED in inputs:
-                results: Sequence[Value | None] = [REFUSED] * len(node.output)
-            else:
-                results = self._or_refused(node, inputs, scope, at)
+            results = self.or_refused(
+                *(node.op_type, node.domain, at, inputs, scope),
+                partial(self.results, node, inputs, scope, at),
+            )
+            if results is None:
+                results = [REFUSED] * len(node.output)
             for name, value in zip(node.output, results, strict=False):
                 if name:
                     scope.values[name] = value
 
-    def _or_refused(
-        self, node: Any, inputs: list[Value | None], scope: Scope, at: str
-    ) -> Sequence[Value | None]:
-        """A node's results; REFUSED, with a note, where it cannot be converted."""
-        scope.builder.place = f"{node.op_type}, node {at}"
+    def or_refused(
+        self,
+        operator: str,
+        domain: str,
+        at: str,
+        inputs: Sequence[Value | None],
+        scope: Scope,
+        make: Callable[[], ResultT],
+    ) -> ResultT | None:
+        """What `make` gives for a node; None, with a note, where it raises an error.
+
+        None without a note where one of the inputs is of a node that was refused.
+        """
+        if REFUSED in inputs:
+            return None
+        scope.builder.place = f"{operator}, node {at}"
         try:
-            return self._results(node, inputs, scope, at)
+            return make()
         except SpecError as error:
             reason, unknown = str(error), isinstance(error, UnknownOperatorError)
         except (MemoryError, RecursionError):
@@ -103,13 +120,13 @@ class Converter:
                 ),
                 False,
             )
-        found = Refusal(node.op_type, str(node.domain), at, reason, unknown)
-        self.refusals.append(found)
-        return [REFUSED] * len(node.output)
+        self.refusals.append(Refusal(operator, str(domain), at, reason, unknown))
+        return None
 
-    def _results(
+    def results(
         self, node: Any, inputs: list[Value | None], scope: Scope, at: str
     ) -> Sequence[Value | None]:
+        """Results of an ONNX node. Errors: SpecError where it cannot be converted."""
         call = Call(node, inputs, scope, self, f"{at}/")
         made = [] if subgraphs(node) else _made(call)
         known = _evaluated(call) if _is_foreign(inputs, made) else None
@@ -133,7 +150,9 @@ class Converter:
         elif is_defined(call.domain, call.name):
             results = self._defined(call)
         else:
-            raise UnknownOperatorError("")
+            results = _evaluated(call)
+            if results is None:
+                raise UnknownOperatorError("")
         several = results is not None and not isinstance(results, Value)
         return results if several else [results]  # type: ignore[return-value,list-item]
 
@@ -183,7 +202,7 @@ def _made(call: Call) -> Made:
     says of open sizes must not be taken at its word.
     """
     values = call.given()
-    if any(isinstance(v, Items) for v in values):
+    if any(isinstance(v, (Growing, Items)) for v in values):
         return []
     is_open = any(v.shape is not None and v.known is None for v in values)
     try:
@@ -243,7 +262,7 @@ def _learn(value: Value | None, shape: Any, dtype: str) -> None:
     """Add to a value's shape what the standard says of it."""
     if value is None or value is REFUSED:
         return
-    rank = None if shape is None else len(shape)
+    rank, dtype = None if shape is None else len(shape), inner(dtype)
     if dtype not in ("", value.dtype) or None is not value.rank != rank is not None:
         raise SpecError(
             f"its result would be {value.dtype} of rank {value.rank}, where the ONNX "
@@ -260,7 +279,8 @@ def _learn(value: Value | None, shape: Any, dtype: str) -> None:
 
 def _is_foreign(inputs: Sequence[Value | None], made: Sequence[Any]) -> bool:
     """Whether a node has to do with dtypes that modules do not take."""
-    dtypes = {v.dtype for v in inputs if v is not None} | {d for _, d in made if d}
+    dtypes = {v.dtype for v in inputs if v is not None}
+    dtypes |= {inner(d) for _, d in made if d}
     return not dtypes <= set(DTYPES)
 
 
@@ -282,5 +302,6 @@ def _evaluated(call: Call) -> list[Value | None] | None:
         return None
     names = call.node.output
     return [
-        Value.constant(n, np.asarray(r)) for n, r in zip(names, results, strict=True)
+        Value.constant(n, computed_with(np.asarray(r)))
+        for n, r in zip(names, results, strict=True)
     ]

@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import reduce
 
+import numpy as np
+
 from toolchain.frontends.nodes.control import looped
 from toolchain.frontends.nodes.rules import (
     Call,
     dtype_of_number,
+    inner,
     plain_numbers,
     rule,
 )
@@ -17,6 +20,7 @@ from toolchain.graph.graph import Value
 from toolchain.graph.operators import variant_of
 from toolchain.spec import SpecError
 
+FLOATS = ("float32", "float64")
 _NAMED = {"And": "logical_and", "Or": "logical_or", "Xor": "logical_xor"}
 
 
@@ -48,6 +52,12 @@ def clip(c: Call) -> Value:
     if c.opset < 11:
         given = [c.get("min"), c.get("max")]
         limits = [None if v is None else c.constant(v, x.dtype) for v in given]
+    if x.dtype == "float64":  # the runtime fills in those of other dtypes
+        ends = (float("-inf"), float("inf"))
+        limits = [
+            c.constant(e, x.dtype) if v is None else v
+            for v, e in zip(limits, ends, strict=True)
+        ]
     return c.exact("clip", x, *limits)
 
 
@@ -93,15 +103,31 @@ def power(c: Call) -> Value:
     small = y.rank == 0 or (y.rank or 9) <= (x.rank or 0)
     if small and number == 2:
         return c.call("mul", x, x)
-    if small and x.dtype == "float32" and number == 0.5:
-        return c.call("sqrt", x)
-    if x.dtype == "float32" or (x.dtype in ("int32", "int8") and y.dtype == x.dtype):
+    if small and x.dtype in FLOATS and number == 0.5:
+        return _root(c, x)
+    if x.dtype == "float32" and _is_wide(y):
+        return c.call("pow_wide", x, c.cast(y, "int64"))
+    if x.dtype in FLOATS or (x.dtype in ("int32", "int8") and y.dtype == x.dtype):
         return c.call("pow", x, c.cast(y, x.dtype))
     if x.dtype == "int32" and y.dtype in ("int8", "uint8"):
         return c.call("pow", x, c.cast(y, "int32"))
     if y.dtype == "float32" and number is not None and number == int(number):
         return _whole_power(c, x, c.constant(int(number), "int64"))
     return _whole_power(c, x, y)
+
+
+def _is_wide(y: Value) -> bool:
+    """Whether an exponent may be a whole number that float32 has not."""
+    if y.dtype not in ("int32", "int64"):
+        return False
+    return y.data is None or bool((abs(y.data.astype("f8")) > 2**24).any())
+
+
+def _root(c: Call, x: Value) -> Value:
+    """x^0.5, which has no sign: 0 of -0 and inf of -inf, unlike sqrt."""
+    least = c.constant(-np.inf, x.dtype)
+    root = c.call("abs", c.call("sqrt", x))
+    return c.call("where", c.call("equal", x, least), c.call("neg", least), root)
 
 
 def _whole_power(c: Call, x: Value, y: Value) -> Value:
@@ -152,31 +178,31 @@ def divide(c: Call) -> Value:
 @rule("Cast", "CastLike")
 def cast(c: Call) -> Value:
     """As another dtype; floats beyond an integer's range become its end, NaN 0."""
+    from onnx import TensorProto
+
     if c.name == "CastLike":
         return c.cast(c[0], c[1].dtype)
     to = c.get("to")
-    return c.cast(c[0], to.lower() if isinstance(to, str) else dtype_of_number(to))
+    if isinstance(to, str):  # before opset 6
+        to = TensorProto.DataType.Value(to)
+    return c.cast(c[0], inner(dtype_of_number(to)))
+
+
+@rule("BitCast")
+def bit_cast(c: Call) -> Value:
+    """The same bits as another dtype."""
+    to = dtype_of_number(c.get("to"))
+    if {c[0].dtype, to} == {"bool", "uint8"}:
+        return c.cast(c[0], to)
+    return (
+        c[0] if c[0].dtype == to else c.call("bit_cast", c[0], dtypes=(c[0].dtype, to))
+    )
 
 
 @rule("Identity")
 def identity(c: Call) -> Value:
     """The input itself."""
     return c[0]
-
-
-@rule("Dropout")
-def dropout(c: Call) -> Sequence[Value | None]:
-    """The input itself, as in inference; the mask is true everywhere."""
-    training, ratio = c.setting(2), c.setting(1, default=0.5)
-    if isinstance(training, Value):
-        raise SpecError("its training_mode must be constant; export for inference")
-    if training and ratio != 0:
-        raise SpecError("drops at random in training mode; export for inference")
-    if not c.wants(1):
-        return [c[0]]
-    dtype = "bool" if c.opset >= 10 else c[0].dtype
-    shape = plain_numbers(c.builder.shape_of(c[0]))
-    return [c[0], filled(c, c.constant(1, dtype), shape)]
 
 
 def filled(c: Call, value: Value, shape: Value | Sequence[int]) -> Value:

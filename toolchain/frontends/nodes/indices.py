@@ -9,6 +9,7 @@ from toolchain.frontends.nodes.automatic import automatic
 from toolchain.frontends.nodes.rules import (
     Call,
     dtype_of_number,
+    inner,
     plain_numbers,
     rule,
 )
@@ -34,7 +35,7 @@ def number_range(c: Call) -> Value:
 def eye_like(c: Call) -> Value:
     """Ones on a diagonal."""
     number = c.get("dtype")
-    to = dtype_of_number(number) if number else c[0].dtype
+    to = inner(dtype_of_number(number)) if number else c[0].dtype
     return c.call("eye_like", c[0], dtypes=(c[0].dtype, to), k=c.get("k", 0) or 0)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
@@ -83,33 +83,115 @@ def _scores(c: Call, rows: int) -> Value:
     return found
 
 
-def _finished(c: Call, scores: Value) -> Value:
-    kind = c.get("post_transform", "NONE")
-    if kind == "NONE":
-        return scores
-    if kind == "SOFTMAX":
-        return c.call("softmax", scores, axis=-1)
-    if kind == "LOGISTIC":
-        return c.call("sigmoid", scores)
-    raise SpecError(f"has post_transform {kind}; use NONE, SOFTMAX or LOGISTIC")
+def finished(c: Call, scores: Value, transform: str | None = None) -> Value:
+    """Scores after the node's post_transform."""
+    kind = str(c.get("post_transform", "NONE")) if transform is None else transform
+    if kind not in _TRANSFORMS:
+        raise SpecError(f"has post_transform {kind}; use {', '.join(_TRANSFORMS)}")
+    return _TRANSFORMS[kind](c, scores)
+
+
+def _softmax_without_zeros(c: Call, x: Value) -> Value:
+    """Shares of those that are not 0."""
+    zero = c.call("less_or_equal", c.call("abs", x), 1e-7)
+    most = c.call("reduce_max", x, axes=[-1], keepdims=1)
+    power = c.call("exp", c.call("sub", x, most))
+    kept = c.call("where", zero, c.constant(0, "float32"), power)
+    total = c.call("reduce_sum", kept, axes=[-1], keepdims=1)
+    none = c.call("equal", total, 0)
+    return c.call("div", kept, c.call("where", none, c.constant(1, "float32"), total))
+
+
+def _probit(c: Call, x: Value) -> Value:
+    """The inverse of the normal distribution, as ONNX Runtime approximates it."""
+    turned = c.call("sub", c.call("mul", x, 2.0), 1.0)
+    square = c.call("mul", turned, turned)
+    log = c.call("log", c.call("sub", c.constant(1, "float32"), square))
+    part = c.call("add", c.call("mul", log, 0.5), 2 / (np.pi * 0.147))
+    rest = c.call("sub", c.call("mul", part, part), c.call("div", log, 0.147))
+    size = c.call("sqrt", c.call("sub", c.call("sqrt", rest), part))
+    return c.call("mul", c.call("mul", c.call("sign", turned), size), 2**0.5)
+
+
+_TRANSFORMS: dict[str, Callable[[Call, Value], Value]] = {
+    "NONE": lambda c, x: x,
+    "SOFTMAX": lambda c, x: c.call("softmax", x, axis=-1),
+    "LOGISTIC": lambda c, x: c.call("sigmoid", x),
+    "SOFTMAX_ZERO": _softmax_without_zeros,
+    "PROBIT": _probit,
+}
 
 
 @rule("LinearRegressor", domain=ML)
 def linear_regressor(c: Call) -> Value:
     """A linear function for each target."""
-    return _finished(c, _scores(c, c.get("targets", 1)))
+    return finished(c, _scores(c, c.get("targets", 1)))
+
+
+def labels_of(c: Call) -> Sequence[int]:
+    """Numbers of a classifier's classes; texts only count: no tensor holds them."""
+    for name in ("classlabels_ints", "classlabels_int64s"):
+        if labels := c.get(name):
+            return [int(n) for n in labels]
+    texts = c.get("classlabels_strings") or []
+    if c.wants(0):
+        raise SpecError(
+            f"has texts for labels, such as {texts[:1]}, which modules do not give; "
+            "train it on numbers, or keep its scores alone"
+        )
+    return range(len(texts))
+
+
+def label_of(c: Call, labels: Sequence[int], scores: Value) -> Value:
+    """The label of the largest score of each row."""
+    place = c.call("arg_max", scores, axis=-1, keepdims=0)
+    return c.call("gather", c.constant(list(labels), "int64"), place, axis=0)
+
+
+def two_classes(
+    c: Call, labels: Sequence[int], score: Value, shares: bool
+) -> list[Value]:
+    """The label and both scores from [rows, 1], the score of the second of two.
+
+    shares: it is from 0 to 1, and that of the first is the rest.
+    """
+    label = second_or_first(c, labels, score, 0.5 if shares else 0.0)
+    if c.get("post_transform") == "PROBIT":
+        raise SpecError("has PROBIT of one score for two classes; use LOGISTIC")
+    if c.get("post_transform") == "LOGISTIC":
+        first = c.call("sigmoid", c.call("neg", score))
+        score = c.call("sigmoid", score)
+    elif shares:
+        first = c.call("sub", c.constant(1, "float32"), score)
+    else:
+        first = c.call("neg", score)
+    return [label, c.call("concat", first, score, axis=-1)]
+
+
+def second_or_first(
+    c: Call, labels: Sequence[int], score: Value, limit: float
+) -> Value:
+    """The second of two labels where its score [rows, 1] is above a limit."""
+    second = c.call("greater", c.builder.squeeze(score, [-1]), limit)
+    return c.call("where", second, *(c.constant(n, "int64") for n in labels[::-1]))
 
 
 @rule("LinearClassifier", domain=ML)
 def linear_classifier(c: Call) -> Sequence[Value]:
-    """The label of the largest score, and all scores."""
-    labels = c.get("classlabels_ints")
-    if not labels:
-        raise SpecError("has texts for labels; export it with numbers")
-    intercepts = c.get("intercepts") or labels
-    if len(intercepts) != len(labels):
-        raise SpecError("has one score for two classes; give it one for each")
-    scores = _scores(c, len(labels))
-    place = c.call("arg_max", scores, axis=-1, keepdims=0)
-    label = c.call("gather", c.constant(labels, "int64"), place, axis=0)
-    return [label, _finished(c, scores)]
+    """The label of the largest score, and all scores; or of one, of two classes."""
+    labels = labels_of(c)
+    columns = c[0].shape[-1] if c[0].shape else None
+    rows = len(c.get("intercepts") or labels)
+    if isinstance(columns, int):
+        rows = len(c.get("coefficients")) // columns
+    scores = _scores(c, rows)
+    if rows > 1 or len(labels) != 2:
+        return [label_of(c, labels, scores), finished(c, scores)]
+    label = second_or_first(c, labels, scores, 0.0)
+    return [label, two_classes(c, labels, scores, shares=True)[1]]
+
+
+@rule("ZipMap", domain=ML)
+def zip_map(c: Call) -> Value:
+    """The tensor itself: the columns are the classes, in the order of their labels."""
+    return c[0]

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+import numpy as np
+
+from toolchain.frontends.nodes.automatic import automatic
 from toolchain.frontends.nodes.normalization import normalized, row_shaped, statistics
 from toolchain.frontends.nodes.products import product
-from toolchain.frontends.nodes.rules import Call, rule
+from toolchain.frontends.nodes.rules import Call, Results, rule, tables
 from toolchain.frontends.nodes.shapes import rank_of, size_at
 from toolchain.frontends.nodes.windows import convolution
 from toolchain.graph.graph import Value
@@ -154,3 +157,27 @@ def embeddings(c: Call) -> Sequence[Value]:
         zero = c.constant(0, "int32")
         lengths = c.call("expand", zero, shape=size_at(c, ids, 0))
     return [found, lengths, total]
+
+
+@rule("CDist", domain=MS)
+def distances(c: Call) -> Value:
+    """[n, m]: how far each row of a [n, k] is from each row of b [m, k]."""
+    rows, columns = c.builder.unsqueeze(c[0], [1]), c.builder.unsqueeze(c[1], [0])
+    apart = c.call("sub", rows, columns)
+    square = c.call("mul", apart, apart)
+    total = c.call("reduce_sum", square, axes=[-1], keepdims=0)
+    return c.call("sqrt", total) if c.get("metric") == "euclidean" else total
+
+
+@rule("ExpandDims", domain=MS)
+def expand_dims(c: Call) -> Value:
+    """With an axis of size 1."""
+    return c.builder.unsqueeze(c[0], [int(np.reshape(c.known(1, "axis"), ()))])
+
+
+@rule("Trilu", "GatherND", "Range", "Pad", domain=MS)
+def as_standard(c: Call) -> Results:
+    """What the standard took over."""
+    c.domain, c.opset = "", c.scope.opsets.get("", 1)
+    found = tables()[0].get(("", c.name))
+    return found(c) if found else automatic(c)

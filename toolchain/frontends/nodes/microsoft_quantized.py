@@ -9,10 +9,10 @@ import numpy as np
 
 from toolchain.frontends.nodes.microsoft import MS
 from toolchain.frontends.nodes.quantized import (
+    by_library,
     dequantize_linear,
     dynamic_quantize_linear,
     quantize_linear,
-    quantized,
 )
 from toolchain.frontends.nodes.recurrent import recurrent
 from toolchain.frontends.nodes.rules import Call, rule
@@ -26,10 +26,7 @@ rule("DequantizeLinear", domain=MS)(dequantize_linear)
 
 def _real(c: Call, x: Value, scale: Value, zero: Value | None) -> Value:
     """(x - zero) * scale, of scalars."""
-    wide = c.cast(x, "int32")
-    if zero is not None:
-        wide = c.call("sub", wide, c.cast(_scalar(c, zero), "int32"))
-    return c.call("mul", c.cast(wide, "float32"), _scalar(c, scale))
+    return by_library(c, "dequantize_linear", x, scale, zero, (x.dtype,))
 
 
 def _scalar(c: Call, x: Value) -> Value:
@@ -37,8 +34,7 @@ def _scalar(c: Call, x: Value) -> Value:
 
 
 def _back(c: Call, x: Value, scale: Value, zero: Value | None, to: str) -> Value:
-    point = None if zero is None else _scalar(c, zero)
-    return quantized(c, x, _scalar(c, scale), point, to)
+    return by_library(c, "quantize_linear", x, scale, zero, ("float32", to))
 
 
 @rule("QLinearAdd", "QLinearMul", domain=MS)
@@ -86,6 +82,24 @@ def concat(c: Call) -> Value:
     ]
     found = c.call("concat", *parts, axis=c.get("axis"))
     return _back(c, found, c[0], c[1], c[2].dtype)
+
+
+@rule("QGemm", domain=MS)
+def gemm(c: Call) -> Value:
+    """A product of quantized matrices with a bias of int32."""
+    turns = {n: c.get(n, 0) for n in ("transA", "transB")}
+    alpha, axis = float(c.get("alpha", 1.0)), int(not turns["transB"])
+    b, bias = c[3], c.optional(6)
+    scaled = {"dtypes": (b.dtype,), "axis": 0 if c[4].shape in ((), (1,)) else axis}
+    real = c.call("dequantize_linear", b, c[4], c.optional(5), **scaled)
+    if bias is not None:
+        unit = c.call("mul", c.call("mul", _scalar(c, c[1]), c[4]), alpha)
+        bias = c.call("mul", c.cast(bias, "float32"), unit)
+    a = _real(c, c[0], c[1], c.optional(2))
+    found = c.call("gemm", a, real, bias, alpha=alpha, **turns)
+    if c.optional(7) is None:
+        return found
+    return _back(c, found, c[7], c.optional(8), c[0].dtype)
 
 
 @rule("MatMulIntegerToFloat", domain=MS)

@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
 
-from toolchain.frontends.nodes.rules import Call, rule
+from toolchain.abi import MAX_TENSORS
+from toolchain.frontends.nodes.rules import Call, plain_numbers, rule
 from toolchain.frontends.nodes.shapes import joined, rank_of, size_at
 from toolchain.graph.graph import Value
 from toolchain.spec import SpecError
 
-
-@rule("Concat")
-def concat(c: Call) -> Value:
-    """One after the other along an axis."""
-    return c.call("concat", *c.given(), axis=c.get("axis", 1))
+MOST = MAX_TENSORS - 2  # parts that one call of split or concat takes
 
 
 @rule("Transpose")
@@ -31,8 +29,41 @@ def split(c: Call) -> Sequence[Value]:
     """Parts along an axis, of equal sizes where none are given."""
     sizes, count = c.setting(1, "split"), len(c.node.output)
     given: dict[str, Any] = {} if sizes is None else {"split": sizes}
-    given["axis"] = c.get("axis", 0)
+    given["axis"] = axis = c.get("axis", 0)
+    if count > MOST:
+        return _slices(c, sizes, axis, count)
     return c.builder.calls("split", c[0], dtypes=None, outputs=count, **given)
+
+
+def _slices(c: Call, sizes: Any, axis: int, count: int) -> list[Value]:
+    """Parts that are too many for one call."""
+    if isinstance(sizes, Value):
+        raise SpecError(f"has {count} parts, whose sizes must be constant then")
+    ends = [c.constant([n], "int64") for n in np.cumsum(sizes or [])]
+    if sizes is None:
+        whole = c.call("add", size_at(c, c[0], axis), count - 1)
+        part = c.call("div", whole, count)
+        ends = [c.call("mul", part, i) for i in range(1, count + 1)]
+    found = []
+    for start, end in pairwise([c.constant([0], "int64"), *ends]):
+        places = {"starts": plain_numbers(start), "ends": plain_numbers(end)}
+        found.append(c.call("slice", c[0], axes=[axis], **places))
+    return found
+
+
+@rule("Concat")
+def concat(c: Call) -> Value:
+    """The tensors one after the other."""
+    return after_each_other(c, c.given(), c.get("axis", 1))
+
+
+def after_each_other(c: Call, values: Sequence[Value], axis: int) -> Value:
+    """Tensors along an axis; in several calls where one takes fewer."""
+    parts = [
+        c.call("concat", *values[i : i + MOST], axis=axis)
+        for i in range(0, len(values), MOST)
+    ]
+    return parts[0] if len(parts) == 1 else after_each_other(c, parts, axis)
 
 
 @rule("Tile")

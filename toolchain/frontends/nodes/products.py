@@ -53,5 +53,7 @@ def gemm(c: Call) -> Value:
 def _times(c: Call, x: Value, factor: float) -> Value:
     if factor == 1:
         return x
+    if x.dtype == "float64":
+        return c.call("mul", x, factor)
     real = c.call("mul", c.cast(x, "float32"), factor)
     return c.cast(real, x.dtype)

@@ -9,7 +9,12 @@ import numpy as np
 
 from toolchain.frontends.nodes.rules import Call, dtype_of_number, plain_numbers, rule
 from toolchain.frontends.nodes.shapes import joined, rank_of, size_at
-from toolchain.frontends.nodes.windows import Window, kernel_of, numbers_of
+from toolchain.frontends.nodes.windows import (
+    Window,
+    convolution,
+    kernel_of,
+    numbers_of,
+)
 from toolchain.graph.graph import Value
 from toolchain.spec import SpecError
 
@@ -33,7 +38,7 @@ def quantize_linear(c: Call) -> Value:
         axis = c.get("axis", 1)
         points = None if zero is None else _blocks(c, zero, x, axis, block)
         return quantized(c, x, _blocks(c, scale, x, axis, block), points, to)
-    return _by_library(c, "quantize_linear", x, scale, zero, ("float32", to))
+    return by_library(c, "quantize_linear", x, scale, zero, ("float32", to))
 
 
 @rule("DequantizeLinear")
@@ -44,7 +49,7 @@ def dequantize_linear(c: Call) -> Value:
         raise SpecError(f"takes {x.dtype} to {scale.dtype}; use int8 and float32")
     block = c.get("block_size", 0)
     if not block:
-        return _by_library(c, "dequantize_linear", x, scale, zero, (x.dtype,))
+        return by_library(c, "dequantize_linear", x, scale, zero, (x.dtype,))
     scale = _blocks(c, scale, x, c.get("axis", 1), block)
     wide = c.cast(x, "int32")
     if zero is not None:
@@ -53,7 +58,7 @@ def dequantize_linear(c: Call) -> Value:
     return c.call("mul", c.cast(wide, "float32"), scale)
 
 
-def _by_library(
+def by_library(
     c: Call,
     name: str,
     x: Value,
@@ -99,22 +104,7 @@ def quantized(c: Call, x: Value, scale: Value, zero: Value | None, to: str) -> V
 @rule("DynamicQuantizeLinear")
 def dynamic_quantize_linear(c: Call) -> Sequence[Value]:
     """To uint8 by the range of the elements and 0."""
-    x = c[0]
-    high = c.call("maximum", c.call("reduce_max", x, keepdims=0), 0)
-    low = c.call("minimum", c.call("reduce_min", x, keepdims=0), 0)
-    scale = c.call("div", c.call("sub", high, low), 255)
-    none = c.call("equal", scale, 0)
-    scale = c.call("where", none, c.constant(1, "float32"), scale)
-    point = c.call("round", c.call("div", c.call("neg", low), scale))
-    zero = c.cast(c.call("clip", point, 0, 255), "uint8")
-    given: dict[str, Any] = {"dtypes": ("float32", "uint8"), "axis": 0}
-    flat = c.builder.reshape(x, [-1])
-    found = c.call("quantize_linear", flat, scale, zero, **given)
-    return [
-        c.builder.reshape(found, plain_numbers(c.builder.shape_of(x)), 1),
-        scale,
-        zero,
-    ]
+    return c.builder.calls("dynamic_quantize_linear", c[0], outputs=3)
 
 
 @rule("MatMulInteger")
@@ -126,6 +116,9 @@ def matmul_integer(c: Call) -> Value:
 @rule("QLinearMatMul")
 def qlinear_matmul(c: Call) -> Value:
     """MatMulInteger, requantized."""
+    if _is_weight(c, 0, 3) and all(_is_one(c, i) for i in (1, 2, 6, 7)):
+        a, b = _real(c, 0, 0), _real(c, 3, 1)
+        return _quantized_by(c, c.call("matmul", a, b), 6)
     total = c.call("matmul_integer", c[0], c[3], c[2], c[5])
     by_row = [_rows(c, c[i]) for i in (1, 6, 7)]
     scale = c.call("mul", by_row[0], c[4])
@@ -140,6 +133,57 @@ def _rows(c: Call, value: Value) -> Value:
     return c.builder.unsqueeze(value, [1])
 
 
+# -- as the products of dequantized tensors, which a pass finds again --
+
+
+def _is_weight(c: Call, x: int, w: int) -> bool:
+    """Whether an input is no constant, but another one is, with what scales it."""
+    known = [c[i].data is not None for i in range(w, min(w + 3, len(c.inputs)))]
+    return c[x].data is None and all(known)
+
+
+def _is_one(c: Call, index: int) -> bool:
+    """Whether an input is one number, where it is given."""
+    value = c.optional(index)
+    return value is None or value.shape in ((), (1,))
+
+
+def _real(c: Call, index: int, axis: int) -> Value:
+    """A tensor by the scale and the zero point that follow it."""
+    x, scale, zero = (c[index + i] for i in range(3))
+    return c.call("dequantize_linear", x, scale, zero, dtypes=(x.dtype,), axis=axis)
+
+
+def _quantized_by(c: Call, x: Value, index: int) -> Value:
+    to = c[index + 1].dtype
+    dtypes = ("float32", to)
+    return c.call("quantize_linear", x, c[index], c[index + 1], dtypes=dtypes, axis=0)
+
+
+def _plain_windows(c: Call, w: int) -> bool:
+    """Whether a convolution is one of those that a pass finds."""
+    shape, group = c[w].shape or (), c.get("group", 1)
+    fits = group == 1 or (group == shape[0] and shape[1] == 1)
+    pads = c.get("auto_pad", "NOTSET") in ("NOTSET", "VALID")
+    return len(shape) in (3, 4) and fits and pads
+
+
+def _convolution(c: Call, *inputs: Value | None) -> Value:
+    inner = Call(c.node, list(inputs), c.scope, c.regions, c.path)
+    inner.name = "Conv"
+    return convolution(inner)
+
+
+def _integers(c: Call, index: int, zero: Value | None) -> Value:
+    """(x - zero), as floats."""
+    x, one = c[index], c.constant(1, "float32")
+    zero = zero if zero is None or zero.shape != (1,) else _scalar(c, zero)
+    return c.call("dequantize_linear", x, one, zero, dtypes=(x.dtype,), axis=0)
+
+
+# -- as products of integers --
+
+
 def integer_convolution(
     c: Call, x: Value, w: Value, zeros: Sequence[Value | None]
 ) -> Value:
@@ -150,12 +194,16 @@ def integer_convolution(
     count = int(np.prod(numbers_of(window.sizes, "its kernel's size")))
     batch = size_at(c, x, 0)
     row = c.call("mul", depth, count)
-    columns = c.builder.reshape(taps, joined(c, batch, group, row, -1), 1)
+    # Not -1, which nothing says where a size is 0.
+    places = size_at(c, taps, 3)
+    for axis in range(4, 3 + window.rank):
+        places = c.call("mul", places, size_at(c, taps, axis))
+    columns = c.builder.reshape(taps, joined(c, batch, group, row, places), 1)
     part = c.call("div", features, group)
     weights = c.builder.reshape(w, joined(c, group, part, row), 1)
     if group == 1:  # a matrix, whose rows may have zero points
         weights = c.builder.reshape(w, joined(c, features, row), 1)
-        columns = c.builder.reshape(taps, joined(c, batch, row, -1), 1)
+        columns = c.builder.reshape(taps, joined(c, batch, row, places), 1)
     elif zeros[1] is not None and zeros[1].shape not in ((), (1,)):
         raise SpecError("has groups and a zero point for each of its features")
     found = c.call("matmul_integer", weights, columns, zeros[1], _scalar(c, zeros[0]))
@@ -202,12 +250,25 @@ def _taps(c: Call, x: Value, window: Window, zero: Value | None) -> Value:
 @rule("ConvInteger")
 def conv_integer(c: Call) -> Value:
     """The convolution of x - zero and w - zero, in int32."""
-    return integer_convolution(c, c[0], c[1], (c.optional(2), c.optional(3)))
+    zeros = c.optional(2), c.optional(3)
+    known = c[1].data is not None and (zeros[1] is None or zeros[1].data is not None)
+    if c[0].data is None and known and _plain_windows(c, 1) and _is_one(c, 2):
+        real = _convolution(c, _integers(c, 0, zeros[0]), _integers(c, 1, zeros[1]))
+        return c.cast(real, "int32")
+    return integer_convolution(c, c[0], c[1], zeros)
 
 
 @rule("QLinearConv")
 def qlinear_conv(c: Call) -> Value:
     """ConvInteger with a bias, requantized."""
+    one = all(_is_one(c, i) for i in (1, 2, 6, 7)) and c[1].data is not None
+    if _is_weight(c, 0, 3) and one and _plain_windows(c, 3):
+        bias = c.optional(8)
+        if bias is not None:
+            unit = c.call("mul", c.builder.reshape(c[1], []), c[4])
+            bias = c.call("mul", c.cast(bias, "float32"), unit)
+        real = _convolution(c, _real(c, 0, 0), _real(c, 3, 0), bias)
+        return _quantized_by(c, real, 6)
     total = integer_convolution(c, c[0], c[3], (c[2], c[5]))
     bias, axes = c.optional(8), [*range(1, rank_of(c[0]) - 1)]
     if bias is not None:

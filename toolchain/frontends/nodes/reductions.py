@@ -25,6 +25,8 @@ def reduction(c: Call) -> Value:
     """The library's; of bool as 8-bit integers, of small dtypes as int32."""
     name = "reduce_" + c.name.removeprefix("Reduce").lower()
     x = c[0]
+    if name == "reduce_l2" and x.dtype == "float64":
+        return c.call("sqrt", reduced(c, "reduce_sum", c.call("mul", x, x)))
     if name == "reduce_l2" and x.dtype != "float32":
         return c.cast(reduced(c, name, c.cast(x, "float32")), x.dtype)
     if x.dtype == "bool":
@@ -66,7 +68,7 @@ def log_of_sum_of_powers(c: Call) -> Value:
     most = c.call("reduce_max", c[0], **given)
     # Rows of infinities, and empty ones, have no place to start from.
     finite = c.call("less", c.call("abs", most), float("inf"))
-    most = c.call("where", finite, most, c.constant(0, "float32"))
+    most = c.call("where", finite, most, c.constant(0, most.dtype))
     total = reduced(c, "reduce_sum", c.call("exp", c.call("sub", c[0], most)))
     if not c.get("keepdims", 1):
         most = reduced(c, "reduce_max", most)

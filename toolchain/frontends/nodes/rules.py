@@ -15,8 +15,10 @@ from typing import Any, Protocol, TypeAlias, TypeVar
 
 import numpy as np
 
+from toolchain.dtypes import DTYPES
 from toolchain.frontends.nodes.scope import Scope
 from toolchain.frontends.standard import schema_of
+from toolchain.graph.builder import Builder
 from toolchain.graph.graph import Attribute, Graph, Value
 from toolchain.graph.operators import file_of, operator, variant_of
 from toolchain.spec import SpecError
@@ -182,17 +184,21 @@ class Call:
 
     def cast(self, x: Value, to: str) -> Value:
         """A tensor as another dtype; itself where it has it."""
-        if x.dtype == to:
-            return x
-        if (x.dtype, to) not in operator("cast").variants():
-            raise SpecError(
-                f"casts {x.dtype} to {to}, which is not supported; use "
-                f"{', '.join(DTYPES)}"
-            )
-        return self.builder.call("cast", x, dtypes=(x.dtype, to))
+        return as_dtype(self.builder, x, to)
 
 
-DTYPES = tuple(dict.fromkeys(a for a, _ in operator("cast").variants()))
+def as_dtype(builder: Builder, x: Value, to: str) -> Value:
+    """A tensor as another dtype; itself where it has it. Errors: SpecError."""
+    if x.dtype == to:
+        return x
+    for name in ("cast", "convert"):
+        if (x.dtype, to) in operator(name).variants():
+            return builder.call(name, x, dtypes=(x.dtype, to))
+    raise SpecError(
+        f"casts {x.dtype} to {to}, which is not supported; use {', '.join(DTYPES)}"
+    )
+
+
 NARROW = ("int8", "uint8", "bool")
 
 
@@ -228,8 +234,22 @@ def decoded(value: Any) -> Any:
     return [decoded(v) for v in value] if isinstance(value, list) else value
 
 
+# Dtypes of files that are computed with in another one.
+INNER = {"float16": "float32", "bfloat16": "float32"}
+
+
 def dtype_of_number(number: int) -> str:
     """The dtype that a TensorProto.DataType means, as numpy spells it."""
     from onnx import helper
 
     return str(np.dtype(helper.tensor_dtype_to_np_dtype(number)))
+
+
+def inner(dtype: str) -> str:
+    """The dtype in which a model computes with one of its file's."""
+    return INNER.get(dtype, dtype)
+
+
+def computed_with(data: Any) -> Any:
+    """Elements of a file as a model computes with them."""
+    return data.astype(inner(data.dtype.name), copy=False)

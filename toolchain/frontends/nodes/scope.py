@@ -16,11 +16,32 @@ REFUSED = Value("refused", "")
 
 
 class Items(Value):
-    """A sequence of tensors, whose number is known: it is no value of the graph."""
+    """A sequence of tensors: it is no value of the graph.
 
-    def __init__(self, items: Sequence[Value]) -> None:
+    items: those whose number is known. rows: those after them, all of one shape, along
+    a new first axis; None where there are none.
+    """
+
+    def __init__(self, items: Sequence[Value], rows: Value | None = None) -> None:
         super().__init__("sequence", "sequence")
-        self.items = list(items)
+        self.items, self.rows = list(items), rows
+
+    def of(self, items: Sequence[Value]) -> Items:
+        """The same of other tensors."""
+        return Items(items)
+
+
+class Growing(Value):
+    """A sequence inside a loop, which adds to its end and reads nothing of it.
+
+    start: as a step finds it; added: by the step.
+    """
+
+    def __init__(
+        self, start: Growing | None = None, added: Sequence[Value] = ()
+    ) -> None:
+        super().__init__("growing", "sequence")
+        self.start, self.added = start or self, list(added)
 
 
 class Scope:
@@ -54,7 +75,9 @@ class Scope:
         if value is REFUSED or value.data is not None:
             return value
         if isinstance(value, Items):
-            return Items([self.take(v) for v in value.items])
+            found = value.of([self.take(v) for v in value.items])
+            found.rows = None if value.rows is None else self.take(value.rows)
+            return found
         if value not in self.taken:
             name = f"outer_{len(self.taken)}_{value.name}"
             sizes = value.sizes

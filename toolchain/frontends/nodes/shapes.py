@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from toolchain.frontends.load import array, dense
-from toolchain.frontends.nodes.rules import Call, plain_numbers, rule
+from toolchain.frontends.nodes.rules import Call, computed_with, plain_numbers, rule
 from toolchain.graph.graph import Value
 from toolchain.spec import SpecError
 
@@ -132,9 +132,9 @@ def constant(c: Call) -> Value:
     """An attribute as a value."""
     given = c.attributes
     if "sparse_value" in given:
-        return c.builder.constant(dense(given["sparse_value"]))
+        return c.builder.constant(computed_with(dense(given["sparse_value"])))
     if "value" in given:
-        return c.builder.constant(array(given["value"]))
+        return c.builder.constant(computed_with(array(given["value"])))
     for name, dtype in (("value_float", "float32"), ("value_int", "int64")):
         for key in (name, f"{name}s"):
             if key in given:
@@ -147,7 +147,7 @@ def constant(c: Call) -> Value:
 def constant_of_shape(c: Call) -> Value:
     """One element everywhere."""
     given = c.get("value")
-    data = np.zeros(1, "float32") if given is None else array(given)
+    data = np.zeros(1, "float32") if given is None else computed_with(array(given))
     wanted = c.setting(0)
     element = c.builder.constant(data.reshape(()))
     if wanted == []:

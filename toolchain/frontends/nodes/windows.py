@@ -8,9 +8,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
+
 from toolchain.frontends.nodes.rules import Call, plain_numbers, rule
 from toolchain.frontends.nodes.shapes import joined, rank_of, size_at
 from toolchain.graph.graph import Value
+from toolchain.graph.shapes import text
 from toolchain.spec import SpecError
 
 
@@ -46,6 +49,32 @@ class Window:
         total = call("maximum", last, 0)
         less = call("div", total, 2)
         return less, call("sub", total, less)
+
+    def nothing(self, x: Value, features: object) -> Value | None:
+        """The result, where a window has no place on an axis; None where all have.
+
+        features: channels of the result. Errors: SpecError where an axis is too short
+        even for a result of size 0.
+        """
+        pads, known = self.pads(x), x.shape or ()
+        if isinstance(pads, Value) or self.call.get("ceil_mode"):
+            return None
+        sizes: list[Any] = [known[0] if known else None, features]
+        for i, size in enumerate(known[2:]):
+            reach, step = self.reach(i), self.strides[i]
+            if not isinstance(size, int) or not isinstance(reach, int):
+                return None
+            padded = size + pads[i] + pads[self.rank + i]
+            if reach > padded + (step == 1):
+                raise SpecError(
+                    f"its window takes {reach} of axis {i + 2} of {text(known)}, which "
+                    f"has {padded} with its pads; give a larger input, more pads or a "
+                    "smaller kernel"
+                )
+            sizes.append((padded - reach) // step + 1)
+        if 0 not in sizes[2:] or not all(isinstance(n, int) for n in sizes):
+            return None
+        return self.call.constant(np.zeros(sizes), x.dtype)
 
     def reach(self, axis: int) -> Value | int:
         """Elements that a window spans."""
@@ -84,6 +113,9 @@ def convolution(c: Call) -> Value:
     window, group = kernel_of(c, w), c.get("group", 1)
     if window.rank not in (1, 2, 3):
         raise SpecError(f"has {window.rank} spatial axes; use 1..3")
+    none = window.nothing(x, None if w.shape is None else w.shape[0])
+    if none is not None:
+        return none
     name = "conv_3d" if window.rank == 3 else "conv"
     return c.call(name, x, w, bias, group=group, **window.attributes(x))
 
@@ -145,6 +177,10 @@ def pool(c: Call) -> Sequence[Value]:
     given["ceil_mode"] = c.get("ceil_mode", 0) or 0
     if name == "average_pool":
         given["count_include_pad"] = c.get("count_include_pad", 0) or 0
+    channels = x.shape[1] if x.shape and len(x.shape) > 1 else None
+    none = window.nothing(x, channels)
+    if none is not None and not c.wants(1):
+        return [none]
     if c.wants(1):
         given["storage_order"] = c.get("storage_order", 0) or 0
         outputs: dict[str, Any] = {"dtypes": None, "outputs": 2}

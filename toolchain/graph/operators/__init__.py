@@ -6,6 +6,7 @@ This folder holds the operators that models alone call.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Protocol
@@ -62,7 +63,17 @@ def made_of(name: str) -> Made | None:
 def operator(name: str) -> Operator:
     """An operator of FOLDERS, or one that a pass made. Errors: SpecError."""
     made = made_of(name)
-    return load_operator(file_of(name)) if made is None else made.operator()
+    if made is not None:
+        return made.operator()
+    found = load_operator(file_of(name))
+    return replace(found, dtypes=(*found.dtypes, *found.models), models=())
+
+
+def has_own(name: str, variant: tuple[str, ...]) -> bool:
+    """Whether the library has no kernel of a variant, since models alone do."""
+    if made_of(name) is not None:
+        return False
+    return variant in load_operator(file_of(name)).model_variants()
 
 
 def variant_of(name: str, dtypes: Sequence[str | None]) -> tuple[str, ...] | None:

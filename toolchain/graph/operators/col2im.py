@@ -27,7 +27,10 @@ def counts(image, block, strides, dilations, pads):
     return room // strides + 1
 
 
-def reference(x, image_shape, block_shape, strides, dilations, pads):
+def reference(x, image_shape, block_shape, strides=(), dilations=(), pads=()):
+    ones = [1] * len(image_shape)
+    strides, dilations = strides or ones, dilations or ones
+    pads = pads or [0, 0] * len(ones)
     axes = counts(image_shape, block_shape, strides, dilations, pads)
     taps, rank = int(np.prod(block_shape)), len(image_shape)
     parts = x.reshape(x.shape[0], x.shape[1] // taps, *block_shape, *axes)

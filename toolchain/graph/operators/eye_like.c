@@ -14,6 +14,7 @@ static int32_t run(ops_request *call) {
   int64_t k = ops_int(call, 0, 0), columns = out->shape[1];
   const float one = 1;
   ops_slot bits = {.i = 1}; /* of any integer */
+  if (out->dtype == OPS_FLOAT64) bits.f = 1;
   if (out->dtype == OPS_FLOAT32) __builtin_memcpy(&bits, &one, sizeof one);
   __builtin_memset(out->data, 0, (uint32_t)out->bytes);
   int32_t rows = out->shape[0];

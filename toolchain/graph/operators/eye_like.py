@@ -24,7 +24,7 @@ KERNEL = Operator(
     inputs=(Input("x", ""),),
     outputs=(Output(dtype=1),),
     attributes=(Attribute("k", default=0),),
-    dtypes=tuple(product(DTYPES, DTYPES)),
+    dtypes=tuple(product((*DTYPES, "float64"), repeat=2)),
     source="eye_like.c",
     shapes=lambda call: [call.shape(0)],
     reference=lambda x, k: np.eye(x.shape[0], x.shape[1], k),

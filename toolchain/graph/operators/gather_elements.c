@@ -27,7 +27,7 @@ static int32_t run(ops_request *call) {
   const ops_tensor *data = &call->tensors[0], *indices = &call->tensors[1];
   int32_t rank = data->rank;
   int32_t axis = ops_axis(call, "axis", ops_int(call, 0, 0), rank);
-  int32_t code = ops_check_indices(call, indices, axis, data->shape[axis]);
+  int32_t code = ops_check_elements(call, indices, axis, data->shape[axis]);
   if (code || !indices->count) return code;
   int64_t strides[OPS_MAX_RANK];
   ops_strides(data, strides);

@@ -11,17 +11,33 @@ Source: ONNX MaxPool-22 and AveragePool-22, in the layout of TensorFlow's.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
 
-from toolchain.spec import Attribute, Bound, Case, Input, Operator, window_shapes
+from toolchain.spec import (
+    Attribute,
+    Bound,
+    Buffer,
+    Case,
+    Expr,
+    Input,
+    Kernel,
+    Operator,
+    Tensor,
+    tir,
+)
+from toolchain.spec import script as T  # noqa: N812  # TVM's own name for it
 from toolchain.spec import windows as w
 from toolchain.spec.cases import Array, Rng, shape_name, values
 from toolchain.spec.cases_windows import pooled
+from toolchain.spec.convolution import axes
+from toolchain.spec.math import maximum
+from toolchain.spec.nest import as_written, choose, nest
 
 KINDS = ("max", "mean", "mean_padded")
+LANES = 4  # of a register
 SIZES: tuple[tuple[tuple[int, ...], dict[str, Any]], ...] = (
     ((1, 6, 7, 5), {"kernel_shape": [2, 2], "strides": [2, 2]}),
     ((2, 9, 8, 16), {"kernel_shape": [3, 3], "strides": [2, 2], "pads": [1, 1, 1, 1]}),
@@ -32,6 +48,101 @@ SIZES: tuple[tuple[tuple[int, ...], dict[str, Any]], ...] = (
     ((0, 4, 4, 3), {"kernel_shape": [2, 2]}),
     ((1, 4, 4, 0), {"kernel_shape": [2, 2]}),
 )
+
+
+def compute(k: Kernel) -> Tensor:
+    """Window by window; channels of a register stay there while taps are folded."""
+
+    def emit(ins: list[Buffer], out: Buffer) -> None:
+        vectors = k.target.has("simd128")
+        largest = _Windows(k, ins[0], out, lambda a, b: maximum(a, b, vectors))
+        mean = _Windows(k, ins[0], out, lambda a, b: a + b)
+        # What is added first keeps its sign, of zeros too.
+        choose(
+            [(k.kind == 0, lambda: largest.emit(float("-inf")))],
+            lambda: mean.emit(-0.0, mean.count),
+        )
+
+    return nest((k.N, w.extent(k, 0), w.extent(k, 1), k.C), [k.x], emit, "float32")
+
+
+class _Windows:
+    """The windows of x. combine: two elements."""
+
+    def __init__(
+        self,
+        k: Kernel,
+        x: Buffer,
+        out: Buffer,
+        combine: Callable[[Expr, Expr], Expr],
+    ) -> None:
+        self.k, self.x, self.out, self.combine = k, x, out, combine
+        self.spatial = axes(k, w.window(k, 0), w.window(k, 1))
+
+    def emit(
+        self, empty: float, count: Callable[[int, Expr], Expr] | None = None
+    ) -> None:
+        """Fold all. empty: what a window starts with. count: what divides means."""
+        k, lanes = self.k, LANES if self.k.target.has("simd128") else 1
+        whole = tir.truncdiv(k.C, lanes)
+        parts = [(0, whole, lanes)]
+        if lanes > 1:
+            parts.append((whole * lanes, k.C - whole * lanes, 1))
+        with T.serial(0, k.N) as n, T.serial(0, w.extent(k, 0)) as i:
+            rows = tuple(map(T.Bind, self.spatial[0].taps_inside(i)))
+            down = T.Bind(count(0, i)) if count else None
+            with T.serial(0, w.extent(k, 1)) as j:
+                columns = tuple(map(T.Bind, self.spatial[1].taps_inside(j)))
+                total = down * count(1, j) if count else None
+                finish = _quotient(total, rows, columns) if count else _same
+                for first, blocks, wide in parts:
+                    with T.serial(0, blocks) as block:
+                        at = [n, i, j, first + block * wide]
+                        self._channels(at, wide, (rows, columns), (empty, finish))
+
+    def _channels(
+        self, at: list[Expr], lanes: int, ranges: Any, ends: tuple[float, Finish]
+    ) -> None:
+        """Fold the window at [n, i, j] of some channels."""
+        (n, i, j, channel), (y, z) = at, self.spatial
+        ((top, bottom), (left, right)), (empty, finish) = ranges, ends
+        folded = T.alloc_buffer((lanes,), "float32")
+
+        def each() -> Any:
+            return T.vectorized(0, lanes) if lanes > 1 else T.serial(0, 1)
+
+        with each() as c:
+            T.buffer_store(folded, tir.const(empty, "float32"), [c])
+        with T.serial(0, bottom - top) as r, T.serial(0, right - left) as s:
+            row = y.first(i) + (top + r) * y.dilation
+            column = z.first(j) + (left + s) * z.dilation
+            with each() as c:
+                element = self.x[n, row, column, channel + c]
+                T.buffer_store(folded, self.combine(folded[c], element), [c])
+        with each() as c:
+            T.buffer_store(self.out, finish(folded[c]), [n, i, j, channel + c])
+
+    def count(self, axis: int, position: Expr) -> Expr:
+        """Taps that count: inside the image, or inside the padded one."""
+        k = self.k
+        padded = k.kind == KINDS.index("mean_padded")
+        low = tir.Select(padded, -k.pads[axis], k.index(0))
+        high = (k.H, k.W)[axis] + tir.Select(padded, k.pads[axis + 2], k.index(0))
+        return w.taps_inside(k, axis, position, low, high)
+
+
+Finish = Callable[[Expr], Expr]
+
+
+def _same(folded: Expr) -> Expr:
+    return folded
+
+
+def _quotient(total: Expr, rows: Any, columns: Any) -> Finish:
+    """Divide by the taps that count; 0 where no tap is in the image."""
+    divisor = T.Bind(total.astype("float32"))
+    some = T.Bind((rows[1] - rows[0]) * (columns[1] - columns[0]))
+    return lambda folded: tir.Select(some > 0, folded / divisor, tir.const(0.0))
 
 
 def reference(x: Array, kind: str | int = 0, **attributes: Any) -> Array:
@@ -67,8 +178,8 @@ def cases(dtypes: tuple[str, ...], rng: Rng) -> Iterator[Case]:
 
 
 KERNEL = Operator(
-    collapse="own.plain",
-    inputs=(Input("x", ""),),
+    collapse="exact.plain",
+    inputs=(Input("x", "N H W C"),),
     attributes=(
         Attribute("kind", default=0, choices=KINDS),
         w.CEIL_MODE,
@@ -79,10 +190,11 @@ KERNEL = Operator(
     ),
     units=2,
     dtypes=("float32",),
-    source="pool_last.c",
+    compute=compute,
+    schedule=as_written,
+    requires=w.requires,
     reference=reference,
     reference_scale=scale,
     cases=cases,
-    shapes=window_shapes.pooled_last,
     bound=Bound(ulp=4, why="9 additions and a division; of the mean of |x|"),
 )

@@ -36,7 +36,7 @@ static void fill(const ops_tensor *data, const ops_tensor *indices,
 static int32_t run(ops_request *call) {
   const ops_tensor *data = &call->tensors[0], *indices = &call->tensors[1];
   int32_t axis = ops_axis(call, "axis", ops_int(call, 0, 0), data->rank);
-  int32_t code = ops_check_indices(call, indices, axis, data->shape[axis]);
+  int32_t code = ops_check_elements(call, indices, axis, data->shape[axis]);
   if (code) return code;
   int32_t *offsets = ops_workspace(call, indices->count * 4);
   if (!offsets) return OPS_ERROR_MEMORY;

@@ -72,9 +72,9 @@ static inline int32_t ops_check_index(const ops_request *call,
 }
 
 /* The same of all elements, with one test for all that are good. */
-static inline int32_t ops_check_indices(const ops_request *call,
-                                        const ops_tensor *indices, int32_t axis,
-                                        int32_t size) {
+static inline int32_t ops_check_elements(const ops_request *call,
+                                         const ops_tensor *indices,
+                                         int32_t axis, int32_t size) {
   int32_t count = (int32_t)indices->count, bad = 0;
   for (int32_t i = 0; i < count; ++i)
     bad |= ops_outside(ops_index(indices, i), size);

@@ -2,24 +2,33 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
-from toolchain.abi import MAX_INPUTS
-from toolchain.graph.chains import Chain, Number, Operand, Step
-from toolchain.graph.graph import Graph, Node, Value
+import numpy as np
+
+from toolchain.abi import MAX_ATTRIBUTES, MAX_INPUTS
+from toolchain.graph.chains import Chain, Number, Operand, Parameter, Step
+from toolchain.graph.graph import Attribute, Graph, Node, Value
 from toolchain.graph.operators import add_chain, operator
 from toolchain.graph.shapes import infer
 from toolchain.spec import Pointwise
 
 # Of other dtypes LLVM would have to know which arithmetic wraps.
 DTYPES = ("float32", "bool")
+# These do no arithmetic in 8 bits. Their numbers differ from node to node.
+BYTES = ("quantize", "dequantize")
 MOST = 24  # steps of a chain: a loop keeps its values in registers
 
 # TVM does not come to an end on more limits, one in the other.
-LIMITS = {"clip": 2, "minimum": 1, "maximum": 1, "relu": 1}
+LIMITS = {"clip": 2, "minimum": 1, "maximum": 1, "relu": 1, "quantize": 2}
 MOST_LIMITS = 3
 # It takes twice as long for each node that reads one result twice, as x * x.
 MOST_DOUBLED = 10
+
+# Kernels that are alike but for their numbers, from which on these are operands: one
+# kernel then takes less code than so many that are a little faster.
+MANY = 4
 
 
 @dataclass
@@ -44,7 +53,10 @@ class _Cluster:
         limits = sum(LIMITS.get(n.op, 0) for n in self.nodes)
         few = len(self.reads()) <= MAX_INPUTS and len(self.nodes) <= MOST
         doubled = sum(len(set(n.inputs)) < len(n.inputs) for n in self.nodes)
-        return few and limits <= MOST_LIMITS and doubled <= MOST_DOUBLED
+        if limits > MOST_LIMITS or doubled > MOST_DOUBLED:
+            return False
+        numbers = sum(len(n.attributes) for n in self.nodes if n.op in BYTES)
+        return few and numbers <= MAX_ATTRIBUTES
 
 
 def join(graph: Graph) -> None:
@@ -69,7 +81,10 @@ def join(graph: Graph) -> None:
 
 
 def _replace(graph: Graph, clusters: list[_Cluster]) -> None:
-    chains = {c.nodes[-1]: _chained(c) for c in clusters}
+    varying = _varying(clusters)
+    chains = {
+        c.nodes[-1]: _chained(c, varying.get(i, ())) for i, c in enumerate(clusters)
+    }
     gone = {n for c in clusters for n in c.nodes[:-1]}
     graph.nodes = [chains.get(n, n) for n in graph.nodes if n not in gone]
 
@@ -84,7 +99,8 @@ def _fits(node: Node) -> bool:
         return False
     formula = isinstance(found.compute, Pointwise) and found.compute.loops is None
     plain = all(isinstance(v, (int, float, str)) for v in node.attributes.values())
-    return formula and plain and all(v.dtype in DTYPES for v in values)
+    typed = node.op in BYTES or all(v.dtype in DTYPES for v in values)
+    return formula and plain and typed
 
 
 def is_number(node: Node, value: Value) -> bool:
@@ -97,23 +113,79 @@ def is_number(node: Node, value: Value) -> bool:
     )
 
 
-def _chained(cluster: _Cluster) -> Node:
-    """The one node that does the work of a cluster's."""
+def _varying(clusters: list[_Cluster]) -> dict[int, Sequence[int]]:
+    """Of clusters that are many kernels, but for their numbers: those that differ."""
+    alike: dict[tuple[Step, ...], list[tuple[int, tuple[float, ...]]]] = {}
+    for i, cluster in enumerate(clusters):
+        steps, _ = _steps(cluster, cluster.reads(), (), {})
+        numbers = [o.value for s in steps for o in s.operands if isinstance(o, Number)]
+        key = tuple(map(_without_numbers, steps))
+        alike.setdefault(key, []).append((i, tuple(numbers)))
+    found: dict[int, Sequence[int]] = {}
+    for group in alike.values():
+        if len({numbers for _, numbers in group}) < MANY:
+            continue
+        columns = list(zip(*(numbers for _, numbers in group), strict=True))
+        differ = [k for k, column in enumerate(columns) if len(set(column)) > 1]
+        if len(clusters[group[0][0]].reads()) + len(differ) <= MAX_INPUTS:
+            found |= {i: differ for i, _ in group}
+    return found
+
+
+def _without_numbers(step: Step) -> Step:
+    operands = tuple(
+        Number(0.0, o.dtype) if isinstance(o, Number) else o for o in step.operands
+    )
+    return replace(step, operands=operands)
+
+
+def _chained(cluster: _Cluster, varying: Sequence[int]) -> Node:
+    """The one node that does a cluster's work. varying: numbers that it reads."""
     inputs = cluster.reads()
-    places = {v: i for i, v in enumerate(inputs)}
-    steps = []
-    for node in cluster.nodes:
-        steps.append(_step(node, places))
-        places[node.output] = len(places)
+    numbers: dict[str, Attribute] = {}
+    steps, values = _steps(cluster, inputs, varying, numbers)
+    inputs += [values[k] for k in varying]
     chain = Chain(tuple(v.dtype for v in inputs), tuple(steps))
     last = cluster.nodes[-1]
     name = add_chain(chain)
-    made = Node(name, list(inputs), last.outputs, {}, chain.variant(), place=last.place)
+    variant = chain.variant()
+    made = Node(name, list(inputs), last.outputs, numbers, variant, place=last.place)
     infer(made)
     return made
 
 
-def _step(node: Node, places: dict[Value, int]) -> Step:
+def _steps(
+    cluster: _Cluster,
+    inputs: Sequence[Value],
+    varying: Sequence[int],
+    numbers: dict[str, Attribute],
+) -> tuple[list[Step], list[Value]]:
+    """The steps of a chain, and its numbers in their order.
+
+    varying: numbers that are operands instead, after the inputs. numbers: attributes of
+    the chain, to which steps add theirs.
+    """
+    places = {v: i for i, v in enumerate(inputs)}
+    first, steps, values = len(inputs), list[Step](), list[Value]()
+    for i, node in enumerate(cluster.nodes):
+        step = _step(node, places, numbers)
+        operands = list(step.operands)
+        for at, operand in enumerate(operands):
+            if not isinstance(operand, Number):
+                continue
+            value = node.inputs[at] if at < len(node.inputs) else None
+            if len(values) in varying:
+                operands[at] = first + varying.index(len(values))
+            values.append(
+                value or Value.constant("fill", np.array(operand.value, operand.dtype))
+            )
+        steps.append(replace(step, operands=tuple(operands)))
+        places[node.output] = first + len(varying) + i
+    return steps, values
+
+
+def _step(node: Node, places: dict[Value, int], numbers: dict[str, Attribute]) -> Step:
+    """numbers: those of the chain, to which a step adds its own."""
     found = operator(node.op)
     operands: list[Operand] = []
     for i, tensor in enumerate(found.inputs):
@@ -126,11 +198,16 @@ def _step(node: Node, places: dict[Value, int]) -> Step:
         else:
             assert value.data is not None
             operands.append(Number(value.data.item(), value.dtype))
-    given = []
+    given: list[tuple[str, float | Parameter]] = []
     for attribute in found.attributes:
         number = node.attributes.get(attribute.name, attribute.default)
         if isinstance(number, str):
             number = attribute.choices.index(number)
         assert isinstance(number, (int, float))
-        given.append((attribute.name, number))
+        if node.op in BYTES:
+            parameter = Parameter(f"number{len(numbers)}", attribute.kind)
+            numbers[parameter.name] = number
+            given.append((attribute.name, parameter))
+        else:
+            given.append((attribute.name, number))
     return Step(node.op, node.dtypes, tuple(given), tuple(operands))

@@ -154,11 +154,15 @@ class _Rewriter:
         rank = self._rank(node)
         given = node.attributes.get(name, ())
         axes = _whole(given)
-        inputs = [v and self._last(v, rank) for v in node.inputs]
-        if not axes or any(v is None for v in inputs):
+        if not axes or any(
+            v is None or v.data is not None or v.rank != rank for v in node.inputs
+        ):
             return False
-        if any(v is not None and v.data is not None for v in node.inputs):
-            return False
+        inputs = [
+            self._last(v, rank) or self._transposed(v, rank)
+            for v in node.inputs
+            if v is not None
+        ]
         moved = [to_last(rank).index(a % rank) for a in axes]
         new = replace(node, attributes=dict(node.attributes))
         new.attributes[name] = moved[0] if isinstance(given, int) else sorted(moved)

@@ -9,19 +9,23 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from math import inf
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from toolchain.graph.graph import SQUEEZE, UNSQUEEZE, Attribute, Graph, Node, Value
+from toolchain.graph.graph import Attribute, Graph, Node, Value
+from toolchain.graph.passes.epilogues import (
+    LIMITS,
+    UNLIMITED,
+    Array,
+    absorbed,
+    constant,
+    other,
+)
+from toolchain.graph.passes.images import channels_last, node_for, windows
 from toolchain.graph.shapes import infer
 from toolchain.spec.panels import PANEL_WIDTH
 
-UNLIMITED = (-inf, inf)
 FLOATS = ("float32",)
-Array = NDArray[Any]
 
 
 @dataclass
@@ -62,7 +66,7 @@ def pack(graph: Graph) -> None:
         product = None if start is None or node in gone else start(node)
         if product is None:
             continue
-        while (user := _absorbed(product, users, kept)) is not None:
+        while (user := absorbed(product, _RULES, users, kept)) is not None:
             gone.add(user)
         made[node] = _packed(product)
     graph.nodes = [
@@ -73,29 +77,21 @@ def pack(graph: Graph) -> None:
 # -- what starts a product --
 
 
-def _constant(node: Node, index: int) -> Array | None:
-    """A float32 input's elements, where they are constant."""
-    value = node.inputs[index] if index < len(node.inputs) else None
-    if value is None or value.data is None or value.dtype != "float32":
-        return None
-    return value.data
-
-
 def _matmul(node: Node) -> Product | None:
-    weights = _constant(node, 1)
+    weights = constant(node, 1)
     if weights is None or weights.ndim != 2:
         return None
     return Product(node, weights.astype("float64"), None, 1, 1)
 
 
 def _gemm(node: Node) -> Product | None:
-    weights, bias, a = _constant(node, 1), None, node.attributes
+    weights, bias, a = constant(node, 1), None, node.attributes
     plain = (a.get("alpha", 1.0), a.get("beta", 1.0), a.get("transA", 0)) == (1, 1, 0)
     if weights is None or not plain:
         return None
     weights = weights.T if a.get("transB", 0) else weights
     if len(node.inputs) > 2 and node.inputs[2] is not None:
-        given = _constant(node, 2)
+        given = constant(node, 2)
         if given is None or given.size not in (1, weights.shape[1]):
             return None
         if given.ndim == 2 and given.shape[0] != 1:
@@ -105,7 +101,7 @@ def _gemm(node: Node) -> Product | None:
 
 
 def _conv(node: Node) -> Product | None:
-    weights, bias = _constant(node, 1), None
+    weights, bias = constant(node, 1), None
     lists = [node.attributes.get(n, ()) for n in ("strides", "pads", "dilations")]
     if weights is None or any(isinstance(v, Value) for v in lists):
         return None
@@ -113,7 +109,7 @@ def _conv(node: Node) -> Product | None:
     if group not in (1, len(weights)) or (group != 1 and weights.shape[1] != 1):
         return None
     if len(node.inputs) > 2 and node.inputs[2] is not None:
-        bias = _constant(node, 2)
+        bias = constant(node, 2)
         if bias is None:
             return None
         bias = bias.astype("float64")
@@ -130,41 +126,8 @@ _STARTS: dict[str, Callable[[Node], Product | None]] = {
 # -- what becomes part of it --
 
 
-def _absorbed(
-    product: Product, users: dict[Value, list[Node]], kept: set[Value]
-) -> Node | None:
-    """Take the only user of a product into it; None where it does not fit."""
-    value = product.node.output
-    readers = users.get(value, [])
-    if len(readers) != 1 or value in kept:
-        return None
-    (user,) = readers
-    rule = _RULES.get(user.op)
-    if rule is None or user.reads().count(value) != 1 or len(user.outputs) != 1:
-        return None
-    if not rule(product, user):
-        return None
-    product.node.outputs = user.outputs
-    return user
-
-
-def _other(product: Product, user: Node) -> Array | None:
-    """The other operand, one number for each channel, where it is constant."""
-    (index,) = [i for i, v in enumerate(user.inputs) if v is not product.node.output]
-    data = _constant(user, index)
-    rank = product.node.output.rank
-    # More axes than the result has would give it more.
-    if data is None or data.ndim > (product.place if rank is None else rank):
-        return None
-    wide = (1,) * (product.place - data.ndim) + data.shape
-    places = [n for i, n in enumerate(wide) if len(wide) - i != product.place]
-    if any(n != 1 for n in places) or data.size not in (1, product.channels):
-        return None
-    return np.broadcast_to(data.reshape(-1), (product.channels,)).astype("float64")
-
-
 def _add(product: Product, user: Node) -> bool:
-    shift = _other(product, user)
+    shift = other(product, user)
     if shift is None or product.limits != UNLIMITED:
         return False
     product.scale(np.ones_like(shift), shift)
@@ -172,7 +135,7 @@ def _add(product: Product, user: Node) -> bool:
 
 
 def _mul(product: Product, user: Node) -> bool:
-    factor = _other(product, user)
+    factor = other(product, user)
     if factor is None or product.limits != UNLIMITED:
         return False
     product.scale(factor, np.zeros_like(factor))
@@ -181,7 +144,7 @@ def _mul(product: Product, user: Node) -> bool:
 
 def _normalized(product: Product, user: Node) -> bool:
     """Batch normalization of a convolution."""
-    known = [_constant(user, i) for i in range(1, 5)]
+    known = [constant(user, i) for i in range(1, 5)]
     convolution = product.node.op == "conv"
     if any(v is None for v in known) or product.limits != UNLIMITED or not convolution:
         return False
@@ -192,34 +155,11 @@ def _normalized(product: Product, user: Node) -> bool:
     return True
 
 
-def _relu(product: Product, user: Node) -> bool:
-    if product.limits != UNLIMITED:
-        return False
-    product.limits = (0.0, inf)
-    return True
-
-
-def _clip(product: Product, user: Node) -> bool:
-    limits = [-inf, inf]
-    for i, value in enumerate(user.inputs[1:]):
-        if value is None:
-            continue
-        data = _constant(user, i + 1)
-        if data is None or data.size != 1:
-            return False
-        limits[i] = data.item()
-    if product.limits != UNLIMITED or not limits[0] <= limits[1]:
-        return False
-    product.limits = (limits[0], limits[1])
-    return True
-
-
 _RULES: dict[str, Callable[[Product, Node], bool]] = {
     "add": _add,
     "mul": _mul,
     "batch_normalization": _normalized,
-    "relu": _relu,
-    "clip": _clip,
+    **LIMITS,
 }
 
 
@@ -227,9 +167,12 @@ _RULES: dict[str, Callable[[Product, Node], bool]] = {
 
 
 def _packed(product: Product) -> list[Node]:
-    if product.node.op != "conv":
+    node, axes = product.node, product.weights.ndim - 2
+    if node.op != "conv":
         return [_matmul_packed(product)]
-    return _channels_last(product)
+    x = node.inputs[0]
+    assert x is not None
+    return channels_last(node, x, axes, lambda last: _convolution(product, last))
 
 
 def _matmul_packed(product: Product) -> Node:
@@ -274,75 +217,18 @@ def panels(matrix: Array) -> Array:
     return np.ascontiguousarray(parts)
 
 
-def _channels_last(product: Product) -> list[Node]:
-    """The convolution of NHWC, of NWC as one row; transposes before and after."""
+def _convolution(product: Product, x: Value) -> Node:
     node, weights = product.node, product.weights
-    one = weights.ndim == 3
-    order = [0, 2, 1] if one else [0, 2, 3, 1]
-    back = [0, 2, 1] if one else [0, 3, 1, 2]
-    weights = weights[:, :, None] if one else weights
-    x = node.inputs[0]
-    assert x is not None
-    name = node.output.name
-    nodes = [_node(node, "transpose", [x], f"{name}_in", perm=order)]
-    if one:
-        nodes.append(
-            _node(node, UNSQUEEZE, [nodes[-1].output], f"{name}_row", axes=[1])
-        )
-    nodes.append(_convolution(product, nodes[-1].output, weights))
-    if one:
-        nodes.append(_node(node, SQUEEZE, [nodes[-1].output], f"{name}_out", axes=[1]))
-    last = _node(node, "transpose", [nodes[-1].output], name, perm=back)
-    last.outputs = node.outputs
-    return [*nodes, last]
-
-
-def _convolution(product: Product, x: Value, weights: Array) -> Node:
-    node = product.node
+    attributes: dict[str, Attribute] = {**windows(node, weights.ndim - 2)}
+    weights = weights[:, :, None] if weights.ndim == 3 else weights
     features, _, rows, columns = weights.shape
-    attributes: dict[str, Attribute] = {**_windows(node, weights.ndim)}
     attributes |= _limits(product)
     name = f"{node.output.name}_last"
     if node.attributes.get("group", 1) != 1:
         taps = _weights(node, np.ascontiguousarray(weights[:, 0].transpose(1, 2, 0)))
         inputs = [x, taps, _bias(product)]
-        return _node(node, "depthwise_packed", inputs, name, **attributes)
+        return node_for(node, "depthwise_packed", inputs, name, attributes)
     matrix = weights.transpose(2, 3, 1, 0).reshape(-1, features)
     inputs = [x, _weights(node, panels(matrix)), _bias(product)]
     attributes |= {"features": features, "kernel_shape": [rows, columns]}
-    return _node(node, "conv_packed", inputs, name, **attributes)
-
-
-def _windows(node: Node, rank: int) -> dict[str, list[int]]:
-    """Strides, pads and dilations of two axes; of one axis in its place."""
-
-    def listed(name: str, preset: int, per: int) -> list[int]:
-        given = node.attributes.get(name)
-        values = [int(v) for v in given] if given else []  # type: ignore[union-attr]
-        if not values:
-            return [preset] * 2 * per
-        if len(values) == 2 * per:
-            return values
-        return [v for part in values for v in (preset, part)]
-
-    return {
-        "strides": listed("strides", 1, 1),
-        "pads": listed("pads", 0, 2),
-        "dilations": listed("dilations", 1, 1),
-    }
-
-
-def _node(
-    source: Node,
-    op: str,
-    inputs: list[Value | None],
-    name: str,
-    **attributes: Attribute,
-) -> Node:
-    """A node that does part of the work of another one."""
-    own = op.startswith("graph.")
-    out = Value(name, "float32")
-    dtypes = () if own else FLOATS
-    node = Node(op, inputs, [out], attributes, dtypes, place=source.place)
-    infer(node)
-    return node
+    return node_for(node, "conv_packed", inputs, name, attributes)

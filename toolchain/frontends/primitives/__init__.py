@@ -1,0 +1,1 @@
+"""MindSpore's primitives: a rule for each writes nodes of a graph."""
