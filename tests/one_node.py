@@ -303,7 +303,12 @@ def main() -> int:
     with ProcessPoolExecutor(options.workers, get_context("spawn")) as pool:
         jobs = [
             pool.submit(
-                *(_work, n, options.build, options.few, options.target, options.path)
+                _work,
+                n,
+                options.build,
+                options.few,
+                options.target,
+                options.path,
             )
             for n in names
         ]

@@ -134,7 +134,7 @@ def attributes_of(cell: Cell, results: Sequence[Array]) -> dict[str, Any]:
     if cell.operator == "quantize_linear" and all(v is None for v in zeros):
         given["output_dtype"] = helper.np_dtype_to_tensor_dtype(results[0].dtype)
     if cell.operator == "resize":
-        given["sizes"] = (*x.shape[:2], *given["sizes"])
+        given["axes"] = range(2, np.ndim(x))  # of an image, whatever its sizes
     if "perm" in given:  # ONNX has no axes below 0 there, and no empty lists
         perm = [axis % np.ndim(x) for axis in given.pop("perm")]
         given |= {"perm": perm} if perm else {}

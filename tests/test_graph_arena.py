@@ -74,13 +74,9 @@ class Arena:
 def arena(tmp_path: Path) -> Arena:
     (code,) = (o for o in runtime_objects(TARGET) if o.stem == "graph_arena")
     names = ("ops_arena_take", "ops_arena_give", "__heap_base")
-    words = [
-        "--no-entry",
-        "--initial-memory=131072",
-        *(f"--export={n}" for n in names),
-        code,
-    ]
-    run([*tool("WASM_LD"), *words, "-o", tmp_path / "arena.wasm"])
+    words: list[str | Path] = ["--no-entry", "--initial-memory=131072"]
+    words += [f"--export={name}" for name in names]
+    run([*tool("WASM_LD"), *words, code, "-o", tmp_path / "arena.wasm"])
     return Arena(tmp_path / "arena.wasm")
 
 

@@ -366,3 +366,18 @@ def test_more_tensors_than_a_module_takes_are_refused() -> None:
     graph.outputs = [Builder(graph).call("neg", inputs[0])]
     with pytest.raises(SpecError, match=f"has {len(inputs) + 1} inputs and outputs"):
         emit_model(graph)
+
+
+def test_a_plan_is_kept_for_the_next_call(tmp_path: Path) -> None:
+    """A call of the same sizes takes fewer instructions than the first."""
+    nodes = [make("Neg", ["x"], ["a"]), make("Softmax", ["a"], ["b"]), node("Exp", "b")]
+    path, fuel = built(model(nodes, [info("x", ("n",))]), tmp_path), 10**9
+    module = Module(path, fuel)
+    args = [module.tensor([2]), module.tensor([2])]
+    at, index = module.pack(tuple(args)), module.find("m")
+    used = []
+    for _ in range(3):
+        assert module.run("ops_call", index, at, 2) == 0
+        used.append(fuel - module.store.get_fuel())
+    assert used[1] < 0.9 * used[0]
+    assert used[2] == used[1]

@@ -11,9 +11,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from one_node import (
-    FORMS,
-    FUSED,
-    NO_NODE,
+    KNOWN,
+    OPEN,
     Batch,
     batches,
     difference,
@@ -21,6 +20,7 @@ from one_node import (
     results_of,
     wanted_cells,
 )
+from one_node_forms import FORMS, FUSED, NO_NODE
 
 from toolchain.profile import ROOT, load_profile
 
@@ -47,6 +47,22 @@ def test_other_targets_do_too(target: str, operator: str) -> None:
     cells = wanted_cells(operator, few=True, target=target)
     pairs = ((c, results_of(c, BUILD)) for c in cells)
     assert [m for batch in batches(pairs) for m in misses(batch, BUILD)] == []
+
+
+@pytest.mark.parametrize(
+    ("target", "operator"),
+    [
+        *(("simd128", o) for o in ("cast", "clip", "gather", "pad", "slice", "where")),
+        *(("relaxed-simd", o) for o in ("conv", "gemm", "matmul", "resize")),
+        *(("mvp", o) for o in ("arg_max", "quantize_linear", "reduce_max")),
+    ],
+)
+@pytest.mark.parametrize("path", [KNOWN, OPEN])
+def test_models_of_any_shape_do_too(path: str, target: str, operator: str) -> None:
+    """On every target, operators of FUSED among them."""
+    cells = wanted_cells(operator, few=True, target=target)
+    pairs = ((c, results_of(c, BUILD)) for c in cells)
+    assert [m for b in batches(pairs) for m in misses(b, BUILD, path)] == []
 
 
 @pytest.mark.parametrize(("operator", "case"), FUSED.items())
