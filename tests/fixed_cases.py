@@ -23,10 +23,11 @@ from ops_wasm32.convert import Array
 from verification import Cell, cells
 
 from toolchain.abi import ABI_VERSION, MANIFEST
+from toolchain.graph.build import Place
 from toolchain.graph.graph import Graph, Node, Value
 from toolchain.link.module import add_custom_section
 from toolchain.model.build import tensors
-from toolchain.model.compile import Place, compile_program, program_of
+from toolchain.model.compile import compile_program, program_of
 from toolchain.model.fixed import OpenError, check_fixed, to_kernels
 from toolchain.profile import ROOT, full_profile
 from toolchain.targets import TARGETS

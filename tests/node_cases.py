@@ -151,8 +151,8 @@ def foreign(text: str) -> bool:
 
 def _built(path: Path, target: str, runtime: list[Path], cache: Path) -> dict[str, Any]:
     """The manifest of a model whose sizes are known, beside its file."""
+    from toolchain.graph.build import Place
     from toolchain.model.build import Options, build_model
-    from toolchain.model.compile import Place
 
     place = Place(path.parent, cache)
     return build_model(path, Options(target), place, runtime, lambda _: None)

@@ -166,8 +166,8 @@ def run(batch: Batch, build: Path, path: str = STATIC) -> list[Array]:
 def _static(file: Path, target: str, build: Path) -> Path:
     from abi import runtime_objects
 
+    from toolchain.graph.build import Place
     from toolchain.model.build import Options, build_model
-    from toolchain.model.compile import Place
 
     place = Place(file.parent, ROOT / "build" / "cache" / target)
     runtime = runtime_objects(target, build)

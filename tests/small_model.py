@@ -12,8 +12,8 @@ from ops_wasm32.command_verify import compare
 from ops_wasm32.convert import Array
 from ops_wasm32.exact import exact_session
 
+from toolchain.graph.build import Place
 from toolchain.model.build import Options, build_model
-from toolchain.model.compile import Place
 from toolchain.model.trace import build_trace
 from toolchain.recipe import Net
 

@@ -31,8 +31,8 @@ from bench.whole.open_sizes import FIXED, OPEN, PLAN
 from bench.whole.report import BARS, report
 from bench.whole.rows import BUILT, OPEN_ROWS, ROWS, OpenRow, Row
 from toolchain import recipe
+from toolchain.graph.build import Place
 from toolchain.model.build import Options, build_model
-from toolchain.model.compile import Place
 from toolchain.profile import ROOT
 from toolchain.recipe import Net
 from toolchain.tasks import documents, models

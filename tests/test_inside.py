@@ -20,8 +20,8 @@ from onnx import TensorProto, helper, numpy_helper
 from onnx.reference import ReferenceEvaluator
 from ops_wasm32.convert import Array
 
+from toolchain.graph.build import Place
 from toolchain.model.build import Options, build_model
-from toolchain.model.compile import Place
 from toolchain.profile import ROOT, load_profile
 
 EXACT, FUNCTION = 1e-12, 1e-6  # of the largest result: sums in another order; float32

@@ -21,9 +21,9 @@ from abi import runtime_objects
 from onnx import TensorProto, helper, numpy_helper
 from project import Project, copy_project
 
+from toolchain.graph.build import Place
 from toolchain.model import compile
 from toolchain.model.build import Options, build_model
-from toolchain.model.compile import Place
 from toolchain.records.cache import LIMIT, in_use
 from toolchain.records.made import ChangedError, Made
 from toolchain.records.slices import root_in, sources

@@ -18,8 +18,8 @@ from onnx import TensorProto, helper
 from toolchain.abi import MAX_MODEL_TENSORS, MAX_NAME
 from toolchain.codegen.descriptor import fixed_descriptor, table
 from toolchain.codegen.limits import Fixed
+from toolchain.graph.build import Place
 from toolchain.model.build import Options, build_model
-from toolchain.model.compile import Place
 from toolchain.profile import ROOT
 from toolchain.spec import SpecError
 

@@ -16,8 +16,8 @@ from abi import runtime_objects
 from onnx_runtime import assert_close, session_of
 from ops_wasm32.convert import Array
 
+from toolchain.graph.build import Place
 from toolchain.model.build import Options, build_fixed, build_model
-from toolchain.model.compile import Place
 from toolchain.profile import load_profile
 from toolchain.recipe import Net
 from toolchain.tasks import model_files, models

@@ -20,8 +20,8 @@ from ops_wasm32.model import Model, Tensor
 from small_model import IMAGE, TARGET, SmallModel
 from test_command import fails, run
 
+from toolchain.graph.build import Place
 from toolchain.model.build import Options, build_model
-from toolchain.model.compile import Place
 from toolchain.recipe import Net
 
 

@@ -15,18 +15,15 @@ from typing import Any
 from toolchain.abi import ABI_VERSION, MANIFEST, MAX_MEMORY
 from toolchain.codegen.operators import loaded_operators
 from toolchain.frontends import Dim, Given, read_model
-from toolchain.graph.operators import add_chain, made_of
+from toolchain.graph.build import Place
+from toolchain.graph.graph import Graph
+from toolchain.graph.operators import Made, add_chain, made_of
 from toolchain.graph.passes import optimise
 from toolchain.graph.rounding import tolerance as graph_tolerance
 from toolchain.link.manifest import check_interface
 from toolchain.link.module import add_custom_section, validate
 from toolchain.link.safetensors import Part, write_weights
-from toolchain.model.compile import (
-    Place,
-    compile_program,
-    program_of,
-    weights_blob,
-)
+from toolchain.model.compile import compile_program, program_of, weights_blob
 from toolchain.model.emit import Program
 from toolchain.model.fixed import OpenError, check_fixed
 from toolchain.model.fixed import to_kernels as kernels_of
@@ -199,8 +196,8 @@ class _Fixed:
     code: roots of the operators that were asked.
     """
 
-    graph: Any
-    made: list[Any]
+    graph: Graph
+    made: list[Made]
     tolerance: float
     notes: tuple[str, ...]
     code: tuple[str, ...]

@@ -9,8 +9,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from toolchain.graph.build import Place
 from toolchain.model.build import Options, read_program
-from toolchain.model.compile import Place, compile_program
+from toolchain.model.compile import compile_program
 from toolchain.model.emit import Program
 from toolchain.model.graph import Node, Value
 from toolchain.model.kernels import Batched, Instance

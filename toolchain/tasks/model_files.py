@@ -66,8 +66,8 @@ def _compile_fixed(
     numbers: Mapping[str, int] | None = None,
 ) -> Iterable[str]:
     """As compile_model, into a result."""
+    from toolchain.graph.build import Place
     from toolchain.model.build import Options, build_fixed, build_model
-    from toolchain.model.compile import Place
     from toolchain.model.fixed import OpenError
 
     cache = CACHE / target
