@@ -36,6 +36,8 @@ from toolchain.targets import TARGETS
 COLLAPSES = ("rows", "exact", "matmul", "channels", "view", "gather", "pad")
 # What is looked at while a collapse runs, beside kernels.
 _WATCHED = ("ops_copy_view", "ops_workspace", "ops_release")
+# The input whose elements a collapse checks: zeros are good indices.
+INDICES = {"gather": 1}
 _TARGET = TARGETS["mvp"]  # no collapse and no size depends on it
 _MOST = 1 << 16  # calls of a node
 # Its kind and number among those, as Place has them.
@@ -257,6 +259,8 @@ class Recorder:
         data = self._alloc(size)
         owned.append(data)
         self.blocks.append((data, max(size, 1), kind, index))
+        if kind == "input" and index == INDICES.get(self.node.op):
+            self.memory.write(self.store, bytes(size), data)
         sizes = self._stored(struct.pack(f"<{len(shape)}q", *shape), owned)
         fields = (data, 1, 0, len(shape), dtype.code, dtype.bits, 1, sizes, 0, 0)
         at = self._stored(struct.pack(layout.TENSOR.packed, *fields), owned)

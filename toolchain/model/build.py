@@ -203,14 +203,18 @@ class _Fixed:
     code: tuple[str, ...]
 
 
+# Whose networks toolchain/model/quantized.py finds.
+_QUANTIZED = ("quantize_linear", "dequantize_linear", "matmul_integer")
+
+
 def _read_fixed(path: Path, given: Given, winograd: bool) -> _Fixed:
     model, _ = read(path, given)
     check_fixed(model.graph)
+    if any(n.op in _QUANTIZED for n in model.graph.nodes):
+        raise OpenError("products of 8 bits go through Relax")
     allowed = graph_tolerance(model.graph, winograd)
     optimise(model.graph, winograd)
     check_fixed(model.graph)
-    if any(n.op == "dequantize_linear" for n in model.graph.nodes):
-        raise OpenError("products of 8 bits that no pass finds go through Relax")
     names = dict.fromkeys(n.op for n in model.graph.nodes)
     made = [one for one in map(made_of, names) if one is not None]
     return _Fixed(model.graph, made, allowed, model.notes, operator_roots())

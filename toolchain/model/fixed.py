@@ -102,6 +102,10 @@ class _Translator:
             return self._sizes if node.op == SHAPE else self._view
         if node.op in ("identity", "reshape"):
             return self._view
+        if node.op == "resize" and any(
+            1 in (v.known or ())[2:] for v in node.reads()[:1]
+        ):
+            return self._planned  # TVM 0.27 fails where a constant size is 1
         rules = {
             "elementwise": self._elementwise,
             "concat": self._concat,
