@@ -74,10 +74,10 @@ uint64_t ops_fill(const ops_request *call, const ops_tensor *tensor)
 void *ops_filled(const ops_request *call, const ops_tensor *tensor,
                  int64_t count);
 
-/* OPS_ERROR_ATTRIBUTE unless all indices (int32 or int64) lie in an axis of that
- * size, from its end where they are negative. */
+/* OPS_ERROR_ATTRIBUTE unless all indices (int32 or int64) lie in an axis of
+ * that size, from its end where they are negative. */
 int32_t ops_indices_inside(const char *name, const void *indices, int32_t count,
-                          int32_t itemsize, int32_t axis, int32_t size);
+                           int32_t itemsize, int32_t axis, int32_t size);
 
 /* Copies a strided view (elements; stride in elements, any sign) to compact
  * memory: dst[i0, i1, ...] = src[sum i * stride]. */

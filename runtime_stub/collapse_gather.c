@@ -32,8 +32,8 @@ static int32_t run(ops_request *call) {
   const ops_tensor *out = &call->tensors[call->inputs];
   int32_t axis = gather_axis(call);
   int32_t code = ops_indices_inside(indices->name, indices->data,
-                                   (int32_t)indices->count, indices->itemsize,
-                                   axis, data->shape[axis]);
+                                    (int32_t)indices->count, indices->itemsize,
+                                    axis, data->shape[axis]);
   if (code || out->count == 0) return code;
   ops_slot slots[OPS_MAX_SLOTS];
   slots[0].p = data->data;

@@ -3,7 +3,7 @@
 #include "call.h"
 
 int32_t ops_indices_inside(const char *name, const void *indices, int32_t count,
-                          int32_t itemsize, int32_t axis, int32_t size) {
+                           int32_t itemsize, int32_t axis, int32_t size) {
   const ops_request *call = &ops_state.call;
   for (int32_t i = 0; i < count; ++i) {
     int64_t index = itemsize == 8 ? ((const int64_t *)indices)[i]

@@ -13,6 +13,7 @@ import pytest
 from fixed_cases import TARGET, misses, module_of, sample
 from onnx import TensorProto
 from onnx_files import info, model, node
+from verification import Cell
 
 from toolchain.frontends import Given
 from toolchain.frontends.graphs import graph_of
@@ -69,7 +70,7 @@ def recorded(
 
 def test_the_librarys_bits(tmp_path: Path) -> None:
     """Python tests/fixed_cases.py compares all cases."""
-    taken = []
+    taken: list[Cell] = []
     for cell in sample(1, list(CASES)):
         size = sum(np.size(x) for x in cell.case.inputs if not isinstance(x, list))
         chosen = [c for c in taken if c.operator == cell.operator]
@@ -119,8 +120,8 @@ def test_equal_steps_become_loops() -> None:
         places = zip(("input", "output"), offsets, strict=True)
         return Run(kernel, tuple(Place(kind, 0, at) for kind, at in places))
 
-    def steps(found: Sequence[Run]) -> list[tuple[int, int]]:
-        expanded = []
+    def steps(found: Sequence[Run]) -> list[tuple[int, ...]]:
+        expanded: list[tuple[int, ...]] = []
         for one in found:
             loops, inner = [], one.kernel
             while isinstance(inner, Batched):

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from math import prod
 from pathlib import Path
-from typing import Any
+from typing import TypeAlias
 
 from toolchain import layout
 from toolchain.abi import MAX_MEMORY, Kind
@@ -22,7 +22,7 @@ from toolchain.codegen.descriptor import descriptor, table
 from toolchain.codegen.llvm import emit
 from toolchain.codegen.room import operator_room, room
 from toolchain.dtypes import DTYPES
-from toolchain.graph.graph import Node
+from toolchain.graph.graph import Node, Value
 from toolchain.graph.operators import operator
 from toolchain.graph.steps import given, inputs_of, numbers_of, units_of
 from toolchain.link.archive import archive
@@ -36,8 +36,12 @@ from toolchain.targets import TARGETS
 COLLAPSES = ("rows", "exact", "matmul", "channels", "view", "gather", "pad")
 # What is looked at while a collapse runs, beside kernels.
 _WATCHED = ("ops_copy_view", "ops_workspace", "ops_release")
+# The input whose elements a collapse checks: zeros are good indices.
+INDICES = {"gather": 1}
 _TARGET = TARGETS["mvp"]  # no collapse and no size depends on it
 _MOST = 1 << 16  # calls of a node
+# Its kind and number among those, as Place has them.
+_Tensor: TypeAlias = tuple[str, int, Value | None]
 _SLOT = struct.Struct("<q")
 
 
@@ -121,9 +125,12 @@ class Recorder:
         linker = wasmtime.Linker(self.store.engine)
         for needed in module.imports:
             watched = self._watched(str(needed.name))
+            assert isinstance(needed.type, wasmtime.FuncType)
             linker.define_func("env", str(needed.name), needed.type, watched)
         self.exports = linker.instantiate(self.store, module).exports(self.store)
-        self.memory = self.exports["memory"]
+        memory = self.exports["memory"]
+        assert isinstance(memory, wasmtime.Memory)
+        self.memory = memory
 
     def _watched(self, name: str) -> Callable[..., int | None]:
         """What an import does."""
@@ -140,7 +147,9 @@ class Recorder:
     # -- memory of the module --
 
     def _call(self, name: str, *arguments: int) -> int:
-        result = self.exports[name](self.store, *arguments)
+        function = self.exports[name]
+        assert callable(function)
+        result = function(self.store, *arguments)
         return int(result) & 0xFFFFFFFF
 
     def _alloc(self, size: int) -> int:
@@ -229,7 +238,7 @@ class Recorder:
             raise SpecError(text.split(b"\0")[0].decode())
         return Recording(tuple(self.calls), tuple(self.workspaces))
 
-    def _tensors(self) -> list[tuple[str, int, Any]]:
+    def _tensors(self) -> list[_Tensor]:
         groups = ("input", inputs_of(self.node)), ("output", self.node.outputs)
         return [(kind, i, v) for kind, group in groups for i, v in enumerate(group)]
 
@@ -239,7 +248,7 @@ class Recorder:
         self.memory.write(self.store, data, at)
         return at
 
-    def _argument(self, tensor: tuple[str, int, Any], owned: list[int]) -> bytes:
+    def _argument(self, tensor: _Tensor, owned: list[int]) -> bytes:
         """A tensor whose elements nobody looks at, as an argument."""
         kind, index, value = tensor
         if value is None:
@@ -250,6 +259,8 @@ class Recorder:
         data = self._alloc(size)
         owned.append(data)
         self.blocks.append((data, max(size, 1), kind, index))
+        if kind == "input" and index == INDICES.get(self.node.op):
+            self.memory.write(self.store, bytes(size), data)
         sizes = self._stored(struct.pack(f"<{len(shape)}q", *shape), owned)
         fields = (data, 1, 0, len(shape), dtype.code, dtype.bits, 1, sizes, 0, 0)
         at = self._stored(struct.pack(layout.TENSOR.packed, *fields), owned)

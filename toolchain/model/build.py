@@ -16,17 +16,14 @@ from toolchain.abi import ABI_VERSION, MANIFEST, MAX_MEMORY
 from toolchain.codegen.operators import loaded_operators
 from toolchain.frontends import Dim, Given, read_model
 from toolchain.graph.build import Place
-from toolchain.graph.operators import add_chain, made_of
+from toolchain.graph.graph import Graph
+from toolchain.graph.operators import Made, add_chain, made_of
 from toolchain.graph.passes import optimise
 from toolchain.graph.rounding import tolerance as graph_tolerance
 from toolchain.link.manifest import check_interface
 from toolchain.link.module import add_custom_section, validate
 from toolchain.link.safetensors import Part, write_weights
-from toolchain.model.compile import (
-    compile_program,
-    program_of,
-    weights_block,
-)
+from toolchain.model.compile import compile_program, program_of, weights_block
 from toolchain.model.emit import Program
 from toolchain.model.fixed import OpenError, check_fixed
 from toolchain.model.fixed import to_kernels as kernels_of
@@ -199,21 +196,25 @@ class _Fixed:
     code: roots of the operators that were asked.
     """
 
-    graph: Any
-    made: list[Any]
+    graph: Graph
+    made: list[Made]
     tolerance: float
     notes: tuple[str, ...]
     code: tuple[str, ...]
 
 
+# Whose networks toolchain/model/quantized.py finds.
+_QUANTIZED = ("quantize_linear", "dequantize_linear", "matmul_integer")
+
+
 def _read_fixed(path: Path, given: Given, winograd: bool) -> _Fixed:
     model, _ = read(path, given)
     check_fixed(model.graph)
+    if any(n.op in _QUANTIZED for n in model.graph.nodes):
+        raise OpenError("products of 8 bits go through Relax")
     allowed = graph_tolerance(model.graph, winograd)
     optimise(model.graph, winograd)
     check_fixed(model.graph)
-    if any(n.op == "dequantize_linear" for n in model.graph.nodes):
-        raise OpenError("products of 8 bits that no pass finds go through Relax")
     names = dict.fromkeys(n.op for n in model.graph.nodes)
     made = [one for one in map(made_of, names) if one is not None]
     return _Fixed(model.graph, made, allowed, model.notes, operator_roots())

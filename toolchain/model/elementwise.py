@@ -10,15 +10,24 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import zip_longest
-from typing import Any
 
+from toolchain import spec
 from toolchain.codegen.kernel_ir import kernel_flags
 from toolchain.dtypes import STORAGE
 from toolchain.graph.chains import Chain, Number
 from toolchain.graph.operators import operator as named
 from toolchain.lower.functions import used
 from toolchain.lower.te import Kernel, entry, lower, without_loader
-from toolchain.spec import Input, Operator, Pointwise, te, tensor_dtype, tir
+from toolchain.spec import (
+    Expr,
+    Input,
+    Operator,
+    Pointwise,
+    Tensor,
+    te,
+    tensor_dtype,
+    tir,
+)
 from toolchain.targets import Target
 
 # An operand: a number, or the axes of the result that it has.
@@ -103,12 +112,12 @@ class Elementwise:
             **{"compute": self._compute, "schedule": None, "columns": None},
         )
 
-    def _compute(self, k: Any) -> Any:
+    def _compute(self, k: spec.Kernel) -> Tensor:
         base = named(self.made) if isinstance(self.made, str) else self.made.operator()
         formula = base.compute
         assert isinstance(formula, Pointwise)
 
-        def element(*at: Any) -> Any:
+        def element(*at: Expr) -> Expr:
             tensors = iter(k.inputs)
             elements = [
                 _number(o)
@@ -121,7 +130,7 @@ class Elementwise:
         return te.compute(self.sizes or (1,), element, name="out")
 
 
-def _number(number: Number) -> Any:
+def _number(number: Number) -> Expr:
     return tir.const(number.value, STORAGE.get(number.dtype, number.dtype))
 
 
@@ -158,8 +167,8 @@ class Strided:
         kernel = Kernel(own, (self.dtype,), target, constants={"extent": extent})
         return compiled(own, self.name, kernel, target)
 
-    def _compute(self, k: Any) -> Any:
-        def element(*at: Any) -> Any:
+    def _compute(self, k: spec.Kernel) -> Tensor:
+        def element(*at: Expr) -> Expr:
             pairs = zip(at, self.strides, strict=True)
             return k.x[sum(i * s for i, s in pairs)]
 

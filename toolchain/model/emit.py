@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from toolchain.abi import declaration
 from toolchain.codegen.descriptor import fixed_descriptor
 from toolchain.codegen.room import Room, fixed_room, room
-from toolchain.model.graph import Graph, Value
+from toolchain.model.graph import Graph, Node, Value
 from toolchain.model.plan import Plan, root
 from toolchain.model.planned import Planned
 
@@ -66,13 +66,7 @@ class _Function:
         if program.traced:
             self._trace(len(graph.inputs) + program.external)
         elif program.plan.size:
-            self._line(
-                "%arena = call ptr @TVMBackendAllocWorkspace("
-                f"i32 1, i32 0, i64 {program.plan.size}, i32 0, i32 8)"
-            )
-            self._line("%none = icmp eq ptr %arena, null")
-            self._line("br i1 %none, label %failed, label %start")
-            self.lines.append("start:")
+            self._allocate()
         weights = f"@{WEIGHTS}"
         if program.external:
             self._line(
@@ -80,42 +74,13 @@ class _Function:
             )
             self._line("%weights = load ptr, ptr %at_w")
             weights = "%weights"
-        codes: list[str] = []
-        for i, (node, kernel) in enumerate(
-            zip(graph.nodes, program.kernels, strict=True)
-        ):
-            if program.traced:
-                self._line(f"%at{i} = sub i32 {i}, %first")
-                self._line(f"%wanted{i} = icmp ult i32 %at{i}, %count")
-                self._line(f"br i1 %wanted{i}, label %step{i}, label %after{i}")
-                self.lines.append(f"step{i}:")
-            self._line(f"br label %run{i}")
-            self.lines.append(f"run{i}:")
-            values = (*node.inputs, *node.outputs)
-            offsets = node.attributes.get("offsets") or [0] * len(values)
-            for k, (value, offset) in enumerate(zip(values, offsets, strict=True)):
-                pointer = self._pointer(value, weights, offset)
-                at = self._new(f"getelementptr i64, ptr %args, i32 {k}")
-                self._line(f"store ptr {pointer}, ptr {at}")
-            rc = self._new(f"call i32 @kernel_{kernel}(ptr %args)")
-            bad = self._new(f"icmp ne i32 {rc}, 0")
-            codes.append(f"[ {rc}, %run{i} ]")
-            self._line(f"br i1 {bad}, label %stopped, label %after{i}")
-            self.lines.append(f"after{i}:")
-        free = (
-            "call i32 @TVMBackendFreeWorkspace(i32 1, i32 0, ptr %arena)"
-            if program.plan.size and not program.traced
-            else "add i32 0, 0"
-        )
-        self._line(f"%freed = {free}")
-        self._line("ret i32 0")
-        if codes:  # a kernel's code says whether it has written a text
-            self.lines.append("stopped:")
-            self._line(f"%code = phi i32 {', '.join(codes)}")
-            self._line(f"%freed2 = {free}")
-            self._line("ret i32 %code")
-        self.lines.append("failed:")
-        self._line("ret i32 1")
+        codes = [
+            self._step(i, node, kernel, weights)
+            for i, (node, kernel) in enumerate(
+                zip(graph.nodes, program.kernels, strict=True)
+            )
+        ]
+        self._end(codes)
         declared = sorted(set(program.kernels))
         head = [f"declare i32 @kernel_{k}(ptr)" for k in declared]
         head += map(declaration, _CALLED)
@@ -124,6 +89,51 @@ class _Function:
         return "\n".join(head) + (
             f"\ndefine i32 @kernel_{graph.name}(ptr %slots) {{\n{body}\n}}\n"
         )
+
+    def _allocate(self) -> None:
+        self._line(
+            "%arena = call ptr @TVMBackendAllocWorkspace("
+            f"i32 1, i32 0, i64 {self.program.plan.size}, i32 0, i32 8)"
+        )
+        self._line("%none = icmp eq ptr %arena, null")
+        self._line("br i1 %none, label %failed, label %start")
+        self.lines.append("start:")
+
+    def _step(self, i: int, node: Node, kernel: str, weights: str) -> str:
+        """Call a kernel; its code where it fails, as a phi has it."""
+        if self.program.traced:
+            self._line(f"%at{i} = sub i32 {i}, %first")
+            self._line(f"%wanted{i} = icmp ult i32 %at{i}, %count")
+            self._line(f"br i1 %wanted{i}, label %step{i}, label %after{i}")
+            self.lines.append(f"step{i}:")
+        self._line(f"br label %run{i}")
+        self.lines.append(f"run{i}:")
+        values = (*node.inputs, *node.outputs)
+        offsets = node.attributes.get("offsets") or [0] * len(values)
+        for k, (value, offset) in enumerate(zip(values, offsets, strict=True)):
+            pointer = self._pointer(value, weights, offset)
+            at = self._new(f"getelementptr i64, ptr %args, i32 {k}")
+            self._line(f"store ptr {pointer}, ptr {at}")
+        rc = self._new(f"call i32 @kernel_{kernel}(ptr %args)")
+        bad = self._new(f"icmp ne i32 {rc}, 0")
+        self._line(f"br i1 {bad}, label %stopped, label %after{i}")
+        self.lines.append(f"after{i}:")
+        return f"[ {rc}, %run{i} ]"
+
+    def _end(self, codes: list[str]) -> None:
+        """Free the arena; a kernel's code says whether it has written a text."""
+        has = self.program.plan.size and not self.program.traced
+        free = "call i32 @TVMBackendFreeWorkspace(i32 1, i32 0, ptr %arena)"
+        free = free if has else "add i32 0, 0"
+        self._line(f"%freed = {free}")
+        self._line("ret i32 0")
+        if codes:
+            self.lines.append("stopped:")
+            self._line(f"%code = phi i32 {', '.join(codes)}")
+            self._line(f"%freed2 = {free}")
+            self._line("ret i32 %code")
+        self.lines.append("failed:")
+        self._line("ret i32 1")
 
     def _trace(self, slot: int) -> None:
         """Read the arena and which steps to run."""

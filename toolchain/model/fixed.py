@@ -9,11 +9,11 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from math import prod
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 
-from toolchain.graph.chains import Number
+from toolchain.graph.chains import Chain, Number
 from toolchain.graph.graph import PREFIX, SHAPE, Graph, Node, Value
 from toolchain.graph.operators import made_of, operator, spread
 from toolchain.graph.record import COLLAPSES, Place, Recorder, arguments_of
@@ -27,13 +27,16 @@ from toolchain.graph.steps import (
 )
 from toolchain.graph.views import shape_part
 from toolchain.model import graph as model
-from toolchain.model.elementwise import Elementwise, merged
-from toolchain.model.kernels import REGISTER, Indexed, Instance, Joined
+from toolchain.model.elementwise import Elementwise, Strided, merged
+from toolchain.model.kernels import REGISTER, Batched, Indexed, Instance, Joined
 from toolchain.model.planned import Planned, Tensor
 from toolchain.model.recorded import Run, moved, runs_of
 from toolchain.spec import DTYPES, Operator, Pointwise, SpecError, tensor_dtype
 
 # Collapses that are written here, beside those that are recorded.
+Kernel: TypeAlias = (
+    Instance | Batched | Strided | Elementwise | Joined | Indexed | Planned
+)
 _OWN = ("elementwise", "concat", "own")
 MOST = 64  # kernels of a node
 
@@ -99,6 +102,10 @@ class _Translator:
             return self._sizes if node.op == SHAPE else self._view
         if node.op in ("identity", "reshape"):
             return self._view
+        if node.op == "resize" and any(
+            1 in (v.known or ())[2:] for v in node.reads()[:1]
+        ):
+            return self._planned  # TVM 0.27 fails where a constant size is 1
         rules = {
             "elementwise": self._elementwise,
             "concat": self._concat,
@@ -119,7 +126,7 @@ class _Translator:
 
     def _add(
         self,
-        kernel: Any,
+        kernel: Kernel,
         inputs: Sequence[model.Value],
         outputs: Sequence[model.Value],
         offsets: Sequence[int] = (),
@@ -178,7 +185,7 @@ class _Translator:
         names = names_of(node, own=False)
         numbers = [tuple(numbers_of(node, n, given(node, n))) for n in names]
         results = [v.known for v in node.outputs]
-        key = node.op, node.dtypes, *map(tuple, (shapes, numbers, results))
+        key = node.op, node.dtypes, (*shapes,), (*numbers,), (*results,)
         if key not in self.runs:
             assert self.recorder is not None
             recording = self.recorder.record(node)
@@ -208,7 +215,7 @@ class _Translator:
         found = operator(node.op)
         params = spread(found.inputs, len(groups[0]))
         tensors = [
-            Tensor(tensor_dtype(p, node.dtypes), v and v.known)
+            Tensor(tensor_dtype(p, node.dtypes), None if v is None else v.known)
             for p, v in zip(params, groups[0], strict=True)
         ]
         tensors += [Tensor(v.dtype, v.known) for v in groups[1]]
@@ -232,11 +239,13 @@ class _Translator:
             left = iter(axes.axes)
             taken = tuple(o if isinstance(o, Number) else next(left) for o in operands)
             constants = tuple(_constants(node, found).items())
+            made = made_of(node.op)
+            assert made is None or isinstance(made, Chain)
             kernel = Elementwise(
-                *(made_of(node.op) or node.op, node.dtypes),  # type: ignore[arg-type]
-                *(axes.sizes, taken, constants),
+                made or node.op, node.dtypes, axes.sizes, taken, constants
             )
-            self._add(kernel, map(self._value, tensors), [self._value(node.output)])
+            inputs = [self._value(v) for v in tensors]
+            self._add(kernel, inputs, [self._value(node.output)])
         else:
             self._flat(node, found, operands)
 
@@ -293,8 +302,9 @@ class _Translator:
 def _filled(node: Node, run: Run, slot: int) -> model.Value:
     """What stands in for an absent input."""
     kernel = run.kernel
-    while not isinstance(kernel, Instance):
-        kernel = kernel.kernel  # type: ignore[assignment]
+    while isinstance(kernel, Batched):
+        kernel = kernel.kernel
+    assert isinstance(kernel, Instance)
     tensor, known = operator(node.op).inputs[slot], dict(kernel.constants)
     sizes = [int(known[s]) for s in tensor.dims.split()]
     dtype = tensor_dtype(tensor, node.dtypes)

@@ -19,6 +19,7 @@ from toolchain.model.elementwise import Strided
 from toolchain.model.kernels import Batched, Instance
 
 Kernel: TypeAlias = Instance | Batched | Strided
+_PLANE = ("m", "n", "sm", "sn", "om")
 # Elements from which planes are transposed by a kernel of 1.2 KB.
 PLANE = 4096
 # What moves elements of so many bytes.
@@ -57,7 +58,8 @@ def _small(run: Run) -> Run:
     while isinstance(kernel, Batched):
         axes.append((kernel.count, *kernel.strides))
         kernel = kernel.kernel
-    numbers = dict(kernel.constants)
+    assert isinstance(kernel, Instance)
+    numbers = {name: int(n) for name, n in kernel.constants if name in _PLANE}
     if "om" not in numbers or numbers["sm"] != 1 or numbers["sn"] <= 1:
         return run
     size = DTYPES[kernel.dtypes[0]].bits // 8
@@ -92,7 +94,9 @@ def _once(runs: list[Run]) -> list[Run]:
         if steps is None:
             found.append(runs[at])
         else:
-            kernel = Batched(runs[at].kernel, end - at, steps)
+            kernel = runs[at].kernel
+            assert not isinstance(kernel, Strided)
+            kernel = Batched(kernel, end - at, steps)
             found.append(Run(kernel, runs[at].places))
         at = end
     return found
@@ -128,7 +132,7 @@ def moved(
     reach = [abs(s) * (size - 1) for size, s in zip(shape, strides, strict=True)]
     extent = max(sum(reach) + 1, prod(shape), pitch * (shape[0] if shape else 1))
     sizes = {"extent": extent, "m": m, "n": n, "sm": sm, "sn": sn, "om": om}
-    kernel: Kernel = Instance.of("transpose", sizes, (_MOVED[itemsize],))
+    kernel: Instance | Batched = Instance.of("transpose", sizes, (_MOVED[itemsize],))
     for size, source, result in reversed(outer):
         kernel = Batched(kernel, size, (source * itemsize, result * itemsize))
     return Run(kernel, tuple(places))

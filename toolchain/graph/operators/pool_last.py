@@ -93,10 +93,10 @@ class _Windows:
         if lanes > 1:
             parts.append((whole * lanes, k.C - whole * lanes, 1))
         with T.serial(0, k.N) as n, T.serial(0, w.extent(k, 0)) as i:
-            rows = tuple(map(T.Bind, self.spatial[0].taps_inside(i)))
+            rows = _bound(self.spatial[0].taps_inside(i))
             down = T.Bind(count(0, i)) if count else None
             with T.serial(0, w.extent(k, 1)) as j:
-                columns = tuple(map(T.Bind, self.spatial[1].taps_inside(j)))
+                columns = _bound(self.spatial[1].taps_inside(j))
                 total = down * count(1, j) if count else None
                 finish = _quotient(total, rows, columns) if count else _same
                 for first, blocks, wide in parts:
@@ -105,7 +105,7 @@ class _Windows:
                         self._channels(at, wide, (rows, columns), (empty, finish))
 
     def _channels(
-        self, at: list[Expr], lanes: int, ranges: Any, ends: tuple[float, Finish]
+        self, at: list[Expr], lanes: int, ranges: Ranges, ends: tuple[float, Finish]
     ) -> None:
         """Fold the window at [n, i, j] of some channels."""
         (n, i, j, channel), (y, z) = at, self.spatial
@@ -136,13 +136,19 @@ class _Windows:
 
 
 Finish = Callable[[Expr], Expr]
+Range = tuple[Expr, Expr]  # the first tap in the image, and the one after the last
+Ranges = tuple[Range, Range]
+
+
+def _bound(taps: Range) -> Range:
+    return T.Bind(taps[0]), T.Bind(taps[1])
 
 
 def _same(folded: Expr) -> Expr:
     return folded
 
 
-def _quotient(total: Expr, rows: Any, columns: Any) -> Finish:
+def _quotient(total: Expr, rows: Range, columns: Range) -> Finish:
     """Divide by the taps that count; 0 where no tap is in the image."""
     divisor = T.Bind(total.astype("float32"))
     some = T.Bind((rows[1] - rows[0]) * (columns[1] - columns[0]))
