@@ -53,8 +53,8 @@ static inline __attribute__((always_inline)) void ops_dots_rows(
     ops_dots_tile(a, w + (int64_t)j * depth, depth, out + j, out_step, rows, 1);
 }
 
-/* The same for any number of rows, too: a [rows, depth], w [columns, depth], out
- * [rows, out_step]. Weights come from memory once for two rows. */
+/* The same for any number of rows, too: a [rows, depth], w [columns, depth],
+ * out [rows, out_step]. Weights come from memory once for two rows. */
 static void ops_dots(const float *a, int32_t rows, const float *w,
                      int32_t columns, int32_t depth, float *out,
                      int32_t out_step) {
