@@ -115,7 +115,8 @@ def test_sums_of_integers_are_those_of_numpy() -> None:
         info("x", ("n", 3, "h", "v"), TensorProto.INT8),
     ]
     outputs = [info(name, None, TensorProto.INT32) for name in "pc"]
-    weights = {"w": w, "az": np.uint8(200), "taps": taps, "xz": np.int8(-7)}
+    weights: dict[str, Any] = {"w": w, "az": np.uint8(200)}
+    weights |= {"taps": taps, "xz": np.int8(-7)}
     graph = made(model(nodes, inputs, outputs, weights | {"tz": np.uint8(3)}))
     assert {"quantized_matmul", "quantized_conv"} <= operators(graph)
     a, x = bytes_of((5, 37), "uint8"), bytes_of((2, 3, 6, 7))
@@ -142,7 +143,7 @@ def weights_of_convolutions() -> dict[str, Array]:
 
 def qdq(dtype: str = "uint8") -> onnx.ModelProto:
     """Convolutions, one of each channel, a sum, a pool and a product, as QDQ."""
-    weights = weights_of_convolutions() | {
+    weights: dict[str, Any] = weights_of_convolutions() | {
         "s": np.float32(0.05),
         "z": np.array(3, dtype),
         "fc": bytes_of((8, 10)),
@@ -242,7 +243,8 @@ def test_lenet_of_8_bits_is_right(tmp_path: Path) -> None:
 
 
 def test_what_no_product_takes_is_computed_ahead() -> None:
-    weights = {"w": bytes_of((4, 6)), "s": np.float32(0.1), "z": np.int8(0)}
+    weights: dict[str, Any] = {"w": bytes_of((4, 6)), "s": np.float32(0.1)}
+    weights["z"] = np.int8(0)
     nodes = [n("DequantizeLinear", "w s z", "real"), n("Add", "x real", "y")]
     graph = made(model(nodes, [info("x", ("n", 4, 6))], None, weights))
     assert [node.op for node in graph.nodes] == ["add"]

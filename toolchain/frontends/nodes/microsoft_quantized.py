@@ -90,8 +90,11 @@ def gemm(c: Call) -> Value:
     turns = {n: c.get(n, 0) for n in ("transA", "transB")}
     alpha, axis = float(c.get("alpha", 1.0)), int(not turns["transB"])
     b, bias = c[3], c.optional(6)
-    scaled = {"dtypes": (b.dtype,), "axis": 0 if c[4].shape in ((), (1,)) else axis}
-    real = c.call("dequantize_linear", b, c[4], c.optional(5), **scaled)
+    axis = 0 if c[4].shape in ((), (1,)) else axis
+    quantized, scale, zero = b, c[4], c.optional(5)
+    real = c.call(
+        "dequantize_linear", quantized, scale, zero, dtypes=(b.dtype,), axis=axis
+    )
     if bias is not None:
         unit = c.call("mul", c.call("mul", _scalar(c, c[1]), c[4]), alpha)
         bias = c.call("mul", c.cast(bias, "float32"), unit)

@@ -158,7 +158,7 @@ class _Rewriter:
             v is None or v.data is not None or v.rank != rank for v in node.inputs
         ):
             return False
-        inputs = [
+        inputs: list[Value | None] = [
             self._last(v, rank) or self._transposed(v, rank)
             for v in node.inputs
             if v is not None
