@@ -35,7 +35,10 @@ def filler(k):
         return k.value.astype("float32")
     if k.dtypes[0] == "bool":
         return tir.NE(k.value, tir.const(0, "float64")).astype("uint8")
-    return k.value.astype("int64").astype(k.dtype)
+    whole = k.value.astype("int64")
+    if k.dtype == "uint8":  # a constant below 0 has no uint8
+        whole = whole & tir.const(255, "int64")
+    return whole.astype(k.dtype)
 
 
 def outside(k, t):

@@ -29,10 +29,11 @@ cp models/lenet.onnx net.onnx
 """
 # The npm package, without npm, which machines without Node lack.
 INSTALL = (
+    "{ [ -e dist ] || .venv/bin/doit package; } && "
     "mkdir node_modules && tar -xf dist/ops-wasm32-*.tgz -C node_modules && "
     "mv node_modules/package node_modules/ops-wasm32"
 )
-PREPARED_JS = f"{PREPARED}.venv/bin/doit package\n{INSTALL}\n"
+PREPARED_JS = f"{PREPARED}{INSTALL}\n"
 # What a document's command is replaced by where it needs minutes, a network or a fresh
 # machine, and what runs the command itself.
 STAND_INS = {

@@ -87,14 +87,7 @@ NO_NODE = {
 FUSED = {
     "batch_normalization": "5x7",
     "conv": "huge-stride-depthwise",
-    "cos": "7x13",
-    "elu": "2x1x3x1x2x1x2x3",
     "gemm": "c()",
-    "hard_sigmoid": "7x13",
-    "pow": "7x13-13",
-    "resize": "linear-asymmetric-3",
-    "sin": "7x13",
-    "softplus": "2x1x3x1x2x1x2x3",
 }
 
 

@@ -38,7 +38,7 @@ from toolchain.spec import (
     Output,
 )
 from toolchain.targets import TARGETS
-from toolchain.tasks import model_files, models
+from toolchain.tasks import model_files, models, traces
 from toolchain.tasks.matrix import operators_page, with_primitives
 
 # What stands for a word of the user's.
@@ -112,6 +112,7 @@ VOCABULARY = ROOT / "docs" / "operator_files.md"
 def test_every_word_of_an_operator_file_has_an_example() -> None:
     """Fields of the vocabulary's classes, as examples give them; all collapses."""
     missing = {f"{c.__name__}.{f}" for c in WORDS for f in fields_of(c)}
+    missing.remove("Operator.models_source")  # as source, which has one
     for block in blocks(VOCABULARY):
         if block.language == "python":
             for node in ast.walk(ast.parse(block.text)):
@@ -250,7 +251,8 @@ def test_texts_name_tasks_that_there_are() -> None:
 @pytest.mark.parametrize("folder", ["toolchain/frontends", "toolchain/model"])
 def test_texts_name_options_that_there_are(folder: str) -> None:
     """Of doit model, in messages about models."""
-    options = {option["name"] for option in model_files.OPTIONS}
+    given = (*model_files.OPTIONS, traces.AT)
+    options = {option["name"] for option in given}
     assert {"file", "shape", "dim", "value", "timeout"} <= options
     for path, text in texts((folder,)):
         for name in re.findall(r"--([a-z]+)", text):

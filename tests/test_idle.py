@@ -42,7 +42,7 @@ LOADED = {
         "records.states",
         *("tasks", "tasks.checks", "tasks.documents", "tasks.library"),
         *("tasks.making", "tasks.model_files", "tasks.models", "tasks.packages"),
-        "tasks.running",
+        *("tasks.running", "tasks.traces"),
         *("tuning", "tuning.number", "tuning.table"),
     },
 }
@@ -77,7 +77,10 @@ def watched(project: Project, *words: str) -> dict[str, Any]:
 def files(project: Project, found: dict[str, Any]) -> Counter[str]:
     """Files of the project that were opened, without Python modules."""
     paths = (project.folder / path for path in found["opened"])
-    own = (p for p in paths if p.is_relative_to(project.folder) and p.suffix != ".pyc")
+    # pip's finder of an editable install is no file, but is asked for as one.
+    skipped = (".pyc", ".__path_hook__")
+    inside = (p for p in paths if p.is_relative_to(project.folder))
+    own = (p for p in inside if p.suffix not in skipped)
     names = Counter(str(path.relative_to(project.folder)) for path in own)
     for module in found["modules"]:
         for end in (".py", "/__init__.py"):

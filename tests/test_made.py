@@ -103,7 +103,10 @@ EDITS = {
     "a case of an operator": ("kernels/softmax.py", "(5, 300)", "(5, 301)", []),
     "its reference": ("kernels/softmax.py", "if not x.size", "if x.size == 0", []),
     "its bound": ("kernels/softmax.py", "Bound(ulp=8", "Bound(ulp=9", []),
-    "its formula": ("kernels/relu.py", ZERO, ZERO.replace("0", "5"), objects("relu")),
+    "its formula": (
+        *("kernels/relu.py", ZERO, ZERO.replace("0", "5")),
+        [*objects("relu"), MODEL],
+    ),
     "a micro-kernel": (
         *("toolchain/micro/reductions.py", "half = lanes // 2", "half = lanes"),
         objects("softmax"),

@@ -78,7 +78,7 @@ def test_verify_of_constants(
     [
         (
             [],
-            "has 2 inputs and 1 outputs, the module 1 and 1; give those that `doit mo",
+            "has 2 inputs and 1 outputs, the module 1 and 1; give those that were made",
         ),
         (["--value", "my.s=0"], "output y is 3x1, the module's is 3x2"),
         (["--value", "s=0,3"], "has no such input; use my.s, x"),

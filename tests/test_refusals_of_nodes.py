@@ -13,7 +13,8 @@ import pytest
 from onnx import TensorProto, helper
 from test_inside import Net, run
 
-from toolchain.model.kernels import Instance, Lowered
+from toolchain.model.elementwise import Elementwise
+from toolchain.model.kernels import Instance
 from toolchain.spec import SpecError
 
 
@@ -145,9 +146,9 @@ def _failing(*_: object) -> list[str]:
 def test_kernels_that_fail_name_their_nodes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Nodes that are fused, whose last loses its name, and one of the library."""
+    """Nodes that are one kernel, which the last names, and one of the library."""
     net = Net()
-    net.inputs["x"] = np.ones((7, 37), "f4")
+    net.inputs["x"] = np.ones((7, 41), "f4")
     for op, source, result in (
         ("Neg", "x", "a"),
         ("Floor", "a", "b"),
@@ -156,14 +157,14 @@ def test_kernels_that_fail_name_their_nodes(
         node = helper.make_node(op, [source], [result], name=f"the_{op}")
         net.nodes.append(node)
     net.outputs.append(helper.make_tensor_value_info("y", TensorProto.FLOAT, None))
-    for kind in (Lowered, Instance):
+    for kind in (Elementwise, Instance):
         monkeypatch.setattr(kind, "texts", _failing)
     with pytest.raises(SpecError) as failed:
         run(net, tmp_path, None)
     for text in (
-        "Neg, node the_Neg; Floor, node the_Floor: kernel fused_",
+        "Floor, node the_Floor: kernel floor_",
         "Softmax, node the_Softmax: kernel softmax_",
-        "of float32[7, 37] cannot be compiled",
+        "of float32[7, 41] cannot be compiled",
     ):
         assert text in str(failed.value)
 

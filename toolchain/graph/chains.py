@@ -41,6 +41,14 @@ class Number:
     value: float
     dtype: str
 
+    @staticmethod
+    def of(value: float, dtype: str) -> Number:
+        """A number in a dtype; beyond an integer's range its end."""
+        if dtype.startswith("float") or dtype == "bool":
+            return Number(value, dtype)
+        ends = np.iinfo(dtype)
+        return Number(int(max(ends.min, min(ends.max, value))), dtype)
+
 
 @dataclass(frozen=True)
 class Parameter:

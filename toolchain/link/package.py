@@ -23,15 +23,15 @@ SOURCES = (
     ROOT / "pyproject.toml",
     ROOT / "LICENSE",
     *sorted((ROOT / "embed" / "c").glob("*.in")),
-    *sorted(path for path in (ROOT / "embed" / "js").iterdir() if path.is_file()),
+    *sorted(path for path in (ROOT / "embed" / "js").glob("*") if path.is_file()),
     *sorted((ROOT / "examples" / "c").glob("*")),
     ROOT / "embed" / "python" / "README.md",
     *sorted((ROOT / "embed" / "python" / "ops_wasm32").glob("*.py")),
     ROOT / "embed" / "python" / "ops_wasm32" / "py.typed",
 )
 # What the compiler is made of.
-_FOLDERS = ("kernels", "runtime_stub", "toolchain")
-_SUFFIXES = (".py", ".c", ".h", ".txt")
+_FOLDERS = ("embed/c", "kernels", "runtime_stub", "toolchain")
+_SUFFIXES = (".py", ".c", ".h", ".hpp", ".txt")
 NPM_NAME = "ops-wasm32"
 _EPOCH = 315532800  # 1980-01-01, the first day that a zip file can name
 

@@ -75,7 +75,9 @@ class Kernel(spec.Kernel):
             dtype = index_dtype if a.variable_dtype == "int32" else a.variable_dtype
             names = a.names()
             values = [
-                tirx.const(known[n], dtype) if n in known else te.var(n, dtype)
+                tirx.const(_wrapped(known[n], dtype), dtype)
+                if n in known
+                else te.var(n, dtype)
                 for n in names
             ]
             self.variables |= {
@@ -94,6 +96,12 @@ class Kernel(spec.Kernel):
         if hasattr(self, name):
             raise SpecError(f"{name!r} names two things; rename one of them")
         setattr(self, name, value)
+
+
+def _wrapped(value: float, dtype: str) -> float:
+    """A number as its bits are in an unsigned dtype: data may be moved as such."""
+    unsigned = dtype.startswith("uint")
+    return int(value) % (1 << int(dtype.removeprefix("uint"))) if unsigned else value
 
 
 # What an operator computes: one or several tensors of a kernel.

@@ -102,10 +102,11 @@ class _Translator:
             return self._sizes if node.op == SHAPE else self._view
         if node.op in ("identity", "reshape"):
             return self._view
-        if node.op == "resize" and any(
-            1 in (v.known or ())[2:] for v in node.reads()[:1]
-        ):
-            return self._planned  # TVM 0.27 fails where a constant size is 1
+        # TVM 0.27 divides by sizes, and fails where a constant one is 0, or 1 here.
+        empty = any(0 in (v.known or ()) for v in node.reads())
+        single = node.op == "resize" and 1 in (node.reads()[0].known or ())[2:]
+        if (empty or single) and _collapse(node) != "concat":
+            return self._planned
         rules = {
             "elementwise": self._elementwise,
             "concat": self._concat,
@@ -171,7 +172,7 @@ class _Translator:
 
     def _recorded(self, node: Node) -> None:
         runs, sizes = self._runs(node)
-        name = node.output.name
+        name = node.outputs[0].name
         workspaces = [
             model.Value(f"{name}_{i}", (size,), "uint8") for i, size in enumerate(sizes)
         ]
@@ -231,6 +232,10 @@ class _Translator:
     def _elementwise(self, node: Node) -> None:
         found = operator(node.op)
         operands = [_operand(node, i) for i in range(len(found.inputs))]
+        # TVM 0.27 subtracts constants of unsigned integers below 0.
+        if any(isinstance(o, Number) and o.dtype == "uint8" for o in operands):
+            self._planned(node)
+            return
         if all(isinstance(o, Number) for o in operands):
             operands[0] = node.inputs[0] or operands[0]
         tensors = [o for o in operands if isinstance(o, Value)]
@@ -316,7 +321,7 @@ def _operand(node: Node, i: int) -> Number | Value:
     value = node.inputs[i] if i < len(node.inputs) else None
     tensor = operator(node.op).inputs[i]
     if value is None:
-        return Number(tensor.fill, tensor_dtype(tensor, node.dtypes))
+        return Number.of(tensor.fill, tensor_dtype(tensor, node.dtypes))
     # A constant of more axes than the others would give the result more.
     if value.data is not None and value.data.size == 1:
         return Number(value.data.item(), value.dtype)

@@ -56,8 +56,8 @@ def values(
     high: float = 10,
 ) -> Array:
     """Random elements: floats in [low, high), integers over their whole range."""
-    if dtype == "float32":
-        return rng.uniform(low, high, shape).astype(np.float32)
+    if dtype.startswith("float"):
+        return rng.uniform(low, high, shape).astype(dtype)
     if dtype == "bool":
         return rng.integers(0, 2, shape).astype(np.bool_)
     info = np.iinfo(dtype)
@@ -75,7 +75,9 @@ def integer_special(dtype: str) -> Array:
 
 def special(dtype: str) -> Array:
     """Special values of a dtype."""
-    return SPECIAL if dtype == "float32" else integer_special(dtype)
+    return (
+        SPECIAL.astype(dtype) if dtype.startswith("float") else integer_special(dtype)
+    )
 
 
 def shape_name(shape: tuple[int, ...]) -> str:

@@ -90,7 +90,10 @@ def _within(operator: Operator, x: Array) -> Array:
 
 
 def _values(operator: Operator, dtype: str) -> Array:
-    return _within(operator, VALUES if dtype == "float32" else integer_special(dtype))
+    return _within(
+        operator,
+        VALUES.astype(dtype) if dtype.startswith("float") else integer_special(dtype),
+    )
 
 
 def _together(operator: Operator, dtypes: tuple[str, ...]) -> list[Array]:

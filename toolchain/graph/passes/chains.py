@@ -190,7 +190,7 @@ def _step(node: Node, places: dict[Value, int], numbers: dict[str, Attribute]) -
         value = node.inputs[i] if i < len(node.inputs) else None
         if value is None:
             dtype = node.inputs[0].dtype if node.inputs[0] else "float32"
-            operands.append(Number(tensor.fill, dtype))
+            operands.append(Number.of(tensor.fill, dtype))
         elif value in places:
             operands.append(places[value])
         else:
