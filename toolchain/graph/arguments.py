@@ -55,9 +55,8 @@ def check_attributes(name: str, given: Mapping[str, Attribute]) -> None:
     """SpecError where an attribute of an operator is not of its kind, or outside."""
     declared = {a.name: a for a in operator(name).attributes}
     for attribute, value in given.items():
-        alone = isinstance(value, (list, tuple)) and len(value) == 1
-        if alone and not declared[attribute].per_unit:
-            value = value[0]  # as ONNX writes one number
+        if isinstance(value, (list, tuple)) and not declared[attribute].per_unit:
+            value = value[0] if len(value) == 1 else value  # as ONNX writes one
         try:
             _check_attribute(declared[attribute], value)
         except SpecError as error:
