@@ -149,10 +149,9 @@ def test_what_the_error_shows_works_when_pasted(file: Path, tmp_path: Path) -> N
     words = ["trace", "--file", str(file), "--out", str(tmp_path)]
     code, text = doit(*words)
     assert code
-    (line,) = [x for x in text.splitlines() if x.startswith("run: ")]
-    shown = shlex.split(line.removeprefix("run: "))
-    assert ["--dim", "batch=1", "--dim", "length=128"] == shown[-4:]
-    code, text = doit(*shown[shown.index("trace") :])
+    shown = shlex.split(text.partition("as in ")[2])
+    assert ["--at", "batch=64", "--at", "length=64"] == shown
+    code, text = doit(*words, *shown)
     assert (code, (tmp_path / "trace.html").exists()) == (0, True), text
 
 
