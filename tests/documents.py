@@ -95,7 +95,9 @@ def copy_of_all(folder: Path) -> Path:
     skipped = (".git", ".venv", "build", "dist", ".*_cache", "__pycache__")
     shutil.copytree(ROOT, folder, ignore=shutil.ignore_patterns(*skipped))
     (folder / ".venv").symlink_to(sys.prefix)
-    ignored = shutil.ignore_patterns("bench", "profiles", "files", ".lock*", ".zig")
+    # With what other tests are writing: `.<number of a process>.<name>`.
+    skipped = ("bench", "profiles", "files", ".lock*", ".zig", ".[0-9]*")
+    ignored = shutil.ignore_patterns(*skipped)
     # Outputs are replaced whole, never written into, so that links are safe.
     shutil.copytree(
         ROOT / "build", folder / "build", ignore=ignored, copy_function=_link_or_copy
