@@ -88,6 +88,8 @@ FUSED = {
     "batch_normalization": "5x7",
     "conv": "huge-stride-depthwise",
     "gemm": "c()",
+    "hard_sigmoid": "15",
+    "resize": "linear-align_corners-10x14",
 }
 
 

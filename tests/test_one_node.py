@@ -33,6 +33,12 @@ def test_models_give_the_bits_of_the_library(operator: str) -> None:
     assert [m for batch in batches(pairs) for m in misses(batch, BUILD)] == []
 
 
+def test_parts_of_every_width_are_joined() -> None:
+    """Rows of one element, too: copies of a column, a pitch apart."""
+    pairs = ((c, results_of(c, BUILD)) for c in wanted_cells("concat"))
+    assert [m for batch in batches(pairs) for m in misses(batch, BUILD)] == []
+
+
 @pytest.mark.parametrize(
     ("target", "operator"),
     [

@@ -124,6 +124,8 @@ def moved(
     pitch: elements from row to row of the result, along the first axis; 0: compact.
     """
     axes = _merged(shape, strides, pitch)
+    if axes and axes[-1][2] != 1:  # rows of one element, a pitch apart
+        axes.append((1, 1, 1))
     *outer, (n, sn, _) = axes or [(1, 1, 1)]
     second = next((a for a in outer[::-1] if a[1] == 1 and abs(sn) > 1), None)
     second = second or (outer[-1] if outer else (1, 0, 0))
