@@ -12,17 +12,15 @@ import numpy as np
 
 from toolchain.spec import (
     PARTIAL_SUMS,
-    Attribute,
     Bound,
-    Case,
     Input,
     Operator,
     tir,
 )
 from toolchain.spec import script as T  # noqa: N812  # TVM's own name for it
-from toolchain.spec.cases import along_axis
+from toolchain.spec.cases import running
 from toolchain.spec.nest import as_written, nest
-from toolchain.spec.rows import AXIS
+from toolchain.spec.rows import RUNNING
 
 
 def direction(k):
@@ -81,21 +79,10 @@ def reference(x, axis, exclusive, reverse):
     return np.flip(total, axis) if reverse else total
 
 
-def cases(dtypes, rng):
-    for case in along_axis()(dtypes, rng):
-        for exclusive, reverse in ((0, 0), (1, 0), (0, 1), (1, 1)):
-            given = {**case.attributes, "exclusive": exclusive, "reverse": reverse}
-            yield Case(f"{case.name}-{exclusive}{reverse}", case.inputs, given)
-
-
 KERNEL = Operator(
     collapse="rows.axis",
     inputs=(Input("x", "o n"),),
-    attributes=(
-        AXIS,
-        Attribute("exclusive", default=0, minimum=0, maximum=1),
-        Attribute("reverse", default=0, minimum=0, maximum=1),
-    ),
+    attributes=RUNNING,
     dtypes=("float32", "int32", "int8", "int64"),
     models=("float64",),
     compute=rows,
@@ -103,7 +90,7 @@ KERNEL = Operator(
     schedule=as_written,
     reference=reference,
     reference_scale=lambda x, **given: reference(np.abs(x), **given),
-    cases=cases,
+    cases=running(),
     narrow=PARTIAL_SUMS,
     bound=Bound(ulp=4, why="4099 additions in order, a random walk; of the sum of |x|"),
 )

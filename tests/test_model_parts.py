@@ -90,7 +90,7 @@ def test_winograd_of_images_of_any_size(target: str, tmp_path: Path) -> None:
     _compare_winograd(file, [(2, 9, 14), (1, 4, 5), (3, 31, 18)], manifest["tolerance"])
 
 
-def test_winograd_of_known_sizes_by_either_path(tmp_path: Path) -> None:
+def test_winograd_of_known_sizes_without_relax(tmp_path: Path) -> None:
     file = tmp_path / "winograd.onnx"
     onnx.save(_by_winograd([1, 1, 1, 1]), file)
     options = Options("simd128", winograd=True)

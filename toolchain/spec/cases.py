@@ -278,6 +278,19 @@ def along_axis(
     return cases
 
 
+def running(low: float = -10, high: float = 10) -> Cases:
+    """As along_axis, exclusive or not and in both directions."""
+
+    def cases(dtypes: tuple[str, ...], rng: Rng) -> Iterator[Case]:
+        for case in along_axis(low, high)(dtypes, rng):
+            for exclusive, reverse in ((0, 0), (1, 0), (0, 1), (1, 1)):
+                given = {"exclusive": exclusive, "reverse": reverse}
+                name = f"{case.name}-{exclusive}{reverse}"
+                yield Case(name, case.inputs, {**case.attributes, **given})
+
+    return cases
+
+
 def turns(dtypes: tuple[str, ...], rng: Rng) -> Iterator[Case]:
     """As unary_all, for circular functions: |x| < 2^17 and all, and near n pi/2."""
     yield from unary_all(-131072, 131072)(dtypes, rng)

@@ -25,6 +25,12 @@ ROOTS, ROOTS_OF_ALL = 0x26800000, 0x7F800000 - 0x26800000
 INF = float("inf")
 
 AXIS = Attribute("axis", default=-1, kernel=0)
+# Of sums and products that run along an axis; their cases: cases.running.
+RUNNING = (
+    AXIS,
+    Attribute("exclusive", default=0, minimum=0, maximum=1),
+    Attribute("reverse", default=0, minimum=0, maximum=1),
+)
 REDUCE_AXIS = (
     Attribute("axis", default=0, kernel=0),
     Attribute("keepdims", default=1, minimum=0, maximum=1, kernel=0),

@@ -9,9 +9,9 @@ Source: ONNX CumProd-26, whose axis is a tensor; MindSpore CumProd.
 
 import numpy as np
 
-from toolchain.spec import PARTIAL_SUMS, Attribute, Bound, Case, Input, Operator
-from toolchain.spec.cases import along_axis
-from toolchain.spec.rows import AXIS
+from toolchain.spec import PARTIAL_SUMS, Bound, Input, Operator
+from toolchain.spec.cases import running
+from toolchain.spec.rows import RUNNING
 
 
 def reference(x, axis, exclusive, reverse):
@@ -24,25 +24,14 @@ def reference(x, axis, exclusive, reverse):
     return np.flip(total, axis) if reverse else total
 
 
-def cases(dtypes, rng):
-    for case in along_axis(-1.2, 1.2)(dtypes, rng):
-        for exclusive, reverse in ((0, 0), (1, 0), (0, 1), (1, 1)):
-            given = {**case.attributes, "exclusive": exclusive, "reverse": reverse}
-            yield Case(f"{case.name}-{exclusive}{reverse}", case.inputs, given)
-
-
 KERNEL = Operator(
     collapse="rows.axis",
     inputs=(Input("x", "o n"),),
-    attributes=(
-        AXIS,
-        Attribute("exclusive", default=0, minimum=0, maximum=1),
-        Attribute("reverse", default=0, minimum=0, maximum=1),
-    ),
+    attributes=RUNNING,
     dtypes=("float32", "int32", "int64", "float64"),
     source="cum_prod.c",
     reference=reference,
-    cases=cases,
+    cases=running(-1.2, 1.2),
     narrow=PARTIAL_SUMS,
     bound=Bound(ulp=4200, why="4099 products in order"),
 )
