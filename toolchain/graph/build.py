@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import shutil
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
@@ -14,7 +13,7 @@ from typing import Any
 
 from toolchain import tuning
 from toolchain.abi import ABI_VERSION_OPEN, MANIFEST, MAX_MEMORY
-from toolchain.codegen.child import Job, in_children
+from toolchain.codegen.cached import Wanted, key_of, make_objects
 from toolchain.codegen.descriptor import table
 from toolchain.codegen.llvm import emit
 from toolchain.codegen.objects import compile_for_models, compile_object, object_of
@@ -36,16 +35,12 @@ from toolchain.link.manifest import check_interface
 from toolchain.link.module import add_custom_section, validate, viewed
 from toolchain.link.safetensors import Part, write_weights
 from toolchain.process.command import tool_versions
-from toolchain.process.confined import words
-from toolchain.records.cache import in_use, use
-from toolchain.records.definitions import hash_of
+from toolchain.records.cache import in_use
 from toolchain.records.made import Made
 from toolchain.records.replace import fresh, scratch, write
-from toolchain.records.slices import root_in, root_of, sources
-from toolchain.spec import SpecError
+from toolchain.records.slices import root_in, root_of
 from toolchain.targets import Target
 
-SHOWN = 4  # nodes that an error names
 TIMEOUT = 600.0  # seconds for the object of one operator
 
 
@@ -174,43 +169,18 @@ def operator_objects(
     ready = [place.ready[p.name] for p in there]
     parts = [p for p in users if p not in there]
     made = [_made(p, target, place.cache) for p in parts]
-    jobs = [
-        Job(
-            Path(p.name),
-            partial(m.make, partial(_compile, p, target, m.outputs[0])),
-            TIMEOUT,
+    wanted = [
+        Wanted(
+            *(p.name, m, partial(_compile, p, target, m.outputs[0]), p.name),
+            [n.place for n in users[p]],
+            [f"{v.dtype}{text(v.shape)}" for v in users[p][0].inputs if v is not None],
         )
         for p, m in zip(parts, made, strict=True)
-        if not m.current()
     ]
-    failed = []
-    if jobs:
-        import tvm  # noqa: F401  # before the fork, so that it is imported once
-    for i, (job, reason) in enumerate(in_children(jobs, os.cpu_count() or 1), 1):
-        show(f"operator {i}/{len(jobs)} {job.label.stem}")
-        if reason is not None:
-            nodes = [n for p in parts if p.name == job.label.stem for n in users[p]]
-            failed.append(_failure(nodes, reason))
-    if failed:
-        raise SpecError("\n".join(failed))
-    for one in made:
-        use(one)
+    make_objects(wanted, "operator", TIMEOUT, show)
     for one in (*ready, *made):
         place.code.update(one.code, one.found() or ())
     return [one.outputs[0] for one in (*ready, *made)]
-
-
-def _failure(nodes: list[Node], reason: str) -> str:
-    """Why an operator cannot be compiled, for which nodes of the file, what to do."""
-    places = list(dict.fromkeys(n.place for n in nodes if n.place)) or ["the graph"]
-    more = f" and {len(places) - SHOWN} more" if len(places) > SHOWN else ""
-    tensors = ", ".join(
-        f"{v.dtype}{text(v.shape)}" for v in nodes[0].inputs if v is not None
-    )
-    return (
-        f"{'; '.join(places[:SHOWN])}{more}: {nodes[0].op} of {tensors or 'no inputs'} "
-        f"cannot be compiled; change or leave out what is named here{words(reason)}"
-    )
 
 
 def _made(part: _Part, target: Target, cache: Path) -> Made:
@@ -221,8 +191,7 @@ def _made(part: _Part, target: Target, cache: Path) -> Made:
         operator(one)
     code = (root_of(_compile), *(root_in(file_of(p), "KERNEL") for p in parts))
     settings = [name, part.own, asdict(target), tool_versions()]
-    digests = [sources().digest(root) for root in code]
-    key = hash_of(json.dumps([digests, settings], sort_keys=True))[:16]
+    key = key_of(code, settings)
     numbers = tuning.roots(target.name, dict(target.tuned))
     out = cache / f"operator_{name}-{key}.o"
     files = () if made else tuple(clang.sources(_source_of(part)))

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
-import os
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import asdict
@@ -16,7 +14,7 @@ import numpy as np
 
 from toolchain import tuning
 from toolchain.abi import MAX_MEMORY
-from toolchain.codegen.child import Job, in_children
+from toolchain.codegen.cached import Wanted, key_of, make_objects
 from toolchain.codegen.descriptor import table
 from toolchain.codegen.llvm import emit
 from toolchain.codegen.objects import by_name
@@ -33,17 +31,13 @@ from toolchain.model.graph import KERNEL, VIEW, Graph, Node, Value
 from toolchain.model.kernels import FOLDERS, Copy
 from toolchain.model.plan import aligned, plan, root
 from toolchain.model.planned import Planned
-from toolchain.process import confined
 from toolchain.process.command import tool_versions
-from toolchain.records.cache import in_use, use
-from toolchain.records.definitions import hash_of
+from toolchain.records.cache import in_use
 from toolchain.records.made import Made
 from toolchain.records.replace import scratch, write
-from toolchain.records.slices import root_in, root_of, sources
-from toolchain.spec import SpecError
+from toolchain.records.slices import root_in, root_of
 from toolchain.targets import Target
 
-SHOWN = 4  # nodes that an error names
 KERNEL_TIMEOUT = 300.0  # seconds for one kernel; most take under one
 
 
@@ -156,54 +150,25 @@ def _objects(
         users.setdefault(node.attributes["kernel"].name, []).append(node)
     kernels = {name: n[0].attributes["kernel"] for name, n in users.items()}
     made = {name: _made(k, target, place.cache) for name, k in kernels.items()}
-    missing = [name for name in kernels if not made[name].current()]
-    jobs = [
-        Job(
-            Path(n),
-            partial(
-                made[n].make, partial(_compile, kernels[n], target, made[n].outputs[0])
-            ),
-            KERNEL_TIMEOUT,
+    wanted = [
+        Wanted(
+            *(name, m, partial(_compile, kernels[name], target, m.outputs[0])),
+            *(f"kernel {name}", [p for n in users[name] for p in n.places]),
+            [f"{v.dtype}{list(v.shape)}" for v in users[name][0].inputs],
         )
-        for n in missing
+        for name, m in made.items()
     ]
-    failed = []
-    workers = os.cpu_count() or 1
-    for i, (job, reason) in enumerate(in_children(jobs, workers), 1):
-        show(f"kernel {i}/{len(jobs)} {job.label}")
-        if reason is not None:
-            failed.append(_failure(users[str(job.label)], reason))
-    if failed:
-        raise SpecError("\n".join(sorted(failed)))
+    make_objects(wanted, "kernel", KERNEL_TIMEOUT, show)
     for one in made.values():
         place.code.update(one.code, one.found() or ())
-        use(one)
     return {name: one.outputs[0] for name, one in made.items()}
-
-
-def _failure(nodes: list[Node], reason: str) -> str:
-    """Why a kernel cannot be compiled, what it is, and what to do.
-
-    nodes: the nodes that call it.
-    """
-    (first, *_) = nodes
-    shapes = ", ".join(f"{v.dtype}{list(v.shape)}" for v in first.inputs)
-    places = list(dict.fromkeys(p for n in nodes for p in n.places)) or ["the graph"]
-    more = f" and {len(places) - SHOWN} more" if len(places) > SHOWN else ""
-    return (
-        f"{'; '.join(places[:SHOWN])}{more}: kernel {first.attributes['kernel'].name} "
-        f"of {shapes or 'no inputs'} cannot be compiled; change or leave out what is "
-        f"named here{confined.words(reason)}"
-    )
 
 
 def _made(kernel: Any, target: Target, cache: Path) -> Made:
     """The object of a kernel; its name says what is known before it is compiled."""
     code = (root_of(_compile), root_of(type(kernel)))
     settings = [kernel.name, asdict(target), tool_versions()]
-    digests = [sources().digest(root) for root in code]
-    key = hash_of(json.dumps([digests, settings], sort_keys=True))[:16]
-    out = cache / f"{kernel.name}-{key}.o"
+    out = cache / f"{kernel.name}-{key_of(code, settings)}.o"
     numbers = tuning.roots(target.name, dict(target.tuned))
     return Made((out,), code, settings=settings, named=numbers)
 
