@@ -280,8 +280,8 @@ OPEN_KINDS = {
 }
 
 
-def open_times(build: Callable[[], open_graph.Graph]) -> dict[str, float]:
-    """Seconds of CPU time to build a graph, of each pass, and of what follows."""
+def laps() -> tuple[Callable[[str], None], dict[str, float]]:
+    """What ends a lap of a name, and the seconds of CPU time that each name took."""
     taken: dict[str, float] = {}
     start = time.process_time()
 
@@ -291,6 +291,12 @@ def open_times(build: Callable[[], open_graph.Graph]) -> dict[str, float]:
         taken[name] = taken.get(name, 0.0) + now - start
         start = now
 
+    return lap, taken
+
+
+def open_times(build: Callable[[], open_graph.Graph]) -> dict[str, float]:
+    """Seconds of CPU time to build a graph, of each pass, and of what follows."""
+    lap, taken = laps()
     graph = build()
     lap("build")
     for name, run in passes.PASSES.items():
@@ -321,14 +327,7 @@ KINDS = {
 
 def times(module: tvm.IRModule) -> dict[str, float]:
     """Seconds of CPU time that each pass takes, and that verifying takes."""
-    taken: dict[str, float] = {}
-    start = time.process_time()
-
-    def lap(name: str) -> None:
-        nonlocal start
-        now = time.process_time()
-        taken[name] = taken.get(name, 0.0) + now - start
-        start = now
+    lap, taken = laps()
 
     def after(graph: Graph, name: str) -> None:
         lap(name)

@@ -18,23 +18,13 @@ import ops_wasm32
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 from ops_wasm32 import tables
-from ops_wasm32.__main__ import main
 from ops_wasm32.parser import COMMANDS, parsers
+from test_command import run
 
 from toolchain.process import terminal
 from toolchain.profile import ROOT, version
 
 LENET = ROOT / "build" / "models" / "lenet" / "simd128" / "lenet.wasm"
-
-
-def run(capsys: pytest.CaptureFixture[str], *words: str | Path) -> tuple[int, str, str]:
-    """Exit code, output and errors of ops-wasm32."""
-    try:
-        code = main([str(word) for word in words])
-    except SystemExit as end:
-        code = int(end.code or 0)
-    captured = capsys.readouterr()
-    return code, captured.out, captured.err
 
 
 @pytest.fixture
